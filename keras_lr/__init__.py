@@ -1,0 +1,38 @@
+"""Choose, schedule, diagnose and explain the learning rate of a Keras model.
+
+Importing this module is cheap: each public name loads what it needs at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LRRangeTest": "keras_lr.callbacks",
+    "RangeTestResult": "keras_lr.records",
+    "Report": "keras_lr.report",
+    "Suggestion": "keras_lr.records",
+    "find_lr": "keras_lr.callbacks",
+    "suggest": "keras_lr.analysis",
+}
+_MODULES = ("analysis", "callbacks", "errors", "plots", "records", "report", "training")
+
+__all__ = sorted([*_HOMES, *_MODULES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"keras_lr.{name}")
+    else:
+        raise AttributeError(f"module 'keras_lr' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,41 @@
+"""Every exception keras_lr raises on purpose.
+
+KerasLRError
+├── InvalidArgumentError (ValueError)      an argument breaks its rule
+│   └── InvalidRangeError                  a range of learning rates is not one
+├── ModelError (ValueError)                the model cannot be trained or swept as it is
+├── DataError (RuntimeError)               the training data is empty or failed
+├── CurveError (ValueError)                a loss curve cannot be read
+└── ResultFormatError (ValueError)         a stored result is damaged, foreign or too new
+
+Each leaf is also a builtin, so that code which knows nothing of keras_lr can catch it. A message names the argument,
+the rule, what was received, and the mend.
+"""
+
+
+class KerasLRError(Exception):
+    """Base of every keras_lr exception."""
+
+
+class InvalidArgumentError(KerasLRError, ValueError):
+    """An argument breaks its rule."""
+
+
+class InvalidRangeError(InvalidArgumentError):
+    """A range of learning rates is empty, reversed, non-positive or non-finite."""
+
+
+class ModelError(KerasLRError, ValueError):
+    """The model cannot be trained or swept as it is: not compiled, or nothing to train."""
+
+
+class DataError(KerasLRError, RuntimeError):
+    """The training data is empty, or a batch of it failed."""
+
+
+class CurveError(KerasLRError, ValueError):
+    """A loss curve cannot be read: wrong shape, unordered learning rates, or no finite loss."""
+
+
+class ResultFormatError(KerasLRError, ValueError):
+    """A stored result is damaged, is not a keras_lr result, or comes from a newer version."""

@@ -1,0 +1,6 @@
+"""Frozen dataclasses: what one part of the package hands to the next."""
+
+from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.suggestion import Suggestion
+
+__all__ = ["RangeTestResult", "Suggestion"]
