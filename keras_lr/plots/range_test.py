@@ -1,0 +1,107 @@
+"""The picture of a range test: raw losses, smoothed losses, regions and the suggestion."""
+
+from __future__ import annotations
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from keras_lr.plots.curve import Region, SmoothCurve, regions, smooth_curve
+from keras_lr.plots.numbers import format_rate
+from keras_lr.plots.theme import BLUE, GREEN, GREY, ORANGE, PINK, dress, learning_rate_axis, new_axes, plain_text
+from keras_lr.records.range_test import RangeTestResult
+
+REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
+_POINTS_PER_CHARACTER = 5.6
+
+
+def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
+    """Draws loss against learning rate.
+
+    Every repeat's own losses are drawn faint and the smoothed median bold. Where the curve gave a suggestion, a strip
+    above the plot names the regions, the usable range is shaded and the suggested learning rate marked.
+
+    Args:
+        result: What the range test measured.
+        ax: Axes to draw on; those of a new figure where None.
+
+    Returns:
+        The axes drawn on.
+    """
+    ax = new_axes() if ax is None else ax
+    curve = smooth_curve(result)
+    frame = result.to_frame()
+    frame = frame[np.isfinite(frame["loss"])]
+    if len(frame):
+        sns.lineplot(
+            frame,
+            x="learning_rate",
+            y="loss",
+            units="repeat",
+            estimator=None,
+            sort=False,
+            color=GREY,
+            linewidth=0.8,
+            legend=False,
+            ax=ax,
+        )
+        sns.lineplot(x=curve.learning_rates, y=curve.losses, color=BLUE, linewidth=2.4, sort=False, legend=False, ax=ax)
+    learning_rate_axis(ax, log=result.sweep == "exponential")
+    dress(ax)
+    _limit(ax, result, curve)
+    for region in regions(result):
+        _mark_region(ax, region)
+    _mark_suggestion(ax, result, curve)
+    scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
+    ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
+    return ax
+
+
+def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
+    """Keeps a diverging tail from flattening everything else."""
+    if not len(curve.losses):
+        ax.text(0.5, 0.5, "No finite loss", transform=ax.transAxes, ha="center", va="center")
+        return
+    lowest, highest = float(np.min(curve.losses)), float(np.max(curve.losses))
+    raw = np.where(np.isfinite(result.losses), result.losses, np.inf)
+    lowest = min(lowest, float(np.min(raw)))
+    top = min(highest, curve.ceiling) if highest > curve.ceiling else max(highest, min(np.max(raw), curve.ceiling))
+    pad = 0.06 * (top - lowest) or 0.05 * abs(top) or 1.0
+    ax.set_ylim(lowest - pad, top + pad)
+    if len(curve.learning_rates) > 1:
+        ax.set_xlim(float(result.learning_rates[0]), float(result.learning_rates[-1]))
+
+
+def _mark_region(ax: Axes, region: Region) -> None:
+    color = REGION_COLORS[region.name]
+    strip = ax.get_xaxis_transform()
+    if region.name == "good":
+        ax.axvspan(region.low, region.high, color=color, alpha=0.14, linewidth=0)
+    ax.plot([region.low, region.high], [1.02, 1.02], color=color, linewidth=5, transform=strip, clip_on=False, solid_capstyle="butt")
+    left, right = (ax.transAxes.inverted().transform(ax.transData.transform((rate, 1)))[0] for rate in (region.low, region.high))
+    width_points = (right - left) * ax.get_window_extent().width * 72 / ax.get_figure().dpi
+    if width_points > _POINTS_PER_CHARACTER * len(region.name):
+        middle = (left + right) / 2
+        ax.text(middle, 1.045, region.name, transform=ax.transAxes, ha="center", va="bottom", fontsize="small")
+
+
+def _mark_suggestion(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
+    rate = result.suggestion.learning_rate
+    if rate is None or not len(curve.losses):
+        return
+    loss = float(np.interp(np.log(rate), np.log(curve.learning_rates), curve.losses))
+    ax.axvline(rate, color=BLUE, linewidth=1.2, linestyle=(0, (4, 3)))
+    ax.plot([rate], [loss], marker="D", markersize=8, color=BLUE, markeredgewidth=0, linestyle="none")
+    to_axes = ax.transData + ax.transAxes.inverted()
+    side, offset = ("right", -7) if to_axes.transform((rate, loss))[0] > 0.3 else ("left", 7)
+    ax.annotate(
+        f"suggested {format_rate(rate)}",
+        (rate, 0.04),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(offset, 0),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontweight="bold",
+    )
+

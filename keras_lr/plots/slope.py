@@ -1,0 +1,47 @@
+"""The slope of a range test's curve."""
+
+from __future__ import annotations
+
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from keras_lr.plots.curve import smooth_curve
+from keras_lr.plots.numbers import format_rate
+from keras_lr.plots.theme import BLUE, ORANGE, dress, learning_rate_axis, new_axes
+from keras_lr.records.range_test import RangeTestResult
+
+
+def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
+    """Draws how fast the smoothed loss changes with the learning rate, and marks where it falls fastest.
+
+    Args:
+        result: What the range test measured.
+        ax: Axes to draw on; those of a new figure where None.
+
+    Returns:
+        The axes drawn on.
+    """
+    ax = new_axes() if ax is None else ax
+    curve = smooth_curve(result)
+    learning_rate_axis(ax, log=result.sweep == "exponential")
+    dress(ax)
+    ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
+    if not len(curve.slopes):
+        return ax
+    sns.lineplot(x=curve.learning_rates, y=curve.slopes, color=BLUE, linewidth=2.0, sort=False, legend=False, ax=ax)
+    ax.axhline(0, color="black", linewidth=0.8, alpha=0.6)
+    if (at := curve.steepest) is not None:
+        deepest = float(curve.slopes[at])
+        ax.plot([curve.learning_rates[at]], [deepest], marker="v", markersize=8, color=ORANGE, linestyle="none")
+        ax.annotate(
+            f"steepest at {format_rate(curve.learning_rates[at])}",
+            (curve.learning_rates[at], deepest),
+            xytext=(-9, 2),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+        )
+        ax.set_ylim(1.25 * deepest, -0.8 * deepest)
+    if len(curve.learning_rates) > 1:
+        ax.set_xlim(float(result.learning_rates[0]), float(result.learning_rates[-1]))
+    return ax

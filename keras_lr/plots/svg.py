@@ -1,0 +1,113 @@
+"""Figures as SVG text that can be put into an HTML page, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from keras_lr.plots.theme import plain_text
+
+# Drawn in this colour, text and axes take the page's own text colour, so one figure serves a light and a dark page.
+_INK = "#12161c"
+_STYLE = {
+    "svg.hashsalt": "keras_lr",
+    "svg.fonttype": "none",
+    "font.size": 10.0,
+    "axes.labelsize": 10.0,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "grid.color": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "patch.edgecolor": _INK,
+    "savefig.facecolor": "none",
+}
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LINK = re.compile(r'xlink:href="#([^"]+)"')
+_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_DROPPED = {"metadata", "style"}
+
+
+def figure_svg(
+    draw: Callable[[Axes], object], *, title: str, description: str, prefix: str, width: float = 7.6, height: float = 3.9
+) -> str:
+    """One figure as an inline `<svg>` element with a title and a description for those who cannot see it.
+
+    Args:
+        draw: Draws on the axes it is given.
+        title: Short name of the figure.
+        description: What the figure shows, in words.
+        prefix: Put before every id, so that two figures on a page share none.
+        width: In inches.
+        height: In inches.
+
+    Returns:
+        Text without `style=` attributes, so that a strict content security policy can hold.
+    """
+    # pyplot-free figures still read rcParams, which the user may have changed: start from the defaults.
+    with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"]}), mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.subplots())
+        stream = io.StringIO()
+        with warnings.catch_warnings():
+            # The browser has fonts that matplotlib lacks.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return _inline(stream.getvalue(), title=title, description=description, prefix=prefix)
+
+
+def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
+    root = ElementTree.fromstring(svg)
+    referenced = set(_REFERENCE.findall(svg)) | set(_LINK.findall(svg))
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        for child in [child for child in element if child.tag.rpartition("}")[2] in _DROPPED]:
+            element.remove(child)
+        element.tail = None
+        if element.tag != "text":
+            element.text = None
+        _rewrite(element, prefix, referenced)
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "stroke-linejoin": "round"}
+    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
+        label = ElementTree.Element(tag, {"id": f"{prefix}-{tag}"})
+        label.text = plain_text(text, limit=1000)
+        root.insert(position, label)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rewrite(element: ElementTree.Element, prefix: str, referenced: set[str]) -> None:
+    attributes = dict(element.attrib)
+    for declaration in attributes.pop("style", "").split(";"):
+        name, _, value = (part.strip() for part in declaration.partition(":"))
+        if name and name != "font-family":
+            attributes[name] = value
+    if (target := attributes.pop(_XLINK, None)) is not None:
+        attributes["href"] = f"#{prefix}-{target.removeprefix('#')}"
+    name = attributes.pop("id", None)
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
+    element.attrib.clear()
+    if name in referenced:
+        element.set("id", f"{prefix}-{name}")
+    for name, value in attributes.items():
+        value = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+        value = "currentColor" if value == _INK else value
+        element.set(name, value if name == "href" else _DECIMALS.sub(_round, " ".join(value.split())))
+
+
+def _round(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")

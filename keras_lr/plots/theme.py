@@ -1,0 +1,51 @@
+"""Colours and figure settings of every plot.
+
+The colours come from seaborn's colorblind palette; these five keep a contrast of 3:1 on white and on a dark page alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from keras_lr.plots.numbers import format_rate
+
+BLUE = "#0173b2"
+GREEN = "#029e73"
+ORANGE = "#d55e00"
+PINK = "#cc78bc"
+GREY = "#949494"
+
+
+def new_axes() -> Axes:
+    """Axes on a figure of their own, outside pyplot, so that no global state changes."""
+    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
+    axes: Axes = figure.subplots()
+    return axes
+
+
+def dress(ax: Axes) -> None:
+    """Removes what carries no information: the upper and right spine, and a grid in front of the data."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, axis="y", linewidth=0.6, alpha=0.25)
+    ax.set_axisbelow(True)
+
+
+def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
+    """Labels the x axis with learning rates written as one types them."""
+    ax.set_xlabel("Learning rate" + (" (log scale)" if log else ""))
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(base=10, numticks=max(3, int(1.4 * ax.get_figure().get_figwidth()))))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
+
+
+def plain_text(text: Any, *, limit: int = 60) -> str:
+    """`text` on one line of at most `limit` characters, without the control characters that XML forbids."""
+    printable = "".join(char if char.isprintable() else " " for char in str(text))
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
