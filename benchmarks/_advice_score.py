@@ -1,0 +1,85 @@
+"""Scores advice against the ground truth of a task: regret, good range, overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+DATA = Path(__file__).parent / "data"
+GOOD_REGRET = 0.05
+FINE_POINTS = 4001
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What every learning rate of a task really leads to, by decades of learning rate.
+
+    Attributes:
+        decades: Log10 of the grid's rates, shape `(n_rates,)`.
+        scores: Median over seeds of the best validation loss within the budget, shape `(n_rates,)`.
+        untrained: Validation loss that training starts from.
+    """
+
+    decades: np.ndarray
+    scores: np.ndarray
+    untrained: float
+
+    @classmethod
+    def load(cls, task: str, folder: Path = DATA) -> Truth:
+        """Reads `TASK.grid.csv.gz`; a run with a non-finite loss throughout counts as ten times untrained."""
+        grid = pd.read_csv(folder / f"{task}.grid.csv.gz")
+        lowest = grid["lr"] <= grid["lr"].min() * 1.01
+        untrained = float(grid.loc[lowest & (grid["epoch"] == 0), "val_loss"].median())
+        finite = grid["val_loss"].where(np.isfinite(grid["val_loss"]))
+        best = finite.groupby([grid["lr"], grid["seed"]]).min().fillna(untrained + 9 * abs(untrained))
+        scores = best.groupby("lr").median()
+        return cls(np.log10(scores.index.to_numpy()), scores.to_numpy(), untrained)
+
+    def regret(self, learning_rate: float | np.ndarray) -> np.ndarray:
+        """Share of the possible gain lost at `learning_rate`, in [0, 1]."""
+        best = self.scores.min()
+        score = np.interp(np.log10(learning_rate), self.decades, self.scores)
+        return np.clip((score - best) / (self.untrained - best), 0, 1)
+
+    @cached_property
+    def good(self) -> tuple[float, float]:
+        """Lowest and highest decade whose regret is at most 0.05."""
+        fine = np.linspace(self.decades[0], self.decades[-1], FINE_POINTS)
+        kept = fine[self.regret(10**fine) <= GOOD_REGRET]
+        return float(kept[0]), float(kept[-1])
+
+    def is_good(self, learning_rate: float) -> bool:
+        """Whether the rate lies inside the good range."""
+        return self.good[0] <= np.log10(learning_rate) <= self.good[1]
+
+    def overlap(self, low: float, high: float) -> float:
+        """Jaccard index of [low, high] with the good range, over log learning rate."""
+        start, end = np.log10(low), np.log10(high)
+        shared = max(0.0, min(end, self.good[1]) - max(start, self.good[0]))
+        union = max(end, self.good[1]) - min(start, self.good[0])
+        return float(shared / union) if union > 0 else 0.0
+
+
+def curves(task: str, folder: Path = DATA) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
+    """Range tests by `(num_steps, seed)`: learning rates and losses, each of shape `(num_steps,)`."""
+    frame = pd.read_csv(folder / f"{task}.range.csv.gz")
+    return {
+        (int(steps), int(seed)): (part["lr"].to_numpy(), part["loss"].to_numpy())
+        for (steps, seed), part in frame.groupby(["num_steps", "seed"])
+    }
+
+
+def cut_at_divergence(rates: np.ndarray, losses: np.ndarray, *, falls: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
+    """The curve as a sweep that stops leaves it: up to where the loss stands `falls` times its fall above its start."""
+    finite = np.isfinite(losses)
+    rates, losses = rates[finite], losses[finite]
+    medians = pd.Series(losses).rolling(5, min_periods=1).median()
+    start, lowest = medians[: len(losses) // 10].median(), int(medians.argmin())
+    noise = np.median(np.abs(np.diff(losses[: lowest + 10])))
+    over = np.flatnonzero(losses[lowest:] > start + falls * (start - medians[lowest]) + 5 * noise)
+    stop = lowest + over[0] + 1 if len(over) else len(losses)
+    return rates[:stop], losses[:stop]

@@ -1,0 +1,118 @@
+"""The tasks on which advice is judged: each is data, a model, a loss, an optimizer, a batch size and a budget.
+
+`CORPUS` restates the ten tasks whose runs came with the project; `FURTHER` holds our own. Everything is scikit-learn's
+data or seeded noise, so that a task can be made anew offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+from _advice_data import (
+    Data,
+    breast_cancer,
+    diabetes,
+    digits,
+    friedman,
+    gated_sums,
+    heteroscedastic,
+    informative,
+    moons,
+    swiss_roll,
+    token_topics,
+    wine,
+)
+from _advice_models import autoencoder, convnet, gaussian_head, gaussian_nll, mlp, recurrent, token_bag, transformer
+from keras import losses, optimizers
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training problem.
+
+    Attributes:
+        data: Makes `(x_train, y_train, x_val, y_val)`; the same at every call.
+        model: Builds the untrained model.
+        loss: Per-batch loss, a mean over samples.
+        optimizer: Builds the optimizer; its learning rate is overwritten.
+        batch_size: Samples a step.
+        epochs: The budget within which the best validation loss counts.
+        classes: Whether accuracy is recorded.
+    """
+
+    data: Callable[[], Data]
+    model: Callable[[], keras.Model]
+    loss: Callable[..., object]
+    optimizer: Callable[[], optimizers.Optimizer]
+    batch_size: int
+    epochs: int
+    classes: bool = True
+
+
+def _cross_entropy(label_smoothing: float = 0.0) -> Callable[..., object]:
+    if label_smoothing:
+        smoothed = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+        return lambda y, out: smoothed(keras.ops.one_hot(y, out.shape[-1]), out)
+    return losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _sgd(momentum: float = 0.0, nesterov: bool = False) -> Callable[[], optimizers.Optimizer]:
+    return lambda: optimizers.SGD(momentum=momentum, nesterov=nesterov)
+
+
+CE, MSE = _cross_entropy(), losses.MeanSquaredError()
+
+CORPUS = {
+    "digits-mlp-adam": Task(digits, mlp(64, 64, outputs=10), CE, optimizers.Adam, 32, 20),
+    "digits-mlp-sgd": Task(digits, mlp(64, 64, outputs=10), CE, _sgd(), 32, 20),
+    "digits-cnn-sgdm": Task(digits, convnet(16, 32), CE, _sgd(0.9), 32, 15),
+    "digits-deepbn-adamw": Task(digits, mlp(*[64] * 5, outputs=10, batch_norm=True), CE, optimizers.AdamW, 32, 15),
+    "digits-ae-adam": Task(lambda: digits(itself=True), autoencoder(32, 8), MSE, optimizers.Adam, 64, 20, False),
+    "bcancer-mlp-rmsprop": Task(breast_cancer, mlp(32, outputs=2), CE, optimizers.RMSprop, 16, 20),
+    "diabetes-mlp-adam": Task(diabetes, mlp(64, 64, outputs=1, dropout=0.1), MSE, optimizers.Adam, 16, 25, False),
+    "friedman-mlp-sgdm": Task(friedman, mlp(64, 64, outputs=1), MSE, _sgd(0.9), 32, 20, False),
+    "synthcls-mlp-nadam": Task(informative, mlp(128, 64, outputs=4, dropout=0.2), CE, optimizers.Nadam, 64, 15),
+    "synthseq-gru-adam": Task(gated_sums, recurrent("GRU", 24), CE, optimizers.Adam, 64, 15),
+}
+
+FURTHER = {
+    "digits-transformer-adam": Task(digits, transformer(width=32, blocks=2), CE, optimizers.Adam, 32, 15),
+    "digits-cnn-adam-b128": Task(digits, convnet(16, 32), CE, optimizers.Adam, 128, 25),
+    "digits-mlp-lion": Task(digits, mlp(64, outputs=10), CE, optimizers.Lion, 32, 15),
+    "digits-tanh-smallinit-adamax": Task(
+        digits, mlp(48, 48, 48, outputs=10, activation="tanh", init_stddev=0.02), CE, optimizers.Adamax, 32, 20
+    ),
+    "digits-largeinit-sgd": Task(digits, mlp(64, 64, outputs=10, init_stddev=0.3), CE, _sgd(), 32, 20),
+    "digits-smoothed-adamw-b256": Task(
+        digits, mlp(256, outputs=10, dropout=0.3), _cross_entropy(0.1), optimizers.AdamW, 256, 40
+    ),
+    "digits-deepae-sgdm": Task(lambda: digits(itself=True), autoencoder(64, 16), MSE, _sgd(0.9), 32, 15, False),
+    "digits-logistic-adagrad": Task(digits, mlp(outputs=10), CE, optimizers.Adagrad, 32, 20),
+    "digits-mlp-adam-unscaled": Task(lambda: digits(scale=1.0), mlp(64, 64, outputs=10), CE, optimizers.Adam, 32, 15),
+    "wine-mlp-sgdm": Task(wine, mlp(32, outputs=3), CE, _sgd(0.9), 8, 20),
+    "wine-mlp-adam-unscaled": Task(lambda: wine(scaled=False), mlp(32, outputs=3), CE, optimizers.Adam, 8, 25),
+    "bcancer-logistic-sgd": Task(breast_cancer, mlp(outputs=2), CE, _sgd(), 32, 15),
+    "diabetes-raw-target-rmsprop": Task(
+        lambda: diabetes(scaled_target=False), mlp(64, outputs=1), MSE, optimizers.RMSprop, 32, 30, False
+    ),
+    "moons-mlp-nesterov": Task(moons, mlp(32, 32, outputs=2, activation="gelu"), CE, _sgd(0.9, True), 64, 20),
+    "swissroll-mae-adam": Task(
+        swiss_roll,
+        mlp(64, 64, outputs=1, activation="swish"),
+        losses.MeanAbsoluteError(),
+        optimizers.Adam,
+        64,
+        20,
+        False,
+    ),
+    "friedman-huber-adam-b256": Task(friedman, mlp(128, outputs=1), losses.Huber(), optimizers.Adam, 256, 40, False),
+    "friedman-ln-adamw": Task(friedman, mlp(64, 64, outputs=1, layer_norm=True), MSE, optimizers.AdamW, 16, 10, False),
+    "noise-nll-adam": Task(heteroscedastic, gaussian_head(64), gaussian_nll, optimizers.Adam, 64, 20, False),
+    "synthcls-mlp-sgdm-b16": Task(informative, mlp(64, outputs=4), CE, _sgd(0.9), 16, 6),
+    "synthseq-lstm-rmsprop": Task(gated_sums, recurrent("LSTM", 16), CE, optimizers.RMSprop, 64, 12),
+    "topics-embedding-adam": Task(token_topics, token_bag(16), CE, optimizers.Adam, 32, 12),
+}
+
+TASKS = CORPUS | FURTHER

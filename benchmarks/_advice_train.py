@@ -1,0 +1,126 @@
+"""Makes a task's ground truth with Keras: a dense grid of constant rates, range tests, and short runs for refinement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from _advice_tasks import Task
+
+GRID = np.logspace(-6, 1, 22)
+SWEEP = (1e-7, 10.0)
+STEPS = (100, 300)
+SEEDS = (0, 1, 2)
+
+
+class Trainer:
+    """One traced model of a task that can be put back to any seed's start."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.x, self.y, self.x_val, self.y_val = task.data()
+        self.starts = [self._start(seed) for seed in SEEDS]
+        self.model = task.model()
+        self.model(self.x[:2])
+        self.optimizer = task.optimizer()
+        self.optimizer.build(self.model.trainable_variables)
+        self.slots = [variable.numpy() for variable in self.optimizer.variables]
+        self.train = tf.function(self._train, reduce_retracing=True)
+        self.evaluate = tf.function(self._evaluate)
+
+    def _start(self, seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        model = self.task.model()
+        model(self.x[:2])
+        return [variable.numpy() for variable in model.variables]
+
+    def reset(self, seed: int) -> None:
+        """Puts weights, random states and optimizer slots back to the start of `seed`."""
+        for variable, value in zip(self.model.variables, self.starts[SEEDS.index(seed)], strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.optimizer.variables, self.slots, strict=True):
+            variable.assign(value)
+
+    def batches(self, seed: int, steps: int) -> np.ndarray:
+        """Sample indices of `steps` batches, shuffled anew each epoch, shape `(steps, batch_size)`."""
+        generator = np.random.default_rng(seed)
+        size = self.task.batch_size
+        a_pass = len(self.x) // size
+        passes = [
+            generator.permutation(len(self.x))[: a_pass * size].reshape(-1, size) for _ in range(-(-steps // a_pass))
+        ]
+        return np.concatenate(passes)[:steps]
+
+    def _loss(self, x: Any, y: Any, *, training: bool) -> tuple[Any, Any]:
+        output = self.model(x, training=training)
+        hits = tf.cast(tf.argmax(output, -1) == y, tf.float32) if self.task.classes else tf.constant([np.nan])
+        return self.task.loss(y, output), tf.reduce_mean(hits)
+
+    def _evaluate(self) -> Any:
+        return tf.stack(self._loss(tf.constant(self.x_val), tf.constant(self.y_val), training=False))
+
+    def _train(self, rates: Any, indices: Any) -> Any:
+        """Each step's own loss and accuracy, shape `(steps, 2)`, one step a row of `indices`."""
+        x, y = tf.constant(self.x), tf.constant(self.y)
+        weights = self.model.trainable_variables
+        trace = tf.TensorArray(tf.float32, tf.shape(rates)[0], element_shape=(2,))
+        for step in tf.range(tf.shape(rates)[0]):
+            self.optimizer.learning_rate.assign(rates[step])
+            with tf.GradientTape() as tape:
+                loss, accuracy = self._loss(tf.gather(x, indices[step]), tf.gather(y, indices[step]), training=True)
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            trace = trace.write(step, tf.stack([loss, accuracy]))
+        return trace.stack()
+
+    def run(self, seed: int, rates: np.ndarray, *, order: int | None = None) -> np.ndarray:
+        """Losses of one run from the start of `seed` with `rates`, shape `(steps,)`; `order` seeds the shuffling."""
+        self.reset(seed)
+        indices = self.batches(seed if order is None else order, len(rates))
+        return self.train(tf.constant(rates, tf.float32), tf.constant(indices)).numpy()[:, 0]
+
+    def grid_run(self, seed: int, rate: float) -> list[dict[str, float]]:
+        """One row an epoch of a constant rate; a non-finite run ends there, with the rest as it stands."""
+        self.reset(seed)
+        a_pass = len(self.x) // self.task.batch_size
+        indices = self.batches(seed, a_pass * self.task.epochs).reshape(self.task.epochs, a_pass, -1)
+        rates = tf.fill([a_pass], np.float32(rate))
+        rows = []
+        for epoch, epoch_indices in enumerate(indices):
+            loss, accuracy = self.train(rates, tf.constant(epoch_indices)).numpy().mean(axis=0)
+            val_loss, val_accuracy = self.evaluate().numpy()
+            rows.append(
+                {"lr": rate, "seed": seed, "epoch": epoch, "loss": loss, "val_loss": val_loss}
+                | {"accuracy": accuracy, "val_accuracy": val_accuracy}
+            )
+            if not np.isfinite(val_loss):
+                break
+        return rows
+
+
+def sweep_rates(num_steps: int) -> np.ndarray:
+    """Log-spaced rates of a range test, shape `(num_steps,)`."""
+    return np.geomspace(*SWEEP, num_steps)
+
+
+def make(name: str, task: Task, folder: Path) -> None:
+    """Writes `NAME.grid.csv.gz` and `NAME.range.csv.gz` to `folder`."""
+    trainer = Trainer(task)
+    grid = pd.DataFrame([row for rate in GRID for seed in SEEDS for row in trainer.grid_run(seed, rate)])
+    sweeps = [
+        pd.DataFrame({"num_steps": steps, "seed": seed, "step": range(steps), "lr": sweep_rates(steps)}).assign(
+            loss=trainer.run(seed, sweep_rates(steps))
+        )
+        for steps in STEPS
+        for seed in SEEDS
+    ]
+    write(grid, folder / f"{name}.grid.csv.gz")
+    write(pd.concat(sweeps), folder / f"{name}.range.csv.gz")
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Writes six digits a number, gzipped without a time stamp, so that the same runs give the same bytes."""
+    frame.to_csv(path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})

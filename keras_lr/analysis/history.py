@@ -1,0 +1,87 @@
+"""Reading a training history from whatever recorded it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_lr.analysis.history_columns import LEARNING_RATE_NAMES, STEP_NAMES, from_columns
+from keras_lr.analysis.history_events import read_event_columns
+from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.errors import CurveError, InvalidArgumentError
+
+
+def read_history(source: Any) -> TrainingHistory:
+    """The history in `source`.
+
+    Args:
+        source: A Keras `History`, a dict or DataFrame of columns, or the path of a `CSVLogger` file, a JSON file of
+            columns, or a TensorBoard log directory.
+
+    Raises:
+        CurveError: There is no history in it that can be judged.
+        InvalidArgumentError: `source` is nothing of these.
+        OSError: The file cannot be read.
+    """
+    if isinstance(source, TrainingHistory):
+        return source
+    if isinstance(source, (str, Path)):
+        return _read_path(Path(source))
+    if isinstance(source, pd.DataFrame):
+        return from_columns({str(name): source[name].to_numpy() for name in source.columns})
+    if isinstance(source, Mapping):
+        return from_columns(source)
+    columns = getattr(source, "history", None)
+    if isinstance(columns, Mapping):
+        epochs = getattr(source, "epoch", None)
+        named = {"epoch": epochs} if epochs and "epoch" not in columns else {}
+        return from_columns({**named, **columns})
+    raise InvalidArgumentError(
+        f"`source` must be a History, a dict, a DataFrame or a path. Received: {type(source).__name__}. Pass `fit`'s result."
+    )
+
+
+def _read_path(path: Path) -> TrainingHistory:
+    if path.is_dir():
+        return from_columns(read_event_columns(path))
+    if not path.exists():
+        raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}.")
+    if path.suffix == ".json":
+        return from_columns(_json_columns(path))
+    return from_columns(_csv_columns(path))
+
+
+def _json_columns(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as err:
+        raise CurveError(f"`source` must be JSON text. Received: {path}, which is not: {err}. Save it anew.") from err
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        return {str(name): column.to_numpy() for name, column in pd.DataFrame(data).items()}
+    if isinstance(data, dict):
+        return data["history"] if isinstance(data.get("history"), dict) else data
+    raise CurveError(
+        f"`source` must hold an object of columns. Received: {type(data).__name__} in {path}. Save `History.history`."
+    )
+
+
+def _csv_columns(path: Path) -> Mapping[str, Any]:
+    with path.open("rb") as stream:
+        if b"\0" in stream.read(4096):
+            raise CurveError(
+                f"`source` must be a text file. Received: {path}, which is binary. Pass the CSVLogger's file."
+            )
+    known = {"loss", "val_loss", *LEARNING_RATE_NAMES, *STEP_NAMES}
+    try:
+        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
+        wanted = [name for name in header if name in known] if "loss" in header else None
+        frame = pd.read_csv(path, usecols=wanted)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as err:
+        raise CurveError(
+            f"`source` must be a CSV file with a header. Received: {path}: {err} Check that it is whole."
+        ) from err
+    return {str(name): frame[name].to_numpy() for name in frame.columns}

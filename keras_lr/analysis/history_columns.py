@@ -1,0 +1,116 @@
+"""From named columns to the series of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.errors import CurveError
+
+MIN_EPOCHS = 3
+LEARNING_RATE_NAMES = ("learning_rate", "lr")
+STEP_NAMES = ("epoch", "step", "batch", "iteration")
+HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "r2", "cosine_similarity", "top_k")
+
+
+def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
+    """The history in `columns`, name to series, each of shape `(n,)`.
+
+    Epochs that come twice, as after resuming from a backup, keep their last row.
+
+    Raises:
+        CurveError: No loss column, columns of mixed lengths, values that are no numbers, no finite loss, or fewer than
+            three epochs.
+    """
+    arrays = {str(name): _numbers(str(name), values) for name, values in columns.items()}
+    monitor = _monitor(arrays)
+    lengths = {name: array.size for name, array in arrays.items()}
+    size = lengths[monitor]
+    val_name = f"val_{monitor}"
+    wanted = {name for name in (monitor, val_name, *LEARNING_RATE_NAMES, *STEP_NAMES) if name in arrays}
+    if odd := {name: lengths[name] for name in sorted(wanted) if lengths[name] != size and name != val_name}:
+        raise CurveError(
+            f"All columns must have one length. Received: {monitor} with {size} rows, others with {odd}. Write NaN for a missing value."
+        )
+    sign = -1.0 if is_higher_better(monitor) else 1.0
+    epochs = next((arrays[name] for name in STEP_NAMES if name in arrays), np.arange(size, dtype=np.float64))
+    if not np.isfinite(epochs).all():
+        raise CurveError("The epoch column must be whole numbers. Received: missing values. Drop it, or fill it.")
+    rows = _last_rows(epochs)
+    loss = sign * arrays[monitor][rows]
+    _check(loss, monitor)
+    rates = next((arrays[name][rows] for name in LEARNING_RATE_NAMES if name in arrays), None)
+    val_loss = sign * _spread(arrays[val_name], size)[rows] if val_name in arrays else None
+    if val_loss is not None and np.isnan(val_loss).all() and np.isfinite(loss).all():
+        val_loss = None
+    return TrainingHistory(epochs[rows].astype(np.int64), loss, val_loss, rates, monitor)
+
+
+def is_higher_better(name: str) -> bool:
+    """True for metrics that grow as the model gets better, such as accuracy and AUC."""
+    words = name.lower().removeprefix("val_")
+    return any(word in words.split("_") or words.endswith(word) for word in HIGHER_IS_BETTER)
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        series = pd.Series(values) if np.ndim(values) else pd.Series([values])
+        if series.dtype == object or pd.api.types.is_string_dtype(series):
+            series = series.replace({"NA": np.nan, "": np.nan, "None": np.nan})
+        return pd.to_numeric(series).to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        if name != "loss" and not name.endswith("_loss") and name not in (*STEP_NAMES, *LEARNING_RATE_NAMES):
+            return np.full(np.shape(values)[:1] or (1,), np.nan)
+        raise CurveError(f"The column `{name}` must hold numbers. Received: {err}. Remove what is no number.") from err
+
+
+def _monitor(arrays: Mapping[str, np.ndarray]) -> str:
+    if "loss" in arrays:
+        return "loss"
+    usable = [name for name in arrays if not name.startswith("val_") and np.isfinite(arrays[name]).any()]
+    for suitable in (
+        lambda name: "loss" in name.lower(),
+        lambda name: name.lower() in ("mse", "mae"),
+        is_higher_better,
+    ):
+        for name in usable:
+            if suitable(name):
+                return name
+    raise CurveError(f"A history must have a `loss` column. Received: {sorted(arrays)[:12]}. Name the series `loss`.")
+
+
+def _spread(values: np.ndarray, size: int) -> np.ndarray:
+    """A validation series over all `size` epochs: with `validation_freq=k`, Keras records only every k-th."""
+    if values.size == size:
+        return values
+    if values.size == 0 or values.size > size:
+        raise CurveError(
+            f"A validation series must be no longer than the loss. Received: {values.size} and {size} rows. Align them."
+        )
+    every = size // values.size
+    spread = np.full(size, np.nan)
+    spread[every - 1 :: every][: values.size] = values
+    return spread
+
+
+def _last_rows(epochs: np.ndarray) -> np.ndarray:
+    """Indices of each epoch's last row, in order of epoch."""
+    if (np.diff(epochs) > 0).all():
+        return np.arange(epochs.size)
+    _, last = np.unique(epochs[::-1], return_index=True)
+    return np.asarray(epochs.size - 1 - last)
+
+
+def _check(loss: np.ndarray, monitor: str) -> None:
+    if loss.size < MIN_EPOCHS:
+        raise CurveError(
+            f"A history must have at least {MIN_EPOCHS} epochs. Received: {loss.size} of `{monitor}`. Train longer."
+        )
+    if not np.isfinite(loss).any():
+        raise CurveError(
+            f"A history must have a finite loss. Received: only NaN or infinity in `{monitor}`. Lower the learning rate by 10."
+        )

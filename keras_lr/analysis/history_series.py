@@ -1,0 +1,34 @@
+"""The common form every source of a training history is brought to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingHistory:
+    """The series of one run.
+
+    Attributes:
+        epochs: Distinct epochs (or steps), increasing, shape `(n,)`, int64.
+        loss: Loss to be lowered, shape `(n,)`, float64; the negated metric where only a metric was recorded.
+        val_loss: The same on validation data, shape `(n,)`, NaN where not evaluated; None where never.
+        learning_rates: Dimensionless, shape `(n,)`; None where not recorded.
+        monitor: Name of the series in `loss`.
+    """
+
+    epochs: np.ndarray
+    loss: np.ndarray
+    val_loss: np.ndarray | None
+    learning_rates: np.ndarray | None
+    monitor: str
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The median of the positive recorded learning rates, None where there is none."""
+        if self.learning_rates is None:
+            return None
+        usable = self.learning_rates[np.isfinite(self.learning_rates) & (self.learning_rates > 0)]
+        return float(np.median(usable)) if usable.size else None
