@@ -1,0 +1,49 @@
+"""The environment of a run as rows of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_LABELS = {
+    "cuda": "CUDA",
+    "cuda_version": "CUDA",
+    "cudnn_version": "cuDNN",
+    "gpus": "GPUs",
+    "jit_compile": "XLA (jit_compile)",
+    "keras": "Keras",
+    "keras_lr": "keras_lr",
+    "keras_lr_version": "keras_lr",
+    "keras_version": "Keras",
+    "numpy": "NumPy",
+    "python": "Python",
+    "python_version": "Python",
+    "tensorflow": "TensorFlow",
+    "tensorflow_version": "TensorFlow",
+    "xla": "XLA",
+}
+
+
+def environment_rows(environment: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One `label` and `value` a fact, in the order given; what is None or empty is left out."""
+    rows = ({"label": _label(str(name)), "value": _value(value)} for name, value in environment.items())
+    return [row for row in rows if row["value"]]
+
+
+def _label(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return _LABELS.get(name) or words[:1].upper() + words[1:]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_label(str(name))}: {_value(item)}" for name, item in value.items() if _value(item))
+    if isinstance(value, (list, tuple)):
+        return "; ".join(filter(None, map(_value, value)))
+    return str(value)

@@ -1,0 +1,81 @@
+"""The report: results gathered under a title, written as one HTML page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.records.base import Record
+from keras_lr.records.files import write_text_atomically
+from keras_lr.report.render import render_fragment, render_page
+from keras_lr.report.sections import section_of
+from keras_lr.report.summarize import stored_form, summarize
+
+
+class Report:
+    """Results shown on one self-contained HTML page.
+
+    The page needs no network, no script and no other file. The same results give the same bytes.
+
+    Args:
+        title: Shown at the top of the page.
+        script: Commands that make the results again, shown under "Reproduce"; where empty, the report writes its own.
+
+    Raises:
+        InvalidArgumentError: `title` is not a text with something in it.
+
+    Example:
+        >>> Report("Digits").add(result).save("report.html")
+    """
+
+    def __init__(self, title: str = "Learning-rate report", *, script: str = "") -> None:
+        if not isinstance(title, str) or not title.strip():
+            raise InvalidArgumentError(f"`title` must be a text that is not empty. Received: {title!r}. Name the model.")
+        self.title = title
+        self.script = script
+        self._records: list[Record] = []
+
+    def add(self, result: Any) -> Self:
+        """Adds a result and returns the report, so that calls chain.
+
+        Raises:
+            InvalidArgumentError: `result` is of a kind the report cannot show.
+        """
+        section_of(result)
+        self._records.append(result)
+        return self
+
+    def to_html(self) -> str:
+        """The page.
+
+        Raises:
+            InvalidArgumentError: Nothing has been added.
+        """
+        return render_page(summarize(self.title, self._shown(), script=self.script))
+
+    def to_json(self) -> str:
+        """Title and results as strict JSON; each record loads with its own `from_dict`."""
+        stored = stored_form(self.title, [record.to_dict() for record in self._shown()])
+        return json.dumps(stored, allow_nan=False, ensure_ascii=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the page to `path`, whole or not at all, and returns the path.
+
+        Raises:
+            InvalidArgumentError: Nothing has been added.
+            OSError: The file cannot be written.
+        """
+        return write_text_atomically(path, self.to_html())
+
+    def _repr_html_(self) -> str:
+        # A notebook shows several results on one page, so the ids must differ from result to result.
+        digest = hashlib.sha256(self.to_json().encode()).hexdigest()[:10]
+        return render_fragment(summarize(self.title, self._shown(), prefix=f"k{digest}-"))
+
+    def _shown(self) -> list[Record]:
+        if not self._records:
+            raise InvalidArgumentError("A report must hold a result. Received: none. Call `add(result)` first.")
+        return self._records

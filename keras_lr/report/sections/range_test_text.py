@@ -1,0 +1,191 @@
+"""What the report says of a range test, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_lr.plots.curve import SmoothCurve
+from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.records.range_test import RangeTestResult
+
+BADGES = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
+REGION_MEANINGS = {
+    "too low": "The loss hardly moves: training would work, but slowly.",
+    "good": "The loss falls steadily.",
+    "unstable": "The loss is at its lowest or already jumps: too risky for a full training.",
+    "diverged": "The loss has left the curve.",
+}
+STOPS = {
+    "completed": "End of the range",
+    "diverged": "Loss diverged",
+    "non_finite": "Loss not finite",
+    "data_exhausted": "Data ended",
+    "interrupted": "Interrupted",
+    "error": "Error",
+}
+_STOP_ACTIONS = {
+    "data_exhausted": "Repeat the dataset (`dataset.repeat()`) or ask for fewer steps.",
+    "interrupted": "Run it again to the end before trusting the answer.",
+    "error": "Mend the error and run it again.",
+}
+
+
+def count(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def verdict(result: RangeTestResult) -> dict[str, str]:
+    """The first screen: a badge, one sentence, one reason, and code to paste."""
+    advice = result.suggestion
+    badge = {"level": advice.confidence, "badge": BADGES[advice.confidence], "reason": advice.reason}
+    if advice.learning_rate is None or advice.low is None or advice.high is None:
+        return badge | {"lead": "No usable learning rate found", "rate": "", "rest": f"Range test of {_setup(result)}.", "code": ""}
+    rate = format_rate(advice.learning_rate)
+    lead = "Use" if advice.confidence == "clear" else "Try"
+    rest = (
+        f"In this range test anything from {format_rate(advice.low)} to {format_rate(advice.high)} was usable "
+        f"({_setup(result)})."
+    )
+    return badge | {"lead": lead, "rate": rate, "rest": rest, "code": f"optimizer = {_optimizer_call(result, rate)}"}
+
+
+def warnings(result: RangeTestResult) -> list[dict[str, str]]:
+    """What the reader should do something about, at most three."""
+    found = []
+    if action := _STOP_ACTIONS.get(result.stop_reason):
+        found.append({"problem": _sentence(result.stop_detail) or f"{STOPS[result.stop_reason]}.", "action": action})
+    lost = int(np.sum(~np.isfinite(result.losses)))
+    if lost and result.stop_reason != "non_finite":
+        found.append({"problem": f"{count(lost, 'step')} had no finite loss.", "action": "Look at those batches of the data."})
+    if result.suggestion.confidence == "tentative" and len(result.repeat_losses) < 2:
+        found.append({"problem": "One repeat cannot show the noise.", "action": "Measure again with `repeats=3`."})
+    return found[:3]
+
+
+def facts(result: RangeTestResult) -> list[dict[str, str]]:
+    """The few numbers a reader asks for first."""
+    advice = result.suggestion
+    known = [] if advice.low is None or advice.high is None else [
+        {"label": "Usable range", "value": f"{format_rate(advice.low)} to {format_rate(advice.high)}"},
+    ]
+    swept = [format_rate(float(result.learning_rates[at])) for at in (0, -1)] if len(result.learning_rates) else ["–", "–"]
+    return [
+        *known,
+        {"label": "Swept", "value": f"{swept[0]} to {swept[1]}"},
+        {"label": "Steps", "value": f"{len(result.losses)} of {result.num_steps}"},
+        {"label": "Repeats", "value": str(max(1, len(result.repeat_losses)))},
+        {"label": "Stopped by", "value": STOPS[result.stop_reason]},
+    ]
+
+
+def describe_curve(result: RangeTestResult, curve: SmoothCurve) -> str:
+    """The finding of the range-test figure, for those who cannot see it."""
+    if not len(curve.losses):
+        return "No step had a finite loss, so there is no curve."
+    falling = curve.losses[: max(curve.divergence, 1)]
+    lowest = int(np.argmin(falling))
+    parts = [
+        f"The smoothed loss starts at {format_number(curve.start, digits=3)} and is lowest, "
+        f"{format_number(float(falling[lowest]), digits=3)}, at a learning rate of {format_rate(curve.learning_rates[lowest])}."
+    ]
+    if curve.divergence < len(curve.losses):
+        parts.append(f"From {format_rate(curve.learning_rates[curve.divergence])} on it is above its start.")
+    advice = result.suggestion
+    if advice.learning_rate is not None and advice.low is not None and advice.high is not None:
+        parts.append(
+            f"Suggested: {format_rate(advice.learning_rate)}, usable from {format_rate(advice.low)} to {format_rate(advice.high)}."
+        )
+    return " ".join(parts)
+
+
+def describe_slope(result: RangeTestResult, curve: SmoothCurve) -> str:
+    """The finding of the slope figure."""
+    if (at := curve.steepest) is None:
+        return "The smoothed loss never falls."
+    unit = "decade" if result.sweep == "exponential" else "unit of learning rate"
+    return (
+        f"The smoothed loss falls fastest at a learning rate of {format_rate(curve.learning_rates[at])}, "
+        f"by {format_number(-float(curve.slopes[at]), digits=2)} a {unit}."
+    )
+
+
+def method(result: RangeTestResult) -> list[str]:
+    """How it was measured and judged, and what was not tried."""
+    scored = (
+        "a fixed validation batch's loss after the step" if result.scored_on == "validation" else "that batch's own loss, not a running mean"
+    )
+    lines = [
+        f"{result.sweep.capitalize()} sweep: the learning rate rises at each step; each point is {scored}.",
+        f"Over {count(max(1, len(result.repeat_losses)), 'repeat')}"
+        + (", the curve is the median; every repeat is drawn." if len(result.repeat_losses) > 1 else "."),
+        f"Rule: {result.suggestion.rule}. The bold line is a centred Gaussian average, 0.12 decades wide, drawn to guide the eye.",
+    ]
+    if result.stop_detail:
+        lines.append(f"Stop: {_sentence(result.stop_detail)}")
+    if result.engine == "per_batch":
+        lines.append(f"Each batch ran on its own: {_sentence(result.engine_reason)}")
+    lines.append("Not tried: a full training at these learning rates, another batch size, another optimizer.")
+    return lines
+
+
+def script(result: RangeTestResult) -> str:
+    """A script that measures the same again; the reader supplies the model and the data."""
+    first, last = _bounds(result)
+    batch_size = _known(result, "batch_size", "32")
+    return f"""import keras
+import keras_lr
+
+from my_project import build_model, load_data  # a compiled model, and its training data
+
+keras.utils.set_random_seed(0)
+x, y = load_data()
+result = keras_lr.find_lr(
+    build_model(),
+    x,
+    y,
+    batch_size={batch_size},
+    min_lr={first},
+    max_lr={last},
+    num_steps={result.num_steps},
+    sweep="{result.sweep}",
+    repeats={max(1, len(result.repeat_losses))},
+)
+print(result.suggestion)
+result.to_html("range_test.html")
+"""
+
+
+def _setup(result: RangeTestResult) -> str:
+    repeats = len(result.repeat_losses)
+    steps = count(len(result.losses), "step") + (f" x {repeats} repeats" if repeats > 1 else "")
+    optimizer, batch_size = _known(result, "optimizer", ""), _known(result, "batch_size", "")
+    return ", ".join(filter(None, [steps, optimizer, batch_size and f"batch {batch_size}"]))
+
+
+def _known(result: RangeTestResult, name: str, default: str) -> str:
+    value: Any = result.environment.get(name)
+    if isinstance(value, dict):
+        value = value.get("name")
+    usable = (isinstance(value, str) and value.isidentifier()) or (isinstance(value, int) and not isinstance(value, bool))
+    return str(value) if usable else default
+
+
+def _optimizer_call(result: RangeTestResult, rate: str) -> str:
+    return f"keras.optimizers.{_known(result, 'optimizer', 'Adam')}(learning_rate={rate})"
+
+
+def _bounds(result: RangeTestResult) -> tuple[str, str]:
+    rates = result.learning_rates
+    if len(rates) < 2:
+        return "1e-7", "10.0"
+    steps = result.num_steps - 1
+    last = rates[0] * (rates[1] / rates[0]) ** steps if result.sweep == "exponential" else rates[0] + (rates[1] - rates[0]) * steps
+    return tuple(format_rate(float(rate), digits=6) for rate in (rates[0], last))  # type: ignore[return-value]
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if not text or text.endswith((".", "!", "?")) else f"{text}."
