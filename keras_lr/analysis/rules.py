@@ -13,8 +13,8 @@ MIN_STEPS = 20
 def fastai_view(learning_rates: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The part of a sweep on which fastai's rules look, with its smoothing.
 
-    The loss is averaged with beta 0.98, the sweep ends once the average exceeds four times its best, and the first tenth
-    of the steps and the last five are dropped.
+    The loss is averaged with beta 0.98, the sweep ends once the average exceeds four times its best, and the first
+    tenth of the steps and the last five are dropped.
 
     Args:
         learning_rates: Shape `(n_steps,)`.
