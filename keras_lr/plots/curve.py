@@ -18,7 +18,7 @@ class SmoothCurve:
     """A centred Gaussian average of the finite losses; unlike a running mean it does not lag behind the learning rate.
 
     Attributes:
-        learning_rates: Those with a finite loss, increasing, shape `(n,)`.
+        learning_rates: Those with a finite loss, positive, increasing, shape `(n,)`.
         losses: Smoothed losses, in the loss's unit, shape `(n,)`.
         slopes: Change of the smoothed loss per decade of learning rate (per unit in a linear sweep), shape `(n,)`.
         start: Loss before the sweep changed anything: the median of the first tenth.
@@ -57,15 +57,18 @@ class Region:
 
 def smooth_curve(result: RangeTestResult) -> SmoothCurve:
     """The smoothed curve of `result`; empty where no loss is finite."""
-    finite = np.isfinite(result.losses) & np.isfinite(result.learning_rates)
-    rates, losses = result.learning_rates[finite], result.losses[finite]
+    usable = np.isfinite(result.losses) & np.isfinite(result.learning_rates) & (result.learning_rates > 0)
+    rates, first_seen = np.unique(result.learning_rates[usable], return_index=True)
+    losses = result.losses[usable][first_seen]
     if not len(rates):
         empty = np.empty(0)
         return SmoothCurve(empty, empty, empty, float("nan"), float("nan"))
     start = float(np.median(losses[: max(1, len(losses) // 10)]))
     fall = max(start - float(np.min(losses)), 1e-3 * abs(start), 1e-12)
     ceiling = start + 0.5 * fall
-    smoothed = gaussian_filter1d(np.minimum(losses, start + 2 * fall), _sigma_steps(result), mode="nearest")
+    smoothed = gaussian_filter1d(
+        np.minimum(losses, start + 2 * fall), _sigma_steps(rates, result.sweep), mode="nearest"
+    )
     position = np.log10(rates) if result.sweep == "exponential" else rates
     slopes = np.gradient(smoothed, position) if len(rates) > 1 else np.zeros(1)
     return SmoothCurve(rates, smoothed, slopes, start, ceiling)
@@ -89,11 +92,10 @@ def regions(result: RangeTestResult) -> tuple[Region, ...]:
     return tuple(region for region in edges if region.low < region.high)
 
 
-def _sigma_steps(result: RangeTestResult) -> float:
-    rates = result.learning_rates
+def _sigma_steps(rates: np.ndarray, sweep: str) -> float:
     if len(rates) < 2:
         return 1.0
-    if result.sweep == "linear":
+    if sweep == "linear":
         return max(1.0, _WIDTH_FRACTION * len(rates))
     decades_per_step = float(np.log10(rates[-1] / rates[0])) / (len(rates) - 1)
-    return max(1.0, _WIDTH_DECADES / decades_per_step) if decades_per_step > 0 else 1.0
+    return max(1.0, _WIDTH_DECADES / decades_per_step)

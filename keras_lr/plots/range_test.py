@@ -8,7 +8,18 @@ from matplotlib.axes import Axes
 
 from keras_lr.plots.curve import Region, SmoothCurve, regions, smooth_curve
 from keras_lr.plots.numbers import format_rate
-from keras_lr.plots.theme import BLUE, GREEN, GREY, ORANGE, PINK, dress, learning_rate_axis, new_axes, plain_text
+from keras_lr.plots.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    dress,
+    learning_rate_axis,
+    new_axes,
+    plain_text,
+    width_inches,
+)
 from keras_lr.records.range_test import RangeTestResult
 
 REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
@@ -45,7 +56,10 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
             legend=False,
             ax=ax,
         )
-        sns.lineplot(x=curve.learning_rates, y=curve.losses, color=BLUE, linewidth=2.4, sort=False, legend=False, ax=ax)
+        # Once diverged, the loss may fall back by chance; a bold line there would read as a second valley.
+        drawn = slice(curve.divergence + 1)
+        x, y = curve.learning_rates[drawn], curve.losses[drawn]
+        sns.lineplot(x=x, y=y, color=BLUE, linewidth=2.4, sort=False, legend=False, ax=ax)
     learning_rate_axis(ax, log=result.sweep == "exponential")
     dress(ax)
     _limit(ax, result, curve)
@@ -77,9 +91,19 @@ def _mark_region(ax: Axes, region: Region) -> None:
     strip = ax.get_xaxis_transform()
     if region.name == "good":
         ax.axvspan(region.low, region.high, color=color, alpha=0.14, linewidth=0)
-    ax.plot([region.low, region.high], [1.02, 1.02], color=color, linewidth=5, transform=strip, clip_on=False, solid_capstyle="butt")
-    left, right = (ax.transAxes.inverted().transform(ax.transData.transform((rate, 1)))[0] for rate in (region.low, region.high))
-    width_points = (right - left) * ax.get_window_extent().width * 72 / ax.get_figure().dpi
+    ax.plot(
+        [region.low, region.high],
+        [1.02, 1.02],
+        color=color,
+        linewidth=5,
+        transform=strip,
+        clip_on=False,
+        solid_capstyle="butt",
+    )
+    left, right = (
+        ax.transAxes.inverted().transform(ax.transData.transform((rate, 1)))[0] for rate in (region.low, region.high)
+    )
+    width_points = (right - left) * width_inches(ax) * 72
     if width_points > _POINTS_PER_CHARACTER * len(region.name):
         middle = (left + right) / 2
         ax.text(middle, 1.045, region.name, transform=ax.transAxes, ha="center", va="bottom", fontsize="small")
@@ -104,4 +128,3 @@ def _mark_suggestion(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> N
         va="bottom",
         fontweight="bold",
     )
-

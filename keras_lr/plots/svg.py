@@ -41,7 +41,13 @@ _DROPPED = {"metadata", "style"}
 
 
 def figure_svg(
-    draw: Callable[[Axes], object], *, title: str, description: str, prefix: str, width: float = 7.6, height: float = 3.9
+    draw: Callable[[Axes], object],
+    *,
+    title: str,
+    description: str,
+    prefix: str,
+    width: float = 7.6,
+    height: float = 3.9,
 ) -> str:
     """One figure as an inline `<svg>` element with a title and a description for those who cannot see it.
 
@@ -95,9 +101,9 @@ def _rewrite(element: ElementTree.Element, prefix: str, referenced: set[str]) ->
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name and name != "font-family":
             attributes[name] = value
-    if (target := attributes.pop(_XLINK, None)) is not None:
+    if target := attributes.pop(_XLINK, ""):
         attributes["href"] = f"#{prefix}-{target.removeprefix('#')}"
-    name = attributes.pop("id", None)
+    name = attributes.pop("id", "")
     if attributes.get("transform", "").startswith("rotate(-0 "):
         del attributes["transform"]
     element.attrib.clear()

@@ -30,7 +30,7 @@ def new_axes() -> Axes:
 def dress(ax: Axes) -> None:
     """Removes what carries no information: the upper and right spine, and a grid in front of the data."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(True, axis="y", linewidth=0.6, alpha=0.25)
+    ax.grid(True, axis="y", linewidth=0.6, alpha=0.15)
     ax.set_axisbelow(True)
 
 
@@ -39,9 +39,14 @@ def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
     ax.set_xlabel("Learning rate" + (" (log scale)" if log else ""))
     if log:
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(base=10, numticks=max(3, int(1.4 * ax.get_figure().get_figwidth()))))
+        ax.xaxis.set_major_locator(LogLocator(base=10, numticks=max(3, int(width_inches(ax) * 1.8))))
         ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
+
+
+def width_inches(ax: Axes) -> float:
+    """Width of the axes on its figure or subfigure."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
 
 
 def plain_text(text: Any, *, limit: int = 60) -> str:

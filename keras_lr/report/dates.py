@@ -24,7 +24,7 @@ def report_date(environments: Iterable[Mapping[str, Any]]) -> str:
             return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
         except (ValueError, OverflowError, OSError) as err:
             raise InvalidArgumentError(
-                f"`SOURCE_DATE_EPOCH` must be a number of seconds since 1970. Received: {epoch[:40]!r}. Unset or mend it."
+                f"`SOURCE_DATE_EPOCH` must be in seconds since 1970. Received: {epoch[:40]!r}. Unset or mend it."
             ) from err
     dates = (environment.get("date") for environment in environments)
     return next((date for date in dates if isinstance(date, str)), "")

@@ -33,7 +33,9 @@ class Report:
 
     def __init__(self, title: str = "Learning-rate report", *, script: str = "") -> None:
         if not isinstance(title, str) or not title.strip():
-            raise InvalidArgumentError(f"`title` must be a text that is not empty. Received: {title!r}. Name the model.")
+            raise InvalidArgumentError(
+                f"`title` must be a text that is not empty. Received: {title!r}. Name the model."
+            )
         self.title = title
         self.script = script
         self._records: list[Record] = []

@@ -27,7 +27,9 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
     for position, record in enumerate(records):
         section = section_of(record)
         summary = section.summarize(record, f"{prefix}{position + 1}")
-        sections.append({"id": f"{prefix}{position + 1}", "template": section.template, "rank": section.rank, **summary})
+        sections.append(
+            {"id": f"{prefix}{position + 1}", "template": section.template, "rank": section.rank, **summary}
+        )
     first = max(range(len(sections)), key=lambda index: (sections[index]["rank"], -index))
     return {
         "title": title,

@@ -18,7 +18,8 @@ def section_of(record: Any) -> Section:
         if isinstance(record, section.record_type):
             return section
     raise InvalidArgumentError(
-        f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. Pass what a keras_lr call returned."
+        f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. "
+        "Pass what a keras_lr call returned."
     )
 
 

@@ -16,7 +16,8 @@ class Section:
     Attributes:
         record_type: The record shown.
         summarize: Turns a record and an id prefix into the plain dict its template reads. Every summary has `heading`,
-            `verdict`, `warnings`, `figure`, `method`, `environment`, `script` and `data`; the rest is the template's own.
+            `verdict`, `warnings`, `figure`, `method`, `environment`, `script`, `data` and `record`; the rest is the
+            template's own.
         template: File in `templates/`.
         rank: The section of the highest rank speaks on the first screen.
     """

@@ -67,7 +67,9 @@ def _thinned(result: RangeTestResult) -> RangeTestResult:
 
 def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve) -> dict[str, Any]:
     repeats = embedded.repeat_losses if len(embedded.repeat_losses) > 1 else np.empty((0, len(embedded.losses)))
-    smoothed = np.interp(embedded.learning_rates, curve.learning_rates, curve.losses) if len(curve.losses) else embedded.losses
+    smoothed = (
+        np.interp(embedded.learning_rates, curve.learning_rates, curve.losses) if len(curve.losses) else embedded.losses
+    )
     columns = ["learning_rate", "loss", "smoothed_loss", *(f"loss_repeat_{index + 1}" for index in range(len(repeats)))]
     numbers = np.column_stack([embedded.learning_rates, embedded.losses, smoothed, *repeats])
     shown = spike_keeping_indices(embedded.losses, _TABLE_STEPS)
@@ -76,15 +78,23 @@ def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve
     return {
         "caption": f"Range test: {wording.count(len(shown), 'step')} of {measured}",
         "columns": columns,
-        "rows": [[format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]],
+        "rows": [
+            [format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]
+        ],
         "csv": text,
         "csv_link": data_link(text),
         "csv_name": "range_test.csv",
-        "note": ""
-        if kept == measured
-        else f"Thinned from {measured} to {kept} steps here, in the CSV and in the JSON; each stretch kept its lowest and "
-        "highest loss. The pictures show all steps.",
+        "note": _thinning_note(measured, kept),
     }
+
+
+def _thinning_note(measured: int, kept: int) -> str:
+    if kept == measured:
+        return ""
+    return (
+        f"Thinned from {measured} to {kept} steps here, in the CSV and in the JSON; each stretch kept its lowest and "
+        "highest loss. The pictures show all steps."
+    )
 
 
 SECTION = Section(RangeTestResult, summarize, "range_test.html.j2", rank=10)

@@ -42,7 +42,12 @@ def verdict(result: RangeTestResult) -> dict[str, str]:
     advice = result.suggestion
     badge = {"level": advice.confidence, "badge": BADGES[advice.confidence], "reason": advice.reason}
     if advice.learning_rate is None or advice.low is None or advice.high is None:
-        return badge | {"lead": "No usable learning rate found", "rate": "", "rest": f"Range test of {_setup(result)}.", "code": ""}
+        return badge | {
+            "lead": "No usable learning rate found",
+            "rate": "",
+            "rest": f"Range test of {_setup(result)}.",
+            "code": "",
+        }
     rate = format_rate(advice.learning_rate)
     lead = "Use" if advice.confidence == "clear" else "Try"
     rest = (
@@ -59,7 +64,9 @@ def warnings(result: RangeTestResult) -> list[dict[str, str]]:
         found.append({"problem": _sentence(result.stop_detail) or f"{STOPS[result.stop_reason]}.", "action": action})
     lost = int(np.sum(~np.isfinite(result.losses)))
     if lost and result.stop_reason != "non_finite":
-        found.append({"problem": f"{count(lost, 'step')} had no finite loss.", "action": "Look at those batches of the data."})
+        found.append(
+            {"problem": f"{count(lost, 'step')} had no finite loss.", "action": "Look at those batches of the data."}
+        )
     if result.suggestion.confidence == "tentative" and len(result.repeat_losses) < 2:
         found.append({"problem": "One repeat cannot show the noise.", "action": "Measure again with `repeats=3`."})
     return found[:3]
@@ -68,10 +75,16 @@ def warnings(result: RangeTestResult) -> list[dict[str, str]]:
 def facts(result: RangeTestResult) -> list[dict[str, str]]:
     """The few numbers a reader asks for first."""
     advice = result.suggestion
-    known = [] if advice.low is None or advice.high is None else [
-        {"label": "Usable range", "value": f"{format_rate(advice.low)} to {format_rate(advice.high)}"},
-    ]
-    swept = [format_rate(float(result.learning_rates[at])) for at in (0, -1)] if len(result.learning_rates) else ["–", "–"]
+    known = (
+        []
+        if advice.low is None or advice.high is None
+        else [
+            {"label": "Usable range", "value": f"{format_rate(advice.low)} to {format_rate(advice.high)}"},
+        ]
+    )
+    swept = (
+        [format_rate(float(result.learning_rates[at])) for at in (0, -1)] if len(result.learning_rates) else ["–", "–"]
+    )
     return [
         *known,
         {"label": "Swept", "value": f"{swept[0]} to {swept[1]}"},
@@ -89,14 +102,16 @@ def describe_curve(result: RangeTestResult, curve: SmoothCurve) -> str:
     lowest = int(np.argmin(falling))
     parts = [
         f"The smoothed loss starts at {format_number(curve.start, digits=3)} and is lowest, "
-        f"{format_number(float(falling[lowest]), digits=3)}, at a learning rate of {format_rate(curve.learning_rates[lowest])}."
+        f"{format_number(float(falling[lowest]), digits=3)}, at a learning rate of "
+        f"{format_rate(curve.learning_rates[lowest])}."
     ]
     if curve.divergence < len(curve.losses):
         parts.append(f"From {format_rate(curve.learning_rates[curve.divergence])} on it is above its start.")
     advice = result.suggestion
     if advice.learning_rate is not None and advice.low is not None and advice.high is not None:
         parts.append(
-            f"Suggested: {format_rate(advice.learning_rate)}, usable from {format_rate(advice.low)} to {format_rate(advice.high)}."
+            f"Suggested: {format_rate(advice.learning_rate)}, usable from {format_rate(advice.low)} to "
+            f"{format_rate(advice.high)}."
         )
     return " ".join(parts)
 
@@ -115,13 +130,15 @@ def describe_slope(result: RangeTestResult, curve: SmoothCurve) -> str:
 def method(result: RangeTestResult) -> list[str]:
     """How it was measured and judged, and what was not tried."""
     scored = (
-        "a fixed validation batch's loss after the step" if result.scored_on == "validation" else "that batch's own loss, not a running mean"
+        "a fixed validation batch's loss after the step"
+        if result.scored_on == "validation"
+        else "that batch's own loss, not a running mean"
     )
     lines = [
         f"{result.sweep.capitalize()} sweep: the learning rate rises at each step; each point is {scored}.",
         f"Over {count(max(1, len(result.repeat_losses)), 'repeat')}"
         + (", the curve is the median; every repeat is drawn." if len(result.repeat_losses) > 1 else "."),
-        f"Rule: {result.suggestion.rule}. The bold line is a centred Gaussian average, 0.12 decades wide, drawn to guide the eye.",
+        f"Rule: {result.suggestion.rule}. The bold line is a centred Gaussian average, drawn to guide the eye.",
     ]
     if result.stop_detail:
         lines.append(f"Stop: {_sentence(result.stop_detail)}")
@@ -169,7 +186,9 @@ def _known(result: RangeTestResult, name: str, default: str) -> str:
     value: Any = result.environment.get(name)
     if isinstance(value, dict):
         value = value.get("name")
-    usable = (isinstance(value, str) and value.isidentifier()) or (isinstance(value, int) and not isinstance(value, bool))
+    usable = (isinstance(value, str) and value.isidentifier()) or (
+        isinstance(value, int) and not isinstance(value, bool)
+    )
     return str(value) if usable else default
 
 
@@ -182,7 +201,11 @@ def _bounds(result: RangeTestResult) -> tuple[str, str]:
     if len(rates) < 2:
         return "1e-7", "10.0"
     steps = result.num_steps - 1
-    last = rates[0] * (rates[1] / rates[0]) ** steps if result.sweep == "exponential" else rates[0] + (rates[1] - rates[0]) * steps
+    last = (
+        rates[0] * (rates[1] / rates[0]) ** steps
+        if result.sweep == "exponential"
+        else rates[0] + (rates[1] - rates[0]) * steps
+    )
     return tuple(format_rate(float(rate), digits=6) for rate in (rates[0], last))  # type: ignore[return-value]
 
 
