@@ -41,7 +41,8 @@ def read_history(source: Any) -> TrainingHistory:
         named = {"epoch": epochs} if epochs and "epoch" not in columns else {}
         return from_columns({**named, **columns})
     raise InvalidArgumentError(
-        f"`source` must be a History, a dict, a DataFrame or a path. Received: {type(source).__name__}. Pass `fit`'s result."
+        f"`source` must be a History, a dict, a DataFrame or a path. "
+        f"Received: {type(source).__name__}. Pass what `fit` returned."
     )
 
 

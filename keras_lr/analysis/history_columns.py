@@ -34,7 +34,8 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
     wanted = {name for name in (monitor, val_name, *LEARNING_RATE_NAMES, *STEP_NAMES) if name in arrays}
     if odd := {name: lengths[name] for name in sorted(wanted) if lengths[name] != size and name != val_name}:
         raise CurveError(
-            f"All columns must have one length. Received: {monitor} with {size} rows, others with {odd}. Write NaN for a missing value."
+            f"All columns must have one length. Received: {monitor} with {size} rows, others with {odd}. "
+            "Write NaN for a missing value."
         )
     sign = -1.0 if is_higher_better(monitor) else 1.0
     epochs = next((arrays[name] for name in STEP_NAMES if name in arrays), np.arange(size, dtype=np.float64))
@@ -112,5 +113,6 @@ def _check(loss: np.ndarray, monitor: str) -> None:
         )
     if not np.isfinite(loss).any():
         raise CurveError(
-            f"A history must have a finite loss. Received: only NaN or infinity in `{monitor}`. Lower the learning rate by 10."
+            f"A history must have a finite loss. Received: only NaN or infinity in `{monitor}`. "
+            "Lower the learning rate by 10."
         )

@@ -1,0 +1,24 @@
+"""Which learning rates to try next."""
+
+from __future__ import annotations
+
+LOWER = (0.1, 0.3)
+HIGHER = (3.0, 10.0)
+
+
+def next_rates(learning_rate: float | None, factors: tuple[float, float]) -> tuple[float, float] | None:
+    """The range `factors` times the rate, None where the rate is unknown."""
+    return None if learning_rate is None else (learning_rate * factors[0], learning_rate * factors[1])
+
+
+def try_rates(learning_rate: float | None, factors: tuple[float, float]) -> str:
+    """The range in words: "Try a learning rate of 3e-4 to 1e-3." """
+    rates = next_rates(learning_rate, factors)
+    if rates is not None:
+        return f"Try a learning rate of {rates[0]:.2g} to {rates[1]:.2g}."
+    times = (
+        f"{factors[0]:g} to {factors[1]:g} times as high"
+        if factors[0] > 1
+        else f"{1 / factors[1]:.0f} to {1 / factors[0]:.0f} times lower"
+    )
+    return f"Try a learning rate {times}."

@@ -1,0 +1,61 @@
+"""Judging a run's learning rate from its history."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+
+from keras_lr.analysis.advice import HIGHER, LOWER, next_rates, try_rates
+from keras_lr.analysis.features import features
+from keras_lr.analysis.findings.collect import find_all
+from keras_lr.analysis.history import read_history
+from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.analysis.scorecard import judge
+from keras_lr.records.diagnosis import Diagnosis, Verdict
+
+FACTORS = {"too_low": HIGHER, "too_high": LOWER}
+# Among three verdicts a third is what guessing gives.
+MIN_SHARE = 0.35
+
+
+def analyze_history(source: Any) -> Diagnosis:
+    """What the history in `source` says about its learning rate.
+
+    Args:
+        source: A Keras `History`, a dict or DataFrame of columns, or the path of a `CSVLogger` file, a JSON file or a
+            TensorBoard log directory.
+
+    Raises:
+        CurveError: The history has no loss, fewer than three epochs, or nothing finite.
+        InvalidArgumentError: `source` is none of these.
+        OSError: The file cannot be read.
+    """
+    history = read_history(source)
+    verdict, reasons = _verdict(history)
+    rates = next_rates(history.learning_rate, FACTORS[verdict]) if verdict in FACTORS else None
+    return Diagnosis(
+        verdict=verdict,
+        reasons=reasons,
+        findings=find_all(history),
+        n_epochs=history.epochs.size,
+        learning_rate=history.learning_rate,
+        suggested_low=rates and rates[0],
+        suggested_high=rates and rates[1],
+        monitor=history.monitor,
+    )
+
+
+def _verdict(history: TrainingHistory) -> tuple[Verdict, tuple[str, ...]]:
+    finite = np.isfinite(history.loss)
+    if not finite.all():
+        epoch = history.epochs[int(np.argmin(finite))]
+        advice = try_rates(history.learning_rate, LOWER)
+        return "too_high", (f"`{history.monitor}` is not finite at epoch {epoch}. {advice}",)
+    if not np.ptp(history.loss) > 0:
+        return "unclear", (f"`{history.monitor}` never changed.",)
+    winner, evidence, phrases = judge(features(history))
+    if evidence < MIN_SHARE:
+        return "unclear", (f"No verdict has more than {evidence:.0%} of the evidence.",)
+    reasons = tuple(f"It speaks for {winner!r} {phrase}." for phrase in phrases)
+    return cast(Verdict, winner), (f"{evidence:.0%} of the evidence is for {winner!r}.", *reasons)

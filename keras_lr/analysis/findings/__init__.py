@@ -1,0 +1,1 @@
+"""What can be found in a series, one finding a file."""

@@ -1,0 +1,72 @@
+"""Whether what remains of a series after its decay swings with a period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_lr.analysis.findings.decay import residual_sum
+
+MIN_LENGTH = 8
+MIN_CYCLES = 2.5
+CHANCE = 0.005
+PADDING = 8
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A swing over `[start, end]` (indices) with its period in epochs and its amplitude in units of the noise."""
+
+    start: int
+    end: int
+    period: float
+    amplitude: float
+
+
+def find_wave(values: np.ndarray) -> Wave | None:
+    """The strongest periodic swing in the series, or None where chance would make one as strong.
+
+    Source:
+        Fisher 1929, Tests of significance in harmonic analysis, for the g test.
+    """
+    if values.size < MIN_LENGTH or not np.ptp(values) > 0:
+        return None
+    _, course = residual_sum(values)
+    rest = values - course
+    if not rest.std() > 1e-9 * np.ptp(values):
+        return None
+    windows = {size for size in (values.size, values.size // 2, values.size // 4) if size >= MIN_LENGTH}
+    chance, frequency = min(_strongest(rest[-size:]) for size in windows)
+    if chance > CHANCE / len(windows):
+        return None
+    start, end = _span(rest, frequency)
+    swing = rest[start : end + 1]
+    phase = np.exp(-2j * np.pi * frequency * np.arange(swing.size))
+    coefficient = 2 * (swing @ phase) / swing.size
+    noise = np.std(swing - np.real(coefficient * phase.conj()))
+    return Wave(start, end, 1 / frequency, float(abs(coefficient) / max(noise, 1e-9 * rest.std())))
+
+
+def _strongest(rest: np.ndarray) -> tuple[float, float]:
+    """Probability that noise has as strong a peak, and the peak's frequency in cycles an epoch."""
+    power = np.abs(np.fft.rfft(rest - rest.mean())) ** 2
+    low = int(np.ceil(MIN_CYCLES))
+    power = power[low:]
+    if power.size < 2:
+        return 1.0, 0.25
+    chance = power.size * (1 - power.max() / power.sum()) ** (power.size - 1)
+    padded = np.abs(np.fft.rfft(rest - rest.mean(), PADDING * rest.size))
+    peak = (int(np.argmax(power)) + low) * PADDING
+    near = slice(peak - PADDING + 1, min(padded.size, peak + PADDING))
+    return float(chance), (near.start + int(np.argmax(padded[near]))) / (PADDING * rest.size)
+
+
+def _span(rest: np.ndarray, frequency: float) -> tuple[int, int]:
+    """First and last index of the swing: where a sinusoid explains most of the sum of squares."""
+    turned = rest * np.exp(-2j * np.pi * frequency * np.arange(rest.size))
+    lengths = np.arange(1, rest.size + 1)
+    backwards = np.abs(np.cumsum(turned[::-1])) ** 2 / lengths
+    start = rest.size - 1 - (MIN_LENGTH - 1 + int(np.argmax(backwards[MIN_LENGTH - 1 :])))
+    forwards = np.abs(np.cumsum(turned[start:])) ** 2 / lengths[: rest.size - start]
+    return start, start + MIN_LENGTH - 1 + int(np.argmax(forwards[MIN_LENGTH - 1 :]))
