@@ -59,7 +59,7 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
         # Once diverged, the loss may fall back by chance; a bold line there would read as a second valley.
         drawn = slice(curve.divergence + 1)
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
-        sns.lineplot(x=x, y=y, color=BLUE, linewidth=2.4, sort=False, legend=False, ax=ax)
+        sns.lineplot(x=x, y=y, color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
     learning_rate_axis(ax, log=result.sweep == "exponential")
     dress(ax)
     _limit(ax, result, curve)
@@ -83,7 +83,7 @@ def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
     pad = 0.06 * (top - lowest) or 0.05 * abs(top) or 1.0
     ax.set_ylim(lowest - pad, top + pad)
     if len(curve.learning_rates) > 1:
-        ax.set_xlim(float(result.learning_rates[0]), float(result.learning_rates[-1]))
+        ax.set_xlim(curve.learning_rates[0], curve.learning_rates[-1])
 
 
 def _mark_region(ax: Axes, region: Region) -> None:

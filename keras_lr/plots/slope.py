@@ -26,9 +26,18 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     learning_rate_axis(ax, log=result.sweep == "exponential")
     dress(ax)
     ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
-    if not len(curve.slopes):
+    if len(curve.slopes) < 2:
         return ax
-    sns.lineplot(x=curve.learning_rates, y=curve.slopes, color=BLUE, linewidth=2.0, sort=False, legend=False, ax=ax)
+    sns.lineplot(
+        x=curve.learning_rates,
+        y=curve.slopes,
+        color=BLUE,
+        linewidth=2.0,
+        estimator=None,
+        sort=False,
+        legend=False,
+        ax=ax,
+    )
     ax.axhline(0, color="black", linewidth=0.8, alpha=0.6)
     if (at := curve.steepest) is not None:
         deepest = float(curve.slopes[at])
@@ -42,6 +51,5 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
             va="center",
         )
         ax.set_ylim(1.25 * deepest, -0.8 * deepest)
-    if len(curve.learning_rates) > 1:
-        ax.set_xlim(float(result.learning_rates[0]), float(result.learning_rates[-1]))
+    ax.set_xlim(curve.learning_rates[0], curve.learning_rates[-1])
     return ax

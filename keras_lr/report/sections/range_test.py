@@ -76,7 +76,7 @@ def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve
     text = csv_text(columns, numbers)
     measured, kept = len(result.losses), len(embedded.losses)
     return {
-        "caption": f"Range test: {wording.count(len(shown), 'step')} of {measured}",
+        "caption": f"Range test, {len(shown)} of {wording.count(measured, 'step')}",
         "columns": columns,
         "rows": [
             [format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]

@@ -54,7 +54,7 @@ def verdict(result: RangeTestResult) -> dict[str, str]:
         f"In this range test anything from {format_rate(advice.low)} to {format_rate(advice.high)} was usable "
         f"({_setup(result)})."
     )
-    return badge | {"lead": lead, "rate": rate, "rest": rest, "code": f"optimizer = {_optimizer_call(result, rate)}"}
+    return badge | {"lead": lead, "rate": rate, "rest": rest, "code": _optimizer_call(result, rate)}
 
 
 def warnings(result: RangeTestResult) -> list[dict[str, str]]:
