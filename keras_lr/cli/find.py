@@ -1,0 +1,92 @@
+"""`keras-lr find`: a range test on the user's own model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+from keras_lr.cli.console import print_suggestion, standard_output
+from keras_lr.cli.loading import build_model, load_data
+from keras_lr.cli.tensorflow import start_tensorflow
+
+_INTERRUPTED = 130
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "find",
+        help="run a range test on your model",
+        description="Runs a learning-rate range test. MODULE is an import path or a Python file: train.py:build.",
+    )
+    parser.add_argument("model", metavar="MODULE:BUILD", help="a function that returns a compiled model")
+    parser.add_argument(
+        "--data",
+        metavar="MODULE:DATA",
+        required=True,
+        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
+    )
+    parser.add_argument("--validation-data", metavar="MODULE:DATA", help="one batch to score each point on instead")
+    parser.add_argument("--min-lr", type=float, default=1e-7, help="first learning rate (%(default)g)")
+    parser.add_argument("--max-lr", type=float, default=10.0, help="last learning rate (%(default)g)")
+    parser.add_argument("--num-steps", type=int, default=100, help="training steps (%(default)d)")
+    parser.add_argument(
+        "--sweep", choices=("exponential", "linear"), default="exponential", help="how the rate rises (%(default)s)"
+    )
+    parser.add_argument("--repeats", type=int, default=1, help="sweeps, each over other batches (%(default)d)")
+    parser.add_argument("--batch-size", type=int, help="samples a batch, for arrays (32)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
+    parser.add_argument("--title", default="Learning-rate range test", help="title of the report")
+    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures, prints the suggestion, and writes what was asked for; 130 where Ctrl-C cut the test short."""
+    start_tensorflow()
+    import keras
+
+    from keras_lr.callbacks.find_lr import find_lr
+    from keras_lr.report import Report
+
+    keras.utils.set_random_seed(options.seed)
+    model = build_model(options.model)
+    data = load_data(options.data)
+    scored = load_data(options.validation_data) if options.validation_data else None
+    result = find_lr(
+        model,
+        **data,
+        batch_size=options.batch_size,
+        min_lr=options.min_lr,
+        max_lr=options.max_lr,
+        num_steps=options.num_steps,
+        sweep=options.sweep,
+        repeats=options.repeats,
+        validation_data=tuple(scored.values()) if scored else None,
+    )
+    batch_size = {"batch_size": options.batch_size or 32} if "y" in data else {}
+    result = dataclasses.replace(result, environment={**result.environment, **batch_size, "seed": options.seed})
+    console = standard_output()
+    print_suggestion(console, result.suggestion)
+    if options.json:
+        console.print(f"Result: {result.save(options.json)}", markup=False)
+    if options.report:
+        report = Report(options.title, script=_command(options)).add(result)
+        console.print(f"Report: {report.save(options.report)}", markup=False)
+    if result.stop_reason == "interrupted":
+        console.print(result.stop_detail, markup=False)
+        return _INTERRUPTED
+    return 0
+
+
+def _command(options: argparse.Namespace) -> str:
+    words = ["keras-lr", "find", options.model, "--data", options.data]
+    for name in ("validation_data", "min_lr", "max_lr", "num_steps", "sweep", "repeats", "batch_size", "seed"):
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)

@@ -1,0 +1,135 @@
+"""Finding the user's model and data from `MODULE:NAME`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from keras_lr.errors import DataError, InvalidArgumentError, ModelError
+
+
+def load_object(target: str, *, argument: str) -> Any:
+    """The object that `MODULE:NAME` names; MODULE is an import path or a Python file, NAME may have dots.
+
+    Args:
+        target: For example `my_project.train:build` or `train.py:build`.
+        argument: Name of the command-line argument, for messages.
+
+    Raises:
+        InvalidArgumentError: There is no such module or name, or importing it failed.
+    """
+    module_name, colon, name = target.rpartition(":")
+    if not (module_name and colon and name):
+        raise InvalidArgumentError(
+            f"`{argument}` must be MODULE:NAME. Received: {target!r}. Write for example train.py:build."
+        )
+    found: Any = _import(module_name, argument)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InvalidArgumentError(
+                f"`{argument}` must name something in {module_name}. Received: {name!r}, which it does not have. "
+                "Check the spelling."
+            )
+        found = getattr(found, part)
+    return found
+
+
+def build_model(target: str) -> Any:
+    """Calls the user's `BUILD` and returns its compiled model.
+
+    Raises:
+        InvalidArgumentError: The target cannot be found.
+        ModelError: `BUILD` cannot be called, failed, or returned no compiled Keras model.
+    """
+    build = load_object(target, argument="MODULE:BUILD")
+    if not callable(build):
+        raise ModelError(
+            f"`MODULE:BUILD` must be a function that returns a compiled model. Received: {target}, a value."
+        )
+    try:
+        model = build()
+    except Exception as err:
+        raise ModelError(
+            f"`MODULE:BUILD` must return a compiled model. Received: {_describe(err)}. Mend {target}."
+        ) from err
+    import keras
+
+    if not isinstance(model, keras.Model) or not model.compiled:
+        received = "a model that is not compiled" if isinstance(model, keras.Model) else type(model).__name__
+        raise ModelError(
+            f"`MODULE:BUILD` must return a compiled keras.Model. Received: {received}. Compile it in {target}."
+        )
+    return model
+
+
+def load_data(target: str) -> dict[str, Any]:
+    """The arguments `x`, `y` and `sample_weight` that the user's `DATA`, a value or a function of none, stands for.
+
+    Raises:
+        InvalidArgumentError: The target cannot be found.
+        DataError: `DATA` failed, or is a tuple of another length than 2 or 3.
+    """
+    data = load_object(target, argument="--data")
+    if callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__"):
+        try:
+            data = data()
+        except Exception as err:
+            raise DataError(
+                f"`--data` must give the training data. Received: {_describe(err)}. Mend {target}."
+            ) from err
+    if not isinstance(data, tuple):
+        return {"x": data}
+    if len(data) not in (2, 3):
+        raise DataError(
+            "`--data` must give (x, y), (x, y, sample_weight) or a dataset. "
+            f"Received: a tuple of {len(data)}. Mend {target}."
+        )
+    return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+
+
+def _import(module_name: str, argument: str) -> ModuleType:
+    path = Path(module_name)
+    try:
+        if path.suffix == ".py":
+            return _import_file(path, argument)
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return importlib.import_module(module_name)
+    except InvalidArgumentError:
+        raise
+    except Exception as err:
+        raise InvalidArgumentError(
+            f"`{argument}` must name a module that can be imported. Received: {module_name}: {_describe(err)}. Mend it."
+        ) from err
+
+
+def _import_file(path: Path, argument: str) -> ModuleType:
+    if not path.is_file():
+        raise InvalidArgumentError(f"`{argument}` must name a file that exists. Received: {path}. Check the path.")
+    if (known := sys.modules.get(path.stem)) is not None and getattr(known, "__file__", None) == str(path.resolve()):
+        return known
+    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    if spec is None or spec.loader is None:
+        raise InvalidArgumentError(f"`{argument}` must name a Python file. Received: {path}. Check the path.")
+    # The file's neighbours must be importable, as when it runs as a script.
+    sys.path.insert(0, str(path.resolve().parent))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if sys.modules.get(path.stem) is module:
+            del sys.modules[path.stem]
+        raise
+    return module
+
+
+def _describe(err: Exception) -> str:
+    frames = traceback.extract_tb(err.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(err).__name__}{where}: {err}"
