@@ -1,0 +1,92 @@
+"""Checks of what a user passes to a schedule: each returns the plain Python value or refuses it."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Collection
+from typing import Any
+
+import keras
+
+from keras_lr.errors import InvalidArgumentError, InvalidRangeError
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a float; raises `InvalidArgumentError` unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise InvalidArgumentError(f"`{name}` must be a finite number. Received: {value!r}. Pass a float.")
+    return float(value)
+
+
+def positive(name: str, value: Any) -> float:
+    """`value` as a float above zero."""
+    number = real(name, value)
+    if number <= 0:
+        raise InvalidArgumentError(f"`{name}` must be greater than 0. Received: {value!r}. Pass a positive number.")
+    return number
+
+
+def non_negative(name: str, value: Any) -> float:
+    """`value` as a float that is zero or more."""
+    number = real(name, value)
+    if number < 0:
+        raise InvalidArgumentError(f"`{name}` must be 0 or more. Received: {value!r}. Pass a non-negative number.")
+    return number
+
+
+def at_most(name: str, value: float, limit_name: str, limit: float) -> None:
+    """Refuses a rate above the one that must bound it."""
+    if value > limit:
+        raise InvalidRangeError(
+            f"`{name}` must be at most `{limit_name}`. Received: {name}={value!r}, {limit_name}={limit!r}. "
+            f"Lower `{name}`."
+        )
+
+
+def open_fraction(name: str, value: Any) -> float:
+    """`value` as a float strictly between 0 and 1."""
+    number = real(name, value)
+    if not 0 < number < 1:
+        raise InvalidArgumentError(
+            f"`{name}` must be greater than 0 and less than 1. Received: {value!r}. Pass a fraction such as 0.3."
+        )
+    return number
+
+
+def steps(name: str, value: Any, *, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise InvalidArgumentError(
+            f"`{name}` must be an integer of at least {minimum}. Received: {value!r}. "
+            "Count optimizer steps, not epochs."
+        )
+    return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` itself where it is a bool."""
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"`{name}` must be True or False. Received: {value!r}. Pass a bool.")
+    return value
+
+
+def choice(name: str, value: Any, options: Collection[str]) -> str:
+    """`value` itself where it is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise InvalidArgumentError(
+            f"`{name}` must be one of {sorted(options)}. Received: {value!r}. Choose one of these."
+        )
+    return value
+
+
+def schedule_or_rate(name: str, value: Any) -> Any:
+    """A Keras schedule as it is, or a positive constant rate as a float."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InvalidArgumentError(
+            f"`{name}` must be a keras LearningRateSchedule or a learning rate. Received: {value!r}. "
+            "Pass a schedule object or a positive float."
+        )
+    return positive(name, value)

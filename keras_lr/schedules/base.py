@@ -1,0 +1,72 @@
+"""What the schedules share: double precision inside, configuration from the constructor, nesting."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+from keras import ops
+
+PRECISION = "float64"
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Base of every keras_lr schedule: a pure function of the optimizer's step.
+
+    A subclass stores each constructor argument under its own name and writes `_rate`. The step arrives in float64: in
+    float32 steps above 2**24 run together, and `1 + cos(x)` near the end of a decay has no correct digit left. The
+    rate leaves in `keras.config.floatx()`.
+    """
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate of optimizer step `step`, counted from 0, a scalar of `keras.config.floatx()`."""
+        return ops.cast(self._rate(ops.cast(step, PRECISION)), keras.config.floatx())
+
+    def _rate(self, step: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define `_rate`.")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, by name; nested schedules in Keras's serialised form."""
+        return {name: _serialize(getattr(self, name)) for name in _argument_names(type(self))}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """The schedule that `get_config` described."""
+        return cls(**{name: _deserialize(value) for name, value in config.items()})
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in _argument_names(type(self)))
+        return f"{type(self).__name__}({arguments})"
+
+
+def rate_at(schedule: Any, step: Any) -> Any:
+    """The rate of a schedule, or of a constant, at `step`, in float64.
+
+    A keras_lr schedule is asked before it rounds to `floatx`, so that nesting costs no precision.
+    """
+    if isinstance(schedule, Schedule):
+        return schedule._rate(step)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return ops.cast(schedule(ops.cast(step, "int64")), PRECISION)
+    return ops.full_like(step, schedule)
+
+
+def _argument_names(cls: type) -> list[str]:
+    return [name for name in inspect.signature(cls).parameters if name != "self"]
+
+
+def _serialize(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_serialize(item) for item in value]
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return keras.saving.serialize_keras_object(value)
+    return value
+
+
+def _deserialize(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_deserialize(item) for item in value]
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    return value

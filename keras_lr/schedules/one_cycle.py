@@ -1,0 +1,96 @@
+"""The one-cycle policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.schedules import arguments
+from keras_lr.schedules.base import Schedule
+from keras_lr.schedules.phases import Phase, piecewise
+
+
+@keras.saving.register_keras_serializable(package="keras_lr")
+class OneCycle(Schedule):
+    """Up to a peak and down to almost nothing, once, over the whole training.
+
+    With `n = total_steps` and `r = warmup_fraction` the rate is `peak_learning_rate / div_factor` at step 0, the peak
+    at step `r * n - 1`, and `peak_learning_rate / div_factor / final_div_factor` at step `n - 1`, the last of the
+    training, and ever after. With `three_phase` it is back at the initial rate at step `2 * r * n - 2` and falls to
+    the final rate from there.
+
+    Args:
+        peak_learning_rate: Highest rate, positive.
+        total_steps: Number of optimizer steps of the whole training.
+        warmup_fraction: Share of the steps spent on the way up, in (0, 1), at most 0.5 with `three_phase`.
+        div_factor: Peak over initial rate, at least 1.
+        final_div_factor: Initial over final rate, at least 1.
+        shape: "cosine" or "linear".
+        three_phase: Whether to come down to the initial rate first, as long as the way up took, then to the final one.
+
+    Raises:
+        InvalidArgumentError: An argument breaks its rule, or the way up is shorter than one step.
+
+    Source:
+        Smith & Topin 2017, arXiv:1708.07120; the numbers are those of `torch.optim.lr_scheduler.OneCycleLR`, which
+        fails past the last step where this one holds.
+    """
+
+    def __init__(
+        self,
+        peak_learning_rate: float,
+        total_steps: int,
+        *,
+        warmup_fraction: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        shape: str = "cosine",
+        three_phase: bool = False,
+    ) -> None:
+        self.peak_learning_rate = arguments.positive("peak_learning_rate", peak_learning_rate)
+        self.total_steps = arguments.steps("total_steps", total_steps, minimum=2)
+        self.warmup_fraction = arguments.open_fraction("warmup_fraction", warmup_fraction)
+        self.div_factor = _at_least_one("div_factor", div_factor)
+        self.final_div_factor = _at_least_one("final_div_factor", final_div_factor)
+        self.shape = arguments.choice("shape", shape, ("cosine", "linear"))
+        self.three_phase = arguments.flag("three_phase", three_phase)
+        if self.warmup_fraction * self.total_steps <= 1:
+            raise InvalidArgumentError(
+                "`warmup_fraction * total_steps` must be greater than 1. Received: "
+                f"warmup_fraction={warmup_fraction}, total_steps={total_steps}. Raise either."
+            )
+        if self.three_phase and self.warmup_fraction > 0.5:
+            raise InvalidArgumentError(
+                f"`warmup_fraction` must be at most 0.5 with `three_phase`. Received: {warmup_fraction}. "
+                "Lower it: the way down takes as long as the way up."
+            )
+        initial = self.peak_learning_rate / self.div_factor
+        self._phases = self._cycle(initial, self.peak_learning_rate, initial / self.final_div_factor)
+        self._position_phases = self._cycle(0.0, 1.0, 0.0)
+
+    def _cycle(self, initial: float, peak: float, final: float) -> tuple[Phase, ...]:
+        up = self.warmup_fraction * self.total_steps - 1
+        rise = Phase(up, initial, peak, self.shape)
+        if not self.three_phase:
+            return (rise, Phase(self.total_steps - 1 - up, peak, final, self.shape))
+        return (
+            rise,
+            Phase(up, peak, initial, self.shape),
+            Phase(self.total_steps - 1 - 2 * up, initial, final, self.shape),
+        )
+
+    def _rate(self, step: Any) -> Any:
+        return piecewise(step, self._phases)
+
+    def cycle_position(self, step: Any) -> Any:
+        """How far up its cycle the schedule is at `step`, in float64: 0 at both ends, 1 at the peak."""
+        return piecewise(step, self._position_phases)
+
+
+def _at_least_one(name: str, value: Any) -> float:
+    number = arguments.real(name, value)
+    if number < 1:
+        raise InvalidArgumentError(f"`{name}` must be at least 1. Received: {value!r}. It divides the rate.")
+    return number
