@@ -48,7 +48,9 @@ class Record:
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         }
         if missing := sorted(required - values.keys()):
-            raise ResultFormatError(f"A stored {cls.kind} must have the fields {missing}. Received none of these. Save it anew.")
+            raise ResultFormatError(
+                f"A stored {cls.kind} must have the fields {missing}. Received none of these. Save it anew."
+            )
         if unknown := sorted(values.keys() - names):
             raise ResultFormatError(f"A stored {cls.kind} has no fields {unknown}. Remove them or update keras_lr.")
         try:
@@ -110,7 +112,9 @@ def parse_json(text: str) -> Any:
 def checked_payload(data: Any, kind: str) -> dict[str, Any]:
     """The fields of a stored record, after its kind and version have been checked."""
     if not isinstance(data, dict) or "kind" not in data:
-        raise ResultFormatError(f"A stored result must be a JSON object with a `kind`. Received: {type(data).__name__}.")
+        raise ResultFormatError(
+            f"A stored result must be a JSON object with a `kind`. Received: {type(data).__name__}."
+        )
     if data["kind"] != kind:
         raise ResultFormatError(f"The stored `kind` must be {kind!r}. Received: {str(data['kind'])[:80]!r}.")
     version = data.get("schema_version")

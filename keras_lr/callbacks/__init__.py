@@ -1,0 +1,6 @@
+"""Keras callbacks, and the range test in one call."""
+
+from keras_lr.callbacks.find_lr import find_lr
+from keras_lr.callbacks.range_test import LRRangeTest
+
+__all__ = ["LRRangeTest", "find_lr"]

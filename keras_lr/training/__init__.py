@@ -1,0 +1,1 @@
+"""What touches a live model: its state, its data, and the in-graph sweep."""

@@ -1,0 +1,70 @@
+"""Setting the learning rate of whatever optimizer a model was compiled with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class RateControl:
+    """Drives the learning rate of an optimizer from inside a traced step, and gives it back.
+
+    Wrapped optimizers are reached through their wrapper. Of several optimizers (`keras.optimizers.MultiOptimizer`) each keeps its
+    ratio to the first. A schedule or a callable is swapped for a variable while the sweep runs.
+
+    Args:
+        optimizer: The compiled optimizer.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self._leaves = leaf_optimizers(optimizer)
+        self._originals = [leaf._learning_rate for leaf in self._leaves]
+        current = [float(keras.ops.convert_to_numpy(leaf.learning_rate)) for leaf in self._leaves]
+        self._ratios = [rate / current[0] if current[0] else 1.0 for rate in current]
+        self._stand_ins = [
+            None if isinstance(original, keras.Variable) else tf.Variable(rate, trainable=False, dtype=tf.float32)
+            for original, rate in zip(self._originals, current, strict=True)
+        ]
+
+    def engage(self) -> None:
+        """Puts a variable in the place of each schedule."""
+        for leaf, stand_in in zip(self._leaves, self._stand_ins, strict=True):
+            if stand_in is not None:
+                leaf.learning_rate = stand_in.read_value
+
+    def assign(self, rate: Any) -> None:
+        """Sets the learning rate, a scalar; traced into the step."""
+        for leaf, stand_in, ratio in zip(self._leaves, self._stand_ins, self._ratios, strict=True):
+            target = leaf._learning_rate if stand_in is None else stand_in
+            target.assign(tf.cast(rate * ratio, target.dtype))
+
+    def release(self) -> None:
+        """Puts each schedule back; the variables are restored with the rest of the optimizer."""
+        for leaf, stand_in, original in zip(self._leaves, self._stand_ins, self._originals, strict=True):
+            if stand_in is not None:
+                leaf.learning_rate = original
+
+
+def set_learning_rate(optimizer: Any, rate: float) -> None:
+    """Sets a fixed learning rate for good, also where the optimizer was compiled with a schedule."""
+    leaves = leaf_optimizers(optimizer)
+    reference = float(keras.ops.convert_to_numpy(leaves[0].learning_rate))
+    for leaf in leaves:
+        ratio = float(keras.ops.convert_to_numpy(leaf.learning_rate)) / reference if reference else 1.0
+        if isinstance(leaf._learning_rate, keras.Variable):
+            leaf.learning_rate = rate * ratio
+        else:
+            leaf.learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay([1], [rate * ratio] * 2)
+
+
+def leaf_optimizers(optimizer: Any) -> list[Any]:
+    """The optimizers that hold a learning rate: through loss scaling, and each of several."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is not None:
+        return leaf_optimizers(inner)
+    several = getattr(optimizer, "_optimizers", None) or getattr(optimizer, "optimizers", None)
+    if several:
+        return [leaf for part in several for leaf in leaf_optimizers(part)]
+    return [optimizer]
