@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from keras_lr.analysis.history_columns import LEARNING_RATE_NAMES, STEP_NAMES, from_columns
+from keras_lr.analysis.history_columns import from_columns
 from keras_lr.analysis.history_events import read_event_columns
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.errors import CurveError, InvalidArgumentError
@@ -76,11 +76,8 @@ def _csv_columns(path: Path) -> Mapping[str, Any]:
             raise CurveError(
                 f"`source` must be a text file. Received: {path}, which is binary. Pass the CSVLogger's file."
             )
-    known = {"loss", "val_loss", *LEARNING_RATE_NAMES, *STEP_NAMES}
     try:
-        header = [str(name) for name in pd.read_csv(path, nrows=0).columns]
-        wanted = [name for name in header if name in known] if "loss" in header else None
-        frame = pd.read_csv(path, usecols=wanted)
+        frame = pd.read_csv(path)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as err:
         raise CurveError(
             f"`source` must be a CSV file with a header. Received: {path}: {err} Check that it is whole."

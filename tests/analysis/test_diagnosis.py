@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_lr.analysis import analyze_histories, analyze_history
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.records import Diagnosis, HistoryComparison
+
+SEEDS = st.integers(0, 10_000)
+
+
+def course(size, seed, noise, time_constant=0.3):
+    generator = np.random.default_rng(seed)
+    return np.exp(-np.arange(size) / size / time_constant) + generator.normal(0, noise, size)
+
+
+def finding(diagnosis, kind):
+    found = [item for item in diagnosis.findings if item.kind == kind]
+    assert found, f"{kind} not among {[item.kind for item in diagnosis.findings]}"
+    return found[0]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(100, 2000), st.floats(0.0, 0.6), st.floats(3.0, 8.0), st.floats(3.0, 10.0))
+def test_planted_oscillation_is_found_where_it_is(seed, size, share, amplitude, period):
+    onset, noise = int(share * size), 0.02
+    time = np.arange(size)
+    wave = (time >= onset) * amplitude * noise * np.sin(2 * np.pi * (time - onset) / period)
+    found = finding(analyze_history({"loss": course(size, seed, noise) + wave}), "oscillation")
+    tolerance = max(1, 0.1 * (size - onset))
+    assert abs(found.start_epoch - onset) <= tolerance
+    assert abs(found.end_epoch - (size - 1)) <= tolerance
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(80, 2000), st.floats(0.2, 0.7), st.floats(30.0, 250.0))
+def test_planted_plateau_is_found_where_it_is(seed, size, share, signal_to_noise):
+    onset = int(share * size)
+    fall = np.maximum(0.0, 1 - np.arange(size) / onset)
+    noise = np.random.default_rng(seed).normal(0, 1 / signal_to_noise, size)
+    found = finding(analyze_history({"loss": fall + noise}), "early_plateau")
+    assert abs(found.start_epoch - onset) <= max(1, 0.1 * (size - onset))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(40, 2000), st.floats(0.2, 0.6), st.floats(50.0, 250.0))
+def test_planted_divergence_is_found_where_it_is(seed, size, share, signal_to_noise):
+    onset = int(share * size)
+    rise = np.maximum(0, np.arange(size) - onset) / (size - onset)
+    found = finding(analyze_history({"loss": course(size, seed, 1 / signal_to_noise, 0.1) + rise}), "divergence")
+    assert abs(found.start_epoch - onset) <= max(1, 0.1 * (size - onset))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(20, 2000), st.floats(1.5, 5.0))
+def test_planted_slow_decay_is_found(seed, size, time_constant):
+    fall = 1 - np.exp(-1 / time_constant)
+    found = finding(analyze_history({"loss": course(size, seed, fall / 20, time_constant)}), "slow_learning")
+    assert (found.start_epoch, found.end_epoch) == (0, size - 1)
+
+
+@pytest.mark.slow
+def test_false_alarms_on_pure_decay_are_rare():
+    generator = np.random.default_rng(1)
+    draws, alarms = 2000, 0
+    for seed in range(draws):
+        size = int(np.exp(generator.uniform(np.log(10), np.log(2000))))
+        noise, time_constant = np.exp(generator.uniform(np.log(0.002), np.log(0.1))), np.exp(generator.uniform(-3, 1))
+        found = analyze_history({"loss": course(size, seed, noise, time_constant)}).findings
+        alarms += any(item.kind in ("oscillation", "divergence", "early_plateau", "overfitting") for item in found)
+    assert alarms / draws <= 0.02
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(3, 60), st.sampled_from([2.0**-20, 0.25, 8.0, 2.0**20]))
+def test_scaling_the_loss_changes_nothing(seed, size, scale):
+    loss, val_loss = course(size, seed, 0.02), course(size, seed + 1, 0.03)
+    plain = analyze_history({"loss": loss, "val_loss": val_loss})
+    scaled = analyze_history({"loss": scale * loss, "val_loss": scale * val_loss})
+    assert (scaled.verdict, [item.kind for item in scaled.findings]) == (
+        plain.verdict,
+        [item.kind for item in plain.findings],
+    )
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(3, 60), st.sampled_from([-100.0, -1.0, 0.5, 100.0]))
+def test_shifting_the_loss_and_renaming_it_changes_nothing(seed, size, shift):
+    loss, val_loss = course(size, seed, 0.02), course(size, seed + 1, 0.03)
+    plain = analyze_history({"loss": loss, "val_loss": val_loss})
+    moved = analyze_history({"head_loss": loss + shift, "val_head_loss": val_loss + shift, "other": loss})
+    assert (moved.verdict, [item.kind for item in moved.findings]) == (
+        plain.verdict,
+        [item.kind for item in plain.findings],
+    )
+
+
+def test_overfitting_is_found_at_the_turn_of_validation():
+    time = np.arange(60)
+    val_loss = np.exp(-time / 8) + 0.02 * np.maximum(0, time - 25)
+    noise = np.random.default_rng(0).normal(0, 0.005, (2, 60))
+    found = finding(
+        analyze_history({"loss": np.exp(-time / 20) + noise[0], "val_loss": val_loss + noise[1]}), "overfitting"
+    )
+    assert abs(found.start_epoch - 25) <= 4
+
+
+def test_a_loss_without_trend_is_stagnation():
+    loss = 1 + np.random.default_rng(0).normal(0, 0.1, 50)
+    assert finding(analyze_history({"loss": loss}), "stagnation").end_epoch == 49
+
+
+def test_noisy_validation_is_found():
+    generator = np.random.default_rng(0)
+    loss, val_loss = course(40, 1, 0.002), course(40, 2, 0.0) + generator.normal(0, 0.3, 40)
+    assert finding(analyze_history({"loss": loss, "val_loss": val_loss}), "noisy_validation").effect_size > 0.1
+
+
+def test_a_loss_that_becomes_nan_is_too_high_and_names_a_rate():
+    diagnosis = analyze_history({"loss": [2.0, 1.5, 4.0, np.nan], "learning_rate": [0.1] * 4})
+    assert diagnosis.verdict == "too_high"
+    assert (diagnosis.suggested_low, diagnosis.suggested_high) == pytest.approx((0.01, 0.03))
+    assert "0.01 to 0.03" in finding(diagnosis, "divergence").advice
+
+
+def test_a_constant_loss_is_unclear():
+    assert analyze_history({"loss": [1.0] * 10}).verdict == "unclear"
+
+
+def test_a_diagnosis_survives_json():
+    diagnosis = analyze_history({"loss": [2.0, 1.5, 4.0, np.nan]})
+    assert Diagnosis.from_json(diagnosis.to_json()) == diagnosis
+
+
+def test_comparison_names_the_better_run_and_where_they_part():
+    slow, fast = [3.0, 2.9, 2.8, 2.7, 2.6], [3.0, 2.9, 2.0, 1.5, 1.2]
+    comparison = analyze_histories({"slow": {"loss": slow}, "fast": {"loss": fast}})
+    assert (comparison.best_run, comparison.part_epoch) == ("fast", 2)
+    assert HistoryComparison.from_json(comparison.to_json()) == comparison
+
+
+def test_comparison_of_nothing_is_refused():
+    with pytest.raises(InvalidArgumentError, match="at least one run"):
+        analyze_histories([])

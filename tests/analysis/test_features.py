@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from keras_lr.analysis.features import block_means, compress, noise_level, rank_trend
+from keras_lr.analysis.scorecard import contributions, judge
+from keras_lr.analysis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True))
+def test_rank_trend_is_kendalls_tau(values):
+    expected = kendalltau(np.arange(len(values)), values).statistic
+    assert rank_trend(np.array(values, dtype=float)) == pytest.approx(expected)
+
+
+def test_noise_level_of_white_noise_about_a_line():
+    values = np.linspace(5, 0, 20_000) + np.random.default_rng(0).normal(0, 0.3, 20_000)
+    assert noise_level(values) == pytest.approx(0.3, rel=0.03)
+
+
+def test_block_means_keep_the_mean_of_equal_blocks():
+    np.testing.assert_allclose(block_means(np.arange(100.0), 4), [12, 37, 62, 87])
+
+
+def test_compress_is_bounded_and_keeps_the_sign():
+    assert compress(np.inf) == pytest.approx(6, abs=1e-4)
+    assert compress(-0.09) == pytest.approx(-1)
+
+
+def test_scorecard_points_at_the_knots_are_the_tables():
+    last = np.array([knots[-1] for knots in KNOTS])
+    np.testing.assert_allclose(contributions(last), np.array(POINTS)[:, :, -1])
+    totals = np.array(POINTS)[:, :, -1].sum(axis=1) + INTERCEPTS
+    assert judge(last)[1] == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())

@@ -1,0 +1,103 @@
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_lr.analysis import analyze_history
+from keras_lr.analysis.history import read_history
+from keras_lr.errors import CurveError, InvalidArgumentError
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    loggers = [keras.callbacks.CSVLogger(folder / "run.csv")]
+    try:
+        loggers.append(keras.callbacks.TensorBoard(folder / "events", write_graph=False))
+    except ImportError:
+        pytest.skip("the TensorBoard callback needs the tensorboard package")
+    history = model.fit(x, x.sum(1), validation_split=0.25, validation_freq=2, epochs=6, verbose=0, callbacks=loggers)
+    return history, folder
+
+
+def test_history_object_spreads_validation_over_its_epochs(recorded):
+    read = read_history(recorded[0])
+    np.testing.assert_array_equal(np.isfinite(read.val_loss), [False, True] * 3)
+    np.testing.assert_array_equal(read.val_loss[1::2], recorded[0].history["val_loss"])
+
+
+def test_csv_logger_file_with_missing_validation_reads_as_the_history(recorded):
+    read, direct = read_history(recorded[1] / "run.csv"), read_history(recorded[0])
+    np.testing.assert_allclose(read.loss, direct.loss, rtol=1e-6)
+    np.testing.assert_allclose(read.val_loss, direct.val_loss, rtol=1e-6)
+
+
+def test_tensorboard_directory_reads_as_the_history(recorded):
+    read, direct = read_history(recorded[1] / "events"), read_history(recorded[0])
+    np.testing.assert_allclose(read.loss, direct.loss, rtol=1e-6)
+    np.testing.assert_allclose(read.val_loss, direct.val_loss, rtol=1e-6)
+
+
+def test_json_frame_and_dict_agree(tmp_path):
+    columns = {"loss": [3.0, 2.0, 1.5], "val_loss": [3.0, 2.5, 2.0], "learning_rate": [0.1, 0.1, 0.1]}
+    (tmp_path / "run.json").write_text(json.dumps(columns))
+    for source in (columns, pd.DataFrame(columns), tmp_path / "run.json"):
+        read = read_history(source)
+        np.testing.assert_array_equal(read.loss, columns["loss"])
+        assert read.learning_rate == 0.1
+
+
+def test_a_resumed_csv_keeps_the_last_row_of_each_epoch(tmp_path):
+    (tmp_path / "run.csv").write_text("epoch,loss,val_loss\n0,5,NA\n1,4,4\n2,9,9\n1,3,3\n2,2,2\n")
+    read = read_history(tmp_path / "run.csv")
+    np.testing.assert_array_equal(read.loss, [5, 3, 2])
+    np.testing.assert_array_equal(read.epochs, [0, 1, 2])
+
+
+def test_a_metric_that_should_grow_is_negated():
+    np.testing.assert_array_equal(read_history({"accuracy": [0.1, 0.5, 0.7]}).loss, [-0.1, -0.5, -0.7])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "CSV file with a header"),
+        (b"epoch,weight\n0,1\n1,2\n2,3\n", "`loss` column"),
+        (b"loss\nlow\nhigh\nhigh\n", "must hold numbers"),
+        (b"epoch,loss\n0,1\n1,2,3,4\n", "CSV file with a header"),
+        (b"epoch,loss\n0,nan\n1,nan\n2,nan\n", "only NaN"),
+        (b"epoch,loss\n0,1\n", "at least 3 epochs"),
+        (b"\x89PNG\0\0\0", "binary"),
+        (b"epoch,l\xff\xfe\n0,1\n", "CSV file with a header"),
+    ],
+)
+def test_malformed_files_are_refused(tmp_path, content, message):
+    (tmp_path / "run.csv").write_bytes(content)
+    with pytest.raises(CurveError, match=message):
+        analyze_history(tmp_path / "run.csv")
+
+
+def test_mixed_lengths_are_refused():
+    with pytest.raises(CurveError, match="one length"):
+        read_history({"loss": [1, 2, 3], "learning_rate": [1, 2]})
+
+
+def test_an_empty_directory_is_refused(tmp_path):
+    with pytest.raises(CurveError, match="event files"):
+        read_history(tmp_path)
+
+
+def test_a_foreign_object_is_refused():
+    with pytest.raises(InvalidArgumentError, match="`source` must be"):
+        read_history(3)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.csv"):
+        read_history(tmp_path / "absent.csv")
