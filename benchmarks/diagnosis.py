@@ -51,7 +51,7 @@ def true_labels(grid: pd.DataFrame) -> dict[float, str]:
 
 
 def load_runs(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Features, labels, tasks and whether the loss stayed finite, one row a run."""
+    """Features, labels, tasks and whether the loss was "finite", "diverged" or "refused"."""
     rows, labels, tasks, finite = [], [], [], []
     for path in sorted(folder.glob("*.grid.csv*")):
         grid = pd.read_csv(path)
@@ -64,8 +64,12 @@ def load_runs(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
             rows.append(_features(run) if bounded else np.zeros(len(FEATURE_NAMES)))
             labels.append(truth[rate])
             tasks.append(path.name.split(".")[0])
-            finite.append(bounded)
+            finite.append("finite" if bounded else "diverged" if _readable(run) else "refused")
     return np.array(rows), np.array(labels), np.array(tasks), np.array(finite)
+
+
+def _readable(run: pd.DataFrame) -> bool:
+    return len(run) >= MIN_EPOCHS and bool(np.isfinite(run["loss"]).any())
 
 
 def _features(run: pd.DataFrame) -> np.ndarray:
@@ -79,12 +83,15 @@ def fit(rows: np.ndarray, labels: np.ndarray):
 
 
 def leave_one_task_out(rows: np.ndarray, labels: np.ndarray, tasks: np.ndarray, finite: np.ndarray) -> np.ndarray:
-    """Each run's verdict by a scorecard fitted on the other tasks; a loss that is not finite is too high by rule."""
+    """Each run's verdict by a scorecard fitted on the other tasks; a diverged loss is too high by rule.
+
+    A run that the reader refuses (never a finite loss, or under three epochs) counts as "unclear", and so as wrong.
+    """
     verdicts = np.empty_like(labels)
     for task in np.unique(tasks):
-        use = (tasks != task) & finite
+        use = (tasks != task) & (finite == "finite")
         verdicts[tasks == task] = fit(rows[use], labels[use]).predict(rows[tasks == task])
-    return np.where(finite, verdicts, "too_high")
+    return np.where(finite == "finite", verdicts, np.where(finite == "diverged", "too_high", "unclear"))
 
 
 def summary(name: str, labels: np.ndarray, verdicts: np.ndarray) -> str:
@@ -143,7 +150,8 @@ def main() -> None:
     print(text)
     (HERE / "results" / "diagnosis.md").write_text(text)
     if parser.parse_args().fit:
-        write_table(rows[finite], labels[finite])
+        use = finite == "finite"
+        write_table(rows[use], labels[use])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from keras_lr.analysis.features import block_means, compress, noise_level, rank_trend
+from keras_lr.analysis.features import block_means, compress, features, noise_level, rank_trend
+from keras_lr.analysis.history_columns import from_columns
 from keras_lr.analysis.scorecard import contributions, judge
 from keras_lr.analysis.scorecard_table import INTERCEPTS, KNOTS, POINTS
 
@@ -34,3 +35,12 @@ def test_scorecard_points_at_the_knots_are_the_tables():
     np.testing.assert_allclose(contributions(last), np.array(POINTS)[:, :, -1])
     totals = np.array(POINTS)[:, :, -1].sum(axis=1) + INTERCEPTS
     assert judge(last)[1] == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 64.0), (4.0, -64.0)])
+def test_features_do_not_depend_on_the_losss_unit(scale, shift):
+    generator = np.random.default_rng(0)
+    loss, val_loss = (np.exp(-np.arange(20) / 5) + generator.normal(0, 0.02, 20) for _ in range(2))
+    plain = features(from_columns({"loss": loss, "val_loss": val_loss}))
+    moved = features(from_columns({"loss": scale * loss + shift, "val_loss": scale * val_loss + shift}))
+    np.testing.assert_allclose(moved, plain, rtol=1e-8, atol=1e-8)
