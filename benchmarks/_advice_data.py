@@ -81,6 +81,69 @@ def token_topics() -> Data:
     return _split(np.stack([generator.choice(500, 30, p=topics[topic]) for topic in y]), y)
 
 
+def friedman_ratio() -> Data:
+    """Friedman 3, an arctangent of unscaled products, standardised."""
+    x, y = datasets.make_friedman3(1500, noise=0.1, random_state=0)
+    return _split(_standard(x), _standard(y[:, None]))
+
+
+def hastie() -> Data:
+    """Whether the sum of ten squared normals exceeds its median."""
+    x, y = datasets.make_hastie_10_2(3000, random_state=0)
+    return _split(x, (y > 0).astype("int64"))
+
+
+def multilabel() -> Data:
+    """Five labels of bags of words, several at a time."""
+    x, y = datasets.make_multilabel_classification(2000, 30, n_classes=5, random_state=0)
+    return _split(_standard(x), y.astype("float64"))
+
+
+def ill_conditioned() -> Data:
+    """A linear target of 20 correlated features whose scales run over a decade."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(1500, 20)) @ generator.normal(size=(20, 20)) * np.geomspace(0.1, 1, 20)
+    return _split(x, _standard((x @ generator.normal(size=(20, 1))) + generator.normal(size=(1500, 1))))
+
+
+def counts() -> Data:
+    """Poisson counts whose log rate is a sine and a product."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(2000, 6))
+    return _split(
+        x, generator.poisson(np.exp(np.sin(2 * x[:, 0]) + 0.5 * x[:, 1] * x[:, 2]))[:, None].astype("float64")
+    )
+
+
+def spirals() -> Data:
+    """Two spirals of two turns."""
+    generator = np.random.default_rng(0)
+    side = generator.integers(0, 2, 2000)
+    angle = np.sqrt(generator.uniform(0, 1, 2000)) * 3 * np.pi
+    x = np.stack([np.cos(angle + np.pi * side), np.sin(angle + np.pi * side)], 1) * angle[:, None]
+    return _split(_standard(x + generator.normal(0, 0.3, x.shape)), side)
+
+
+def ratings() -> Data:
+    """Ratings of 60 items by 80 users from three hidden factors; the input is a pair of numbers."""
+    generator = np.random.default_rng(0)
+    pairs = np.stack([generator.integers(0, 80, 3000), generator.integers(0, 60, 3000)], axis=1)
+    users, items = generator.normal(size=(80, 3)), generator.normal(size=(60, 3))
+    y = (users[pairs[:, 0]] * items[pairs[:, 1]]).sum(axis=1) + generator.normal(0, 0.3, 3000)
+    return _split(pairs, _standard(y[:, None]))
+
+
+def markov_text() -> Data:
+    """The next of 20 symbols, from the 12 before it in a second-order chain."""
+    generator = np.random.default_rng(0)
+    chain = generator.dirichlet(np.full(20, 0.08), (20, 20))
+    text = [0, 1]
+    for _ in range(3000):
+        text.append(generator.choice(20, p=chain[text[-2], text[-1]]))
+    windows = np.lib.stride_tricks.sliding_window_view(np.array(text), 13)
+    return _split(windows[:, :12].copy(), windows[:, 12].copy())
+
+
 def _standard(values: np.ndarray) -> np.ndarray:
     return StandardScaler().fit_transform(values)
 

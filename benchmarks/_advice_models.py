@@ -62,6 +62,80 @@ def autoencoder(width: int, code: int) -> Builder:
     )
 
 
+def strided_convnet(filters: int) -> Builder:
+    """Two strided convolutions over 8x8 images and a dense layer."""
+    return lambda: keras.Sequential(
+        [
+            layers.Reshape((8, 8, 1)),
+            layers.Conv2D(filters, 3, strides=2, activation="relu"),
+            layers.Conv2D(2 * filters, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+def residual_mlp(width: int, blocks: int, *, outputs: int) -> Builder:
+    """Residual blocks of two dense layers each, without normalisation."""
+
+    def build() -> keras.Model:
+        stack: list[Any] = [layers.Dense(width)]
+        for _ in range(blocks):
+            stack.append(_Residual(width))
+        return keras.Sequential([*stack, layers.Dense(outputs)])
+
+    return build
+
+
+class _Residual(layers.Layer):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.outer = layers.Dense(width, activation="relu"), layers.Dense(width)
+
+    def build(self, input_shape: Any) -> None:
+        self.inner.build(input_shape)
+        self.outer.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.outer(self.inner(inputs))
+
+
+def factorisation(width: int) -> Builder:
+    """The product of a user's and an item's embedding."""
+
+    def build() -> keras.Model:
+        inputs = keras.Input((2,), dtype="int64")
+        users, items = layers.Embedding(80, width)(inputs[:, 0]), layers.Embedding(60, width)(inputs[:, 1])
+        return keras.Model(inputs, layers.Dense(1)(users * items))
+
+    return build
+
+
+def sequence_convnet(filters: int) -> Builder:
+    """Two one-dimensional convolutions, their mean, and two logits."""
+    return lambda: keras.Sequential(
+        [
+            layers.Conv1D(filters, 5, activation="relu"),
+            layers.Conv1D(filters, 5, activation="relu"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+
+
+def next_symbol(symbols: int, width: int) -> Builder:
+    """The last embeddings, flattened, and one hidden layer."""
+    return lambda: keras.Sequential(
+        [
+            layers.Embedding(symbols, width),
+            layers.Flatten(),
+            layers.Dense(4 * width, activation="relu"),
+            layers.Dense(symbols),
+        ]
+    )
+
+
 def recurrent(cell: str, units: int) -> Builder:
     """One recurrent layer and two logits."""
     return lambda: keras.Sequential([getattr(layers, cell)(units), layers.Dense(2)])

@@ -13,18 +13,40 @@ import keras
 from _advice_data import (
     Data,
     breast_cancer,
+    counts,
     diabetes,
     digits,
     friedman,
+    friedman_ratio,
     gated_sums,
+    hastie,
     heteroscedastic,
+    ill_conditioned,
     informative,
+    markov_text,
     moons,
+    multilabel,
+    ratings,
+    spirals,
     swiss_roll,
     token_topics,
     wine,
 )
-from _advice_models import autoencoder, convnet, gaussian_head, gaussian_nll, mlp, recurrent, token_bag, transformer
+from _advice_models import (
+    autoencoder,
+    convnet,
+    factorisation,
+    gaussian_head,
+    gaussian_nll,
+    mlp,
+    next_symbol,
+    recurrent,
+    residual_mlp,
+    sequence_convnet,
+    strided_convnet,
+    token_bag,
+    transformer,
+)
 from keras import losses, optimizers
 
 
@@ -60,6 +82,10 @@ def _cross_entropy(label_smoothing: float = 0.0) -> Callable[..., object]:
 
 def _sgd(momentum: float = 0.0, nesterov: bool = False) -> Callable[[], optimizers.Optimizer]:
     return lambda: optimizers.SGD(momentum=momentum, nesterov=nesterov)
+
+
+def _one_hot(loss: Callable[..., object]) -> Callable[..., object]:
+    return lambda y, out: loss(2 * keras.ops.one_hot(y, out.shape[-1]) - 1, out)
 
 
 CE, MSE = _cross_entropy(), losses.MeanSquaredError()
@@ -113,6 +139,39 @@ FURTHER = {
     "synthcls-mlp-sgdm-b16": Task(informative, mlp(64, outputs=4), CE, _sgd(0.9), 16, 6),
     "synthseq-lstm-rmsprop": Task(gated_sums, recurrent("LSTM", 16), CE, optimizers.RMSprop, 64, 12),
     "topics-embedding-adam": Task(token_topics, token_bag(16), CE, optimizers.Adam, 32, 12),
+    "hastie-mlp-adam-b128": Task(hastie, mlp(64, 64, outputs=2), CE, optimizers.Adam, 128, 25),
+    "multilabel-mlp-nadam": Task(
+        multilabel, mlp(48, outputs=5), losses.BinaryCrossentropy(from_logits=True), optimizers.Nadam, 32, 15, False
+    ),
+    "linear-mse-sgd": Task(ill_conditioned, mlp(outputs=1), MSE, _sgd(), 32, 20, False),
+    "counts-poisson-adam": Task(
+        counts,
+        mlp(32, 32, outputs=1),
+        lambda y, out: keras.ops.mean(keras.ops.exp(out) - y * out),
+        optimizers.Adam,
+        32,
+        15,
+        False,
+    ),
+    "spirals-tanh-adam": Task(spirals, mlp(*[32] * 4, outputs=2, activation="tanh"), CE, optimizers.Adam, 32, 20),
+    "ratings-factors-adagrad": Task(ratings, factorisation(8), MSE, optimizers.Adagrad, 32, 15, False),
+    "symbols-embedding-adamax": Task(markov_text, next_symbol(20, 16), CE, optimizers.Adamax, 64, 20),
+    "friedman3-residual-rmsprop": Task(
+        friedman_ratio, residual_mlp(32, 3, outputs=1), MSE, optimizers.RMSprop, 32, 20, False
+    ),
+    "digits-residual-sgdm": Task(digits, residual_mlp(48, 4, outputs=10), CE, _sgd(0.9), 64, 20),
+    "digits-strided-sgdm": Task(digits, strided_convnet(8), CE, _sgd(0.9), 32, 15),
+    "digits-strided-adam": Task(digits, strided_convnet(12), CE, optimizers.Adam, 16, 6),
+    "digits-selu-sgdm95": Task(digits, mlp(*[48] * 6, outputs=10, activation="selu"), CE, _sgd(0.95), 32, 15),
+    "digits-hinge-adam-b8": Task(digits, mlp(32, outputs=10), _one_hot(losses.SquaredHinge()), optimizers.Adam, 8, 4),
+    "digits-mlp-adadelta": Task(digits, mlp(64, outputs=10), CE, optimizers.Adadelta, 32, 20),
+    "diabetes-logcosh-sgdm-b8": Task(
+        diabetes, mlp(32, outputs=1, dropout=0.2), losses.LogCosh(), _sgd(0.9), 8, 15, False
+    ),
+    "synthseq-conv-adam": Task(gated_sums, sequence_convnet(16), CE, optimizers.Adam, 32, 10),
+    "synthseq-rnn-sgdm": Task(gated_sums, recurrent("SimpleRNN", 24), CE, _sgd(0.9), 64, 12),
+    "synthcls-bn-sgd-b128": Task(informative, mlp(64, 64, outputs=4, batch_norm=True), CE, _sgd(), 128, 30),
+    "wine-logistic-adam-b4": Task(wine, mlp(outputs=3), CE, optimizers.Adam, 4, 15),
 }
 
 TASKS = CORPUS | FURTHER

@@ -34,7 +34,8 @@ def find_lr(
 
     Args:
         model: A compiled `keras.Model`.
-        x: What `model.fit` takes: arrays, frames, lists or dicts of them, a batched `tf.data.Dataset`, a `PyDataset`, or a generator. The
+        x: What `model.fit` takes: arrays, frames, lists or dicts of them, a batched `tf.data.Dataset`, a `PyDataset`,
+            or a generator. The
             batches taken from a one-shot generator are spent.
         y: Targets, where `x` does not hold them.
         batch_size: Samples a batch, for arrays; 32 where None.
@@ -90,5 +91,4 @@ def find_lr(
         )
     finally:
         model.history, model.stop_training = history, stop_training
-    assert test.result is not None  # noqa: S101
-    return test.result
+    return test.measured()

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_lr.analysis.suggestion import suggest
 from keras_lr.callbacks.progress import progress_line
-from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.records.suggestion import Suggestion
 from keras_lr.training.data import BatchStream, epoch_iterator_of_fit
@@ -32,8 +32,10 @@ _DETAILS = {
 class LRRangeTest(keras.callbacks.Callback):
     """Raises the learning rate step by step and records each batch's own loss.
 
-    The test runs before the first epoch, inside one compiled loop, and leaves everything as it was: weights, optimizer, metrics,
-    random states, data order. Then `fit` ends without an epoch, or, with `apply=True`, trains all its epochs at the suggested rate.
+    The test runs before the first epoch, inside one compiled loop, and leaves everything as it was: weights,
+    optimizer, metrics,
+    random states, data order. Then `fit` ends without an epoch, or, with `apply=True`, trains all its epochs at the
+    suggested rate.
 
     Args:
         min_lr: First learning rate, above 0.
@@ -42,7 +44,8 @@ class LRRangeTest(keras.callbacks.Callback):
         sweep: "exponential" (equal ratios) or "linear" (equal differences).
         apply: Whether to set the suggested learning rate and go on with the training.
         repeats: Number of sweeps, each from the same weights with other batches and dropout masks.
-        validation_data: `(x, y)` or `(x, y, sample_weight)`, one batch on which each point is scored instead of its training batch.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, one batch on which each point is scored instead of its
+            training batch.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
         verbose: "auto" shows a progress line on a terminal; True always, False never.
@@ -124,6 +127,18 @@ class LRRangeTest(keras.callbacks.Callback):
         if self._after_fit is not None:
             self._after_fit()
             self._after_fit = None
+
+    def measured(self) -> RangeTestResult:
+        """The result of the test.
+
+        Raises:
+            DataError: The test has not run.
+        """
+        if self.result is None:
+            raise DataError(
+                "`result` must come from a `fit` with this callback. Received no such fit. Call `model.fit` first."
+            )
+        return self.result
 
     def _run_repeats(self, test: Sweep) -> list[Curve]:
         curves: list[Curve] = []
@@ -214,7 +229,8 @@ def sweep_learning_rates(min_lr: float, max_lr: float, num_steps: int, sweep: st
 
 
 def consensus(curves: list[Curve]) -> np.ndarray:
-    """The median loss at each step; a repeat that stopped counts as infinitely high, and the curve ends where the median does."""
+    """The median loss at each step; a repeat that stopped counts as infinitely high, and the curve ends where the
+    median does."""
     longest = max(len(curve.losses) for curve in curves)
     table = np.full((len(curves), longest), np.inf)
     for row, curve in zip(table, curves, strict=True):

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from keras_lr.cli.arguments import learning_rate, positive_int
 from keras_lr.cli.console import print_suggestion, standard_output
 from keras_lr.cli.loading import build_model, load_data
 from keras_lr.cli.tensorflow import start_tensorflow
@@ -30,14 +31,14 @@ def add_parser(commands: Any) -> None:
         help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
     )
     parser.add_argument("--validation-data", metavar="MODULE:DATA", help="one batch to score each point on instead")
-    parser.add_argument("--min-lr", type=float, default=1e-7, help="first learning rate (%(default)g)")
-    parser.add_argument("--max-lr", type=float, default=10.0, help="last learning rate (%(default)g)")
-    parser.add_argument("--num-steps", type=int, default=100, help="training steps (%(default)d)")
+    parser.add_argument("--min-lr", type=learning_rate, default=1e-7, help="first learning rate (%(default)g)")
+    parser.add_argument("--max-lr", type=learning_rate, default=10.0, help="last learning rate (%(default)g)")
+    parser.add_argument("--num-steps", type=positive_int, default=100, help="training steps (%(default)d)")
     parser.add_argument(
         "--sweep", choices=("exponential", "linear"), default="exponential", help="how the rate rises (%(default)s)"
     )
-    parser.add_argument("--repeats", type=int, default=1, help="sweeps, each over other batches (%(default)d)")
-    parser.add_argument("--batch-size", type=int, help="samples a batch, for arrays (32)")
+    parser.add_argument("--repeats", type=positive_int, default=1, help="sweeps, each over other batches (%(default)d)")
+    parser.add_argument("--batch-size", type=positive_int, help="samples a batch, for arrays (32)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
     parser.add_argument("--title", default="Learning-rate range test", help="title of the report")
     parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")

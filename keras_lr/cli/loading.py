@@ -102,7 +102,7 @@ def _import(module_name: str, argument: str) -> ModuleType:
         return importlib.import_module(module_name)
     except InvalidArgumentError:
         raise
-    except Exception as err:
+    except (Exception, SystemExit) as err:
         raise InvalidArgumentError(
             f"`{argument}` must name a module that can be imported. Received: {module_name}: {_describe(err)}. Mend it."
         ) from err
@@ -129,7 +129,7 @@ def _import_file(path: Path, argument: str) -> ModuleType:
     return module
 
 
-def _describe(err: Exception) -> str:
+def _describe(err: BaseException) -> str:
     frames = traceback.extract_tb(err.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(err).__name__}{where}: {err}"

@@ -6,12 +6,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import NoReturn
 
 from keras_lr.cli import analyze, demo, devices, find, report
-from keras_lr.errors import KerasLRError
+from keras_lr.errors import InvalidArgumentError, KerasLRError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are raised, so that every bad input is told in the same one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `InvalidArgumentError`."""
+        raise InvalidArgumentError(f"{message}. See: {self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,24 +32,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 2 for bad input, 130 after Ctrl-C.
     """
-    parsed = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return int(parsed.run(parsed))
+        parsed = _parse(words)
+        return 0 if parsed is None else int(parsed.run(parsed))
     except KeyboardInterrupt:
         print("keras-lr: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except (KerasLRError, OSError) as err:
-        if parsed.traceback:
+        if "--traceback" in words:
             raise
-        print(f"keras-lr: error: {' '.join(str(err).split())}", file=sys.stderr)
+        print(f"keras-lr: error: {_one_line(err)}", file=sys.stderr)
         return BAD_INPUT
 
 
-def build_parser() -> argparse.ArgumentParser:
+def _one_line(err: Exception) -> str:
+    text = str(err)
+    if isinstance(err, OSError) and err.filename is not None and err.strerror:
+        text = f"{err.filename}: {err.strerror}"
+    return " ".join(text.split())
+
+
+def _parse(words: Sequence[str]) -> argparse.Namespace | None:
+    """The arguments, or None where `--help` or `--version` has been answered."""
+    try:
+        return build_parser().parse_args(words)
+    except SystemExit:
+        return None
+
+
+def build_parser() -> Parser:
     """The parser with every command."""
-    parser = argparse.ArgumentParser(
-        prog="keras-lr", description="Choose, diagnose and explain the learning rate of a Keras model."
-    )
+    parser = Parser(prog="keras-lr", description="Choose, diagnose and explain the learning rate of a Keras model.")
     parser.add_argument("--version", action="version", version=f"keras-lr {version('keras-lr')}")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -21,7 +21,8 @@ SCHEMA_VERSION = 1
 class Record:
     """A frozen dataclass with a JSON form.
 
-    JSON has no NaN and no infinity: a non-finite number is written as `null` and read back as NaN in an array, as `None`
+    JSON has no NaN and no infinity: a non-finite number is written as `null` and read back as NaN in an array, as
+    `None`
     elsewhere.
     """
 
@@ -122,7 +123,8 @@ def checked_payload(data: Any, kind: str) -> dict[str, Any]:
         raise ResultFormatError(f"`schema_version` must be a positive integer. Received: {str(version)[:80]}.")
     if version > SCHEMA_VERSION:
         raise ResultFormatError(
-            f"`schema_version` must be at most {SCHEMA_VERSION}. Received: {version}. Update keras_lr to read this file."
+            f"`schema_version` must be at most {SCHEMA_VERSION}. Received: {version}. Update keras_lr to read this "
+            f"file."
         )
     return {key: value for key, value in data.items() if key not in ("kind", "schema_version")}
 

@@ -10,7 +10,8 @@ from pathlib import Path
 def write_text_atomically(path: str | Path, text: str) -> Path:
     """Writes `text` as UTF-8 to `path` through a temporary file beside it, with the user's umask.
 
-    A reader sees the old file or the new one, never a half; where writing fails the old file stands and no other is left.
+    A reader sees the old file or the new one, never a half; where writing fails the old file stands and no other is
+    left.
 
     Raises:
         OSError: The folder does not exist, is read-only, or the disk is full.

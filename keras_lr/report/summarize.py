@@ -23,6 +23,9 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
         script: Commands that make the results again; where empty, each section's own.
         prefix: Starts every id on the page.
     """
+    # First, so that a bad SOURCE_DATE_EPOCH meets our message and not matplotlib's, which reads it too.
+    date = report_date(getattr(record, "environment", {}) for record in records)
+    date = report_date(getattr(record, "environment", {}) for record in records)
     sections = []
     for position, record in enumerate(records):
         section = section_of(record)
@@ -33,7 +36,7 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
     first = max(range(len(sections)), key=lambda index: (sections[index]["rank"], -index))
     return {
         "title": title,
-        "date": report_date(getattr(record, "environment", {}) for record in records),
+        "date": date,
         "version": version("keras-lr"),
         "first": sections[first],
         "warnings": [warning for section in sections for warning in section["warnings"]][:3],

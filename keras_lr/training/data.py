@@ -20,7 +20,8 @@ _IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
 def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator:
     """The epoch iterator of the `model.fit` that is calling.
 
-    Keras hands a callback no data, so it is taken from the frame of `fit`, which always stands above a callback's method.
+    Keras hands a callback no data, so it is taken from the frame of `fit`, which always stands above a callback's
+    method.
 
     Raises:
         DataError: No `fit` of this model is running.
@@ -40,7 +41,8 @@ def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator:
 class BatchStream:
     """Batches for a sweep, over as many passes as it needs.
 
-    The user's pipeline is left as it was: a shuffled `tf.data` set is read through a copy with a shuffle state of its own,
+    The user's pipeline is left as it was: a shuffled `tf.data` set is read through a copy with a shuffle state of its
+    own,
     and batches taken from a one-shot Python generator are handed to the training that follows.
 
     Args:
@@ -106,7 +108,8 @@ class BatchStream:
 def _independent_copy(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The same pipeline with shuffle states of its own.
 
-    A shuffled set keeps one seed generator across its iterators, so that reading it once changes the order of every later
+    A shuffled set keeps one seed generator across its iterators, so that reading it once changes the order of every
+    later
     pass. `ShuffleDatasetV3` holds that generator as an input; `ShuffleDataset` makes its own from the same seeds.
     """
     try:

@@ -12,7 +12,8 @@ _NOISE_FACTOR = 4.0
 def divergence_step(losses: np.ndarray) -> int | None:
     """First step at which the loss has risen far above where it began.
 
-    Far is measured by the curve itself: `4` times its fall so far, or `16` times its noise where that is more, above the
+    Far is measured by the curve itself: `4` times its fall so far, or `16` times its noise where that is more, above
+    the
     median of the first tenth. Scaling or shifting the loss changes nothing, so negative and near-zero losses are safe.
 
     Args:

@@ -11,7 +11,8 @@ import tensorflow as tf
 class RateControl:
     """Drives the learning rate of an optimizer from inside a traced step, and gives it back.
 
-    Wrapped optimizers are reached through their wrapper. Of several optimizers (`keras.optimizers.MultiOptimizer`) each keeps its
+    Wrapped optimizers are reached through their wrapper. Of several optimizers (`keras.optimizers.MultiOptimizer`)
+    each keeps its
     ratio to the first. A schedule or a callable is swapped for a variable while the sweep runs.
 
     Args:

@@ -18,8 +18,10 @@ _GLOBAL_SEED_GENERATOR = "global_seed_generator"
 class StateSnapshot:
     """A copy, on its own device, of every variable that a training step can change.
 
-    That is the model's weights and the seed states of its layers, its metrics, the optimizer's slots, iterations and loss
-    scale, keras's global seed generator, and whatever other `tf.Variable` the traced step touches. It holds one extra copy
+    That is the model's weights and the seed states of its layers, its metrics, the optimizer's slots, iterations and
+    loss
+    scale, keras's global seed generator, and whatever other `tf.Variable` the traced step touches. It holds one extra
+    copy
     of each and writes no file.
 
     Args:
@@ -46,7 +48,7 @@ class RandomState:
         self._python = random.getstate()
         self._numpy = np.random.get_state()
         self._tensorflow = _eager_generator()
-        self._tensorflow_state = None if self._tensorflow is None else self._tensorflow.getstate()
+        self._tensorflow_state: Any = None if self._tensorflow is None else self._tensorflow.getstate()
         self._keras = global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
         self._keras_state = None if self._keras is None else tf.identity(self._keras.state.value)
 

@@ -16,13 +16,15 @@ from keras_lr.training.rate_control import RateControl
 class StepLoop:
     """Training steps at given learning rates, each step's own loss kept on the device.
 
-    The logged loss of a Keras step is the mean since the metrics were last reset, so they are reset after each step. The losses stand
+    The logged loss of a Keras step is the mean since the metrics were last reset, so they are reset after each step.
+    The losses stand
     in a variable, not in the loop's outputs, so that those before a failing step survive it.
 
     Args:
         model: A compiled model; held weakly, so that a cached loop does not keep it alive.
         monitor: Name of the loss in the logs of `train_step`.
-        validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead; None for the training batch.
+        validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead; None for the
+            training batch.
     """
 
     def __init__(self, model: keras.Model, *, monitor: str, validation_batch: Any = None) -> None:
@@ -37,9 +39,9 @@ class StepLoop:
         if self.in_graph and model.jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
         self._compiled_step = step
-        self._loop = (
-            tf.function(self._graph_loop, autograph=False, reduce_retracing=True) if self.in_graph else self._eager_loop
-        )
+        self._loop: Any = self._eager_loop
+        if self.in_graph:
+            self._loop = tf.function(self._graph_loop, autograph=False, reduce_retracing=True)
 
     @property
     def model(self) -> keras.Model:
@@ -114,7 +116,8 @@ class StepLoop:
         if not isinstance(logs, dict) or self._monitor not in logs:
             names = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
             raise ModelError(
-                f"`monitor` must name a value that the model's step returns. Received: {self._monitor!r}; the step returns {names}. "
+                f"`monitor` must name a value that the model's step returns. Received: {self._monitor!r}; the step "
+                f"returns {names}. "
                 "Name one of these."
             )
         return logs[self._monitor]

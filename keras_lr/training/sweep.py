@@ -38,7 +38,8 @@ class Curve:
 class Sweep:
     """Runs range tests on `model` with the batches of `stream`, and restores everything.
 
-    Use as a context manager: on leaving, by whatever way, the model, the optimizer and every random state are as they were on
+    Use as a context manager: on leaving, by whatever way, the model, the optimizer and every random state are as they
+    were on
     entering.
 
     Args:
@@ -98,7 +99,8 @@ class Sweep:
         self._random_state.restore()
 
     def run(self, learning_rates: np.ndarray) -> Curve:
-        """One sweep over `learning_rates` from the state on entering; each further one draws other batches and dropout masks.
+        """One sweep over `learning_rates` from the state on entering; each further one draws other batches and
+        dropout masks.
 
         Returns:
             The curve, also where Ctrl-C or an error ended it; only a failure before the first step raises.
@@ -116,7 +118,8 @@ class Sweep:
         except Exception as error:
             if self.loop.completed == 0 and _from_data(error):
                 raise DataError(
-                    f"The training data must yield batches. Its first batch failed: {error}. Iterate over the data once to find the fault."
+                    f"The training data must yield batches. Its first batch failed: {error}. Iterate over the data "
+                    f"once to find the fault."
                 ) from error
             return Curve(_finite(self.loop.losses), "error", error)
 
@@ -173,7 +176,8 @@ def _check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
         )
     if not model.trainable_variables and (model.built or not built_only):
         raise ModelError(
-            "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, then compile."
+            "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, "
+            "then compile."
         )
 
 

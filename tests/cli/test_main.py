@@ -1,0 +1,55 @@
+"""The command line as a whole: help, version, exit codes, and what it imports."""
+
+import subprocess
+import sys
+
+import pytest
+
+import keras_lr
+from keras_lr.cli import main
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["find", "--help"], ["demo", "--help"], ["report", "--help"]])
+def test_help_exits_with_zero(arguments, capsys):
+    assert main(arguments) == 0
+    assert "usage: keras-lr" in capsys.readouterr().out
+
+
+def test_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"keras-lr {keras_lr.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["guess"], "invalid choice: 'guess'"),
+        (["find", "train.py:build"], "required: --data"),
+        (["find", "a:b", "--data", "a:c", "--min-lr", "-1"], "must be a positive number"),
+        (["find", "a:b", "--data", "a:c", "--max-lr", "inf"], "must be a positive number"),
+        (["find", "a:b", "--data", "a:c", "--num-steps", "0"], "whole number of at least 1"),
+        (["find", "a:b", "--data", "a:c", "--sweep", "cosine"], "invalid choice: 'cosine'"),
+        (["report", "missing.json", "-o", "page.html"], "missing.json: No such file"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, capsys):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["find", "--help"], ["report", "x.json", "-o", "y"]])
+def test_tensorflow_is_not_imported(arguments):
+    code = (
+        f"import sys; from keras_lr.cli import main; main({arguments!r});"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "keras_lr", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"keras-lr {keras_lr.__version__}\n"

@@ -1,0 +1,27 @@
+"""`keras-lr report`."""
+
+import pytest
+
+from keras_lr.cli import main
+
+
+def test_stored_results_become_one_page(tmp_path, capsys, make_range_test):
+    first, second = (str(make_range_test(repeats=k).save(tmp_path / f"{k}.json")) for k in (1, 2))
+    page = tmp_path / "page.html"
+    assert main(["report", first, second, "-o", str(page), "--title", "Two tests"]) == 0
+    assert capsys.readouterr().out == f"Report: {page}\n"
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>Two tests</h1>" in text
+    assert text.count("<h2") - text.count('id="method-heading"') >= 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("not json", "must be JSON"), ('{"kind": "cake"}', "Received: 'cake'"), ("[1]", "no kind, in a list")],
+)
+def test_a_damaged_result_is_refused_and_nothing_is_written(text, message, tmp_path, capsys):
+    stored = tmp_path / "stored.json"
+    stored.write_text(text)
+    assert main(["report", str(stored), "-o", str(tmp_path / "page.html")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()

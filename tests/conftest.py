@@ -1,0 +1,18 @@
+"""Real data and real models that the tests share."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+
+@pytest.fixture(scope="session")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images scaled to [0, 1], shape (1797, 64), and their labels."""
+    images, labels = load_digits(return_X_y=True)
+    return (images / 16).astype("float32"), labels.astype("int32")

@@ -1,0 +1,129 @@
+"""The report as a whole."""
+
+import html
+import json
+import re
+
+import pytest
+
+from keras_lr import Report
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.records import RangeTestResult, Suggestion
+
+
+@pytest.fixture(scope="module")
+def page(make_range_test):
+    return Report("Digits").add(make_range_test(repeats=3)).to_html()
+
+
+def embedded_json(page):
+    text = re.search(r'<script type="application/json" id="keras-lr-data">(.*?)</script>', page, re.S)[1]
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_the_first_screen_answers(page):
+    answer = re.sub("<[^>]+>", "", page.split('aria-label="Answer"')[1].split("<svg")[0])
+    for text in ("Clear", "learning_rate=3.2e-3", "1e-3 to 2.5e-2", "100 steps x 3 repeats, Adam, batch 32"):
+        assert text in html.unescape(answer)
+    assert "keras.optimizers.Adam(learning_rate=3.2e-3)" in answer
+
+
+def test_the_sections_follow_in_order(page):
+    headings = re.findall(r"<h2[^>]*>([^<]+)</h2>", page)
+    assert headings == ["Range test", "Method", "Environment", "Reproduce", "Data"]
+
+
+def test_no_answer_is_said_plainly(make_range_test):
+    nothing = make_range_test(suggestion=Suggestion.refuse("The curve is flat.", rule="consensus"))
+    page = Report("Flat").add(nothing).to_html()
+    assert "No usable learning rate found" in page
+    assert "The curve is flat." in page
+    assert "learning_rate=" not in page.split("<svg")[0]
+
+
+def test_two_runs_are_byte_identical(page, make_range_test):
+    assert Report("Digits").add(make_range_test(repeats=3)).to_html() == page
+
+
+def test_the_date_comes_from_the_environment_variable_and_never_from_the_clock(page, monkeypatch, make_range_test):
+    assert "<time" not in page
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert '<time datetime="1970-01-02">' in Report("Digits").add(make_range_test()).to_html()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
+    with pytest.raises(InvalidArgumentError, match="`SOURCE_DATE_EPOCH` must be in seconds"):
+        Report("Digits").add(make_range_test()).to_html()
+
+
+def test_the_embedded_data_are_strict_json_and_load(page):
+    record = embedded_json(page)["records"][0]
+    assert RangeTestResult.from_dict(record).suggestion.learning_rate == 3.2e-3
+
+
+def test_non_finite_losses_become_null(make_range_test):
+    losses = make_range_test().losses.copy()
+    losses[3], losses[-1] = float("nan"), float("inf")
+    page = Report("Broken").add(make_range_test(losses=losses)).to_html()
+    stored = embedded_json(page)["records"][0]["losses"]
+    assert (stored[3], stored[-1]) == (None, None)
+
+
+def test_hostile_names_stay_text(make_range_test):
+    hostile = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    result = make_range_test(
+        monitor=hostile,
+        stop_detail=hostile,
+        environment={"optimizer": hostile, hostile: hostile},
+        suggestion=Suggestion(1e-3, 1e-4, 1e-2, "tentative", hostile, hostile),
+        stop_reason="interrupted",
+        engine="per_batch",
+        engine_reason=hostile,
+    )
+    page = Report(hostile).add(result).to_html()
+    assert page.count("<script") == 1
+    assert page.count("</script") == 1
+    assert "<img" not in page
+    assert embedded_json(page)["title"] == hostile
+    assert "<img" not in Report(hostile).add(result)._repr_html_()
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    assert not re.search(r"""(?:src|srcset)\s*=""", page)
+    assert all(link.startswith(("#", "data:text/csv")) for link in re.findall(r'href="([^"]*)"', page))
+    assert "style=" not in page
+    assert re.search(r"default-src 'none'; style-src 'sha256-[^']+'", html.unescape(page))
+
+
+def test_a_full_page_is_small(page):
+    assert len(page.encode()) < 150_000
+
+
+def test_a_notebook_gets_a_small_fragment_without_scripts(make_range_test):
+    fragment = Report("Digits").add(make_range_test())._repr_html_()
+    assert fragment.count("<svg") == 1
+    assert "<script" not in fragment
+    assert "<html" not in fragment
+
+
+def test_the_page_is_written_whole(tmp_path, page, make_range_test):
+    path = Report("Digits").add(make_range_test(repeats=3)).save(tmp_path / "page.html")
+    assert path.read_text(encoding="utf-8") == page
+
+
+@pytest.mark.parametrize("title", ["", "  ", None, 3])
+def test_a_title_must_be_a_text(title):
+    with pytest.raises(InvalidArgumentError, match="`title` must be a text"):
+        Report(title)
+
+
+def test_only_results_can_be_added():
+    with pytest.raises(InvalidArgumentError, match=r"must be one of \['RangeTestResult'\]\. Received: dict"):
+        Report("x").add({"kind": "range_test"})
+
+
+def test_an_empty_report_is_refused():
+    with pytest.raises(InvalidArgumentError, match="must hold a result"):
+        Report("x").to_html()

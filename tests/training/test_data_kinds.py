@@ -1,0 +1,141 @@
+"""Every kind of data that `fit` takes, for exactly as many steps as asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import keras_lr
+from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
+from tests.training_models import CROSS_ENTROPY, plain_classifier
+
+
+class Batches(keras.utils.PyDataset):
+    """Six batches, shuffled at each epoch's end."""
+
+    def __init__(self, images: Any, labels: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.images, self.labels = images, labels
+        self.order = np.arange(6)
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> Any:
+        rows = slice(self.order[index] * 16, self.order[index] * 16 + 16)
+        return self.images[rows], self.labels[rows]
+
+    def on_epoch_end(self) -> None:
+        np.random.default_rng(0).shuffle(self.order)
+
+
+def generator(images: Any, labels: Any, count: int) -> Any:
+    for index in range(count):
+        rows = slice(index % 50 * 16, index % 50 * 16 + 16)
+        yield images[rows], labels[rows]
+
+
+KINDS: dict[str, Any] = {
+    "numpy": lambda x, y: (x[:100], y[:100]),
+    "pandas": lambda x, y: (pd.DataFrame(x[:100]), pd.Series(y[:100])),
+    "finite set": lambda x, y: (tf.data.Dataset.from_tensor_slices((x, y)).take(100).batch(16),),
+    "infinite set": lambda x, y: (tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(16),),
+    "PyDataset": lambda x, y: (Batches(x, y),),
+    "PyDataset with workers": lambda x, y: (Batches(x, y, workers=2),),
+    "generator": lambda x, y: (generator(x, y, 100),),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_all_steps(kind: str, digits: Any) -> None:
+    result = keras_lr.find_lr(plain_classifier(), *KINDS[kind](*digits), max_lr=1e-3, num_steps=40)
+    assert result.stop_reason == "completed"
+    assert result.losses.shape == result.learning_rates.shape == (40,)
+    assert np.isfinite(result.losses).all()
+
+
+def test_data_that_ends_for_good_keeps_the_points(digits: Any) -> None:
+    result = keras_lr.find_lr(plain_classifier(), generator(*digits, 7), num_steps=40)
+    assert result.stop_reason == "data_exhausted"
+    assert len(result.losses) == 7
+    assert "7 of 40" in result.stop_detail
+
+
+def test_training_after_the_test_sees_every_generated_batch(digits: Any) -> None:
+    model = plain_classifier("sgd")
+    finder = keras_lr.LRRangeTest(num_steps=30, max_lr=1.0, apply=True)
+    seen = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    model.fit(generator(*digits, 50), verbose=0, callbacks=[finder, count])
+    assert len(seen) == 50
+
+
+def test_lists_and_dicts_of_inputs(digits: Any) -> None:
+    images, labels = digits
+    left, right = keras.Input((32,), name="left"), keras.Input((32,), name="right")
+    model = keras.Model([left, right], keras.layers.Dense(10)(keras.layers.Concatenate()([left, right])))
+    model.compile("sgd", CROSS_ENTROPY)
+    halves = [images[:, :32], images[:, 32:]]
+    by_list = keras_lr.find_lr(model, halves, labels, shuffle=False, max_lr=1e-3, num_steps=20)
+    by_name = keras_lr.find_lr(
+        model, {"left": halves[0], "right": halves[1]}, labels, shuffle=False, max_lr=1e-3, num_steps=20
+    )
+    np.testing.assert_allclose(by_list.losses, by_name.losses, rtol=1e-5)
+
+
+def test_repeats_see_other_batches_from_the_same_start(digits: Any) -> None:
+    result = keras_lr.find_lr(plain_classifier(), *digits, max_lr=1e-3, num_steps=20, repeats=3)
+    assert result.repeat_losses.shape == (3, 20)
+    assert len(np.unique(result.repeat_losses[:, 0])) == 3
+    np.testing.assert_allclose(result.losses, np.median(result.repeat_losses, axis=0))
+
+
+def test_apply_trains_all_epochs_at_the_suggestion(digits: Any) -> None:
+    model = plain_classifier(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 10)))
+    finder = keras_lr.LRRangeTest(apply=True)
+    history = model.fit(*digits, epochs=2, verbose=0, callbacks=[finder])
+    assert len(history.history["loss"]) == 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(finder.result.suggestion.learning_rate)
+    assert int(model.optimizer.iterations) == 2 * 57
+
+
+def test_linear_sweep_has_equal_differences(digits: Any) -> None:
+    result = keras_lr.find_lr(plain_classifier(), *digits, min_lr=0.01, max_lr=0.05, num_steps=5, sweep="linear")
+    np.testing.assert_allclose(result.learning_rates, [0.01, 0.02, 0.03, 0.04, 0.05])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"min_lr": 0.1, "max_lr": 0.01}, InvalidRangeError, "`max_lr` must be greater than `min_lr`.*Swap them"),
+        ({"min_lr": 0.0}, InvalidRangeError, "`min_lr` must be a finite number above 0"),
+        ({"max_lr": float("nan")}, InvalidRangeError, "`max_lr` must be a finite number above 0"),
+        ({"num_steps": 1}, InvalidArgumentError, "`num_steps` must be an integer of at least 2"),
+        ({"sweep": "cubic"}, InvalidArgumentError, "`sweep` must be"),
+        ({"repeats": 0}, InvalidArgumentError, "`repeats` must be an integer of at least 1"),
+        ({"validation_data": 3}, InvalidArgumentError, "`validation_data` must be a tuple"),
+        ({"monitor": "cost"}, ModelError, "`monitor` must name"),
+    ],
+)
+def test_bad_arguments(options: Any, error: Any, message: str, digits: Any) -> None:
+    with pytest.raises(error, match=message):
+        keras_lr.find_lr(plain_classifier(), *digits, **options)
+
+
+def test_bad_models_and_data(digits: Any) -> None:
+    with pytest.raises(ModelError, match="`model` must be compiled"):
+        keras_lr.find_lr(keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)]), *digits)
+    with pytest.raises(ModelError, match=r"`model` must be a keras\.Model"):
+        keras_lr.find_lr("model", *digits)
+    frozen = plain_classifier()
+    frozen.trainable = False
+    with pytest.raises(ModelError, match="must have trainable weights"):
+        keras_lr.find_lr(frozen, *digits)
+    empty = tf.data.Dataset.from_tensor_slices(digits).batch(16).take(0)
+    with pytest.raises(DataError, match="must yield at least one batch"):
+        keras_lr.find_lr(plain_classifier(), empty)

@@ -1,0 +1,80 @@
+"""Each loss is its batch's own, against an untrained model's prediction on that batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_lr
+from tests.training_models import CROSS_ENTROPY, plain_classifier
+
+VANISHING = {"min_lr": 1e-30, "max_lr": 1e-29, "num_steps": 23}
+
+
+def expected_losses(model: Any, batches: list[Any]) -> list[float]:
+    losses = []
+    for batch in batches:
+        weights = batch[2] if len(batch) == 3 else None
+        loss = CROSS_ENTROPY(batch[1], model.predict_on_batch(batch[0]), sample_weight=weights)
+        losses.append(float(loss) + float(sum(model.losses)))
+    return losses
+
+
+def batches_of(digits: Any, *, weights: Any = None) -> list[Any]:
+    parts = [*digits, *([] if weights is None else [weights])]
+    return [tuple(part[start : start + 32] for part in parts) for start in range(0, 23 * 32, 32)]
+
+
+def dataset(batches: list[Any]) -> Any:
+    return tf.data.Dataset.from_tensor_slices(
+        tuple(np.concatenate(parts) for parts in zip(*batches, strict=True))
+    ).batch(32)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"steps_per_execution": 10},
+        {"optimizer": keras.optimizers.SGD(gradient_accumulation_steps=4)},
+        {"jit_compile": True},
+        {"run_eagerly": True},
+    ],
+    ids=lambda options: "-".join(options) or "plain",
+)
+def test_losses_are_each_batch_s_own(options: Any, digits: Any) -> None:
+    model = plain_classifier(**options)
+    batches = batches_of(digits)
+    result = keras_lr.find_lr(model, dataset(batches), **VANISHING)
+    np.testing.assert_allclose(result.losses, expected_losses(model, batches), rtol=1e-4)
+
+
+def test_class_weights(digits: Any) -> None:
+    weight = {digit: 0.5 + digit / 5 for digit in range(10)}
+    model = plain_classifier()
+    batches = batches_of(digits, weights=np.array([weight[int(label)] for label in digits[1]], "float32"))
+    images, labels = (np.concatenate([batch[part] for batch in batches]) for part in (0, 1))
+    result = keras_lr.find_lr(model, images, labels, shuffle=False, class_weight=weight, **VANISHING)
+    np.testing.assert_allclose(result.losses, expected_losses(model, batches), rtol=1e-4)
+
+
+def test_regularisation_counts(digits: Any) -> None:
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10, kernel_regularizer="l2")])
+    model.compile("sgd", CROSS_ENTROPY)
+    batches = batches_of(digits)
+    result = keras_lr.find_lr(model, dataset(batches), **VANISHING)
+    assert float(sum(model.losses)) > 0.01
+    np.testing.assert_allclose(result.losses, expected_losses(model, batches), rtol=1e-4)
+
+
+def test_validation_mode_scores_a_fixed_batch(digits: Any) -> None:
+    images, labels = digits
+    model = plain_classifier()
+    held_out = (images[-100:], labels[-100:])
+    result = keras_lr.find_lr(model, images, labels, validation_data=held_out, **VANISHING)
+    assert result.scored_on == "validation"
+    np.testing.assert_allclose(result.losses, expected_losses(model, [held_out] * 23), rtol=1e-4)
