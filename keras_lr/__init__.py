@@ -11,10 +11,16 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AutoLRLog": "keras_lr.records",
+    "Diagnosis": "keras_lr.records",
+    "Finding": "keras_lr.records",
+    "HistoryComparison": "keras_lr.records",
     "LRRangeTest": "keras_lr.callbacks",
     "RangeTestResult": "keras_lr.records",
     "Report": "keras_lr.report",
     "Suggestion": "keras_lr.records",
+    "analyze_histories": "keras_lr.analysis",
+    "analyze_history": "keras_lr.analysis",
     "find_lr": "keras_lr.callbacks",
     "suggest": "keras_lr.analysis",
 }
