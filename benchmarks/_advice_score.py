@@ -11,7 +11,7 @@ import pandas as pd
 
 DATA = Path(__file__).parent / "data"
 GOOD_REGRET = 0.05
-FINE_POINTS = 4001
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,13 @@ class Truth:
 
     @cached_property
     def good(self) -> tuple[float, float]:
-        """Lowest and highest decade whose regret is at most 0.05."""
-        fine = np.linspace(self.decades[0], self.decades[-1], FINE_POINTS)
-        kept = fine[self.regret(10**fine) <= GOOD_REGRET]
+        """Lowest and highest decade of the grid whose regret is at most 0.05."""
+        kept = self.decades[self.regret(10**self.decades) <= GOOD_REGRET]
         return float(kept[0]), float(kept[-1])
 
     def is_good(self, learning_rate: float) -> bool:
         """Whether the rate lies inside the good range."""
-        return self.good[0] <= np.log10(learning_rate) <= self.good[1]
+        return bool(self.good[0] - ROUNDING <= np.log10(learning_rate) <= self.good[1] + ROUNDING)
 
     def overlap(self, low: float, high: float) -> float:
         """Jaccard index of [low, high] with the good range, over log learning rate."""
@@ -62,6 +61,11 @@ class Truth:
         shared = max(0.0, min(end, self.good[1]) - max(start, self.good[0]))
         union = max(end, self.good[1]) - min(start, self.good[0])
         return float(shared / union) if union > 0 else 0.0
+
+
+def tasks(folder: Path = DATA) -> list[str]:
+    """Names of the tasks with data."""
+    return sorted(path.name.split(".")[0] for path in folder.glob("*.range.csv.gz"))
 
 
 def curves(task: str, folder: Path = DATA) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
