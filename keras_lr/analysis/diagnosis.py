@@ -11,10 +11,12 @@ from keras_lr.analysis.features import features
 from keras_lr.analysis.findings.collect import find_all
 from keras_lr.analysis.history import read_history
 from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.analysis.history_thinning import kept_rows
 from keras_lr.analysis.scorecard import judge
 from keras_lr.records.diagnosis import Diagnosis, Verdict
 
 FACTORS = {"too_low": HIGHER, "too_high": LOWER}
+SHOWN_POINTS = 1000
 # Among three verdicts a third is what guessing gives.
 MIN_SHARE = 0.35
 
@@ -34,6 +36,7 @@ def analyze_history(source: Any) -> Diagnosis:
     history = read_history(source)
     verdict, reasons = _verdict(history)
     rates = next_rates(history.learning_rate, FACTORS[verdict]) if verdict in FACTORS else None
+    rows = kept_rows(history, max_points=SHOWN_POINTS)
     return Diagnosis(
         verdict=verdict,
         reasons=reasons,
@@ -43,7 +46,17 @@ def analyze_history(source: Any) -> Diagnosis:
         suggested_low=rates and rates[0],
         suggested_high=rates and rates[1],
         monitor=history.monitor,
+        epochs=tuple(history.epochs[rows].tolist()),
+        losses=_shown(history.loss, rows),
+        val_losses=_shown(history.val_loss, rows),
+        learning_rates=_shown(history.learning_rates, rows),
     )
+
+
+def _shown(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, ...]:
+    if series is None:
+        return ()
+    return tuple(float(value) if np.isfinite(value) else None for value in series[rows])
 
 
 def _verdict(history: TrainingHistory) -> tuple[Verdict, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from keras_lr.errors import ResultFormatError
-from keras_lr.records.base import Record, text
+from keras_lr.records.base import Record, optional_float, text
 
 Verdict = Literal["too_low", "good", "too_high", "unclear"]
 FindingKind = Literal[
@@ -76,6 +76,12 @@ class Diagnosis(Record):
         suggested_low: Lower end of the rates to try next; None where the rate is unknown or should stay.
         suggested_high: Upper end of them; None with it.
         monitor: Name of the series that was judged.
+        epochs: Epochs (or steps) of the series below, increasing; of a long history only some, with every stretch's
+            extremes.
+        losses: The judged loss at each of them, in its own unit, None where not finite; a metric that should grow is
+            negated.
+        val_losses: The same on validation data, None where not evaluated; empty where it never was.
+        learning_rates: Rate at each of them; empty where not recorded.
     """
 
     kind: ClassVar[str] = "diagnosis"
@@ -88,6 +94,10 @@ class Diagnosis(Record):
     suggested_low: float | None = None
     suggested_high: float | None = None
     monitor: str = "loss"
+    epochs: tuple[int, ...] = ()
+    losses: tuple[float | None, ...] = ()
+    val_losses: tuple[float | None, ...] = ()
+    learning_rates: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
@@ -99,10 +109,13 @@ class Diagnosis(Record):
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        series = ("losses", "val_losses", "learning_rates")
         return {
             **values,
             "reasons": tuple(text(reason) for reason in values["reasons"]),
             "findings": tuple(Finding.from_dict(finding) for finding in values["findings"]),
+            "epochs": tuple(int(epoch) for epoch in values.get("epochs", ())),
+            **{name: tuple(optional_float(number) for number in values.get(name, ())) for name in series},
         }
 
 

@@ -1,0 +1,82 @@
+"""`keras-lr analyze`."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_lr.cli import main
+from keras_lr.records import Diagnosis, HistoryComparison
+
+TIME = np.arange(20)
+RUNS = {
+    "diverged": [2.0, 1.5, 4.0, np.nan],
+    "slow": 2.3 - 0.001 * TIME,
+    "fast": 0.1 + 2.2 * np.exp(-TIME / 2),
+}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    paths = {}
+    for name, losses in RUNS.items():
+        path = tmp_path / f"{name}.csv"
+        rows = "".join(f"{epoch},{loss},0.1\n" for epoch, loss in enumerate(losses))
+        path.write_text("epoch,loss,learning_rate\n" + rows)
+        paths[name] = str(path)
+    return paths
+
+
+def test_a_diverged_run_names_the_rates_to_try(runs, capsys):
+    assert main(["analyze", runs["diverged"]]) == 0
+    out = capsys.readouterr().out
+    assert "The learning rate was too high (4 epochs)." in out
+    assert "Divergence, epochs 3-3" in out
+    assert "0.01 to 0.03" in out
+
+
+def test_json_is_the_record(runs, capsys):
+    assert main(["analyze", runs["diverged"], "--json"]) == 0
+    assert Diagnosis.from_json(capsys.readouterr().out).verdict == "too_high"
+
+
+def test_several_runs_are_compared(runs, capsys):
+    assert main(["analyze", runs["slow"], runs["fast"]]) == 0
+    out = capsys.readouterr().out
+    assert f"Best: {runs['fast']} (0.1002, ahead from epoch 1)." in out
+
+
+def test_json_of_several_runs_is_the_comparison(runs, capsys):
+    assert main(["analyze", runs["slow"], runs["fast"], "--json"]) == 0
+    text = capsys.readouterr().out
+    assert HistoryComparison.from_json(text).best_run == runs["fast"]
+    assert set(json.loads(text)["diagnoses"]) == {runs["slow"], runs["fast"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("divergence", 1), ("too_high,overfitting", 1), ("too_low", 0), ("oscillation,good", 0)]
+)
+def test_fail_on_sets_the_exit_code(runs, words, code):
+    assert main(["analyze", runs["diverged"], "--fail-on", words]) == code
+
+
+@pytest.mark.parametrize("words", ["explosion", "", "too_high,explosion"])
+def test_unknown_conditions_are_refused(runs, words, capsys):
+    assert main(["analyze", runs["fast"], "--fail-on", words]) == 2
+    assert "must be among" in capsys.readouterr().err
+
+
+def test_a_broken_file_is_one_line_and_exit_code_2(tmp_path, capsys):
+    (tmp_path / "run.csv").write_text("epoch,weight\n0,1\n")
+    assert main(["analyze", str(tmp_path / "run.csv")]) == 2
+    assert "must have a `loss` column" in capsys.readouterr().err
+
+
+def test_tensorflow_is_not_imported(runs):
+    code = (
+        f"import sys; from keras_lr.cli import main; main(['analyze', {runs['slow']!r}, {runs['fast']!r}, '--json']);"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib', 'seaborn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
