@@ -18,6 +18,7 @@ _HOMES = {
     "LRRangeTest": "keras_lr.callbacks",
     "RangeTestResult": "keras_lr.records",
     "Report": "keras_lr.report",
+    "SensitivityResult": "keras_lr.records",
     "Suggestion": "keras_lr.records",
     "analyze_histories": "keras_lr.analysis",
     "analyze_history": "keras_lr.analysis",

@@ -3,6 +3,16 @@
 from keras_lr.records.auto_lr import AutoLRAction, AutoLRLog
 from keras_lr.records.diagnosis import Diagnosis, Finding, HistoryComparison
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.records.suggestion import Suggestion
 
-__all__ = ["AutoLRAction", "AutoLRLog", "Diagnosis", "Finding", "HistoryComparison", "RangeTestResult", "Suggestion"]
+__all__ = [
+    "AutoLRAction",
+    "AutoLRLog",
+    "Diagnosis",
+    "Finding",
+    "HistoryComparison",
+    "RangeTestResult",
+    "SensitivityResult",
+    "Suggestion",
+]
