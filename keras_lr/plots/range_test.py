@@ -24,6 +24,7 @@ from keras_lr.records.range_test import RangeTestResult
 
 REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
 _POINTS_PER_CHARACTER = 5.6
+_ROW_POINTS = 12
 
 
 def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
@@ -63,8 +64,7 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     learning_rate_axis(ax, log=result.sweep == "exponential")
     dress(ax)
     _limit(ax, result, curve)
-    for region in regions(result):
-        _mark_region(ax, region)
+    _mark_regions(ax, regions(result))
     _mark_suggestion(ax, result, curve)
     scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
     ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
@@ -86,27 +86,37 @@ def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
         ax.set_xlim(curve.learning_rates[0], curve.learning_rates[-1])
 
 
-def _mark_region(ax: Axes, region: Region) -> None:
-    color = REGION_COLORS[region.name]
-    strip = ax.get_xaxis_transform()
-    if region.name == "good":
-        ax.axvspan(region.low, region.high, color=color, alpha=0.14, linewidth=0)
-    ax.plot(
-        [region.low, region.high],
-        [1.02, 1.02],
-        color=color,
-        linewidth=5,
-        transform=strip,
-        clip_on=False,
-        solid_capstyle="butt",
-    )
-    left, right = (
-        ax.transAxes.inverted().transform(ax.transData.transform((rate, 1)))[0] for rate in (region.low, region.high)
-    )
-    width_points = (right - left) * width_inches(ax) * 72
-    if width_points > _POINTS_PER_CHARACTER * len(region.name):
-        middle = (left + right) / 2
-        ax.text(middle, 1.045, region.name, transform=ax.transAxes, ha="center", va="bottom", fontsize="small")
+def _mark_regions(ax: Axes, found: tuple[Region, ...]) -> None:
+    for region in found:
+        color = REGION_COLORS[region.name]
+        if region.name == "good":
+            ax.axvspan(region.low, region.high, color=color, alpha=0.14, linewidth=0)
+        ax.plot(
+            [region.low, region.high],
+            [1.02, 1.02],
+            color=color,
+            linewidth=5,
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+            solid_capstyle="butt",
+        )
+    taken = [0.0, 0.0]
+    for region in found:
+        middle, half = _label_place(ax, region)
+        row = 0 if middle - half >= taken[0] else 1
+        if middle - half < taken[row]:
+            middle = taken[row] + half
+        taken[row] = middle + half
+        height = 1.045 + row * _ROW_POINTS / (ax.get_window_extent().height / ax.figure.dpi * 72)
+        ax.text(middle, height, region.name, transform=ax.transAxes, ha="center", va="bottom", fontsize="small")
+
+
+def _label_place(ax: Axes, region: Region) -> tuple[float, float]:
+    """Middle of the region's label and half its width, as fractions of the axes' width, kept inside the axes."""
+    to_axes = ax.transData + ax.transAxes.inverted()
+    left, right = (to_axes.transform((rate, 1))[0] for rate in (region.low, region.high))
+    half = _POINTS_PER_CHARACTER * len(region.name) / (width_inches(ax) * 72) / 2
+    return float(np.clip((left + right) / 2, half, 1 - half)), half
 
 
 def _mark_suggestion(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:

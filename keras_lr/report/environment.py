@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _LABELS = {
+    "cpus": "CPUs",
     "cuda": "CUDA",
     "cuda_version": "CUDA",
     "cudnn_version": "cuDNN",
@@ -22,10 +23,11 @@ _LABELS = {
     "tensorflow_version": "TensorFlow",
     "xla": "XLA",
 }
+_VALUES = {"_DefaultDistributionStrategy": "none, one device"}
 
 
 def environment_rows(environment: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One `label` and `value` a fact, in the order given; what is None or empty is left out."""
+    """One `label` and `value` a fact, in the order given; what is None or an empty text is left out."""
     rows = ({"label": _label(str(name)), "value": _value(value)} for name, value in environment.items())
     return [row for row in rows if row["value"]]
 
@@ -45,5 +47,5 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{_label(str(name))}: {_value(item)}" for name, item in value.items() if _value(item))
     if isinstance(value, (list, tuple)):
-        return "; ".join(filter(None, map(_value, value)))
-    return str(value)
+        return "; ".join(filter(None, map(_value, value))) or "none"
+    return _VALUES.get(str(value), str(value))

@@ -25,7 +25,6 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
     """
     # First, so that a bad SOURCE_DATE_EPOCH meets our message and not matplotlib's, which reads it too.
     date = report_date(getattr(record, "environment", {}) for record in records)
-    date = report_date(getattr(record, "environment", {}) for record in records)
     sections = []
     for position, record in enumerate(records):
         section = section_of(record)

@@ -17,8 +17,7 @@ class StepLoop:
     """Training steps at given learning rates, each step's own loss kept on the device.
 
     The logged loss of a Keras step is the mean since the metrics were last reset, so they are reset after each step.
-    The losses stand
-    in a variable, not in the loop's outputs, so that those before a failing step survive it.
+    The losses stand in a variable, not in the loop's outputs, so that those before a failing step survive it.
 
     Args:
         model: A compiled model; held weakly, so that a cached loop does not keep it alive.
@@ -98,8 +97,10 @@ class StepLoop:
         loss = strategy.run(self._compiled_step, args=(batch, rate))
         if strategy.num_replicas_in_sync > 1:
             loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, axis=None)
-        self._losses.scatter_update(tf.IndexedSlices(loss, index))
-        self._completed.assign_add(1)
+        stored = self._losses.scatter_update(tf.IndexedSlices(loss, index))
+        # Without the order, a step that fails at the end of the data would still be counted.
+        with tf.control_dependencies([stored]):
+            self._completed.assign_add(1)
 
     def _step(self, batch: Any, rate: Any) -> Any:
         model = self.model
@@ -117,8 +118,7 @@ class StepLoop:
             names = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
             raise ModelError(
                 f"`monitor` must name a value that the model's step returns. Received: {self._monitor!r}; the step "
-                f"returns {names}. "
-                "Name one of these."
+                f"returns {names}. Name one of these."
             )
         return logs[self._monitor]
 

@@ -3,9 +3,10 @@
 import pytest
 
 from keras_lr.cli import main
+from tests.result_records import make_range_test
 
 
-def test_stored_results_become_one_page(tmp_path, capsys, make_range_test):
+def test_stored_results_become_one_page(tmp_path, capsys):
     first, second = (str(make_range_test(repeats=k).save(tmp_path / f"{k}.json")) for k in (1, 2))
     page = tmp_path / "page.html"
     assert main(["report", first, second, "-o", str(page), "--title", "Two tests"]) == 0

@@ -9,10 +9,11 @@ import pytest
 from keras_lr import Report
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records import RangeTestResult, Suggestion
+from tests.result_records import make_range_test
 
 
 @pytest.fixture(scope="module")
-def page(make_range_test):
+def page():
     return Report("Digits").add(make_range_test(repeats=3)).to_html()
 
 
@@ -37,7 +38,7 @@ def test_the_sections_follow_in_order(page):
     assert headings == ["Range test", "Method", "Environment", "Reproduce", "Data"]
 
 
-def test_no_answer_is_said_plainly(make_range_test):
+def test_no_answer_is_said_plainly():
     nothing = make_range_test(suggestion=Suggestion.refuse("The curve is flat.", rule="consensus"))
     page = Report("Flat").add(nothing).to_html()
     assert "No usable learning rate found" in page
@@ -45,11 +46,11 @@ def test_no_answer_is_said_plainly(make_range_test):
     assert "learning_rate=" not in page.split("<svg")[0]
 
 
-def test_two_runs_are_byte_identical(page, make_range_test):
+def test_two_runs_are_byte_identical(page):
     assert Report("Digits").add(make_range_test(repeats=3)).to_html() == page
 
 
-def test_the_date_comes_from_the_environment_variable_and_never_from_the_clock(page, monkeypatch, make_range_test):
+def test_the_date_comes_from_the_environment_variable_and_never_from_the_clock(page, monkeypatch):
     assert "<time" not in page
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert '<time datetime="1970-01-02">' in Report("Digits").add(make_range_test()).to_html()
@@ -63,7 +64,7 @@ def test_the_embedded_data_are_strict_json_and_load(page):
     assert RangeTestResult.from_dict(record).suggestion.learning_rate == 3.2e-3
 
 
-def test_non_finite_losses_become_null(make_range_test):
+def test_non_finite_losses_become_null():
     losses = make_range_test().losses.copy()
     losses[3], losses[-1] = float("nan"), float("inf")
     page = Report("Broken").add(make_range_test(losses=losses)).to_html()
@@ -71,7 +72,7 @@ def test_non_finite_losses_become_null(make_range_test):
     assert (stored[3], stored[-1]) == (None, None)
 
 
-def test_hostile_names_stay_text(make_range_test):
+def test_hostile_names_stay_text():
     hostile = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>'
     result = make_range_test(
         monitor=hostile,
@@ -101,14 +102,14 @@ def test_a_full_page_is_small(page):
     assert len(page.encode()) < 150_000
 
 
-def test_a_notebook_gets_a_small_fragment_without_scripts(make_range_test):
+def test_a_notebook_gets_a_small_fragment_without_scripts():
     fragment = Report("Digits").add(make_range_test())._repr_html_()
     assert fragment.count("<svg") == 1
     assert "<script" not in fragment
     assert "<html" not in fragment
 
 
-def test_the_page_is_written_whole(tmp_path, page, make_range_test):
+def test_the_page_is_written_whole(tmp_path, page):
     path = Report("Digits").add(make_range_test(repeats=3)).save(tmp_path / "page.html")
     assert path.read_text(encoding="utf-8") == page
 
