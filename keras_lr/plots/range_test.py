@@ -23,7 +23,7 @@ from keras_lr.plots.theme import (
 from keras_lr.records.range_test import RangeTestResult
 
 REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
-_POINTS_PER_CHARACTER = 5.6
+_POINTS_PER_CHARACTER = 4.8
 _ROW_POINTS = 12
 
 

@@ -1,0 +1,58 @@
+"""Every example runs by itself, offline, and stays short enough to read."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+# Runs a script as its own program in which any connection beyond this machine fails.
+OFFLINE = """
+import runpy, socket, sys
+
+connect = socket.socket.connect
+
+def refuse(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"no network in this test: {address}")
+    return connect(self, address)
+
+socket.socket.connect = refuse
+sys.path[0] = sys.argv[1].rpartition("/")[0]
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_example(name, folder, *arguments):
+    command = [sys.executable, "-c", OFFLINE, str(EXAMPLES / name), *arguments]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_a_script_fits_on_a_screen(script):
+    assert len(script.read_text(encoding="utf-8").splitlines()) <= 60
+
+
+@pytest.mark.slow
+def test_range_test(tmp_path):
+    printed = run_example("range_test.py", tmp_path)
+    assert "clear: " in printed
+    assert "% of the test images recognised" in printed
+    assert (tmp_path / "range_test.html").stat().st_size < 200_000
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_screenshot_report(tmp_path):
+    pytest.importorskip("playwright")
+    page = tmp_path / "report.html"
+    page.write_text("<!DOCTYPE html><title>A page</title><p>Some text", encoding="utf-8")
+    run_example("screenshot_report.py", tmp_path, "--report", str(page), "--output", str(tmp_path / "pictures"))
+    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert pictures == ["report-dark.png", "report-light.png"]
