@@ -15,6 +15,7 @@ _HOMES = {
     "Diagnosis": "keras_lr.records",
     "Finding": "keras_lr.records",
     "HistoryComparison": "keras_lr.records",
+    "HistoryMonitor": "keras_lr.callbacks",
     "LRRangeTest": "keras_lr.callbacks",
     "RangeTestResult": "keras_lr.records",
     "Report": "keras_lr.report",

@@ -22,3 +22,10 @@ def try_rates(learning_rate: float | None, factors: tuple[float, float]) -> str:
         else f"{1 / factors[1]:.0f} to {1 / factors[0]:.0f} times lower"
     )
     return f"Try a learning rate {times}."
+
+
+def try_both_ways(learning_rate: float | None) -> str:
+    """Words for a loss that does not move: a rate far too low and one far too high look alike."""
+    if learning_rate is None:
+        return "Try a learning rate 10 times lower and one 10 times higher."
+    return f"Try learning rates of {learning_rate / 10:.2g} and {learning_rate * 10:.2g}."

@@ -50,6 +50,7 @@ def analyze_history(source: Any) -> Diagnosis:
         losses=_shown(history.loss, rows),
         val_losses=_shown(history.val_loss, rows),
         learning_rates=_shown(history.learning_rates, rows),
+        unit=history.unit,
     )
 
 
@@ -64,7 +65,7 @@ def _verdict(history: TrainingHistory) -> tuple[Verdict, tuple[str, ...]]:
     if not finite.all():
         epoch = history.epochs[int(np.argmin(finite))]
         advice = try_rates(history.learning_rate, LOWER)
-        return "too_high", (f"`{history.monitor}` is not finite at epoch {epoch}. {advice}",)
+        return "too_high", (f"`{history.monitor}` is not finite at {history.unit} {epoch}. {advice}",)
     if not np.ptp(history.loss) > 0:
         return "unclear", (f"`{history.monitor}` never changed.",)
     winner, evidence, phrases = judge(features(history))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from keras_lr.errors import CurveError
 
 MIN_EPOCHS = 3
 LEARNING_RATE_NAMES = ("learning_rate", "lr")
-STEP_NAMES = ("epoch", "step", "batch", "iteration")
+STEP_NAMES = ("step", "batch", "iteration")
+COUNTER_NAMES = ("epoch", *STEP_NAMES)
 HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "r2", "cosine_similarity", "top_k")
 
 
@@ -31,14 +32,15 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
     lengths = {name: array.size for name, array in arrays.items()}
     size = lengths[monitor]
     val_name = f"val_{monitor}"
-    wanted = {name for name in (monitor, val_name, *LEARNING_RATE_NAMES, *STEP_NAMES) if name in arrays}
+    wanted = {name for name in (monitor, val_name, *LEARNING_RATE_NAMES, *COUNTER_NAMES) if name in arrays}
     if odd := {name: lengths[name] for name in sorted(wanted) if lengths[name] != size and name != val_name}:
         raise CurveError(
             f"All columns must have one length. Received: {monitor} with {size} rows, others with {odd}. "
             "Write NaN for a missing value."
         )
     sign = -1.0 if is_higher_better(monitor) else 1.0
-    epochs = next((arrays[name] for name in STEP_NAMES if name in arrays), np.arange(size, dtype=np.float64))
+    counter = _counter(arrays)
+    epochs = arrays[counter] if counter else np.arange(size, dtype=np.float64)
     if not np.isfinite(epochs).all():
         raise CurveError("The epoch column must be whole numbers. Received: missing values. Drop it, or fill it.")
     rows = _last_rows(epochs)
@@ -48,7 +50,8 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
     val_loss = sign * _spread(arrays[val_name], size)[rows] if val_name in arrays else None
     if val_loss is not None and np.isnan(val_loss).all() and np.isfinite(loss).all():
         val_loss = None
-    return TrainingHistory(epochs[rows].astype(np.int64), loss, val_loss, rates, monitor)
+    unit: Literal["epoch", "step"] = "step" if counter in STEP_NAMES else "epoch"
+    return TrainingHistory(epochs[rows].astype(np.int64), loss, val_loss, rates, monitor, unit)
 
 
 def is_higher_better(name: str) -> bool:
@@ -64,7 +67,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
             series = series.replace({"NA": np.nan, "": np.nan, "None": np.nan})
         return pd.to_numeric(series).to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as err:
-        if name != "loss" and not name.endswith("_loss") and name not in (*STEP_NAMES, *LEARNING_RATE_NAMES):
+        if name != "loss" and not name.endswith("_loss") and name not in (*COUNTER_NAMES, *LEARNING_RATE_NAMES):
             return np.full(np.shape(values)[:1] or (1,), np.nan)
         raise CurveError(f"The column `{name}` must hold numbers. Received: {err}. Remove what is no number.") from err
 
@@ -82,6 +85,12 @@ def _monitor(arrays: Mapping[str, np.ndarray]) -> str:
             if suitable(name):
                 return name
     raise CurveError(f"A history must have a `loss` column. Received: {sorted(arrays)[:12]}. Name the series `loss`.")
+
+
+def _counter(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """The column that counts: where a step stands beside its epoch, the one with more distinct values."""
+    present = [name for name in COUNTER_NAMES if name in arrays]
+    return max(present, key=lambda name: np.unique(arrays[name]).size, default=None)
 
 
 def _spread(values: np.ndarray, size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class TrainingHistory:
         val_loss: The same on validation data, shape `(n,)`, NaN where not evaluated; None where never.
         learning_rates: Dimensionless, shape `(n,)`; None where not recorded.
         monitor: Name of the series in `loss`.
+        unit: What `epochs` counts.
     """
 
     epochs: np.ndarray
@@ -24,6 +26,7 @@ class TrainingHistory:
     val_loss: np.ndarray | None
     learning_rates: np.ndarray | None
     monitor: str
+    unit: Literal["epoch", "step"] = "epoch"
 
     @property
     def learning_rate(self) -> float | None:

@@ -104,12 +104,12 @@ def _print(diagnoses: dict[str, Diagnosis], comparison: HistoryComparison | None
 def _print_one(console: Console, diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
-    console.print(Text(f"{_VERDICTS[diagnosis.verdict]} ({diagnosis.n_epochs} epochs).", style="bold"))
+    console.print(Text(f"{_VERDICTS[diagnosis.verdict]} ({diagnosis.n_epochs} {diagnosis.unit}s).", style="bold"))
     for reason in diagnosis.reasons:
         console.print(Text(f"  {reason}"))
     for finding in diagnosis.findings:
         heading = finding.kind.replace("_", " ").capitalize()
-        span = f"epochs {finding.start_epoch}-{finding.end_epoch}"
+        span = f"{diagnosis.unit}s {finding.start_epoch}-{finding.end_epoch}"
         console.print(Text(f"{heading}, {span}: {finding.evidence} {finding.advice}"))
 
 

@@ -82,6 +82,7 @@ class Diagnosis(Record):
             negated.
         val_losses: The same on validation data, None where not evaluated; empty where it never was.
         learning_rates: Rate at each of them; empty where not recorded.
+        unit: What `epochs` and the findings' spans count.
     """
 
     kind: ClassVar[str] = "diagnosis"
@@ -98,6 +99,7 @@ class Diagnosis(Record):
     losses: tuple[float | None, ...] = ()
     val_losses: tuple[float | None, ...] = ()
     learning_rates: tuple[float | None, ...] = ()
+    unit: Literal["epoch", "step"] = "epoch"
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):

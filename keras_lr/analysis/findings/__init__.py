@@ -1,1 +1,1 @@
-"""What can be found in a series, one finding a file."""
+"""What can be found in a series, and how it is told from noise."""

@@ -1,0 +1,111 @@
+"""`HistoryMonitor` on real fits."""
+
+import json
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import keras_lr
+from keras_lr.analysis.running_mean import step_losses
+from keras_lr.errors import InvalidArgumentError
+
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.normal(size=(8000, 4)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+
+
+def linear_model(learning_rate):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(learning_rate), "mse")
+    return model
+
+
+def fit(learning_rate, monitor, *, samples=256, epochs=4, **options):
+    """Trains and returns the warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        linear_model(learning_rate).fit(
+            X[:samples], Y[:samples], verbose=0, epochs=epochs, callbacks=[monitor], **options
+        )
+    return [str(warning.message) for warning in caught if "learning rate" in str(warning.message)]
+
+
+def test_divergence_over_epochs_is_told_once_and_names_a_rate():
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    messages = fit(10.0, monitor, epochs=8)
+    assert len(messages) == 1
+    assert messages[0].startswith("Divergence, epochs ")
+    assert "Try a learning rate of 1 to 3." in messages[0]
+    assert [finding.kind for finding in monitor.findings] == ["divergence"]
+    assert monitor.diagnosis.verdict == "too_high"
+    assert monitor.diagnosis.learning_rate == 10.0
+
+
+def test_divergence_within_the_first_epoch_is_told_before_the_epoch_ends():
+    seen = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(list(monitor.findings))
+
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    with pytest.warns(UserWarning, match=r"Divergence, steps \d+-\d+ of epoch 0"):
+        linear_model(10.0).fit(X, Y, verbose=0, callbacks=[Watch(), monitor])
+    assert [finding.kind for finding in seen[0]] == ["divergence"]
+
+
+def test_a_good_run_is_silent():
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    assert fit(0.05, monitor, epochs=6, validation_split=0.25) == []
+    assert monitor.diagnosis.n_epochs == 6
+    assert monitor.diagnosis.val_losses
+
+
+def test_slow_learning_is_told_only_at_the_end():
+    told_at = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            told_at.append(len(monitor.findings))
+
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    with pytest.warns(UserWarning, match="Slow learning"):
+        linear_model(1e-3).fit(X[:256], Y[:256], epochs=10, verbose=0, callbacks=[monitor, Watch()])
+    assert told_at == [0] * 10
+
+
+def test_a_resumed_fit_goes_on_and_a_new_one_starts_afresh():
+    first, second = keras_lr.HistoryMonitor(), keras_lr.HistoryMonitor()
+    fit(0.05, first, epochs=3)
+    second.set_state(json.loads(json.dumps(first.get_state())))
+    fit(0.05, second, epochs=5, initial_epoch=3)
+    assert second.diagnosis.epochs == (0, 1, 2, 3, 4)
+    assert second.diagnosis.losses[:3] == first.diagnosis.losses
+    fit(0.05, second, epochs=3)
+    assert second.diagnosis.epochs == (0, 1, 2)
+
+
+def test_the_model_trains_as_without_it():
+    plain = linear_model(0.05).fit(X[:256], Y[:256], epochs=3, verbose=0)
+    watched = linear_model(0.05).fit(X[:256], Y[:256], epochs=3, verbose=0, callbacks=[keras_lr.HistoryMonitor()])
+    assert watched.history == plain.history
+
+
+@pytest.mark.parametrize("max_cost", [0, -1, 2, "all", True])
+def test_a_wrong_cost_is_refused(max_cost):
+    with pytest.raises(InvalidArgumentError, match="`max_cost` must be"):
+        keras_lr.HistoryMonitor(max_cost=max_cost)
+
+
+def test_step_losses_undo_a_float32_running_mean():
+    losses = np.random.default_rng(1).gamma(2.0, 0.5, 5000)
+    steps = np.arange(1, 5001)
+    means = (np.cumsum(losses) / steps).astype(np.float32)
+    ends, recovered = step_losses(steps, means, max_points=5000)
+    np.testing.assert_allclose(recovered, losses, atol=5000 * 6e-8 * 2)
+    ends, recovered = step_losses(steps, means, max_points=100)
+    np.testing.assert_array_equal(ends, np.arange(50, 5001, 50))
+    np.testing.assert_allclose(recovered, losses.reshape(100, 50).mean(axis=1), rtol=1e-4)
