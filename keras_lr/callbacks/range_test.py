@@ -33,9 +33,8 @@ class LRRangeTest(keras.callbacks.Callback):
     """Raises the learning rate step by step and records each batch's own loss.
 
     The test runs before the first epoch, inside one compiled loop, and leaves everything as it was: weights,
-    optimizer, metrics,
-    random states, data order. Then `fit` ends without an epoch, or, with `apply=True`, trains all its epochs at the
-    suggested rate.
+    optimizer, metrics, random states, data order. Then `fit` ends without an epoch, or, with `apply=True`, trains all
+    its epochs at the suggested rate.
 
     Args:
         min_lr: First learning rate, above 0.

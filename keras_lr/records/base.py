@@ -22,8 +22,7 @@ class Record:
     """A frozen dataclass with a JSON form.
 
     JSON has no NaN and no infinity: a non-finite number is written as `null` and read back as NaN in an array, as
-    `None`
-    elsewhere.
+    `None` elsewhere.
     """
 
     kind: ClassVar[str] = "record"

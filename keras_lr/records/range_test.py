@@ -22,8 +22,7 @@ class RangeTestResult(Record):
     Attributes:
         learning_rates: Learning rate of each step, increasing, dimensionless, shape `(n_steps,)`, float64.
         losses: Loss of each step in the compiled loss's unit, shape `(n_steps,)`, float64: each batch's own loss, or
-            the
-            validation batch's where `scored_on` is "validation"; over several repeats their median.
+            the validation batch's where `scored_on` is "validation"; over several repeats their median.
         suggestion: The advice read off the curve.
         stop_reason: "completed", "diverged", "non_finite", "data_exhausted", "interrupted" or "error".
         stop_detail: The same in one sentence.

@@ -42,8 +42,7 @@ class BatchStream:
     """Batches for a sweep, over as many passes as it needs.
 
     The user's pipeline is left as it was: a shuffled `tf.data` set is read through a copy with a shuffle state of its
-    own,
-    and batches taken from a one-shot Python generator are handed to the training that follows.
+    own, and batches taken from a one-shot Python generator are handed to the training that follows.
 
     Args:
         epochs: The epoch iterator of `fit`.
@@ -109,8 +108,8 @@ def _independent_copy(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The same pipeline with shuffle states of its own.
 
     A shuffled set keeps one seed generator across its iterators, so that reading it once changes the order of every
-    later
-    pass. `ShuffleDatasetV3` holds that generator as an input; `ShuffleDataset` makes its own from the same seeds.
+    later pass. `ShuffleDatasetV3` holds that generator as an input; `ShuffleDataset` makes its own from the same
+    seeds.
     """
     try:
         graph = tf.raw_ops.DatasetToGraphV2(

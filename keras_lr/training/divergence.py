@@ -13,8 +13,8 @@ def divergence_step(losses: np.ndarray) -> int | None:
     """First step at which the loss has risen far above where it began.
 
     Far is measured by the curve itself: `4` times its fall so far, or `16` times its noise where that is more, above
-    the
-    median of the first tenth. Scaling or shifting the loss changes nothing, so negative and near-zero losses are safe.
+    the median of the first tenth. Scaling or shifting the loss changes nothing, so negative and near-zero losses are
+    safe.
 
     Args:
         losses: Finite losses in the order of the sweep, shape `(n_steps,)`.

@@ -12,8 +12,7 @@ class RateControl:
     """Drives the learning rate of an optimizer from inside a traced step, and gives it back.
 
     Wrapped optimizers are reached through their wrapper. Of several optimizers (`keras.optimizers.MultiOptimizer`)
-    each keeps its
-    ratio to the first. A schedule or a callable is swapped for a variable while the sweep runs.
+    each keeps its ratio to the first. A schedule or a callable is swapped for a variable while the sweep runs.
 
     Args:
         optimizer: The compiled optimizer.

@@ -19,10 +19,8 @@ class StateSnapshot:
     """A copy, on its own device, of every variable that a training step can change.
 
     That is the model's weights and the seed states of its layers, its metrics, the optimizer's slots, iterations and
-    loss
-    scale, keras's global seed generator, and whatever other `tf.Variable` the traced step touches. It holds one extra
-    copy
-    of each and writes no file.
+    loss scale, keras's global seed generator, and whatever other `tf.Variable` the traced step touches. It holds one
+    extra copy of each and writes no file.
 
     Args:
         model: A compiled `keras.Model`, built.

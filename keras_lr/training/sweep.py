@@ -39,8 +39,7 @@ class Sweep:
     """Runs range tests on `model` with the batches of `stream`, and restores everything.
 
     Use as a context manager: on leaving, by whatever way, the model, the optimizer and every random state are as they
-    were on
-    entering.
+    were on entering.
 
     Args:
         model: A compiled model.
