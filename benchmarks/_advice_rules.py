@@ -1,4 +1,4 @@
-"""The rules that are compared: ours, fastai's through `suggest`, and other packages' restated from their code."""
+"""The public rules: fastai's through `suggest`, and other packages' restated from their code."""
 
 from __future__ import annotations
 
@@ -9,16 +9,10 @@ import numpy as np
 from keras_lr.analysis.smoothing import exponential_average
 from keras_lr.analysis.suggestion import suggest
 from keras_lr.errors import KerasLRError
-from keras_lr.records.suggestion import Suggestion
 
 Rule = Callable[[np.ndarray, np.ndarray], float | None]
 FIXED = 1e-3
 KTRAIN_SKIPPED_STEPS = 32
-
-
-def ours(learning_rates: np.ndarray, losses: np.ndarray) -> Suggestion:
-    """The default rule of keras_lr."""
-    return suggest(learning_rates, losses)
 
 
 def fastai(rule: str) -> Rule:
@@ -68,7 +62,7 @@ def keras_lr_finder(learning_rates: np.ndarray, losses: np.ndarray) -> float:
     return float(learning_rates[kept][np.argmin(falls[kept])])
 
 
-def fixed(learning_rates: np.ndarray, losses: np.ndarray) -> float:
+def fixed(_learning_rates: np.ndarray, _losses: np.ndarray) -> float:
     """Always 1e-3, Adam's default in Keras."""
     return FIXED
 

@@ -1,4 +1,4 @@
-"""Makes a task's ground truth with Keras: a dense grid of constant rates, range tests, and short runs for refinement."""
+"""Makes a task's ground truth with Keras: a grid of constant rates, range tests, and short runs for refinement."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ GRID = np.logspace(-6, 1, 22)
 SWEEP = (1e-7, 10.0)
 STEPS = (100, 300)
 SEEDS = (0, 1, 2)
+SHORT_RATES = np.logspace(-5, 1, 25)
+SHORT_STEPS = 60
 
 
 class Trainer:
@@ -107,8 +109,9 @@ def sweep_rates(num_steps: int) -> np.ndarray:
 
 
 def make(name: str, task: Task, folder: Path) -> None:
-    """Writes `NAME.grid.csv.gz` and `NAME.range.csv.gz` to `folder`."""
+    """Writes `NAME.grid.csv.gz`, `NAME.range.csv.gz` and `NAME.short.csv.gz` to `folder`."""
     trainer = Trainer(task)
+    make_short(name, trainer, folder)
     grid = pd.DataFrame([row for rate in GRID for seed in SEEDS for row in trainer.grid_run(seed, rate)])
     sweeps = [
         pd.DataFrame({"num_steps": steps, "seed": seed, "step": range(steps), "lr": sweep_rates(steps)}).assign(
@@ -119,6 +122,18 @@ def make(name: str, task: Task, folder: Path) -> None:
     ]
     write(grid, folder / f"{name}.grid.csv.gz")
     write(pd.concat(sweeps), folder / f"{name}.range.csv.gz")
+
+
+def make_short(name: str, trainer: Trainer, folder: Path) -> None:
+    """Writes `NAME.short.csv.gz`: the first steps at constant rates, every rate on the same batches."""
+    runs = [
+        pd.DataFrame({"lr": rate, "seed": seed, "step": range(SHORT_STEPS)}).assign(
+            loss=trainer.run(seed, np.full(SHORT_STEPS, rate))
+        )
+        for rate in SHORT_RATES
+        for seed in SEEDS
+    ]
+    write(pd.concat(runs), folder / f"{name}.short.csv.gz")
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _advice_rules import PUBLIC, ours
+from _advice_rules import PUBLIC
 from _advice_score import DATA, GOOD_REGRET, Truth, curves, tasks
 
+from keras_lr.analysis.suggestion import suggest
 from keras_lr.records.suggestion import Suggestion
 
 RESULT = Path(__file__).parent / "results" / "advice.md"
@@ -40,7 +41,7 @@ def score(names: list[str]) -> pd.DataFrame:
         for (steps, seed), (rates, losses) in curves(name).items():
             finite = np.isfinite(losses)
             where = {"task": name, "num_steps": steps, "seed": seed}
-            rows.append(where | {"rule": "keras_lr"} | _judge(truth, ours(rates, losses)))
+            rows.append(where | {"rule": "keras_lr"} | _judge(truth, suggest(rates, losses)))
             for rule, read in PUBLIC.items():
                 rate = read(rates[finite], losses[finite])
                 rows.append(where | {"rule": rule, "regret": _regret(truth, rate), "good": _is_good(truth, rate)})

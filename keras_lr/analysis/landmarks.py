@@ -1,4 +1,4 @@
-"""Where on the learning-rate axis a loss curve starts to fall, falls most, bottoms out and breaks away."""
+"""Where on the axis of learning rates a loss curve falls, bottoms out, rises again and breaks away."""
 
 from __future__ import annotations
 
@@ -9,69 +9,121 @@ import numpy as np
 from keras_lr.analysis.curve import Curve
 from keras_lr.analysis.smoothing import gaussian_smooth, rolling_median, step_noise
 
-WIDTH_DECADES = 0.25
-START_DECADES = 0.8
+SMOOTHING_DECADES = 0.25
+START_DECADES = 0.75
 MIN_START_STEPS = 5
 BREAKAWAY_SIGMAS = 4.0
+JUMP_SIGMAS = 4.0
+JUMP_FRACTION = 0.3
+FLOAT32_RESOLUTION = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Landmarks:
-    """What a curve's shape says, in decades of learning rate and in the unit of the loss.
+    """What the shape of one curve says; positions are log10 of a learning rate.
 
     Attributes:
-        decades: Log10 of the learning rates, shape `(n_steps,)`.
-        smooth: Smoothed loss, capped where it has broken away, shape `(n_steps,)`.
-        start: Loss of the untrained model.
-        fall: Depth of the smoothed curve's lowest point below its start, at least 0.
-        noise: Standard deviation of one step's loss.
+        noise: Standard deviation of one step's loss about the curve, in the loss's unit.
+        fall: Drop of the smoothed loss from its start to its lowest point, at least 0.
         fall_error: Standard error of `fall` that the noise alone causes.
-        lowest: Decade of the smoothed curve's minimum.
-        breakaway: First decade past the lowest point where the loss stands above its start for good; None where it never does.
+        half: Where half of the fall has happened.
+        nearly: Where 95% of it has.
+        lowest: Where the smoothed loss is lowest.
+        rise: Where it has risen again by half of the fall; the end of the sweep where it never does.
+        jump: Where a single loss first stands above the smoothed curve by 30% of the fall and four times the noise,
+            though no breakaway need follow: training is unstable from here on. The end of the sweep where none does.
+        breakaway: Where the loss stands above its start by four times the noise; None where the sweep ended before.
+        first: Lowest rate of the sweep.
+        last: Highest rate of the sweep that has a finite loss.
+        steps_per_decade: Density of the sweep.
     """
 
-    decades: np.ndarray
-    smooth: np.ndarray
-    start: float
-    fall: float
     noise: float
+    fall: float
     fall_error: float
+    half: float
+    nearly: float
     lowest: float
+    rise: float
+    jump: float
     breakaway: float | None
+    first: float
+    last: float
+    steps_per_decade: float
 
-    def reached(self, fraction: float) -> float:
-        """Decade from which on, up to the lowest point, at least `fraction` of the fall has happened."""
-        level = self.start - fraction * self.fall
-        bottom = int(np.searchsorted(self.decades, self.lowest))
-        above = np.flatnonzero(self.smooth[:bottom] > level)
-        return float(self.decades[above[-1] + 1] if len(above) else self.decades[0])
+    @property
+    def fall_in_errors(self) -> float:
+        """How surely the loss fell, in standard errors."""
+        return self.fall / self.fall_error if self.fall_error > 0 else 0.0
+
+    @property
+    def basin_decades(self) -> float:
+        """Width of the valley between its fall and its rise."""
+        return self.rise - self.half
 
 
 def read_landmarks(curve: Curve) -> Landmarks:
-    """Finds a curve's landmarks.
-
-    Two passes: a running median finds the start, the noise and the breakaway; with the losses above the breakaway capped, so
-    that a diverged tail of any height weighs the same, a kernel mean of 0.25 decades finds the fall.
+    """Reads the landmarks off one curve.
 
     Args:
-        curve: At least five steps.
+        curve: At least ten steps.
     """
-    medians = rolling_median(curve.losses)
-    first = max(MIN_START_STEPS, int(np.searchsorted(curve.decades, curve.decades[0] + START_DECADES)))
-    start = float(np.median(curve.losses[:first]))
-    noise = step_noise(curve.losses[: max(int(np.argmin(medians)), first) + 1])
-    cap = start + BREAKAWAY_SIGMAS * noise
-    smooth = gaussian_smooth(curve.decades, np.minimum(medians, cap), width_decades=WIDTH_DECADES)
-    level, bottom = float(np.median(smooth[:first])), int(np.argmin(smooth))
-    above = np.flatnonzero(medians > cap)
-    averaged_steps = max(2 * np.sqrt(np.pi) * WIDTH_DECADES * curve.steps_per_decade, 1.0)
+    decades, losses = curve.decades, curve.losses
+    medians = rolling_median(losses)
+    start_steps = max(MIN_START_STEPS, int(np.searchsorted(decades, decades[0] + START_DECADES)))
+    noise = _noise(losses, medians, start_steps)
+    ceiling = float(np.median(losses[:start_steps])) + BREAKAWAY_SIGMAS * noise
+    breakaway = _first(np.arange(len(medians)) > np.argmin(medians), medians > ceiling)
+    smooth = _smooth(curve, np.minimum(medians, ceiling), ceiling, breakaway)
+    bottom = int(np.argmin(smooth))
+    start = float(np.median(smooth[: min(start_steps, bottom + 1)]))
+    fall = max(start - float(smooth[bottom]), 0.0)
+
+    def fallen(fraction: float) -> int:
+        higher = np.flatnonzero(smooth[: bottom + 1] > start - fraction * fall)
+        return min(int(higher[-1]) + 1, bottom) if len(higher) else 0
+
+    floor = np.minimum.accumulate(smooth)
+    steps = np.arange(len(smooth))
+    rise = _first(steps > fallen(0.5), smooth > floor + 0.5 * fall)
+    jump = _first(steps > fallen(JUMP_FRACTION), losses > floor + JUMP_FRACTION * fall + JUMP_SIGMAS * noise)
+    averaged_steps = max(2 * np.sqrt(np.pi) * SMOOTHING_DECADES * curve.steps_per_decade, 1.0)
     return Landmarks(
-        decades=curve.decades,
-        smooth=smooth,
-        start=level,
-        fall=max(level - float(smooth[bottom]), 0.0),
         noise=noise,
-        fall_error=noise / np.sqrt(averaged_steps),
-        lowest=float(curve.decades[bottom]),
-        breakaway=float(curve.decades[above[0]]) if len(above) else None,
+        fall=fall,
+        fall_error=noise / float(np.sqrt(averaged_steps)),
+        half=float(decades[fallen(0.5)]),
+        nearly=float(decades[fallen(0.95)]),
+        lowest=float(decades[bottom]),
+        rise=float(decades[-1 if rise is None else rise]),
+        jump=float(decades[-1 if jump is None else jump]),
+        breakaway=None if breakaway is None else float(decades[breakaway]),
+        first=float(decades[0]),
+        last=float(decades[-1]),
+        steps_per_decade=curve.steps_per_decade,
     )
+
+
+def _noise(losses: np.ndarray, medians: np.ndarray, start_steps: int) -> float:
+    """Noise of one step before the lowest point, where the curve moves little from step to step."""
+    before = losses[: max(int(np.argmin(medians)), 2 * MIN_START_STEPS)]
+    return max(step_noise(before), FLOAT32_RESOLUTION * float(np.abs(losses[:start_steps]).max()))
+
+
+def _smooth(curve: Curve, capped: np.ndarray, ceiling: float, breakaway: int | None) -> np.ndarray:
+    """The smoothed loss; past its breakaway the curve stands at the ceiling, and goes on there beyond the sweep.
+
+    So neither the height of a diverged tail nor where the sweep was stopped in it moves what lies before.
+    """
+    if breakaway is None:
+        return gaussian_smooth(curve.decades, capped, width_decades=SMOOTHING_DECADES)
+    beyond = np.arange(1, int(3 * SMOOTHING_DECADES * curve.steps_per_decade) + 2) / curve.steps_per_decade
+    decades = np.concatenate([curve.decades, curve.decades[-1] + beyond])
+    values = np.concatenate([capped[:breakaway], np.full(len(decades) - breakaway, ceiling)])
+    return gaussian_smooth(decades, values, width_decades=SMOOTHING_DECADES)[: len(curve.decades)]
+
+
+def _first(*conditions: np.ndarray) -> int | None:
+    """The first step at which all conditions hold."""
+    steps = np.flatnonzero(np.logical_and.reduce(conditions))
+    return int(steps[0]) if len(steps) else None

@@ -21,6 +21,8 @@ class Suggestion(Record):
         confidence: "clear", "tentative" or "none".
         reason: One plain sentence that says why.
         rule: Name of the rule that gave the suggestion.
+        spread_decades: Standard deviation of what several sweeps suggest each alone, in decades of learning rate; None
+            for one sweep.
     """
 
     kind: ClassVar[str] = "suggestion"
@@ -31,6 +33,7 @@ class Suggestion(Record):
     confidence: Confidence
     reason: str
     rule: str
+    spread_decades: float | None = None
 
     def __post_init__(self) -> None:
         numbers = (self.learning_rate, self.low, self.high)
@@ -49,5 +52,6 @@ class Suggestion(Record):
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        numbers = {name: optional_float(values[name]) for name in ("learning_rate", "low", "high")}
+        names = ("learning_rate", "low", "high", "spread_decades")
+        numbers = {name: optional_float(values.get(name)) for name in names}
         return {**values, **numbers, "reason": text(values["reason"]), "rule": text(values["rule"])}

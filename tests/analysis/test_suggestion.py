@@ -75,7 +75,7 @@ def test_fall_that_goes_on_at_the_ranges_edge_is_tentative():
 
 def test_weak_fall_is_tentative():
     rates = sweep(100)
-    advice = suggest(rates, range_test(rates, noise=0.5, fall=1.2))
+    advice = suggest(rates, range_test(rates, noise=0.5, fall=0.5))
     assert advice.confidence == "tentative"
 
 

@@ -1,0 +1,52 @@
+"""The few numbers of the default rule that were fitted, on the tasks of `benchmarks/advice.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+REFERENCE_DENSITY = 12.4
+"""Steps a decade of 100 steps over eight decades, at which the offsets hold."""
+
+
+@dataclass(frozen=True)
+class Vote:
+    """How one landmark points to the middle of the usable range.
+
+    Attributes:
+        offset_decades: From the landmark to the middle, at the reference density.
+        density_slope: Decades added for each tenfold in steps a decade. Early progress is the sum of the rates of all
+            steps so far, so a denser sweep shows it at a rate lower in proportion (a slope near 1); where training
+            becomes unstable depends on the rate alone (a slope near 0).
+    """
+
+    offset_decades: float
+    density_slope: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The fitted numbers, all in decades of learning rate.
+
+    Attributes:
+        votes: What each landmark adds to the median.
+        breakaway: The vote that stands alone where the loss never fell.
+        below: From the suggestion down to the lower end of the usable range.
+        above: From the suggestion up to its upper end; that end is halfway between there and the first jump.
+        clear_basin: Least width of the valley for a clear suggestion.
+    """
+
+    votes: Mapping[str, Vote]
+    breakaway: Vote
+    below: float
+    above: float
+    clear_basin: float
+
+
+CALIBRATION = Calibration(
+    votes={"half": Vote(0.12, 1.14), "nearly": Vote(-0.67, 0.8), "rise": Vote(-1.5, 0.31)},
+    breakaway=Vote(-1.1, 0.0),
+    below=0.85,
+    above=0.5,
+    clear_basin=1.4,
+)
