@@ -9,7 +9,6 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_lr.plots.theme import plain_text
@@ -41,7 +40,7 @@ _DROPPED = {"metadata", "style"}
 
 
 def figure_svg(
-    draw: Callable[[Axes], object],
+    draw: Callable[[Figure], object],
     *,
     title: str,
     description: str,
@@ -52,7 +51,7 @@ def figure_svg(
     """One figure as an inline `<svg>` element with a title and a description for those who cannot see it.
 
     Args:
-        draw: Draws on the axes it is given.
+        draw: Draws on the empty figure it is given.
         title: Short name of the figure.
         description: What the figure shows, in words.
         prefix: Put before every id, so that two figures on a page share none.
@@ -65,7 +64,7 @@ def figure_svg(
     # pyplot-free figures still read rcParams, which the user may have changed: start from the defaults.
     with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"]}), mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.subplots())
+        draw(figure)
         stream = io.StringIO()
         with warnings.catch_warnings():
             # The browser has fonts that matplotlib lacks.

@@ -43,6 +43,21 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return stream.getvalue()
 
 
+def data(
+    *, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], csv_name: str, csv: str, note: str = ""
+) -> dict[str, Any]:
+    """A section's numbers: a table to read and a CSV to take along, which may hold more."""
+    return {
+        "caption": caption,
+        "columns": list(columns),
+        "rows": [list(row) for row in rows],
+        "csv": csv,
+        "csv_link": data_link(csv),
+        "csv_name": csv_name,
+        "note": note,
+    }
+
+
 def data_link(text: str) -> str:
     """`text` as the target of a download link that needs no file and no network."""
     return "data:text/csv;charset=utf-8," + quote(text, safe=",.")

@@ -6,21 +6,21 @@ from typing import Any
 
 from keras_lr.errors import InvalidArgumentError, ResultFormatError
 from keras_lr.records.base import Record
-from keras_lr.report.sections import range_test
+from keras_lr.report.sections import comparison, diagnosis, range_test
 from keras_lr.report.sections.base import Section
 
-SECTIONS: dict[str, Section] = {section.record_type.kind: section for section in (range_test.SECTION,)}
+SECTIONS: dict[str, Section] = {module.SECTION.kind: module.SECTION for module in (range_test, comparison, diagnosis)}
 
 
 def section_of(record: Any) -> Section:
     """The section that shows `record`; raises `InvalidArgumentError` where none does."""
-    for section in SECTIONS.values():
-        if isinstance(record, section.record_type):
-            return section
-    raise InvalidArgumentError(
-        f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. "
-        "Pass what a keras_lr call returned."
-    )
+    section = SECTIONS.get(record.kind) if isinstance(record, Record) else None
+    if section is None:
+        raise InvalidArgumentError(
+            f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. "
+            "Pass what a keras_lr call returned."
+        )
+    return section
 
 
 def record_from_dict(data: Any) -> Record:
@@ -33,8 +33,8 @@ def record_from_dict(data: Any) -> Record:
     if not isinstance(kind, str) or kind not in SECTIONS:
         received = repr(kind[:80]) if isinstance(kind, str) else f"no kind, in a {type(data).__name__}"
         raise ResultFormatError(f"The stored `kind` must be one of {sorted(SECTIONS)}. Received: {received}.")
-    return SECTIONS[kind].record_type.from_dict(data)
+    return SECTIONS[kind].record_type().from_dict(data)
 
 
 def _shown_types() -> list[str]:
-    return sorted(section.record_type.__name__ for section in SECTIONS.values())
+    return sorted(section.type_name for section in SECTIONS.values())

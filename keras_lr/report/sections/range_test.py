@@ -16,14 +16,16 @@ from keras_lr.report.environment import environment_rows
 from keras_lr.report.figures import figure
 from keras_lr.report.sections import range_test_text as wording
 from keras_lr.report.sections.base import Section
-from keras_lr.report.tables import csv_text, data_link, spike_keeping_indices
+from keras_lr.report.tables import csv_text, data, spike_keeping_indices
+from keras_lr.report.wording import count, thinning_note
 
 _EMBEDDED_STEPS = 1000
 _TABLE_STEPS = 60
 
 
-def summarize(result: RangeTestResult, prefix: str) -> dict[str, Any]:
-    """Everything the page says of `result`, as text and numbers."""
+def summarize(results: tuple[RangeTestResult], prefix: str) -> dict[str, Any]:
+    """Everything the page says of a range test, as text and numbers."""
+    (result,) = results
     curve = smooth_curve(result)
     embedded = _thinned(result)
     return {
@@ -37,13 +39,13 @@ def summarize(result: RangeTestResult, prefix: str) -> dict[str, Any]:
             for region in regions(result)
         ],
         "figure": figure(
-            lambda ax: plot_range_test(result, ax=ax),
+            lambda fig: plot_range_test(result, ax=fig.subplots()),
             title="Loss against learning rate",
             description=wording.describe_curve(result, curve),
             prefix=f"{prefix}-curve",
         ),
         "slope": figure(
-            lambda ax: plot_slope(result, ax=ax),
+            lambda fig: plot_slope(result, ax=fig.subplots()),
             title="Slope of the smoothed loss",
             description=wording.describe_slope(result, curve),
             prefix=f"{prefix}-slope",
@@ -52,7 +54,7 @@ def summarize(result: RangeTestResult, prefix: str) -> dict[str, Any]:
         "environment": environment_rows(result.environment),
         "script": wording.script(result),
         "data": _data(result, embedded, curve),
-        "record": embedded.to_dict(),
+        "records": [embedded.to_dict()],
     }
 
 
@@ -67,34 +69,24 @@ def _thinned(result: RangeTestResult) -> RangeTestResult:
 
 def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve) -> dict[str, Any]:
     repeats = embedded.repeat_losses if len(embedded.repeat_losses) > 1 else np.empty((0, len(embedded.losses)))
-    smoothed = (
-        np.interp(embedded.learning_rates, curve.learning_rates, curve.losses) if len(curve.losses) else embedded.losses
+    smoothed, slopes = (
+        np.interp(embedded.learning_rates, curve.learning_rates, values) if len(values) else embedded.losses
+        for values in (curve.losses, curve.slopes)
     )
-    columns = ["learning_rate", "loss", "smoothed_loss", *(f"loss_repeat_{index + 1}" for index in range(len(repeats)))]
-    numbers = np.column_stack([embedded.learning_rates, embedded.losses, smoothed, *repeats])
+    names = (f"loss_repeat_{index + 1}" for index in range(len(repeats)))
+    columns = ["learning_rate", "loss", "smoothed_loss", "slope", *names]
+    numbers = np.column_stack([embedded.learning_rates, embedded.losses, smoothed, slopes, *repeats])
     shown = spike_keeping_indices(embedded.losses, _TABLE_STEPS)
-    text = csv_text(columns, numbers)
-    measured, kept = len(result.losses), len(embedded.losses)
-    return {
-        "caption": f"Range test, {len(shown)} of {wording.count(measured, 'step')}",
-        "columns": columns,
-        "rows": [
-            [format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]
-        ],
-        "csv": text,
-        "csv_link": data_link(text),
-        "csv_name": "range_test.csv",
-        "note": _thinning_note(measured, kept),
-    }
-
-
-def _thinning_note(measured: int, kept: int) -> str:
-    if kept == measured:
-        return ""
-    return (
-        f"Thinned from {measured} to {kept} steps here, in the CSV and in the JSON; each stretch kept its lowest and "
-        "highest loss. The pictures show all steps."
+    measured = len(result.losses)
+    note = thinning_note(measured, len(embedded.losses), "step")
+    return data(
+        caption=f"Range test, {len(shown)} of {count(measured, 'step')}",
+        columns=columns,
+        rows=[[format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]],
+        csv_name="range_test.csv",
+        csv=csv_text(columns, numbers),
+        note=note and f"{note} The pictures show all steps.",
     )
 
 
-SECTION = Section(RangeTestResult, summarize, "range_test.html.j2", rank=10)
+SECTION = Section("range_test", "keras_lr.records.range_test:RangeTestResult", summarize, "range_test.html.j2", rank=50)

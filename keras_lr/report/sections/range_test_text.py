@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from keras_lr.plots.curve import SmoothCurve
 from keras_lr.plots.numbers import format_number, format_rate
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.report.wording import BADGES, NO_RATE, count, known, optimizer_call, sentence
 
-BADGES = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
 REGION_MEANINGS = {
     "too low": "The loss hardly moves: training would work, but slowly.",
     "good": "The loss falls steadily.",
@@ -32,18 +30,13 @@ _STOP_ACTIONS = {
 }
 
 
-def count(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def verdict(result: RangeTestResult) -> dict[str, str]:
     """The first screen: a badge, one sentence, one reason, and code to paste."""
     advice = result.suggestion
     badge = {"level": advice.confidence, "badge": BADGES[advice.confidence], "reason": advice.reason}
     if advice.learning_rate is None or advice.low is None or advice.high is None:
         return badge | {
-            "lead": "No usable learning rate found",
+            "lead": NO_RATE,
             "rate": "",
             "rest": f"Range test of {_setup(result)}.",
             "code": "",
@@ -54,14 +47,14 @@ def verdict(result: RangeTestResult) -> dict[str, str]:
         f"In this range test anything from {format_rate(advice.low)} to {format_rate(advice.high)} was usable "
         f"({_setup(result)})."
     )
-    return badge | {"lead": lead, "rate": rate, "rest": rest, "code": _optimizer_call(result, rate)}
+    return badge | {"lead": lead, "rate": rate, "rest": rest, "code": optimizer_call(result.environment, rate)}
 
 
 def warnings(result: RangeTestResult) -> list[dict[str, str]]:
     """What the reader should do something about, at most three."""
     found = []
     if action := _STOP_ACTIONS.get(result.stop_reason):
-        found.append({"problem": _sentence(result.stop_detail) or f"{STOPS[result.stop_reason]}.", "action": action})
+        found.append({"problem": sentence(result.stop_detail) or f"{STOPS[result.stop_reason]}.", "action": action})
     lost = int(np.sum(~np.isfinite(result.losses)))
     if lost and result.stop_reason != "non_finite":
         found.append(
@@ -141,9 +134,9 @@ def method(result: RangeTestResult) -> list[str]:
         f"Rule: {result.suggestion.rule}. The bold line is a centred Gaussian average, drawn to guide the eye.",
     ]
     if result.stop_detail:
-        lines.append(f"Stop: {_sentence(result.stop_detail)}")
+        lines.append(f"Stop: {sentence(result.stop_detail)}")
     if result.engine == "per_batch":
-        lines.append(f"Each batch ran on its own: {_sentence(result.engine_reason)}")
+        lines.append(f"Each batch ran on its own: {sentence(result.engine_reason)}")
     lines.append("Not tried: a full training at these learning rates, another batch size, another optimizer.")
     return lines
 
@@ -151,7 +144,7 @@ def method(result: RangeTestResult) -> list[str]:
 def script(result: RangeTestResult) -> str:
     """A script that measures the same again; the reader supplies the model and the data."""
     first, last = _bounds(result)
-    batch_size = _known(result, "batch_size", "32")
+    batch_size = known(result.environment, "batch_size", "32")
     return f"""import keras
 import keras_lr
 
@@ -178,22 +171,8 @@ result.to_html("range_test.html")
 def _setup(result: RangeTestResult) -> str:
     repeats = len(result.repeat_losses)
     steps = count(len(result.losses), "step") + (f" x {repeats} repeats" if repeats > 1 else "")
-    optimizer, batch_size = _known(result, "optimizer", ""), _known(result, "batch_size", "")
+    optimizer, batch_size = known(result.environment, "optimizer", ""), known(result.environment, "batch_size", "")
     return ", ".join(filter(None, [steps, optimizer, batch_size and f"batch {batch_size}"]))
-
-
-def _known(result: RangeTestResult, name: str, default: str) -> str:
-    value: Any = result.environment.get(name)
-    if isinstance(value, dict):
-        value = value.get("name")
-    usable = (isinstance(value, str) and value.isidentifier()) or (
-        isinstance(value, int) and not isinstance(value, bool)
-    )
-    return str(value) if usable else default
-
-
-def _optimizer_call(result: RangeTestResult, rate: str) -> str:
-    return f"keras.optimizers.{_known(result, 'optimizer', 'Adam')}(learning_rate={rate})"
 
 
 def _bounds(result: RangeTestResult) -> tuple[str, str]:
@@ -207,8 +186,3 @@ def _bounds(result: RangeTestResult) -> tuple[str, str]:
         else rates[0] + (rates[1] - rates[0]) * steps
     )
     return tuple(format_rate(float(rate), digits=6) for rate in (rates[0], last))  # type: ignore[return-value]
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if not text or text.endswith((".", "!", "?")) else f"{text}."

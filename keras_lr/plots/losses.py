@@ -1,0 +1,106 @@
+"""Loss and validation loss against the epoch, as they are drawn wherever a run is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from keras_lr.plots.theme import BLUE, ORANGE, dress
+
+_RAIL = 0.985
+_DASHED = (0, (4, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class LossLines:
+    """The series of one run.
+
+    Attributes:
+        epochs: Shape `(n,)`.
+        training: Training loss in its own unit, shape `(n,)`, NaN where not finite.
+        validation: Validation loss, shape `(n,)`, NaN where not evaluated.
+    """
+
+    epochs: np.ndarray
+    training: np.ndarray
+    validation: np.ndarray
+
+    @classmethod
+    def of(cls, epochs: Any, training: Any, validation: Any = ()) -> Self:
+        """The lines from sequences in which None stands for a missing number; an empty one is missing throughout."""
+        return cls(np.array(epochs), _finite_or_nan(training, len(epochs)), _finite_or_nan(validation, len(epochs)))
+
+    def finite(self) -> np.ndarray:
+        """All losses there are, shape `(k,)`."""
+        losses = np.concatenate([self.training, self.validation])
+        finite: np.ndarray = losses[np.isfinite(losses)]
+        return finite
+
+
+def loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
+    """Lowest and highest loss to draw, such that one diverged run does not flatten the others."""
+    losses = [finite for finite in (run.finite() for run in runs) if finite.size]
+    if not losses:
+        return 0.0, 1.0
+    lowest = min(float(run.min()) for run in losses)
+    middle = float(np.median([_calm_height(run) for run in losses]))
+    highest = min(lowest + 1.2 * (middle - lowest), max(float(run.max()) for run in losses))
+    pad = 0.06 * (highest - lowest) or 0.05 * abs(highest) or 1.0
+    return lowest - pad, highest + pad
+
+
+def draw_losses(ax: Axes, run: LossLines, limits: tuple[float, float]) -> None:
+    """Draws both lines; a loss above the limits, or a training loss that is not finite, is a cross at the upper edge.
+
+    A missing validation loss is no cross: mostly nobody asked for it.
+    """
+    _draw_line(ax, run.epochs, run.validation, limits[1], color=ORANGE, linestyle=_DASHED, label="validation")
+    _draw_line(ax, run.epochs, run.training, limits[1], color=BLUE, linestyle="solid", label="training")
+    _draw_crosses(ax, run.epochs[run.validation > limits[1]], color=ORANGE)
+    _draw_crosses(ax, run.epochs[~(run.training <= limits[1])], color=BLUE)
+    dress(ax)
+    ax.set_ylim(*limits)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
+
+
+def name_lines(ax: Axes) -> None:
+    """A legend that names each kind of line once, where there is one."""
+    handles, labels = ax.get_legend_handles_labels()
+    if named := dict(zip(labels, handles, strict=True)):
+        ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="upper right")
+
+
+def _finite_or_nan(values: Any, size: int) -> np.ndarray:
+    numbers: np.ndarray = np.array(values if len(values) else [None] * size, dtype=np.float64)
+    numbers[~np.isfinite(numbers)] = np.nan
+    return numbers
+
+
+def _draw_line(ax: Axes, epochs: np.ndarray, losses: np.ndarray, highest: float, **look: Any) -> None:
+    inside = np.isfinite(losses) & (losses <= highest)
+    if not inside.any():
+        return
+    marker = "o" if inside.sum() == 1 else None
+    sns.lineplot(
+        x=epochs, y=losses, marker=marker, linewidth=1.8, estimator=None, sort=False, legend=False, ax=ax, **look
+    )
+
+
+def _draw_crosses(ax: Axes, epochs: np.ndarray, *, color: str) -> None:
+    if epochs.size:
+        heights = np.full(epochs.size, _RAIL)
+        rail = ax.get_xaxis_transform()
+        ax.plot(epochs, heights, marker="x", linestyle="none", color=color, transform=rail, clip_on=False)
+
+
+def _calm_height(losses: np.ndarray) -> float:
+    """The run's highest loss, or less where it is far above most of the run."""
+    low = float(losses.min())
+    usual = max(float(losses[0]), float(np.quantile(losses, 0.75)))
+    return min(float(losses.max()), low + 2 * (usual - low)) if usual > low else float(losses.max())
