@@ -1,0 +1,1 @@
+"""Measuring what each learning rate leads to: a log-grid search on KerasTuner."""
