@@ -5,6 +5,7 @@ KerasLRError
 │   └── InvalidRangeError                  a range of learning rates is not one
 ├── ModelError (ValueError)                the model cannot be trained or swept as it is
 ├── DataError (RuntimeError)               the training data is empty or failed
+├── DeviceError (RuntimeError)             a device is missing, or can no longer be set up
 ├── CurveError (ValueError)                a loss curve cannot be read
 └── ResultFormatError (ValueError)         a stored result is damaged, foreign or too new
 
@@ -31,6 +32,10 @@ class ModelError(KerasLRError, ValueError):
 
 class DataError(KerasLRError, RuntimeError):
     """The training data is empty, or a batch of it failed."""
+
+
+class DeviceError(KerasLRError, RuntimeError):
+    """A device is missing, or TensorFlow has started its devices so that they can no longer be set up."""
 
 
 class CurveError(KerasLRError, ValueError):

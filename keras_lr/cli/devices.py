@@ -15,7 +15,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "devices",
         help="show what TensorFlow sees",
-        description="Shows versions, GPUs, precision and XLA as TensorFlow sees them.",
+        description="Shows versions, GPUs, driver, precision and XLA as TensorFlow sees them, and why no GPU is used.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
@@ -25,16 +25,19 @@ def run(options: argparse.Namespace) -> int:
     """Prints the devices."""
     start_tensorflow()
     from keras_lr.report.environment import environment_rows
-    from keras_lr.training.devices import describe_devices
+    from keras_lr.training.devices import inspect_devices
 
-    devices = describe_devices()
+    devices = inspect_devices()
     if options.json:
         print(json.dumps(devices, allow_nan=False))
         return 0
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
-    for row in environment_rows({**devices, "gpus": devices["gpus"] or "none"}):
+    for row in environment_rows({**devices, "gpus": devices["gpus"] or "none", "why_no_gpu": None}):
         table.add_row(row["label"], row["value"])
-    standard_output().print(table)
+    console = standard_output()
+    console.print(table)
+    if devices["why_no_gpu"]:
+        console.print(devices["why_no_gpu"], markup=False)
     return 0
