@@ -19,6 +19,7 @@ _HOMES = {
     "LRRangeTest": "keras_lr.callbacks",
     "RangeTestResult": "keras_lr.records",
     "Report": "keras_lr.report",
+    "SchedulePreview": "keras_lr.records",
     "SensitivityResult": "keras_lr.records",
     "Suggestion": "keras_lr.records",
     "analyze_histories": "keras_lr.analysis",
@@ -26,7 +27,7 @@ _HOMES = {
     "find_lr": "keras_lr.callbacks",
     "suggest": "keras_lr.analysis",
 }
-_MODULES = ("analysis", "callbacks", "errors", "plots", "records", "report", "training")
+_MODULES = ("analysis", "callbacks", "errors", "plots", "records", "report", "schedules", "training")
 
 __all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 

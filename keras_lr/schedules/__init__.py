@@ -1,5 +1,6 @@
 """Learning-rate schedules: each a pure function of the step, registered with Keras, run inside the graph."""
 
+from keras_lr.records.schedule import SchedulePreview
 from keras_lr.schedules.cosine_restarts import CosineRestarts
 from keras_lr.schedules.cyclical import Cyclical
 from keras_lr.schedules.flat_cosine import FlatCosine
@@ -7,7 +8,7 @@ from keras_lr.schedules.from_suggestion import from_suggestion
 from keras_lr.schedules.inverse_sqrt import InverseSqrt
 from keras_lr.schedules.one_cycle import OneCycle
 from keras_lr.schedules.polynomial import Polynomial
-from keras_lr.schedules.preview import SchedulePreview, preview
+from keras_lr.schedules.preview import preview
 from keras_lr.schedules.scaled import Scaled
 from keras_lr.schedules.sequential import Sequential
 from keras_lr.schedules.warmup import Warmup

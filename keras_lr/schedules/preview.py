@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
+import keras
 import numpy as np
-import pandas as pd
 
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.records.base import Record, float_array, present, text
+from keras_lr.records.schedule import SchedulePreview
 from keras_lr.schedules import arguments
 from keras_lr.schedules.evaluate import compiled
 
 
-@dataclass(frozen=True, eq=False)
-class SchedulePreview(Record):
-    """The learning rates a schedule will give.
-
-    Attributes:
-        name: What the schedule is called.
-        steps: Optimizer steps, counted from 0, shape `(n_steps,)`, float64 whole numbers.
-        learning_rates: Rate of each step, dimensionless, shape `(n_steps,)`, float64.
-    """
-
-    kind: ClassVar[str] = "schedule_preview"
-
-    name: str
-    steps: np.ndarray
-    learning_rates: np.ndarray
-
-    def __post_init__(self) -> None:
-        if np.shape(self.steps) != np.shape(self.learning_rates):
-            raise ValueError(
-                f"`steps` and `learning_rates` must have one shape. Received: {np.shape(self.steps)} and "
-                f"{np.shape(self.learning_rates)}."
-            )
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a step: `step` (int64) and `learning_rate`."""
-        return pd.DataFrame({"step": self.steps.astype(np.int64), "learning_rate": self.learning_rates})
-
-    def plot(self, ax: Any = None) -> Any:
-        """Draws the rates on `ax`, a matplotlib Axes (a new one where None), and returns it."""
-        return present("plots").plot_schedule(self, ax=ax)
-
-    @classmethod
-    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "name": text(values["name"]),
-            "steps": float_array(values["steps"], ndim=1),
-            "learning_rates": float_array(values["learning_rates"], ndim=1),
-        }
-
-
-def preview(schedule: Any, steps: int, *, max_points: int = 2000) -> SchedulePreview:
+def preview(
+    schedule: Any, steps: int, *, max_points: int = 2000, annotations: Mapping[int, str] | None = None
+) -> SchedulePreview:
     """The rates of the first `steps` optimizer steps.
 
     Args:
         schedule: A Keras schedule or a positive rate.
         steps: Number of steps to look at, counted from step 0.
         max_points: Where there are more steps than this, that many are taken evenly, the first and the last with them.
+        annotations: Labels by the step they belong to, for the plot.
 
     Returns:
         A `SchedulePreview`: `.to_frame()` for the numbers, `.plot()` for the picture.
@@ -72,8 +35,11 @@ def preview(schedule: Any, steps: int, *, max_points: int = 2000) -> SchedulePre
     steps = arguments.steps("steps", steps)
     max_points = arguments.steps("max_points", max_points, minimum=2)
     chosen = np.arange(steps) if steps <= max_points else np.linspace(0, steps - 1, max_points).round().astype(np.int64)
+    marks = tuple(
+        sorted((arguments.steps("annotations", step, minimum=0), label) for step, label in (annotations or {}).items())
+    )
     if isinstance(checked, float):
-        return SchedulePreview("constant", chosen.astype(np.float64), np.full(len(chosen), checked))
+        return SchedulePreview("constant", chosen, np.full(len(chosen), checked), steps, annotations=marks)
     rates = compiled(checked)(chosen)
     if not np.isfinite(rates).all():
         first = int(chosen[~np.isfinite(rates)][0])
@@ -81,4 +47,12 @@ def preview(schedule: Any, steps: int, *, max_points: int = 2000) -> SchedulePre
             f"`schedule` must give finite learning rates. Received: a non-finite one at step {first}. "
             "Check its arguments."
         )
-    return SchedulePreview(type(checked).__name__, chosen.astype(np.float64), rates)
+    return SchedulePreview(type(checked).__name__, chosen, rates, steps, config=_config(checked), annotations=marks)
+
+
+def _config(schedule: Any) -> dict[str, Any]:
+    """The schedule's arguments as plain JSON values; none of a schedule that defines no `get_config`."""
+    try:
+        return dict(keras.saving.serialize_keras_object(schedule)["config"])
+    except NotImplementedError:
+        return {}
