@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
+from keras_lr.plots.findings import mark_findings
 from keras_lr.plots.losses import LossLines, draw_losses, loss_limits, name_lines
 from keras_lr.plots.panels import checked_panels, label_panel
-from keras_lr.plots.theme import GREY, new_axes, plain_text
+from keras_lr.plots.theme import new_axes, plain_text
 from keras_lr.records.diagnosis import Diagnosis
-
-# Hatches, so that what was found can be told apart without colour.
-FINDING_HATCHES = {
-    "oscillation": "////",
-    "stagnation": "..",
-    "early_plateau": "..",
-    "divergence": "xxx",
-    "overfitting": "\\\\\\\\",
-}
 
 
 def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
@@ -36,7 +28,7 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
     ax = new_axes() if ax is None else ax
     lines = _lines(diagnosis)
     draw_losses(ax, lines, loss_limits([lines]))
-    _mark_findings(ax, diagnosis)
+    mark_findings(ax, diagnosis.findings)
     ax.set_xlabel("Epoch")
     ax.set_ylabel(plain_text(diagnosis.monitor, limit=32).capitalize(), parse_math=False)
     name_lines(ax)
@@ -61,7 +53,7 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
     limits = loss_limits(runs)
     for ax, lines, (name, diagnosis) in zip(drawn, runs, diagnoses.items(), strict=True):
         draw_losses(ax, lines, limits)
-        _mark_findings(ax, diagnosis)
+        mark_findings(ax, diagnosis.findings)
         label_panel(ax, title=name, x="Epoch", y="Loss")
     if drawn:
         name_lines(drawn[0])
@@ -70,10 +62,3 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
 
 def _lines(diagnosis: Diagnosis) -> LossLines:
     return LossLines.of(diagnosis.epochs, diagnosis.losses, diagnosis.val_losses)
-
-
-def _mark_findings(ax: Axes, diagnosis: Diagnosis) -> None:
-    for finding in diagnosis.findings:
-        if hatch := FINDING_HATCHES.get(finding.kind):
-            start, end = finding.start_epoch - 0.4, finding.end_epoch + 0.4
-            ax.axvspan(start, end, facecolor="none", edgecolor=GREY, hatch=hatch, linewidth=0, alpha=0.55, zorder=0)

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from keras_lr.plots.findings import mark_findings
 from keras_lr.plots.losses import LossLines, draw_losses, loss_limits, name_lines
 from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.panels import checked_panels, label_panel
+from keras_lr.plots.sensitivity import main_batch_size
+from keras_lr.plots.thinning import evenly_chosen
+from keras_lr.records.diagnosis import Finding
 from keras_lr.records.sensitivity import SensitivityResult
 
 MAX_PANELS = 12
+MAX_REPEATS = 5
 
 
-def plot_learning_curves(result: SensitivityResult, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
+def plot_learning_curves(
+    result: SensitivityResult,
+    *,
+    findings: Mapping[float, Sequence[Finding]] | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> list[Axes]:
     """Draws loss and validation loss against the epoch: a panel a learning rate, a line a repeat, one scale for all.
 
     Args:
-        result: What a search measured; of several batch sizes the best one's runs are drawn.
+        result: What a search measured; of several batch sizes the best one's runs are drawn, of many repeats some.
+        findings: What to hatch in the panel of a learning rate.
         axes: As many Axes as `shown_rates(result)`; those of a new figure where None.
 
     Returns:
@@ -31,12 +42,12 @@ def plot_learning_curves(result: SensitivityResult, *, axes: Sequence[Axes] | No
     """
     rates = shown_rates(result)
     drawn = checked_panels(axes, len(rates))
-    frame = of_one_batch_size(result)
-    runs = {rate: [_lines(run) for _, run in frame[frame["learning_rate"] == rate].groupby("repeat")] for rate in rates}
+    runs = {rate: [_lines(run) for run in runs_of(result, rate)] for rate in rates}
     limits = loss_limits(lines for of_rate in runs.values() for lines in of_rate)
     for ax, rate in zip(drawn, rates, strict=True):
-        for lines in runs[rate]:
-            draw_losses(ax, lines, limits)
+        for place in evenly_chosen(len(runs[rate]), MAX_REPEATS):
+            draw_losses(ax, runs[rate][place], limits)
+        mark_findings(ax, (findings or {}).get(rate, ()))
         label_panel(ax, title=format_rate(rate), x="Epoch", y="Loss")
     if drawn:
         name_lines(drawn[0])
@@ -45,25 +56,23 @@ def plot_learning_curves(result: SensitivityResult, *, axes: Sequence[Axes] | No
 
 def shown_rates(result: SensitivityResult) -> list[float]:
     """The learning rates that have a panel: all of a short grid, else some evenly chosen ones and the best."""
-    rates = np.unique(of_one_batch_size(result)["learning_rate"])
-    if len(rates) <= MAX_PANELS:
-        return [float(rate) for rate in rates]
-    chosen = set(np.linspace(0, len(rates) - 1, MAX_PANELS).round().astype(int))
+    rates = np.unique(_of_main_batch_size(result)["learning_rate"].to_numpy(dtype=np.float64))
+    best = None
     if result.best_learning_rate is not None:
         best = int(np.argmin(np.abs(rates - result.best_learning_rate)))
-        nearest = min(chosen - {0, len(rates) - 1}, key=lambda index: abs(index - best))
-        chosen = chosen - {nearest} | {best}
-    return [float(rates[index]) for index in sorted(chosen)]
+    return [float(rates[index]) for index in evenly_chosen(len(rates), MAX_PANELS, always=best)]
 
 
-def of_one_batch_size(result: SensitivityResult) -> pd.DataFrame:
-    """The rows of the best batch size, or of the smallest where no run was best."""
-    if not len(result.frame):
-        return result.frame
-    size = result.batch_sizes[0] if result.best_batch_size is None else result.best_batch_size
-    return result.frame[result.frame["batch_size"] == size]
+def runs_of(result: SensitivityResult, learning_rate: float) -> list[pd.DataFrame]:
+    """The epochs of each repeat at a learning rate and the best batch size, in order."""
+    frame = _of_main_batch_size(result)
+    runs = frame[frame["learning_rate"] == learning_rate].groupby("repeat")
+    return [run.sort_values("epoch") for _, run in runs]
+
+
+def _of_main_batch_size(result: SensitivityResult) -> pd.DataFrame:
+    return result.frame[result.frame["batch_size"] == main_batch_size(result)]
 
 
 def _lines(run: pd.DataFrame) -> LossLines:
-    ordered = run.sort_values("epoch")
-    return LossLines.of(ordered["epoch"].to_numpy(), ordered["loss"].to_numpy(), ordered["val_loss"].to_numpy())
+    return LossLines.of(run["epoch"].to_numpy(), run["loss"].to_numpy(), run["val_loss"].to_numpy())

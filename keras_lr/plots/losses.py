@@ -73,7 +73,7 @@ def name_lines(ax: Axes) -> None:
     """A legend that names each kind of line once, where there is one."""
     handles, labels = ax.get_legend_handles_labels()
     if named := dict(zip(labels, handles, strict=True)):
-        ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="upper right")
+        ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="best")
 
 
 def _finite_or_nan(values: Any, size: int) -> np.ndarray:

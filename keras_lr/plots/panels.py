@@ -14,8 +14,9 @@ _PANEL_INCHES = 2.2
 
 
 def columns_of(width_inches: float, count: int) -> int:
-    """Number of panels beside each other that a figure of this width has room for."""
-    return max(1, min(count, int(width_inches / 1.9), 4))
+    """Number of panels beside each other: as many as the width has room for, with rows of nearly one length."""
+    most = max(1, min(count, int(width_inches / 1.9), 4))
+    return -(-count // -(-count // most)) if count else 1
 
 
 def panels(figure: Figure, count: int) -> list[Axes]:

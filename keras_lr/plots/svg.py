@@ -84,6 +84,7 @@ def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
         if element.tag != "text":
             element.text = None
         _rewrite(element, prefix, referenced)
+    _slim(root)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "stroke-linejoin": "round"}
@@ -112,6 +113,19 @@ def _rewrite(element: ElementTree.Element, prefix: str, referenced: set[str]) ->
         value = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
         value = "currentColor" if value == _INK else value
         element.set(name, value if name == "href" else _DECIMALS.sub(_round, " ".join(value.split())))
+
+
+def _slim(element: ElementTree.Element) -> None:
+    """Removes groups that say nothing, shapes that paint nothing, and empty definitions: a third of the text."""
+    children: list[ElementTree.Element] = []
+    for child in list(element):
+        _slim(child)
+        painted = child.get("fill") != "none" or child.get("stroke", "none") != "none"
+        if child.tag == "g" and not child.attrib:
+            children.extend(child)
+        elif not (child.tag == "path" and not painted) and not (child.tag in ("defs", "g") and not len(child)):
+            children.append(child)
+    element[:] = children
 
 
 def _round(match: re.Match[str]) -> str:

@@ -44,6 +44,22 @@ def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
 
 
+def legend_above(ax: Axes) -> None:
+    """A legend between the title's place and the axes, in as many columns as there is room for."""
+    if ax.get_legend_handles_labels()[0]:
+        columns = max(1, int(width_inches(ax) / 1.7))
+        ax.legend(
+            frameon=False,
+            fontsize="small",
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            ncols=columns,
+            borderpad=0.2,
+            handlelength=1.8,
+            columnspacing=1.4,
+        )
+
+
 def width_inches(ax: Axes) -> float:
     """Width of the axes on its figure or subfigure."""
     return float(ax.get_window_extent().width / ax.figure.dpi)
