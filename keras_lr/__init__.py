@@ -11,6 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AutoLR": "keras_lr.callbacks",
     "AutoLRLog": "keras_lr.records",
     "Diagnosis": "keras_lr.records",
     "Finding": "keras_lr.records",

@@ -1,0 +1,177 @@
+"""From whatever learning rate was compiled to a good one, while the model trains."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import keras
+
+from keras_lr.analysis.suggestion import MIN_STEPS
+from keras_lr.callbacks.auto_lr_memory import Memory
+from keras_lr.callbacks.auto_lr_pilot import Pilot
+from keras_lr.callbacks.auto_lr_start import make_probe, remember_start
+from keras_lr.callbacks.fit_backup import FitBackup
+from keras_lr.errors import InvalidArgumentError, ModelError
+from keras_lr.records.auto_lr import AutoLRLog
+
+TICKS_AN_EPOCH = 20
+TICK_STEPS = 100
+
+
+class AutoLR(keras.callbacks.Callback):
+    """Finds a learning rate before the first epoch, then watches the training loss and mends the rate.
+
+    - **Probe**: a range test of `probe_repeats` sweeps before the first epoch sets the suggested rate. It is restored
+      exactly, so it costs time but no epoch: 300 steps in a compiled loop, which are several times faster than those
+      of `fit`. Where it has no answer, the compiled rate stays.
+    - **Rollback**: where the loss becomes NaN, within an epoch too, or an epoch loses half of the whole fall, the model
+      and its optimizer go back to the end of the last good epoch and the rate is divided by 3.2.
+    - **Lower, raise**: the loss swings, so the rate is divided by 3.2; or it falls in a straight line, so it is
+      multiplied by 3.2, or by 10.
+    - **Anneal**: over the last `anneal_fraction` of the planned epochs, earlier where the loss stands still, the rate
+      falls to 0, unless it was compiled as a schedule that falls by itself.
+
+    A schedule is multiplied by a factor; what an action tells are its rates at its highest. When training ends, the
+    optimizer is left at the rate before the anneal. Each epoch's rate stands in `History` as "learning_rate". Beside a
+    `BackupAndRestore` a killed fit goes on as if unbroken. One copy of the model and its optimizer is held in memory.
+
+    Args:
+        probe_steps: Steps of a sweep, at least 20; 0 for no range test.
+        probe_repeats: Number of sweeps, at least 1.
+        min_lr: First rate of the sweep, above 0.
+        max_lr: Last rate of the sweep, above `min_lr`.
+        anneal_fraction: Share of the planned epochs over which the rate falls, in [0, 1]; 0 for none.
+        dry_run: Whether to tell only, in `log`, and train as without this callback.
+        monitor: Name of the training loss in the logs.
+        verbose: "auto" shows the range test's progress on a terminal; True always, False never.
+
+    Raises:
+        InvalidRangeError: `min_lr` and `max_lr` are not a range.
+        InvalidArgumentError: Another argument breaks its rule.
+
+    Source:
+        Custom. Smith 2017, arXiv:1506.01186, for the range test; Hagele et al. 2024, arXiv:2405.18392, for the decay.
+    """
+
+    def __init__(
+        self,
+        *,
+        probe_steps: int = 100,
+        probe_repeats: int = 3,
+        min_lr: float = 1e-7,
+        max_lr: float = 10.0,
+        anneal_fraction: float = 0.5,
+        dry_run: bool = False,
+        monitor: str = "loss",
+        verbose: bool | Literal["auto"] = "auto",
+    ) -> None:
+        super().__init__()
+        _check_steps(probe_steps)
+        _check_fraction(anneal_fraction)
+        self.probe_steps = probe_steps
+        self.anneal_fraction = anneal_fraction
+        self.dry_run = dry_run
+        self.monitor = monitor
+        self._probe = make_probe(
+            probe_steps or MIN_STEPS, probe_repeats, monitor=monitor, verbose=verbose, min_lr=min_lr, max_lr=max_lr
+        )
+        self._memory: Memory | None = None
+        self._pilot: Pilot | None = None
+        self._backup: FitBackup | None = None
+        self._epoch = self._next_tick = 0
+
+    @property
+    def log(self) -> AutoLRLog | None:
+        """What was done so far, and why; None before the first epoch."""
+        if self._memory is None:
+            return None
+        planned = (self.params or {}).get("epochs")
+        return self._memory.to_log(planned_epochs=planned, dry_run=self.dry_run, monitor=self.monitor)
+
+    def get_state(self) -> dict[str, Any]:
+        """The run so far as plain JSON values, without the model's own state."""
+        return {} if self._memory is None else self._memory.to_dict()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` returned, in a `fit` that begins after the first epoch.
+
+        Raises:
+            ResultFormatError: `state` is something else.
+        """
+        self._memory = Memory.from_dict(state) if state else None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Leaves the start to the first epoch: by then a backup is restored, wherever it stands in the list."""
+        self._pilot = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Runs the range test before the first epoch."""
+        self._epoch, self._next_tick = epoch, 0
+        if self._pilot is None:
+            self._pilot = self._start(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Twenty times an epoch, looks for a loss that is not finite and moves the anneal on."""
+        if batch >= self._next_tick and self._pilot is not None:
+            steps = self.params.get("steps")
+            width = TICK_STEPS if steps is None else max(-(-steps // TICKS_AN_EPOCH), self.model.steps_per_execution)
+            self._next_tick = batch + width
+            if batch:
+                self._pilot.watch(self._epoch)
+            middle = 0.5 if steps is None else (batch + min(width, steps - batch) / 2) / steps
+            self._pilot.steer(self._epoch, middle, last=1 - 0.5 * min(width / (steps or width), 1))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Judges the epochs so far, acts, and writes the rate into the logs."""
+        if self._pilot is None or self._backup is None or self._memory is None:
+            return
+        logs = {} if logs is None else logs
+        if self.monitor not in logs:
+            raise ModelError(
+                f"`monitor` must name a loss in the logs. Received: {self.monitor!r}; the logs hold {sorted(logs)}. "
+                "Name one of these."
+            )
+        logs["learning_rate"] = self._pilot.learning_rate
+        val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
+        if self._pilot.judge(epoch, float(logs[self.monitor]), val_loss):
+            self._backup.save_weights(self.model)
+        self._backup.save(self._memory.to_dict())
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leaves the optimizer at the rate before the anneal."""
+        if self._pilot is not None:
+            self._pilot.release()
+            self._pilot = None
+
+    def _start(self, epoch: int) -> Pilot:
+        self._backup = FitBackup(self, "keras_lr_auto_lr")
+        stored = self._backup.load()
+        memory = self._memory if stored is None else Memory.from_dict(stored)
+        epochs = self.params.get("epochs") or epoch + 1
+        resumed = memory is not None and memory.rewind(epoch)
+        if memory is None or not resumed:
+            memory = remember_start(
+                self.model,
+                self._probe if self.probe_steps else None,
+                first_epoch=epoch,
+                steps=(epochs - epoch) * (self.params.get("steps") or TICK_STEPS),
+                anneal_fraction=self.anneal_fraction,
+                applied=not self.dry_run,
+            )
+        elif memory.stretch.rollbacks:
+            self._backup.load_weights(self.model)
+        self._memory = memory
+        return Pilot(self.model, memory, planned_epochs=epochs, monitor=self.monitor, dry_run=self.dry_run)
+
+
+def _check_steps(probe_steps: Any) -> None:
+    if isinstance(probe_steps, bool) or not isinstance(probe_steps, int) or 0 != probe_steps < MIN_STEPS:
+        raise InvalidArgumentError(
+            f"`probe_steps` must be 0 or an integer of at least {MIN_STEPS}. Received: {probe_steps!r}. Try 100."
+        )
+
+
+def _check_fraction(fraction: Any) -> None:
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+        raise InvalidArgumentError(f"`anneal_fraction` must be a number in [0, 1]. Received: {fraction!r}. Try 0.5.")
