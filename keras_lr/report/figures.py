@@ -7,10 +7,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from keras_lr.plots.panels import columns_of
 from keras_lr.plots.svg import figure_svg
 
-WIDE = (7.0, 4.4)
-NARROW = (4.1, 3.6)
+HALF_INCHES, BROAD_INCHES, NARROW_INCHES = 7.0, 10.5, 4.1
+_PANEL_INCHES = 1.9
+_HEAD_INCHES = 0.4
 
 
 def figure(
@@ -19,8 +21,8 @@ def figure(
     title: str,
     description: str,
     prefix: str,
-    wide: tuple[float, float] = WIDE,
-    narrow: tuple[float, float] = NARROW,
+    broad: bool = False,
+    heights: tuple[float, float] = (4.4, 3.6),
 ) -> dict[str, Any]:
     """What a template needs to show a figure.
 
@@ -31,14 +33,19 @@ def figure(
         title: Short name of the figure.
         description: The finding in words, for those who cannot see it.
         prefix: Starts every id in the figure; unique on the page.
-        wide: Width and height in inches on a wide page.
-        narrow: The same on a narrow one.
+        broad: Whether it takes the page's whole width, rather than standing beside text.
+        heights: In inches, on a wide page and on a narrow one.
     """
-    return {
-        "title": title,
-        "description": description,
-        **{
-            name: figure_svg(draw, title=title, description=description, prefix=ids, width=size[0], height=size[1])
-            for name, size, ids in (("wide", wide, prefix), ("narrow", narrow, f"{prefix}-n"))
-        },
-    }
+    widths = (BROAD_INCHES if broad else HALF_INCHES, NARROW_INCHES)
+    wide, narrow = (
+        figure_svg(draw, title=title, description=description, prefix=ids, width=width, height=height)
+        for width, height, ids in zip(widths, heights, (prefix, f"{prefix}-n"), strict=True)
+    )
+    return {"title": title, "description": description, "wide": wide, "narrow": narrow, "broad": broad}
+
+
+def panel_figure(draw: Callable[[Figure], object], *, count: int, **described: Any) -> dict[str, Any]:
+    """A broad `figure` of small multiples, high enough for `count` panels."""
+    rows = [-(-count // columns_of(width, count)) for width in (BROAD_INCHES, NARROW_INCHES)]
+    wide, narrow = (_HEAD_INCHES + _PANEL_INCHES * count_of_rows for count_of_rows in rows)
+    return figure(draw, broad=True, heights=(wide, narrow), **described)

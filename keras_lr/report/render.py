@@ -10,6 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from keras_lr.report.characters import shown
+
 
 def render_page(view: dict[str, Any]) -> str:
     """A whole page that needs no other file, no network and no script."""
@@ -29,6 +31,7 @@ def _environment() -> Environment:
         loader=PackageLoader("keras_lr.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

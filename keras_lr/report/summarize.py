@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from keras_lr.records.base import Record
+from keras_lr.report.characters import shortened
 from keras_lr.report.dates import report_date
 from keras_lr.report.sections import section_of
 from keras_lr.report.sections.base import Section
 
 SCHEMA_VERSION = 1
+MOST_WARNINGS = 3
+_TITLE_LIMIT = 160
 
 
 def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix: str = "s") -> dict[str, Any]:
@@ -26,19 +29,20 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
     """
     # First, so that a bad SOURCE_DATE_EPOCH meets our message and not matplotlib's, which reads it too.
     date = report_date(getattr(record, "environment", {}) for record in records)
-    sections = [
-        {"id": f"{prefix}{position}", "template": section.template, **section.summarize(shown, f"{prefix}{position}")}
-        for position, (section, shown) in enumerate(_in_reading_order(records), 1)
-    ]
+    parts = [(n, *part) for n, part in enumerate(_in_reading_order(records), 1)]
+    sections = [_numbered(section.summarize(shown, f"{prefix}{n}"), f"{prefix}{n}") for n, section, shown in parts]
+    _tell_apart(sections)
+    first = next((section for section in sections if section["verdict"]["rate"]), sections[0])
+    by_urgency = [first, *(section for section in sections if section is not first)]
     return {
-        "title": title,
+        "short_title": shortened(" ".join(title.split()), _TITLE_LIMIT),
         "date": date,
         "version": version("keras-lr"),
-        "first": sections[0],
-        "warnings": [warning for section in sections for warning in section["warnings"]][:3],
+        "first": first,
+        "warnings": [warning for section in by_urgency for warning in section["warnings"]][:MOST_WARNINGS],
         "sections": sections,
-        "environments": _distinct([section["environment"] for section in sections]),
-        "scripts": [script] if script else _distinct([section["script"] for section in sections]),
+        "environments": _distinct(sections, "environment"),
+        "scripts": [{"heading": "", "script": script}] if script else _distinct(sections, "script"),
         "json": script_safe_json(stored_form(title, [record for section in sections for record in section["records"]])),
     }
 
@@ -64,9 +68,29 @@ def _in_reading_order(records: Sequence[Record]) -> list[tuple[Section, tuple[Re
     return sorted(parts, key=lambda part: -part[0].rank)
 
 
-def _distinct(items: list[Any]) -> list[Any]:
-    kept: list[Any] = []
-    for item in items:
-        if item and item not in kept:
-            kept.append(item)
+def _numbered(section: dict[str, Any], name: str) -> dict[str, Any]:
+    parts = [{**part, "id": f"{name}-{part['name']}"} for part in section["parts"]]
+    return {**section, "id": name, "parts": parts}
+
+
+def _tell_apart(sections: list[dict[str, Any]]) -> None:
+    """Numbers headings, and the names of files, that would else stand twice on the page."""
+    headed = [item for section in sections for item in (section, *section["parts"])]
+    _number_repeats(headed, "heading", lambda text, n: f"{text} {n}")
+    _number_repeats([section["data"] for section in sections], "csv_name", lambda text, n: text.replace(".", f"_{n}."))
+
+
+def _number_repeats(items: list[dict[str, Any]], key: str, numbered: Callable[[str, int], str]) -> None:
+    names = [item[key] for item in items]
+    for place, item in enumerate(items):
+        if names.count(names[place]) > 1:
+            item[key] = numbered(names[place], names[: place + 1].count(names[place]))
+
+
+def _distinct(sections: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """What the sections say under `key`, each once, with the heading of the first that says it."""
+    kept: list[dict[str, Any]] = []
+    for section in sections:
+        if section[key] and section[key] not in [item[key] for item in kept]:
+            kept.append({"heading": section["heading"], key: section[key]})
     return kept

@@ -9,6 +9,31 @@ BADGES = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
 NO_RATE = "No usable learning rate found"
 
 
+def verdict(
+    *, level: str, lead: str, rest: str, reason: str, badge: str = "", rate: str = "", code: str = ""
+) -> dict[str, str]:
+    """What the first screen says of a section.
+
+    Args:
+        level: "clear", "tentative" or "none"; colours the badge.
+        lead: The sentence, up to the learning rate where there is one.
+        rest: The sentence after it.
+        reason: Why, for the badge.
+        badge: Its word; by default the level's.
+        rate: The learning rate.
+        code: Something to paste.
+    """
+    return {
+        "level": level,
+        "badge": badge or BADGES[level],
+        "lead": lead,
+        "rate": rate,
+        "rest": rest,
+        "reason": reason,
+        "code": code,
+    }
+
+
 def count(number: int, noun: str) -> str:
     """`1 step`, `2 steps`, `20,000 steps`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
@@ -21,8 +46,10 @@ def sentence(text: str) -> str:
 
 
 def optimizer_call(environment: dict[str, Any], rate: str) -> str:
-    """The line to paste."""
-    return f"keras.optimizers.{known(environment, 'optimizer', 'Adam')}(learning_rate={rate})"
+    """The line to paste: a new optimizer where it is known which, else the rate of the one there is."""
+    if optimizer := known(environment, "optimizer", ""):
+        return f"keras.optimizers.{optimizer}(learning_rate={rate})"
+    return f"model.optimizer.learning_rate = {rate}"
 
 
 def known(environment: dict[str, Any], name: str, default: str) -> str:

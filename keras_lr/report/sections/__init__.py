@@ -6,10 +6,13 @@ from typing import Any
 
 from keras_lr.errors import InvalidArgumentError, ResultFormatError
 from keras_lr.records.base import Record
-from keras_lr.report.sections import comparison, diagnosis, range_test
+from keras_lr.report.sections import auto_lr, comparison, diagnosis, range_test, schedule, sensitivity
 from keras_lr.report.sections.base import Section
 
-SECTIONS: dict[str, Section] = {module.SECTION.kind: module.SECTION for module in (range_test, comparison, diagnosis)}
+SECTIONS: dict[str, Section] = {
+    module.SECTION.kind: module.SECTION
+    for module in (sensitivity, range_test, auto_lr, comparison, diagnosis, schedule)
+}
 
 
 def section_of(record: Any) -> Section:

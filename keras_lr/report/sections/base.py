@@ -1,9 +1,9 @@
-"""What the report must know about a kind of record to show it."""
+"""What a kind of record must bring to be shown in the report."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +16,15 @@ class Section:
 
     Attributes:
         kind: The record's `kind`.
-        home: Module and class of the record, as `module:Class`; imported only to read a stored one, since some kinds
-            of record live beside TensorFlow.
-        summarize: Turns a tuple of records and an id prefix into the plain dict its template reads. Every summary has
-            `heading`, `verdict`, `warnings`, `figure`, `method`, `environment`, `script`, `data` and `records`; the
-            rest is the template's own.
-        template: File in `templates/`.
-        rank: The section of the highest rank speaks on the first screen; the others follow by it.
+        home: Module and class of the record, as `module:Class`; imported only to read a stored one.
+        summarize: Turns a tuple of records and an id prefix into a `section_view`.
+        rank: The section of the highest rank that has an answer speaks on the first screen; the others follow by it.
         together: Whether all records of this kind share one section, rather than having one each.
     """
 
     kind: str
     home: str
     summarize: Callable[[tuple[Any, ...], str], dict[str, Any]]
-    template: str
     rank: int
     together: bool = False
 
@@ -42,3 +37,68 @@ class Section:
         """The record's class."""
         module, _, name = self.home.partition(":")
         return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+def section_view(
+    *,
+    heading: str,
+    verdict: dict[str, str],
+    figure: dict[str, Any],
+    data: dict[str, Any],
+    records: Sequence[dict[str, Any]],
+    method: Sequence[str],
+    script: str,
+    environment: Sequence[dict[str, str]] = (),
+    warnings: Sequence[dict[str, str]] = (),
+    note: str = "",
+    facts: Sequence[dict[str, str]] = (),
+    tables: Sequence[dict[str, Any]] = (),
+    folded: Sequence[dict[str, Any]] = (),
+    parts: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """Everything the page says of one section, as text and numbers.
+
+    Args:
+        heading: The section's title.
+        verdict: What the first screen says, from `wording.verdict`.
+        figure: The picture that decides, from `figures.figure`.
+        data: The numbers behind it, from `tables.data`.
+        records: What the page embeds as JSON; each loads with its record's `from_dict`.
+        method: How it was measured and judged, and what was not tried, a sentence each.
+        script: A whole script that does the same again.
+        environment: Rows from `environment_rows`.
+        warnings: `problem` and `action` each, the gravest first.
+        note: How to read the section.
+        facts: `label` and `value` each: the few numbers a reader asks for first.
+        tables: From `tables.table`.
+        folded: `summary` and `figure` each, closed until the reader opens it.
+        parts: Sections of their own that belong to this one, from `part_view`.
+    """
+    return {
+        "heading": heading,
+        "verdict": verdict,
+        "figure": figure,
+        "data": data,
+        "records": list(records),
+        "method": list(method),
+        "script": script,
+        "environment": list(environment),
+        "warnings": list(warnings),
+        "note": note,
+        "facts": list(facts),
+        "tables": list(tables),
+        "folded": list(folded),
+        "parts": list(parts),
+    }
+
+
+def part_view(
+    *,
+    name: str,
+    heading: str,
+    figure: dict[str, Any],
+    note: str = "",
+    tables: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """A section that belongs to another one; `name` ends its id."""
+    return {"name": name, "heading": heading, "figure": figure, "note": note, "tables": list(tables)}

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras_lr.plots.numbers import format_number, format_rate
-from keras_lr.records.diagnosis import Diagnosis, Finding
+from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.report.characters import shortened
+from keras_lr.report.tables import badge, number
 from keras_lr.report.wording import count, sentence
 
 VERDICTS = {"too_low": "Too low", "good": "Good", "too_high": "Too high", "unclear": "Unclear"}
 LEVELS = {"too_low": "tentative", "good": "clear", "too_high": "none", "unclear": "tentative"}
 _WARNED = ("critical", "warning")
-_HATCHED = "Hatched: oscillation. Dotted: stagnation or a plateau. Crossed: divergence. Leaning left: overfitting."
+_KEYS = (
+    ("hatched: oscillation", {"oscillation"}),
+    ("dotted: stagnation or a plateau", {"stagnation", "early_plateau"}),
+    ("crossed: divergence", {"divergence"}),
+    ("hatched the other way: overfitting", {"overfitting"}),
+)
+_NAME_LIMIT = 48
 
 
 def run_names(diagnoses: Sequence[Diagnosis]) -> list[str]:
@@ -25,36 +34,45 @@ def run_names(diagnoses: Sequence[Diagnosis]) -> list[str]:
     ]
 
 
-def run_row(name: str, diagnosis: Diagnosis) -> dict[str, str]:
+def run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
     """One line of the table of runs."""
-    return {
-        "name": name,
-        "verdict": VERDICTS[diagnosis.verdict],
-        "level": LEVELS[diagnosis.verdict],
-        "best": format_number(_best(diagnosis)),
-        "why": " ".join(diagnosis.reasons),
-        "next": span(diagnosis.suggested_low, diagnosis.suggested_high) or "–",
-    }
+    return [
+        shortened(name, _NAME_LIMIT),
+        badge(VERDICTS[diagnosis.verdict], LEVELS[diagnosis.verdict]),
+        number(format_number(_best(diagnosis))),
+        number(span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
+        " ".join(diagnosis.reasons),
+    ]
 
 
-def finding_row(name: str, diagnosis: Diagnosis, finding: Finding) -> dict[str, str]:
-    """One line of the table of findings."""
-    return {
-        "name": name,
-        "kind": finding.kind.replace("_", " "),
-        "where": f"{finding.start_epoch} to {finding.end_epoch}",
-        "unit": diagnosis.unit,
-        "strength": f"{format_number(finding.effect_size, digits=3)} {finding.effect_unit}",
-        "evidence": finding.evidence,
-        "advice": finding.advice,
-    }
+def finding_rows(diagnoses: Mapping[str, Diagnosis]) -> list[list[Any]]:
+    """The table of findings, a line each."""
+    return [
+        [
+            finding.kind.replace("_", " "),
+            shortened(name, _NAME_LIMIT),
+            number(f"{diagnosis.unit}s {finding.start_epoch} to {finding.end_epoch}"),
+            f"{finding.evidence} ({format_number(finding.effect_size, digits=3)} {finding.effect_unit})",
+            finding.advice,
+        ]
+        for name, diagnosis in diagnoses.items()
+        for finding in diagnosis.findings
+    ]
+
+
+def findings_in_words(diagnosis: Diagnosis) -> str:
+    """`oscillation in epochs 12 to 19, stagnation in epochs 20 to 30`."""
+    return ", ".join(
+        f"{finding.kind.replace('_', ' ')} in {diagnosis.unit}s {finding.start_epoch} to {finding.end_epoch}"
+        for finding in diagnosis.findings
+    )
 
 
 def warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
     """The findings that want an action, the gravest first."""
     found = [finding for finding in diagnosis.findings if finding.severity in _WARNED]
     found.sort(key=lambda finding: _WARNED.index(finding.severity))
-    place = f" of {name}" if name else ""
+    place = f" of {shortened(name, _NAME_LIMIT)}" if name else ""
     return [
         {
             "problem": f"{finding.kind.replace('_', ' ').capitalize()}, {diagnosis.unit}s {finding.start_epoch} to "
@@ -65,13 +83,20 @@ def warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
     ]
 
 
-def figure_note(diagnoses: Mapping[str, Diagnosis], shown: int) -> str:
-    """How to read the picture, and what is not in it."""
-    note = "Crosses at the upper edge: losses above the scale, or not finite."
-    if any(diagnosis.findings for diagnosis in diagnoses.values()):
-        note = f"{_HATCHED} {note}"
-    left_out = len(diagnoses) - shown
-    return note if left_out <= 0 else f"{note} The picture shows the first {shown} runs; {left_out} are left out of it."
+def figure_note(diagnoses: Mapping[str, Diagnosis], *, shown: int | None = None) -> str:
+    """How to read the picture, and what is not in it.
+
+    Args:
+        diagnoses: The runs.
+        shown: How many of them the picture holds; all where None.
+    """
+    kinds = {finding.kind for diagnosis in diagnoses.values() for finding in diagnosis.findings}
+    keys = [key for key, explained in _KEYS if kinds & explained]
+    parts = [f"{'; '.join(keys).capitalize()}."] if keys else []
+    parts.append("Crosses at the upper edge: losses above the scale, or not finite.")
+    if shown is not None and shown < len(diagnoses):
+        parts.append(f"The picture shows the first {shown} runs; {len(diagnoses) - shown} are left out of it.")
+    return " ".join(parts)
 
 
 def describe(diagnoses: Mapping[str, Diagnosis]) -> str:
@@ -123,12 +148,9 @@ def _describe_run(name: str, diagnosis: Diagnosis) -> str:
         if losses
         else "no loss was finite"
     )
-    seen = ", ".join(
-        f"{finding.kind.replace('_', ' ')} in {diagnosis.unit}s {finding.start_epoch} to {finding.end_epoch}"
-        for finding in diagnosis.findings
-    )
+    seen = findings_in_words(diagnosis)
     judged = f"{VERDICTS[diagnosis.verdict].lower()}, {course}" + (f"; {seen}" if seen else "")
-    return sentence(f"{name}: {judged}")
+    return sentence(f"{shortened(name, _NAME_LIMIT)}: {judged}")
 
 
 def _best(diagnosis: Diagnosis) -> float | None:

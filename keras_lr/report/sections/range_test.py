@@ -1,4 +1,4 @@
-"""The section of a learning-rate range test."""
+"""The section of a range test."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from keras_lr.plots.curve import SmoothCurve, regions, smooth_curve
 from keras_lr.plots.numbers import format_number, format_rate
 from keras_lr.plots.range_test import plot_range_test
 from keras_lr.plots.slope import plot_slope
+from keras_lr.plots.thinning import spike_keeping_indices
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.report.environment import environment_rows
 from keras_lr.report.figures import figure
 from keras_lr.report.sections import range_test_text as wording
-from keras_lr.report.sections.base import Section
-from keras_lr.report.tables import csv_text, data, spike_keeping_indices
+from keras_lr.report.sections.base import Section, section_view
+from keras_lr.report.tables import chip, data, number, table
 from keras_lr.report.wording import count, thinning_note
 
 _EMBEDDED_STEPS = 1000
+_EMBEDDED_NUMBERS = 6000
+_LEAST_STEPS = 100
 _TABLE_STEPS = 60
 
 
@@ -28,38 +31,55 @@ def summarize(results: tuple[RangeTestResult], prefix: str) -> dict[str, Any]:
     (result,) = results
     curve = smooth_curve(result)
     embedded = _thinned(result)
-    return {
-        "heading": "Range test",
-        "verdict": wording.verdict(result),
-        "warnings": wording.warnings(result),
-        "facts": wording.facts(result),
-        "regions": [
-            {"name": region.name, "low": format_rate(region.low), "high": format_rate(region.high)}
-            | {"meaning": wording.REGION_MEANINGS[region.name]}
-            for region in regions(result)
-        ],
-        "figure": figure(
+    return section_view(
+        heading="Range test",
+        verdict=wording.verdict_of(result),
+        warnings=wording.warnings(result),
+        note="A short-run hint: it shows where training starts to move and where it breaks. The search decides.",
+        facts=wording.facts(result),
+        tables=_regions(result),
+        figure=figure(
             lambda fig: plot_range_test(result, ax=fig.subplots()),
             title="Loss against learning rate",
             description=wording.describe_curve(result, curve),
             prefix=f"{prefix}-curve",
         ),
-        "slope": figure(
-            lambda fig: plot_slope(result, ax=fig.subplots()),
-            title="Slope of the smoothed loss",
-            description=wording.describe_slope(result, curve),
-            prefix=f"{prefix}-slope",
-        ),
-        "method": wording.method(result),
-        "environment": environment_rows(result.environment),
-        "script": wording.script(result),
-        "data": _data(result, embedded, curve),
-        "records": [embedded.to_dict()],
-    }
+        folded=[
+            {
+                "summary": "Slope: where the loss falls fastest",
+                "figure": figure(
+                    lambda fig: plot_slope(result, ax=fig.subplots()),
+                    title="Slope of the smoothed loss",
+                    description=wording.describe_slope(result, curve),
+                    prefix=f"{prefix}-slope",
+                ),
+            }
+        ],
+        method=wording.method(result),
+        environment=environment_rows(result.environment),
+        script=wording.script(result),
+        data=_data(result, embedded, curve),
+        records=[embedded.to_dict()],
+    )
+
+
+def _regions(result: RangeTestResult) -> list[dict[str, Any]]:
+    rows = [
+        [
+            chip(region.name, region.name.replace(" ", "-")),
+            number(format_rate(region.low)),
+            number(format_rate(region.high)),
+            wording.REGION_MEANINGS[region.name],
+        ]
+        for region in regions(result)
+    ]
+    caption = "Regions of the learning rate, as read off this curve"
+    return [table(caption, ["Region", "From", "To", "What it means"], rows)] if rows else []
 
 
 def _thinned(result: RangeTestResult) -> RangeTestResult:
-    kept = spike_keeping_indices(result.losses, _EMBEDDED_STEPS)
+    limit = max(_LEAST_STEPS, min(_EMBEDDED_STEPS, _EMBEDDED_NUMBERS // max(1, len(result.repeat_losses))))
+    kept = spike_keeping_indices(result.losses, limit)
     if len(kept) == len(result.losses):
         return result
     repeats = result.repeat_losses[:, kept] if result.repeat_losses.size else result.repeat_losses
@@ -84,9 +104,9 @@ def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve
         columns=columns,
         rows=[[format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]],
         csv_name="range_test.csv",
-        csv=csv_text(columns, numbers),
+        csv_rows=numbers,
         note=note and f"{note} The pictures show all steps.",
     )
 
 
-SECTION = Section("range_test", "keras_lr.records.range_test:RangeTestResult", summarize, "range_test.html.j2", rank=50)
+SECTION = Section("range_test", "keras_lr.records.range_test:RangeTestResult", summarize, rank=50)

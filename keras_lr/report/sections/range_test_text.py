@@ -7,7 +7,7 @@ import numpy as np
 from keras_lr.plots.curve import SmoothCurve
 from keras_lr.plots.numbers import format_number, format_rate
 from keras_lr.records.range_test import RangeTestResult
-from keras_lr.report.wording import BADGES, NO_RATE, count, known, optimizer_call, sentence
+from keras_lr.report.wording import NO_RATE, count, known, optimizer_call, sentence, verdict
 
 REGION_MEANINGS = {
     "too low": "The loss hardly moves: training would work, but slowly.",
@@ -30,24 +30,22 @@ _STOP_ACTIONS = {
 }
 
 
-def verdict(result: RangeTestResult) -> dict[str, str]:
+def verdict_of(result: RangeTestResult) -> dict[str, str]:
     """The first screen: a badge, one sentence, one reason, and code to paste."""
     advice = result.suggestion
-    badge = {"level": advice.confidence, "badge": BADGES[advice.confidence], "reason": advice.reason}
     if advice.learning_rate is None or advice.low is None or advice.high is None:
-        return badge | {
-            "lead": NO_RATE,
-            "rate": "",
-            "rest": f"Range test of {_setup(result)}.",
-            "code": "",
-        }
+        rest = f"Range test of {_setup(result)}."
+        return verdict(level=advice.confidence, lead=NO_RATE, rest=rest, reason=advice.reason)
     rate = format_rate(advice.learning_rate)
-    lead = "Use" if advice.confidence == "clear" else "Try"
-    rest = (
-        f"In this range test anything from {format_rate(advice.low)} to {format_rate(advice.high)} was usable "
-        f"({_setup(result)})."
+    return verdict(
+        level=advice.confidence,
+        lead="Use" if advice.confidence == "clear" else "Try",
+        rate=rate,
+        rest=f"In this range test anything from {format_rate(advice.low)} to {format_rate(advice.high)} was usable "
+        f"({_setup(result)}).",
+        reason=advice.reason,
+        code=optimizer_call(result.environment, rate),
     )
-    return badge | {"lead": lead, "rate": rate, "rest": rest, "code": optimizer_call(result.environment, rate)}
 
 
 def warnings(result: RangeTestResult) -> list[dict[str, str]]:
@@ -68,20 +66,18 @@ def warnings(result: RangeTestResult) -> list[dict[str, str]]:
 def facts(result: RangeTestResult) -> list[dict[str, str]]:
     """The few numbers a reader asks for first."""
     advice = result.suggestion
-    known = (
+    usable = (
         []
         if advice.low is None or advice.high is None
-        else [
-            {"label": "Usable range", "value": f"{format_rate(advice.low)} to {format_rate(advice.high)}"},
-        ]
+        else [{"label": "Usable range", "value": f"{format_rate(advice.low)} to {format_rate(advice.high)}"}]
     )
     swept = (
         [format_rate(float(result.learning_rates[at])) for at in (0, -1)] if len(result.learning_rates) else ["–", "–"]
     )
     return [
-        *known,
+        *usable,
         {"label": "Swept", "value": f"{swept[0]} to {swept[1]}"},
-        {"label": "Steps", "value": f"{len(result.losses)} of {result.num_steps}"},
+        {"label": "Steps", "value": f"{len(result.losses):,} of {result.num_steps:,}"},
         {"label": "Repeats", "value": str(max(1, len(result.repeat_losses)))},
         {"label": "Stopped by", "value": STOPS[result.stop_reason]},
     ]
