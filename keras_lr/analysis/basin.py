@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-ERROR_RATE = 0.05
+ERROR_RATE = 0.02
 """Chance, over the whole neighbourhood, that a rate as good as the best is left out of the basin."""
 
 NEIGHBOURHOOD_DECADES = 1.0

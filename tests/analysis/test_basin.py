@@ -19,15 +19,15 @@ def test_the_threshold_by_hand():
     """Differences to the best: mean 0.2 with variance 0.01, and mean 3 with variance 1.
 
     The neighbourhood's median variance is 0.505, on 0.5 x 4 degrees of freedom. Drawn towards it: 0.2575 and 0.7525, on
-    4 degrees. The table's t for 2.5% (5% over two neighbours) is 2.776, so noise alone may reach
-    2.776 sqrt(0.2575 / 3) = 0.813 and 2.776 sqrt(0.7525 / 3) = 1.390.
+    4 degrees. The table's t for 1% (2% over two neighbours) is 3.747, so noise alone may reach
+    3.747 sqrt(0.2575 / 3) = 1.098 and 3.747 sqrt(0.7525 / 3) = 1.877.
     """
     basin = find_basin(RATES, np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]))
     assert places(basin) == (0, 1, 1)
     assert basin.noise == pytest.approx(np.median([np.sqrt(0.2575 / 3), np.sqrt(0.7525 / 3)]))
 
 
-@pytest.mark.parametrize(("mean", "low"), [(0.81, 0), (0.82, 1)])
+@pytest.mark.parametrize(("mean", "low"), [(1.097, 0), (1.099, 1)])
 def test_the_threshold_is_where_the_table_puts_it(mean, low):
     differences = np.array([-0.1, 0.0, 0.1]) + mean
     basin = find_basin(RATES, np.array([1 + differences, [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]))
