@@ -1,0 +1,58 @@
+"""Which part a process plays in a search over several processes, and how work is cut for it.
+
+KerasTuner's own environment variables decide: `KERASTUNER_TUNER_ID` (`chief`, or any other name of this process alone),
+`KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (where the chief listens). The chief gives out work and trains
+nothing. Numbers do not travel: each worker writes its own journal into the project's folder, which all must share.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Literal
+
+from keras_tuner.src.distribute import utils as keras_tuner_roles
+
+from keras_lr.errors import InvalidArgumentError
+
+WORKERS_VARIABLE = "KERAS_LR_WORKERS"
+"""How many workers share the grid; 2 where it is not set."""
+
+MAX_POINTS_AN_ITEM = 32
+"""So much is trained again at most when a worker dies."""
+
+Role = Literal["alone", "chief", "worker"]
+
+
+def role() -> Role:
+    """The part this process plays.
+
+    Raises:
+        InvalidArgumentError: Only some of KerasTuner's three variables are set.
+    """
+    try:
+        if not keras_tuner_roles.has_chief_oracle():
+            return "alone"
+    except RuntimeError as err:
+        raise InvalidArgumentError(f"{err} Set all three variables, or none.") from err
+    return "chief" if keras_tuner_roles.is_chief_oracle() else "worker"
+
+
+def claim_size(open_points: int) -> int:
+    """How many points of the grid a worker takes at a time: an even share, so that it can train them as one program.
+
+    Args:
+        open_points: Points that nobody has finished or taken.
+
+    Returns:
+        At least 1, at most `MAX_POINTS_AN_ITEM`.
+
+    Raises:
+        InvalidArgumentError: `KERAS_LR_WORKERS` is not a whole number of at least 1.
+    """
+    text = os.environ.get(WORKERS_VARIABLE, "2")
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidArgumentError(
+            f"`{WORKERS_VARIABLE}` must be a whole number of at least 1. Received: {text!r}. Count the workers."
+        )
+    return min(MAX_POINTS_AN_ITEM, max(1, math.ceil(open_points / int(text))))
