@@ -42,7 +42,7 @@ def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[
     above, below = checked_panels(stack, 2)
     _draw_rates(above, log)
     lines = LossLines.of(log.epochs, log.losses, log.val_losses)
-    draw_losses(below, lines, loss_limits([lines]))
+    draw_losses(below, [lines], loss_limits([lines]))
     below.set(xlabel="Epoch", ylabel="Loss")
     name_lines(below)
     return [above, below]

@@ -27,7 +27,7 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes() if ax is None else ax
     lines = _lines(diagnosis)
-    draw_losses(ax, lines, loss_limits([lines]))
+    draw_losses(ax, [lines], loss_limits([lines]))
     mark_findings(ax, diagnosis.findings)
     ax.set_xlabel("Epoch")
     ax.set_ylabel(plain_text(diagnosis.monitor, limit=32).capitalize(), parse_math=False)
@@ -52,7 +52,7 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
     runs = [_lines(diagnosis) for diagnosis in diagnoses.values()]
     limits = loss_limits(runs)
     for ax, lines, (name, diagnosis) in zip(drawn, runs, diagnoses.items(), strict=True):
-        draw_losses(ax, lines, limits)
+        draw_losses(ax, [lines], limits)
         mark_findings(ax, diagnosis.findings)
         label_panel(ax, title=name, x="Epoch", y="Loss")
     if drawn:

@@ -45,8 +45,7 @@ def plot_learning_curves(
     runs = {rate: [_lines(run) for run in runs_of(result, rate)] for rate in rates}
     limits = loss_limits(lines for of_rate in runs.values() for lines in of_rate)
     for ax, rate in zip(drawn, rates, strict=True):
-        for place in evenly_chosen(len(runs[rate]), MAX_REPEATS):
-            draw_losses(ax, runs[rate][place], limits)
+        draw_losses(ax, [runs[rate][place] for place in evenly_chosen(len(runs[rate]), MAX_REPEATS)], limits)
         mark_findings(ax, (findings or {}).get(rate, ()))
         label_panel(ax, title=format_rate(rate), x="Epoch", y="Loss")
     if drawn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from keras_lr.plots.theme import BLUE, ORANGE, dress
+from keras_lr.plots.thinning import evenly_chosen
 
 _RAIL = 0.985
+_MOST_CROSSES = 100
 _DASHED = (0, (4, 2))
 
 
@@ -55,15 +57,22 @@ def loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
     return lowest - pad, highest + pad
 
 
-def draw_losses(ax: Axes, run: LossLines, limits: tuple[float, float]) -> None:
-    """Draws both lines; a loss above the limits, or a training loss that is not finite, is a cross at the upper edge.
+def draw_losses(ax: Axes, runs: Sequence[LossLines], limits: tuple[float, float]) -> None:
+    """Draws both lines of each run; a loss above the limits, or a training loss that is not finite, is a cross on top.
 
     A missing validation loss is no cross: mostly nobody asked for it.
     """
-    _draw_line(ax, run.epochs, run.validation, limits[1], color=ORANGE, linestyle=_DASHED, label="validation")
-    _draw_line(ax, run.epochs, run.training, limits[1], color=BLUE, linestyle="solid", label="training")
-    _draw_crosses(ax, run.epochs[run.validation > limits[1]], color=ORANGE)
-    _draw_crosses(ax, run.epochs[~(run.training <= limits[1])], color=BLUE)
+    epochs = np.concatenate([run.epochs for run in runs])
+    units = np.repeat(np.arange(len(runs)), [len(run.epochs) for run in runs])
+    looks: dict[str, dict[str, Any]] = {
+        "validation": {"color": ORANGE, "linestyle": _DASHED},
+        "training": {"color": BLUE, "linestyle": "solid"},
+    }
+    for name, look in looks.items():
+        losses = np.concatenate([getattr(run, name) for run in runs])
+        _draw_lines(ax, epochs, losses, units, limits[1], label=name, **look)
+        above = losses > limits[1] if name == "validation" else ~(losses <= limits[1])
+        _draw_crosses(ax, np.unique(epochs[above]), color=look["color"])
     dress(ax)
     ax.set_ylim(*limits)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
@@ -82,21 +91,34 @@ def _finite_or_nan(values: Any, size: int) -> np.ndarray:
     return numbers
 
 
-def _draw_line(ax: Axes, epochs: np.ndarray, losses: np.ndarray, highest: float, **look: Any) -> None:
+def _draw_lines(
+    ax: Axes, epochs: np.ndarray, losses: np.ndarray, units: np.ndarray, highest: float, *, label: str, **look: Any
+) -> None:
     inside = np.isfinite(losses) & (losses <= highest)
     if not inside.any():
         return
-    marker = "o" if inside.sum() == 1 else None
+    # A line needs two points; a run with one shows as a dot.
+    marker = "o" if np.bincount(units[inside]).max() == 1 else None
     sns.lineplot(
-        x=epochs, y=losses, marker=marker, linewidth=1.8, estimator=None, sort=False, legend=False, ax=ax, **look
+        x=epochs,
+        y=losses,
+        units=units,
+        marker=marker,
+        linewidth=1.8,
+        estimator=None,
+        sort=False,
+        legend=False,
+        label=label,
+        ax=ax,
+        **look,
     )
 
 
 def _draw_crosses(ax: Axes, epochs: np.ndarray, *, color: str) -> None:
     if epochs.size:
-        heights = np.full(epochs.size, _RAIL)
+        shown = epochs[evenly_chosen(epochs.size, _MOST_CROSSES)]
         rail = ax.get_xaxis_transform()
-        ax.plot(epochs, heights, marker="x", linestyle="none", color=color, transform=rail, clip_on=False)
+        ax.plot(shown, np.full(shown.size, _RAIL), "x", color=color, transform=rail, clip_on=False)
 
 
 def _calm_height(losses: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from keras_lr.plots.svg_slimming import slim
 from keras_lr.plots.theme import plain_text
 
 # Drawn in this colour, text and axes take the page's own text colour, so one figure serves a light and a dark page.
@@ -75,7 +76,8 @@ def figure_svg(
 
 def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
     root = ElementTree.fromstring(svg)
-    referenced = set(_REFERENCE.findall(svg)) | set(_LINK.findall(svg))
+    referenced = dict.fromkeys([*_REFERENCE.findall(svg), *_LINK.findall(svg)])
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(referenced)}
     for element in list(root.iter()):
         element.tag = element.tag.rpartition("}")[2]
         for child in [child for child in element if child.tag.rpartition("}")[2] in _DROPPED]:
@@ -83,8 +85,8 @@ def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
         element.tail = None
         if element.tag != "text":
             element.text = None
-        _rewrite(element, prefix, referenced)
-    _slim(root)
+        _rewrite(element, names)
+    slim(root)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "stroke-linejoin": "round"}
@@ -95,37 +97,25 @@ def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _rewrite(element: ElementTree.Element, prefix: str, referenced: set[str]) -> None:
+def _rewrite(element: ElementTree.Element, names: dict[str, str]) -> None:
+    """Turns `style=` into attributes, and gives ids their new names."""
     attributes = dict(element.attrib)
     for declaration in attributes.pop("style", "").split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name and name != "font-family":
             attributes[name] = value
     if target := attributes.pop(_XLINK, ""):
-        attributes["href"] = f"#{prefix}-{target.removeprefix('#')}"
+        attributes["href"] = f"#{names[target.removeprefix('#')]}"
     name = attributes.pop("id", "")
     if attributes.get("transform", "").startswith("rotate(-0 "):
         del attributes["transform"]
     element.attrib.clear()
-    if name in referenced:
-        element.set("id", f"{prefix}-{name}")
+    if name in names:
+        element.set("id", names[name])
     for name, value in attributes.items():
-        value = _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+        value = _REFERENCE.sub(lambda match: f"url(#{names[match[1]]})", value)
         value = "currentColor" if value == _INK else value
         element.set(name, value if name == "href" else _DECIMALS.sub(_round, " ".join(value.split())))
-
-
-def _slim(element: ElementTree.Element) -> None:
-    """Removes groups that say nothing, shapes that paint nothing, and empty definitions: a third of the text."""
-    children: list[ElementTree.Element] = []
-    for child in list(element):
-        _slim(child)
-        painted = child.get("fill") != "none" or child.get("stroke", "none") != "none"
-        if child.tag == "g" and not child.attrib:
-            children.extend(child)
-        elif not (child.tag == "path" and not painted) and not (child.tag in ("defs", "g") and not len(child)):
-            children.append(child)
-    element[:] = children
 
 
 def _round(match: re.Match[str]) -> str:

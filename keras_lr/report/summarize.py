@@ -54,8 +54,17 @@ def stored_form(title: str, records: list[dict[str, Any]]) -> dict[str, Any]:
 
 def script_safe_json(value: Any) -> str:
     """Strict JSON that neither ends a `<script>` element nor starts a comment in it."""
-    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    text = json.dumps(_rounded(value), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _rounded(value: Any) -> Any:
+    """Nine significant digits: all of a float32, in which losses are computed."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _in_reading_order(records: Sequence[Record]) -> list[tuple[Section, tuple[Record, ...]]]:
