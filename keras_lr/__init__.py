@@ -6,6 +6,7 @@ Importing this module is cheap: each public name loads what it needs at first us
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -18,13 +19,19 @@ _HOMES = {
     "HistoryComparison": "keras_lr.records",
     "HistoryMonitor": "keras_lr.callbacks",
     "LRRangeTest": "keras_lr.callbacks",
+    "LRRecorder": "keras_lr.callbacks",
+    "MomentumCycle": "keras_lr.callbacks",
+    "LogGridSearch": "keras_lr.search",
     "RangeTestResult": "keras_lr.records",
+    "ReduceOnPlateau": "keras_lr.callbacks",
     "Report": "keras_lr.report",
+    "ReportCallback": "keras_lr.callbacks",
     "SchedulePreview": "keras_lr.records",
     "SensitivityResult": "keras_lr.records",
     "Suggestion": "keras_lr.records",
     "analyze_histories": "keras_lr.analysis",
     "analyze_history": "keras_lr.analysis",
+    "discriminative": "keras_lr.training.discriminative",
     "find_lr": "keras_lr.callbacks",
     "suggest": "keras_lr.analysis",
 }
@@ -46,3 +53,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "keras" in sys.modules:
+    # Registers the schedules with Keras, so that loading a saved model finds them.
+    importlib.import_module("keras_lr.schedules")

@@ -6,6 +6,8 @@ KerasLRError
 ├── ModelError (ValueError)                the model cannot be trained or swept as it is
 ├── DataError (RuntimeError)               the training data is empty or failed
 ├── DeviceError (RuntimeError)             a device is missing, or can no longer be set up
+├── SearchError (RuntimeError)             a search cannot go on: another one's project, or every run failed
+├── StorageError (OSError)                 a record cannot be written: read-only, or no space left
 ├── CurveError (ValueError)                a loss curve cannot be read
 └── ResultFormatError (ValueError)         a stored result is damaged, foreign or too new
 
@@ -36,6 +38,14 @@ class DataError(KerasLRError, RuntimeError):
 
 class DeviceError(KerasLRError, RuntimeError):
     """A device is missing, or TensorFlow has started its devices so that they can no longer be set up."""
+
+
+class SearchError(KerasLRError, RuntimeError):
+    """A search cannot go on: its project belongs to another search, or every run failed."""
+
+
+class StorageError(KerasLRError, OSError):
+    """A record of a search cannot be written: the directory is read-only, or no space is left."""
 
 
 class CurveError(KerasLRError, ValueError):

@@ -1,0 +1,82 @@
+"""What a model is, apart from its weights, in plain values that two builds can be compared by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_lr.training.rate_control import leaf_optimizers
+
+_NAMES = ("name", "build_config", "module", "registered_name")
+
+
+def describe(model: keras.Model) -> dict[str, Any]:
+    """The layers, variables, optimizer and loss of a built `model`; a constant learning rate is left out."""
+    layers = [layer for layer in model._flatten_layers() if layer is not model]
+    return {
+        "model": type(model).__name__,
+        "layers": {str(number): _layer(layer) for number, layer in enumerate(layers)},
+        "variables": [[str(variable.dtype), list(variable.shape)] for variable in model.weights],
+        "optimizer": _optimizers(model.optimizer),
+        "loss": _plain(_configuration_of_loss(model)),
+    }
+
+
+def difference(first: Any, second: Any, path: str = "") -> str | None:
+    """Where two descriptions first differ, as a path; None where they agree."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for name in [*first, *(name for name in second if name not in first)]:
+            found = difference(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
+            if found is not None:
+                return found
+        return None
+    return None if first == second else path
+
+
+def digest(description: Mapping[str, Any]) -> str:
+    """A short text that is the same for the same description, in every process."""
+    text = json.dumps(description, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _layer(layer: Any) -> dict[str, Any]:
+    try:
+        config = layer.get_config()
+    except Exception:
+        config = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    scalars = {name: _plain(value) for name, value in config.items() if name not in _NAMES}
+    return {"class": type(layer).__name__, **{name: value for name, value in scalars.items() if value is not None}}
+
+
+def _optimizers(optimizer: Any) -> list[dict[str, Any]]:
+    found = []
+    for leaf in leaf_optimizers(optimizer):
+        config = leaf.get_config()
+        rate = config.pop("learning_rate", None)
+        schedule = _plain(rate) if isinstance(rate, Mapping) else None
+        found.append({"class": type(leaf).__name__, **_plain(config), "schedule": schedule})
+    return found
+
+
+def _configuration_of_loss(model: keras.Model) -> Any:
+    try:
+        return model.get_compile_config().get("loss")
+    except Exception:
+        return getattr(model, "loss", None)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, texts and what holds them; objects by the name of their class or function, which is stable."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        if value.get("class_name") in ("function", "__lambda__"):
+            return value["class_name"] if value["class_name"] == "__lambda__" else value.get("config")
+        return {str(name): _plain(part) for name, part in value.items() if name not in _NAMES}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return getattr(value, "__name__", type(value).__name__)

@@ -1,0 +1,52 @@
+"""The order of the training data, owned by the search: a repeat sees the same batches at every learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def epoch_order(seed: int, epoch: int, size: int, *, shuffle: bool = True) -> np.ndarray:
+    """Positions of the samples in the order of training, shape `(size,)`, int32.
+
+    Args:
+        seed: Seed of the repeat.
+        epoch: Number of the epoch, from 0; each epoch has an order of its own.
+        size: Number of samples.
+        shuffle: Whether to shuffle at all.
+    """
+    if not shuffle:
+        return np.arange(size, dtype=np.int32)
+    return np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
+
+
+def ordered_batches(data: Any, *, seed: int, batch_size: int, epochs: int, shuffle: bool) -> tf.data.Dataset:
+    """Batches of `data` over `epochs` epochs, in the order of `epoch_order`.
+
+    Args:
+        data: Tensors, nested as `train_step` takes them, each with the samples along its first axis.
+        seed: Seed of the repeat.
+        batch_size: Samples a batch; the last batch of an epoch may hold fewer.
+        epochs: Number of passes.
+        shuffle: Whether to shuffle at all.
+    """
+    size = int(keras.tree.flatten(data)[0].shape[0])
+
+    def positions(epoch: Any) -> tf.data.Dataset:
+        order = tf.numpy_function(
+            lambda number: epoch_order(seed, int(number), size, shuffle=shuffle), [epoch], tf.int32, stateful=False
+        )
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [size])).batch(batch_size)
+
+    dataset = tf.data.Dataset.range(epochs).flat_map(positions)
+    dataset = dataset.map(lambda chosen: take(data, chosen), num_parallel_calls=tf.data.AUTOTUNE)
+    steps = epochs * -(-size // batch_size)
+    return dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+
+
+def take(data: Any, positions: Any) -> Any:
+    """The samples at `positions`, nested as `data`."""
+    return keras.tree.map_structure(lambda part: tf.gather(part, positions), data)

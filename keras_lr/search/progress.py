@@ -1,0 +1,40 @@
+"""One live line of a search: rates done, best so far, time left."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Update = Callable[[int, int, int, str], None]
+"""Takes the epochs done and of all runs, the grid points done, and the best so far in words."""
+
+
+@contextlib.contextmanager
+def search_line(*, verbose: Any) -> Iterator[Update | None]:
+    """A progress line on stderr, gone when done; yields None where it is not shown.
+
+    Args:
+        verbose: As in `fit`: "auto" shows the line on a terminal, 0 never, another number always.
+    """
+    if not (sys.stderr.isatty() if verbose == "auto" else verbose):
+        yield None
+        return
+    columns = (
+        TextColumn("Learning rates"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs, {task.fields[points]} rates done, best {task.fields[best]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("search", total=None, points=0, best="none yet")
+
+        def update(done: int, total: int, points: int, best: str) -> None:
+            progress.update(task, completed=done, total=total, points=points, best=best)
+
+        yield update

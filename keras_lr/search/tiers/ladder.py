@@ -1,0 +1,145 @@
+"""Which way of training serves a model: the fastest one, and why no faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras.src.layers.convolutional.base_conv import BaseConv
+from keras.src.layers.convolutional.base_conv_transpose import BaseConvTranspose
+from keras.src.layers.convolutional.base_depthwise_conv import BaseDepthwiseConv
+from keras.src.layers.convolutional.base_separable_conv import BaseSeparableConv
+
+from keras_lr.errors import KerasLRError
+from keras_lr.search.blueprint import Blueprint
+from keras_lr.search.fit_arguments import FitArguments
+from keras_lr.search.recorder import Recorder
+from keras_lr.search.runs import Run
+from keras_lr.search.tiers.base import TIERS, Tier, TierError, TierName
+
+_CONVOLUTIONS = (BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableConv)
+_MAX_DATA_BYTES = 2 << 30
+_STACKABLE_PARAMETERS = 2_000_000
+
+
+class Ladder:
+    """Trains runs in the fastest way that serves, and steps down for good where one turns out not to.
+
+    Args:
+        makers: Makes each tier, by name.
+        recorder: Where failed runs are recorded.
+        fastest: The fastest tier to try.
+        reason: Why it is not a faster one; empty where it is the fastest of all.
+    """
+
+    def __init__(
+        self, makers: Mapping[TierName, Callable[[], Tier]], recorder: Recorder, *, fastest: TierName, reason: str
+    ) -> None:
+        self._makers = makers
+        self._recorder = recorder
+        self._made: dict[TierName, Tier] = {}
+        self.tier: TierName = fastest
+        self.reason = reason
+
+    def train(self, runs: Sequence[Run], on_tier: Callable[[], None]) -> None:
+        """Trains `runs`; `on_tier` is called whenever a tier begins."""
+        on_tier()
+        if self.tier == "stacked":
+            try:
+                self._tier().train(runs)
+            except TierError as error:
+                self._step_down(str(error), on_tier)
+            except KerasLRError:
+                raise
+            except Exception as error:
+                self._step_down(f"its stacked program failed ({type(error).__name__})", on_tier)
+        for run in runs:
+            if not self._recorder.complete(run):
+                self._train_one(run, on_tier)
+
+    def _train_one(self, run: Run, on_tier: Callable[[], None]) -> None:
+        while True:
+            try:
+                self._tier().train([run])
+                return
+            except TierError as error:
+                self._step_down(str(error), on_tier)
+            except KerasLRError:
+                raise
+            except Exception as error:
+                self._recorder.fail(run, error)
+                return
+
+    def _tier(self) -> Tier:
+        if self.tier not in self._made:
+            self._made[self.tier] = self._makers[self.tier]()
+        return self._made[self.tier]
+
+    def _step_down(self, reason: str, on_tier: Callable[[], None]) -> None:
+        self._made.pop(self.tier, None)
+        self.tier = TIERS[TIERS.index(self.tier) + 1]
+        self.reason = reason
+        on_tier()
+
+
+def fastest_tier(
+    model: keras.Model, blueprint: Blueprint, arguments: FitArguments, *, own_fit: bool, distributed: bool, runs: int
+) -> tuple[TierName, str]:
+    """The fastest tier that may serve, and why no faster one; the reason completes "not faster, because ..."."""
+    for tier, reasons in (
+        ("rebuild", _why_rebuild(blueprint, own_fit, distributed)),
+        ("reuse", _why_reuse(model, arguments)),
+        ("function", _why_function(model, runs)),
+    ):
+        reason = next(reasons, None)
+        if reason is not None:
+            return tier, reason  # type: ignore[return-value]
+    return "stacked", ""
+
+
+def _why_rebuild(blueprint: Blueprint, own_fit: bool, distributed: bool) -> Any:
+    if own_fit:
+        yield "the hypermodel has a `fit` of its own"
+    if distributed:
+        yield "the model is built under a distribution strategy"
+    if blueprint.rate_in_build is not None:
+        yield f"the learning rate changes more of the model than the optimizer's rate ({blueprint.rate_in_build})"
+
+
+def _why_reuse(model: keras.Model, arguments: FitArguments) -> Any:
+    if arguments.callbacks:
+        names = sorted({type(callback).__name__ for callback in arguments.callbacks})
+        yield f"callbacks need `fit` ({', '.join(names)})"
+    if arguments.train is None or (arguments.validates and arguments.validation is None):
+        yield "the data is not made of arrays"
+    if arguments.foreign:
+        yield f"`fit` alone honours {', '.join(sorted(arguments.foreign))}"
+    if model.run_eagerly:
+        yield "the model runs eagerly"
+    if arguments.train is not None and _bytes(arguments.train) > _MAX_DATA_BYTES:
+        yield "the data is too large to hold in the graph"
+
+
+def _why_function(model: keras.Model, runs: int) -> Any:
+    if runs < 2:
+        yield "there is a single run"
+    for name in ("train_step", "test_step"):
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            yield f"the model has a `{name}` of its own"
+    optimizer = model.optimizer
+    if not isinstance(getattr(optimizer, "_learning_rate", None), keras.Variable) or hasattr(
+        optimizer, "inner_optimizer"
+    ):
+        yield f"the optimizer holds no single learning rate ({type(optimizer).__name__})"
+    layer = next((layer for layer in model._flatten_layers() if isinstance(layer, _CONVOLUTIONS)), None)
+    if layer is not None:
+        yield f"convolutions with weights of their own do not stack ({layer.name})"
+    if model.count_params() > _STACKABLE_PARAMETERS:
+        yield f"stacking pays for small models only ({model.count_params()} weights)"
+
+
+def _bytes(data: Any) -> int:
+    return sum(
+        int(part.shape.num_elements() or 0) * part.dtype.size for part in keras.tree.flatten(data) if part is not None
+    )
