@@ -95,16 +95,30 @@ def _near(learning_rates: np.ndarray, best: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Errors:
-    """Standard errors of mean differences and how many of them noise alone may reach, each of shape `(n_rates,)`."""
+    """Standard errors of mean differences to the best, and how many of them noise alone may reach.
 
-    standard: np.ndarray
+    Attributes:
+        own: Of each rate, its variance drawn towards the neighbourhood's; shape `(n_rates,)`.
+        common: Of the neighbourhood; shape `(n_rates,)`, as the rates may have different numbers of repeats.
+        quantile: Of Student's t, shape `(n_rates,)`.
+        typical: Median of the neighbours' own.
+    """
+
+    own: np.ndarray
+    common: np.ndarray
     quantile: np.ndarray
     typical: float
 
     def within(self, differences: np.ndarray) -> np.ndarray:
+        """Which rates are not told from the best, shape `(n_rates,)`.
+
+        A rate that trains unreliably has a wide error of its own; where even its luckiest repeat is worse than the
+        best by more than the common noise allows, it is told apart all the same.
+        """
         count = (~np.isnan(differences)).sum(axis=1)
         mean = np.nansum(differences, axis=1) / np.maximum(count, 1)
-        return np.asarray((count > 0) & (mean <= self.quantile * self.standard))
+        luckiest = np.where(np.isnan(differences), np.inf, differences).min(axis=1)
+        return np.asarray((count > 0) & (mean <= self.quantile * self.own) & (luckiest <= self.quantile * self.common))
 
 
 def _standard_errors(differences: np.ndarray, neighbours: np.ndarray) -> _Errors | None:
@@ -118,9 +132,10 @@ def _standard_errors(differences: np.ndarray, neighbours: np.ndarray) -> _Errors
     own: np.ndarray = np.nansum((differences - mean[:, None]) ** 2, axis=1) / np.maximum(own_freedom, 1)
     pooled, pooled_freedom = np.median(own[several]), SHARED_NOISE * own_freedom[several].sum()
     freedom = pooled_freedom + own_freedom
-    standard = np.sqrt((pooled_freedom * pooled + own_freedom * own) / freedom / np.maximum(count, 1))
+    drawn = (pooled_freedom * pooled + own_freedom * own) / freedom
+    errors = np.sqrt(drawn / np.maximum(count, 1))
     quantile = stats.t.ppf(1 - ERROR_RATE / neighbours.sum(), freedom)
-    return _Errors(standard, quantile, float(np.median(standard[several])))
+    return _Errors(errors, np.sqrt(pooled / np.maximum(count, 1)), quantile, float(np.median(errors[several])))
 
 
 def _around(best: int, within: np.ndarray) -> tuple[int, int]:

@@ -34,6 +34,18 @@ def test_the_threshold_is_where_the_table_puts_it(mean, low):
     assert basin.low == low
 
 
+def test_an_unreliable_rate_is_told_apart_where_even_its_luckiest_repeat_is_worse():
+    """At 0.03 the differences 0.5, 1 and 4 scatter too much for their mean, 1.83 of at most 2.5, to tell.
+
+    The other rates scatter by 0.01, so that noise alone does not reach 0.5; it does reach 0.02.
+    """
+    rates = np.array([1e-3, 3e-3, 1e-2, 3e-2])
+    scores = np.array([[1.01, 1.0, 1.02], [1.01, 1.02, 1.0], [1.0, 1.0, 1.0], [1.5, 2.0, 5.0]])
+    assert places(find_basin(rates, scores)) == (0, 2, 2)
+    scores[3, 0] = 1.02
+    assert places(find_basin(rates, scores)) == (0, 2, 3)
+
+
 def test_what_a_start_gives_to_every_rate_cancels():
     scores = np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]])
     lucky = scores + np.array([0.0, 100.0, -40.0])
