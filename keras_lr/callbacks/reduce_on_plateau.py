@@ -1,0 +1,182 @@
+"""Lowering any learning rate when a monitored value stops improving."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import keras
+
+from keras_lr.callbacks.plateau import Plateau, metric_mode
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.schedules import arguments
+from keras_lr.training.callback_state import carry_state, drop_state
+from keras_lr.training.log_tap import LogTap
+from keras_lr.training.rate_control import leaf_optimizers
+from keras_lr.training.rate_factor import RateFactor
+
+
+class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
+    """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
+
+    `keras.callbacks.ReduceLROnPlateau` raises TypeError on a schedule (tensorflow#36612). Here a schedule goes on,
+    times the factor, which stays on the optimizer (`keras_lr.schedules.Scaled`) and in a saved model; so do the rates
+    of a `MultiOptimizer`, all by the same factor. A fit that `keras.callbacks.BackupAndRestore` resumes goes on
+    exactly, wherever the two stand in the list.
+
+    Args:
+        monitor: Name of the value in the epoch's logs.
+        factor: What the rate is multiplied by, in (0, 1).
+        patience: Number of epochs without improvement before that, at least 1.
+        mode: "min", "max", or "auto" to ask the metric which is better.
+        min_delta: Smallest change that is an improvement, 0 or more, in the value's unit.
+        cooldown: Number of epochs after a reduction that do not count.
+        min_lr: Rate below which no reduction takes the rate of the moment; a schedule may still fall below it.
+
+    Attributes:
+        total_factor: Product of all reductions in this fit.
+
+    Raises:
+        InvalidArgumentError: An argument breaks its rule; at the end of an epoch, where `monitor` is not logged, or
+            "auto" cannot tell which is better.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        factor: float = 0.1,
+        patience: int = 10,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(monitor, str) or not monitor:
+            raise InvalidArgumentError(f"`monitor` must be a name. Received: {monitor!r}. Pass one such as 'val_loss'.")
+        self.monitor = monitor
+        self.factor = arguments.open_fraction("factor", factor)
+        self.mode = arguments.choice("mode", mode, ("auto", "min", "max"))
+        self.min_lr = arguments.non_negative("min_lr", min_lr)
+        self.patience = arguments.steps("patience", patience)
+        self.cooldown = arguments.steps("cooldown", cooldown, minimum=0)
+        self.min_delta = arguments.non_negative("min_delta", min_delta)
+        self._plateau = Plateau()
+        self._seen = False
+        self._bases: tuple[float, ...] | None = None
+        self._resumed = False
+        self._rate: RateFactor | None = None
+        self._tap: LogTap | None = None
+        self._unjudged: dict[str, Any] | None = None
+        self.total_factor = 1.0
+
+    def get_state(self) -> dict[str, Any]:
+        """What was best, how long ago, and the factor so far, as plain JSON values."""
+        # Whoever saves the state at an epoch's end may come before this callback's own turn.
+        if self._unjudged is not None and self.monitor in self._unjudged:
+            self._judge(self._unjudged)
+        bases = self._rate.bases if self._rate is not None else self._bases
+        return {
+            "total_factor": self.total_factor,
+            "bases": None if bases is None else list(bases),
+            "plateau": self._plateau.to_dict(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` returned, now or in the next fit."""
+        self.total_factor = state["total_factor"]
+        self._bases = None if state["bases"] is None else tuple(state["bases"])
+        self._plateau = Plateau(**state["plateau"])
+        self._resumed = True
+        if self._rate is not None:
+            self._take_rate()
+
+    def set_model(self, model: keras.Model) -> None:
+        """Lets the model's weights carry the state; called by Keras before any training begins."""
+        super().set_model(model)
+        if model.optimizer is not None:
+            self._rate = None
+            carry_state(model, self, name=self._state_name)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Takes hold of the rate."""
+        if not self._resumed:
+            self.total_factor, self._bases, self._plateau = 1.0, None, Plateau()
+        self._seen, self._unjudged = False, None
+        self._take_rate()
+        self._tap = LogTap(self.model, on_epoch=self._hold)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Makes ready to see the epoch's logs."""
+        if self._tap is not None:
+            self._tap.arm()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Adds the validation to the epoch's logs."""
+        if self._unjudged is not None:
+            self._unjudged |= {f"val_{name}": value for name, value in (logs or {}).items()}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Judges the epoch, unless it has been already."""
+        if self._unjudged is not None:
+            self._judge(logs or {})
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Lets go of the rate; the factor stays."""
+        drop_state(self.model, name=self._state_name)
+        self._rate, self._tap, self._resumed = None, None, False
+        if not self._seen:
+            warnings.warn(
+                f"`monitor` was in no epoch's logs: {self.monitor!r}, so no learning rate was reduced. "
+                "Pass `validation_data` or monitor a training value.",
+                stacklevel=2,
+            )
+
+    @property
+    def _state_name(self) -> str:
+        return "plateau_" + "".join(char if char.isalnum() else "_" for char in self.monitor)
+
+    def _hold(self, logs: dict[str, Any]) -> dict[str, Any]:
+        self._unjudged = dict(logs)
+        return {}
+
+    def _take_rate(self) -> None:
+        with self.model.distribute_strategy.scope():
+            self._rate = RateFactor(self.model.optimizer, self._bases)
+        if self._resumed:
+            self._rate.set(self.total_factor)
+        if self._rate.rewired:
+            self.model.make_train_function(force=True)
+
+    def _judge(self, logs: dict[str, Any]) -> None:
+        self._unjudged = None
+        if self.monitor not in logs:
+            self._check_unlogged(logs)
+            return
+        self._seen = True
+        mode = metric_mode(self.model, self.monitor) if self.mode == "auto" else self.mode
+        sign = 1.0 if mode == "min" else -1.0
+        if self._plateau.judge(sign * float(logs[self.monitor]), min_delta=self.min_delta, patience=self.patience):
+            self._reduce()
+
+    def _check_unlogged(self, logs: dict[str, Any]) -> None:
+        """Refuses a name that no epoch will log; a validation value may come with a later epoch."""
+        validated = any(name.startswith("val_") for name in logs)
+        if validated or not self.monitor.startswith("val_"):
+            raise InvalidArgumentError(
+                f"`monitor` must name a value in the epoch's logs. Received: {self.monitor!r}; the logs hold "
+                f"{sorted(logs)}. Name one of these."
+            )
+
+    def _reduce(self) -> None:
+        lowest = min(float(keras.ops.convert_to_numpy(leaf.learning_rate)) for leaf in self._leaves())
+        reduced = max(self.factor, self.min_lr / lowest if lowest > 0 else 0.0)
+        if reduced < 1 and not math.isclose(reduced, 1, rel_tol=1e-6) and self._rate is not None:
+            self.total_factor *= reduced
+            self._rate.set(self.total_factor)
+            self._plateau.begin_cooldown(self.cooldown)
+
+    def _leaves(self) -> list[Any]:
+        return leaf_optimizers(self.model.optimizer)
