@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from keras_lr.records.suggestion import Suggestion
+    from keras_lr.records.sensitivity import SensitivityResult
+    from keras_lr.records.suggestion import Confidence, Suggestion
 
 _STYLES = {"clear": ("green", "Clear"), "tentative": ("yellow", "Tentative"), "none": ("red", "No answer")}
 
@@ -21,16 +22,38 @@ def standard_output() -> Console:
 
 def print_suggestion(console: Console, suggestion: Suggestion) -> None:
     """Prints the badge, the learning rate with its interval, and the reason."""
+    _print_rate(
+        console, suggestion.confidence, suggestion.learning_rate, (suggestion.low, suggestion.high), suggestion.reason
+    )
+
+
+def print_sensitivity(console: Console, result: SensitivityResult) -> None:
+    """Prints the badge, the best learning rate with its basin, the reason, and how the runs were trained."""
+    _print_rate(console, result.confidence, result.best_learning_rate, (result.low, result.high), result.reason)
+    if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
+        console.print(f"Best batch size: {result.best_batch_size}", markup=False)
+    why = f" ({result.tier_reason})" if result.tier_reason else ""
+    console.print(f"Trained by: {result.tier}{why}", markup=False)
+
+
+def _print_rate(
+    console: Console,
+    confidence: Confidence,
+    rate: float | None,
+    interval: tuple[float | None, float | None],
+    reason: str,
+) -> None:
     from rich.text import Text
 
     from keras_lr.plots.numbers import format_rate
 
-    color, badge = _STYLES[suggestion.confidence]
+    color, badge = _STYLES[confidence]
     line = Text.assemble((f"{badge}: ", f"bold {color}"))
-    if suggestion.learning_rate is None or suggestion.low is None or suggestion.high is None:
+    low, high = interval
+    if rate is None or low is None or high is None:
         line.append("no usable learning rate found")
     else:
-        line.append(f"learning_rate={format_rate(suggestion.learning_rate)}", style="bold")
-        line.append(f"  (usable from {format_rate(suggestion.low)} to {format_rate(suggestion.high)})")
+        line.append(f"learning_rate={format_rate(rate)}", style="bold")
+        line.append(f"  (usable from {format_rate(low)} to {format_rate(high)})")
     console.print(line)
-    console.print(Text(suggestion.reason))
+    console.print(Text(reason))

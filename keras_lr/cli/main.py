@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from keras_lr.cli import analyze, demo, devices, find, report
+from keras_lr.cli import analyze, demo, devices, find, report, search
 from keras_lr.errors import InvalidArgumentError, KerasLRError
 
 BAD_INPUT = 2
@@ -67,6 +67,6 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"keras-lr {version('keras-lr')}")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, find, analyze, report, devices):
+    for command in (demo, find, search, analyze, report, devices):
         command.add_parser(commands)
     return parser

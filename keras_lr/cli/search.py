@@ -1,0 +1,147 @@
+"""`keras-lr search`: a log-grid search on the user's own model."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_lr.cli.arguments import learning_rate, positive_int
+from keras_lr.cli.console import print_sensitivity, standard_output
+from keras_lr.cli.device_options import add_device_options, set_up
+from keras_lr.cli.loading import load_data, load_object
+from keras_lr.cli.search_command import search_words, workers_of
+from keras_lr.cli.tensorflow import start_tensorflow
+from keras_lr.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from keras_lr.search.tuner import LogGridSearch
+
+_INTERRUPTED = 130
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "search",
+        help="train your model over a log grid of learning rates",
+        description="Trains a model at each learning rate of a log grid, several times, and shows the range of good "
+        "rates. The same command again goes on where it was stopped. MODULE is an import path or a Python file: "
+        "train.py:build.",
+    )
+    parser.add_argument("model", metavar="MODULE:BUILD", help="build() or build(hp), which returns a compiled model")
+    parser.add_argument(
+        "--data",
+        metavar="MODULE:DATA",
+        required=True,
+        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
+    )
+    parser.add_argument(
+        "--validation-data", metavar="MODULE:DATA", help="likewise; without it the training loss is judged"
+    )
+    _add_grid(parser)
+    parser.add_argument("--epochs", type=positive_int, default=10, help="length of each run (%(default)d)")
+    parser.add_argument("--objective", help="what to judge by (val_loss, or loss without validation data)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first repeat (%(default)d)")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("runs"), metavar="F", help="folder of the projects (%(default)s)"
+    )
+    parser.add_argument("--project", default="lr", help="folder of this search in it (%(default)s)")
+    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes of this machine")
+    parser.add_argument("--title", default="Learning-rate sensitivity", help="title of the report")
+    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+    add_device_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--min-lr", type=learning_rate, default=1e-6, help="lowest learning rate (%(default)g)")
+    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help="highest learning rate (%(default)g)")
+    parser.add_argument(
+        "--points-per-decade", type=float, default=1.0, metavar="N", help="learning rates a decade (%(default)g)"
+    )
+    parser.add_argument(
+        "--learning-rates", type=learning_rate, nargs="+", metavar="LR", help="the grid itself, instead"
+    )
+    parser.add_argument(
+        "--batch-sizes", type=positive_int, nargs="+", metavar="N", help="batch size (32); several are a second axis"
+    )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="runs of each rate, each with its seed (%(default)d)"
+    )
+    parser.add_argument(
+        "--no-extend", action="store_true", help="do not go on beyond an edge where the best rate stands"
+    )
+    parser.add_argument("--refine", action="store_true", help="add rates around the basin")
+    parser.add_argument("--pruning", action="store_true", help="stop a rate early that cannot win any more")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Searches, prints the best rate with its basin, and writes what was asked for; 130 after Ctrl-C."""
+    start_tensorflow()
+    from keras_lr.search.distributed import role
+
+    part = role()
+    if options.workers and part != "alone":
+        raise InvalidArgumentError(
+            "`--workers` must not come with KerasTuner's environment variables, which make this process a part of "
+            "another search already. Received both. Leave one out."
+        )
+    around = workers_of(options) if options.workers else contextlib.nullcontext()
+    try:
+        # The workers start first: they get ready while this process builds its own model.
+        with around, set_up(options):
+            tuner = _search(options)
+    except KeyboardInterrupt:
+        standard_output().print("Interrupted. The same command goes on from here.", markup=False)
+        return _INTERRUPTED
+    if part != "worker":
+        _show(options, tuner)
+    return 0
+
+
+def _search(options: argparse.Namespace) -> LogGridSearch:
+    from keras_lr.search.tuner import LogGridSearch
+
+    sizes = options.batch_sizes or []
+    data = load_data(options.data)
+    scored = load_data(options.validation_data) if options.validation_data else None
+    tuner = LogGridSearch(
+        load_object(options.model, argument="MODULE:BUILD"),
+        options.objective or ("val_loss" if scored else "loss"),
+        options.min_lr,
+        options.max_lr,
+        options.points_per_decade,
+        options.repeats,
+        learning_rates=options.learning_rates,
+        batch_sizes=sizes if len(sizes) > 1 else None,
+        extend=not options.no_extend,
+        refine=options.refine,
+        pruning=options.pruning,
+        seed=options.seed,
+        directory=options.directory,
+        project_name=options.project,
+    )
+    validation = (
+        {} if scored is None else {"validation_data": scored["x"] if len(scored) == 1 else tuple(scored.values())}
+    )
+    batch = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
+    tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
+    return tuner
+
+
+def _show(options: argparse.Namespace, tuner: LogGridSearch) -> None:
+    console = standard_output()
+    result = tuner.sensitivity()
+    print_sensitivity(console, result)
+    console.print(f"Records: {tuner.project_dir}", markup=False)
+    if options.json:
+        console.print(f"Result: {result.save(options.json)}", markup=False)
+    if options.report:
+        from keras_lr.report import Report
+
+        report = Report(options.title, script=shlex.join(search_words(options))).add(result)
+        console.print(f"Report: {report.save(options.report)}", markup=False)

@@ -1,0 +1,74 @@
+"""The command line of a search as words again, for its report and its workers."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from keras_lr.errors import SearchError
+
+_VALUES = ("validation_data", "min_lr", "max_lr", "points_per_decade", "repeats", "epochs", "objective", "seed")
+_LISTS = ("learning_rates", "batch_sizes")
+_FLAGS = ("no_extend", "refine", "pruning", "memory_growth", "deterministic")
+_PLACES = ("directory", "project", "device", "precision", "strategy")
+
+
+def search_words(options: argparse.Namespace) -> list[str]:
+    """The words that give the same search, without workers and output files."""
+    words = ["keras-lr", "search", options.model, "--data", options.data]
+    for name in (*_VALUES, *_PLACES):
+        if (value := getattr(options, name)) is not None:
+            words += [_option(name), _word(value)]
+    for name in _LISTS:
+        if values := getattr(options, name):
+            words += [_option(name), *map(_word, values)]
+    words += [_option(name) for name in _FLAGS if getattr(options, name)]
+    return words
+
+
+@contextlib.contextmanager
+def workers_of(options: argparse.Namespace) -> Iterator[None]:
+    """Makes this process the chief of `options.workers` workers for the block.
+
+    Raises:
+        SearchError: The block ended although a worker failed and the grid is not done.
+    """
+    from keras_lr.search.chief import attended_by
+    from keras_lr.search.local_workers import LocalWorkers, chief_address, free_port
+
+    port = free_port()
+    os.environ |= {**chief_address(port), "KERASTUNER_TUNER_ID": "chief"}
+    command = [sys.executable, "-m", "keras_lr", *search_words(options)[1:]]
+    workers = LocalWorkers(
+        command,
+        count=options.workers,
+        port=port,
+        logs=options.directory / options.project / "logs",
+        gpus=_gpus(),
+    )
+    with workers, attended_by(workers):
+        try:
+            yield
+        except SearchError as err:
+            raise SearchError(f"{err} {workers.failures()}".strip()) from err
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, by the names CUDA has for them."""
+    import tensorflow as tf
+
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        return [name for name in shown.split(",") if name.strip() not in ("", "-1")]
+    return [str(number) for number in range(len(tf.config.list_physical_devices("GPU")))]
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _word(value: object) -> str:
+    return repr(value) if isinstance(value, float) else str(value)
