@@ -39,6 +39,7 @@ class Report:
         self.title = title
         self.script = script
         self._records: list[Record] = []
+        self._warnings: list[dict[str, str]] = []
 
     def add(self, result: Any) -> Self:
         """Adds a result and returns the report, so that calls chain.
@@ -50,13 +51,23 @@ class Report:
         self._records.append(result)
         return self
 
+    def warn(self, problem: str, action: str) -> Self:
+        """Adds a warning of your own, shown first on the first screen, and returns the report.
+
+        Args:
+            problem: What is wrong, in one sentence.
+            action: What to do about it, in one sentence.
+        """
+        self._warnings.append({"problem": problem, "action": action})
+        return self
+
     def to_html(self) -> str:
         """The page.
 
         Raises:
             InvalidArgumentError: Nothing has been added.
         """
-        return render_page(summarize(self.title, self._shown(), script=self.script))
+        return render_page(summarize(self.title, self._shown(), script=self.script, warnings=self._warnings))
 
     def to_json(self) -> str:
         """Title and results as strict JSON; each record loads with its own `from_dict`."""

@@ -18,7 +18,14 @@ MOST_WARNINGS = 3
 _TITLE_LIMIT = 160
 
 
-def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix: str = "s") -> dict[str, Any]:
+def summarize(
+    title: str,
+    records: Sequence[Record],
+    *,
+    script: str = "",
+    prefix: str = "s",
+    warnings: Sequence[dict[str, str]] = (),
+) -> dict[str, Any]:
     """Everything the page shows, computed; the templates only lay it out.
 
     Args:
@@ -26,6 +33,7 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
         records: What to show, at least one.
         script: Commands that make the results again; where empty, each section's own.
         prefix: Starts every id on the page.
+        warnings: `problem` and `action` each, to stand before the sections' own.
     """
     # First, so that a bad SOURCE_DATE_EPOCH meets our message and not matplotlib's, which reads it too.
     date = report_date(getattr(record, "environment", {}) for record in records)
@@ -39,7 +47,7 @@ def summarize(title: str, records: Sequence[Record], *, script: str = "", prefix
         "date": date,
         "version": version("keras-lr"),
         "first": first,
-        "warnings": [warning for section in by_urgency for warning in section["warnings"]][:MOST_WARNINGS],
+        "warnings": [*warnings, *(told for section in by_urgency for told in section["warnings"])][:MOST_WARNINGS],
         "sections": sections,
         "environments": _distinct(sections, "environment"),
         "scripts": [{"heading": "", "script": script}] if script else _distinct(sections, "script"),

@@ -1,0 +1,133 @@
+"""`ReportCallback`: a report however the training ends."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from keras_lr import LRRangeTest, ReportCallback
+from keras_lr.errors import InvalidArgumentError
+
+
+class At(keras.callbacks.Callback):
+    """Raises `error` in one hook once `epoch` has begun."""
+
+    def __init__(self, hook, error, *, epoch=2):
+        super().__init__()
+        self.epoch, self.begun, self.error = epoch, -1, error
+        setattr(self, hook, self._raise)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun = epoch
+
+    def _raise(self, *arguments, **options):
+        if self.begun >= self.epoch:
+            raise self.error
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
+    model.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.fixture
+def data(digits):
+    return digits[0][:256], digits[1][:256]
+
+
+def words(path):
+    page = path.read_text(encoding="utf-8")
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", "", re.sub("<(svg|style|script).*?</\\1>", "", page, flags=re.S)))
+
+
+def test_the_end_of_a_fit_writes_the_diagnosis(model, data, tmp_path):
+    page = tmp_path / "page.html"
+    callback = ReportCallback(page, title="Digits")
+    model.fit(*data, validation_split=0.2, epochs=6, verbose=0, callbacks=[callback])
+    shown = words(page)
+    assert "Digits" in shown
+    assert "Judged from 6 epochs of loss" in shown
+    assert "The learning rate 5e-2 was" in shown or "No verdict on the learning rate 5e-2" in shown
+    assert callback.report.to_json().count('"diagnosis"') == 1
+    assert "was interrupted" not in shown
+
+
+def test_a_single_epoch_is_shown_and_not_judged(model, data, tmp_path):
+    page = tmp_path / "page.html"
+    model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(page)])
+    assert "A history must have at least 3 epochs" in words(page)
+
+
+def test_the_range_test_beside_it_is_in_the_report(model, data, tmp_path):
+    page = tmp_path / "page.html"
+    finder = LRRangeTest(num_steps=30, verbose=False)
+    model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(page), finder])
+    assert "Range test" in words(page)
+    assert "30 of 30" in words(page) or finder.result.stop_reason != "completed"
+
+
+# Where it breaks, with what, whether the report's callback stands first, and what the report says.
+BREAKS = {
+    "Ctrl-C in a step": ("on_train_batch_end", KeyboardInterrupt(), True, "was interrupted after 2 of 5 epochs"),
+    "an earlier callback's error": ("on_epoch_end", RuntimeError(), False, "was ended by RuntimeError after 2 of 5"),
+    "a later callback's error": ("on_epoch_end", RuntimeError(), True, "was ended by RuntimeError after 3 of 5"),
+    "Ctrl-C in the validation": ("on_test_batch_end", KeyboardInterrupt(), False, "interrupted after 2 of 5 epochs"),
+}
+
+
+@pytest.mark.parametrize(("hook", "error", "first", "told"), BREAKS.values(), ids=BREAKS)
+def test_a_fit_that_breaks_leaves_a_report_that_says_so(hook, error, first, told, model, data, tmp_path):
+    page = tmp_path / "page.html"
+    callbacks = [ReportCallback(page), At(hook, error)]
+    attributes = set(vars(model))
+    with pytest.raises(type(error)) as raised:
+        model.fit(*data, validation_split=0.2, epochs=5, verbose=0, callbacks=callbacks[:: 1 if first else -1])
+    assert raised.value is error
+    assert told in words(page)
+    assert set(vars(model)) - attributes <= {"_eval_epoch_iterator"}
+
+
+def test_data_that_fail_leave_a_report(model, data, tmp_path):
+    def batches():
+        for number in range(14):
+            if number == 13:
+                raise ValueError("a broken file")
+            yield data[0][:32], data[1][:32]
+
+    page = tmp_path / "page.html"
+    with pytest.raises(Exception, match="a broken file"):
+        model.fit(batches(), steps_per_epoch=4, epochs=9, verbose=0, callbacks=[ReportCallback(page)])
+    assert "after 3 of 9 epochs" in words(page)
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_why_the_fit_broke(model, data, tmp_path):
+    page = tmp_path / "page.html"
+    page.mkdir()
+    with pytest.raises(KeyboardInterrupt) as raised:
+        model.fit(*data, epochs=5, verbose=0, callbacks=[ReportCallback(page), At("on_epoch_end", KeyboardInterrupt())])
+    assert "the report could not be written" in raised.value.__notes__[0]
+
+
+def test_a_missing_folder_is_refused_before_any_step(model, data, tmp_path):
+    before = [np.array(weights) for weights in model.get_weights()]
+    with pytest.raises(InvalidArgumentError, match=r"`path` must be in a folder that exists\. Received: .*nowhere"):
+        model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(tmp_path / "nowhere" / "page.html")])
+    assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_title_must_be_a_text():
+    with pytest.raises(InvalidArgumentError, match="`title` must be a text"):
+        ReportCallback(title=" ")
+
+
+def test_a_second_fit_goes_on_or_starts_anew(model, data, tmp_path):
+    callback = ReportCallback(tmp_path / "page.html")
+    model.fit(*data, epochs=1, verbose=0, callbacks=[callback])
+    model.fit(*data, initial_epoch=1, epochs=4, verbose=0, callbacks=[callback])
+    assert "4 epochs" in words(callback.path)
+    model.fit(*data, epochs=3, verbose=0, callbacks=[callback])
+    assert "3 epochs" in words(callback.path)
