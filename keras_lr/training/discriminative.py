@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -52,7 +52,8 @@ def discriminative(model: keras.Model, factors: Mapping[str, float], *, optimize
     # A swept rate belongs to the first optimizer.
     ordered = sorted(groups.items(), key=lambda group: abs(1 - group[1][0]))
     copies = {name: _scaled_copy(base, factor, name) for name, (factor, _) in ordered}
-    patterns = {"|".join(re.escape(path) for path in paths): copies[name] for name, (_, paths) in ordered}
+    every = _distinct_paths(model)
+    patterns = {"|".join(_pattern(path, every) for path in paths): copies[name] for name, (_, paths) in ordered}
     # Of its own, since a default that is one of the parts would come apart from it when the model is saved and loaded.
     default = _scaled_copy(base, ordered[0][1][0], "default")
     return several(mapping(default_optimizer=default, optimizer_map=patterns))
@@ -122,6 +123,18 @@ def _distinct_paths(model: keras.Model) -> list[str]:
             f"`model` must have a name of its own for each weight. Received: {twice} more than once. Name the layers."
         )
     return paths
+
+
+def _pattern(path: str, paths: Sequence[str]) -> str:
+    """Matches the variable by the shortest end of its path that no other has, of at least the layer and its own name.
+
+    Keras puts other names before these when a model is built again, or loaded.
+    """
+    names = path.split("/")
+    ends = ("/".join(names[-count:]) for count in range(2, len(names) + 1))
+    unique = (end for end in ends if sum(f"/{other}".endswith(f"/{end}") for other in paths) == 1)
+    end = next(unique, None)
+    return re.escape(path) if end is None else f"(?:.*/)?{re.escape(end)}"
 
 
 def _scaled_copy(base: Any, factor: float, name: str) -> Any:

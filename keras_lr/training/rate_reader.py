@@ -44,7 +44,7 @@ class RateReader:
         # A callback may have put a schedule in the place of another meanwhile.
         if len(sources) != len(self._sources) or any(a is not b for a, b in zip(sources, self._sources, strict=True)):
             self._sources = sources
-            self._read = tf.function(self._rates, autograph=False)
+            self._read = tf.function(self._rates, autograph=False).get_concrete_function()
         return self._read()  # type: ignore[no-any-return]
 
     def _rates(self) -> tuple[list[Any], list[Any], Any]:
