@@ -151,6 +151,11 @@ class _Desk(OracleServicer):  # type: ignore[misc]
                 self._sent_home.add(owner)
         return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
 
+    def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Takes in the metrics of a point."""
+        with self._lock:
+            return super().UpdateTrial(request, context)
+
     def EndTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Takes note that a point is done, and looks at the records at once."""
         with self._lock:

@@ -11,7 +11,9 @@ from keras_tuner.src.engine import trial as trial_module
 
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.search.runs import Point
+from keras_lr.search.signs_of_life import owner_of
 
+Scores = Mapping[Point, Mapping[str, float]]
 RATE, BATCH_SIZE = "learning_rate", "batch_size"
 _STATUS = trial_module.TrialStatus
 _ANY_NUMBER = 1 << 31
@@ -29,6 +31,9 @@ class LogGridOracle(keras_tuner.Oracle):
         with_batch_size: Whether the batch size is a hyperparameter of the search.
         hyperparameters: As in KerasTuner; they keep their defaults or fixed values.
         grow: Called once every point is done; returns the points to add, none where the search is over.
+
+    Attributes:
+        recorded: Reads anew which points are complete, and the metrics of each; set where other processes train.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class LogGridOracle(keras_tuner.Oracle):
             )
         self.points = list(points)
         self.grow = grow
+        self.recorded: Callable[[], Scores] | None = None
+        self._ended: dict[str, Any] = {}
         self._with_batch_size = with_batch_size
         self.verbose = 0
 
@@ -69,6 +76,7 @@ class LogGridOracle(keras_tuner.Oracle):
         """The next open point as a running trial; "STOPPED" where none is left, "IDLE" where one may yet come."""
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
+        self._read_records()
         point = self._next_point()
         if point is None:
             self.tuner_ids.discard(tuner_id)
@@ -83,16 +91,47 @@ class LogGridOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: Any) -> None:
-        """Takes in a finished trial."""
+        """Takes in a finished trial; one that was given to another process meanwhile is none of this one's."""
+        if trial.trial_id not in self.trials:
+            return
         tuner_ids = [name for name, ongoing in self.ongoing_trials.items() if ongoing.trial_id == trial.trial_id]
         super().end_trial(trial)
+        self._ended[trial.trial_id] = self.trials[trial.trial_id]
         for name in tuner_ids:
+            self.ongoing_trials.pop(name, None)
             self.tuner_ids.discard(name)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
-    def adopt(self, scores: Mapping[Point, Mapping[str, float]]) -> None:
+    def update_trial(self, trial_id: str, metrics: Any, step: int = 0) -> Any:
+        """Takes in metrics; those of a trial that was given to another process meanwhile are dropped."""
+        if trial_id not in self.trials:
+            return trial_module.Trial(self.hyperparameters.copy(), trial_id=trial_id, status=_STATUS.RUNNING)
+        return super().update_trial(trial_id, metrics, step)
+
+    def begin(self, points: Iterable[Point], grow: Callable[[], Iterable[Point]]) -> None:
+        """Starts a search over `points`, all of them open."""
+        self.points, self.grow = list(points), grow
+        self.ongoing_trials.clear()
+        self._ended.clear()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every point is done, also those that the grid grows by."""
+        self._read_records()
+        return not self.ongoing_trials and self._next_point() is None
+
+    def release(self, owner: str) -> None:
+        """Opens the points again that a process has taken; `owner` is its tuner's name."""
+        for name in [name for name in self.ongoing_trials if owner_of(name) == owner]:
+            trial = self.ongoing_trials.pop(name)
+            self.trials.pop(trial.trial_id, None)
+            self.tuner_ids.discard(name)
+
+    @keras_tuner.synchronized  # type: ignore[untyped-decorator]
+    def adopt(self, scores: Scores) -> None:
         """Takes in what the records hold: the metrics of each complete point; every other point is open again."""
-        self.trials = {trial.trial_id: trial for trial in self.ongoing_trials.values()}
+        known = [*self.ongoing_trials.values(), *self._ended.values()]
+        self.trials = {trial.trial_id: trial for trial in known}
         for point, metrics in scores.items():
             if point not in self.points:
                 self.points.append(point)
@@ -120,6 +159,16 @@ class LogGridOracle(keras_tuner.Oracle):
 
     def _save_trial(self, trial: Any) -> None:
         """Writes nothing, as `save`."""
+
+    def _read_records(self) -> None:
+        """Takes in what other processes have trained; a trial whose worker died after its last epoch is done."""
+        if self.recorded is None:
+            return
+        scores = self.recorded()
+        done = {self.trial_id(point) for point in scores}
+        for name in [name for name, trial in self.ongoing_trials.items() if trial.trial_id in done]:
+            del self.ongoing_trials[name]
+        self.adopt(scores)
 
     def _next_point(self) -> Point | None:
         open_points = [point for point in self.points if self.trial_id(point) not in self.trials]

@@ -134,6 +134,10 @@ class SearchSession:
             self._ladder = self._new_ladder(len(missing))
         self._ladder.train(missing, self._note_tier)
 
+    def refresh(self) -> None:
+        """Takes in what other processes have recorded meanwhile."""
+        self.table.take(read_journals(self.options.records)[1])
+
     def complete(self, point: Point) -> bool:
         """Whether every run of `point` is complete."""
         return all(self._recorder.complete(run) for run in self._runs(point))
@@ -145,7 +149,8 @@ class SearchSession:
     def grow(self) -> list[Point]:
         """The points to add once all are done; recorded, so that a later search adds the same."""
         options = self.options
-        frame = self._fresh_table().frame()
+        self.refresh()
+        frame = self.table.frame()
         event = None
         if len(frame):
             event = next_growth(
@@ -173,10 +178,6 @@ class SearchSession:
     def close(self) -> None:
         """Lets another process search the project."""
         self.journal.close()
-
-    def _fresh_table(self) -> Table:
-        """The records of every writer, of which other processes may have written some meanwhile."""
-        return Table(read_journals(self.options.records)[1])
 
     def _points(self, rates: Iterable[float]) -> list[Point]:
         return [Point(rate, size) for size in self._batch_sizes for rate in rates]

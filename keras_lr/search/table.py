@@ -24,6 +24,10 @@ class Table:
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         self._rows: dict[tuple[float, int, int], dict[int, dict[str, Any]]] = {}
         self._lengths: dict[tuple[float, int, int], int] = {}
+        self.take(lines)
+
+    def take(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Takes in lines of the journals, whether new or not."""
         for line in lines:
             if line.get("event") == "ended":
                 self.end(_key(line), int(line["epochs"]))

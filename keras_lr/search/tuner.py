@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,19 +13,20 @@ from keras_lr.analysis.sensitivity import sensitivity_result
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.search.checkpoint import load_weights
+from keras_lr.search.chief import serve
+from keras_lr.search.distributed import claim_size, role
 from keras_lr.search.fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search.grid import given_grid, log_grid
 from keras_lr.search.hypermodel import as_hypermodel, has_own_fit
 from keras_lr.search.journal import read_journals
-from keras_lr.search.oracle import BATCH_SIZE, RATE, LogGridOracle
+from keras_lr.search.oracle import BATCH_SIZE, RATE, LogGridOracle, Scores
 from keras_lr.search.progress import Update, search_line
 from keras_lr.search.runs import Point, Run
 from keras_lr.search.session import SearchOptions, SearchSession, Training, point_metrics
 from keras_lr.search.table import Table
 from keras_lr.search.tiers.base import TIERS, TierName
+from keras_lr.search.worker import wait_idle, worker_session
 from keras_lr.training.state import RandomState
-
-_IDLE_SECONDS = 1.0
 
 
 class LogGridSearch(keras_tuner.Tuner):
@@ -198,45 +198,65 @@ class LogGridSearch(keras_tuner.Tuner):
         session = SearchSession(options, training, arguments, self._points(arguments), update)
         self._session = session
         self._open(session)
-        self.on_search_begin()
         try:
-            while trials := self._claim():
-                for trial in trials:
-                    self.on_trial_begin(trial)
-                session.train([self._point(trial) for trial in trials])
-                for trial in trials:
-                    self.oracle.update_trial(trial.trial_id, session.metrics(self._point(trial)))
-                    trial.status = "COMPLETED"
-                    self.on_trial_end(trial)
-            session.finish()
+            if role() == "chief":
+                self._serve()
+            else:
+                with worker_session(self.oracle, self.tuner_id):
+                    self._train_all(session)
         finally:
             session.close()
+
+    def _serve(self) -> None:
+        """Gives out the grid to other processes."""
+        if not serve(self.oracle):
+            raise SearchError(
+                "A worker must last until the grid is done. Received: every worker ended before. What was trained is "
+                "kept; mend the cause and search again."
+            )
+
+    def _train_all(self, session: SearchSession) -> None:
+        self.on_search_begin()
+        while trials := self._claim(session):
+            for trial in trials:
+                self.on_trial_begin(trial)
+            session.train([self._point(trial) for trial in trials])
+            for trial in trials:
+                self.oracle.update_trial(trial.trial_id, session.metrics(self._point(trial)))
+                trial.status = "COMPLETED"
+                self.on_trial_end(trial)
+        session.finish()
         self.on_search_end()
 
     def _open(self, session: SearchSession) -> None:
         """Tells the oracle the grid and what of it is complete."""
         if self._is_worker():
             return
-        self.oracle.points, self.oracle.grow = session.points, session.grow
-        self.oracle.ongoing_trials.clear()
-        self.oracle.adopt({point: session.metrics(point) for point in session.points if session.complete(point)})
 
-    def _claim(self) -> list[Any]:
-        """The trials to train next, all that are open; empty once the search is over."""
+        def recorded() -> Scores:
+            session.refresh()
+            return {point: session.metrics(point) for point in self.oracle.points if session.complete(point)}
+
+        self.oracle.begin(session.points, session.grow)
+        self.oracle.adopt(recorded())
+        self.oracle.recorded = recorded if role() == "chief" else None
+
+    def _claim(self, session: SearchSession) -> list[Any]:
+        """The trials to train next: all that are open, or this process's share; empty once the search is over."""
+        most = float("inf")
         while True:
+            if role() == "worker":
+                session.refresh()
+                most = claim_size(sum(not session.complete(point) for point in session.points))
             trials: list[Any] = []
             status = "RUNNING"
-            while status == "RUNNING" and len(trials) < self._claim_size():
+            while status == "RUNNING" and len(trials) < most:
                 trial = self.oracle.create_trial(f"{self.tuner_id}#{len(trials)}")
                 status = trial.status
                 trials.extend([trial] if status == "RUNNING" else [])
             if trials or status == "STOPPED":
                 return trials
-            time.sleep(_IDLE_SECONDS)
-
-    def _claim_size(self) -> float:
-        """Most trials to train at once."""
-        return float("inf")
+            wait_idle()
 
     def _options(self) -> SearchOptions:
         return SearchOptions(

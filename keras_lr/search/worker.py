@@ -32,7 +32,7 @@ class ChiefGoneError(KerasLRError, ConnectionError):
 
 
 @contextmanager
-def session(oracle: Any, tuner_id: str) -> Iterator[None]:
+def worker_session(oracle: Any, tuner_id: str) -> Iterator[None]:
     """Holds a worker's search: shows life meanwhile, and ends quietly where the chief goes after having answered.
 
     Args:
