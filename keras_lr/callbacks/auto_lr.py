@@ -11,9 +11,10 @@ from keras_lr.analysis.suggestion import MIN_STEPS
 from keras_lr.callbacks.auto_lr_memory import Memory
 from keras_lr.callbacks.auto_lr_pilot import Pilot
 from keras_lr.callbacks.auto_lr_start import make_probe, remember_start
-from keras_lr.callbacks.fit_backup import FitBackup
+from keras_lr.callbacks.fit_order import stand_before_backup
 from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.records.auto_lr import AutoLRLog
+from keras_lr.training.callback_state import carry_state, drop_state
 
 TICKS_AN_EPOCH = 20
 TICK_STEPS = 100
@@ -61,7 +62,7 @@ class AutoLR(keras.callbacks.Callback):
         probe_repeats: int = 3,
         min_lr: float = 1e-7,
         max_lr: float = 10.0,
-        anneal_fraction: float = 0.5,
+        anneal_fraction: float = 0.4,
         dry_run: bool = False,
         monitor: str = "loss",
         verbose: bool | Literal["auto"] = "auto",
@@ -78,7 +79,6 @@ class AutoLR(keras.callbacks.Callback):
         )
         self._memory: Memory | None = None
         self._pilot: Pilot | None = None
-        self._backup: FitBackup | None = None
         self._epoch = self._next_tick = 0
 
     @property
@@ -96,14 +96,24 @@ class AutoLR(keras.callbacks.Callback):
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` returned, in a `fit` that begins after the first epoch.
 
+        Without effect while a fit is under way: weights that are loaded then do not undo its course.
+
         Raises:
             ResultFormatError: `state` is something else.
         """
-        self._memory = Memory.from_dict(state) if state else None
+        if self._pilot is None:
+            self._memory = Memory.from_dict(state) if state else None
+
+    def set_model(self, model: keras.Model) -> None:
+        """Lets every backup of the model hold this callback's state."""
+        super().set_model(model)
+        self._pilot = None
+        if model.optimizer is not None:
+            carry_state(model, self, name="auto_lr")
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Leaves the start to the first epoch: by then a backup is restored, wherever it stands in the list."""
-        self._pilot = None
+        """Leaves the start to the first epoch, when every backup has been restored."""
+        stand_before_backup(self)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Runs the range test before the first epoch."""
@@ -124,7 +134,7 @@ class AutoLR(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Judges the epochs so far, acts, and writes the rate into the logs."""
-        if self._pilot is None or self._backup is None or self._memory is None:
+        if self._pilot is None:
             return
         logs = {} if logs is None else logs
         if self.monitor not in logs:
@@ -134,35 +144,28 @@ class AutoLR(keras.callbacks.Callback):
             )
         logs["learning_rate"] = self._pilot.learning_rate
         val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
-        if self._pilot.judge(epoch, float(logs[self.monitor]), val_loss):
-            self._backup.save_weights(self.model)
-        self._backup.save(self._memory.to_dict())
+        self._pilot.judge(epoch, float(logs[self.monitor]), val_loss)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the optimizer at the rate before the anneal."""
         if self._pilot is not None:
             self._pilot.release()
             self._pilot = None
+        drop_state(self.model, name="auto_lr")
 
     def _start(self, epoch: int) -> Pilot:
-        self._backup = FitBackup(self, "keras_lr_auto_lr")
-        stored = self._backup.load()
-        memory = self._memory if stored is None else Memory.from_dict(stored)
         epochs = self.params.get("epochs") or epoch + 1
-        resumed = memory is not None and memory.rewind(epoch)
-        if memory is None or not resumed:
-            memory = remember_start(
+        if self._memory is None or not self._memory.rewind(epoch):
+            self._memory = remember_start(
                 self.model,
                 self._probe if self.probe_steps else None,
                 first_epoch=epoch,
                 steps=(epochs - epoch) * (self.params.get("steps") or TICK_STEPS),
                 anneal_fraction=self.anneal_fraction,
+                monitor=self.monitor,
                 applied=not self.dry_run,
             )
-        elif memory.stretch.rollbacks:
-            self._backup.load_weights(self.model)
-        self._memory = memory
-        return Pilot(self.model, memory, planned_epochs=epochs, monitor=self.monitor, dry_run=self.dry_run)
+        return Pilot(self.model, self._memory, planned_epochs=epochs, monitor=self.monitor, dry_run=self.dry_run)
 
 
 def _check_steps(probe_steps: Any) -> None:
@@ -174,4 +177,4 @@ def _check_steps(probe_steps: Any) -> None:
 
 def _check_fraction(fraction: Any) -> None:
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-        raise InvalidArgumentError(f"`anneal_fraction` must be a number in [0, 1]. Received: {fraction!r}. Try 0.5.")
+        raise InvalidArgumentError(f"`anneal_fraction` must be a number in [0, 1]. Received: {fraction!r}. Try 0.4.")

@@ -37,7 +37,6 @@ class Pilot:
         self._rate: RateFactor | None = None
         self._good: StateSnapshot | None = None
         if not dry_run:
-            model.optimizer.build(model.trainable_variables)
             self._rate = RateFactor(model.optimizer, memory.bases)
             memory.bases = self._rate.bases
             if self._rate.rewired:
@@ -72,8 +71,8 @@ class Pilot:
             self._roll_back(epoch, divergence)
             self._model.reset_metrics()
 
-    def judge(self, epoch: int, loss: float, val_loss: float) -> bool:
-        """Remembers an epoch that ended and acts on it; whether the model was put back."""
+    def judge(self, epoch: int, loss: float, val_loss: float) -> None:
+        """Remembers an epoch that ended, and acts on it."""
         memory = self._memory
         divergence = memory.divergence(loss if self._weights_finite() else math.nan)
         told_before = self._dry_run and bool(memory.rows) and not memory.rows[-1].kept
@@ -87,7 +86,6 @@ class Pilot:
             self._keep()
             self._follow(epoch + 1)
         row.then = memory.stretch
-        return divergence is not None and not self._dry_run
 
     def release(self) -> None:
         """Leaves the rate as before the anneal."""

@@ -11,6 +11,7 @@ from keras_lr.callbacks.auto_lr_memory import Memory, Stretch
 from keras_lr.callbacks.range_test import LRRangeTest
 from keras_lr.errors import ModelError
 from keras_lr.records.auto_lr import AutoLRAction
+from keras_lr.records.range_test import RangeTestResult
 from keras_lr.records.suggestion import Suggestion
 from keras_lr.training.rate_factor import rates_ahead
 
@@ -24,6 +25,12 @@ SELF_DECAY = 0.2
 class Probe(LRRangeTest):
     """A range test after which `fit` trains all its epochs, at whatever rate."""
 
+    def run(self, model: keras.Model) -> RangeTestResult:
+        """Sweeps and restores the model, in the midst of its `fit`; builds it if it was not."""
+        self.set_model(model)
+        self.on_train_begin()
+        return self.measured()
+
     def _apply(self, suggestion: Suggestion) -> None:
         """Changes nothing."""
 
@@ -34,7 +41,14 @@ def make_probe(num_steps: int, repeats: int, *, monitor: str, verbose: bool | Li
 
 
 def remember_start(
-    model: keras.Model, probe: Probe | None, *, first_epoch: int, steps: int, anneal_fraction: float, applied: bool
+    model: keras.Model,
+    probe: Probe | None,
+    *,
+    first_epoch: int,
+    steps: int,
+    anneal_fraction: float,
+    monitor: str,
+    applied: bool,
 ) -> Memory:
     """The memory of a run that begins, with the range test's action in it.
 
@@ -44,6 +58,7 @@ def remember_start(
         first_epoch: The epoch about to begin.
         steps: Steps planned in all.
         anneal_fraction: Share of the epochs planned for the anneal.
+        monitor: Name of the training loss in the logs.
         applied: Whether the rate will be set.
 
     Raises:
@@ -58,12 +73,13 @@ def remember_start(
     fraction = 0.0 if ahead[-1] < SELF_DECAY * highest else anneal_fraction
     memory = Memory(first_epoch, float(ahead[0]), highest, stretch=Stretch(anneal_from=1 - fraction))
     if probe is not None:
-        probe.set_model(model)
-        probe.on_train_begin()
-        memory.probe = probe.measured()
+        memory.probe = probe.run(model)
         if memory.probe.losses.size >= BASELINE_STEPS:
             memory.baseline = read_baseline(memory.probe.losses)
         _begin_at(memory, memory.probe.suggestion, applied=applied)
+    elif applied and not (model.built and model.optimizer.built):
+        # Without its variables there is no state to go back to.
+        make_probe(2, 1, monitor=monitor, verbose=False).run(model)
     return memory
 
 

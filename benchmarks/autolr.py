@@ -1,0 +1,199 @@
+"""What a run ends at under `AutoLR` from seven start rates, beside a fixed rate and two public ways.
+
+`python benchmarks/autolr.py` trains everything anew with `fit`, prints the tables and writes
+`benchmarks/results/autolr.md`. `--runs FILE` keeps each run in a CSV file and skips those already in it; `--tasks`,
+`--ways`, `--starts` and `--seeds` choose a part. Needs scikit-learn (the `examples` extra).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pandas as pd
+from _advice_score import GOOD_REGRET, Truth
+from _advice_tasks import CORPUS, FURTHER, TASKS, Task
+
+import keras_lr
+
+RESULT = Path(__file__).parent / "results" / "autolr.md"
+STARTS = tuple(10.0**decade for decade in range(-6, 1))
+COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions"]
+OTHERS = (
+    "digits-transformer-adam",
+    "digits-largeinit-sgd",
+    "digits-logistic-adagrad",
+    "digits-mlp-adam-unscaled",
+    "wine-mlp-sgdm",
+    "friedman-huber-adam-b256",
+    "noise-nll-adam",
+    "synthcls-mlp-sgdm-b16",
+    "counts-poisson-adam",
+    "spirals-tanh-adam",
+    "digits-residual-sgdm",
+    "synthcls-bn-sgd-b128",
+)
+
+
+def _plateau() -> keras.callbacks.Callback:
+    return keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=2)
+
+
+WAYS: dict[str, Callable[[], keras.callbacks.Callback | None]] = {
+    "AutoLR": keras_lr.AutoLR,
+    "a fixed rate": lambda: None,
+    "ReduceLROnPlateau(factor=0.3, patience=2)": _plateau,
+    "ScheduleFreeAdamW": lambda: None,
+}
+
+
+class Bench:
+    """One compiled model of a task, put back to a seed's start before each run."""
+
+    def __init__(self, task: Task, way: str) -> None:
+        self.task, self.way = task, way
+        self.x, self.y, self.x_val, self.y_val = task.data()
+        self.model = task.model()
+        optimizer = keras.optimizers.ScheduleFreeAdamW() if way == "ScheduleFreeAdamW" else task.optimizer()
+        steps = -(-len(self.x) // task.batch_size)
+        self.model.compile(optimizer, task.loss, steps_per_execution=steps)
+        self.model(self.x[:2])
+
+    def run(self, start: float, seed: int) -> tuple[float, str]:
+        """The lowest finite validation loss within the task's epochs (infinite where none was), and what was done."""
+        self._reset(start, seed)
+        callback = WAYS[self.way]()
+        history = self.model.fit(
+            self.x,
+            self.y,
+            batch_size=self.task.batch_size,
+            epochs=self.task.epochs,
+            validation_data=(self.x_val, self.y_val),
+            validation_batch_size=len(self.x_val),
+            callbacks=[callback] if callback else [],
+            verbose=0,
+        )
+        losses = np.array(history.history["val_loss"])
+        return float(np.min(losses[np.isfinite(losses)], initial=np.inf)), _actions(callback)
+
+    def _reset(self, start: float, seed: int) -> None:
+        keras.utils.set_random_seed(seed)
+        fresh = self.task.model()
+        fresh(self.x[:2])
+        for variable, value in zip(self.model.variables, fresh.variables, strict=True):
+            variable.assign(value)
+        # A built optimizer is rebuilt by its own constructor's rules: Schedule-Free copies the weights into its slots.
+        optimizer = self.model.optimizer
+        blank = type(optimizer).from_config(optimizer.get_config())
+        blank.build(fresh.trainable_variables)
+        optimizer.build(self.model.trainable_variables)
+        for variable, value in zip(optimizer.variables, blank.variables, strict=True):
+            variable.assign(value)
+        optimizer.learning_rate = start
+
+
+def _actions(callback: keras.callbacks.Callback | None) -> str:
+    if not isinstance(callback, keras_lr.AutoLR) or callback.log is None:
+        return ""
+    return " ".join(f"{action.kind}@{action.epoch}:{action.learning_rate_after:.2g}" for action in callback.log.actions)
+
+
+def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) -> Iterator[dict]:
+    """Every run that is not known yet, one row each."""
+    for name, way in product(options.tasks, options.ways):
+        wanted = [key for key in product([name], [way], options.starts, range(options.seeds)) if key not in known]
+        if not wanted:
+            continue
+        keras.utils.clear_session()
+        bench = Bench(TASKS[name], way)
+        for _, _, start, seed in wanted:
+            best, actions = bench.run(start, seed)
+            yield dict(zip(COLUMNS, (name, way, start, seed, best, actions), strict=True))
+
+
+def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with their regret; a run that was never finite ends at ten times untrained."""
+    truths = {task: Truth.load(task) for task in runs["task"].unique()}
+
+    def regret(row: pd.Series) -> float:
+        truth = truths[row["task"]]
+        worst = truth.untrained + 9 * abs(truth.untrained)
+        score, best = min(row["best_val_loss"], worst), truth.scores.min()
+        return float(np.clip((score - best) / (truth.untrained - best), 0, 1))
+
+    return runs.assign(regret=runs.apply(regret, axis=1))
+
+
+def summary(title: str, runs: pd.DataFrame) -> str:
+    """One table a way, and the mean regret of each task."""
+    fixed = runs[runs["way"] == "a fixed rate"].groupby(["task", "start"])["regret"].median()
+    good = fixed.index[fixed <= GOOD_REGRET]
+    lines = [
+        f"## {title}",
+        "",
+        f"{runs['task'].nunique()} tasks, {runs['start'].nunique()} start rates from {runs['start'].min():g} to "
+        f"{runs['start'].max():g}, {runs['seed'].nunique()} seeds. A good start is one whose fixed rate has a median "
+        f"regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
+        "",
+        "| way | mean regret | share at 0.05 or less | mean regret from a good start | runs |",
+        "|-|-|-|-|-|",
+    ]
+    for way in WAYS:
+        part = runs[runs["way"] == way]
+        if len(part):
+            well = part[part.set_index(["task", "start"]).index.isin(good)]["regret"].mean()
+            share = (part["regret"] <= GOOD_REGRET).mean()
+            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {well:.3f} | {len(part)} |")
+    table = runs.pivot_table(index="task", columns="way", values="regret", sort=False)
+    ways = [way for way in WAYS if way in table]
+    lines += ["", "| mean regret | " + " | ".join(ways) + " |", "|-|" + "-|" * len(ways)]
+    lines += [f"| {task} | " + " | ".join(f"{row[way]:.3f}" for way in ways) + " |" for task, row in table.iterrows()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Trains, prints and writes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=Path, help="CSV file of runs to go on from and to append to")
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=[*CORPUS, *OTHERS], metavar="TASK")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
+    parser.add_argument("--starts", nargs="+", type=float, default=list(STARTS), metavar="RATE")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    rows = []
+    if options.runs and options.runs.exists():
+        rows = pd.read_csv(options.runs).to_dict("records")
+    known = {(row["task"], row["way"], row["start"], row["seed"]) for row in rows}
+    for row in train(options, known):
+        rows.append(row)
+        if options.runs:
+            _append(options.runs, row)
+    runs = with_regrets(pd.DataFrame(rows, columns=COLUMNS))
+    runs = runs[runs["task"].isin(options.tasks) & (runs["seed"] < options.seeds)]
+    parts = {"The ten tasks of the corpus": CORPUS, "Further tasks": FURTHER}
+    text = "# Where a run ends, by its start rate\n\n" + "\n".join(
+        summary(title, part) for title, names in parts.items() if len(part := runs[runs["task"].isin(list(names))])
+    )
+    print(text)
+    RESULT.write_text(text)
+
+
+def _append(path: Path, row: dict) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()

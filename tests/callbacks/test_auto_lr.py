@@ -1,0 +1,243 @@
+"""`AutoLR` on real fits."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_lr
+from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+from tests.training_models import all_values, classifier, plain_classifier, two_outputs
+
+SCHEDULES = keras.optimizers.schedules
+STEPS = 32
+
+
+def data(digits):
+    """One batch size divides it: every epoch has 32 steps."""
+    images, labels = digits
+    return images[:1024], labels[:1024]
+
+
+def fit(model, digits, callback, *, epochs=6, seed=0, **options):
+    """Trains from fixed seeds and returns the history."""
+    keras.utils.set_random_seed(seed)
+    callbacks = [callback] if isinstance(callback, keras.callbacks.Callback) else callback
+    return model.fit(*data(digits), epochs=epochs, verbose=0, callbacks=callbacks, **options).history
+
+
+def seeded(build, *arguments, **options):
+    keras.utils.set_random_seed(1)
+    return build(*arguments, **options)
+
+
+def kinds(auto):
+    return [action.kind for action in auto.log.actions]
+
+
+class Watch(keras.callbacks.Callback):
+    """All variables but the learning rate after each epoch; listed after `AutoLR`."""
+
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def read(self):
+        skip = {id(self.model.optimizer.learning_rate)} if hasattr(self.model.optimizer, "learning_rate") else set()
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        return [
+            keras.ops.convert_to_numpy(variable)
+            for variable in variables
+            if id(variable) not in skip and not variable.path.endswith(("learning_rate", "seed_generator_state"))
+        ]
+
+    def on_train_begin(self, logs=None):
+        self.values.append(self.read())
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.values.append(self.read())
+
+
+def assert_same(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def mended(digits):
+    """A whole run from a rate that learns nothing: its callback and its history."""
+    auto = keras_lr.AutoLR()
+    history = fit(seeded(plain_classifier, keras.optimizers.Adam(1e-6)), digits, auto, epochs=8)
+    return auto, history
+
+
+def test_a_bad_start_ends_near_the_best_rate(digits, mended):
+    auto, history = mended
+    best = min(fit(seeded(plain_classifier, keras.optimizers.Adam(1e-2)), digits, [], epochs=8)["loss"])
+    assert history["loss"][-1] < best + 0.02 * (2.3 - best)
+    assert kinds(auto) == ["probe", "anneal"]
+    assert auto.log.start_learning_rate == pytest.approx(1e-6)
+
+
+def test_the_rate_of_each_epoch_stands_in_the_history_and_in_the_log(digits):
+    auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.5)
+    history = fit(plain_classifier(keras.optimizers.Adam(1e-2)), digits, auto, epochs=4, validation_split=0.25)
+    np.testing.assert_array_equal(auto.log.learning_rates, history["learning_rate"])
+    np.testing.assert_array_equal(auto.log.losses, history["loss"])
+    np.testing.assert_array_equal(auto.log.val_losses, history["val_loss"])
+    # Twelve of the epoch's 24 steps are done half-way through two epochs of decay, in ticks of two steps.
+    expected = [1e-2, 1e-2, 1e-2 * (2 - 23 / 24) / 2, 1e-2 * (1 - 23 / 24) / 2]
+    np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-5)
+
+
+def test_a_dry_run_trains_bit_for_bit_as_without_it(digits):
+    auto = keras_lr.AutoLR(dry_run=True)
+    plain, told = seeded(classifier, keras.optimizers.Adam(1e-6)), seeded(classifier, keras.optimizers.Adam(1e-6))
+    expected = fit(plain, digits, [])
+    history = fit(told, digits, auto)
+    assert history.pop("learning_rate") == pytest.approx([1e-6] * 6)
+    assert history == expected
+    assert_same(all_values(told), all_values(plain))
+    assert kinds(auto) == ["probe", "anneal"]
+    assert not any(action.applied for action in auto.log.actions)
+    assert auto.log.dry_run
+
+
+def test_the_range_test_leaves_no_trace(digits):
+    auto = keras_lr.AutoLR(anneal_fraction=0.0)
+    mended = seeded(classifier, keras.optimizers.Adam(1e-6))
+    history = fit(mended, digits, auto, epochs=2)
+    suggested = auto.log.actions[0].learning_rate_after
+    plain = seeded(classifier, keras.optimizers.Adam(suggested))
+    expected = fit(plain, digits, [], epochs=2)
+    # 1e-6 times a factor is the suggested rate up to float32.
+    np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-4)
+    assert history["learning_rate"] == pytest.approx([suggested] * 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_divergence_goes_back_to_the_last_good_epoch_and_lowers(digits, wrapped):
+    # From the third epoch on the schedule asks for a rate at which every step overflows.
+    schedule = SCHEDULES.PiecewiseConstantDecay([2 * STEPS - 1], [0.1, 1e30])
+    optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+    optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if wrapped else optimizer
+    auto, watch = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.0), Watch()
+    model = seeded(classifier, optimizer, steps_per_execution=STEPS)
+    fit(model, digits, [auto, watch], epochs=4)
+    assert kinds(auto) == ["rollback", "rollback"]
+    first, second = auto.log.actions
+    assert (first.epoch, second.epoch) == (3, 4)
+    assert first.learning_rate_after / first.learning_rate_before == pytest.approx(10**-0.5)
+    assert second.learning_rate_before == first.learning_rate_after
+    _, _, good, after, again = watch.values
+    assert all(np.isfinite(value).all() for value in good)
+    assert_same(after, good)
+    assert_same(again, good)
+    assert not np.isfinite(auto.log.losses[2])
+
+
+def test_divergence_within_an_epoch_goes_back_at_once_and_the_run_goes_on(digits):
+    # Steps 10 to 13 of 64 overflow; the loss is looked at every fourth.
+    schedule = SCHEDULES.PiecewiseConstantDecay([9, 13], [0.1, 1e30, 0.1])
+    auto = keras_lr.AutoLR(probe_steps=0)
+    model = seeded(plain_classifier, keras.optimizers.SGD(schedule))
+    history = fit(model, digits, auto, epochs=1, batch_size=16)
+    assert (auto.log.actions[0].kind, auto.log.actions[0].epoch) == ("rollback", 0)
+    assert kinds(auto).count("rollback") < 8
+    assert np.isfinite(history["loss"]).all()
+    assert all(np.isfinite(value).all() for value in all_values(model))
+
+
+def test_a_loss_that_is_never_finite_is_left_alone_with_a_warning(digits):
+    images, labels = data(digits)
+    auto = keras_lr.AutoLR(probe_steps=0)
+    model = plain_classifier(keras.optimizers.SGD(0.1), steps_per_execution=STEPS)
+    with pytest.warns(UserWarning, match="the rate is not the cause"):
+        model.fit(np.full_like(images, np.nan), labels, epochs=9, verbose=0, callbacks=[auto])
+    assert kinds(auto).count("rollback") == 8
+
+
+def test_slow_learning_raises(digits):
+    auto = keras_lr.AutoLR(probe_steps=0)
+    history = fit(seeded(plain_classifier, keras.optimizers.SGD(1e-5)), digits, auto, epochs=10)
+    raised = [action for action in auto.log.actions if action.kind == "raise"]
+    assert raised
+    assert raised[0].learning_rate_after == pytest.approx(1e-4)
+    assert history["learning_rate"][raised[0].epoch] >= 9e-5
+
+
+def test_a_schedule_is_kept_in_shape_and_left_unannealed(digits):
+    schedule = SCHEDULES.PiecewiseConstantDecay([STEPS], [1e-6, 5e-7])
+    model = seeded(plain_classifier, keras.optimizers.Adam(schedule))
+    auto = keras_lr.AutoLR()
+    history = fit(model, digits, auto, epochs=4)
+    probed = auto.log.actions[0]
+    assert probed.learning_rate_before == pytest.approx(1e-6)
+    assert history["learning_rate"][1] == pytest.approx(probed.learning_rate_after / 2, rel=1e-5)
+    assert history["learning_rate"][-1] < 0.05 * probed.learning_rate_after
+    assert float(model.optimizer.learning_rate) == pytest.approx(probed.learning_rate_after / 2, rel=1e-5)
+
+
+def test_a_schedule_that_falls_by_itself_is_not_annealed(digits):
+    model = seeded(plain_classifier, keras.optimizers.Adam(SCHEDULES.CosineDecay(1e-6, 4 * STEPS)))
+    auto = keras_lr.AutoLR()
+    fit(model, digits, auto, epochs=4)
+    assert kinds(auto) == ["probe"]
+
+
+def generator(images, labels):
+    while True:
+        for start in range(0, len(images), 32):
+            yield images[start : start + 32], labels[start : start + 32]
+
+
+@pytest.mark.parametrize("kind", ["dataset", "generator", "two outputs"])
+def test_any_data_and_any_outputs(digits, kind):
+    images, labels = data(digits)
+    auto = keras_lr.AutoLR(probe_steps=60, probe_repeats=1)
+    model = (two_outputs if kind == "two outputs" else plain_classifier)(keras.optimizers.Adam(1e-6))
+    options = {"epochs": 2, "verbose": 0, "callbacks": [auto]}
+    if kind == "dataset":
+        history = model.fit(tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(99).batch(32), **options)
+    elif kind == "generator":
+        history = model.fit(generator(images, labels), steps_per_epoch=32, **options)
+    else:
+        history = model.fit(images, {"digit": labels, "odd": labels[:, np.newaxis] % 2}, **options)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    assert auto.log.probe.suggestion.learning_rate > 1e-4
+
+
+def test_the_log_survives_a_round_trip(mended):
+    auto, _ = mended
+    text = auto.log.to_json()
+    read = keras_lr.AutoLRLog.from_json(text)
+    assert read.actions == auto.log.actions
+    assert read.to_json() == text
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("probe_steps", 5), ("probe_steps", 1.5), ("probe_steps", True), ("probe_repeats", 0)]
+    + [("anneal_fraction", value) for value in (-0.1, 1.1, "half", True)],
+)
+def test_a_wrong_argument_is_refused(option, value):
+    with pytest.raises(InvalidArgumentError, match=r"must be"):
+        keras_lr.AutoLR(**{option: value})
+
+
+def test_a_wrong_range_is_refused():
+    with pytest.raises(InvalidRangeError, match="`max_lr` must be greater than `min_lr`"):
+        keras_lr.AutoLR(min_lr=1.0, max_lr=0.1)
+
+
+def test_a_rate_of_zero_is_refused_before_training(digits):
+    model = plain_classifier(keras.optimizers.SGD(0.0))
+    before = all_values(model)
+    with pytest.raises(ModelError, match="learning rate above 0"):
+        fit(model, digits, keras_lr.AutoLR())
+    assert_same(all_values(model)[: len(before)], before)
+
+
+def test_an_unknown_monitor_is_refused(digits):
+    with pytest.raises(ModelError, match="`monitor` must name"):
+        fit(plain_classifier(), digits, keras_lr.AutoLR(probe_steps=0, monitor="cost"))
