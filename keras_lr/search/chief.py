@@ -19,10 +19,8 @@ from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.engine.trial import Trial
 
 from keras_lr.errors import InvalidArgumentError
+from keras_lr.search.distributed import stale_seconds
 from keras_lr.search.signs_of_life import IDLE, STOPPED, owner_of, shows_life
-
-STALE_SECONDS = 60.0
-"""A worker shows life every two seconds; one that stays silent so long has lost its work."""
 
 LOOK_SECONDS = 0.2
 FINISHED_SECONDS = 5.0
@@ -67,21 +65,20 @@ def attended_by(crew: Crew) -> Iterator[None]:
         _crew.reset(token)
 
 
-def serve(oracle: SearchOracle, *, stale_seconds: float = STALE_SECONDS) -> bool:
+def serve(oracle: SearchOracle) -> bool:
     """Gives out work until the grid is done.
 
     Args:
         oracle: The search's oracle.
-        stale_seconds: After so long without a sign of life a worker's points go to another.
 
     Returns:
         Whether the grid is done; False where every worker of the chief's own has ended before.
 
     Raises:
-        InvalidArgumentError: The chief cannot listen at its address.
+        InvalidArgumentError: The chief cannot listen at its address, or `KERAS_LR_STALE_SECONDS` breaks its rule.
     """
     crew = _crew.get()
-    desk = _Desk(oracle, stale_seconds)
+    desk = _Desk(oracle, stale_seconds())
     with _listening(desk):
         while not desk.is_done():
             if crew is not None:
@@ -120,9 +117,9 @@ def _listening(desk: _Desk) -> Iterator[None]:
 class _Desk(OracleServicer):  # type: ignore[misc]
     """KerasTuner's service, which also knows who is alive."""
 
-    def __init__(self, oracle: SearchOracle, stale_seconds: float) -> None:
+    def __init__(self, oracle: SearchOracle, patience_seconds: float) -> None:
         super().__init__(oracle)
-        self.stale_seconds = stale_seconds
+        self._patience_seconds = patience_seconds
         self._seen: dict[str, float] = {}
         self._sent_home: set[str] = set()
         self._lock = threading.Lock()
@@ -140,7 +137,9 @@ class _Desk(OracleServicer):  # type: ignore[misc]
         owner = owner_of(request.tuner_id)
         with self._lock:
             self._seen[owner] = time.monotonic()
-            self._dismiss({name for name, seen in self._seen.items() if time.monotonic() - seen > self.stale_seconds})
+            self._dismiss(
+                {name for name, seen in self._seen.items() if time.monotonic() - seen > self._patience_seconds}
+            )
             if shows_life(request.tuner_id):
                 trial = _answer(IDLE)
             elif self._done:

@@ -18,6 +18,9 @@ from keras_lr.errors import InvalidArgumentError
 WORKERS_VARIABLE = "KERAS_LR_WORKERS"
 """How many workers share the grid; 2 where it is not set."""
 
+STALE_VARIABLE = "KERAS_LR_STALE_SECONDS"
+"""After so long without a sign of life, which a worker gives every two seconds, its work goes to another; 60 s."""
+
 MAX_POINTS_AN_ITEM = 32
 """So much is trained again at most when a worker dies."""
 
@@ -50,9 +53,23 @@ def claim_size(open_points: int) -> int:
     Raises:
         InvalidArgumentError: `KERAS_LR_WORKERS` is not a whole number of at least 1.
     """
-    text = os.environ.get(WORKERS_VARIABLE, "2")
-    if not text.isdecimal() or int(text) < 1:
+    workers = os.environ.get(WORKERS_VARIABLE, "2")
+    if not workers.isdecimal() or int(workers) < 1:
         raise InvalidArgumentError(
-            f"`{WORKERS_VARIABLE}` must be a whole number of at least 1. Received: {text!r}. Count the workers."
+            f"`{WORKERS_VARIABLE}` must be a whole number of at least 1. Received: {workers!r}. Count the workers."
         )
-    return min(MAX_POINTS_AN_ITEM, max(1, math.ceil(open_points / int(text))))
+    return min(MAX_POINTS_AN_ITEM, max(1, math.ceil(open_points / int(workers))))
+
+
+def stale_seconds() -> float:
+    """How long a worker may be silent before its work goes to another, in seconds.
+
+    Raises:
+        InvalidArgumentError: `KERAS_LR_STALE_SECONDS` is not a whole number of at least 5.
+    """
+    seconds = os.environ.get(STALE_VARIABLE, "60")
+    if not seconds.isdecimal() or int(seconds) < 5:
+        raise InvalidArgumentError(
+            f"`{STALE_VARIABLE}` must be a whole number of at least 5. Received: {seconds!r}. Leave it out for 60."
+        )
+    return float(seconds)
