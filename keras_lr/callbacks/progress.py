@@ -12,8 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextlib.contextmanager
-def progress_line(task: str, total: int, *, show: bool | Literal["auto"]) -> Iterator[Callable[[int], None]]:
-    """A progress line on stderr, gone when done; yields a function that takes the number of steps done."""
+def progress_line(
+    task: str, total: int, *, show: bool | Literal["auto"], unit: str = "steps"
+) -> Iterator[Callable[[int], None]]:
+    """A progress line on stderr, gone when done; yields a function that takes the number of steps, or `unit`, done."""
     if not (sys.stderr.isatty() if show == "auto" else show):
         yield lambda done: None
         return
@@ -21,7 +23,7 @@ def progress_line(task: str, total: int, *, show: bool | Literal["auto"]) -> Ite
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("steps"),
+        TextColumn(unit),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:

@@ -10,9 +10,13 @@ from typing import Any
 def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
-        "report", help="make an HTML report of stored results", description="Makes one HTML page of stored results."
+        "report",
+        help="make an HTML report of stored results",
+        description="Makes one HTML page of stored results and searches.",
     )
-    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT.json", help="what `result.save` wrote")
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="RESULT", help="what `result.save` wrote, or a search's folder"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="F", help="the page to write")
     parser.add_argument("--title", default="Learning-rate report", help="title of the report")
     parser.set_defaults(run=run)
@@ -28,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     report = Report(options.title)
     for path in options.results:
         try:
-            report.add(record_from_dict(parse_json(read_text(path))))
+            report.add(path if path.is_dir() else record_from_dict(parse_json(read_text(path))))
         except ResultFormatError as err:
             raise ResultFormatError(f"{path}: {err}") from err
     print(f"Report: {report.save(options.output)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _LABELS = {
@@ -30,6 +30,19 @@ def environment_rows(environment: Mapping[str, Any]) -> list[dict[str, str]]:
     """One `label` and `value` a fact, in the order given; what is None or an empty text is left out."""
     rows = ({"label": _label(str(name)), "value": _value(value)} for name, value in environment.items())
     return [row for row in rows if row["value"]]
+
+
+def shared_environments(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows that all sections have in common, once, and then what each has of its own, under its heading."""
+    stated = [section for section in sections if section["environment"]]
+    if not stated:
+        return []
+    common = [row for row in stated[0]["environment"] if all(row in section["environment"] for section in stated)]
+    parts = [{"heading": "", "rows": common}]
+    for section in stated:
+        own = [row for row in section["environment"] if row not in common]
+        parts.append({"heading": section["heading"], "rows": own})
+    return [part for part in parts if part["rows"]]
 
 
 def _label(name: str) -> str:

@@ -11,6 +11,7 @@ from keras_lr.errors import InvalidArgumentError
 from keras_lr.records.base import Record
 from keras_lr.records.files import write_text_atomically
 from keras_lr.report.render import render_fragment, render_page
+from keras_lr.report.search_directory import read_search
 from keras_lr.report.sections import section_of
 from keras_lr.report.summarize import stored_form, summarize
 
@@ -44,11 +45,16 @@ class Report:
     def add(self, result: Any) -> Self:
         """Adds a result and returns the report, so that calls chain.
 
+        Args:
+            result: A record, or the path of a `LogGridSearch` project's folder, of which is added what it has measured.
+
         Raises:
             InvalidArgumentError: `result` is of a kind the report cannot show.
+            ResultFormatError: `result` is a path without a search.
         """
-        section_of(result)
-        self._records.append(result)
+        record = read_search(result) if isinstance(result, (str, Path)) else result
+        section_of(record)
+        self._records.append(record)
         return self
 
     def warn(self, problem: str, action: str) -> Self:

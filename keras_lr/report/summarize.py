@@ -10,6 +10,7 @@ from typing import Any
 from keras_lr.records.base import Record
 from keras_lr.report.characters import shortened
 from keras_lr.report.dates import report_date
+from keras_lr.report.environment import shared_environments
 from keras_lr.report.sections import section_of
 from keras_lr.report.sections.base import Section
 
@@ -49,7 +50,7 @@ def summarize(
         "first": first,
         "warnings": [*warnings, *(told for section in by_urgency for told in section["warnings"])][:MOST_WARNINGS],
         "sections": sections,
-        "environments": _distinct(sections, "environment"),
+        "environments": shared_environments(sections),
         "scripts": [{"heading": "", "script": script}] if script else _distinct(sections, "script"),
         "json": script_safe_json(stored_form(title, [record for section in sections for record in section["records"]])),
     }

@@ -17,7 +17,7 @@ from keras_lr.report.tables import data, number, table
 from keras_lr.report.wording import count, thinning_note
 
 _EPOCHS = 1000
-_TABLE_ROWS = 60
+_TABLE_ROWS = 40
 
 
 def summarize(logs: tuple[AutoLRLog], prefix: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from keras_lr.report.wording import count, thinning_note
 MAX_RUNS = 12
 _CSV_ROWS = 1200
 _LEAST_ROWS = 20
-_TABLE_ROWS = 60
+_TABLE_ROWS = 40
 _NAME_LIMIT = 60
 _RUN_COLUMNS = ["Run", "Learning rate was", "Lowest loss", "Try next", "Why"]
 _FINDING_COLUMNS = ["Finding", "Run", "Where", "Evidence", "Advice"]

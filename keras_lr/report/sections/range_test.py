@@ -23,7 +23,7 @@ from keras_lr.report.wording import count, thinning_note
 _EMBEDDED_STEPS = 1000
 _EMBEDDED_NUMBERS = 6000
 _LEAST_STEPS = 100
-_TABLE_STEPS = 60
+_TABLE_STEPS = 40
 
 
 def summarize(results: tuple[RangeTestResult], prefix: str) -> dict[str, Any]:

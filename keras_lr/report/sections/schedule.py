@@ -16,7 +16,7 @@ from keras_lr.report.tables import data, number, table
 from keras_lr.report.wording import count, thinning_note
 
 _STEPS = 1000
-_TABLE_ROWS = 60
+_TABLE_ROWS = 40
 
 
 def summarize(schedules: tuple[SchedulePreview], prefix: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from keras_lr.report.wording import count
 
 _ROWS = 1200
 _LEAST_ROWS_A_RUN = 4
-_TABLE_ROWS = 60
+_TABLE_ROWS = 40
 _RUN = ["batch_size", "learning_rate", "repeat"]
 _WHOLE = ("repeat", "batch_size", "epoch", "seed")
 
