@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import keras
 
-from keras_lr.callbacks.range_test import LRRangeTest
+from keras_lr.callbacks.measurement import measure
+from keras_lr.callbacks.range_test_settings import RangeTestSettings, sweep_learning_rates
 from keras_lr.errors import ModelError
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.training.data import stream_of
 
 
 def find_lr(
@@ -60,35 +62,36 @@ def find_lr(
         ModelError: The model is not compiled or has nothing to train.
         DataError: The data is empty or its first batch fails.
     """
-    test = LRRangeTest(
-        min_lr,
-        max_lr,
-        num_steps,
-        sweep,
+    settings = RangeTestSettings(
+        learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),
+        sweep=sweep,
         repeats=repeats,
         validation_data=validation_data,
         monitor=monitor,
         stop_on_divergence=stop_on_divergence,
         verbose=verbose,
     )
+    _check_compiled(model)
+    stream = stream_of(
+        model,
+        num_steps * repeats,
+        x=x,
+        y=y,
+        sample_weight=sample_weight,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        class_weight=class_weight,
+    )
+    measurement = measure(model, stream, settings)
+    if measurement.error is not None and not isinstance(measurement.error, KeyboardInterrupt):
+        raise measurement.error
+    return measurement.result
+
+
+def _check_compiled(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}. Pass the model itself.")
     if not model.compiled:
         raise ModelError(
             "`model` must be compiled. Received a model that is not. Call `model.compile(optimizer, loss)` first."
         )
-    history, stop_training = getattr(model, "history", None), model.stop_training
-    try:
-        model.fit(
-            x,
-            y,
-            batch_size=batch_size,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            shuffle=shuffle,
-            verbose=0,
-            callbacks=[test],
-        )
-    finally:
-        model.history, model.stop_training = history, stop_training
-    return test.measured()

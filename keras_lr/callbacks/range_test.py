@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
-import numpy as np
 
-from keras_lr.analysis.suggestion import suggest
-from keras_lr.callbacks.progress import progress_line
-from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
+from keras_lr.callbacks.measurement import Measurement, measure
+from keras_lr.callbacks.range_test_settings import RangeTestSettings, sweep_learning_rates
+from keras_lr.errors import DataError, ModelError
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.records.suggestion import Suggestion
-from keras_lr.training.data import BatchStream, epoch_iterator_of_fit
-from keras_lr.training.devices import environment
-from keras_lr.training.rate_control import set_learning_rate
-from keras_lr.training.sweep import Curve, Sweep
-
-_DETAILS = {
-    "completed": "The sweep reached the end of its range.",
-    "diverged": "The loss diverged at a learning rate of {rate:.3g}.",
-    "non_finite": "The loss became NaN or infinite at a learning rate of {rate:.3g}.",
-    "data_exhausted": "The data ended for good after {steps} of {num_steps} steps.",
-    "interrupted": "Interrupted after {steps} of {num_steps} steps.",
-    "error": "A step failed after {steps} of {num_steps} steps: {error}",
-}
+from keras_lr.training.data import stream_of_fit
+from keras_lr.training.fit_frame import epoch_iterator_of_fit
+from keras_lr.training.rate_control import keeps_average, set_learning_rate
 
 
 class LRRangeTest(keras.callbacks.Callback):
@@ -75,20 +63,16 @@ class LRRangeTest(keras.callbacks.Callback):
         verbose: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__()
-        self.learning_rates = sweep_learning_rates(min_lr, max_lr, num_steps, sweep)
-        _check_count("repeats", repeats, 1)
-        if validation_data is not None and not (isinstance(validation_data, tuple) and len(validation_data) in (2, 3)):
-            raise InvalidArgumentError(
-                "`validation_data` must be a tuple (x, y) or (x, y, sample_weight). "
-                f"Received: {type(validation_data).__name__}. Take one batch of your set."
-            )
-        self.sweep: Literal["exponential", "linear"] = sweep
+        self.settings = RangeTestSettings(
+            learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),
+            sweep=sweep,
+            repeats=repeats,
+            validation_data=validation_data,
+            monitor=monitor,
+            stop_on_divergence=stop_on_divergence,
+            verbose=verbose,
+        )
         self.apply = apply
-        self.repeats = repeats
-        self.validation_data = validation_data
-        self.monitor = monitor
-        self.stop_on_divergence = stop_on_divergence
-        self.verbose = verbose
         self.result: RangeTestResult | None = None
         self._after_fit: Callable[[], None] | None = None
 
@@ -96,30 +80,18 @@ class LRRangeTest(keras.callbacks.Callback):
         """Runs the whole test."""
         self.result = None
         model = self.model
-        stream = BatchStream(epoch_iterator_of_fit(model))
-        total = len(self.learning_rates) * self.repeats
-        with progress_line("Range test", total, show=self.verbose) as progress:
-            test = Sweep(
-                model,
-                stream,
-                monitor=self.monitor,
-                validation_batch=_as_tensors(self.validation_data),
-                stop_on_divergence=self.stop_on_divergence,
-                on_progress=progress,
-            )
-            with test:
-                curves = self._run_repeats(test)
-        self.result = self._summarize(curves)
-        error = curves[-1].error
-        if error is not None and not (isinstance(error, KeyboardInterrupt) and not self.apply):
-            if not isinstance(error, KeyboardInterrupt):
-                error.add_note("keras_lr: the model was restored; the points so far stand in the callback's `result`.")
+        steps = len(self.settings.learning_rates) * self.settings.repeats
+        stream = stream_of_fit(epoch_iterator_of_fit(model), model, steps)
+        measurement = measure(model, stream, self.settings)
+        self.result = measurement.result
+        error = measurement.error
+        if error is not None and (self.apply or not isinstance(error, KeyboardInterrupt)):
             raise error
         if self.apply:
             stream.hand_back()
             self._apply(self.result.suggestion)
         else:
-            self._skip_epochs(test)
+            self._skip_epochs(measurement)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Undoes what `fit` does at its end, where no epoch was run."""
@@ -139,22 +111,15 @@ class LRRangeTest(keras.callbacks.Callback):
             )
         return self.result
 
-    def _run_repeats(self, test: Sweep) -> list[Curve]:
-        curves: list[Curve] = []
-        for _ in range(self.repeats):
-            curves.append(test.run(self.learning_rates))
-            if curves[-1].error is not None or curves[-1].stop_reason == "data_exhausted":
-                break
-        return curves
-
-    def _skip_epochs(self, test: Sweep) -> None:
+    def _skip_epochs(self, measurement: Measurement) -> None:
         model = self.model
         initial_epoch = model._initial_epoch
         model._initial_epoch = max(self.params.get("epochs") or 1, 1)
 
         def after_fit() -> None:
-            # With `use_ema` keras overwrites the weights by their average at the end of every fit.
-            test.restore()
+            if keeps_average(model.optimizer):
+                # Keras overwrites the weights by their average at the end of every fit.
+                measurement.restore()
             model._initial_epoch = initial_epoch
 
         self._after_fit = after_fit
@@ -167,89 +132,3 @@ class LRRangeTest(keras.callbacks.Callback):
             )
         set_learning_rate(self.model.optimizer, suggestion.learning_rate)
         self.model.make_train_function(force=True)
-
-    def _summarize(self, curves: list[Curve]) -> RangeTestResult:
-        losses = consensus(curves)
-        rates = self.learning_rates[: len(losses)]
-        last = curves[-1] if curves[-1].error is not None else min(curves, key=lambda curve: len(curve.losses))
-        repeat_losses = np.full((len(curves), len(losses)), np.nan)
-        for row, curve in zip(repeat_losses, curves, strict=True):
-            row[: len(curve.losses)] = curve.losses[: len(losses)]
-        reached = min(len(last.losses), len(self.learning_rates) - 1)
-        return RangeTestResult(
-            learning_rates=rates,
-            losses=losses,
-            suggestion=_suggest(rates, repeat_losses if len(curves) > 1 else losses),
-            stop_reason=last.stop_reason,
-            stop_detail=_DETAILS[last.stop_reason].format(
-                rate=self.learning_rates[reached],
-                steps=len(last.losses),
-                num_steps=len(self.learning_rates),
-                error=last.error,
-            ),
-            num_steps=len(self.learning_rates),
-            sweep=self.sweep,
-            scored_on="training" if self.validation_data is None else "validation",
-            repeat_losses=repeat_losses,
-            engine="per_batch" if self.model.run_eagerly else "graph",
-            engine_reason="The model was compiled with `run_eagerly=True`." if self.model.run_eagerly else "",
-            monitor=self.monitor,
-            environment=environment(self.model),
-        )
-
-
-def sweep_learning_rates(min_lr: float, max_lr: float, num_steps: int, sweep: str) -> np.ndarray:
-    """The learning rates of a sweep, increasing from `min_lr` to `max_lr`, shape `(num_steps,)`, float64.
-
-    Raises:
-        InvalidRangeError: A rate is not a finite number above 0, or `min_lr >= max_lr`.
-        InvalidArgumentError: `num_steps` is below 2, or `sweep` is unknown.
-    """
-    for name, rate in (("min_lr", min_lr), ("max_lr", max_lr)):
-        if (
-            isinstance(rate, bool)
-            or not isinstance(rate, (int, float, np.number))
-            or not (math.isfinite(rate) and rate > 0)
-        ):
-            raise InvalidRangeError(
-                f"`{name}` must be a finite number above 0. Received: {name}={rate!r}. Try 1e-7 to 10."
-            )
-    if min_lr >= max_lr:
-        raise InvalidRangeError(
-            f"`max_lr` must be greater than `min_lr`. Received: min_lr={min_lr}, max_lr={max_lr}. "
-            + ("Swap them." if min_lr > max_lr else "Widen the range.")
-        )
-    _check_count("num_steps", num_steps, 2)
-    if sweep not in ("exponential", "linear"):
-        raise InvalidArgumentError(
-            f'`sweep` must be "exponential" or "linear". Received: {sweep!r}. Use "exponential".'
-        )
-    return np.geomspace(min_lr, max_lr, num_steps) if sweep == "exponential" else np.linspace(min_lr, max_lr, num_steps)
-
-
-def consensus(curves: list[Curve]) -> np.ndarray:
-    """The median loss at each step; a repeat that stopped counts as infinitely high, and the curve ends where the
-    median does."""
-    longest = max(len(curve.losses) for curve in curves)
-    table = np.full((len(curves), longest), np.inf)
-    for row, curve in zip(table, curves, strict=True):
-        row[: len(curve.losses)] = curve.losses
-    median = np.median(table, axis=0)
-    return np.asarray(median[np.isfinite(median)])
-
-
-def _suggest(rates: np.ndarray, losses: np.ndarray) -> Suggestion:
-    if len(rates) == 0:
-        return Suggestion.refuse("No step gave a finite loss.", rule="none")
-    return suggest(rates, losses)
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InvalidArgumentError(
-            f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}. Raise it."
-        )
-
-
-def _as_tensors(batch: Any) -> Any:
-    return None if batch is None else keras.tree.map_structure(keras.ops.convert_to_tensor, batch)

@@ -1,129 +1,119 @@
-"""The data that `fit` was given, as a stream of batches that leaves the user's own pipeline untouched."""
+"""The user's data as a stream of batches for a sweep."""
 
 from __future__ import annotations
 
 import itertools
-import sys
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
+from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters.array_data_adapter import can_convert_arrays
 from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
+from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-from keras_lr.errors import DataError
-
-_IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
-
-
-def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator:
-    """The epoch iterator of the `model.fit` that is calling.
-
-    Keras hands a callback no data, so it is taken from the frame of `fit`, which always stands above a callback's
-    method.
-
-    Raises:
-        DataError: No `fit` of this model is running.
-    """
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_locals.get("self") is model:
-            for value in list(frame.f_locals.values()):
-                if isinstance(value, EpochIterator):
-                    return value
-        frame = frame.f_back  # type: ignore[assignment]
-    raise DataError(
-        "`LRRangeTest` must be a callback of `model.fit`. Received a call from elsewhere. Use `find_lr` instead."
-    )
+from keras_lr.training.array_batches import ArrayStream
+from keras_lr.training.dataset_copy import independent
+from keras_lr.training.generator_tape import GeneratorTape
 
 
-class BatchStream:
-    """Batches for a sweep, over as many passes as it needs.
+class IteratorSource(NamedTuple):
+    """A running iterator."""
 
-    The user's pipeline is left as it was: a shuffled `tf.data` set is read through a copy with a shuffle state of its
-    own, and batches taken from a one-shot Python generator are handed to the training that follows.
+    iterator: Any
+
+    def get_next(self, step: Any) -> Any:
+        """The next batch, whatever the step; traced into the loop."""
+        return next(self.iterator) if tf.executing_eagerly() else self.iterator.get_next()
+
+
+class IteratorStream:
+    """Batches of any data that Keras turns into a `tf.data` pipeline, over as many passes as a sweep needs.
+
+    The user's own pipeline is left as it was: a shuffled set is read through a copy with a shuffle state of its own,
+    and what is taken from a one-shot Python generator is handed to the training that follows.
 
     Args:
         epochs: The epoch iterator of `fit`.
+        strategy: The model's distribution strategy.
     """
 
-    def __init__(self, epochs: EpochIterator) -> None:
-        self._adapter = epochs.data_adapter
-        self._one_shot = isinstance(self._adapter, GeneratorDataAdapter)
-        if self._one_shot:
-            self._record_generator()
-        dataset = epochs._get_iterator()
+    def __init__(self, epochs: EpochIterator, strategy: tf.distribute.Strategy) -> None:
+        self._adapter = adapter = epochs.data_adapter
+        self._tape = GeneratorTape(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
+        dataset = adapter.get_tf_dataset() if isinstance(adapter, TFDatasetAdapter) else epochs._get_iterator()
+        if isinstance(dataset, tf.data.Dataset) and self._tape is None:
+            dataset = independent(dataset)
+            if strategy.num_replicas_in_sync > 1:
+                dataset = strategy.experimental_distribute_dataset(dataset)
+            elif dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+                dataset = dataset.repeat()
         self._distributed = not isinstance(dataset, tf.data.Dataset)
-        if not self._distributed and not self._one_shot:
-            dataset = _independent_copy(dataset).repeat()
         self._dataset = dataset
-        self.iterator = iter(dataset)
+        self._iterator: Any = iter(dataset)
 
-    def build(self, model: keras.Model) -> None:
-        """Builds a model that runs eagerly, and its optimizer, from the first batch, which stays in the stream."""
-        first = next(self.iterator, None)
-        if first is None:
-            return
-        model._symbolic_build(data_batch=first)
-        self.iterator = itertools.chain([first], self.iterator)
+    def signature(self) -> IteratorSource:
+        """What `source` gives."""
+        return IteratorSource(self._iterator)
+
+    def source(self, num_steps: int) -> IteratorSource:
+        """The batches from where the stream stands."""
+        return IteratorSource(self._iterator)
+
+    def first_batch(self) -> Any:
+        """The first batch, which stays in the stream; None where there is none."""
+        first = next(self._iterator, None)
+        if first is not None:
+            self._iterator = itertools.chain([first], self._iterator)
+        return first
 
     def renew(self) -> bool:
         """Starts another pass after the data ended; False where there is none."""
         if not self._distributed:
             return False
-        self.iterator = iter(self._dataset)
+        self._iterator = iter(self._dataset)
         return True
 
     def close(self) -> None:
         """Ends prefetching and worker processes, so that nothing draws from a random state any more."""
-        self.iterator = None
+        self._iterator = None
         enqueuer = getattr(self._adapter, "enqueuer", None)
         if enqueuer is not None:
             enqueuer.stop()
 
-    def _record_generator(self) -> None:
-        source = self._adapter.generator
-        peeked = len(self._adapter._first_batches)
-        taken: list[Any] = []
-
-        def recording() -> Iterator[Any]:
-            for batch in source():
-                taken.append(batch)
-                yield batch
-
-        def replay() -> Iterator[Any]:
-            return itertools.chain(taken, itertools.islice(source(), peeked, None))
-
-        self._adapter.generator = recording
-        self._replay = replay
-
     def hand_back(self) -> None:
         """Lets the training that follows see the batches which the sweep took from a one-shot generator."""
-        if self._one_shot:
-            self._adapter.generator = self._replay
+        if self._tape is not None:
+            self._tape.rewind()
 
 
-def _independent_copy(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same pipeline with shuffle states of its own.
+BatchStream = ArrayStream | IteratorStream
 
-    A shuffled set keeps one seed generator across its iterators, so that reading it once changes the order of every
-    later pass. `ShuffleDatasetV3` holds that generator as an input; `ShuffleDataset` makes its own from the same
-    seeds.
+
+def stream_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> BatchStream:
+    """The stream of the data that a running `fit` was given."""
+    strategy = model.distribute_strategy
+    if strategy.num_replicas_in_sync == 1 and ArrayStream.serves(epochs.data_adapter, num_steps):
+        return ArrayStream(epochs.data_adapter)
+    return IteratorStream(epochs, strategy)
+
+
+def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
+    """The stream of what `fit` would be given.
+
+    Args:
+        model: A compiled model.
+        num_steps: Number of steps of a sweep.
+        **data: `x`, `y`, `sample_weight`, `batch_size`, `shuffle` and `class_weight` of `fit`.
     """
-    try:
-        graph = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=tf.data.experimental.to_variant(dataset),
-            external_state_policy=_IGNORE_EXTERNAL_STATE,
-            strip_device_assignment=True,
-        )
-    except tf.errors.OpError:
-        return dataset
-    definition = tf.compat.v1.GraphDef.FromString(graph.numpy())
-    nodes = itertools.chain(definition.node, *(function.node_def for function in definition.library.function))
-    for node in nodes:
-        if node.op == "ShuffleDatasetV3":
-            node.op = "ShuffleDataset"
-            del node.input[4:]
-    variant = tf.raw_ops.DatasetFromGraph(graph_def=definition.SerializeToString())
-    return tf.data.experimental.from_variant(variant, dataset.element_spec)
+    strategy = model.distribute_strategy
+    arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
+    if arrays and strategy.num_replicas_in_sync == 1:
+        adapter = get_data_adapter(**data)
+        if ArrayStream.serves(adapter, num_steps):
+            return ArrayStream(adapter)
+    # Elsewhere Keras warns that it cannot shuffle, although `True` is its own default.
+    data["shuffle"] = data["shuffle"] and (arrays or isinstance(data["x"], keras.utils.PyDataset))
+    return IteratorStream(TFEpochIterator(distribute_strategy=strategy, **data), strategy)

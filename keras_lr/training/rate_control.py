@@ -38,7 +38,7 @@ class RateControl:
         """Sets the learning rate, a scalar; traced into the step."""
         for leaf, stand_in, ratio in zip(self._leaves, self._stand_ins, self._ratios, strict=True):
             target = leaf._learning_rate if stand_in is None else stand_in
-            target.assign(tf.cast(rate * ratio, target.dtype))
+            target.assign(tf.cast(rate if ratio == 1.0 else rate * ratio, target.dtype))
 
     def release(self) -> None:
         """Puts each schedule back; the variables are restored with the rest of the optimizer."""
@@ -57,6 +57,11 @@ def set_learning_rate(optimizer: Any, rate: float) -> None:
             leaf.learning_rate = rate * ratio
         else:
             leaf.learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay([1], [rate * ratio] * 2)
+
+
+def keeps_average(optimizer: Any) -> bool:
+    """Whether any part of the optimizer was made with `use_ema=True`."""
+    return any(bool(getattr(leaf, "use_ema", False)) for leaf in leaf_optimizers(optimizer))
 
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:

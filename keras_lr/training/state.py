@@ -36,7 +36,7 @@ class StateSnapshot:
         kept = {id(component) for component in _components(keep_seeds)}
         for variable, value in zip(self._variables, self._values, strict=True):
             if id(variable) not in kept:
-                variable.assign(value)
+                variable.assign(value, read_value=False)
 
 
 class RandomState:

@@ -24,6 +24,10 @@ class StepLoop:
         monitor: Name of the loss in the logs of `train_step`.
         validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead; None for the
             training batch.
+
+    Attributes:
+        in_graph: Whether the loop is compiled.
+        chunk_steps: Number of steps to run at once, as learnt from the last ones.
     """
 
     def __init__(self, model: keras.Model, *, monitor: str, validation_batch: Any = None) -> None:
@@ -32,6 +36,7 @@ class StepLoop:
         self._validation_batch = validation_batch
         self.rates = RateControl(model.optimizer)
         self.in_graph = not model.run_eagerly
+        self.chunk_steps = 1
         self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
         self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
         step = self._step
@@ -52,12 +57,16 @@ class StepLoop:
             )
         return model
 
-    def prepare(self, iterator: Any) -> list[Any]:
-        """Builds the model and its optimizer, traces the loop, and returns every variable that the loop touches."""
+    def prepare(self, signature: Any) -> list[Any]:
+        """Builds the model and its optimizer, traces the loop, and returns every variable that the loop touches.
+
+        Args:
+            signature: The source of the batches, or `tf.TensorSpec`s in its place.
+        """
         if not self.in_graph:
             return []
-        table = tf.zeros([1], tf.float32)
-        concrete = self._loop.get_concrete_function(iterator, table, tf.constant(0), tf.constant(0))
+        scalar = tf.TensorSpec([], tf.int32)
+        concrete = self._loop.get_concrete_function(signature, tf.TensorSpec([None], tf.float32), scalar, scalar)
         own = {id(self._losses), id(self._completed)}
         return [variable for variable in concrete.graph.variables if id(variable) not in own]
 
@@ -67,9 +76,9 @@ class StepLoop:
         self._completed.assign(0)
         self.model.reset_metrics()
 
-    def run(self, iterator: Any, learning_rates: Any, start: int, stop: int) -> None:
+    def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
         """Runs the steps `start` to `stop`; what an exception leaves behind is read by `losses`."""
-        self._loop(iterator, learning_rates, tf.constant(start), tf.constant(stop))
+        self._loop(source, learning_rates, tf.constant(start), tf.constant(stop))
 
     @property
     def completed(self) -> int:
@@ -81,16 +90,16 @@ class StepLoop:
         """The losses of the steps done, shape `(completed,)`, float64."""
         return np.asarray(self._losses.numpy()[: self.completed])
 
-    def _graph_loop(self, iterator: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+    def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
         def body(index: Any) -> tuple[Any]:
-            self._one(iterator.get_next(), learning_rates[index], index)
+            self._one(source.get_next(index), tf.gather(learning_rates, index), index)
             return (index + 1,)
 
         tf.while_loop(lambda index: index < stop, body, [start], parallel_iterations=1)
 
-    def _eager_loop(self, iterator: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+    def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
         for index in range(int(start), int(stop)):
-            self._one(next(iterator), learning_rates[index], index)
+            self._one(source.get_next(index), learning_rates[index], index)
 
     def _one(self, batch: Any, rate: Any, index: Any) -> None:
         strategy = self.model.distribute_strategy

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +15,13 @@ from keras_lr.errors import DataError, ModelError
 from keras_lr.records.range_test import StopReason
 from keras_lr.training.data import BatchStream
 from keras_lr.training.divergence import divergence_step
-from keras_lr.training.rate_control import leaf_optimizers
+from keras_lr.training.interrupts import HeldInterrupt
+from keras_lr.training.loop_cache import cached_loop, keep_loop
 from keras_lr.training.state import RandomState, StateSnapshot, seed_variables
 from keras_lr.training.step_loop import StepLoop
 
 _CHUNK_SECONDS = 0.25
 _MAX_CHUNK_STEPS = 512
-_loops: weakref.WeakKeyDictionary[keras.Model, tuple[Any, StepLoop]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,10 @@ class Sweep:
         monitor: Name of the loss in the logs of `train_step`.
         validation_batch: A fixed batch on which to score each point, or None.
         stop_on_divergence: Whether to end a sweep once its loss has diverged.
-        on_progress: Called with the number of steps done, a few times a second.
+        on_progress: Called with the number of steps done in all sweeps, a few times a second.
+
+    Raises:
+        ModelError: The model has no optimizer or nothing to train.
     """
 
     def __init__(
@@ -66,16 +67,19 @@ class Sweep:
         self._on_progress = on_progress
         self._monitor = monitor
         self._cacheable = validation_batch is None
-        _check_trainable(model, built_only=True)
-        cached = _cached_loop(model, monitor) if self._cacheable else None
+        self._interrupt = HeldInterrupt()
+        self._begun = 0
+        check_trainable(model, built_only=True)
+        cached = cached_loop(model, monitor) if self._cacheable else None
         self.loop = cached or StepLoop(model, monitor=monitor, validation_batch=validation_batch)
 
     def __enter__(self) -> Sweep:
         model = self._model
         already_built = model.built and model.optimizer.built
+        self._interrupt.__enter__()
         random_state = RandomState()
-        self.loop.rates.engage()
         try:
+            self.loop.rates.engage()
             extra = self._prepare()
             self._random_state = random_state if already_built else RandomState()
             self._snapshot = StateSnapshot(model, extra)
@@ -83,14 +87,18 @@ class Sweep:
             self.loop.rates.release()
             self._stream.close()
             random_state.restore()
+            self._interrupt.__exit__()
             raise
         self._seeds = seed_variables(model)
+        self._interrupt.patient = False
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._interrupt.patient = True
         self._stream.close()
         self.loop.rates.release()
         self.restore()
+        self._interrupt.__exit__()
 
     def restore(self) -> None:
         """Puts the model, the optimizer and the random states back to where they were on entering."""
@@ -107,47 +115,54 @@ class Sweep:
         Raises:
             DataError: The data holds no batch, or its first batch fails.
         """
-        self._snapshot.restore(keep_seeds=self._seeds)
-        self.loop.begin(len(learning_rates))
-        table = tf.constant(learning_rates, tf.float32)
+        if self._begun:
+            self._snapshot.restore(keep_seeds=self._seeds)
         try:
-            return self._run_chunks(table)
+            self.loop.begin(len(learning_rates))
+            return self._run_chunks(tf.constant(learning_rates, tf.float32))
         except KeyboardInterrupt as error:
             return Curve(_finite(self.loop.losses), "interrupted", error)
+        except DataError:
+            raise
         except Exception as error:
             if self.loop.completed == 0 and _from_data(error):
                 raise DataError(
-                    f"The training data must yield batches. Its first batch failed: {error}. Iterate over the data "
-                    f"once to find the fault."
+                    f"`x` must yield batches. Its first batch failed: {error}. Iterate over the data once to find the "
+                    "fault."
                 ) from error
             return Curve(_finite(self.loop.losses), "error", error)
+        finally:
+            self._begun += len(learning_rates)
 
     def _run_chunks(self, table: Any) -> Curve:
-        chunk = 1
+        source = self._stream.source(len(table))
         while (done := self.loop.completed) < len(table):
+            self._interrupt.check()
             began = time.perf_counter()
-            exhausted = self._run_chunk(table, done, min(done + chunk, len(table)))
+            exhausted = self._run_chunk(source, table, done, min(done + self.loop.chunk_steps, len(table)))
             reached = self.loop.completed
+            self.loop.chunk_steps = _chunk_for(time.perf_counter() - began, reached - done)
             curve = self._ended(self.loop.losses)
             if curve is not None:
                 return curve
-            if exhausted and (reached == done or not self._stream.renew()):
-                if reached == 0:
-                    raise DataError(
-                        "The training data must yield at least one batch. Received none. Pass data that is not empty."
-                    )
-                return Curve(self.loop.losses, "data_exhausted")
-            self._on_progress(reached)
-            seconds = max(time.perf_counter() - began, 1e-6)
-            chunk = int(np.clip(chunk * _CHUNK_SECONDS / seconds, 1, _MAX_CHUNK_STEPS))
+            if exhausted:
+                if reached == done or not self._stream.renew():
+                    return self._exhausted(reached)
+                source = self._stream.source(len(table))
+            self._on_progress(self._begun + reached)
         return Curve(self.loop.losses, "completed")
 
-    def _run_chunk(self, table: Any, start: int, stop: int) -> bool:
+    def _run_chunk(self, source: Any, table: Any, start: int, stop: int) -> bool:
         try:
-            self.loop.run(self._stream.iterator, table, start, stop)
+            self.loop.run(source, table, start, stop)
         except (tf.errors.OutOfRangeError, StopIteration):
             return True
         return False
+
+    def _exhausted(self, reached: int) -> Curve:
+        if reached == 0:
+            raise DataError("`x` must yield at least one batch. Received none. Pass data that is not empty.")
+        return Curve(self.loop.losses, "data_exhausted")
 
     def _ended(self, losses: np.ndarray) -> Curve | None:
         finite = _finite(losses)
@@ -160,15 +175,26 @@ class Sweep:
     def _prepare(self) -> list[Any]:
         model = self._model
         if not self.loop.in_graph and not (model.built and model.optimizer.built):
-            self._stream.build(model)
-        extra = self.loop.prepare(self._stream.iterator)
-        _check_trainable(model)
+            batch = self._stream.first_batch()
+            if batch is not None:
+                model._symbolic_build(data_batch=batch)
+        extra = self.loop.prepare(self._stream.signature())
+        check_trainable(model)
         if self._cacheable:
-            _loops[model] = (_signature(model, self._monitor), self.loop)
+            keep_loop(model, self._monitor, self.loop)
         return extra
 
 
-def _check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
+def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
+    """Refuses a model without an optimizer or without anything to train.
+
+    Args:
+        model: A compiled model.
+        built_only: Whether to let a model pass whose weights are not made yet.
+
+    Raises:
+        ModelError: It cannot be trained.
+    """
     if model.optimizer is None:
         raise ModelError(
             "`model` must be compiled with an optimizer. Received none. Call `model.compile(optimizer=...)` first."
@@ -180,26 +206,8 @@ def _check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
         )
 
 
-def _cached_loop(model: keras.Model, monitor: str) -> StepLoop | None:
-    """The loop traced before for this model, unless it was compiled anew, frozen or given another rate since."""
-    signature, loop = _loops.get(model, ((), None))
-    current = _signature(model, monitor)
-    fits = len(signature) == len(current) and all(old is new for old, new in zip(signature, current, strict=True))
-    return loop if fits else None
-
-
-def _signature(model: keras.Model, monitor: str) -> tuple[Any, ...]:
-    """Every object that tracing baked into the loop; compared by identity, and none of them refers to the model."""
-    return (
-        getattr(model, "_loss_tracker", None),
-        model.optimizer,
-        *(leaf._learning_rate for leaf in leaf_optimizers(model.optimizer)),
-        getattr(model.train_step, "__func__", None),
-        model.jit_compile,
-        model.run_eagerly,
-        sys.intern(monitor),
-        *model.trainable_variables,
-    )
+def _chunk_for(seconds: float, steps: int) -> int:
+    return int(np.clip(steps * _CHUNK_SECONDS / max(seconds, 1e-6), 1, _MAX_CHUNK_STEPS))
 
 
 def _finite(losses: np.ndarray) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""From the curves of a range test to its result."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from keras_lr.analysis.suggestion import suggest
+from keras_lr.callbacks.range_test_settings import RangeTestSettings
+from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.suggestion import Suggestion
+from keras_lr.training.devices import environment
+from keras_lr.training.sweep import Curve
+
+_DETAILS = {
+    "completed": "The sweep reached the end of its range.",
+    "diverged": "The loss diverged at a learning rate of {rate:.3g}.",
+    "non_finite": "The loss became NaN or infinite at a learning rate of {rate:.3g}.",
+    "data_exhausted": "The data ended for good after {steps} of {num_steps} steps.",
+    "interrupted": "Interrupted after {steps} of {num_steps} steps.",
+    "error": "A step failed after {steps} of {num_steps} steps: {error}",
+}
+
+
+def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
+    """The result of one or several sweeps of a model."""
+    losses = consensus(curves)
+    rates = settings.learning_rates[: len(losses)]
+    repeat_losses = np.full((len(curves), len(losses)), np.nan)
+    for row, curve in zip(repeat_losses, curves, strict=True):
+        row[: len(curve.losses)] = curve.losses[: len(losses)]
+    last = curves[-1] if curves[-1].error is not None else min(curves, key=lambda curve: len(curve.losses))
+    return RangeTestResult(
+        learning_rates=rates,
+        losses=losses,
+        suggestion=_suggest(rates, repeat_losses if len(curves) > 1 else losses),
+        stop_reason=last.stop_reason,
+        stop_detail=_detail(last, settings.learning_rates),
+        num_steps=len(settings.learning_rates),
+        sweep=settings.sweep,
+        scored_on="training" if settings.validation_data is None else "validation",
+        repeat_losses=repeat_losses,
+        engine="per_batch" if model.run_eagerly else "graph",
+        engine_reason="The model was compiled with `run_eagerly=True`." if model.run_eagerly else "",
+        monitor=settings.monitor,
+        environment=environment(model),
+    )
+
+
+def consensus(curves: list[Curve]) -> np.ndarray:
+    """The median loss at each step; a repeat that stopped counts as infinitely high, and the curve ends where the
+    median does."""
+    longest = max(len(curve.losses) for curve in curves)
+    table = np.full((len(curves), longest), np.inf)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve.losses)] = curve.losses
+    median = np.median(table, axis=0)
+    return np.asarray(median[np.isfinite(median)])
+
+
+def _detail(curve: Curve, learning_rates: np.ndarray) -> str:
+    steps = len(curve.losses)
+    # A divergence is seen at the last point kept, a loss that is not finite at the first one not kept.
+    reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
+    return _DETAILS[curve.stop_reason].format(
+        rate=learning_rates[reached], steps=steps, num_steps=len(learning_rates), error=curve.error
+    )
+
+
+def _suggest(rates: np.ndarray, losses: np.ndarray) -> Suggestion:
+    if len(rates) == 0:
+        return Suggestion.refuse("No step gave a finite loss.", rule="none")
+    return suggest(rates, losses)

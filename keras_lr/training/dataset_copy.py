@@ -1,0 +1,51 @@
+"""Reading a shuffled `tf.data` pipeline without changing the order that a later pass sees."""
+
+from __future__ import annotations
+
+import itertools
+
+import tensorflow as tf
+
+_IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
+
+
+def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """A pipeline whose reading leaves the order of `dataset` alone: itself, or a copy where it shuffles by a seed.
+
+    A seeded shuffle keeps one generator across its iterators, so that each reading changes the order of every later
+    pass. `ShuffleDatasetV3` holds that generator as an input; `ShuffleDataset` makes its own from the same seeds.
+    Without a seed the order is chance anyway. The copy holds the in-memory sources of the pipeline once more.
+    """
+    if not _keeps_shuffle_state(dataset):
+        return dataset
+    try:
+        graph = tf.raw_ops.DatasetToGraphV2(
+            input_dataset=tf.data.experimental.to_variant(dataset),
+            external_state_policy=_IGNORE_EXTERNAL_STATE,
+            strip_device_assignment=True,
+        )
+    except tf.errors.OpError:
+        return dataset
+    definition = tf.compat.v1.GraphDef.FromString(graph.numpy())
+    nodes = itertools.chain(definition.node, *(function.node_def for function in definition.library.function))
+    for node in nodes:
+        if node.op == "ShuffleDatasetV3":
+            node.op = "ShuffleDataset"
+            del node.input[4:]
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=definition.SerializeToString())
+    return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+
+def _keeps_shuffle_state(dataset: tf.data.Dataset) -> bool:
+    """Whether a seeded reshuffle stands anywhere in the pipeline; a captured pipeline is taken for one."""
+    if getattr(dataset, "_reshuffle_each_iteration", False):
+        seeds = (tf.get_static_value(getattr(dataset, name, None)) for name in ("_seed", "_seed2"))
+        if any(seed is None or int(seed) for seed in seeds):
+            return True
+    captured = (
+        tensor
+        for function in dataset._functions()
+        for tensor in function.function.captured_inputs
+        if tensor.dtype == tf.variant
+    )
+    return any(True for _ in captured) or any(_keeps_shuffle_state(part) for part in dataset._inputs())
