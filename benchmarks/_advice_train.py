@@ -16,7 +16,7 @@ SWEEP = (1e-7, 10.0)
 STEPS = (100, 300)
 SEEDS = (0, 1, 2)
 SHORT_RATES = np.logspace(-5, 1, 25)
-SHORT_STEPS = 60
+SHORT_STEPS = 100
 
 
 class Trainer:

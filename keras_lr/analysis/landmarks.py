@@ -16,6 +16,8 @@ BREAKAWAY_SIGMAS = 4.0
 JUMP_SIGMAS = 4.0
 JUMP_FRACTION = 0.3
 FLOAT32_RESOLUTION = 1e-6
+SEEN_FALL_ERRORS = 3.5
+"""Standard errors that the lowest of some twenty independent windows of pure noise stays within, in 95% of sweeps."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Landmarks:
     def fall_in_errors(self) -> float:
         """How surely the loss fell, in standard errors."""
         return self.fall / self.fall_error if self.fall_error > 0 else 0.0
+
+    @property
+    def fell(self) -> bool:
+        """Whether the loss fell by more than its noise explains."""
+        return self.fall_in_errors > SEEN_FALL_ERRORS
 
     @property
     def basin_decades(self) -> float:

@@ -17,9 +17,6 @@ from keras_lr.records.suggestion import Suggestion
 
 MIN_STEPS = 20
 MIN_SPAN_DECADES = 1.0
-SEEN_FALL_ERRORS = 3.5
-"""Standard errors that the lowest of some twenty independent windows of pure noise stays within, in 95% of sweeps."""
-
 PUBLIC_HALF_WIDTH_DECADES = 0.6
 RULES = ("consensus", *PUBLIC_RULES)
 
@@ -44,16 +41,18 @@ def suggest(learning_rates: Any, losses: Any, *, rule: str = "consensus") -> Sug
     """
     if rule not in RULES:
         raise InvalidArgumentError(f"`rule` must be one of {RULES}. Received: {rule!r}. Leave it out for the best one.")
-    curves = read_curves(learning_rates, losses)
-    return advise(curves) if rule == "consensus" else _public(curves, rule)
+    curves = _long_enough(read_curves(learning_rates, losses))
+    if not curves:
+        return Suggestion.refuse(
+            f"The curve is too short: a suggestion needs {MIN_STEPS} finite losses over a decade of learning rates.",
+            rule=rule,
+        )
+    return advise([read_landmarks(curve) for curve in curves]) if rule == "consensus" else _public(curves, rule)
 
 
-def advise(curves: list[Curve], *, calibration: Calibration = CALIBRATION) -> Suggestion:
-    """The default rule on curves already read, one a repeat."""
-    if not (curves := _long_enough(curves)):
-        return _too_short("consensus")
-    marks = [read_landmarks(curve) for curve in curves]
-    fell = sum(map(_fell, marks)) > len(marks) / 2
+def advise(marks: list[Landmarks], *, calibration: Calibration = CALIBRATION) -> Suggestion:
+    """The default rule on landmarks already read, of one sweep a repeat."""
+    fell = sum(one.fell for one in marks) > len(marks) / 2
     points = [point for one in marks if (point := _point(one, calibration)) is not None]
     if len(points) <= len(marks) / 2:
         return Suggestion.refuse(
@@ -65,15 +64,24 @@ def advise(curves: list[Curve], *, calibration: Calibration = CALIBRATION) -> Su
         return Suggestion.refuse(
             "The loss only rose: every learning rate swept was too high. Lower `min_lr`.", rule="consensus"
         )
-    room = float(np.median([one.jump for one in marks])) - point
-    judgement = judge(marks, fell=fell, room=room, spread=spread, clear_basin=calibration.clear_basin)
-    above = max((calibration.above + room) / 2, 0.0)
+    judgement = judge(
+        marks, fell=fell, room=room_decades(marks, point), spread=spread, clear_basin=calibration.clear_basin
+    )
+    above = upper_decades(marks, point, calibration)
     return _around(points, calibration.below + spread, above + spread, judgement, "consensus")
 
 
+def upper_decades(marks: list[Landmarks], point: float, calibration: Calibration) -> float:
+    """Decades from the suggestion, log10 of a rate, up to the upper end of the usable range, at least 0."""
+    return max((calibration.above + room_decades(marks, point)) / 2, 0.0)
+
+
+def room_decades(marks: list[Landmarks], point: float) -> float:
+    """Decades from `point`, log10 of a rate, up to where a single loss first jumps out of the curve."""
+    return float(np.median([one.jump for one in marks])) - point
+
+
 def _public(curves: list[Curve], rule: str) -> Suggestion:
-    if not (curves := _long_enough(curves)):
-        return _too_short(rule)
     try:
         points = [np.log10(PUBLIC_RULES[rule](*fastai_view(10**curve.decades, curve.losses))) for curve in curves]
     except CurveError as err:
@@ -86,19 +94,8 @@ def _long_enough(curves: list[Curve]) -> list[Curve]:
     return [one for one in curves if len(one.losses) >= MIN_STEPS and one.span_decades >= MIN_SPAN_DECADES]
 
 
-def _too_short(rule: str) -> Suggestion:
-    return Suggestion.refuse(
-        f"The curve is too short: a suggestion needs {MIN_STEPS} finite losses over a decade of learning rates.",
-        rule=rule,
-    )
-
-
-def _fell(marks: Landmarks) -> bool:
-    return marks.fall_in_errors > SEEN_FALL_ERRORS
-
-
 def _point(marks: Landmarks, calibration: Calibration) -> float | None:
-    point = middle(marks, calibration) if _fell(marks) else middle_without_fall(marks, calibration)
+    point = middle(marks, calibration) if marks.fell else middle_without_fall(marks, calibration)
     return None if point is None else float(np.clip(point, marks.first, marks.last))
 
 

@@ -1,0 +1,160 @@
+"""Fits the numbers of the default rule to tasks, by the regret that they cause there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from _advice_score import GOOD_REGRET, ROUNDING, Truth, curves
+from scipy.ndimage import gaussian_filter1d
+
+from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Vote
+from keras_lr.analysis.curve import read_curves
+from keras_lr.analysis.landmarks import Landmarks, read_landmarks
+from keras_lr.analysis.suggestion import advise, upper_decades
+
+GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
+BLUR_DECADES = 0.3
+"""The regret is blurred by this much before it is minimised, so that votes keep clear of cliffs."""
+
+SHRINKAGE = 0.005
+"""Cost a squared decade of moving a vote away from what fits best alone."""
+
+STEPS = (0.3, 0.1, 0.05)
+BASINS = np.arange(1.0, 2.6, 0.1)
+CLEAR_WRONG = 0.03
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One sweep of a task whose truth is known.
+
+    Attributes:
+        task: Name of the task.
+        num_steps: Length of the sweep.
+        seed: Seed of the model's start and the batches.
+        marks: Landmarks of the sweep.
+        truth: What every rate leads to.
+        cost: Blurred regret plus 0.05 outside the good range, over `GRID`.
+    """
+
+    task: str
+    num_steps: int
+    seed: int
+    marks: Landmarks
+    truth: Truth
+    cost: np.ndarray
+
+    @property
+    def where(self) -> dict[str, object]:
+        """What names the sweep in a table."""
+        return {"task": self.task, "num_steps": self.num_steps, "seed": self.seed}
+
+
+def read_cases(names: Iterable[str]) -> list[Case]:
+    """Every sweep of the tasks."""
+    cases = []
+    for name in names:
+        truth = Truth.load(name)
+        outside = (truth.good[0] - ROUNDING > GRID) | (truth.good[1] + ROUNDING < GRID)
+        cost = truth.regret(10**GRID) + GOOD_REGRET * outside
+        blurred = gaussian_filter1d(cost, BLUR_DECADES / (GRID[1] - GRID[0]), mode="nearest")
+        for (steps, seed), (rates, losses) in curves(name).items():
+            marks = read_landmarks(read_curves(rates, losses)[0])
+            cases.append(Case(name, steps, seed, marks, truth, blurred))
+    return cases
+
+
+def fit(cases: list[Case], start: Calibration) -> Calibration:
+    """The calibration of least mean cost over `cases`; `start` names the landmarks that vote."""
+    seen = [case for case in cases if case.marks.fell]
+    unseen = [case for case in cases if not case.marks.fell and case.marks.breakaway is not None]
+    calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)), breakaway=_fit_breakaway(unseen, start))
+    calibration = _fit_interval(cases, calibration)
+    return replace(calibration, clear_basin=_fit_basin(cases, calibration))
+
+
+def _fit_votes(cases: list[Case], names: tuple[str, ...]) -> dict[str, Vote]:
+    """Each vote alone first, then all together by coordinate descent."""
+    costs = np.stack([case.cost for case in cases])
+    places = np.array([[getattr(case.marks, name) for case in cases] for name in names])
+    density = np.log10([case.marks.steps_per_decade / REFERENCE_DENSITY for case in cases])
+    alone = np.array([_best_alone(costs, place, density) for place in places])
+
+    def cost(votes: np.ndarray) -> float:
+        middles = np.median(places + votes[:, :1] + votes[:, 1:] * density, axis=0)
+        return float(_look_up(costs, middles).mean() + SHRINKAGE * ((votes - alone) ** 2).sum())
+
+    votes = _descend(cost, alone)
+    return {
+        name: Vote(round(float(offset), 2), round(float(slope), 2))
+        for name, (offset, slope) in zip(names, votes, strict=True)
+    }
+
+
+def _best_alone(costs: np.ndarray, place: np.ndarray, density: np.ndarray) -> tuple[float, float]:
+    choices = [(offset, slope) for offset in np.arange(-2, 1.05, 0.1) for slope in np.arange(0, 1.41, 0.2)]
+    return min(choices, key=lambda choice: _look_up(costs, place + choice[0] + choice[1] * density).mean())
+
+
+def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarray:
+    """Coordinate descent in ever smaller steps, where all offsets may also move as one."""
+    moves = [*np.eye(start.size).reshape(-1, *start.shape), np.tile([1.0, 0.0], (len(start), 1))]
+    votes, least = start.copy(), cost(start)
+    for step in STEPS:
+        improved = True
+        while improved:
+            improved = False
+            for move in (sign * step * move for move in moves for sign in (-1, 1)):
+                if (value := cost(votes + move)) < least - 1e-9:
+                    votes, least, improved = votes + move, value, True
+    return votes
+
+
+def _look_up(costs: np.ndarray, decades: np.ndarray) -> np.ndarray:
+    places = np.clip(np.round((decades - GRID[0]) / (GRID[1] - GRID[0])).astype(int), 0, len(GRID) - 1)
+    return np.asarray(costs[np.arange(len(costs)), places])
+
+
+def _fit_breakaway(cases: list[Case], start: Calibration) -> Vote:
+    """The few sweeps without a fall decide the offset; without any, it stays."""
+    if not cases:
+        return start.breakaway
+    costs = np.stack([case.cost for case in cases])
+    places = np.array([case.marks.breakaway for case in cases])
+    offsets = np.arange(-2, 0, 0.1)
+    means = [_look_up(costs, places + offset).mean() for offset in offsets]
+    return Vote(round(float(offsets[int(np.argmin(means))]), 2), 0.0)
+
+
+def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:
+    """Widths of greatest mean overlap with the good range."""
+    sure = [(case, np.log10(rate)) for case in cases if (rate := advise([case.marks], calibration=start).learning_rate)]
+
+    def overlap(below: float, above: float) -> float:
+        widths = replace(start, below=below, above=above)
+        ends = [(middle - below, middle + upper_decades([case.marks], middle, widths)) for case, middle in sure]
+        return float(
+            np.mean([case.truth.overlap(*end) for (case, _), end in zip(sure, 10 ** np.array(ends), strict=True)])
+        )
+
+    below = max(np.arange(0.4, 1.5, 0.1), key=lambda width: overlap(width, start.above))
+    above = max(np.arange(0.1, 1.2, 0.1), key=lambda width: overlap(below, width))
+    return replace(start, below=round(float(below), 2), above=round(float(above), 2))
+
+
+def _fit_basin(cases: list[Case], calibration: Calibration) -> float:
+    """The least width of valley whose clear suggestions are wrong in at most `CLEAR_WRONG` of cases."""
+    open_bar = replace(calibration, clear_basin=0.0)
+    widths, wrong = [], []
+    for case in cases:
+        advice = advise([case.marks], calibration=open_bar)
+        if advice.confidence == "clear" and advice.learning_rate is not None:
+            widths.append(case.marks.basin_decades)
+            wrong.append(float(case.truth.regret(advice.learning_rate)) > GOOD_REGRET)
+    for basin in BASINS:
+        kept = np.array(wrong)[np.array(widths) >= basin]
+        if kept.mean() <= CLEAR_WRONG if len(kept) else True:
+            return round(float(basin), 2)
+    return float(BASINS[-1])

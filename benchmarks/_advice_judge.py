@@ -1,0 +1,72 @@
+"""Scores rules on tasks: ours with constants fitted without the judged task, the public ones as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+from _advice_fit import Case, fit
+from _advice_rules import PUBLIC
+from _advice_score import Truth, curves
+
+from keras_lr.analysis.calibration import CALIBRATION
+from keras_lr.analysis.suggestion import advise
+from keras_lr.records.suggestion import Suggestion
+
+CORPUS = (
+    "bcancer-mlp-rmsprop",
+    "diabetes-mlp-adam",
+    "digits-ae-adam",
+    "digits-cnn-sgdm",
+    "digits-deepbn-adamw",
+    "digits-mlp-adam",
+    "digits-mlp-sgd",
+    "friedman-mlp-sgdm",
+    "synthcls-mlp-nadam",
+    "synthseq-gru-adam",
+)
+
+
+def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: str = "keras_lr") -> pd.DataFrame:
+    """One row a sweep: the default rule, fitted on all other tasks.
+
+    Args:
+        cases: Every sweep of every task.
+        pool: Tasks to fit and to judge on; all where None.
+        name: What to call the rule.
+    """
+    pool = {case.task for case in cases} if pool is None else set(pool)
+    rows = []
+    for task in sorted(pool):
+        calibration = fit([case for case in cases if case.task in pool - {task}], CALIBRATION)
+        for case in (case for case in cases if case.task == task):
+            advice = advise([case.marks], calibration=calibration)
+            rows.append({"rule": name} | case.where | _judge(case.truth, advice))
+    return pd.DataFrame(rows)
+
+
+def judge_public(names: list[str]) -> pd.DataFrame:
+    """One row a sweep and public rule."""
+    rows = []
+    for name in names:
+        truth = Truth.load(name)
+        for (steps, seed), (rates, losses) in curves(name).items():
+            finite = np.isfinite(losses)
+            where = {"task": name, "num_steps": steps, "seed": seed}
+            for rule, read in PUBLIC.items():
+                rows.append({"rule": rule} | where | _judge_rate(truth, read(rates[finite], losses[finite])))
+    return pd.DataFrame(rows)
+
+
+def _judge(truth: Truth, advice: Suggestion) -> dict[str, object]:
+    rate, low, high = advice.learning_rate, advice.low, advice.high
+    overlap = 0.0 if low is None or high is None else truth.overlap(low, high)
+    return _judge_rate(truth, rate) | {"overlap": overlap, "confidence": advice.confidence}
+
+
+def _judge_rate(truth: Truth, rate: float | None) -> dict[str, object]:
+    """A refusal costs as much as not training."""
+    if rate is None:
+        return {"regret": 1.0, "good": False}
+    return {"regret": float(truth.regret(rate)), "good": truth.is_good(rate)}

@@ -1,0 +1,42 @@
+"""Scores of advice as a Markdown table."""
+
+from __future__ import annotations
+
+import pandas as pd
+from _advice_score import GOOD_REGRET
+
+COLUMNS = (
+    "rule",
+    "steps",
+    "mean regret",
+    "median",
+    "90th percentile",
+    "share good",
+    "at most 0.05",
+    "overlap",
+    "clear",
+    "wrong",
+)
+
+
+def table(scores: pd.DataFrame) -> str:
+    """Rules by rows; the best mean regret first."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|-" * len(COLUMNS) + "|"]
+    for steps, part in scores.groupby("num_steps"):
+        order = part.groupby("rule")["regret"].mean().sort_values()
+        lines += [_line(rule, steps, part[part["rule"] == rule]) for rule in order.index]
+    return "\n".join(lines) + "\n"
+
+
+def _line(rule: str, steps: int, part: pd.DataFrame) -> str:
+    regret = part["regret"]
+    cells = [regret.mean(), regret.median(), regret.quantile(0.9)]
+    cells += [part["good"].mean(), (regret <= GOOD_REGRET).mean()]
+    numbers = [f"{value:.3f}" for value in cells]
+    clear = part[part["confidence"] == "clear"]
+    if part["confidence"].isna().all():
+        numbers += ["", "", ""]
+    else:
+        wrong = (clear["regret"] > GOOD_REGRET).mean() if len(clear) else 0.0
+        numbers += [f"{part['overlap'].mean():.3f}", f"{len(clear) / len(part):.2f}", f"{wrong:.3f}"]
+    return f"| {rule} | {steps} | " + " | ".join(numbers) + " |"
