@@ -25,7 +25,7 @@ EXAMPLES = {
     "sequential": lambda: schedules.Sequential(
         [schedules.Warmup(0.1, 5), 0.1, schedules.FlatCosine(0.1, 20)], [10, 20]
     ),
-    "scaled": lambda: schedules.Scaled(keras.optimizers.schedules.CosineDecay(0.1, 30), factor=0.5),
+    "scaled": lambda: schedules.Scaled(keras.optimizers.schedules.InverseTimeDecay(0.1, 10, 0.5), factor=0.5),
 }
 
 
