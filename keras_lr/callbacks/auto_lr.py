@@ -27,15 +27,17 @@ class AutoLR(keras.callbacks.Callback):
       exactly, so it costs time but no epoch: 300 steps in a compiled loop, which are several times faster than those
       of `fit`. Where it has no answer, the compiled rate stays.
     - **Rollback**: where the loss becomes NaN, within an epoch too, or an epoch loses half of the whole fall, the model
-      and its optimizer go back to the end of the last good epoch and the rate is divided by 3.2.
+      and its optimizer go back to the end of the last good epoch and the rate is divided by 3.2; by 10, 32 and so on
+      where that happens again at once.
     - **Lower, raise**: the loss swings, so the rate is divided by 3.2; or it falls in a straight line, so it is
       multiplied by 3.2, or by 10.
     - **Anneal**: over the last `anneal_fraction` of the planned epochs, earlier where the loss stands still, the rate
       falls to 0, unless it was compiled as a schedule that falls by itself.
 
-    A schedule is multiplied by a factor; what an action tells are its rates at its highest. When training ends, the
-    optimizer is left at the rate before the anneal. Each epoch's rate stands in `History` as "learning_rate". Beside a
-    `BackupAndRestore` a killed fit goes on as if unbroken. One copy of the model and its optimizer is held in memory.
+    The training loss must mean the same in every epoch, and no other callback may set the rate. A schedule is
+    multiplied by a factor; what an action tells are its rates at its highest. When training ends, the optimizer is left
+    at the rate before the anneal. Each epoch's rate stands in `History` as "learning_rate". Beside a `BackupAndRestore`
+    a killed fit goes on as if unbroken. One copy of the model and its optimizer is held in memory.
 
     Args:
         probe_steps: Steps of a sweep, at least 20; 0 for no range test.

@@ -37,7 +37,8 @@ class Pilot:
         self._rate: RateFactor | None = None
         self._good: StateSnapshot | None = None
         if not dry_run:
-            self._rate = RateFactor(model.optimizer, memory.bases)
+            with model.distribute_strategy.scope():
+                self._rate = RateFactor(model.optimizer, memory.bases)
             memory.bases = self._rate.bases
             if self._rate.rewired:
                 model.make_train_function(force=True)
@@ -115,7 +116,8 @@ class Pilot:
         if self._good is not None:
             self._good.restore(keep_seeds=seed_variables(self._model))
         rollbacks = self._memory.stretch.rollbacks + 1
-        self._change(epoch, change, rollbacks=rollbacks)
+        # A rate that fails again is far too high, not a little.
+        self._change(epoch, dataclasses.replace(change, factor=change.factor**rollbacks), rollbacks=rollbacks)
         if rollbacks == MAX_ROLLBACKS and not self._dry_run:
             warnings.warn(
                 f"`{self._monitor}` has diverged {rollbacks} times in a row, at ever lower learning rates: the rate is "

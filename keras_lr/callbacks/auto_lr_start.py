@@ -62,8 +62,12 @@ def remember_start(
         applied: Whether the rate will be set.
 
     Raises:
-        ModelError: The model was compiled with a rate of 0 throughout.
+        ModelError: The model was compiled without an optimizer, or with a rate of 0 throughout.
     """
+    if model.optimizer is None:
+        raise ModelError(
+            "`model` must be compiled with an optimizer. Received none. Call `model.compile(optimizer=...)` first."
+        )
     ahead = rates_ahead(model.optimizer, steps)
     highest = float(ahead.max())
     if not highest > 0:

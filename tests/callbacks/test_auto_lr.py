@@ -129,6 +129,7 @@ def test_divergence_goes_back_to_the_last_good_epoch_and_lowers(digits, wrapped)
     assert (first.epoch, second.epoch) == (3, 4)
     assert first.learning_rate_after / first.learning_rate_before == pytest.approx(10**-0.5)
     assert second.learning_rate_before == first.learning_rate_after
+    assert second.learning_rate_after / second.learning_rate_before == pytest.approx(10**-1.0)
     _, _, good, after, again = watch.values
     assert all(np.isfinite(value).all() for value in good)
     assert_same(after, good)

@@ -48,6 +48,15 @@ def test_range_test(tmp_path):
 
 
 @pytest.mark.slow
+def test_auto_lr(tmp_path):
+    printed = run_example("auto_lr.py", tmp_path)
+    compiled, mended = (float(line.split(": ")[1].split("%")[0]) for line in printed.splitlines()[:2])
+    assert compiled < 30 < 90 < mended
+    assert "epoch 0, probe, 1e-06 to " in printed
+    assert (tmp_path / "auto_lr.html").stat().st_size < 200_000
+
+
+@pytest.mark.slow
 @pytest.mark.browser
 def test_screenshot_report(tmp_path):
     pytest.importorskip("playwright")
