@@ -11,6 +11,7 @@ from keras_lr.records.range_test import RangeTestResult
 
 _WIDTH_DECADES = 0.12
 _WIDTH_FRACTION = 0.02
+_MOST_POINTS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +67,8 @@ def smooth_curve(result: RangeTestResult) -> SmoothCurve:
     start = float(np.median(losses[: max(1, len(losses) // 10)]))
     fall = max(start - float(np.min(losses)), 1e-3 * abs(start), 1e-12)
     ceiling = start + 0.5 * fall
-    smoothed = gaussian_filter1d(
-        np.minimum(losses, start + 2 * fall), _sigma_steps(rates, result.sweep), mode="nearest"
-    )
+    rates, losses = _block_means(rates, np.minimum(losses, start + 2 * fall))
+    smoothed = gaussian_filter1d(losses, _sigma_steps(rates, result.sweep), mode="nearest")
     position = np.log10(rates) if result.sweep == "exponential" else rates
     slopes = np.gradient(smoothed, position) if len(rates) > 1 else np.zeros(1)
     return SmoothCurve(rates, smoothed, slopes, start, ceiling)
@@ -90,6 +90,15 @@ def regions(result: RangeTestResult) -> tuple[Region, ...]:
         Region("diverged", diverged, last),
     ]
     return tuple(region for region in edges if region.low < region.high)
+
+
+def _block_means(rates: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of neighbouring steps where there are very many; each block is far narrower than the average to come."""
+    if len(rates) <= _MOST_POINTS:
+        return rates, losses
+    starts = np.linspace(0, len(rates), _MOST_POINTS, endpoint=False).astype(int)
+    sizes = np.diff(starts, append=len(rates))
+    return tuple(np.add.reduceat(values, starts) / sizes for values in (rates, losses))  # type: ignore[return-value]
 
 
 def _sigma_steps(rates: np.ndarray, sweep: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
@@ -20,9 +21,11 @@ from keras_lr.plots.theme import (
     plain_text,
     width_inches,
 )
+from keras_lr.plots.thinning import spike_keeping_indices
 from keras_lr.records.range_test import RangeTestResult
 
 REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
+MAX_POINTS = 2000
 _POINTS_PER_CHARACTER = 4.8
 _ROW_POINTS = 12
 
@@ -42,8 +45,7 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes() if ax is None else ax
     curve = smooth_curve(result)
-    frame = result.to_frame()
-    frame = frame[np.isfinite(frame["loss"])]
+    frame = _drawn_losses(result)
     if len(frame):
         sns.lineplot(
             frame,
@@ -60,7 +62,8 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
         # Once diverged, the loss may fall back by chance; a bold line there would read as a second valley.
         drawn = slice(curve.divergence + 1)
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
-        sns.lineplot(x=x, y=y, color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
+        kept = spike_keeping_indices(y, MAX_POINTS)
+        sns.lineplot(x=x[kept], y=y[kept], color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
     learning_rate_axis(ax, log=result.sweep == "exponential")
     dress(ax)
     _limit(ax, result, curve)
@@ -69,6 +72,14 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
     ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
     return ax
+
+
+def _drawn_losses(result: RangeTestResult) -> pd.DataFrame:
+    """The finite losses of every repeat; of a long sweep those that keep each stretch's lowest and highest."""
+    repeats = [run[np.isfinite(run["loss"])] for _, run in result.to_frame().groupby("repeat")]
+    limit = max(100, MAX_POINTS // max(1, len(repeats)))
+    kept = [run.iloc[spike_keeping_indices(run["loss"], limit)] for run in repeats]
+    return pd.concat(kept) if kept else pd.DataFrame()
 
 
 def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:

@@ -31,14 +31,13 @@ def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
         axes.axvline(step, color=GREY, linewidth=0.8, linestyle=":")
         axes.annotate(
             plain_text(label, limit=24), (step, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
-            textcoords="offset points", va="top", fontsize="small", color=GREY, parse_math=False,
+            textcoords="offset points", va="top", fontsize="small", parse_math=False,
         )  # fmt: skip
     if schedule.momentums is not None:
         beside = axes.twinx()
         _line(beside, schedule, schedule.momentums, ORANGE, linestyle="--")
         beside.spines[["top", "left"]].set_visible(False)
-        beside.set_ylabel("Momentum", color=ORANGE)
-        axes.yaxis.label.set_color(BLUE)
+        beside.set_ylabel("Momentum (dashed)")
     return axes
 
 

@@ -8,7 +8,10 @@ from matplotlib.axes import Axes
 from keras_lr.plots.curve import smooth_curve
 from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.theme import BLUE, ORANGE, dress, learning_rate_axis, new_axes
+from keras_lr.plots.thinning import spike_keeping_indices
 from keras_lr.records.range_test import RangeTestResult
+
+MAX_POINTS = 1000
 
 
 def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
@@ -28,9 +31,10 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
     if len(curve.slopes) < 2:
         return ax
+    kept = spike_keeping_indices(curve.slopes, MAX_POINTS)
     sns.lineplot(
-        x=curve.learning_rates,
-        y=curve.slopes,
+        x=curve.learning_rates[kept],
+        y=curve.slopes[kept],
         color=BLUE,
         linewidth=2.0,
         estimator=None,
