@@ -25,7 +25,8 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     epoch's last step, wherever this callback stands in the list. Of several optimizers (`MultiOptimizer`) each has a
     "learning_rate_" with its name. With `frequency="step"` the logs of each batch hold it too (so does
     `TensorBoard(update_freq=1)`), `History` gains "learning_rate_steps", a list an epoch, and `to_frame` has a row a
-    step, each step of an execution with `steps_per_execution` apart.
+    step, each step of an execution with `steps_per_execution` apart. (TensorBoard's "epoch_learning_rate" is Keras's
+    own, the rate of the step to come.)
 
     A fit that `keras.callbacks.BackupAndRestore` resumes goes on with the epochs recorded before.
 

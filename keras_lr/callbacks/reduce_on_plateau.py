@@ -77,10 +77,9 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         # Whoever saves the state at an epoch's end may come before this callback's own turn.
         if self._unjudged is not None and self.monitor in self._unjudged:
             self._judge(self._unjudged)
-        bases = self._rate.bases if self._rate is not None else self._bases
         return {
             "total_factor": self.total_factor,
-            "bases": None if bases is None else list(bases),
+            "bases": None if self._bases is None else list(self._bases),
             "plateau": self._plateau.to_dict(),
         }
 
@@ -145,6 +144,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
     def _take_rate(self) -> None:
         with self.model.distribute_strategy.scope():
             self._rate = RateFactor(self.model.optimizer, self._bases)
+        self._bases = self._rate.bases
         if self._resumed:
             self._rate.set(self.total_factor)
         if self._rate.rewired:

@@ -1,0 +1,169 @@
+"""`ReduceOnPlateau` on real fits whose monitored value is under control."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_lr
+from keras_lr import schedules
+from keras_lr.callbacks.plateau import metric_mode
+from keras_lr.errors import InvalidArgumentError
+from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
+
+
+def run(optimizer: Any, values: list[float], callback: Any) -> list[float]:
+    """The rate of each epoch over that of the first, while a logged "score" takes the values given."""
+
+    def log_score(epoch: int, logs: dict[str, float]) -> None:
+        logs["score"] = values[epoch]
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    score = keras.callbacks.LambdaCallback(on_epoch_end=log_score)
+    recorder = keras_lr.LRRecorder()
+    fit(model, score, callback, recorder, epochs=len(values), batch_size=70)
+    rates = recorder.to_frame()["learning_rate"]
+    return (rates / rates[0]).tolist()
+
+
+FALLS_THEN_STAYS = [5.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0]
+CASES: dict[str, tuple[dict[str, Any], list[float]]] = {
+    "patience": ({"patience": 2}, FALLS_THEN_STAYS),
+    "cooldown": ({"patience": 1, "cooldown": 2}, FALLS_THEN_STAYS),
+    "small_steps": ({"patience": 2, "min_delta": 0.5}, [5.0, 4.8, 4.6, 4.4, 4.2, 4.0, 3.8]),
+    "not_finite": ({"patience": 1}, [float("nan"), 5.0, float("nan"), 4.0, 4.5, 3.0, 3.0]),
+    "lower_bound": ({"patience": 1, "min_lr": 0.03}, FALLS_THEN_STAYS),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name != "not_finite"])
+def test_lowers_a_constant_rate_when_keras_does(name: str) -> None:
+    options, values = CASES[name]
+    theirs = keras.callbacks.ReduceLROnPlateau("score", factor=0.5, mode="min", **options)
+    ours = keras_lr.ReduceOnPlateau("score", factor=0.5, mode="min", **options)
+    expected = run(keras.optimizers.SGD(0.1), values, theirs)
+    assert run(keras.optimizers.SGD(0.1), values, ours) == pytest.approx(expected)
+    assert expected[-1] < 1
+
+
+def test_a_value_that_is_not_finite_is_no_improvement() -> None:
+    options, values = CASES["not_finite"]
+    factors = run(
+        keras.optimizers.SGD(0.1), values, keras_lr.ReduceOnPlateau("score", factor=0.5, mode="min", **options)
+    )
+    assert factors == pytest.approx([1, 1, 1, 0.5, 0.5, 0.25, 0.25])
+
+
+def test_lowers_a_schedule_which_goes_on() -> None:
+    fall = schedules.Polynomial(1.0, 10)
+    callback = keras_lr.ReduceOnPlateau("score", factor=0.5, patience=2, mode="min")
+    optimizer = keras.optimizers.Adam(fall)
+    factors = run(optimizer, FALLS_THEN_STAYS, callback)
+    assert factors == pytest.approx([1.0, 0.9, 0.8, 0.7, 0.6 * 0.5, 0.5 * 0.5, 0.4 * 0.25])
+    assert callback.total_factor == 0.25
+    assert isinstance(optimizer._learning_rate, schedules.Scaled)
+    assert optimizer._learning_rate.schedule is fall
+
+
+def test_lowers_every_part_of_a_model() -> None:
+    base = regression(keras.optimizers.SGD(0.01))
+    model = regression(keras_lr.discriminative(base, {"stem": 0.1}))
+    callback = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e3)
+    history = fit(model, callback, keras_lr.LRRecorder(), epochs=3)
+    assert history["learning_rate_base"] == pytest.approx([0.01, 0.01, 0.005])
+    assert history["learning_rate_stem"] == pytest.approx([0.001, 0.001, 0.0005])
+
+
+def test_a_metric_says_itself_which_is_better() -> None:
+    model = regression(keras.optimizers.SGD(0.01), metrics=["mae", "binary_accuracy"])
+    fit(model, epochs=1)
+    modes = {name: metric_mode(model, name) for name in ("loss", "val_loss", "head_loss", "mae", "val_binary_accuracy")}
+    assert modes == {"loss": "min", "val_loss": "min", "head_loss": "min", "mae": "min", "val_binary_accuracy": "max"}
+
+
+def test_which_is_better_must_be_said_of_a_value_that_is_no_metric() -> None:
+    with pytest.raises(InvalidArgumentError, match='`mode` must be "min" or "max" where the metric does not say'):
+        run(keras.optimizers.SGD(0.1), [1.0, 2.0], keras_lr.ReduceOnPlateau("score"))
+
+
+def test_a_maximum_stands_still_when_it_no_longer_rises() -> None:
+    callback = keras_lr.ReduceOnPlateau("score", factor=0.5, patience=1, mode="max")
+    assert run(keras.optimizers.SGD(0.1), [1.0, 2.0, 3.0, 3.0, 3.0], callback) == pytest.approx([1, 1, 1, 1, 0.5])
+
+
+def test_monitors_the_validation_whose_epochs_may_be_few() -> None:
+    callback = keras_lr.ReduceOnPlateau(factor=0.5, patience=1, min_delta=1e3)
+    model = regression(keras.optimizers.SGD(0.01))
+    options = {"validation_data": (X, Y), "validation_freq": 2}
+    history = fit(model, callback, keras_lr.LRRecorder(), epochs=6, **options)
+    assert history["learning_rate"] == pytest.approx([0.01, 0.01, 0.01, 0.01, 0.005, 0.005])
+
+
+def test_goes_on_from_its_state() -> None:
+    options: dict[str, Any] = {"factor": 0.5, "patience": 2, "min_delta": 1e3}
+    whole = fit(
+        regression(keras.optimizers.SGD(schedules.OneCycle(0.01, 6 * STEPS_PER_EPOCH))),
+        keras_lr.ReduceOnPlateau("loss", **options), keras_lr.LRRecorder(), epochs=6,
+    )  # fmt: skip
+    model = regression(keras.optimizers.SGD(schedules.OneCycle(0.01, 6 * STEPS_PER_EPOCH)))
+    first, second = (keras_lr.ReduceOnPlateau("loss", **options) for _ in range(2))
+    before = fit(model, first, keras_lr.LRRecorder(), epochs=4)
+    second.set_state(json.loads(json.dumps(first.get_state())))
+    after = fit(model, second, keras_lr.LRRecorder(), epochs=6, initial_epoch=4)
+    assert before["learning_rate"] + after["learning_rate"] == whole["learning_rate"]
+
+
+def test_a_new_fit_counts_anew_from_the_rate_that_is() -> None:
+    callback = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e3)
+    model = regression(keras.optimizers.SGD(0.01))
+    fit(model, callback, epochs=3)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.0025)
+    fit(model, callback, epochs=2)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.00125)
+    assert callback.total_factor == 0.5
+
+
+def test_a_name_that_is_never_logged_is_refused() -> None:
+    model = regression(keras.optimizers.SGD(0.01))
+    with pytest.raises(InvalidArgumentError, match=r"`monitor` must name a value .*'val_mae'; the logs hold \['loss'"):
+        fit(model, keras_lr.ReduceOnPlateau("val_mae", mode="min"), validation_data=(X, Y))
+    with pytest.raises(InvalidArgumentError, match=r"`monitor` must name a value .*'accuracy'"):
+        fit(model, keras_lr.ReduceOnPlateau("accuracy", mode="max"))
+
+
+def test_a_validation_that_never_came_is_told() -> None:
+    with pytest.warns(UserWarning, match="`monitor` was in no epoch's logs: 'val_loss'"):
+        fit(regression(keras.optimizers.SGD(0.01)), keras_lr.ReduceOnPlateau())
+
+
+def test_trains_as_without_it_while_the_value_improves() -> None:
+    bare, watched = (regression(keras.optimizers.SGD(0.01)) for _ in range(2))
+    expected = fit(bare)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        assert fit(watched, keras_lr.ReduceOnPlateau("loss")) == expected
+    for left, right in zip(bare.get_weights(), watched.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"factor": 1.0}, "`factor` must be greater than 0 and less than 1"),
+        ({"patience": 0}, "`patience` must be an integer of at least 1"),
+        ({"mode": "up"}, "`mode` must be one of"),
+        ({"cooldown": -1}, "`cooldown` must be an integer of at least 0"),
+        ({"min_delta": -0.1}, "`min_delta` must be 0 or more"),
+        ({"min_lr": -0.1}, "`min_lr` must be 0 or more"),
+        ({"monitor": ""}, "`monitor` must be a name"),
+    ],
+)
+def test_refuses(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        keras_lr.ReduceOnPlateau(**arguments)
