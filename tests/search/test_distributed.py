@@ -1,0 +1,233 @@
+"""Roles, shares, and the chief's desk over real gRPC, without any training."""
+
+import socket
+import threading
+from dataclasses import dataclass
+
+import keras_tuner
+import pytest
+from keras_tuner.src.distribute.oracle_client import OracleClient
+
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.search import worker
+from keras_lr.search.chief import attended_by, serve
+from keras_lr.search.distributed import claim_size, role, stale_seconds
+from keras_lr.search.local_workers import LOOPBACK, chief_address, free_port
+from keras_lr.search.oracle import LogGridOracle
+from keras_lr.search.runs import Point
+from keras_lr.search.signs_of_life import owner_of, shows_life, sign_of_life
+from keras_lr.search.worker import ChiefGoneError, worker_session
+
+POINTS = [Point(1e-3, 32), Point(1e-2, 32), Point(1e-1, 32)]
+
+
+@dataclass
+class Crew:
+    """Workers of the chief's own, whose end the test decides."""
+
+    names: frozenset[str]
+    departed: frozenset[str] = frozenset()
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    for name in ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID", "KERAS_LR_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def place(monkeypatch):
+    """Variables of a search on a free port."""
+    for name, value in chief_address(free_port()).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+
+
+class Search:
+    """An oracle over three points with a chief in a thread; `done` stands for the records."""
+
+    def __init__(self, crew=None):
+        self.oracle = LogGridOracle("val_loss", POINTS, with_batch_size=False)
+        self.done = {}
+        self.oracle.recorded = lambda: self.done
+        self.crew = crew
+        self.result = None
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        with attended_by(self.crew) if self.crew else threading.Lock():
+            self.result = serve(self.oracle)
+
+    def join(self):
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        return self.result
+
+    def finish(self, trial):
+        self.done[Point(trial.hyperparameters.values["learning_rate"], 32)] = {"val_loss": 0.5}
+
+
+def client():
+    return OracleClient(LogGridOracle("val_loss", POINTS, with_batch_size=False))
+
+
+def rate(trial):
+    return trial.hyperparameters.values.get("learning_rate")
+
+
+@pytest.mark.parametrize(("name", "part"), [("chief", "chief"), ("worker0", "worker"), ("gpu3", "worker")])
+def test_roles(place, monkeypatch, name, part):
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", name)
+    assert role() == part
+
+
+def test_without_variables_a_process_is_alone(monkeypatch):
+    assert role() == "alone"
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    assert role() == "alone"
+
+
+def test_half_of_the_variables_is_refused(monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", LOOPBACK)
+    with pytest.raises(InvalidArgumentError, match="Set all three variables, or none"):
+        role()
+
+
+@pytest.mark.parametrize(
+    ("workers", "points", "share"), [("2", 6, 3), ("2", 5, 3), ("4", 3, 1), ("1", 6, 6), ("2", 200, 32), ("2", 0, 1)]
+)
+def test_a_share_is_even_and_bounded(monkeypatch, workers, points, share):
+    monkeypatch.setenv("KERAS_LR_WORKERS", workers)
+    assert claim_size(points) == share
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", ""])
+def test_a_number_of_workers_that_is_none_is_refused(monkeypatch, workers):
+    monkeypatch.setenv("KERAS_LR_WORKERS", workers)
+    with pytest.raises(InvalidArgumentError, match="`KERAS_LR_WORKERS` must be a whole number of at least 1"):
+        claim_size(6)
+
+
+def test_patience_is_a_minute_or_as_set(monkeypatch):
+    assert stale_seconds() == 60
+    monkeypatch.setenv("KERAS_LR_STALE_SECONDS", "300")
+    assert stale_seconds() == 300
+    monkeypatch.setenv("KERAS_LR_STALE_SECONDS", "1")
+    with pytest.raises(InvalidArgumentError, match="`KERAS_LR_STALE_SECONDS` must be a whole number of at least 5"):
+        stale_seconds()
+
+
+def test_names_of_calls():
+    assert (owner_of("worker0#3"), owner_of("worker0"), owner_of("a#b#1")) == ("worker0", "worker0", "a#b")
+    assert shows_life(sign_of_life("worker0"))
+    assert not shows_life("worker0#3")
+
+
+def test_each_point_is_given_once_and_the_chief_ends_with_the_grid(place):
+    search, ask = Search(), client()
+    with worker_session(ask, "worker0"):
+        trials = [ask.create_trial(f"worker0#{number}") for number in range(3)]
+        assert [rate(trial) for trial in trials] == [1e-3, 1e-2, 1e-1]
+        assert ask.create_trial("worker1#0").status == "IDLE"
+        for trial in trials:
+            ask.update_trial(trial.trial_id, {"val_loss": 0.5})
+            search.finish(trial)
+            trial.status = "COMPLETED"
+            ask.end_trial(trial)
+        assert {ask.create_trial(name).status for name in ("worker0#0", "worker1#0")} == {"STOPPED"}
+    assert search.join() is True
+
+
+def test_the_chief_ends_although_a_worker_died_between_its_last_line_and_its_last_call(place, monkeypatch):
+    monkeypatch.setattr("keras_lr.search.chief.FINISHED_SECONDS", 0.1)
+    monkeypatch.setattr("keras_lr.search.chief.FAREWELL_SECONDS", 0.1)
+    search, ask = Search(), client()
+    for number in range(3):
+        search.finish(ask.create_trial(f"worker0#{number}"))
+    assert search.join() is True
+
+
+def test_points_of_a_worker_that_ended_go_to_another(place):
+    crew = Crew(frozenset({"worker0", "worker1"}))
+    search, ask = Search(crew), client()
+    assert [rate(ask.create_trial(f"worker0#{number}")) for number in range(3)] == [1e-3, 1e-2, 1e-1]
+    crew.departed = frozenset({"worker0"})
+    trial = ask.create_trial("worker1#0")
+    while trial.status == "IDLE":
+        worker.wait_idle()
+        trial = ask.create_trial("worker1#0")
+    assert rate(trial) == 1e-3
+    crew.departed = crew.names
+    assert search.join() is False
+
+
+def test_a_silent_worker_loses_its_points(place, monkeypatch):
+    monkeypatch.setattr("keras_lr.search.chief.stale_seconds", lambda: 0.2)
+    search, ask = Search(Crew(frozenset({"worker0", "worker1"}))), client()
+    late = ask.create_trial("worker0#0")
+    for number in range(2):
+        ask.create_trial(f"worker1#{number}")
+    worker.wait_idle()
+    assert rate(ask.create_trial("worker2#0")) == rate(late) == 1e-3
+    ask.update_trial(late.trial_id, {"val_loss": 0.1})
+    search.crew.departed = search.crew.names
+    search.join()
+
+
+def test_what_a_late_worker_reports_of_points_it_lost_changes_nothing():
+    oracle = LogGridOracle("val_loss", POINTS, with_batch_size=False)
+    late = oracle.create_trial("worker0#0")
+    oracle.release("worker0")
+    oracle.update_trial(late.trial_id, {"val_loss": 0.0})
+    late.status = "COMPLETED"
+    oracle.end_trial(late)
+    assert oracle.get_best_trials() == []
+    assert rate(oracle.create_trial("worker1#0")) == rate(late)
+
+
+def test_a_second_chief_at_the_same_place_is_refused(place):
+    search = Search(Crew(frozenset({"worker0"})))
+    client().create_trial("worker0#0")
+    with pytest.raises(InvalidArgumentError, match="must name a free port of this machine"):
+        serve(search.oracle)
+    search.crew.departed = search.crew.names
+    search.join()
+
+
+def test_a_port_that_another_program_uses_is_refused(place, monkeypatch):
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(other.getsockname()[1]))
+        with pytest.raises(InvalidArgumentError, match="must name a free port of this machine"):
+            serve(LogGridOracle("val_loss", POINTS, with_batch_size=False))
+
+
+def test_a_worker_without_a_chief_is_told(place, monkeypatch):
+    monkeypatch.setattr(worker, "CONNECT_SECONDS", 0.3)
+    with (
+        pytest.raises(ChiefGoneError, match=r"The chief must answer at 127\.0\.0\.1:\d+"),
+        worker_session(client(), "worker0"),
+    ):
+        pass
+
+
+def test_a_worker_ends_quietly_once_its_chief_has_gone(place, monkeypatch):
+    monkeypatch.setattr(worker, "GONE_SECONDS", 0.5)
+    search, ask = Search(Crew(frozenset({"worker0"}))), client()
+    reached = []
+    with worker_session(ask, "worker0"):
+        ask.create_trial("worker0#0")
+        search.crew.departed = search.crew.names
+        search.join()
+        reached.append("before")
+        ask.create_trial("worker0#1")
+        reached.append("after")
+    assert reached == ["before"]
+
+
+def test_a_process_alone_passes_through():
+    oracle = LogGridOracle("val_loss", POINTS, with_batch_size=False)
+    with worker_session(oracle, "tuner0"):
+        assert isinstance(oracle.create_trial("tuner0#0"), keras_tuner.engine.trial.Trial)
