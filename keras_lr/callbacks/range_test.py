@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import keras
 
-from keras_lr.callbacks.measurement import Measurement, measure
+from keras_lr.callbacks.measurement import measure
 from keras_lr.callbacks.range_test_settings import RangeTestSettings, sweep_learning_rates
 from keras_lr.errors import DataError, ModelError
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.records.suggestion import Suggestion
 from keras_lr.training.data import stream_of_fit
-from keras_lr.training.fit_frame import epoch_iterator_of_fit
-from keras_lr.training.rate_control import keeps_average, set_learning_rate
+from keras_lr.training.fit_frame import epoch_iterator_of_fit, skip_epochs
+from keras_lr.training.rate_control import follows_schedule, keeps_average, set_learning_rate
 
 
 class LRRangeTest(keras.callbacks.Callback):
@@ -81,7 +81,8 @@ class LRRangeTest(keras.callbacks.Callback):
         self.result = None
         model = self.model
         steps = len(self.settings.learning_rates) * self.settings.repeats
-        stream = stream_of_fit(epoch_iterator_of_fit(model), model, steps)
+        epochs = epoch_iterator_of_fit(model)
+        stream = stream_of_fit(epochs, model, steps)
         measurement = measure(model, stream, self.settings)
         self.result = measurement.result
         error = measurement.error
@@ -90,8 +91,10 @@ class LRRangeTest(keras.callbacks.Callback):
         if self.apply:
             stream.hand_back()
             self._apply(self.result.suggestion)
-        else:
-            self._skip_epochs(measurement)
+            return
+        skip_epochs(model, epochs, last_epoch=self.params.get("epochs") or 1)
+        # Keras overwrites the weights by their average at the end of every fit.
+        self._after_fit = measurement.restore if keeps_average(model.optimizer) else None
 
     def on_train_end(self, logs: Any = None) -> None:
         """Undoes what `fit` does at its end, where no epoch was run."""
@@ -111,24 +114,15 @@ class LRRangeTest(keras.callbacks.Callback):
             )
         return self.result
 
-    def _skip_epochs(self, measurement: Measurement) -> None:
-        model = self.model
-        initial_epoch = model._initial_epoch
-        model._initial_epoch = max(self.params.get("epochs") or 1, 1)
-
-        def after_fit() -> None:
-            if keeps_average(model.optimizer):
-                # Keras overwrites the weights by their average at the end of every fit.
-                measurement.restore()
-            model._initial_epoch = initial_epoch
-
-        self._after_fit = after_fit
-
     def _apply(self, suggestion: Suggestion) -> None:
         if suggestion.learning_rate is None:
             raise ModelError(
                 f"`apply=True` must have a suggested learning rate to train with. Received none: {suggestion.reason} "
                 "Set the learning rate yourself, or test another range."
             )
-        set_learning_rate(self.model.optimizer, suggestion.learning_rate)
-        self.model.make_train_function(force=True)
+        optimizer = self.model.optimizer
+        scheduled = follows_schedule(optimizer)
+        set_learning_rate(optimizer, suggestion.learning_rate)
+        if scheduled:
+            # The schedule may be traced into the function of an earlier fit.
+            self.model.make_train_function(force=True)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.trainers.data_adapters import get_data_adapter
-from keras.src.trainers.data_adapters.array_data_adapter import can_convert_arrays
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
 from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
@@ -43,13 +43,15 @@ class IteratorStream:
     def __init__(self, epochs: EpochIterator, strategy: tf.distribute.Strategy) -> None:
         self._adapter = adapter = epochs.data_adapter
         self._tape = GeneratorTape(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
-        dataset = adapter.get_tf_dataset() if isinstance(adapter, TFDatasetAdapter) else epochs._get_iterator()
+        dataset = epochs._get_iterator()
+        if not isinstance(dataset, tf.data.Dataset) and isinstance(adapter, (TFDatasetAdapter, ArrayDataAdapter)):
+            # What `fit` has distributed already cannot be repeated.
+            dataset = adapter.get_tf_dataset()
         if isinstance(dataset, tf.data.Dataset) and self._tape is None:
             dataset = independent(dataset)
-            if strategy.num_replicas_in_sync > 1:
-                dataset = strategy.experimental_distribute_dataset(dataset)
-            elif dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+            if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
                 dataset = dataset.repeat()
+            dataset = strategy.experimental_distribute_dataset(dataset)
         self._distributed = not isinstance(dataset, tf.data.Dataset)
         self._dataset = dataset
         self._iterator: Any = iter(dataset)
@@ -94,26 +96,27 @@ BatchStream = ArrayStream | IteratorStream
 
 def stream_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> BatchStream:
     """The stream of the data that a running `fit` was given."""
-    strategy = model.distribute_strategy
-    if strategy.num_replicas_in_sync == 1 and ArrayStream.serves(epochs.data_adapter, num_steps):
+    if model._distribute_strategy is None and ArrayStream.serves(epochs.data_adapter, num_steps):
         return ArrayStream(epochs.data_adapter)
-    return IteratorStream(epochs, strategy)
+    return IteratorStream(epochs, model.distribute_strategy)
 
 
 def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
-    """The stream of what `fit` would be given.
+    """The stream of what `fit` would be given; under a distribution strategy it builds the model, as `fit` does.
 
     Args:
         model: A compiled model.
-        num_steps: Number of steps of a sweep.
+        num_steps: Number of steps of all sweeps.
         **data: `x`, `y`, `sample_weight`, `batch_size`, `shuffle` and `class_weight` of `fit`.
     """
-    strategy = model.distribute_strategy
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
-    if arrays and strategy.num_replicas_in_sync == 1:
+    if arrays and model._distribute_strategy is None:
         adapter = get_data_adapter(**data)
         if ArrayStream.serves(adapter, num_steps):
             return ArrayStream(adapter)
     # Elsewhere Keras warns that it cannot shuffle, although `True` is its own default.
     data["shuffle"] = data["shuffle"] and (arrays or isinstance(data["x"], keras.utils.PyDataset))
-    return IteratorStream(TFEpochIterator(distribute_strategy=strategy, **data), strategy)
+    epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **data)
+    model._maybe_symbolic_build(iterator=epochs)
+    epochs.reset()
+    return IteratorStream(epochs, model.distribute_strategy)

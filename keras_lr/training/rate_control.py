@@ -59,6 +59,11 @@ def set_learning_rate(optimizer: Any, rate: float) -> None:
             leaf.learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay([1], [rate * ratio] * 2)
 
 
+def follows_schedule(optimizer: Any) -> bool:
+    """Whether a learning rate is a schedule or a callable, not a number."""
+    return any(not isinstance(leaf._learning_rate, keras.Variable) for leaf in leaf_optimizers(optimizer))
+
+
 def keeps_average(optimizer: Any) -> bool:
     """Whether any part of the optimizer was made with `use_ema=True`."""
     return any(bool(getattr(leaf, "use_ema", False)) for leaf in leaf_optimizers(optimizer))

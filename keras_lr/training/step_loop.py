@@ -105,7 +105,8 @@ class StepLoop:
         strategy = self.model.distribute_strategy
         loss = strategy.run(self._compiled_step, args=(batch, rate))
         if strategy.num_replicas_in_sync > 1:
-            loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, axis=None)
+            total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
+            loss = total / samples
         stored = self._losses.scatter_update(tf.IndexedSlices(loss, index))
         # Without the order, a step that fails at the end of the data would still be counted.
         with tf.control_dependencies([stored]):
@@ -120,7 +121,11 @@ class StepLoop:
             logs = model.test_step(self._validation_batch)
         loss = tf.cast(self._monitored(logs), tf.float64)
         model.reset_metrics()
-        return loss
+        if model.distribute_strategy.num_replicas_in_sync == 1:
+            return loss
+        # The last batch of an epoch may be cut into unequal shares.
+        samples = tf.cast(_samples(batch), tf.float64)
+        return loss * samples, samples
 
     def _monitored(self, logs: Any) -> Any:
         if not isinstance(logs, dict) or self._monitor not in logs:
@@ -135,3 +140,8 @@ class StepLoop:
 def _without_optionals(batch: Any) -> Any:
     """Keras marks a missing part of a generator's batch by an empty Optional."""
     return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)
+
+
+def _samples(batch: Any) -> Any:
+    leaves = [leaf for leaf in keras.tree.flatten(batch) if hasattr(leaf, "shape") and leaf.shape.rank]
+    return tf.shape(leaves[0])[0] if leaves else 1
