@@ -19,6 +19,10 @@ from keras_lr.search.runs import Run
 from keras_lr.search.tiers.base import TIERS, Tier, TierError, TierName
 
 _CONVOLUTIONS = (BaseConv, BaseConvTranspose, BaseDepthwiseConv, BaseSeparableConv)
+_BATCH_NORMALIZATION = keras.layers.BatchNormalization
+_CALM = (keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adagrad)
+"""A bias before a batch normalization has no gradient but rounding, which these keep small. Adam, dividing it by its
+own size, makes it a full step: then a batched product, which rounds otherwise, moves the validation loss by 1e-4."""
 _MAX_DATA_BYTES = 2 << 30
 _STACKABLE_PARAMETERS = 2_000_000
 
@@ -132,9 +136,12 @@ def _why_function(model: keras.Model, runs: int) -> Any:
         optimizer, "inner_optimizer"
     ):
         yield f"the optimizer holds no single learning rate ({type(optimizer).__name__})"
-    layer = next((layer for layer in model._flatten_layers() if isinstance(layer, _CONVOLUTIONS)), None)
+    layers = model._flatten_layers()
+    layer = next((layer for layer in layers if isinstance(layer, _CONVOLUTIONS)), None)
     if layer is not None:
         yield f"convolutions with weights of their own do not stack ({layer.name})"
+    if any(isinstance(layer, _BATCH_NORMALIZATION) for layer in layers) and not isinstance(optimizer, _CALM):
+        yield f"{type(optimizer).__name__} blows up the rounding of biases before a batch normalization"
     if model.count_params() > _STACKABLE_PARAMETERS:
         yield f"stacking pays for small models only ({model.count_params()} weights)"
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.ops.parallel_for import pfor
 
 from keras_lr.search.order import take
+from keras_lr.search.tiers.stacking_rules import register_rules
 from keras_lr.search.tiers.stateless_optimizer import stateless
 
 
@@ -40,7 +40,7 @@ class StackedProgram:
     """
 
     def __init__(self, model: keras.Model, train: Any, validation: Any) -> None:
-        _let_bitcast_stack()
+        register_rules()
         self.model = model
         self._train, self._validation = train, validation
         self._trainable = model.trainable_variables
@@ -52,6 +52,7 @@ class StackedProgram:
         self._fresh_slots = [variable.numpy() for variable in self._slots]
         self._rate = next(i for i, v in enumerate(self._slots) if v is model.optimizer._learning_rate)
         self._epoch = tf.function(self._all_epoch, autograph=False, input_signature=self._signature())
+        self._epoch._omit_frequent_tracing_warning = True
 
     @property
     def values_per_copy(self) -> int:
@@ -194,13 +195,3 @@ def _vectorized(function: Any, copies: Any) -> Any:
 
 def _among(variable: Any, group: Sequence[Any]) -> bool:
     return any(variable is other for other in group)
-
-
-def _let_bitcast_stack() -> None:
-    """`keras.ops.argmax`, behind every accuracy, uses an element-wise op that TensorFlow has no rule to stack."""
-    if "Bitcast" not in pfor._pfor_converter_registry:
-        pfor.RegisterPFor("Bitcast")(_stack_bitcast)
-
-
-def _stack_bitcast(operation: Any) -> Any:
-    return pfor.wrap(tf.bitcast(operation.stacked_input(0), operation.get_attr("type")), True)
