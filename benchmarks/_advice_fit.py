@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
-from _advice_score import GOOD_REGRET, ROUNDING, Truth, curves
-from scipy.ndimage import gaussian_filter1d
+from _advice_cases import Case, look_up
+from _advice_refine import fit_refining
+from _advice_score import GOOD_REGRET
 
 from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Vote
-from keras_lr.analysis.curve import read_curves
-from keras_lr.analysis.landmarks import Landmarks, read_landmarks
 from keras_lr.analysis.suggestion import advise, upper_decades
-
-GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
-BLUR_DECADES = 0.3
-"""The regret is blurred by this much before it is minimised, so that votes keep clear of cliffs."""
 
 SHRINKAGE = 0.005
 """Cost a squared decade of moving a vote away from what fits best alone."""
@@ -24,55 +19,17 @@ SHRINKAGE = 0.005
 STEPS = (0.3, 0.1, 0.05)
 BASINS = np.arange(1.0, 2.6, 0.1)
 CLEAR_WRONG = 0.03
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One sweep of a task whose truth is known.
-
-    Attributes:
-        task: Name of the task.
-        num_steps: Length of the sweep.
-        seed: Seed of the model's start and the batches.
-        marks: Landmarks of the sweep.
-        truth: What every rate leads to.
-        cost: Blurred regret plus 0.05 outside the good range, over `GRID`.
-    """
-
-    task: str
-    num_steps: int
-    seed: int
-    marks: Landmarks
-    truth: Truth
-    cost: np.ndarray
-
-    @property
-    def where(self) -> dict[str, object]:
-        """What names the sweep in a table."""
-        return {"task": self.task, "num_steps": self.num_steps, "seed": self.seed}
-
-
-def read_cases(names: Iterable[str]) -> list[Case]:
-    """Every sweep of the tasks."""
-    cases = []
-    for name in names:
-        truth = Truth.load(name)
-        outside = (truth.good[0] - ROUNDING > GRID) | (truth.good[1] + ROUNDING < GRID)
-        cost = truth.regret(10**GRID) + GOOD_REGRET * outside
-        blurred = gaussian_filter1d(cost, BLUR_DECADES / (GRID[1] - GRID[0]), mode="nearest")
-        for (steps, seed), (rates, losses) in curves(name).items():
-            marks = read_landmarks(read_curves(rates, losses)[0])
-            cases.append(Case(name, steps, seed, marks, truth, blurred))
-    return cases
+A_DECADE_BELOW = Vote(-1.0, 0.0)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
     """The calibration of least mean cost over `cases`; `start` names the landmarks that vote."""
     seen = [case for case in cases if case.marks.fell]
     unseen = [case for case in cases if not case.marks.fell and case.marks.breakaway is not None]
-    calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)), breakaway=_fit_breakaway(unseen, start))
+    calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)), breakaway=_fit_breakaway(unseen))
     calibration = _fit_interval(cases, calibration)
-    return replace(calibration, clear_basin=_fit_basin(cases, calibration))
+    calibration = replace(calibration, clear_basin=_fit_basin(cases, calibration))
+    return replace(calibration, refining=fit_refining(cases, calibration))
 
 
 def _fit_votes(cases: list[Case], names: tuple[str, ...]) -> dict[str, Vote]:
@@ -84,7 +41,7 @@ def _fit_votes(cases: list[Case], names: tuple[str, ...]) -> dict[str, Vote]:
 
     def cost(votes: np.ndarray) -> float:
         middles = np.median(places + votes[:, :1] + votes[:, 1:] * density, axis=0)
-        return float(_look_up(costs, middles).mean() + SHRINKAGE * ((votes - alone) ** 2).sum())
+        return float(look_up(costs, middles).mean() + SHRINKAGE * ((votes - alone) ** 2).sum())
 
     votes = _descend(cost, alone)
     return {
@@ -95,7 +52,7 @@ def _fit_votes(cases: list[Case], names: tuple[str, ...]) -> dict[str, Vote]:
 
 def _best_alone(costs: np.ndarray, place: np.ndarray, density: np.ndarray) -> tuple[float, float]:
     choices = [(offset, slope) for offset in np.arange(-2, 1.05, 0.1) for slope in np.arange(0, 1.41, 0.2)]
-    return min(choices, key=lambda choice: _look_up(costs, place + choice[0] + choice[1] * density).mean())
+    return min(choices, key=lambda choice: look_up(costs, place + choice[0] + choice[1] * density).mean())
 
 
 def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarray:
@@ -112,19 +69,14 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
     return votes
 
 
-def _look_up(costs: np.ndarray, decades: np.ndarray) -> np.ndarray:
-    places = np.clip(np.round((decades - GRID[0]) / (GRID[1] - GRID[0])).astype(int), 0, len(GRID) - 1)
-    return np.asarray(costs[np.arange(len(costs)), places])
-
-
-def _fit_breakaway(cases: list[Case], start: Calibration) -> Vote:
-    """The few sweeps without a fall decide the offset; without any, it stays."""
+def _fit_breakaway(cases: list[Case]) -> Vote:
+    """The few sweeps without a fall decide the offset; without any, a decade stands."""
     if not cases:
-        return start.breakaway
+        return A_DECADE_BELOW
     costs = np.stack([case.cost for case in cases])
     places = np.array([case.marks.breakaway for case in cases])
     offsets = np.arange(-2, 0, 0.1)
-    means = [_look_up(costs, places + offset).mean() for offset in offsets]
+    means = [look_up(costs, places + offset).mean() for offset in offsets]
     return Vote(round(float(offsets[int(np.argmin(means))]), 2), 0.0)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
-from _advice_fit import Case, fit
+from _advice_cases import Case
+from _advice_fit import fit
+from _advice_refine import planned_runs
 from _advice_rules import PUBLIC
 from _advice_score import Truth, curves
 
-from keras_lr.analysis.calibration import CALIBRATION
+from keras_lr.analysis.calibration import CALIBRATION, Calibration
+from keras_lr.analysis.refinement import settle
 from keras_lr.analysis.suggestion import advise
 from keras_lr.records.suggestion import Suggestion
 
@@ -29,7 +32,7 @@ CORPUS = (
 
 
 def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: str = "keras_lr") -> pd.DataFrame:
-    """One row a sweep: the default rule, fitted on all other tasks.
+    """Two rows a sweep: the default rule, fitted on all other tasks, alone and refined by short runs.
 
     Args:
         cases: Every sweep of every task.
@@ -43,7 +46,17 @@ def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: 
         for case in (case for case in cases if case.task == task):
             advice = advise([case.marks], calibration=calibration)
             rows.append({"rule": name} | case.where | _judge(case.truth, advice))
+            refined = _refined(case, advice, calibration)
+            rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, refined))
     return pd.DataFrame(rows)
+
+
+def _refined(case: Case, advice: Suggestion, calibration: Calibration) -> Suggestion:
+    """The suggestion after as many further steps as the sweep had."""
+    runs = planned_runs(case.task, case.seed, advice, case.num_steps)
+    if runs is None:
+        return advice
+    return settle(advice, runs.learning_rates, runs.losses, marks=[case.marks], calibration=calibration)
 
 
 def judge_public(names: list[str]) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from _advice_fit import fit, read_cases
+from _advice_cases import read_cases
+from _advice_fit import fit
 from _advice_judge import CORPUS, judge_ours, judge_public
 from _advice_score import DATA, tasks
 from _advice_table import table
@@ -23,10 +24,11 @@ RESULT = Path(__file__).parent / "results" / "advice.md"
 INTRODUCTION = """# Regret of a suggested learning rate
 
 Every seed's curve alone; a refusal counts as regret 1. Each task is judged with constants fitted on all others, or,
-in "keras_lr (nine tasks)", on the other nine of the corpus alone. "Share good" counts suggestions between the lowest
-and the highest rate of the grid whose regret is at most 0.05. In one task of the corpus (synthseq-gru-adam) a single
-rate is good in that sense, which no rule can hit: 0.9 is the most there. "At most 0.05" counts by the regret itself,
-interpolated. "Wrong" is the share of the clear suggestions whose regret is above 0.05.
+in "keras_lr (nine tasks)", on the other nine of the corpus alone. "Refined" adds short runs at constant rates, with as
+many steps as the sweep had. "Share good" counts suggestions between the lowest and the highest rate of the grid whose
+regret is at most 0.05. In one task of the corpus (synthseq-gru-adam) a single rate is good in that sense, which only
+chance could hit: 0.9 is the most there. "At most 0.05" counts by the regret itself, interpolated. "Wrong" is the share
+of the clear suggestions whose regret is above 0.05.
 """
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+Decades = TypeVar("Decades", float, np.ndarray)
 
 REFERENCE_DENSITY = 12.4
 """Steps a decade of 100 steps over eight decades, at which the offsets hold."""
@@ -25,6 +30,23 @@ class Vote:
 
 
 @dataclass(frozen=True)
+class Refining:
+    """How short runs at constant rates move a suggestion.
+
+    Attributes:
+        offset_decades: From the middle of the good runs to the suggestion; a short run favours too large a rate.
+        trust: Share of the way that the suggestion is moved.
+    """
+
+    offset_decades: float
+    trust: float
+
+    def move(self, gap: Decades) -> Decades:
+        """Decades to move a suggestion by that lies `gap` decades below the middle of the good runs."""
+        return self.trust * (gap + self.offset_decades)
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The fitted numbers, all in decades of learning rate.
 
@@ -34,6 +56,7 @@ class Calibration:
         below: From the suggestion down to the lower end of the usable range.
         above: From the suggestion up to its upper end; that end is halfway between there and the first jump.
         clear_basin: Least width of the valley for a clear suggestion.
+        refining: What short runs add.
     """
 
     votes: Mapping[str, Vote]
@@ -41,6 +64,7 @@ class Calibration:
     below: float
     above: float
     clear_basin: float
+    refining: Refining
 
 
 CALIBRATION = Calibration(
@@ -49,5 +73,6 @@ CALIBRATION = Calibration(
     below=0.8,
     above=0.5,
     clear_basin=1.5,
+    refining=Refining(offset_decades=-0.3, trust=0.75),
 )
 """Fitted on every task by `python benchmarks/advice.py --fit`."""

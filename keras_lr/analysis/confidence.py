@@ -9,7 +9,7 @@ import numpy as np
 from keras_lr.analysis.landmarks import START_DECADES, Landmarks
 from keras_lr.records.suggestion import Confidence
 
-CLEAR_FALL_ERRORS = 7.0
+CLEAR_FALL_ERRORS = 9.0
 CLEAR_ROOM_DECADES = 0.5
 CLEAR_SPREAD_DECADES = 0.5
 EDGE_DECADES = 0.25

@@ -25,6 +25,7 @@ class Landmarks:
     """What the shape of one curve says; positions are log10 of a learning rate.
 
     Attributes:
+        start: Loss of the untrained model.
         noise: Standard deviation of one step's loss about the curve, in the loss's unit.
         fall: Drop of the smoothed loss from its start to its lowest point, at least 0.
         fall_error: Standard error of `fall` that the noise alone causes.
@@ -40,6 +41,7 @@ class Landmarks:
         steps_per_decade: Density of the sweep.
     """
 
+    start: float
     noise: float
     fall: float
     fall_error: float
@@ -96,6 +98,7 @@ def read_landmarks(curve: Curve) -> Landmarks:
     jump = _first(steps > fallen(JUMP_FRACTION), losses > floor + JUMP_FRACTION * fall + JUMP_SIGMAS * noise)
     averaged_steps = max(2 * np.sqrt(np.pi) * SMOOTHING_DECADES * curve.steps_per_decade, 1.0)
     return Landmarks(
+        start=start,
         noise=noise,
         fall=fall,
         fall_error=noise / float(np.sqrt(averaged_steps)),

@@ -50,6 +50,11 @@ def suggest(learning_rates: Any, losses: Any, *, rule: str = "consensus") -> Sug
     return advise([read_landmarks(curve) for curve in curves]) if rule == "consensus" else _public(curves, rule)
 
 
+def landmarks_of(learning_rates: Any, losses: Any) -> list[Landmarks]:
+    """Landmarks of each repeat that is long enough to be read; the arguments of `suggest`."""
+    return [read_landmarks(curve) for curve in _long_enough(read_curves(learning_rates, losses))]
+
+
 def advise(marks: list[Landmarks], *, calibration: Calibration = CALIBRATION) -> Suggestion:
     """The default rule on landmarks already read, of one sweep a repeat."""
     fell = sum(one.fell for one in marks) > len(marks) / 2

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.records.base import Record, float_array, optional_float, present, text
+from keras_lr.records.refinement import Refinement
 from keras_lr.records.suggestion import Suggestion
 
 StopReason = Literal["completed", "diverged", "non_finite", "data_exhausted", "interrupted", "error"]
@@ -34,6 +35,7 @@ class RangeTestResult(Record):
         engine_reason: Why the sweep did not run in one compiled loop; empty where it did.
         monitor: Name of the loss in the logs of `train_step`.
         environment: Versions, devices, optimizer and precision of the run; may be empty.
+        refinement: The short runs that settled the suggestion; None where there were none.
     """
 
     kind: ClassVar[str] = "range_test"
@@ -51,6 +53,7 @@ class RangeTestResult(Record):
     engine_reason: str = ""
     monitor: str = "loss"
     environment: dict[str, Any] = field(default_factory=dict)
+    refinement: Refinement | None = None
 
     def __post_init__(self) -> None:
         if np.shape(self.learning_rates) != np.shape(self.losses):
@@ -105,6 +108,8 @@ class RangeTestResult(Record):
         else:
             parsed.pop("repeat_losses", None)
         parsed["suggestion"] = Suggestion.from_dict(values["suggestion"])
+        if values.get("refinement") is not None:
+            parsed["refinement"] = Refinement.from_dict(values["refinement"])
         parsed["num_steps"] = int(optional_float(values["num_steps"]) or 0)
         for name in ("stop_reason", "stop_detail", "sweep", "scored_on", "engine", "engine_reason", "monitor"):
             if name in values:

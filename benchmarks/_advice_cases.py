@@ -1,0 +1,63 @@
+"""Every sweep of the tasks with its landmarks, and what each suggestion on it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from _advice_score import GOOD_REGRET, ROUNDING, Truth, curves
+from scipy.ndimage import gaussian_filter1d
+
+from keras_lr.analysis.curve import read_curves
+from keras_lr.analysis.landmarks import Landmarks, read_landmarks
+
+GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
+BLUR_DECADES = 0.3
+"""The regret is blurred by this much before it is minimised, so that votes keep clear of cliffs."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One sweep of a task whose truth is known.
+
+    Attributes:
+        task: Name of the task.
+        num_steps: Length of the sweep.
+        seed: Seed of the model's start and the batches.
+        marks: Landmarks of the sweep.
+        truth: What every rate leads to.
+        cost: Blurred regret plus 0.05 outside the good range, over `GRID`.
+    """
+
+    task: str
+    num_steps: int
+    seed: int
+    marks: Landmarks
+    truth: Truth
+    cost: np.ndarray
+
+    @property
+    def where(self) -> dict[str, object]:
+        """What names the sweep in a table."""
+        return {"task": self.task, "num_steps": self.num_steps, "seed": self.seed}
+
+
+def read_cases(names: Iterable[str]) -> list[Case]:
+    """Every sweep of the tasks."""
+    cases = []
+    for name in names:
+        truth = Truth.load(name)
+        outside = (truth.good[0] - ROUNDING > GRID) | (truth.good[1] + ROUNDING < GRID)
+        cost = truth.regret(10**GRID) + GOOD_REGRET * outside
+        blurred = gaussian_filter1d(cost, BLUR_DECADES / (GRID[1] - GRID[0]), mode="nearest")
+        for (steps, seed), (rates, losses) in curves(name).items():
+            marks = read_landmarks(read_curves(rates, losses)[0])
+            cases.append(Case(name, steps, seed, marks, truth, blurred))
+    return cases
+
+
+def look_up(costs: np.ndarray, decades: np.ndarray) -> np.ndarray:
+    """The cost of each case, a row of `costs` over `GRID`, at its own decade."""
+    places = np.clip(np.round((decades - GRID[0]) / (GRID[1] - GRID[0])).astype(int), 0, len(GRID) - 1)
+    return np.asarray(costs[np.arange(len(costs)), places])

@@ -1,0 +1,68 @@
+"""Refinement on stored short runs: which runs the rule would make, what they gave, and the fit of its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _advice_cases import Case, look_up
+from _advice_score import DATA
+
+from keras_lr.analysis.calibration import Calibration, Refining
+from keras_lr.analysis.refinement import middle_of_runs, plan_runs
+from keras_lr.analysis.suggestion import advise
+from keras_lr.records.suggestion import Suggestion
+
+OFFSETS = np.arange(-0.8, 0.41, 0.1)
+TRUSTS = (0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Short runs at constant rates: `learning_rates` of shape `(n_runs,)`, `losses` of shape `(n_runs, n_steps)`."""
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+
+
+@cache
+def stored_runs(task: str, folder: Path = DATA) -> dict[int, Runs]:
+    """Every stored short run of a task, by seed; all of a seed start alike and see the same batches."""
+    frame = pd.read_csv(folder / f"{task}.short.csv.gz")
+    runs = {}
+    for seed, part in frame.groupby("seed"):
+        wide = part.pivot_table(index="lr", columns="step", values="loss", dropna=False, sort=True)
+        runs[int(seed)] = Runs(wide.index.to_numpy(), wide.to_numpy())
+    return runs
+
+
+def planned_runs(task: str, seed: int, suggestion: Suggestion, num_steps: int) -> Runs | None:
+    """The stored runs nearest to those that the rule would make with a budget of `num_steps`."""
+    plan = plan_runs(suggestion, num_steps=num_steps)
+    if plan is None:
+        return None
+    stored = stored_runs(task)[seed]
+    gaps = np.abs(np.log10(stored.learning_rates) - np.log10(plan.learning_rates)[:, None])
+    chosen = np.unique(gaps.argmin(axis=1))
+    return Runs(stored.learning_rates[chosen], stored.losses[chosen, : plan.num_steps])
+
+
+def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
+    """The offset and the trust of least mean cost, on the runs that the rule would make around its own suggestions."""
+    befores, gaps, costs = [], [], []
+    for case in cases:
+        advice = advise([case.marks], calibration=calibration)
+        runs = planned_runs(case.task, case.seed, advice, case.num_steps)
+        if runs is None or advice.learning_rate is None:
+            continue
+        middle = middle_of_runs(runs.learning_rates, runs.losses, [case.marks])
+        if middle is not None:
+            befores.append(np.log10(advice.learning_rate))
+            gaps.append(middle - befores[-1])
+            costs.append(case.cost)
+    before, gap, cost = np.array(befores), np.array(gaps), np.stack(costs)
+    choices = [Refining(round(float(offset), 2), trust) for offset in OFFSETS for trust in TRUSTS]
+    return min(choices, key=lambda choice: look_up(cost, before + choice.move(gap)).mean())

@@ -1,0 +1,130 @@
+"""Settling a suggestion by short runs at constant rates near it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_lr.analysis.calibration import CALIBRATION, Calibration
+from keras_lr.analysis.confidence import Judgement
+from keras_lr.analysis.landmarks import SEEN_FALL_ERRORS, Landmarks
+from keras_lr.records.suggestion import Suggestion
+
+FIRST_RUN_DECADES = -0.5
+SPACING_DECADES = 0.75
+LONG_RUN_STEPS = 50
+MIN_RUN_STEPS = 10
+TAIL_FRACTION = 0.34
+TOLERANCE = 0.2
+"""Loss above the best run's, as a fraction of its fall, at which a run counts for 1/e of the best."""
+
+CLEAR_MOVE_DECADES = 0.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which short runs to make: `learning_rates`, increasing, each for `num_steps` steps."""
+
+    learning_rates: np.ndarray
+    num_steps: int
+
+
+def plan_runs(suggestion: Suggestion, *, num_steps: int) -> Plan | None:
+    """The runs that use up a budget; None where there is nothing to refine or too little to do it with.
+
+    They begin half a decade below the suggestion and reach a decade above it, and further where each can still be
+    long: a run must last to tell a good rate from a quick start.
+
+    Args:
+        suggestion: What the sweep says.
+        num_steps: Budget of all runs together.
+    """
+    runs = 4 if num_steps >= 4 * LONG_RUN_STEPS else 3
+    if suggestion.learning_rate is None or num_steps < runs * MIN_RUN_STEPS:
+        return None
+    decades = FIRST_RUN_DECADES + SPACING_DECADES * np.arange(runs)
+    return Plan(suggestion.learning_rate * 10**decades, num_steps // runs)
+
+
+def settle(
+    suggestion: Suggestion,
+    learning_rates: np.ndarray,
+    losses: np.ndarray,
+    *,
+    marks: list[Landmarks],
+    calibration: Calibration = CALIBRATION,
+) -> Suggestion:
+    """The suggestion moved to where the short runs went best.
+
+    Every run is scored by its mean loss at the end. The runs that come close to the best one pull the suggestion
+    most of the way to the middle of their rates, less an offset, for a short run favours a rate somewhat too large.
+
+    Args:
+        suggestion: What the sweep says, with a learning rate.
+        learning_rates: Rate of each run, shape `(n_runs,)`.
+        losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
+        marks: Landmarks of the sweep, one a repeat.
+        calibration: The fitted numbers.
+    """
+    if suggestion.learning_rate is None or suggestion.low is None or suggestion.high is None:
+        return suggestion
+    middle = middle_of_runs(learning_rates, losses, marks)
+    if middle is None:
+        return _unmoved(suggestion)
+    moved = calibration.refining.move(middle - float(np.log10(suggestion.learning_rate)))
+    judgement = _judge(suggestion, moved)
+    low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))
+    return Suggestion(rate, low, high, judgement.confidence, judgement.reason, "refined", suggestion.spread_decades)
+
+
+def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, marks: list[Landmarks]) -> float | None:
+    """Log10 of the rate in the middle of the runs that end lowest; None where none fell by more than its noise.
+
+    Args:
+        learning_rates: Rate of each run, shape `(n_runs,)`.
+        losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
+        marks: Landmarks of the sweep, one a repeat.
+    """
+    start = float(np.median([one.start for one in marks]))
+    noise = float(np.median([one.noise for one in marks]))
+    ends = end_losses(losses, start=start)
+    fall = start - float(ends.min())
+    if fall <= SEEN_FALL_ERRORS * noise / np.sqrt(TAIL_FRACTION * losses.shape[1]):
+        return None
+    weights = np.exp(-(ends - ends.min()) / (TOLERANCE * fall))
+    return float(np.average(np.log10(learning_rates), weights=weights))
+
+
+def end_losses(losses: np.ndarray, *, start: float) -> np.ndarray:
+    """Mean loss of each run's last third, where no step counts for more than it would to lose the best run's gain.
+
+    Args:
+        losses: Shape `(n_runs, n_steps)`, NaN after a run stopped, which counts as such a loss.
+        start: Loss of the untrained model.
+
+    Returns:
+        Shape `(n_runs,)`.
+    """
+    steps = losses.shape[1]
+    ends = np.where(np.isfinite(losses), losses, np.inf)[:, steps - max(int(TAIL_FRACTION * steps), 3) :]
+    ceiling = start + max(start - float(np.median(ends, axis=1).min()), 0.0)
+    return np.asarray(np.minimum(ends, ceiling).mean(axis=1))
+
+
+def _unmoved(suggestion: Suggestion) -> Suggestion:
+    return replace(
+        suggestion,
+        confidence="tentative",
+        reason="No short run lowered the loss by more than its noise: the sweep's suggestion stands. Use more steps.",
+        rule="refined",
+    )
+
+
+def _judge(suggestion: Suggestion, moved: float) -> Judgement:
+    if abs(moved) > CLEAR_MOVE_DECADES:
+        return Judgement("tentative", f"Short runs disagree with the sweep by {abs(moved):.1f} decades.")
+    agreed = f"Short runs agree with the sweep within {abs(moved):.1f} decades."
+    if suggestion.confidence == "clear":
+        return Judgement("clear", agreed)
+    return Judgement("tentative", f"{agreed} {suggestion.reason}")
