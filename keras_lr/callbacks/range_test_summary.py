@@ -9,6 +9,7 @@ from keras_lr.analysis.suggestion import suggest
 from keras_lr.callbacks.range_test_settings import RangeTestSettings
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.records.suggestion import Suggestion
+from keras_lr.training.causes import one_line
 from keras_lr.training.devices import environment
 from keras_lr.training.sweep import Curve
 
@@ -18,7 +19,7 @@ _DETAILS = {
     "non_finite": "The loss became NaN or infinite at a learning rate of {rate:.3g}.",
     "data_exhausted": "The data ended for good after {steps} of {num_steps} steps.",
     "interrupted": "Interrupted after {steps} of {num_steps} steps.",
-    "error": "A step failed after {steps} of {num_steps} steps: {error}",
+    "error": "A step failed after {steps} of {num_steps} steps: {error}.",
 }
 
 
@@ -62,8 +63,9 @@ def _detail(curve: Curve, learning_rates: np.ndarray) -> str:
     steps = len(curve.losses)
     # A divergence is seen at the last point kept, a loss that is not finite at the first one not kept.
     reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
+    error = "" if curve.error is None else one_line(curve.error)
     return _DETAILS[curve.stop_reason].format(
-        rate=learning_rates[reached], steps=steps, num_steps=len(learning_rates), error=curve.error
+        rate=learning_rates[reached], steps=steps, num_steps=len(learning_rates), error=error
     )
 
 

@@ -67,6 +67,13 @@ def trainer_variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else [])]
 
 
+def plain_variables(model: keras.Model) -> list[tf.Variable]:
+    """The `tf.Variable`s that the model or a layer holds as an attribute, which keras does not list."""
+    return [
+        value for layer in model._flatten_layers() for value in vars(layer).values() if isinstance(value, tf.Variable)
+    ]
+
+
 def seed_variables(model: keras.Model) -> list[Any]:
     """The seed states of the model's layers (Dropout, noise, augmentation)."""
     weights = {id(variable) for variable in [*model.weights, *model.metrics_variables]}

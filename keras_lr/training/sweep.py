@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from keras_lr.errors import DataError, ModelError
 from keras_lr.records.range_test import StopReason
+from keras_lr.training.causes import one_line
 from keras_lr.training.data import BatchStream
 from keras_lr.training.divergence import divergence_step
 from keras_lr.training.interrupts import HeldInterrupt
 from keras_lr.training.loop_cache import cached_loop, keep_loop
-from keras_lr.training.state import RandomState, StateSnapshot, seed_variables
+from keras_lr.training.state import RandomState, StateSnapshot, plain_variables, seed_variables
 from keras_lr.training.step_loop import StepLoop
 
 _CHUNK_SECONDS = 0.25
@@ -105,9 +106,13 @@ class Sweep:
         self._snapshot.restore()
         self._random_state.restore()
 
-    def run(self, learning_rates: np.ndarray) -> Curve:
+    def run(self, learning_rates: np.ndarray, *, source: Any = None) -> Curve:
         """One sweep over `learning_rates` from the state on entering; each further one draws other batches and
         dropout masks.
+
+        Args:
+            learning_rates: Rate of each step, shape `(num_steps,)`.
+            source: Batches of the stream that several sweeps are to share; None to draw new ones.
 
         Returns:
             The curve, also where Ctrl-C or an error ended it; only a failure before the first step raises.
@@ -119,7 +124,7 @@ class Sweep:
             self._snapshot.restore(keep_seeds=self._seeds)
         try:
             self.loop.begin(len(learning_rates))
-            return self._run_chunks(tf.constant(learning_rates, tf.float32))
+            return self._run_chunks(tf.constant(learning_rates, tf.float32), source)
         except KeyboardInterrupt as error:
             return Curve(_finite(self.loop.losses), "interrupted", error)
         except DataError:
@@ -127,15 +132,15 @@ class Sweep:
         except Exception as error:
             if self.loop.completed == 0 and _from_data(error):
                 raise DataError(
-                    f"`x` must yield batches. Its first batch failed: {error}. Iterate over the data once to find the "
-                    "fault."
+                    f"`x` must yield batches. Its first batch failed: {one_line(error)}. Iterate over the data once "
+                    "to find the fault."
                 ) from error
             return Curve(_finite(self.loop.losses), "error", error)
         finally:
             self._begun += len(learning_rates)
 
-    def _run_chunks(self, table: Any) -> Curve:
-        source = self._stream.source(len(table))
+    def _run_chunks(self, table: Any, source: Any) -> Curve:
+        source = self._stream.source(len(table)) if source is None else source
         while (done := self.loop.completed) < len(table):
             self._interrupt.check()
             began = time.perf_counter()
@@ -182,7 +187,7 @@ class Sweep:
         check_trainable(model)
         if self._cacheable:
             keep_loop(model, self._monitor, self.loop)
-        return extra
+        return [*extra, *plain_variables(model)]
 
 
 def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:

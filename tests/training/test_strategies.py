@@ -24,7 +24,9 @@ def mirrored() -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("policy", "tolerance"), [("float32", 1e-4), ("mixed_bfloat16", 0.05), ("mixed_float16", 0.01)])
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("float32", 1e-4), ("mixed_bfloat16", 0.05), ("mixed_float16", 0.01)]
+)
 def test_two_replicas_measure_what_one_device_does(mirrored: Any, policy: str, tolerance: float) -> None:
     found = mirrored[policy]
     assert found["stop_reasons"] == ["completed"] * 3
