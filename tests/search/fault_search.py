@@ -1,0 +1,104 @@
+"""Small searches in processes of their own, which the tests of faults kill.
+
+The processes are forked from a server that has imported TensorFlow already, so that each starts in no time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_lr.search import LogGridSearch, worker
+from keras_lr.search.journal import read_journals
+from keras_lr.search.local_workers import chief_address
+from tests.search.small_search import classifier, iris
+
+RATES = (1e-3, 3e-3, 1e-2)
+REPEATS = 2
+EPOCHS = 12
+ROWS = len(RATES) * REPEATS * EPOCHS
+KEY = ["learning_rate", "repeat", "batch_size", "epoch"]
+
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.search.fault_search"])
+
+
+def run_search(directory: Path, options: dict[str, Any], environment: dict[str, str]) -> None:
+    """What a process runs."""
+    os.environ |= environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    worker.GONE_SECONDS = 10.0
+    search(directory, **options)
+
+
+def search(directory: Path, **options: Any) -> None:
+    """Searches to the end."""
+    x, y, validation = iris()
+    tuner(directory, **options).search(x, y, validation_data=validation, epochs=EPOCHS, batch_size=16, verbose=0)
+
+
+def tuner(directory: Path, **options: Any) -> LogGridSearch:
+    """A tuner over three rates and two repeats."""
+    grid = {"learning_rates": RATES, "repeats": REPEATS, "extend": False}
+    return LogGridSearch(classifier(), directory=directory, **{**grid, **options})
+
+
+def start_search(directory: Path, *, environment: dict[str, str] | None = None, **options: Any) -> Any:
+    """A running process that searches."""
+    process = processes.Process(target=run_search, args=(directory, options, environment or {}))
+    process.start()
+    return process
+
+
+def finish_search(directory: Path, **options: Any) -> pd.DataFrame:
+    """Searches to the end in a process and returns the table."""
+    process = start_search(directory, **options)
+    process.join(60)
+    assert process.exitcode == 0, f"the search ended with {process.exitcode}"
+    return table(directory)
+
+
+def start_cluster(directory: Path, port: int, **options: Any) -> dict[str, Any]:
+    """A chief and two workers, by name."""
+    environment = {**chief_address(port), "KERAS_LR_WORKERS": "3", "KERAS_LR_STALE_SECONDS": "5"}
+    return {
+        name: start_search(directory, environment={**environment, "KERASTUNER_TUNER_ID": name}, **options)
+        for name in ("chief", "worker0", "worker1")
+    }
+
+
+def table(directory: Path) -> pd.DataFrame:
+    """The rows as a user gets them, of any number of processes."""
+    return tuner(directory).sensitivity().frame.set_index(KEY)
+
+
+def lines(directory: Path) -> list[tuple[Any, ...]]:
+    """The key of every row in the journals, doubled ones included."""
+    _, found = read_journals(directory / "lr" / "records")
+    return [tuple(line[name] for name in KEY) for line in found if "event" not in line]
+
+
+def recorded_bytes(directory: Path) -> int:
+    """Size of all journals."""
+    return sum(path.stat().st_size for path in (directory / "lr" / "records").glob("*.jsonl"))
+
+
+def kill_when(process: Any, directory: Path, *, recorded: float, whole: int) -> bool:
+    """Kills `process` with SIGKILL once so large a share of the records stands; False where it ended before."""
+    while process.is_alive() and recorded_bytes(directory) < recorded * whole:
+        process.join(0.002)
+    running = process.is_alive()
+    process.kill()
+    process.join()
+    return running
+
+
+def end_all(cluster: dict[str, Any]) -> None:
+    """Waits for every process of a cluster, and ends what does not end by itself."""
+    for process in cluster.values():
+        process.join(60)
+        process.kill()
+        process.join()

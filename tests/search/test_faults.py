@@ -1,0 +1,145 @@
+"""What a search survives: kill -9, a cut line, a full disk, a read-only folder, another search's records."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_lr.errors import ResultFormatError, SearchError, StorageError
+from keras_lr.search.local_workers import free_port
+from tests.search.fault_search import (
+    RATES,
+    ROWS,
+    end_all,
+    finish_search,
+    kill_when,
+    lines,
+    recorded_bytes,
+    search,
+    start_cluster,
+    start_search,
+    table,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """For each tier, the folder of a search that nothing interrupted."""
+    folders = {tier: tmp_path_factory.mktemp(tier) for tier in ("stacked", "function")}
+    for tier, folder in folders.items():
+        assert len(finish_search(folder, tier=tier)) == ROWS
+    return folders
+
+
+@pytest.fixture
+def project(unbroken, tmp_path):
+    """A folder with a finished search."""
+    return shutil.copytree(unbroken["stacked"], tmp_path / "copy")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB; `change` mounts it anew with other options."""
+
+    def mount(options):
+        return subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", tmp_path], check=False, capture_output=True
+        )
+
+    if os.name != "posix" or os.geteuid() != 0 or mount("size=64k").returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield tmp_path, lambda options: mount(f"remount,{options}")
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def assert_whole(directory, unbroken_directory):
+    written = lines(directory)
+    assert len(written) == len(set(written)) == ROWS
+    frame, unbroken_frame = table(directory), table(unbroken_directory)
+    pd.testing.assert_frame_equal(frame[["seed", "status"]], unbroken_frame[["seed", "status"]])
+    numbers = ["loss", "val_loss", "accuracy", "val_accuracy"]
+    np.testing.assert_allclose(frame[numbers], unbroken_frame[numbers], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("tier", "moment"), [("stacked", 0.4), ("function", 0.0), ("function", 0.7)])
+def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, tier, moment, tmp_path):
+    process, whole = start_search(tmp_path, tier=tier), recorded_bytes(unbroken[tier])
+    assert kill_when(process, tmp_path, recorded=moment, whole=whole)
+    finish_search(tmp_path, tier=tier)
+    assert_whole(tmp_path, unbroken[tier])
+
+
+@pytest.mark.parametrize(("victim", "moment"), [("chief", 0.2), ("worker0", 0.4)])
+def test_a_killed_process_of_three(unbroken, victim, moment, tmp_path):
+    """A worker's points go to the other; after the chief's end the same commands go on."""
+    port, whole = free_port(), recorded_bytes(unbroken["function"])
+    cluster = start_cluster(tmp_path, port, tier="function")
+    kill_when(cluster[victim], tmp_path, recorded=moment, whole=whole)
+    if victim == "chief":
+        end_all(cluster)
+        assert cluster["worker0"].exitcode == cluster["worker1"].exitcode == 0
+        cluster = start_cluster(tmp_path, port, tier="function")
+    end_all(cluster)
+    assert cluster["chief"].exitcode == 0
+    assert_whole(tmp_path, unbroken["function"])
+
+
+@pytest.mark.parametrize("cut", [1, 1000])
+def test_a_cut_last_line_is_written_again(project, unbroken, cut):
+    path = project / "lr" / "records" / "tuner0.jsonl"
+    os.truncate(path, path.stat().st_size - cut)
+    search(project)
+    assert_whole(project, unbroken["stacked"])
+
+
+def test_a_full_disk_is_told_and_loses_nothing(small_disk):
+    directory, change = small_disk
+    (directory / "ballast").write_bytes(bytes(52 * 1024))
+    with pytest.raises(StorageError, match="`directory` must be writable and have space left"):
+        search(directory)
+    kept = lines(directory)
+    assert len(kept) < ROWS
+    change("size=4m")
+    search(directory)
+    written = lines(directory)
+    assert len(written) == len(set(written)) == ROWS
+    assert written[: len(kept)] == kept
+
+
+def test_a_read_only_folder_is_told_before_any_training(small_disk):
+    directory, change = small_disk
+    change("ro")
+    with pytest.raises(StorageError, match="Read-only file system"):
+        search(directory)
+
+
+def test_a_wider_grid_goes_on_in_the_same_project(project):
+    before = lines(project)
+    search(project, learning_rates=[*RATES, 3e-2])
+    after = lines(project)
+    assert after[:ROWS] == before
+    assert len(after) == len(set(after)) == ROWS * 4 // 3
+
+
+def test_records_of_another_search_are_left_alone(project):
+    path = project / "lr" / "records" / "tuner0.jsonl"
+    before = path.read_bytes()
+    with pytest.raises(SearchError, match="the search it holds"):
+        search(project, seed=7)
+    assert path.read_bytes() == before
+
+
+def test_records_of_a_newer_version_are_left_alone(project):
+    path = project / "lr" / "records" / "tuner0.jsonl"
+    header, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(header) | {"schema_version": 99}), *rest, ""]))
+    before = path.read_bytes()
+    with pytest.raises(ResultFormatError, match="version 99"):
+        search(project)
+    assert path.read_bytes() == before
