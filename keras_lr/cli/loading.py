@@ -55,7 +55,7 @@ def build_model(target: str) -> Any:
         model = build()
     except Exception as err:
         raise ModelError(
-            f"`MODULE:BUILD` must return a compiled model. Received: {_describe(err)}. Mend {target}."
+            f"`MODULE:BUILD` must return a compiled model. Received: {describe(err)}. Mend {target}."
         ) from err
     import keras
 
@@ -79,9 +79,7 @@ def load_data(target: str) -> dict[str, Any]:
         try:
             data = data()
         except Exception as err:
-            raise DataError(
-                f"`--data` must give the training data. Received: {_describe(err)}. Mend {target}."
-            ) from err
+            raise DataError(f"`--data` must give the training data. Received: {describe(err)}. Mend {target}.") from err
     if not isinstance(data, tuple):
         return {"x": data}
     if len(data) not in (2, 3):
@@ -104,7 +102,7 @@ def _import(module_name: str, argument: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as err:
         raise InvalidArgumentError(
-            f"`{argument}` must name a module that can be imported. Received: {module_name}: {_describe(err)}. Mend it."
+            f"`{argument}` must name a module that can be imported. Received: {module_name}: {describe(err)}. Mend it."
         ) from err
 
 
@@ -129,7 +127,8 @@ def _import_file(path: Path, argument: str) -> ModuleType:
     return module
 
 
-def _describe(err: BaseException) -> str:
+def describe(err: BaseException) -> str:
+    """What went wrong in the user's code, and where."""
     frames = traceback.extract_tb(err.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(err).__name__}{where}: {err}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from keras_lr.cli.arguments import learning_rate, positive_int
 from keras_lr.cli.console import print_sensitivity, standard_output
 from keras_lr.cli.device_options import add_device_options, set_up
-from keras_lr.cli.loading import load_data, load_object
+from keras_lr.cli.loading import describe, load_data, load_object
 from keras_lr.cli.search_command import search_words, workers_of
 from keras_lr.cli.tensorflow import start_tensorflow
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import InvalidArgumentError, ModelError
 
 if TYPE_CHECKING:
     from keras_lr.search.tuner import LogGridSearch
@@ -110,7 +111,7 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
     data = load_data(options.data)
     scored = load_data(options.validation_data) if options.validation_data else None
     tuner = LogGridSearch(
-        load_object(options.model, argument="MODULE:BUILD"),
+        _hypermodel(options.model),
         options.objective or ("val_loss" if scored else "loss"),
         options.min_lr,
         options.max_lr,
@@ -131,6 +132,24 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
     batch = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
     tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
     return tuner
+
+
+def _hypermodel(target: str) -> Any:
+    """The user's build function, whose own errors are told as those of the model."""
+    build = load_object(target, argument="MODULE:BUILD")
+    if not callable(build):
+        return build
+
+    @functools.wraps(build)
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return build(*arguments)
+        except Exception as err:
+            raise ModelError(
+                f"`MODULE:BUILD` must return a compiled model. Received: {describe(err)}. Mend {target}."
+            ) from err
+
+    return guarded
 
 
 def _show(options: argparse.Namespace, tuner: LogGridSearch) -> None:

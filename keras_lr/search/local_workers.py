@@ -15,7 +15,6 @@ from keras_lr.search.worker import CHIEF_VARIABLE
 
 LOOPBACK = "127.0.0.1"
 END_SECONDS = 10.0
-LOG_LINES = 15
 
 
 class LocalWorkers:
@@ -77,10 +76,11 @@ class LocalWorkers:
         return self.logs / f"{name}.log"
 
     def failures(self) -> str:
-        """What the workers that failed printed last; empty where none did."""
+        """How the workers that failed ended, with the last line of each; empty where none did."""
         failed = sorted(name for name, process in self._processes.items() if process.poll() not in (None, 0))
         return "\n".join(
-            f"{name} ended with exit code {self._processes[name].returncode}:\n{_tail(self.log(name))}"
+            f"{name} ended with exit code {self._processes[name].returncode} ({self.log(name)}): "
+            f"{_last_line(self.log(name))}"
             for name in failed
         )
 
@@ -130,6 +130,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _tail(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+def _last_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing printed"

@@ -66,10 +66,10 @@ def test_a_worker_that_ignores_the_request_to_end_is_killed(tmp_path, monkeypatc
 
 
 def test_a_failed_worker_is_told_with_its_last_lines(tmp_path):
-    with workers(tmp_path, "raise SystemExit('out of memory')", count=1) as group:
+    with workers(tmp_path, "raise SystemExit('working\\nout of memory')", count=1) as group:
         pass
     (name,) = group.names
-    assert group.failures() == f"{name} ended with exit code 1:\n    out of memory"
+    assert group.failures() == f"{name} ended with exit code 1 ({group.log(name)}): out of memory"
 
 
 def test_workers_share_the_processors_or_have_a_gpu_each(tmp_path, monkeypatch):

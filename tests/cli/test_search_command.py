@@ -1,0 +1,179 @@
+"""`keras-lr search` from the words to the files."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import keras_lr
+from keras_lr.cli.main import build_parser, main
+from keras_lr.cli.search_command import search_words
+
+MODULE = """
+import keras
+import numpy as np
+from sklearn.datasets import load_iris
+
+flowers, kinds = load_iris(return_X_y=True)
+order = np.random.default_rng(0).permutation(150)
+data = flowers[order[:100]].astype("float32"), kinds[order[:100]]
+validation = flowers[order[100:]].astype("float32"), kinds[order[100:]]
+
+def build():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
+    return model
+
+def no_model():
+    return 3
+"""
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The folder of a user's module; the working directory of the test."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers_to_search.py").write_text(MODULE)
+    monkeypatch.delitem(sys.modules, "flowers_to_search", raising=False)
+    return "flowers_to_search.py"
+
+
+def words(script, *more):
+    return [
+        "search",
+        f"{script}:build",
+        "--data",
+        f"{script}:data",
+        "--validation-data",
+        f"{script}:validation",
+        "--learning-rates",
+        "1e-3",
+        "1e-2",
+        "1e-1",
+        "--repeats",
+        "2",
+        "--epochs",
+        "3",
+        "--no-extend",
+        *more,
+    ]
+
+
+def test_a_search_prints_its_best_and_writes_its_files(script, tmp_path, capsys):
+    assert main(words(script, "--json", "r.json", "--project", "flowers")) == 0
+    printed = capsys.readouterr().out
+    result = keras_lr.SensitivityResult.load("r.json")
+    assert len(result.frame) == 3 * 2 * 3
+    assert f"learning_rate={result.best_learning_rate:g}" in printed.replace("1e-2", "0.01").replace("1e-1", "0.1")
+    assert result.reason in " ".join(printed.split())
+    assert "Trained by: stacked" in printed
+    assert (tmp_path / "runs" / "flowers" / "records").is_dir()
+
+
+def test_the_same_command_trains_nothing_twice(script, tmp_path):
+    assert main(words(script)) == 0
+    (journal,) = (tmp_path / "runs" / "lr" / "records").glob("*.jsonl")
+    before = journal.read_bytes()
+    assert main(words(script)) == 0
+    assert journal.read_bytes() == before
+
+
+def test_without_validation_data_the_training_loss_is_judged(script):
+    some = words(script, "--json", "r.json")
+    del some[4:6]
+    assert main(some) == 0
+    assert keras_lr.SensitivityResult.load("r.json").objective == "loss"
+
+
+def test_several_batch_sizes_are_an_axis(script, capsys):
+    assert main(words(script, "--batch-sizes", "16", "50", "--json", "r.json")) == 0
+    assert keras_lr.SensitivityResult.load("r.json").batch_sizes == (16, 50)
+    assert "Best batch size: " in capsys.readouterr().out
+
+
+def test_one_batch_size_is_the_batch_size(script):
+    assert main(words(script, "--batch-sizes", "25", "--json", "r.json")) == 0
+    assert keras_lr.SensitivityResult.load("r.json").batch_sizes == (25,)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--min-lr", "0"], "must be a positive number, as 1e-3"),
+        (["--learning-rates", "x"], "must be a positive number, as 1e-3"),
+        (["--epochs", "0"], "must be a whole number of at least 1"),
+        (["--workers", "none"], "must be a whole number of at least 1"),
+        (["--objective", "val_auc"], "val_auc"),
+    ],
+)
+def test_bad_arguments_are_told_in_one_line(script, capsys, more, message):
+    assert main(words(script, *more)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_grid_that_is_none_is_told(script, capsys):
+    some = ["search", f"{script}:build", "--data", f"{script}:data", "--min-lr", "0.1", "--max-lr", "0.01"]
+    assert main(some) == 2
+    assert "`max_lr` must be greater than `min_lr`" in capsys.readouterr().err
+
+
+def test_what_returns_no_model_is_told(script, capsys):
+    some = words(script)
+    some[1] = f"{script}:no_model"
+    assert main(some) == 2
+    assert "int" in capsys.readouterr().err
+
+
+def test_workers_do_not_come_with_keras_tuner_s_variables(script, capsys, monkeypatch):
+    for name, value in {"IP": "127.0.0.1", "PORT": "1"}.items():
+        monkeypatch.setenv(f"KERASTUNER_ORACLE_{name}", value)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    assert main(words(script, "--workers", "2")) == 2
+    assert "`--workers` must not come with" in capsys.readouterr().err
+
+
+def test_the_words_give_the_same_search_without_workers_and_files(script):
+    given = words(
+        script, "--workers", "2", "--json", "r.json", "--report", "r.html", "--refine", "--batch-sizes", "8", "16"
+    )
+    options = build_parser().parse_args(given)
+    again = build_parser().parse_args(search_words(options)[1:])
+    assert (again.workers, again.json, again.report) == (None, None, None)
+    same = set(vars(options)) - {"workers", "json", "report"}
+    assert {name: getattr(again, name) for name in same} == {name: getattr(options, name) for name in same}
+
+
+@pytest.mark.slow
+def test_two_workers_find_the_numbers_of_one_process(script, tmp_path):
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [sys.executable, "-m", "keras_lr", *words(script)]
+    for name, more in {"one": [], "two": ["--workers", "2"]}.items():
+        subprocess.run([*command, "--project", name, "--json", f"{name}.json", *more], check=True, env=environment)
+    one, two = (keras_lr.SensitivityResult.load(f"{name}.json").frame for name in ("one", "two"))
+    keys = ["learning_rate", "repeat", "batch_size", "epoch", "seed", "status"]
+    assert one[keys].equals(two[keys])
+    assert abs(one["val_loss"] / two["val_loss"] - 1).max() < 1e-4
+    journals = sorted((tmp_path / "runs" / "two" / "records").glob("worker*.jsonl"))
+    assert len(journals) == 2
+    assert all(any("val_loss" in json.loads(line) for line in path.read_text().splitlines()) for path in journals)
+
+
+@pytest.mark.slow
+def test_workers_that_all_fail_are_told_with_their_last_words(script, tmp_path):
+    (tmp_path / script).write_text(
+        MODULE.replace(
+            "    return model",
+            "    assert __import__('os').environ.get('KERASTUNER_TUNER_ID') == 'chief'\n    return model",
+        )
+    )
+    command = [sys.executable, "-m", "keras_lr", *words(script), "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "every worker ended before" in done.stderr
+    assert "ended with exit code 2" in done.stderr
+    assert "`MODULE:BUILD` must return a compiled model. Received: AssertionError" in done.stderr
