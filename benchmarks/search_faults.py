@@ -1,0 +1,101 @@
+"""A campaign of kill -9: searches of one process and of three are killed at random moments and resumed.
+
+`python benchmarks/search_faults.py` prints one line a kind and writes `benchmarks/results/search_faults.md`. A search is
+killed once a random share of its records stands, resumed by the same command, and compared with a search that nothing
+interrupted: every row must be there once, with the same numbers. The searches are those of `tests/search/test_faults.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from keras_lr.search.local_workers import free_port  # noqa: E402
+from tests.search import fault_search  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "search_faults.md"
+KINDS = {
+    "one process, stacked": ("stacked", None),
+    "one process, one function a run": ("function", None),
+    "the chief of three": ("function", "chief"),
+    "a worker of three": ("function", "worker"),
+}
+TOLERANCE = 1e-4
+
+
+def kill_and_resume(folder: Path, tier: str, victim: str | None, moment: float, whole: int) -> bool:
+    """Kills a search and finishes it; False where it had ended before the kill."""
+    if victim is None:
+        hit = fault_search.kill_when(fault_search.start_search(folder, tier=tier), folder, recorded=moment, whole=whole)
+        fault_search.finish_search(folder, tier=tier)
+        return hit
+    port = free_port()
+    cluster = fault_search.start_cluster(folder, port, tier=tier)
+    name = victim if victim == "chief" else f"worker{int(moment * 1e6) % 2}"
+    hit = fault_search.kill_when(cluster[name], folder, recorded=moment, whole=whole)
+    if victim == "chief":
+        fault_search.end_all(cluster)
+        cluster = fault_search.start_cluster(folder, port, tier=tier)
+    fault_search.end_all(cluster)
+    return hit
+
+
+def faults_of(folder: Path, unbroken: Path) -> list[str]:
+    """What is wrong with a resumed search; empty where nothing is."""
+    written = fault_search.lines(folder)
+    found = []
+    if len(written) != len(set(written)):
+        found.append(f"{len(written) - len(set(written))} rows doubled")
+    if len(set(written)) != fault_search.ROWS:
+        found.append(f"{fault_search.ROWS - len(set(written))} rows lost")
+        return found
+    columns = ["loss", "val_loss", "accuracy", "val_accuracy"]
+    one, other = fault_search.table(folder)[columns], fault_search.table(unbroken)[columns]
+    worst = float(np.max(np.abs(one - other) / np.abs(other).clip(lower=1e-6)))
+    return [*found, *([f"numbers differ by {worst:.1g}"] if worst > TOLERANCE else [])]
+
+
+def campaign(kind: str, kills: int, unbroken: dict[str, Path]) -> str:
+    """A line of the table: how many kills, how many of them hit a running search, and what went wrong."""
+    tier, victim = KINDS[kind]
+    generator = np.random.default_rng(sorted(KINDS).index(kind))
+    hits, wrong, start = 0, [], time.perf_counter()
+    for moment in generator.uniform(0, 0.95, kills):
+        with tempfile.TemporaryDirectory() as folder:
+            whole = fault_search.recorded_bytes(unbroken[tier])
+            hits += kill_and_resume(Path(folder), tier, victim, float(moment), whole)
+            wrong += faults_of(Path(folder), unbroken[tier])
+    line = f"| {kind} | {kills} | {hits} | {len(wrong)} {'; '.join(wrong)} | {time.perf_counter() - start:.0f} |"
+    print(line, flush=True)
+    return line
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="kills a kind (%(default)d)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        unbroken = {tier: Path(folder) / tier for tier in ("stacked", "function")}
+        for tier, place in unbroken.items():
+            place.mkdir()
+            fault_search.finish_search(place, tier=tier)
+        lines = [campaign(kind, options.kills, unbroken) for kind in KINDS]
+    head = (
+        "# Searches killed at random moments\n\nEach was resumed by the same command and compared with one that nothing "
+        f"interrupted: {fault_search.ROWS} rows, numbers within {TOLERANCE:g}.\n\n"
+        "| kind | kills | of a running search | faults | seconds |\n|-|-|-|-|-|\n"
+    )
+    RESULT.write_text(head + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
