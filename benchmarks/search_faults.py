@@ -1,8 +1,9 @@
 """A campaign of kill -9: searches of one process and of three are killed at random moments and resumed.
 
-`python benchmarks/search_faults.py` prints one line a kind and writes `benchmarks/results/search_faults.md`. A search is
-killed once a random share of its records stands, resumed by the same command, and compared with a search that nothing
-interrupted: every row must be there once, with the same numbers. The searches are those of `tests/search/test_faults.py`.
+`python benchmarks/search_faults.py` prints one line a kind and writes `benchmarks/results/search_faults.md`. A search
+is killed once a random share of its records stands, resumed by the same command, and compared with a search that
+nothing interrupted: every row must be there once, with the same numbers. The searches are those of
+`tests/search/test_faults.py`.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def main() -> None:
             fault_search.finish_search(place, tier=tier)
         lines = [campaign(kind, options.kills, unbroken) for kind in KINDS]
     head = (
-        "# Searches killed at random moments\n\nEach was resumed by the same command and compared with one that nothing "
-        f"interrupted: {fault_search.ROWS} rows, numbers within {TOLERANCE:g}.\n\n"
+        "# Searches killed at random moments\n\nEach was resumed by the same command and compared with one that "
+        f"nothing interrupted: {fault_search.ROWS} rows, numbers within {TOLERANCE:g}.\n\n"
         "| kind | kills | of a running search | faults | seconds |\n|-|-|-|-|-|\n"
     )
     RESULT.write_text(head + "\n".join(lines) + "\n")

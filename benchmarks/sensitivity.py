@@ -166,8 +166,9 @@ def report(tasks: list[str]) -> str:
     corpus, held = corpus_table(tasks)
     return (
         "# Does the basin hold the true best learning rate?\n\n"
-        ff"{len(tasks)} tasks of the corpus, three rates a decade, {REPEATS} repeats a search. Fifteen fresh seeds were trained at the eleven "
-        f"rates around each task's best; {SEARCHES} times a task, {REPEATS} of them made a search and the other 12 the "
+        f"{len(tasks)} tasks of the corpus, three rates a decade, {REPEATS} repeats a search. Fifteen fresh seeds were "
+        f"trained at the eleven rates around each task's best; {SEARCHES} times a task, {REPEATS} of them made a search "
+        "and the other 12 the "
         "truth (median over seeds of the best validation loss). A point is good where the truth loses at most "
         f"{GOOD_REGRET:.0%} of the possible gain. The corpus's own best comes from 3 seeds and another split of the "
         "data, so that it is a noisier truth.\n\n"
