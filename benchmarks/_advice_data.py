@@ -144,6 +144,30 @@ def markov_text() -> Data:
     return _split(windows[:, :12].copy(), windows[:, 12].copy())
 
 
+def iris() -> Data:
+    """Iris, three classes, standardised."""
+    x, y = datasets.load_iris(return_X_y=True)
+    return _split(_standard(x), y)
+
+
+def quantiles() -> Data:
+    """Five shells of a Gaussian in six dimensions."""
+    x, y = datasets.make_gaussian_quantiles(n_samples=3000, n_features=6, n_classes=5, random_state=0)
+    return _split(x, y)
+
+
+def sparse() -> Data:
+    """A linear target of four among 30 features, plus the product of two more, standardised."""
+    x, y = datasets.make_sparse_uncorrelated(2000, 30, random_state=0)
+    return _split(x, _standard((y + 2 * x[:, 4] * x[:, 5])[:, None]))
+
+
+def noisy_digits() -> Data:
+    """Digits under noise, and the digits themselves."""
+    x, _ = datasets.load_digits(return_X_y=True)
+    return _split(x / 16 + np.random.default_rng(0).normal(0, 0.2, x.shape), x / 16)
+
+
 def _standard(values: np.ndarray) -> np.ndarray:
     return StandardScaler().fit_transform(values)
 

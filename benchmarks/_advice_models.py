@@ -141,6 +141,24 @@ def recurrent(cell: str, units: int) -> Builder:
     return lambda: keras.Sequential([getattr(layers, cell)(units), layers.Dense(2)])
 
 
+def row_reader(units: int) -> Builder:
+    """A GRU that reads a digit row by row, and ten logits."""
+    return lambda: keras.Sequential([layers.Reshape((8, 8)), layers.GRU(units), layers.Dense(10)])
+
+
+def conv_denoiser(filters: int) -> Builder:
+    """Two convolutions over 8x8 images and a third back to one channel."""
+    return lambda: keras.Sequential(
+        [
+            layers.Reshape((8, 8, 1)),
+            layers.Conv2D(filters, 3, padding="same", activation="relu"),
+            layers.Conv2D(filters, 3, padding="same", activation="relu"),
+            layers.Conv2D(1, 3, padding="same"),
+            layers.Flatten(),
+        ]
+    )
+
+
 def token_bag(width: int) -> Builder:
     """The mean of 500 words' embeddings and five logits."""
     return lambda: keras.Sequential([layers.Embedding(500, width), layers.GlobalAveragePooling1D(), layers.Dense(5)])

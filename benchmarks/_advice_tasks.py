@@ -23,10 +23,14 @@ from _advice_data import (
     heteroscedastic,
     ill_conditioned,
     informative,
+    iris,
     markov_text,
     moons,
     multilabel,
+    noisy_digits,
+    quantiles,
     ratings,
+    sparse,
     spirals,
     swiss_roll,
     token_topics,
@@ -34,6 +38,7 @@ from _advice_data import (
 )
 from _advice_models import (
     autoencoder,
+    conv_denoiser,
     convnet,
     factorisation,
     gaussian_head,
@@ -42,6 +47,7 @@ from _advice_models import (
     next_symbol,
     recurrent,
     residual_mlp,
+    row_reader,
     sequence_convnet,
     strided_convnet,
     token_bag,
@@ -174,4 +180,17 @@ FURTHER = {
     "wine-logistic-adam-b4": Task(wine, mlp(outputs=3), CE, optimizers.Adam, 4, 15),
 }
 
-TASKS = CORPUS | FURTHER
+FRESH = {
+    "iris-tanh-rmsprop-b10": Task(iris, mlp(16, outputs=3, activation="tanh"), CE, optimizers.RMSprop, 10, 25),
+    "quantiles-elu-adamw-b48": Task(
+        quantiles, mlp(96, 48, outputs=5, activation="elu"), CE, lambda: optimizers.AdamW(weight_decay=0.05), 48, 18
+    ),
+    "sparse-swish-nesterov": Task(sparse, mlp(64, outputs=1, activation="swish"), MSE, _sgd(0.9, True), 24, 20, False),
+    "digits-rows-nadam": Task(digits, row_reader(24), CE, optimizers.Nadam, 48, 12),
+    "digits-denoiser-adamax": Task(
+        noisy_digits, conv_denoiser(8), losses.MeanAbsoluteError(), optimizers.Adamax, 64, 12, False
+    ),
+}
+"""Made after the rule was frozen, and judged once, to tell an over-fitted rule."""
+
+TASKS = CORPUS | FURTHER | FRESH

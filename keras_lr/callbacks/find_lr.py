@@ -11,6 +11,7 @@ from keras_lr.callbacks.range_test_settings import RangeTestSettings, sweep_lear
 from keras_lr.errors import ModelError
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.training.data import stream_of
+from keras_lr.training.input_scale import warn_of_input_scale
 
 
 def find_lr(
@@ -31,6 +32,7 @@ def find_lr(
     monitor: str = "loss",
     stop_on_divergence: bool = True,
     verbose: bool | Literal["auto"] = "auto",
+    refine: bool = False,
 ) -> RangeTestResult:
     """Runs a learning-rate range test and leaves the model as it was.
 
@@ -53,6 +55,8 @@ def find_lr(
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
         verbose: "auto" shows a progress line on a terminal; True always, False never.
+        refine: Whether to spend as many steps again on short runs at constant rates near the suggestion, from the same
+            start, and to settle it by them.
 
     Returns:
         The measured curve and the suggestion. Ctrl-C ends the test early, with the points so far.
@@ -70,8 +74,10 @@ def find_lr(
         monitor=monitor,
         stop_on_divergence=stop_on_divergence,
         verbose=verbose,
+        refine=refine,
     )
     _check_compiled(model)
+    warn_of_input_scale(model, x)
     stream = stream_of(
         model,
         num_steps * repeats,

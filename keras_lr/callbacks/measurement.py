@@ -13,6 +13,7 @@ from keras_lr.callbacks.range_test_settings import RangeTestSettings
 from keras_lr.callbacks.range_test_summary import summarize
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.training.data import BatchStream
+from keras_lr.training.short_runs import refine
 from keras_lr.training.sweep import Curve, Sweep
 
 
@@ -32,13 +33,14 @@ class Measurement:
 
 
 def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings) -> Measurement:
-    """Runs every sweep, restores the model, and reads the suggestion off the curves.
+    """Runs every sweep, reads the suggestion off the curves, settles it where asked to, and restores the model.
 
     Raises:
         ModelError: The model has nothing to train, or its step returns no such loss.
         DataError: The data holds no batch, or its first batch fails.
     """
-    total = len(settings.learning_rates) * settings.repeats
+    budget = len(settings.learning_rates) * settings.repeats
+    total = budget * (2 if settings.refine else 1)
     with progress_line("Range test", total, show=settings.verbose) as progress:
         test = Sweep(
             model,
@@ -50,10 +52,12 @@ def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings
         )
         with test:
             curves = _run_repeats(test, settings)
-    error = curves[-1].error
+            result, error = summarize(model, settings, curves), curves[-1].error
+            if settings.refine and error is None:
+                result, error = refine(test, stream, result, num_steps=budget)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored as it was before the range test.")
-    return Measurement(summarize(model, settings, curves), error, test.restore)
+    return Measurement(result, error, test.restore)
 
 
 def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:

@@ -36,6 +36,7 @@ class LRRangeTest(keras.callbacks.Callback):
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
         verbose: "auto" shows a progress line on a terminal; True always, False never.
+        refine: Whether to settle the suggestion by short runs at constant rates with as many steps again.
 
     Attributes:
         result: A `RangeTestResult` once the test has run, also where it was cut short; None before.
@@ -61,6 +62,7 @@ class LRRangeTest(keras.callbacks.Callback):
         monitor: str = "loss",
         stop_on_divergence: bool = True,
         verbose: bool | Literal["auto"] = "auto",
+        refine: bool = False,
     ) -> None:
         super().__init__()
         self.settings = RangeTestSettings(
@@ -71,6 +73,7 @@ class LRRangeTest(keras.callbacks.Callback):
             monitor=monitor,
             stop_on_divergence=stop_on_divergence,
             verbose=verbose,
+            refine=refine,
         )
         self.apply = apply
         self.result: RangeTestResult | None = None

@@ -23,6 +23,7 @@ class RangeTestSettings:
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
         verbose: "auto", True or False.
+        refine: Whether to settle the suggestion by short runs with as many steps again.
     """
 
     learning_rates: np.ndarray
@@ -32,6 +33,7 @@ class RangeTestSettings:
     monitor: str
     stop_on_divergence: bool
     verbose: bool | Literal["auto"]
+    refine: bool = False
 
     def __post_init__(self) -> None:
         check_count("repeats", self.repeats, 1)
