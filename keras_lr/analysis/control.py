@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,8 +19,8 @@ WINDOW_BLOCKS = 4
 STEADY_SHARE = 0.8
 STRAIGHT_SHARE = 0.95
 STILL_SHARE = 0.01
+MIN_MOVES = 3
 BASELINE_STEPS = 10
-SMOOTHING_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -53,23 +55,23 @@ class Course:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a range test tells of the loss before the first step: its level, and how far it is known to move."""
+    """What a range test tells of the loss before the first step: its level, and the noise of a step's loss."""
 
     start: float
-    scale: float
+    noise: float
 
 
-def read_baseline(losses: np.ndarray) -> Baseline:
-    """The level at the start of a sweep, and its fall or four times its noise, whichever is more.
+def read_baseline(losses: np.ndarray) -> Baseline | None:
+    """The level and the noise at the start of sweeps, where the rate is too low to move the loss; None of too few.
 
     Args:
-        losses: Each step's own loss, in the order of the sweep, shape `(n_steps,)`, at least 10.
+        losses: Each step's own loss, in the order of the sweep, shape `(repeats, n_steps)`.
     """
-    head = losses[: max(BASELINE_STEPS, losses.size // 10)]
-    start = float(np.median(head))
-    lowest = float(np.lib.stride_tricks.sliding_window_view(losses, SMOOTHING_STEPS).mean(axis=1).min())
-    noise = 1.4826 * float(np.median(np.abs(np.diff(head)))) / np.sqrt(2)
-    return Baseline(start, max(start - lowest, 4 * noise))
+    head = losses[:, : max(BASELINE_STEPS, losses.shape[1] // 10)]
+    moves = np.abs(np.diff(head, axis=1))
+    if moves.shape[1] < BASELINE_STEPS - 1 or not np.isfinite(head).all():
+        return None
+    return Baseline(float(np.median(head)), 1.4826 * float(np.median(moves)) / math.sqrt(2))
 
 
 def block_epochs(planned_epochs: int) -> int:
@@ -77,23 +79,28 @@ def block_epochs(planned_epochs: int) -> int:
     return max(1, round(planned_epochs / 20))
 
 
-def find_divergence(loss: float, *, start: float, best: float, scale: float) -> Change | None:
-    """A rollback where an epoch's loss is not finite, or has lost half of the fall so far.
+def find_divergence(loss: float, *, start: float, best: float, noise: float) -> Change | None:
+    """A rollback where an epoch's loss is not finite, has lost half of the fall so far, or is above where it began.
 
     Args:
         loss: The epoch's loss.
         start: Loss before the first step, or the first epoch's.
         best: Lowest loss of an epoch so far; `start` where there was none.
-        scale: How far the loss is known to be able to fall, at least its noise; what a rise is measured by before the
-            loss has fallen further itself.
+        noise: Rise that means nothing, such as the standard deviation of a step's loss.
     """
     if not np.isfinite(loss):
         return Change("rollback", LOWER_FACTOR, "The loss became NaN or infinite.")
-    fall = max(start - best, scale)
-    if fall > 0 and loss > best + GAIN_LOST * fall:
-        share = (loss - best) / fall
-        return Change("rollback", LOWER_FACTOR, f"The loss rose by {share:.0%} of its whole fall above its lowest.")
-    return None
+    fall = max(start - best, 0.0)
+    if not loss - best > max(GAIN_LOST * fall, noise):
+        return None
+    if loss > start:
+        return Change("rollback", LOWER_FACTOR, "The loss rose above where it began.")
+    return Change("rollback", LOWER_FACTOR, f"The loss lost {(loss - best) / fall:.0%} of its whole fall again.")
+
+
+def typical_move(losses: Sequence[float]) -> float:
+    """Median move from epoch to epoch, in units of which a rise counts where no noise is known; infinite of under 3."""
+    return float(np.median(np.abs(np.diff(losses)))) if len(losses) >= MIN_MOVES else math.inf
 
 
 def find_change(course: Course) -> Change | None:
@@ -129,7 +136,7 @@ def _oscillation(course: Course) -> Change | None:
 
 def _slow_learning(course: Course) -> Change | None:
     falls = -np.diff(course.losses[-WINDOW_BLOCKS:])
-    if falls.min() <= 0 or falls[-1] < STEADY_SHARE * falls.max():
+    if falls.max() <= 0 or falls.min() < STEADY_SHARE * falls.max():
         return None
     straight = falls.min() >= STRAIGHT_SHARE * falls.max()
     return Change(

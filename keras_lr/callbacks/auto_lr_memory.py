@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from keras_lr.analysis.control import Baseline, Change, Course, block_epochs, find_change, find_divergence
+from keras_lr.analysis.control import (
+    Baseline,
+    Change,
+    Course,
+    block_epochs,
+    find_change,
+    find_divergence,
+    typical_move,
+)
 from keras_lr.errors import ResultFormatError
 from keras_lr.records.auto_lr import AutoLRAction, AutoLRLog
 from keras_lr.records.range_test import RangeTestResult
@@ -89,8 +97,8 @@ class Memory:
             return None
         kept = self._kept_losses()
         start = self.baseline.start if self.baseline else (kept[0] if kept else math.nan)
-        scale = self.baseline.scale if self.baseline else 0.0
-        return find_divergence(loss, start=start, best=min(kept, default=start), scale=scale)
+        noise = self.baseline.noise if self.baseline else typical_move(kept)
+        return find_divergence(loss, start=start, best=min(kept, default=start), noise=noise)
 
     def change(self, planned_epochs: int) -> Change | None:
         """What the epochs since the last change speak for; asked after an epoch that was kept."""

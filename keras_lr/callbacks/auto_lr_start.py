@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import keras
 
-from keras_lr.analysis.control import BASELINE_STEPS, read_baseline
+from keras_lr.analysis.control import read_baseline
 from keras_lr.callbacks.auto_lr_memory import Memory, Stretch
 from keras_lr.callbacks.range_test import LRRangeTest
 from keras_lr.errors import ModelError
@@ -78,8 +78,7 @@ def remember_start(
     memory = Memory(first_epoch, float(ahead[0]), highest, stretch=Stretch(anneal_from=1 - fraction))
     if probe is not None:
         memory.probe = probe.run(model)
-        if memory.probe.losses.size >= BASELINE_STEPS:
-            memory.baseline = read_baseline(memory.probe.losses)
+        memory.baseline = read_baseline(memory.probe.repeat_losses)
         _begin_at(memory, memory.probe.suggestion, applied=applied)
     elif applied and not (model.built and model.optimizer.built):
         # Without its variables there is no state to go back to.
