@@ -9,22 +9,24 @@ import numpy as np
 
 from keras_lr.analysis.diagnosis import analyze_history
 from keras_lr.analysis.history import read_history
+from keras_lr.analysis.history_records import sensitivity_runs
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.records.diagnosis import Diagnosis, HistoryComparison
+from keras_lr.records import Diagnosis, HistoryComparison, SensitivityResult
 
 
-def analyze_histories(sources: Mapping[str, Any] | Iterable[Any]) -> HistoryComparison:
+def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> HistoryComparison:
     """Which run is better, where they part, and which rate to try next.
 
     Args:
-        sources: The runs by name, or a sequence of them, then named "run 1", "run 2" and so on.
+        sources: The runs by name, a sequence of them, then named "run 1", "run 2" and so on, or a search's
+            `SensitivityResult`, whose runs are named by learning rate and repeat.
 
     Raises:
         InvalidArgumentError: There is no run.
         CurveError: A run cannot be judged.
     """
-    named = dict(sources) if isinstance(sources, Mapping) else {f"run {i}": item for i, item in enumerate(sources, 1)}
+    named = _named(sources)
     if not named:
         raise InvalidArgumentError(
             "`sources` must hold at least one run. Received: none. Pass histories or their paths."
@@ -36,6 +38,12 @@ def analyze_histories(sources: Mapping[str, Any] | Iterable[Any]) -> HistoryComp
     part = _part_epoch(histories[order[0]], histories[order[1]]) if len(order) > 1 else None
     low, high, reason = _next_range(diagnoses, order[0] if order else None)
     return HistoryComparison(diagnoses, bests, order[0] if order else None, part, low, high, reason)
+
+
+def _named(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> dict[str, Any]:
+    if isinstance(sources, SensitivityResult):
+        return dict(sensitivity_runs(sources))
+    return dict(sources) if isinstance(sources, Mapping) else {f"run {i}": item for i, item in enumerate(sources, 1)}
 
 
 def _judged(history: TrainingHistory) -> np.ndarray:

@@ -7,12 +7,13 @@ from typing import Any, cast
 import numpy as np
 
 from keras_lr.analysis.advice import HIGHER, LOWER, next_rates, try_rates
-from keras_lr.analysis.features import features
+from keras_lr.analysis.features import courses, features
 from keras_lr.analysis.findings.collect import find_all
 from keras_lr.analysis.history import read_history
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.analysis.history_thinning import kept_rows
 from keras_lr.analysis.scorecard import judge
+from keras_lr.analysis.standstill import stands_still
 from keras_lr.records.diagnosis import Diagnosis, Verdict
 
 FACTORS = {"too_low": HIGHER, "too_high": LOWER}
@@ -25,11 +26,11 @@ def analyze_history(source: Any) -> Diagnosis:
     """What the history in `source` says about its learning rate.
 
     Args:
-        source: A Keras `History`, a dict or DataFrame of columns, or the path of a `CSVLogger` file, a JSON file or a
-            TensorBoard log directory.
+        source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog`, or the path of a `CSVLogger` file, a
+            JSON file or a TensorBoard log directory.
 
     Raises:
-        CurveError: The history has no loss, fewer than three epochs, or nothing finite.
+        CurveError: The history has no loss, fewer than three epochs, or is a file with nothing finite in it.
         InvalidArgumentError: `source` is none of these.
         OSError: The file cannot be read.
     """
@@ -68,6 +69,10 @@ def _verdict(history: TrainingHistory) -> tuple[Verdict, tuple[str, ...]]:
         return "too_high", (f"`{history.monitor}` is not finite at {history.unit} {epoch}. {advice}",)
     if not np.ptp(history.loss) > 0:
         return "unclear", (f"`{history.monitor}` never changed.",)
+    if stands_still(*courses(history)):
+        return "too_low", (
+            f"`{history.monitor}` only flickers while validation glides: the weights hardly move.",
+        )
     winner, evidence, phrases = judge(features(history))
     if evidence < MIN_SHARE:
         return "unclear", (f"No verdict has more than {evidence:.0%} of the evidence.",)

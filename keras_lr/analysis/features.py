@@ -1,102 +1,131 @@
-"""Features of a run's curves that keep their value when the loss is scaled or shifted."""
+"""Features of a run's curves that keep their value when the loss is scaled or shifted, or a metric is renamed."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from keras_lr.analysis.findings.decay import promised_gain
 from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.analysis.series import block_means, compress, noise_level, rank_trend, share
 
-FEATURE_NAMES = (
+MAX_POINTS = 25
+LOSS_FEATURES = (
     "trend",
     "first_epoch_share",
     "half_way_remainder",
-    "rise_from_best",
-    "spike",
-    "early_validation_trend",
-    "validation_noise",
-    "late_validation_fall",
-    "validation_turns",
-    "generalisation_gap",
+    "second_quarter_gain",
+    "second_half_gain",
+    "late_step",
 )
-MAX_POINTS = 25
+VALIDATION_FEATURES = (
+    "validation_rises",
+    "validation_roughness",
+    "validation_step",
+    "validation_late_gain",
+    "validation_late_signal",
+    "validation_promise",
+    "validation_reach",
+    "first_validation",
+    "training_above",
+    "final_gap",
+)
+METRIC_FEATURES = ("best_validation_metric", "last_metric", "first_metric", "validation_metric_rise")
+FEATURE_NAMES = (*LOSS_FEATURES, *VALIDATION_FEATURES, *METRIC_FEATURES)
 
 
 def features(history: TrainingHistory) -> np.ndarray:
-    """The features named in `FEATURE_NAMES`, shape `(10,)`; the loss stands in where validation has under three epochs.
+    """The features named in `FEATURE_NAMES`, shape `(20,)`; those of a metric are NaN where none was recorded."""
+    loss, validation = courses(history)
+    return np.array([*_of_loss(loss), *_of_validation(loss, validation), *_of_metric(history)])
 
-    A series of more than `MAX_POINTS` is first averaged in blocks: the verdict is about the course of the whole run.
+
+def courses(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
+    """The loss and the validation loss of the epochs that have both, each of shape `(n,)` with `n <= MAX_POINTS`.
+
+    The loss stands in where validation has under three epochs. A longer series is averaged in blocks: the verdict is
+    about the course of the whole run.
     """
     loss = history.loss
     validation = loss if history.val_loss is None else history.val_loss
     both = np.isfinite(loss) & np.isfinite(validation)
     if both.sum() < 3:
         validation, both = loss, np.isfinite(loss)
-    loss, validation = block_means(loss[both], MAX_POINTS), block_means(validation[both], MAX_POINTS)
-    if loss.size < 3:
-        return np.zeros(len(FEATURE_NAMES))
+    return block_means(loss[both], MAX_POINTS), block_means(validation[both], MAX_POINTS)
+
+
+def _of_loss(loss: np.ndarray) -> list[float]:
+    half, best = loss.size // 2, _best(loss)
+    fall = loss[0] - loss.min()
+    lowest = np.minimum.accumulate(loss)
+    return [
+        rank_trend(loss),
+        compress(share(loss[0] - loss[1], fall)),
+        float(np.clip(share(np.median(loss[half - 1 : half + 2]) - best, loss[0] - best), 0, 2)),
+        compress(share(_after(lowest, 1 / 4) - _after(lowest, 1 / 2), fall)),
+        compress(share(_after(lowest, 1 / 2) - lowest[-1], fall)),
+        compress(share(_step(loss[half - 1 :]), loss[0] - best)),
+    ]
+
+
+def _of_validation(loss: np.ndarray, validation: np.ndarray) -> list[float]:
     half, third = loss.size // 2, max(1, loss.size // 3)
-    best = _best(loss)
-    fall, settled_fall = loss[0] - best, np.median(loss[1:3]) - best
-    middle, tail = np.median(loss[half - 1 : half + 2]), np.median(loss[half:])
-    deviation = np.median(np.abs(loss - np.median(loss)))
-    steps = np.diff(validation)
-    return np.array(
-        [
-            rank_trend(loss),
-            compress(share(loss[0] - loss[1], abs(loss[1] - tail))),
-            np.clip(share(middle - best, fall), 0, 2),
-            compress(share(np.median(loss[-third:]) - best, settled_fall)),
-            compress(share(loss.max() - np.median(loss), deviation) / 100),
-            rank_trend(validation[: half + 1]),
-            compress(share(_tail_noise(validation), validation[0] - _best(validation))),
-            compress(share(_late_fall(validation), np.median(validation[1:3]) - _best(validation))),
-            np.mean(steps[1:] * steps[:-1] < 0),
-            compress(share(validation.min() - loss.min(), loss[0] - loss.min())),
-        ]
+    lowest = np.minimum.accumulate(validation)
+    reach = max(loss[0], validation[0]) - lowest[-1]
+    gain, rest = promised_gain(validation)
+    return [
+        float(np.mean(np.diff(validation) > 0)),
+        _roughness(validation),
+        compress(share(_step(validation[half - 1 :]), loss[0] - _best(loss))),
+        compress(share(_after(lowest, 2 / 3) - lowest[-1], reach)),
+        compress(share(_late_fall(validation), _noise(validation)) / 100),
+        compress(share(gain, rest)),
+        compress(share(lowest[-1] - loss[1], loss[0] - _best(loss))),
+        float(np.clip(share(loss[0] - validation[0], abs(loss[0] - loss[1])), -5, 5)),
+        float(np.mean(loss[half:] > validation[half:])),
+        compress(
+            share(
+                validation[-third:].mean() - loss[-third:].mean(),
+                max(loss[0], validation[0]) - min(loss.min(), validation.min()),
+            )
+        ),
+    ]
+
+
+def _of_metric(history: TrainingHistory) -> list[float]:
+    if history.metric is None or history.val_metric is None:
+        return [np.nan] * len(METRIC_FEATURES)
+    metric, validation = (
+        block_means(series[np.isfinite(series)], MAX_POINTS) for series in (history.metric, history.val_metric)
     )
-
-
-def block_means(values: np.ndarray, max_points: int) -> np.ndarray:
-    """Means of at most `max_points` consecutive blocks of nearly equal size."""
-    if values.size <= max_points:
-        return values
-    edges = np.linspace(0, values.size, max_points + 1).astype(int)
-    return np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-
-
-def rank_trend(values: np.ndarray) -> float:
-    """Share of pairs that rise minus share that fall, in [-1, 1]: Kendall's tau against time."""
-    first, second = np.triu_indices(values.size, 1)
-    return float(np.sign(values[second] - values[first]).mean()) if first.size else 0.0
-
-
-def noise_level(values: np.ndarray) -> float:
-    """Standard deviation of the noise about a smooth course, from the median absolute second difference."""
-    return float(np.median(np.abs(np.diff(values, 2))) / 0.6745 / np.sqrt(6)) if values.size > 2 else 0.0
-
-
-def share(part: float, whole: float) -> float:
-    """`part / whole`; infinite with the sign of `part` where there is no positive whole to compare it with."""
-    if part == 0:
-        return 0.0
-    return float(part / whole) if whole > 0 else float(np.copysign(np.inf, part))
-
-
-def compress(ratio: float) -> float:
-    """Signed logarithm of a ratio in percent, so that an exploded loss does not dwarf everything else."""
-    return float(np.sign(ratio) * np.log10(1 + 100 * min(abs(ratio), 1e4)))
+    return [float(validation.max()), float(metric[-1]), float(metric[0]), float(np.ptp(validation))]
 
 
 def _best(values: np.ndarray) -> float:
     return float(np.sort(values)[:2].mean())
 
 
-def _tail_noise(values: np.ndarray) -> float:
-    tail = values[values.size // 2 :]
-    return noise_level(tail) if tail.size > 3 else 0.0
+def _after(values: np.ndarray, part: float) -> float:
+    """The value once `part` of the epochs are done."""
+    return float(values[max(0, int(np.ceil(values.size * part)) - 1)])
+
+
+def _step(values: np.ndarray) -> float:
+    return float(np.median(np.abs(np.diff(values))))
+
+
+def _roughness(values: np.ndarray) -> float:
+    """Log10 of how far steps differ from their neighbours against how large they are: low for a smooth course."""
+    floor = 1e-9 * np.ptp(values)
+    if not floor > 0:
+        return 0.0
+    return float(np.log10((np.median(np.abs(np.diff(values, 2))) + floor) / (_step(values) + floor)))
 
 
 def _late_fall(values: np.ndarray) -> float:
-    tail = values[values.size // 2 :]
-    width = max(1, tail.size // 2)
-    return float(tail[:width].mean() - tail[-width:].mean())
+    width = max(1, (values.size - 1) // 3)
+    before = values[-2 * width : -width] if values.size > 3 else values[1:2]
+    return float(np.median(before) - np.median(values[-width:]))
+
+
+def _noise(values: np.ndarray) -> float:
+    return max(noise_level(values[1:] if values.size > 4 else values), 1e-9 * float(np.ptp(values)))

@@ -7,30 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from keras_lr.analysis.history_columns import from_columns
 from keras_lr.analysis.history_events import read_event_columns
+from keras_lr.analysis.history_records import STORED, record_columns
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.errors import CurveError, InvalidArgumentError
+from keras_lr.records.base import Record
 
 
 def read_history(source: Any) -> TrainingHistory:
     """The history in `source`.
 
     Args:
-        source: A Keras `History`, a dict or DataFrame of columns, or the path of a `CSVLogger` file, a JSON file of
-            columns, or a TensorBoard log directory.
+        source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog` or a `Diagnosis`, or the path of a
+            `CSVLogger` file, a JSON file of columns or of one of these records, or a TensorBoard log directory.
 
     Raises:
         CurveError: There is no history in it that can be judged.
         InvalidArgumentError: `source` is nothing of these.
+        ResultFormatError: A stored record has been damaged.
         OSError: The file cannot be read.
     """
     if isinstance(source, TrainingHistory):
         return source
     if isinstance(source, (str, Path)):
-        return _read_path(Path(source))
+        return _filled(_read_path(Path(source)), source)
+    if isinstance(source, Record):
+        return from_columns(record_columns(source))
     if isinstance(source, pd.DataFrame):
         return from_columns({str(name): source[name].to_numpy() for name in source.columns})
     if isinstance(source, Mapping):
@@ -44,6 +50,16 @@ def read_history(source: Any) -> TrainingHistory:
         f"`source` must be a History, a dict, a DataFrame or a path. "
         f"Received: {type(source).__name__}. Pass what `fit` returned."
     )
+
+
+def _filled(history: TrainingHistory, path: str | Path) -> TrainingHistory:
+    """The history, once it is sure that the file holds one: a column of NaN is also what a broken logger leaves."""
+    if np.isnan(history.loss).all():
+        raise CurveError(
+            f"A history file must have a finite loss. Received: only NaN in `{history.monitor}` of {path}. "
+            "If the run really diverged at once, lower its learning rate by 10."
+        )
+    return history
 
 
 def _read_path(path: Path) -> TrainingHistory:
@@ -63,6 +79,8 @@ def _json_columns(path: Path) -> Mapping[str, Any]:
         raise CurveError(f"`source` must be JSON text. Received: {path}, which is not: {err}. Save it anew.") from err
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return {str(name): column.to_numpy() for name, column in pd.DataFrame(data).items()}
+    if isinstance(data, dict) and data.get("kind") in STORED:
+        return record_columns(STORED[data["kind"]].from_dict(data))
     if isinstance(data, dict):
         return data["history"] if isinstance(data.get("history"), dict) else data
     raise CurveError(

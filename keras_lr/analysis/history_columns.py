@@ -8,7 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from keras_lr.analysis.history_metric import find_metric
 from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.analysis.history_validation import spread
 from keras_lr.errors import CurveError
 
 MIN_EPOCHS = 3
@@ -24,8 +26,8 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
     Epochs that come twice, as after resuming from a backup, keep their last row.
 
     Raises:
-        CurveError: No loss column, columns of mixed lengths, values that are no numbers, no finite loss, or fewer than
-            three epochs.
+        CurveError: No loss column, columns of mixed lengths, values that are no numbers, or fewer than three epochs,
+            all finite.
     """
     arrays = {str(name): _numbers(str(name), values) for name, values in columns.items()}
     monitor = _monitor(arrays)
@@ -47,11 +49,12 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
     loss = sign * arrays[monitor][rows]
     _check(loss, monitor)
     rates = next((arrays[name][rows] for name in LEARNING_RATE_NAMES if name in arrays), None)
-    val_loss = sign * _spread(arrays[val_name], size)[rows] if val_name in arrays else None
+    val_loss = sign * spread(arrays[val_name], size)[rows] if val_name in arrays else None
     if val_loss is not None and np.isnan(val_loss).all() and np.isfinite(loss).all():
         val_loss = None
     unit: Literal["epoch", "step"] = "step" if counter in STEP_NAMES else "epoch"
-    return TrainingHistory(epochs[rows].astype(np.int64), loss, val_loss, rates, monitor, unit)
+    metric, val_metric = find_metric(arrays, rows, loss, size=size, taken=wanted)
+    return TrainingHistory(epochs[rows].astype(np.int64), loss, val_loss, rates, monitor, unit, metric, val_metric)
 
 
 def is_higher_better(name: str) -> bool:
@@ -93,20 +96,6 @@ def _counter(arrays: Mapping[str, np.ndarray]) -> str | None:
     return max(present, key=lambda name: np.unique(arrays[name]).size, default=None)
 
 
-def _spread(values: np.ndarray, size: int) -> np.ndarray:
-    """A validation series over all `size` epochs: with `validation_freq=k`, Keras records only every k-th."""
-    if values.size == size:
-        return values
-    if values.size == 0 or values.size > size:
-        raise CurveError(
-            f"A validation series must be no longer than the loss. Received: {values.size} and {size} rows. Align them."
-        )
-    every = size // values.size
-    spread = np.full(size, np.nan)
-    spread[every - 1 :: every][: values.size] = values
-    return spread
-
-
 def _last_rows(epochs: np.ndarray) -> np.ndarray:
     """Indices of each epoch's last row, in order of epoch."""
     if (np.diff(epochs) > 0).all():
@@ -116,12 +105,8 @@ def _last_rows(epochs: np.ndarray) -> np.ndarray:
 
 
 def _check(loss: np.ndarray, monitor: str) -> None:
-    if loss.size < MIN_EPOCHS:
+    # A loss that is not finite says all it has to say at once.
+    if loss.size == 0 or (loss.size < MIN_EPOCHS and np.isfinite(loss).all()):
         raise CurveError(
             f"A history must have at least {MIN_EPOCHS} epochs. Received: {loss.size} of `{monitor}`. Train longer."
-        )
-    if not np.isfinite(loss).any():
-        raise CurveError(
-            f"A history must have a finite loss. Received: only NaN or infinity in `{monitor}`. "
-            "Lower the learning rate by 10."
         )

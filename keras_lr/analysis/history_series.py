@@ -19,6 +19,9 @@ class TrainingHistory:
         learning_rates: Dimensionless, shape `(n,)`; None where not recorded.
         monitor: Name of the series in `loss`.
         unit: What `epochs` counts.
+        metric: A metric beside the loss in [0, 1] that grows as the loss falls, such as accuracy, shape `(n,)`; None
+            where there is none. It is known by its values, whatever its name.
+        val_metric: The same on validation data, shape `(n,)`, NaN where not evaluated; None with it.
     """
 
     epochs: np.ndarray
@@ -27,6 +30,8 @@ class TrainingHistory:
     learning_rates: np.ndarray | None
     monitor: str
     unit: Literal["epoch", "step"] = "epoch"
+    metric: np.ndarray | None = None
+    val_metric: np.ndarray | None = None
 
     @property
     def learning_rate(self) -> float | None:

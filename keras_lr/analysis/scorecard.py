@@ -12,24 +12,36 @@ PHRASES = {
     "trend": "how steadily the loss moves one way",
     "first_epoch_share": "how much of the fall came in the first epoch",
     "half_way_remainder": "how much of the fall was left half-way",
-    "rise_from_best": "how far the end lies above the best loss",
-    "spike": "how far the highest loss stands out",
-    "early_validation_trend": "how steadily the validation loss fell early",
-    "validation_noise": "how noisy the late validation loss is against its fall",
-    "late_validation_fall": "how much the validation loss still falls late",
-    "validation_turns": "how often the validation loss turns",
-    "generalisation_gap": "how far validation stays above training",
+    "second_quarter_gain": "how much the loss gained in the second quarter",
+    "second_half_gain": "how much the loss gained in the second half",
+    "late_step": "how large the loss's late steps are against its fall",
+    "validation_rises": "how often the validation loss rises",
+    "validation_roughness": "how rough the validation loss's course is",
+    "validation_step": "how large the validation loss's late steps are",
+    "validation_late_gain": "how much the best validation loss gained in the last third",
+    "validation_late_signal": "how far the validation loss still falls against its noise",
+    "validation_promise": "how much more fall the validation loss's course promises",
+    "validation_reach": "how far the validation loss got below the second epoch's loss",
+    "first_validation": "where the first validation loss lies among the first losses",
+    "training_above": "how often the late training loss lies above validation",
+    "final_gap": "how far validation ends above training",
+    "best_validation_metric": "how good the best validation metric is",
+    "last_metric": "how good the last training metric is",
+    "first_metric": "how good the first epoch's metric is",
+    "validation_metric_rise": "how far the validation metric rose",
 }
 
 
 def contributions(values: np.ndarray) -> np.ndarray:
-    """Points of each feature for each of `VERDICTS`, shape `(3, n_features)`: linear between the table's knots."""
-    return np.array(
-        [
-            [np.interp(value, knots, points) for value, knots, points in zip(values, KNOTS, rows, strict=True)]
-            for rows in POINTS
-        ]
-    )
+    """Points of each feature for each of `VERDICTS`, shape `(3, n_features)`: linear between the table's knots.
+
+    A feature that is NaN, as those of a metric where there is none, gives no points.
+    """
+    points = [
+        [np.interp(value, knots, points) for value, knots, points in zip(values, KNOTS, rows, strict=True)]
+        for rows in POINTS
+    ]
+    return np.where(np.isnan(values), 0.0, points)
 
 
 def judge(values: np.ndarray) -> tuple[str, float, tuple[str, ...]]:

@@ -116,7 +116,7 @@ class HistoryMonitor(keras.callbacks.Callback):
 
     def _read_epochs(self, *, skip: tuple[str, ...] = ()) -> None:
         losses = np.array([row.get(self.monitor, np.nan) for row in self._rows])
-        if losses.size < MIN_EPOCHS or not np.isfinite(losses).any():
+        if losses.size == 0 or (losses.size < MIN_EPOCHS and np.isfinite(losses).all()):
             return
         began = time.perf_counter()
         names = ("epoch", "learning_rate", self.monitor, f"val_{self.monitor}")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from keras_lr.analysis import analyze_histories, analyze_history
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records import Diagnosis, HistoryComparison
+from tests.sensitivity_samples import sensitivity_result
 
 SEEDS = st.integers(0, 10_000)
 
@@ -143,3 +144,11 @@ def test_comparison_names_the_better_run_and_where_they_part():
 def test_comparison_of_nothing_is_refused():
     with pytest.raises(InvalidArgumentError, match="at least one run"):
         analyze_histories([])
+
+
+def test_a_search_is_compared_run_by_run():
+    comparison = analyze_histories(sensitivity_result())
+    frame = sensitivity_result().frame
+    assert len(comparison.diagnoses) == len(frame.groupby(["learning_rate", "repeat"]))
+    best = frame.loc[frame["val_loss"].idxmin()]
+    assert comparison.best_run == f"{best['learning_rate']:.3g}, repeat {best['repeat']}"

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from keras_lr.analysis.features import block_means, compress, features, noise_level, rank_trend
+from keras_lr.analysis.features import FEATURE_NAMES, METRIC_FEATURES, features
 from keras_lr.analysis.history_columns import from_columns
 from keras_lr.analysis.scorecard import contributions, judge
 from keras_lr.analysis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+from keras_lr.analysis.series import block_means, compress, noise_level, rank_trend
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True))
@@ -32,9 +33,28 @@ def test_compress_is_bounded_and_keeps_the_sign():
 
 def test_scorecard_points_at_the_knots_are_the_tables():
     last = np.array([knots[-1] for knots in KNOTS])
-    np.testing.assert_allclose(contributions(last), np.array(POINTS)[:, :, -1])
-    totals = np.array(POINTS)[:, :, -1].sum(axis=1) + INTERCEPTS
+    points = np.array([[row[-1] for row in rows] for rows in POINTS])
+    np.testing.assert_allclose(contributions(last), points)
+    totals = points.sum(axis=1) + INTERCEPTS
     assert judge(last)[1] == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())
+
+
+def test_a_missing_metric_gives_no_points():
+    loss = np.exp(-np.arange(20) / 5)
+    values = features(from_columns({"loss": loss, "val_loss": loss + 0.1}))
+    missing = np.isnan(values)
+    assert [name for name, absent in zip(FEATURE_NAMES, missing, strict=True) if absent] == list(METRIC_FEATURES)
+    assert not contributions(values)[:, missing].any()
+
+
+def test_a_metric_is_known_by_its_values_and_the_strictest_is_read():
+    loss = np.exp(-np.arange(20) / 5)
+    top, top_5, error = 1 - loss, 1 - loss / 5, loss / 2
+    others = {"top_5": top_5, "val_top_5": top_5, "error": error, "val_error": error, "size": np.arange(20)}
+    read = from_columns({"loss": loss, **others, "hits": top, "val_hits": top / 2, "other": top})
+    np.testing.assert_array_equal(read.metric, top)
+    np.testing.assert_array_equal(read.val_metric, top / 2)
+    assert from_columns({"loss": loss, "error": error, "val_error": error}).metric is None
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 64.0), (4.0, -64.0)])

@@ -8,6 +8,8 @@ import pytest
 from keras_lr.analysis import analyze_history
 from keras_lr.analysis.history import read_history
 from keras_lr.errors import CurveError, InvalidArgumentError
+from keras_lr.records import AutoLRLog
+from tests.result_records import make_range_test
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,34 @@ def test_malformed_files_are_refused(tmp_path, content, message):
     (tmp_path / "run.csv").write_bytes(content)
     with pytest.raises(CurveError, match=message):
         analyze_history(tmp_path / "run.csv")
+
+
+def test_a_run_that_was_never_finite_is_too_high_in_memory_and_at_any_length():
+    for losses in ([np.nan], [np.nan] * 5, [np.inf, np.nan], [2.0, np.inf]):
+        diagnosis = analyze_history({"loss": losses, "val_loss": losses, "learning_rate": [3.0] * len(losses)})
+        assert (diagnosis.verdict, diagnosis.findings[0].kind) == ("too_high", "divergence")
+        assert diagnosis.suggested_high == pytest.approx(0.9)
+
+
+def test_own_records_are_read_whether_in_memory_or_stored(tmp_path):
+    losses = np.array([3.0, 2.0, 9.0, 1.5])
+    rates = np.array([0.1, 0.1, 0.03, 0.03])
+    log = AutoLRLog((), np.array([0, 1, 1, 2]), rates, losses, losses + 1, start_learning_rate=0.1)
+    diagnosis = analyze_history({"epoch": [4, 5, 6], "loss": [3.0, 2.0, 1.0]})
+    for record, expected in ((log, [3.0, 9.0, 1.5]), (diagnosis, [3.0, 2.0, 1.0])):
+        record.save(tmp_path / "record.json")
+        for source in (record, tmp_path / "record.json"):
+            np.testing.assert_array_equal(read_history(source).loss, expected)
+    np.testing.assert_array_equal(read_history(log).val_loss, [4.0, 10.0, 2.5])
+    assert analyze_history(diagnosis) == diagnosis
+
+
+def test_records_of_no_single_run_are_refused():
+    sweep = make_range_test()
+    with pytest.raises(InvalidArgumentError, match="Read its `suggestion`"):
+        analyze_history(sweep)
+    with pytest.raises(InvalidArgumentError, match="analyze_histories"):
+        analyze_history(sweep.suggestion)
 
 
 def test_mixed_lengths_are_refused():

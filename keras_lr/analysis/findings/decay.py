@@ -41,6 +41,15 @@ def fit_non_negative(
     return float(norm**2), level + (columns - means) @ weights
 
 
+def promised_gain(values: np.ndarray) -> tuple[float, float]:
+    """The fall that the fitted decay promises from as long again, and the root mean square of what it leaves over."""
+    columns = exponentials(values.size)
+    means, level = columns.mean(axis=0), values.mean()
+    weights, norm = nnls(columns - means, values - level)
+    gain = float((np.exp(-1 / TIME_CONSTANTS) - np.exp(-2 / TIME_CONSTANTS)) @ weights)
+    return gain, max(float(norm) / np.sqrt(values.size), 1e-9 * float(np.ptp(values)))
+
+
 def chance_of(before: float, after: float, size: int, parameters: int) -> float:
     """Probability that `parameters` useless columns lower the residual sum from `before` to `after`: an F test."""
     freedom = max(1, size - parameters - 4)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_lr.analysis.advice import HIGHER, LOWER, try_both_ways, try_rates
-from keras_lr.analysis.features import block_means, rank_trend, share
 from keras_lr.analysis.findings.blocks import COURSE_POINTS, MIN_STRENGTH, WAVE_POINTS, block_epochs
 from keras_lr.analysis.findings.decay import residual_sum
 from keras_lr.analysis.findings.kinks import flat_onset, rising_onset
 from keras_lr.analysis.findings.waves import find_wave
 from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.analysis.series import block_means, rank_trend, share
 from keras_lr.records.diagnosis import Finding
 
 SLOW_SHARE = 0.15

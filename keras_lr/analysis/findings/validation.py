@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_lr.analysis.advice import LOWER, try_rates
-from keras_lr.analysis.features import block_means, noise_level, rank_trend, share
 from keras_lr.analysis.findings.blocks import COURSE_POINTS, MIN_STRENGTH, block_epochs
 from keras_lr.analysis.findings.kinks import rising_onset
 from keras_lr.analysis.history_series import TrainingHistory
+from keras_lr.analysis.series import block_means, noise_level, rank_trend, share
 from keras_lr.records.diagnosis import Finding
 
 MIN_EPOCHS = 8
