@@ -70,9 +70,7 @@ def _verdict(history: TrainingHistory) -> tuple[Verdict, tuple[str, ...]]:
     if not np.ptp(history.loss) > 0:
         return "unclear", (f"`{history.monitor}` never changed.",)
     if stands_still(*courses(history)):
-        return "too_low", (
-            f"`{history.monitor}` only flickers while validation glides: the weights hardly move.",
-        )
+        return "too_low", (f"`{history.monitor}` only flickers while validation glides: the weights hardly move.",)
     winner, evidence, phrases = judge(features(history))
     if evidence < MIN_SHARE:
         return "unclear", (f"No verdict has more than {evidence:.0%} of the evidence.",)
