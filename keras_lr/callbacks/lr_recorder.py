@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from keras_lr.schedules import arguments
 from keras_lr.training.callback_state import carry_state, drop_state
@@ -78,7 +79,7 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Forgets the epochs that a new fit does again."""
         self._epoch, self._executions = epoch, []
-        self._steps_before = int(leaf_optimizers(self.model.optimizer)[0]._iterations)
+        self._steps_before = int(tf.convert_to_tensor(leaf_optimizers(self.model.optimizer)[0]._iterations))
         self._epochs = [row for row in self._epochs if row["epoch"] < epoch]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:

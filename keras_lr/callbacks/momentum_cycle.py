@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 from keras_lr.schedules import arguments
@@ -64,7 +65,7 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
     @property
     def momentum(self) -> float | None:
         """The momentum of the next step; of several optimizers the first one's. None before `fit` begins."""
-        return float(keras.ops.convert_to_numpy(self._momenta[0]())) if self._momenta else None
+        return float(tf.convert_to_tensor(self._momenta[0]())) if self._momenta else None
 
     def get_state(self) -> dict[str, Any]:
         """Nothing: the momentum is a function of the step, which the optimizer keeps."""

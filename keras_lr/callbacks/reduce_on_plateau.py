@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_lr.callbacks.plateau import Plateau, metric_mode
 from keras_lr.errors import InvalidArgumentError
@@ -171,7 +172,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def _reduce(self) -> None:
-        lowest = min(float(keras.ops.convert_to_numpy(leaf.learning_rate)) for leaf in self._leaves())
+        lowest = min(float(tf.convert_to_tensor(leaf.learning_rate)) for leaf in self._leaves())
         reduced = max(self.factor, self.min_lr / lowest if lowest > 0 else 0.0)
         if reduced < 1 and not math.isclose(reduced, 1, rel_tol=1e-6) and self._rate is not None:
             self.total_factor *= reduced

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.schedules import arguments
@@ -141,7 +142,7 @@ def _scaled_copy(base: Any, factor: float, name: str) -> Any:
     rate = base._learning_rate
     scaled: Any
     if isinstance(rate, keras.Variable):
-        scaled = float(keras.ops.convert_to_numpy(rate)) * factor
+        scaled = float(tf.convert_to_tensor(rate)) * factor
     elif isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         scaled = Scaled(rate, factor)
     else:

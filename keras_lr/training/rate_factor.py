@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_lr.schedules.scaled import Scaled
 from keras_lr.training.rate_control import leaf_optimizers
@@ -16,7 +17,7 @@ _SAMPLES = 65
 
 def current_learning_rate(optimizer: Any) -> float:
     """The rate of the next step; of several optimizers the first one's."""
-    return float(keras.ops.convert_to_tensor(leaf_optimizers(optimizer)[0].learning_rate))
+    return float(tf.convert_to_tensor(leaf_optimizers(optimizer)[0].learning_rate))
 
 
 def rates_ahead(optimizer: Any, num_steps: int) -> np.ndarray:
@@ -26,9 +27,9 @@ def rates_ahead(optimizer: Any, num_steps: int) -> np.ndarray:
     leaf = leaf_optimizers(optimizer)[0]
     if not isinstance(leaf._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         return np.array([current_learning_rate(optimizer)])
-    first = int(keras.ops.convert_to_numpy(leaf.iterations))
+    first = int(tf.convert_to_tensor(leaf.iterations))
     steps = np.unique(np.linspace(first, first + max(num_steps - 1, 0), _SAMPLES).astype(int))
-    return np.array([float(keras.ops.convert_to_tensor(leaf._learning_rate(step))) for step in steps.tolist()])
+    return np.array([float(tf.convert_to_tensor(leaf._learning_rate(step))) for step in steps.tolist()])
 
 
 class RateFactor:
@@ -68,7 +69,7 @@ class RateFactor:
         """What the rate is multiplied from, and the function that assigns the product."""
         rate = leaf._learning_rate
         if isinstance(rate, keras.Variable):
-            return float(keras.ops.convert_to_tensor(rate)), rate.assign
+            return float(tf.convert_to_tensor(rate)), rate.assign
         if not isinstance(rate, (Scaled, _ScaledCallable)):
             self.rewired = True
             scheduled = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
@@ -86,7 +87,7 @@ class _ScaledCallable:
 
     @property
     def factor(self) -> float:
-        return float(keras.ops.convert_to_numpy(self._factor))
+        return float(tf.convert_to_tensor(self._factor))
 
     @factor.setter
     def factor(self, value: float) -> None:

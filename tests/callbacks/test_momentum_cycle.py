@@ -40,15 +40,11 @@ def weights_by_hand(optimizer: Any, names: list[str]) -> list[np.ndarray]:
 
 
 OPTIMIZERS: dict[str, tuple[Any, list[str], dict[str, Any]]] = {
-    "sgd": (lambda: optimizers.SGD(one_cycle(), momentum=0.9), ["momentum"], {}),
-    "nesterov": (lambda: optimizers.SGD(one_cycle(), momentum=0.9, nesterov=True), ["momentum"], {"jit_compile": True}),
+    "sgd": (lambda: optimizers.SGD(one_cycle(), momentum=0.9, nesterov=True), ["momentum"], {"jit_compile": True}),
     "rmsprop": (lambda: optimizers.RMSprop(one_cycle(), momentum=0.9), ["momentum"], {}),
     "adam": (lambda: optimizers.Adam(one_cycle()), ["beta_1"], {"steps_per_execution": STEPS_PER_EPOCH}),
-    "adamw": (lambda: optimizers.AdamW(one_cycle()), ["beta_1"], {"jit_compile": True}),
     "nadam": (lambda: optimizers.Nadam(one_cycle()), ["beta_1"], {}),
-    "adamax": (lambda: optimizers.Adamax(one_cycle()), ["beta_1"], {}),
     "lion": (lambda: optimizers.Lion(one_cycle()), ["beta_1"], {}),
-    "lamb": (lambda: optimizers.Lamb(one_cycle()), ["beta_1"], {}),
     "muon": (lambda: optimizers.Muon(one_cycle()), ["momentum", "adam_beta_1"], {}),
 }
 

@@ -1,6 +1,7 @@
 """Every example runs by itself, offline, and stays short enough to read."""
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_auto_lr(tmp_path):
     assert compiled < 30 < 90 < mended
     assert "epoch 0, probe, 1e-06 to " in printed
     assert (tmp_path / "auto_lr.html").stat().st_size < 200_000
+
+
+@pytest.mark.slow
+def test_one_cycle(tmp_path):
+    printed = run_example("one_cycle.py", tmp_path)
+    assert "suggested learning rate" in printed
+    constant, one_cycle = (float(line.split(": ")[1].split("%")[0]) for line in printed.splitlines()[-2:])
+    assert min(constant, one_cycle) > 95
+
+
+def test_schedule_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["schedule_pictures.py", "--output", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "schedule_pictures.py"), run_name="__main__")
+    drawn = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(drawn) == {path.name for path in (EXAMPLES.parent / "docs" / "schedules").iterdir()}
+    assert max(drawn.values()) < 10_000
 
 
 @pytest.mark.slow

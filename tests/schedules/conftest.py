@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import numpy as np
 import pytest
 
 from keras_lr import schedules
@@ -27,6 +30,11 @@ EXAMPLES = {
     ),
     "scaled": lambda: schedules.Scaled(keras.optimizers.schedules.InverseTimeDecay(0.1, 10, 0.5), factor=0.5),
 }
+
+
+def rates_of(schedule: Any, steps: Any) -> np.ndarray:
+    """The rates of many steps by one eager call; that a compiled step gives the same is a test of its own."""
+    return np.asarray(schedule(np.asarray(steps)), dtype=np.float64)
 
 
 @pytest.fixture(params=EXAMPLES, ids=list(EXAMPLES))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr import schedules
-from keras_lr.schedules.evaluate import compiled
+from tests.schedules.conftest import rates_of
 
 RATES = st.floats(1e-6, 10.0)
 FEW = settings(max_examples=15, deadline=None, derandomize=True)
@@ -26,7 +26,7 @@ def test_one_cycle_rises_once_and_falls(
     peak: float, total: int, fraction: float, shape: str, three_phase: bool
 ) -> None:
     schedule = schedules.OneCycle(peak, total, warmup_fraction=fraction, shape=shape, three_phase=three_phase)
-    rates = compiled(schedule)(np.arange(total + 5))
+    rates = rates_of(schedule, np.arange(total + 5))
     top = int(rates.argmax())
     assert (np.diff(rates[: top + 1]) >= 0).all()
     assert (np.diff(rates[top:]) <= 0).all()
@@ -39,25 +39,25 @@ def test_one_cycle_rises_once_and_falls(
 def test_a_cycle_repeats(base: float, ratio: float, up: int, down: int, cycle: int) -> None:
     schedule = schedules.Cyclical(base, base * ratio, up, down_steps=down)
     steps = np.arange(up + down)
-    evaluate = compiled(schedule)
-    np.testing.assert_allclose(evaluate(steps + cycle * (up + down)), evaluate(steps), rtol=1e-6)
-    assert evaluate(steps).max() == pytest.approx(base * ratio, rel=1e-6)
+    rates = rates_of(schedule, steps)
+    np.testing.assert_allclose(rates_of(schedule, steps + cycle * (up + down)), rates, rtol=1e-6)
+    assert rates.max() == pytest.approx(base * ratio, rel=1e-6)
 
 
 @FEW
 @given(first=RATES, second=RATES, boundary=st.integers(1, 100))
 def test_a_sequence_is_each_schedule_from_its_boundary(first: float, second: float, boundary: int) -> None:
     later = schedules.InverseSqrt(second, 7)
-    joined = compiled(schedules.Sequential([first, later], [boundary]))
+    joined = schedules.Sequential([first, later], [boundary])
     steps = np.arange(200)
-    expected = np.where(steps < boundary, np.float32(first), compiled(later)(np.maximum(steps - boundary, 0)))
-    np.testing.assert_allclose(joined(steps), expected, rtol=1e-6)
+    expected = np.where(steps < boundary, np.float32(first), rates_of(later, np.maximum(steps - boundary, 0)))
+    np.testing.assert_allclose(rates_of(joined, steps), expected, rtol=1e-6)
 
 
 @FEW
 @given(peak=RATES, warmup=st.integers(1, 60), shape=st.sampled_from(["linear", "cosine"]))
 def test_a_warmup_reaches_the_schedule_and_leaves_it_alone(peak: float, warmup: int, shape: str) -> None:
     inner = schedules.Polynomial(peak, 50)
-    rates = compiled(schedules.Warmup(inner, warmup, shape=shape))(np.arange(warmup + 60))
+    rates = rates_of(schedules.Warmup(inner, warmup, shape=shape), np.arange(warmup + 60))
     assert (np.diff(rates[: warmup + 1]) > 0).all()
-    np.testing.assert_allclose(rates[warmup:], compiled(inner)(np.arange(60)), rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(rates[warmup:], rates_of(inner, np.arange(60)), rtol=1e-6, atol=1e-12)

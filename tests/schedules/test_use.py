@@ -11,17 +11,22 @@ import pytest
 import tensorflow as tf
 
 from keras_lr import schedules
-from tests.schedules.conftest import EXAMPLES
+from tests.schedules.conftest import EXAMPLES, rates_of
 
 NUM_STEPS = 60
 
 
-def eager_rates(schedule: Any) -> list[float]:
-    return [float(schedule(step)) for step in range(NUM_STEPS)]
+def eager_rates(schedule: Any) -> np.ndarray:
+    return rates_of(schedule, np.arange(NUM_STEPS))
 
 
 def same_rates(left: Any, right: Any) -> None:
     np.testing.assert_array_equal(eager_rates(left), eager_rates(right))
+
+
+def test_one_step_at_a_time_gives_the_rates_of_many_at_once(schedule: Any) -> None:
+    steps = [0, 1, 7, 29]
+    np.testing.assert_allclose([float(schedule(step)) for step in steps], rates_of(schedule, steps), rtol=1e-6)
 
 
 def small_model(optimizer: Any) -> keras.Model:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_lr import schedules
-from keras_lr.schedules.evaluate import compiled
+from tests.schedules.conftest import rates_of
 
 FAR = 10**6
 DECAY = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
@@ -87,7 +87,7 @@ POINTS: dict[str, tuple[Any, dict[int, float]]] = {
 @pytest.mark.parametrize("name", POINTS)
 def test_step_0_the_boundaries_and_past_the_end(name: str) -> None:
     make, points = POINTS[name]
-    rates = compiled(make())(np.array(list(points)))
+    rates = rates_of(make(), list(points))
     np.testing.assert_allclose(rates, list(points.values()), rtol=1e-6, atol=1e-12)
 
 
@@ -95,13 +95,13 @@ def test_a_late_step_is_told_from_its_neighbour() -> None:
     # In float32 the steps 2**24 and 2**24 + 1 are one number.
     step = 2**24
     schedule = schedules.Cyclical(1e-3, 1.0, 2)
-    assert compiled(schedule)(np.array([step, step + 1])) == pytest.approx([1e-3, 0.5005], rel=1e-6)
+    assert rates_of(schedule, [step, step + 1]) == pytest.approx([1e-3, 0.5005], rel=1e-6)
 
 
 def test_the_end_of_a_long_decay_keeps_its_digits() -> None:
     schedule = schedules.FlatCosine(1.0, FAR, flat_fraction=0.5)
     expected = math.sin(math.pi / FAR) ** 2
-    assert compiled(schedule)(np.array([FAR - 1]))[0] == pytest.approx(expected, rel=1e-6)
+    assert rates_of(schedule, [FAR - 1])[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_rate_is_of_keras_own_precision() -> None:

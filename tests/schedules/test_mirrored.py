@@ -1,0 +1,48 @@
+"""Two replicas see the rates that one device sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.callbacks.regression import STEPS_PER_EPOCH
+from tests.schedules.conftest import EXAMPLES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Any]:
+    """What `mirrored_rates.py` printed: logical devices must be set before TensorFlow starts."""
+    command = [sys.executable, "-m", "tests.schedules.mirrored_rates"]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert results["replicas"] == 2
+    return results
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*EXAMPLES, "own"])
+def test_the_rates_are_those_of_eager_steps(seen: dict[str, Any], name: str) -> None:
+    schedule = EXAMPLES["sequential" if name == "own" else name]()
+    expected = [float(schedule(step)) for step in range(3 * STEPS_PER_EPOCH)]
+    np.testing.assert_allclose(seen["rates"][name], expected, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_callbacks_record_and_change_the_same(seen: dict[str, Any]) -> None:
+    mirrored, single = seen["mirrored"], seen["single"]
+    assert mirrored["history"]["learning_rate_steps"] == single["history"]["learning_rate_steps"]
+    for name in ("loss", "val_loss", "learning_rate"):
+        assert mirrored["history"][name] == pytest.approx(single["history"][name], rel=1e-4)
+    for left, right in zip(mirrored["weights"], single["weights"], strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-5)
