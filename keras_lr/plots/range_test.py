@@ -17,6 +17,7 @@ from keras_lr.plots.theme import (
     PINK,
     dress,
     learning_rate_axis,
+    limit_rates,
     new_axes,
     plain_text,
     width_inches,
@@ -45,6 +46,8 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes() if ax is None else ax
     curve = smooth_curve(result)
+    learning_rate_axis(ax, log=result.sweep == "exponential")
+    limit_rates(ax, curve.learning_rates)
     frame = _drawn_losses(result)
     if len(frame):
         sns.lineplot(
@@ -64,7 +67,6 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
         kept = spike_keeping_indices(y, MAX_POINTS)
         sns.lineplot(x=x[kept], y=y[kept], color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
-    learning_rate_axis(ax, log=result.sweep == "exponential")
     dress(ax)
     _limit(ax, result, curve)
     _mark_regions(ax, regions(result))
@@ -93,8 +95,6 @@ def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
     top = min(highest, curve.ceiling) if highest > curve.ceiling else max(highest, min(np.max(raw), curve.ceiling))
     pad = 0.06 * (top - lowest) or 0.05 * abs(top) or 1.0
     ax.set_ylim(lowest - pad, top + pad)
-    if len(curve.learning_rates) > 1:
-        ax.set_xlim(curve.learning_rates[0], curve.learning_rates[-1])
 
 
 def _mark_regions(ax: Axes, found: tuple[Region, ...]) -> None:

@@ -11,7 +11,17 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from keras_lr.analysis.run_scores import run_scores
 from keras_lr.plots.numbers import format_number, format_rate
 from keras_lr.plots.rail import draw_rail
-from keras_lr.plots.theme import BLUE, GREEN, GREY, dress, learning_rate_axis, legend_above, new_axes, plain_text
+from keras_lr.plots.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    dress,
+    learning_rate_axis,
+    legend_above,
+    limit_rates,
+    new_axes,
+    plain_text,
+)
 from keras_lr.plots.thinning import evenly_chosen
 from keras_lr.records.sensitivity import SensitivityResult
 
@@ -40,6 +50,7 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
     size = main_batch_size(result)
     own = runs[runs["batch_size"] == size]
     learning_rate_axis(ax)
+    limit_rates(ax, result.learning_rates, margin=0.04)
     dress(ax)
     _draw_others(ax, runs[runs["batch_size"] != size])
     _draw_own(ax, own, name="median" if len(result.batch_sizes) < 2 else f"median, batch {size}")
@@ -124,10 +135,6 @@ def _draw_others(ax: Axes, runs: pd.DataFrame) -> None:
 def _scale(ax: Axes, runs: pd.DataFrame, result: SensitivityResult) -> None:
     scores = trained(runs)["score"].to_numpy(dtype=np.float64)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, digits=3)))
-    rates = result.learning_rates
-    if len(rates) > 1:
-        margin = (rates[-1] / rates[0]) ** 0.04
-        ax.set_xlim(rates[0] / margin, rates[-1] * margin)
     if not len(scores):
         return
     low, high = float(scores.min()), float(scores.max())

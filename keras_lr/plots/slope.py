@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from keras_lr.plots.curve import smooth_curve
 from keras_lr.plots.numbers import format_rate
-from keras_lr.plots.theme import BLUE, ORANGE, dress, learning_rate_axis, new_axes
+from keras_lr.plots.theme import BLUE, ORANGE, dress, learning_rate_axis, limit_rates, new_axes
 from keras_lr.plots.thinning import spike_keeping_indices
 from keras_lr.records.range_test import RangeTestResult
 
@@ -27,6 +27,7 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     ax = new_axes() if ax is None else ax
     curve = smooth_curve(result)
     learning_rate_axis(ax, log=result.sweep == "exponential")
+    limit_rates(ax, curve.learning_rates)
     dress(ax)
     ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
     if len(curve.slopes) < 2:
@@ -55,5 +56,4 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
             va="center",
         )
         ax.set_ylim(1.25 * deepest, -0.8 * deepest)
-    ax.set_xlim(curve.learning_rates[0], curve.learning_rates[-1])
     return ax

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -42,6 +43,22 @@ def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
         ax.xaxis.set_major_locator(LogLocator(base=10, numticks=max(3, int(width_inches(ax) * 1.8))))
         ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
+
+
+def limit_rates(ax: Axes, rates: np.ndarray, *, margin: float = 0.0) -> None:
+    """Sets the x axis to the rates, with a margin as a share of their width; a single rate gets some room around it.
+
+    To be called before drawing: a log axis cannot make room around one point by itself.
+    """
+    if not len(rates):
+        return
+    low, high = float(rates[0]), float(rates[-1])
+    if low == high:
+        low, high = low / 3, high * 3
+    elif ax.get_xscale() == "log":
+        factor = (high / low) ** margin
+        low, high = low / factor, high * factor
+    ax.set_xlim(low, high)
 
 
 def legend_above(ax: Axes) -> None:

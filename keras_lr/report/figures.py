@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from keras_lr.plots.panels import columns_of
 from keras_lr.plots.svg import figure_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HALF_INCHES, BROAD_INCHES, NARROW_INCHES = 7.0, 10.5, 4.1
 _PANEL_INCHES = 1.9

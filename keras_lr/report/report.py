@@ -91,7 +91,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         # A notebook shows several results on one page, so the ids must differ from result to result.
-        digest = hashlib.sha256(self.to_json().encode()).hexdigest()[:10]
+        digest = hashlib.sha256(self.to_json().encode(errors="surrogatepass")).hexdigest()[:10]
         return render_fragment(summarize(self.title, self._shown(), prefix=f"k{digest}-"))
 
     def _shown(self) -> list[Record]:

@@ -13,10 +13,12 @@ from urllib.parse import quote
 import numpy as np
 
 from keras_lr.plots.numbers import format_number
-from keras_lr.report.characters import shown
+from keras_lr.report.characters import shortened, shown
 
 _MOST_DECIMALS = 8
+_HEADING_LIMIT = 48
 # A spreadsheet takes a cell for a formula that starts so; one with another list separator also after that.
+_LEADING = ("\t", "\n")
 _FORMULA = re.compile(r"(^|[;,|\t\r\n])(\s*)([=+\-@＝＋－＠])")
 
 
@@ -30,7 +32,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
     """
     return {
         "caption": caption,
-        "columns": list(columns),
+        "columns": [shortened(column, _HEADING_LIMIT) for column in columns],
         "rows": [[{"text": cell, "look": ""} if isinstance(cell, str) else cell for cell in row] for row in rows],
     }
 
@@ -122,4 +124,5 @@ def _cell(value: Any) -> str:
         return f"{value:.7g}" if np.isfinite(value) else ""
     if not isinstance(value, str):
         return "" if value is None else str(value)
-    return _FORMULA.sub(r"\1\2'\3", shown(value))
+    text: str = shown(value)
+    return _FORMULA.sub(r"\1\2'\3", f"'{text}" if text.startswith(_LEADING) else text)

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from keras_lr import Report
 from tests.browser.watched_page import WatchedPage
-from tests.result_records import make_range_test
+from tests.report_samples import page_of
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -37,7 +36,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="package")
 def full_page() -> str:
     """A page with every section."""
-    return Report("Digits").add(make_range_test(repeats=3)).to_html()
+    return page_of("everything")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_lr.plots.numbers import format_rate
 from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.report.characters import shortened
 from keras_lr.report.sections import histories_text as wording
 from keras_lr.report.sections.base import Section, section_view
 from keras_lr.report.sections.histories import rows_a_run, runs_in_common, thinned
@@ -28,7 +29,7 @@ def summarize(diagnoses: tuple[Diagnosis, ...], prefix: str) -> dict[str, Any]:
 
 def _verdict_on_one(run: Diagnosis) -> dict[str, str]:
     level, judged = wording.LEVELS[run.verdict], wording.VERDICTS[run.verdict]
-    reason = f"Judged from {count(run.n_epochs, run.unit)} of `{run.monitor}`."
+    reason = f"Judged from {count(run.n_epochs, run.unit)} of `{shortened(run.monitor, 48)}`."
     known = "" if run.learning_rate is None else f" {format_rate(run.learning_rate)}"
     lead = (
         f"No verdict on the learning rate{known}"

@@ -106,7 +106,7 @@ def describe(diagnoses: Mapping[str, Diagnosis]) -> str:
 
 def method(diagnoses: Mapping[str, Diagnosis]) -> list[str]:
     """How the runs were judged, and what was not looked at."""
-    monitors = sorted({diagnosis.monitor for diagnosis in diagnoses.values()})
+    monitors = sorted({shortened(diagnosis.monitor, _NAME_LIMIT) for diagnosis in diagnoses.values()})
     return [
         f"Judged by {' and '.join(f'`{name}`' for name in monitors)} over "
         f"{count(sum(diagnosis.n_epochs for diagnosis in diagnoses.values()), 'point')} of "

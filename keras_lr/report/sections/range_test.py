@@ -105,7 +105,7 @@ def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve
         rows=[[format_rate(row[0], digits=4), *(format_number(value) for value in row[1:])] for row in numbers[shown]],
         csv_name="range_test.csv",
         csv_rows=numbers,
-        note=note and f"{note} The pictures show all steps.",
+        note=note,
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.thinning import evenly_chosen
 from keras_lr.records.sensitivity import SensitivityResult
+from keras_lr.report.sections.sensitivity_text import objective_of
 from keras_lr.report.tables import aligned, number, table
 
 MAX_ROWS = 60
@@ -26,9 +27,9 @@ def rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]:
     groups = [group for _, group in runs.groupby(["batch_size", "learning_rate"])]
     best = next((place for place, group in enumerate(groups) if _standing(result, group) == "best"), None)
     shown = evenly_chosen(len(groups), MAX_ROWS, always=best)
-    caption = f"Best {result.objective} of each run, by learning rate"
+    caption = f"Best {objective_of(result)} of each run, by learning rate"
     if len(shown) < len(groups):
-        caption += f"; {len(shown)} of {len(groups)} lines"
+        caption += f"; {len(shown)} of {len(groups):,} lines"
     chosen = [groups[place] for place in shown]
     rates = [number(format_rate(float(group["learning_rate"].iloc[0]))) for group in chosen]
     sizes = [number(str(int(group["batch_size"].iloc[0]))) for group in chosen]

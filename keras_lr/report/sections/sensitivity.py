@@ -32,7 +32,7 @@ def summarize(results: tuple[SensitivityResult], prefix: str) -> dict[str, Any]:
         facts=wording.facts(result, runs),
         figure=figure(
             lambda fig: plot_sensitivity(result, ax=fig.subplots()),
-            title=f"{result.objective} against learning rate",
+            title=f"{wording.objective_of(result)} against learning rate",
             description=wording.describe(result, runs, drawn=min(MAX_RATES, len(result.learning_rates))),
             prefix=f"{prefix}-u",
         ),
@@ -53,7 +53,7 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
     height = 1.0 + 0.45 * min(sizes, MAX_SIZES)
     picture = figure(
         lambda fig: plot_heatmap(result, ax=fig.subplots()),
-        title=f"Median {result.objective} by learning rate and batch size",
+        title=f"Median {wording.objective_of(result)} by learning rate and batch size",
         description=wording.describe_heatmap(result),
         prefix=f"{prefix}-batch",
         broad=True,

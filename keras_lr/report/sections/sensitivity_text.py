@@ -11,15 +11,22 @@ from keras_lr.plots.numbers import format_number, format_rate
 from keras_lr.plots.sensitivity import main_batch_size, trained
 from keras_lr.records.diagnosis import Diagnosis
 from keras_lr.records.sensitivity import SensitivityResult
+from keras_lr.report.characters import shortened
 from keras_lr.report.sections.histories_text import warnings as history_warnings
 from keras_lr.report.wording import NO_RATE, count, known, optimizer_call, verdict
 
+_NAME_LIMIT = 48
 _TIERS = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
     "reuse": "one built model, reset for each run",
     "rebuild": "a model built anew for each run",
 }
+
+
+def objective_of(result: SensitivityResult) -> str:
+    """The name of what was judged, as far as it can be shown."""
+    return shortened(result.objective, _NAME_LIMIT)
 
 
 def verdict_of(result: SensitivityResult) -> dict[str, str]:
@@ -87,7 +94,7 @@ def describe(result: SensitivityResult, runs: pd.DataFrame, *, drawn: int) -> st
             f"{format_number(float(medians[rate]), digits=3)} at {format_rate(rate)}"
             for rate in (result.best_learning_rate, float(medians.index[0]), float(medians.index[-1]))
         )
-        parts.append(f"The median {result.objective} is best, {best}; it is {first} and {last}.")
+        parts.append(f"The median {objective_of(result)} is best, {best}; it is {first} and {last}.")
     diverged = np.unique(own.loc[own["status"] == "diverged", "learning_rate"].to_numpy(dtype=np.float64))
     if len(diverged):
         parts.append(f"Runs diverged at {_rates(diverged)}.")
@@ -101,8 +108,8 @@ def describe_heatmap(result: SensitivityResult) -> str:
     if result.best_learning_rate is None:
         return "No cell stands out."
     return (
-        f"The best median {result.objective} is at a learning rate of {format_rate(result.best_learning_rate)} with "
-        f"batch size {main_batch_size(result)}."
+        f"The best median {objective_of(result)} is at a learning rate of {format_rate(result.best_learning_rate)} "
+        f"with batch size {main_batch_size(result)}."
     )
 
 
@@ -114,7 +121,7 @@ def method(result: SensitivityResult) -> list[str]:
     epochs = 0 if not len(result.frame) else int(result.frame["epoch"].max()) + 1
     lines = [
         f"Every learning rate was trained for up to {count(epochs, 'epoch')} with the same seeds: {listed or 'none'}.",
-        f"A run counts by its {better} `{result.objective}`; a learning rate by the median of its runs, where a "
+        f"A run counts by its {better} `{objective_of(result)}`; a learning rate by the median of its runs, where a "
         "diverged run is the worst there is.",
         "Within noise: not told from the best by the spread of the seeds. The band goes from the lowest to the highest "
         "seed; it is no confidence band.",

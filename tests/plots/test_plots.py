@@ -1,0 +1,131 @@
+"""Every plot: a record in, Axes in and out, and nothing of the user's changed."""
+
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from keras_lr import analyze_history, plots
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.plots.learning_curves import shown_rates
+from tests.report_samples import auto_lr_log, history, schedule_preview
+from tests.result_records import make_range_test
+from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
+
+ONE_AXES = {
+    "plot_range_test": make_range_test,
+    "plot_slope": make_range_test,
+    "plot_sensitivity": sensitivity_result,
+    "plot_heatmap": lambda: sensitivity_result(sensitivity_frame(batch_sizes=(16, 32))),
+    "plot_history": lambda: analyze_history(history(1.0)),
+    "plot_schedule": schedule_preview,
+}
+SEVERAL_AXES = {
+    "plot_auto_lr": (auto_lr_log, 2),
+    "plot_learning_curves": (sensitivity_result, 6),
+    "plot_histories": (lambda: {"low": analyze_history(history(1e-4)), "high": analyze_history(history(1.0))}, 2),
+}
+
+
+@pytest.mark.parametrize("name", ONE_AXES)
+def test_it_draws_on_the_axes_it_is_given_and_returns_them(name):
+    given = Figure().subplots()
+    with mpl.rc_context({"lines.linewidth": 7}):
+        before = dict(mpl.rcParams)
+        assert getattr(plots, name)(ONE_AXES[name](), ax=given) is given
+        assert dict(mpl.rcParams) == before
+    assert given.get_children()
+    assert given.get_xlabel()
+
+
+@pytest.mark.parametrize("name", SEVERAL_AXES)
+def test_it_draws_on_as_many_axes_as_it_has_panels(name):
+    make, count = SEVERAL_AXES[name]
+    given = list(Figure().subplots(count, 1))
+    assert getattr(plots, name)(make(), axes=given) == given
+    assert all(axes.lines for axes in given)
+    with pytest.raises(InvalidArgumentError, match=f"`axes` must hold one Axes a panel, {count}. Received: 1"):
+        getattr(plots, name)(make(), axes=given[:1])
+
+
+@pytest.mark.parametrize("name", [*ONE_AXES, *SEVERAL_AXES])
+def test_without_axes_it_makes_a_figure_outside_of_pyplot(name):
+    make = ONE_AXES.get(name) or SEVERAL_AXES[name][0]
+    drawn = getattr(plots, name)(make())
+    assert isinstance((drawn if name in ONE_AXES else drawn[0]).figure, Figure)
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_every_public_plot_is_tested_here():
+    assert {*ONE_AXES, *SEVERAL_AXES} == set(plots.__all__)
+
+
+def test_the_u_curve_shows_every_seed_the_median_the_band_and_the_diverged():
+    result = sensitivity_result()
+    ax = plots.plot_sensitivity(result)
+    points = np.concatenate(
+        [collection.get_offsets() for collection in ax.collections if len(collection.get_offsets())]
+    )
+    runs = result.frame[result.frame["learning_rate"] < 1].groupby(["learning_rate", "repeat"])["val_loss"].min()
+    assert sorted(points[:, 1]) == pytest.approx(sorted(runs))
+    median = next(line for line in ax.lines if line.get_label() == "median")
+    assert list(median.get_ydata()) == pytest.approx(list(runs.groupby("learning_rate").median()))
+    cross = next(line for line in ax.lines if line.get_label() == "diverged")
+    assert list(cross.get_xdata()) == [1.0]
+    assert cross.get_transform() == ax.get_xaxis_transform()
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == ["median", "lowest to highest seed", "one seed", "diverged", "within noise of the best"]
+
+
+def test_the_band_goes_from_the_lowest_to_the_highest_seed():
+    result = sensitivity_result(sensitivity_frame((1e-4, 1e-3), noise=0.1))
+    ax = plots.plot_sensitivity(result)
+    band = next(item for item in ax.collections if item.get_label() == "lowest to highest seed")
+    heights = band.get_paths()[0].vertices[:, 1]
+    scores = result.frame.groupby(["learning_rate", "repeat"])["val_loss"].min().groupby("learning_rate")
+    assert {round(value, 9) for value in [*scores.min(), *scores.max()]} == {round(value, 9) for value in heights}
+
+
+def test_the_heatmap_frames_the_best_cell_and_crosses_the_diverged():
+    result = sensitivity_result(sensitivity_frame(batch_sizes=(16, 32)))
+    ax = plots.plot_heatmap(result)
+    (frame,) = ax.patches
+    assert [label.get_text() for label in ax.get_xticklabels()][int(frame.get_x())] == "1e-3"
+    assert [label.get_text() for label in ax.get_yticklabels()][int(frame.get_y())] == "32"
+    assert len([line for line in ax.lines if line.get_marker() == "x"]) == 2
+    written = {text.get_text() for text in ax.texts}
+    scores = result.frame.groupby(["batch_size", "learning_rate", "repeat"])["val_loss"].min()
+    medians = scores.groupby(["batch_size", "learning_rate"]).median()
+    assert f"{medians[32, 1e-3]:.3g}" in written
+
+
+def test_findings_are_hatched_over_their_own_epochs():
+    diagnosis = analyze_history(history(1.0))
+    ax = plots.plot_history(diagnosis)
+    hatched = {(patch.get_x() + 0.4, patch.get_x() + patch.get_width() - 0.4) for patch in ax.patches}
+    spans = {(f.start_epoch, f.end_epoch) for f in diagnosis.findings if f.kind in ("oscillation", "divergence")}
+    assert spans
+    assert all(any(np.allclose(span, found) for found in hatched) for span in spans)
+
+
+def test_a_long_grid_shows_the_best_rate_among_its_panels():
+    rates = tuple(np.geomspace(1e-5, 1, 41))
+    result = sensitivity_result(sensitivity_frame(rates, repeats=1, epochs=2))
+    shown = shown_rates(result)
+    assert len(shown) == 12
+    assert any(np.isclose(rate, result.best_learning_rate) for rate in shown)
+
+
+def test_colours_hold_a_contrast_of_three_on_white_and_on_black():
+    from keras_lr.plots import theme
+
+    for color in (theme.BLUE, theme.GREEN, theme.ORANGE, theme.PINK, theme.GREY):
+        parts = [int(to_hex(color)[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+        assert 1.05 / (luminance + 0.05) >= 3
+        assert (luminance + 0.05) / 0.05 >= 3

@@ -1,0 +1,142 @@
+"""The first screen: one sentence, a badge with its reason, code, one picture, at most three warnings."""
+
+import dataclasses
+import re
+
+import pytest
+
+from keras_lr import Report, analyze_history
+from keras_lr.records import Suggestion
+from tests.report.page_reader import first_screen
+from tests.report_samples import KINDS, auto_lr_log, history, page_of, schedule_preview
+from tests.result_records import make_range_test
+from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
+
+ANSWERS = {
+    "sensitivity": [
+        "Clear",
+        "Use learning_rate=1e-3.",
+        "Anything from 1e-3 to 1e-2 was within noise (6 learning rates x 3 seeds, Adam, batch 32).",
+        "keras.optimizers.Adam(learning_rate=1e-3)",
+    ],
+    "batch sizes": ["Use learning_rate=1e-3.", "6 learning rates x 3 seeds x 3 batch sizes"],
+    "range test": ["Clear", "Use learning_rate=3.2e-3.", "from 1e-3 to 2.5e-2 was usable (100 steps x 3 repeats"],
+    "diagnosis": ["The learning rate 1e-2 was", "Judged from 30 epochs of loss."],
+    "diagnoses": ["3 runs judged: "],
+    "comparison": ["Of 3 runs, 0.01 reached the lowest loss"],
+    "AutoLR": ["AutoLR came to learning_rate=1e-2.", "It made 2 changes in 12 epochs, from 3 on."],
+    "schedule": [
+        "A plan",
+        "OneCycle over 500 steps, with a peak of learning_rate=3e-3.",
+        "keras_lr.schedules.OneCycle(",
+    ],
+    "everything": ["Use learning_rate=1e-3."],
+}
+
+
+def small_search(*, repeats=3, **changes):
+    """Three rates, of which the highest diverged."""
+    found = sensitivity_result(sensitivity_frame((1e-5, 1e-3, 1.0), repeats=repeats, epochs=3))
+    return dataclasses.replace(found, **({"high": 1e-3} | changes))
+
+
+def words(*results):
+    report = Report("Digits")
+    for result in results:
+        report.add(result)
+    return first_screen(report.to_html())
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "everything"])
+def test_it_answers_in_words(kind):
+    shown = first_screen(page_of(kind))
+    for text in ANSWERS[kind]:
+        assert text in shown
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "everything"])
+def test_it_has_one_badge_one_picture_and_at_most_three_warnings(kind):
+    answer = page_of(kind).split('aria-label="Answer"')[1].split("</section>")[0]
+    assert re.fullmatch(r"[A-Z][a-z ]+", re.search(r'<p class="badge [a-z]+">(.*?)</p>', answer)[1])
+    assert answer.count("<figure") == 1
+    assert answer.count("<li>") <= 3
+    assert answer.count("<li>") == answer.count("</strong></li>")
+
+
+def test_the_search_decides_before_the_range_test():
+    shown = words(make_range_test(), small_search())
+    assert "Use learning_rate=1e-3." in shown
+    assert "3.2e-3" not in shown
+
+
+def test_a_search_without_an_answer_leaves_the_word_to_the_range_test():
+    refused = small_search(best_learning_rate=None, low=None, high=None, confidence="none", reason="All diverged.")
+    assert "Use learning_rate=3.2e-3." in words(make_range_test(), refused)
+    alone = words(refused)
+    assert "No answer" in alone
+    assert "No usable learning rate found." in alone
+    assert "All diverged." in alone
+
+
+def test_a_tentative_answer_says_try():
+    suggestion = Suggestion(1e-3, 1e-4, 1e-2, "tentative", "The landmarks disagree.", "consensus")
+    shown = words(make_range_test(suggestion=suggestion))
+    assert "Try learning_rate=1e-3." in shown
+    assert "Tentative" in shown
+
+
+WARNINGS = {
+    "edge above": (
+        lambda: small_search(best_learning_rate=1.0, low=1.0, high=1.0, at_edge=True),
+        "Best value at the grid's edge. Widen the grid to 10.",
+    ),
+    "edge below": (
+        lambda: small_search(best_learning_rate=1e-5, low=1e-5, high=1e-5, at_edge=True),
+        "Best value at the grid's edge. Widen the grid to 1e-6.",
+    ),
+    "one seed": (
+        lambda: small_search(repeats=1),
+        "One seed cannot show the noise. Search again with repeats=3.",
+    ),
+    "diverged inside": (
+        lambda: small_search(high=1.0),
+        "3 runs within the range diverged. Stay below 1.",
+    ),
+    "failed": (
+        lambda: small_search(frame=small_search().frame.replace({"status": {"diverged": "failed"}})),
+        "3 runs failed with an exception. Read it in the project's folder.",
+    ),
+    "data ended": (
+        lambda: make_range_test(stop_reason="data_exhausted", stop_detail="The data ended"),
+        "The data ended. Repeat the dataset (dataset.repeat()) or ask for fewer steps.",
+    ),
+    "broken run": (lambda: auto_lr_log(), "The run broke 1 time, first in epoch 3. Start the next one below 3."),
+    "unfinished run": (lambda: auto_lr_log(planned_epochs=50), "12 of 50 epochs were trained."),
+}
+
+
+@pytest.mark.parametrize(("make", "told"), WARNINGS.values(), ids=WARNINGS)
+def test_a_warning_says_what_to_do(make, told):
+    assert told in words(make())
+
+
+def test_a_finding_in_the_run_is_a_warning_with_its_epochs():
+    diagnosis = analyze_history(history(1.0))
+    finding = next(finding for finding in diagnosis.findings if finding.severity in ("critical", "warning"))
+    shown = words(diagnosis)
+    kind = finding.kind.replace("_", " ").capitalize()
+    assert f"{kind}, epochs {finding.start_epoch} to {finding.end_epoch}. {finding.advice}" in shown
+
+
+def test_ones_own_warning_stands_first():
+    report = Report("Digits").warn("The training was interrupted.", "Finish it.").add(auto_lr_log())
+    assert re.search(r"interrupted\. Finish it\..*The run broke", first_screen(report.to_html()))
+
+
+def test_the_code_to_paste_follows_what_is_known():
+    assert "keras.optimizers.Lion(learning_rate=3.2e-3)" in words(make_range_test(environment={"optimizer": "Lion"}))
+    assert "model.optimizer.learning_rate = 3.2e-3" in words(make_range_test(environment={}))
+    assert "max_learning_rate=0.003,\n" not in words(schedule_preview(name="Mystery"))
+    assert "keras.optimizers.schedules.CosineDecay( decay_steps=9, )" in words(
+        schedule_preview(name="CosineDecay", config={"decay_steps": 9, "warmup_target": None})
+    )

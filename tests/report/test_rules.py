@@ -1,0 +1,144 @@
+"""What holds of every page, whatever it shows."""
+
+import base64
+import hashlib
+import html
+import re
+
+import matplotlib as mpl
+import pytest
+
+from keras_lr import Report
+from keras_lr.records.base import Record
+from keras_lr.report.sections import record_from_dict
+from tests.report.page_reader import Page
+from tests.report_samples import KINDS, page_of
+
+PAGES = [*KINDS, "everything"]
+
+
+@pytest.fixture(params=PAGES)
+def source(request):
+    return page_of(request.param)
+
+
+@pytest.fixture
+def page(source):
+    return Page(source)
+
+
+def test_nothing_is_loaded_and_nothing_runs(page, source):
+    allowed = {"a", "use"}
+    for tag, attributes in page.elements:
+        assert not {"src", "srcset", "style", "action", "background", "poster"} & set(attributes), tag
+        assert not [name for name in attributes if name.startswith("on")], tag
+        if "href" in attributes:
+            assert tag in allowed
+            assert attributes["href"].startswith(("#", "data:text/csv")), attributes["href"]
+    assert "url(http" not in source
+    assert [script["type"] for script in page.all("script")] == ["application/json"]
+
+
+def test_the_policy_allows_only_the_pages_own_style(page, source):
+    (policy,) = (meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    style = re.search("<style>(.*?)</style>", source, re.S)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_no_id_stands_twice_and_every_link_has_its_target(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = [attributes["href"][1:] for _, attributes in page.elements if attributes.get("href", "").startswith("#")]
+    clips = re.findall(r"url\(#([^)]+)\)", str(page.elements))
+    named = [name for _, attributes in page.elements for name in attributes.get("aria-labelledby", "").split()]
+    assert set(targets + clips + named) <= set(ids)
+
+
+def test_each_figure_says_what_it_shows(source):
+    figures = re.findall(r"<svg.*?</svg>", source, re.S)
+    assert figures
+    for figure in figures:
+        assert 'role="img"' in figure[:400]
+        title, finding = (re.search(rf"<{tag} id=[^>]*>(.*?)</{tag}>", figure)[1] for tag in ("title", "desc"))
+        assert len(title) > 4
+        assert finding.endswith((".", " …", "…"))
+        assert re.search(r"\d", finding)
+
+
+def test_each_figure_leads_to_its_numbers(source):
+    for caption in re.findall(r"<figcaption>.*?</figcaption>", source, re.S):
+        target = re.search(r'<a href="#([^"]+)">Numbers</a>', caption)[1]
+        section = source.split(f'id="{target}"')[1].split('class="numbers"')[0]
+        assert "<table>" in section
+        assert "download=" in section
+        assert "<pre" in section
+
+
+def test_tables_have_captions_and_headers(source):
+    tables = re.findall(r"<table.*?</table>", source, re.S)
+    assert tables
+    for table in tables:
+        assert re.search(r"<caption>[^<]{8,}</caption>", table)
+        columns = re.findall(r'<th scope="col"', table)
+        rows = table.split("<tbody>")[1].split("</tr>")[:-1]
+        assert all(row.count('<th scope="row"') == 1 for row in rows)
+        assert all(row.count("<td") + 1 == len(columns) for row in rows)
+
+
+def test_the_csv_to_download_is_the_csv_to_copy(page, source):
+    from urllib.parse import unquote
+
+    links = [unquote(link["href"].split(",", 1)[1]) for link in page.all("a") if "download" in link]
+    names = [link["download"] for link in page.all("a") if "download" in link]
+    copied = [html.unescape(text) for text in re.findall(r'<pre class="code tall"[^>]*>(.*?)</pre>', source, re.S)]
+    assert links == copied
+    assert len(set(names)) == len(names)
+
+
+def test_all_results_are_embedded_and_load(page):
+    stored = page.data()["records"]
+    assert stored
+    for record in stored:
+        assert isinstance(record_from_dict(record), Record)
+
+
+def test_every_section_of_the_table_is_there(page):
+    headings = re.findall(r"<h2[^>]*>([^<]*)</h2>", "".join(f"<{t}>{x}</{t}>" for t, x in page.texts if t == "h2"))
+    assert [*headings[-4:]] in (
+        ["Method", "Environment", "Reproduce", "Data"],
+        [headings[-4], "Method", "Reproduce", "Data"],
+    )
+    assert len(set(headings)) == len(headings)
+
+
+def test_nothing_is_called_optimal_and_what_was_not_tried_is_said(page):
+    text = page.text()
+    assert "optimal" not in text.lower()
+    assert "Not tried:" in text or "Not looked at:" in text
+
+
+def test_scripts_to_reproduce_are_python(source):
+    for script in re.findall(r'aria-label="Script \d+"><code>(.*?)</code>', source, re.S):
+        compile(html.unescape(script), "script", "exec")
+
+
+@pytest.mark.parametrize("kind", ["range test", "diagnoses", "AutoLR", "schedule"])
+def test_the_same_results_give_the_same_bytes(kind):
+    with mpl.rc_context({"lines.linewidth": 9, "axes.grid": True, "font.size": 30}):
+        before = dict(mpl.rcParams)
+        report = Report("Digits")
+        for record in KINDS[kind]():
+            report.add(record)
+        assert report.to_html() == page_of(kind)
+        assert dict(mpl.rcParams) == before
+
+
+def test_pyplot_is_not_touched():
+    import sys
+
+    page_of("everything")
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
