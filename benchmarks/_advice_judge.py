@@ -46,12 +46,12 @@ def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: 
         for case in (case for case in cases if case.task == task):
             advice = advise([case.marks], calibration=calibration)
             rows.append({"rule": name} | case.where | _judge(case.truth, advice))
-            refined = _refined(case, advice, calibration)
-            rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, refined))
+            settled = refined(case, advice, calibration)
+            rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, settled))
     return pd.DataFrame(rows)
 
 
-def _refined(case: Case, advice: Suggestion, calibration: Calibration) -> Suggestion:
+def refined(case: Case, advice: Suggestion, calibration: Calibration) -> Suggestion:
     """The suggestion after as many further steps as the sweep had."""
     runs = planned_runs(case.task, case.seed, advice, case.num_steps)
     if runs is None:

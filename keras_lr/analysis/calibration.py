@@ -72,7 +72,7 @@ CALIBRATION = Calibration(
     breakaway=Vote(-1.2, 0.0),
     below=0.8,
     above=0.5,
-    clear_basin=1.5,
+    clear_basin=1.4,
     refining=Refining(offset_decades=-0.3, trust=0.75),
 )
 """Fitted on every task by `python benchmarks/advice.py --fit`."""
