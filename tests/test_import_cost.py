@@ -1,0 +1,38 @@
+"""What an import and the light commands load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "keras_tuner")
+
+
+def loaded(code: str, cwd: Path) -> list[str]:
+    """The heavy libraries that a program has loaded at its end."""
+    program = f"import sys\n{code}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=cwd)
+    return list(eval(done.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_loads_nothing_of_weight(tmp_path: Path) -> None:
+    code = "before = set(sys.modules)\nimport keras_lr\nassert 'numpy' not in sys.modules\nkeras_lr.__version__"
+    assert loaded(code, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["suggest", "analyze_history", "RangeTestResult", "errors"])
+def test_judging_needs_no_keras(name: str, tmp_path: Path) -> None:
+    assert loaded(f"import keras_lr; keras_lr.{name}", tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["find", "--help"], ["analyze", "run.csv", "--json"]], ids=" ".join
+)
+def test_light_commands_load_no_tensorflow(arguments: list[str], tmp_path: Path) -> None:
+    rows = "\n".join(f"{epoch},{1 / (epoch + 1):.6f},{1.1 / (epoch + 1):.6f}" for epoch in range(12))
+    (tmp_path / "run.csv").write_text(f"epoch,loss,val_loss\n{rows}\n", encoding="utf-8")
+    code = f"from keras_lr.cli import main\nassert main({arguments!r}) == 0"
+    assert loaded(code, tmp_path) == []
