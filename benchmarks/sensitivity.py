@@ -167,10 +167,9 @@ def report(tasks: list[str]) -> str:
     return (
         "# Does the basin hold the true best learning rate?\n\n"
         f"{len(tasks)} tasks of the corpus, three rates a decade, {REPEATS} repeats a search. Fifteen fresh seeds were "
-        f"trained at the eleven rates around each task's best; {SEARCHES} times a task, {REPEATS} of them made a search "
-        "and the other 12 the "
-        "truth (median over seeds of the best validation loss). A point is good where the truth loses at most "
-        f"{GOOD_REGRET:.0%} of the possible gain. The corpus's own best comes from 3 seeds and another split of the "
+        f"trained at the eleven rates around each task's best; {SEARCHES} times a task, {REPEATS} of them made a "
+        "search and the other 12 the truth (median over seeds of the best validation loss). A point is good where the "
+        f"truth loses at most {GOOD_REGRET:.0%} of the possible gain. The corpus's own best comes from 3 seeds and another split of the "
         "data, so that it is a noisier truth.\n\n"
         f"## By rule\n\n{rule_table(table)}\n## By task, keras_lr\n\n{task_table(table[table['rule'] == 'keras_lr'])}\n"
         f"## The corpus's own search\n\nThe best of fifteen other seeds lies in the basin in {held} of {len(tasks)} "

@@ -30,7 +30,7 @@ class SensitivityResult(Record):
         objective: Column that is judged.
         direction: "min" or "max".
         best_learning_rate: Grid point with the best median over the repeats of each run's best epoch; None where no
-            run trained.
+            run trained. One of which a repeat diverged gives way to one of which none did, where that costs little.
         low: Lower end of the basin, in which no grid point is told from the best by its noise; None with it.
         high: Upper end of the basin.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
@@ -94,6 +94,14 @@ class SensitivityResult(Record):
     def to_frame(self) -> pd.DataFrame:
         """A copy of `frame`."""
         return self.frame.copy()
+
+    def best_by_epochs(self) -> pd.DataFrame:
+        """The best rate and its basin for each number of epochs, read off the curves.
+
+        One row a budget: `epochs`, `best_learning_rate`, `low`, `high`, `at_edge`, `confidence`, `best_batch_size`.
+        """
+        frame: pd.DataFrame = present("analysis.budgets").best_by_epochs(self)
+        return frame
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`; the frame by columns."""

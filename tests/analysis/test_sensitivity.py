@@ -212,3 +212,8 @@ def test_long_searches_have_twenty_budgets():
     assert len(table) <= 20
     assert (table["epochs"].iloc[0], table["epochs"].iloc[-1]) == (1, 300)
     assert table["epochs"].is_monotonic_increasing
+
+
+def test_a_result_reads_its_budgets_by_itself():
+    result = sensitivity_result(sensitivity_frame(), tier="stacked")
+    pd.testing.assert_frame_equal(result.best_by_epochs(), best_by_epochs(result))
