@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from _advice_cases import read_cases
 from _advice_fit import fit
-from _advice_judge import CORPUS, judge_ours, judge_public
+from _advice_judge import CORPUS, FRESH, judge_ours, judge_public, judge_with
 from _advice_score import DATA, tasks
 from _advice_table import table
 
@@ -25,24 +25,34 @@ INTRODUCTION = """# Regret of a suggested learning rate
 
 Every seed's curve alone; a refusal counts as regret 1. Each task is judged with constants fitted on all others, or,
 in "keras_lr (nine tasks)", on the other nine of the corpus alone. "Refined" adds short runs at constant rates, with as
-many steps as the sweep had. "Share good" counts suggestions between the lowest and the highest rate of the grid whose
-regret is at most 0.05. In one task of the corpus (synthseq-gru-adam) a single rate is good in that sense, which only
-chance could hit: 0.9 is the most there. "At most 0.05" counts by the regret itself, interpolated. "Wrong" is the share
-of the clear suggestions whose regret is above 0.05.
+many steps as the sweep had; "3 repeats" reads the sweeps of three seeds together. "Share good" counts suggestions
+between the lowest and the highest rate of the grid whose regret is at most 0.05. In one task of the corpus
+(synthseq-gru-adam) a single rate is good in that sense, which only chance could hit: 0.9 is the most there. "At most
+0.05" counts by the regret itself, interpolated. "Wrong" is the share of the clear suggestions whose regret is above
+0.05.
 """
 
 
 def report(names: list[str]) -> str:
     """The whole result in Markdown."""
     cases = read_cases(names)
-    scores = pd.concat([judge_ours(cases), judge_ours(cases, pool=CORPUS, name="keras_lr (nine tasks)")])
-    scores = pd.concat([scores, judge_public(names)])
-    corpus = scores["task"].isin(CORPUS)
+    fresh = [case for case in cases if case.task in FRESH]
+    scores = [judge_ours(cases), judge_ours(cases, pool=CORPUS, name="keras_lr (nine tasks)"), judge_public(names)]
+    scores += [judge_with(CALIBRATION, fresh)] if fresh else []
     text = INTRODUCTION
-    for title, part in (("The ten tasks of the corpus", scores[corpus]), ("The further tasks", scores[~corpus])):
+    for title, part in _sections(pd.concat(scores, ignore_index=True)):
         if len(part):
             text += f"\n## {title} ({part['task'].nunique()})\n\n{table(part)}"
     return text
+
+
+def _sections(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    corpus, fresh = scores["task"].isin(CORPUS), scores["task"].isin(FRESH)
+    return [
+        ("The ten tasks of the corpus", scores[corpus]),
+        ("The further tasks", scores[~corpus & ~fresh]),
+        ("Tasks made after the rule was frozen, with its shipped constants", scores[fresh]),
+    ]
 
 
 def train(name: str, folder: Path) -> None:
@@ -67,7 +77,7 @@ def main() -> None:
         for name in options.train:
             train(name, options.data)
     elif options.fit:
-        print(fit(read_cases(tasks()), CALIBRATION))
+        print(fit(read_cases(sorted(set(tasks()) - set(FRESH))), CALIBRATION))
     elif options.list:
         print("\n".join(tasks()))
     else:
