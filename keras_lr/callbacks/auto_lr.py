@@ -23,8 +23,8 @@ TICK_STEPS = 100
 class AutoLR(keras.callbacks.Callback):
     """Finds a learning rate before the first epoch, then watches the training loss and mends the rate.
 
-    - **Probe**: a range test of `probe_repeats` sweeps before the first epoch sets the suggested rate. It is restored
-      exactly, so it costs time but no epoch: 300 steps in a compiled loop, which are several times faster than those
+    - **Probe**: a range test before the first epoch, settled by short runs, sets the suggested rate. It is restored
+      exactly, so it costs time but no epoch: 600 steps in a compiled loop, which are several times faster than those
       of `fit`. Where it has no answer, the compiled rate stays.
     - **Rollback**: where the loss becomes NaN, within an epoch too, or an epoch loses half of the whole fall, the model
       and its optimizer go back to the end of the last good epoch and the rate is divided by 3.2; by 10, 32 and so on
@@ -41,7 +41,7 @@ class AutoLR(keras.callbacks.Callback):
 
     Args:
         probe_steps: Steps of a sweep, at least 20; 0 for no range test.
-        probe_repeats: Number of sweeps, at least 1.
+        probe_repeats: Number of sweeps, at least 1; the short runs take as many steps again.
         min_lr: First rate of the sweep, above 0.
         max_lr: Last rate of the sweep, above `min_lr`.
         anneal_fraction: Share of the planned epochs over which the rate falls, in [0, 1]; 0 for none.

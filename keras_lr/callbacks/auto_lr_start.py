@@ -36,8 +36,10 @@ class Probe(LRRangeTest):
 
 
 def make_probe(num_steps: int, repeats: int, *, monitor: str, verbose: bool | Literal["auto"], **limits: Any) -> Probe:
-    """A range test that may run within a `fit`; raises what `LRRangeTest` raises."""
-    return Probe(num_steps=num_steps, repeats=repeats, apply=True, monitor=monitor, verbose=verbose, **limits)
+    """A range test that may run within a `fit`, settled by short runs; raises what `LRRangeTest` raises."""
+    return Probe(
+        num_steps=num_steps, repeats=repeats, apply=True, refine=True, monitor=monitor, verbose=verbose, **limits
+    )
 
 
 def remember_start(
