@@ -15,7 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 def progress_line(
     task: str, total: int, *, show: bool | Literal["auto"], unit: str = "steps"
 ) -> Iterator[Callable[[int], None]]:
-    """A progress line on stderr, gone when done; yields a function that takes the number of steps, or `unit`, done."""
+    """A progress line on stderr, gone when done on a terminal and left elsewhere.
+
+    Yields a function that takes the number of steps, or `unit`, done.
+    """
     if not (sys.stderr.isatty() if show == "auto" else show):
         yield lambda done: None
         return
@@ -26,6 +29,7 @@ def progress_line(
         TextColumn(unit),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal) as progress:
         identifier = progress.add_task(task, total=total)
         yield lambda done: progress.update(identifier, completed=done)

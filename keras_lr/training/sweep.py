@@ -71,18 +71,21 @@ class Sweep:
         self._interrupt = HeldInterrupt()
         self._begun = 0
         check_trainable(model, built_only=True)
+        self._was_built = model.built and model.optimizer.built
+        # What is not built yet is built by the trace, which then has to be made twice.
+        if not model.optimizer.built and all(layer.built for layer in model._flatten_layers()):
+            model.optimizer.build(model.trainable_variables)
         cached = cached_loop(model, monitor) if self._cacheable else None
         self.loop = cached or StepLoop(model, monitor=monitor, validation_batch=validation_batch)
 
     def __enter__(self) -> Sweep:
         model = self._model
-        already_built = model.built and model.optimizer.built
         self._interrupt.__enter__()
         random_state = RandomState()
         try:
             self.loop.rates.engage()
             extra = self._prepare()
-            self._random_state = random_state if already_built else RandomState()
+            self._random_state = random_state if self._was_built else RandomState()
             self._snapshot = StateSnapshot(model, extra)
         except BaseException:
             self.loop.rates.release()

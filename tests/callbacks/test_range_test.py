@@ -1,0 +1,149 @@
+"""`LRRangeTest` inside `model.fit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_lr
+from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
+from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
+
+
+class Diary(keras.callbacks.Callback):
+    """What `fit` told another callback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[str] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.events.append("begin")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"epoch {epoch}")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.events.append("end")
+
+
+def seeded(rate: Any) -> keras.Model:
+    keras.utils.set_random_seed(5)
+    return plain_classifier(keras.optimizers.Adam(rate))
+
+
+@pytest.mark.parametrize(
+    "compiled_rate",
+    [lambda: 1e-6, lambda: keras.optimizers.schedules.CosineDecay(1e-6, 10)],
+    ids=["number", "schedule"],
+)
+def test_apply_trains_as_if_compiled_with_the_suggestion(compiled_rate: Any, digits: Any) -> None:
+    model, finder, diary = seeded(compiled_rate()), keras_lr.LRRangeTest(apply=True, min_lr=1e-6), Diary()
+    history = model.fit(*digits, epochs=2, verbose=0, callbacks=[finder, diary]).history
+    suggested = finder.result.suggestion.learning_rate
+    assert 1e-4 < suggested < 1e-1
+    assert float(model.optimizer.learning_rate) == pytest.approx(suggested)
+    assert diary.events == ["begin", "epoch 0", "epoch 1", "end"]
+    other = seeded(suggested)
+    assert other.fit(*digits, epochs=2, verbose=0).history == history
+    for one, two in zip(model.trainable_variables, other.trainable_variables, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_apply_without_a_suggestion_is_refused_and_restored(digits: Any) -> None:
+    model = seeded(1e-3)
+    model.optimizer.build(model.trainable_variables)
+    before = all_values(model)
+    finder = keras_lr.LRRangeTest(apply=True, min_lr=1e-12, max_lr=1e-11, num_steps=30)
+    with pytest.raises(ModelError, match=r"`apply=True` must have a suggested learning rate.*Received none"):
+        model.fit(*digits, verbose=0, callbacks=[finder])
+    assert finder.result.suggestion.confidence == "none"
+    for old, new in zip(before, all_values(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_fit_ends_without_an_epoch_and_the_next_one_is_whole(digits: Any) -> None:
+    model, finder, diary = seeded(1e-3), keras_lr.LRRangeTest(num_steps=30, max_lr=1e-2), Diary()
+    validation = tuple(part[:50] for part in digits)
+    history = model.fit(*digits, epochs=3, verbose=0, validation_data=validation, callbacks=[diary, finder])
+    assert history.history == {}
+    assert diary.events == ["begin", "end"]
+    assert not model.stop_training
+    assert len(finder.result.losses) == 30
+    assert len(model.fit(*digits, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_it_is_only_a_callback_of_fit(digits: Any) -> None:
+    finder = keras_lr.LRRangeTest()
+    with pytest.raises(DataError, match=r"`result` must come from a `fit`"):
+        finder.measured()
+    finder.set_model(seeded(1e-3))
+    with pytest.raises(DataError, match=r"must be a callback of `model\.fit`.*Use `find_lr`"):
+        finder.on_train_begin()
+
+
+def test_steps_of_a_sweep_span_epochs_and_executions(digits: Any) -> None:
+    model = plain_classifier("sgd", steps_per_execution=10)
+    finder = keras_lr.LRRangeTest(num_steps=77, min_lr=1e-6, max_lr=1e-3)
+    model.fit(digits[0][:320], digits[1][:320], verbose=0, callbacks=[finder])
+    assert finder.result.stop_reason == "completed"
+    np.testing.assert_allclose(finder.result.learning_rates, np.geomspace(1e-6, 1e-3, 77))
+    assert finder.result.losses.shape == (77,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"min_lr": 0.1, "max_lr": 0.01}, InvalidRangeError, r"`max_lr` must be greater.*max_lr=0\.01\. Swap them\."),
+        ({"min_lr": 0.1, "max_lr": 0.1}, InvalidRangeError, r"`max_lr` must be greater.*Widen the range\."),
+        ({"min_lr": 0.0}, InvalidRangeError, r"`min_lr` must be a finite number above 0\. Received: min_lr=0\.0"),
+        ({"min_lr": -1e-3}, InvalidRangeError, r"`min_lr` must be a finite number above 0\. Received: min_lr=-0\.001"),
+        ({"max_lr": float("inf")}, InvalidRangeError, r"`max_lr` must be a finite number above 0\. Received.*inf"),
+        ({"max_lr": "1"}, InvalidRangeError, r"`max_lr` must be a finite number above 0\. Received: max_lr='1'"),
+        ({"num_steps": 1}, InvalidArgumentError, r"`num_steps` must be an integer of at least 2\. Received.*=1"),
+        ({"num_steps": 10.0}, InvalidArgumentError, r"`num_steps` must be an integer of at least 2"),
+        ({"sweep": "cubic"}, InvalidArgumentError, r"`sweep` must be .* Received: 'cubic'"),
+        ({"repeats": True}, InvalidArgumentError, r"`repeats` must be an integer of at least 1\. Received"),
+        ({"validation_data": [1, 2]}, InvalidArgumentError, r"`validation_data` must be a tuple.*Received: list"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(arguments: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        keras_lr.LRRangeTest(**arguments)
+
+
+def test_bad_models_are_refused_before_a_step(digits: Any) -> None:
+    steps = []
+
+    class Counted(type(custom_step())):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            steps.append(1)
+            return super().train_step(data)
+
+    finder = keras_lr.LRRangeTest(num_steps=5)
+    frozen = Counted()
+    frozen(digits[0][:2])
+    frozen.trainable = False
+    frozen.compile("sgd")
+    with pytest.raises(ModelError, match=r"`model` must have trainable weights\. Received a model without any"):
+        frozen.fit(*digits, verbose=0, callbacks=[finder])
+    without = plain_classifier()
+    without.compile(optimizer=None, loss=CROSS_ENTROPY)
+    with pytest.raises(ModelError, match=r"`model` must be compiled with an optimizer\. Received none"):
+        without.fit(*digits, verbose=0, callbacks=[finder])
+    with pytest.raises(ModelError, match=r"`model` must be compiled\. Received a model that is not"):
+        keras_lr.find_lr(Counted(), *digits)
+    assert steps == []
+
+
+def test_progress_is_shown_on_stderr_only_where_asked(digits: Any, capsys: Any) -> None:
+    model = plain_classifier()
+    keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3)
+    quiet = capsys.readouterr()
+    keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3, verbose=True)
+    shown = capsys.readouterr()
+    assert quiet.out == quiet.err == shown.out == ""
+    assert "Range test" in shown.err
