@@ -40,24 +40,31 @@ class Blueprint:
         self._states: dict[tuple[int, int], list[np.ndarray]] = {}
         self.rate_in_build: str | None = None
         self._keeps_schedule = False
+        self._spare: dict[Run, keras.Model] = {}
 
     def examine(self, runs: Sequence[Run]) -> keras.Model:
         """Builds at the lowest and the highest rate, compares, and returns the first of the two models."""
         low, high = min(runs), max(runs)
-        first, second = self._built(low), self._built(Run(high.learning_rate, high.batch_size, low.repeat, low.seed))
+        first = self._ready(self._with_weights(low), low)
+        second = self._with_weights(Run(high.learning_rate, high.batch_size, low.repeat, low.seed))
         self.rate_in_build = difference(describe(first), describe(second))
         self._keeps_schedule = self.rate_in_build is not None and "schedule" in self.rate_in_build
         self._set_rate(first, low)
         if self.rate_in_build is None:
             self._states[low.seed, low.batch_size] = _values(first)
             self._warn_of_schedule(first)
+            self._spare[low] = first
         return first
 
     def model(self, run: Run) -> keras.Model:
-        """A model for `run`, built on the shapes of its first batch."""
-        model = self._built(run)
+        """A model for `run` that can train at once."""
+        model = self._ready(self._with_weights(run), run)
         self._set_rate(model, run)
         return model
+
+    def any_model(self, run: Run) -> keras.Model:
+        """A model that can be set to the state of `run`, or of any other run that it may be reused for."""
+        return self._spare.popitem()[1] if self._spare else self.model(run)
 
     def initial_state(self, run: Run) -> list[np.ndarray]:
         """Values of `model.variables` before the training of `run`."""
@@ -65,11 +72,15 @@ class Blueprint:
         if key not in self._states:
             if len(self._states) >= _MAX_KEPT_STATES:
                 self._states.pop(next(iter(self._states)))
-            self._states[key] = _values(self._built(run))
+            self._states[key] = _values(self._with_weights(run))
         return self._states[key]
 
-    def _built(self, run: Run) -> keras.Model:
+    def _with_weights(self, run: Run) -> keras.Model:
         model = self.unbuilt(run)
+        return model if all(layer.built for layer in model._flatten_layers()) else self._ready(model, run)
+
+    def _ready(self, model: keras.Model, run: Run) -> keras.Model:
+        """The model with its weights, metrics and optimizer built on the shapes of the run's first batch."""
         batch = self._arguments.first_batch(run.batch_size)
         if batch is not None:
             model._symbolic_build(data_batch=batch)

@@ -160,15 +160,16 @@ def _validation_tensors(validation: Any) -> Any:
 
 
 def _as_tensors(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
-    """The data as Keras converts it, as one batch; None where it is no dense array."""
+    """The data as Keras converts it, as one batch; None where it is not made of dense arrays."""
     if not can_convert_arrays((x, y, sample_weight)):
         return None
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=1, class_weight=class_weight)
     if adapter._num_samples < 1:
         raise DataError("The data must hold at least one sample. Received none. Pass data that is not empty.")
-    whole = ArrayDataAdapter(x, y, sample_weight, batch_size=adapter._num_samples, class_weight=class_weight)
-    data = next(iter(whole.get_tf_dataset()))
-    return data if all(isinstance(leaf, tf.Tensor) for leaf in keras.tree.flatten(data)) else None
+    arrays = keras.tree.lists_to_tuples(array_slicing.convert_to_sliceable(adapter._inputs, "tensorflow"))
+    if not all(isinstance(leaf, (np.ndarray, tf.Tensor)) for leaf in keras.tree.flatten(arrays)):
+        return None
+    return keras.tree.map_structure(tf.convert_to_tensor, arrays)
 
 
 def _first_element(batches: Any) -> Any:

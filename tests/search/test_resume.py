@@ -35,7 +35,7 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
     def counted(self: Any, copies: Any, *args: Any, **kwargs: Any) -> Any:
         if "max_steps" not in kwargs:
-            counts.append(copies.number)
+            counts.append(self.count)
         return original(self, copies, *args, **kwargs)
 
     monkeypatch.setattr(StackedProgram, "epoch", counted)

@@ -103,7 +103,7 @@ class ReuseTier(FittingTier):
     def _prepare(self, run: Run) -> None:
         state = self.blueprint.initial_state(run)
         if self._model is None:
-            self._model = self.blueprint.model(run)
+            self._model = self.blueprint.any_model(run)
             self._rates = RateControl(self._model.optimizer)
             self._rates.engage()
             self._slots = [variable.numpy() for variable in self._model.optimizer.variables]

@@ -38,7 +38,7 @@ class FunctionTier(Tier):
         state = self.blueprint.initial_state(run)
         if self._program is None:
             try:
-                program = EpochProgram(self.blueprint.model(run), self.arguments)
+                program = EpochProgram(self.blueprint.any_model(run), self.arguments)
                 program.trace(run.batch_size)
             except Exception as error:
                 raise TierError(f"its step cannot be traced into one function ({_first_line(error)})") from error

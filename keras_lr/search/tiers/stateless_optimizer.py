@@ -22,6 +22,11 @@ class _Stateless:
     _overwrite_model_variables_with_average_value = BaseOptimizer._overwrite_model_variables_with_average_value
 
 
+def stateless_kind(kind: type) -> Any:
+    """A kind of optimizer whose `apply` works inside a `keras.StatelessScope`."""
+    return type(kind.__name__, (_Stateless, kind), {})
+
+
 @contextlib.contextmanager
 def stateless(optimizer: Any, trainable_variables: list[Any]) -> Iterator[None]:
     """Within it, `optimizer.apply` works inside a `keras.StatelessScope`.
@@ -31,7 +36,7 @@ def stateless(optimizer: Any, trainable_variables: list[Any]) -> Iterator[None]:
         trainable_variables: The variables it was built on, in their order.
     """
     original, indices = type(optimizer), optimizer._trainable_variables_indices
-    optimizer.__class__ = type(original.__name__, (_Stateless, original), {})
+    optimizer.__class__ = stateless_kind(original)
     optimizer._trainable_variables_indices = {
         id(variable): position for position, variable in enumerate(trainable_variables)
     }
