@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.schedules import arguments
 from keras_lr.schedules.base import PRECISION
 from keras_lr.schedules.cycle_position import opposed, own_position, position_in_range
@@ -58,8 +58,8 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.min_momentum = arguments.open_fraction("min_momentum", min_momentum)
         self.max_momentum = arguments.open_fraction("max_momentum", max_momentum)
-        _check_increasing("min_momentum", self.min_momentum, "max_momentum", self.max_momentum)
-        self.rate_range = None if rate_range is None else _checked_range(rate_range)
+        arguments.increasing_pair("min_momentum, max_momentum", (min_momentum, max_momentum))
+        self.rate_range = None if rate_range is None else arguments.increasing_pair("rate_range", rate_range)
         self._momenta: list[Callable[[], Any]] = []
 
     @property
@@ -112,26 +112,7 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
                 "`rate_range=(lowest, highest)`."
             )
         rates = preview(schedule, int(steps) * int(epochs)).learning_rates
-        return _checked_range((float(rates.min()), float(rates.max())))
-
-
-def _checked_range(rate_range: Any) -> tuple[float, float]:
-    if not isinstance(rate_range, (tuple, list)) or len(rate_range) != 2:
-        raise InvalidArgumentError(
-            f"`rate_range` must be two learning rates. Received: {rate_range!r}. Pass (lowest, highest)."
-        )
-    low = arguments.non_negative("rate_range", rate_range[0])
-    high = arguments.positive("rate_range", rate_range[1])
-    _check_increasing("rate_range[0]", low, "rate_range[1]", high)
-    return low, high
-
-
-def _check_increasing(low_name: str, low: float, high_name: str, high: float) -> None:
-    if low >= high:
-        raise InvalidRangeError(
-            f"`{high_name}` must be greater than `{low_name}`. Received: {low_name}={low}, {high_name}={high}. "
-            "Swap or widen them."
-        )
+        return arguments.increasing_pair("learning_rate", (float(rates.min()), float(rates.max())))
 
 
 def _cycled_names(optimizer: Any) -> list[tuple[Any, list[str]]]:

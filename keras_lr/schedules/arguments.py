@@ -44,6 +44,18 @@ def at_most(name: str, value: float, limit_name: str, limit: float) -> None:
         )
 
 
+def increasing_pair(name: str, value: Any) -> tuple[float, float]:
+    """`value` as two floats, zero or more, the second greater than the first."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InvalidArgumentError(f"`{name}` must be two numbers. Received: {value!r}. Pass (lowest, highest).")
+    low, high = non_negative(name, value[0]), non_negative(name, value[1])
+    if low >= high:
+        raise InvalidRangeError(
+            f"`{name}` must go from a lower to a higher number. Received: {low} to {high}. Swap or widen them."
+        )
+    return low, high
+
+
 def open_fraction(name: str, value: Any) -> float:
     """`value` as a float strictly between 0 and 1."""
     number = real(name, value)

@@ -11,17 +11,24 @@ import numpy as np
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records.schedule import SchedulePreview
 from keras_lr.schedules import arguments
+from keras_lr.schedules.cycle_position import opposed, own_position, position_in_range
 from keras_lr.schedules.evaluate import compiled
 
 
 def preview(
-    schedule: Any, steps: int, *, max_points: int = 2000, annotations: Mapping[int, str] | None = None
+    schedule: Any,
+    steps: int,
+    *,
+    momentum: tuple[float, float] | None = None,
+    max_points: int = 2000,
+    annotations: Mapping[int, str] | None = None,
 ) -> SchedulePreview:
     """The rates of the first `steps` optimizer steps.
 
     Args:
         schedule: A Keras schedule or a positive rate.
         steps: Number of steps to look at, counted from step 0.
+        momentum: Lowest and highest momentum, to see what `keras_lr.MomentumCycle` will do; None for none.
         max_points: Where there are more steps than this, that many are taken evenly, the first and the last with them.
         annotations: Labels by the step they belong to, for the plot.
 
@@ -30,24 +37,44 @@ def preview(
 
     Raises:
         InvalidArgumentError: `schedule` is none, or a count breaks its rule.
+        InvalidRangeError: `momentum` is not two increasing numbers, or follows a rate that does not change.
     """
     checked = arguments.schedule_or_rate("schedule", schedule)
     steps = arguments.steps("steps", steps)
     max_points = arguments.steps("max_points", max_points, minimum=2)
     chosen = np.arange(steps) if steps <= max_points else np.linspace(0, steps - 1, max_points).round().astype(np.int64)
-    marks = tuple(
-        sorted((arguments.steps("annotations", step, minimum=0), label) for step, label in (annotations or {}).items())
+    marks = [(arguments.steps("annotations", step, minimum=0), label) for step, label in (annotations or {}).items()]
+    constant = isinstance(checked, float)
+    rates = np.full(len(chosen), checked) if constant else _finite_rates(checked, chosen)
+    return SchedulePreview(
+        "constant" if constant else type(checked).__name__,
+        chosen,
+        rates,
+        steps,
+        momentums=None if momentum is None else _momentums(checked, chosen, rates, momentum),
+        config={} if constant else _config(checked),
+        annotations=tuple(sorted(marks)),
     )
-    if isinstance(checked, float):
-        return SchedulePreview("constant", chosen, np.full(len(chosen), checked), steps, annotations=marks)
-    rates = compiled(checked)(chosen)
+
+
+def _finite_rates(schedule: Any, steps: np.ndarray) -> np.ndarray:
+    rates = compiled(schedule)(steps)
     if not np.isfinite(rates).all():
-        first = int(chosen[~np.isfinite(rates)][0])
+        first = int(steps[~np.isfinite(rates)][0])
         raise InvalidArgumentError(
             f"`schedule` must give finite learning rates. Received: a non-finite one at step {first}. "
             "Check its arguments."
         )
-    return SchedulePreview(type(checked).__name__, chosen, rates, steps, config=_config(checked), annotations=marks)
+    return rates
+
+
+def _momentums(schedule: Any, steps: np.ndarray, rates: np.ndarray, momentum: Any) -> np.ndarray:
+    low, high = arguments.increasing_pair("momentum", momentum)
+    position = own_position(schedule)
+    if position is not None:
+        return np.asarray(opposed(position(steps.astype(np.float64)), low, high))
+    bottom, top = arguments.increasing_pair("schedule", (float(rates.min()), float(rates.max())))
+    return np.asarray(opposed(position_in_range(rates, bottom, top), low, high))
 
 
 def _config(schedule: Any) -> dict[str, Any]:

@@ -129,11 +129,11 @@ def test_a_rate_without_a_schedule_needs_a_range() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"min_momentum": 0.95, "max_momentum": 0.85}, InvalidRangeError, "`max_momentum` must be greater than"),
+        ({"min_momentum": 0.95, "max_momentum": 0.85}, InvalidRangeError, "`min_momentum, max_momentum` must go from"),
         ({"min_momentum": 0}, InvalidArgumentError, "`min_momentum` must be greater than 0"),
         ({"max_momentum": 1.0}, InvalidArgumentError, "`max_momentum` must be greater than 0 and less than 1"),
-        ({"rate_range": 0.1}, InvalidArgumentError, "`rate_range` must be two learning rates"),
-        ({"rate_range": (0.2, 0.1)}, InvalidRangeError, r"`rate_range\[1\]` must be greater than `rate_range\[0\]`"),
+        ({"rate_range": 0.1}, InvalidArgumentError, "`rate_range` must be two numbers"),
+        ({"rate_range": (0.2, 0.1)}, InvalidRangeError, "`rate_range` must go from a lower to a higher"),
     ],
 )
 def test_refuses(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 import keras_lr
 from keras_lr import schedules
-from keras_lr.errors import InvalidArgumentError, ResultFormatError
+from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ResultFormatError
 
 
 def test_gives_the_rate_of_each_step() -> None:
@@ -85,3 +85,14 @@ def test_the_momentum_has_an_axis_of_its_own() -> None:
     figure = preview.plot(Figure().subplots()).figure
     assert [axes.get_ylabel().split()[0] for axes in figure.axes] == ["Learning", "Momentum"]
     assert figure.axes[1].lines[0].get_ydata().tolist() == [0.9, 0.8, 0.9]
+
+
+def test_shows_the_momentum_against_the_rate() -> None:
+    cycle = schedules.preview(schedules.Cyclical(0.1, 0.5, 2), 5, momentum=(0.8, 0.9))
+    assert cycle.momentums == pytest.approx([0.9, 0.85, 0.8, 0.85, 0.9])
+    fall = schedules.preview(schedules.Polynomial(1.0, 4), 5, momentum=(0.8, 0.9))
+    assert fall.momentums == pytest.approx([0.8, 0.825, 0.85, 0.875, 0.9])
+    with pytest.raises(InvalidRangeError, match="`schedule` must go from a lower to a higher"):
+        schedules.preview(0.1, 5, momentum=(0.8, 0.9))
+    with pytest.raises(InvalidRangeError, match=r"`momentum` must go from .* Received: 0.9 to 0.8"):
+        schedules.preview(0.1, 5, momentum=(0.9, 0.8))
