@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from keras_lr.plots.losses import LossLines, draw_losses, loss_limits, name_lines
+from keras_lr.plots.losses import LossLines, Scale, draw_losses, name_lines
 from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.panels import checked_panels
 from keras_lr.plots.theme import BLUE, GREEN, GREY, ORANGE, PINK, dress
@@ -42,7 +42,7 @@ def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[
     above, below = checked_panels(stack, 2)
     _draw_rates(above, log)
     lines = LossLines.of(log.epochs, log.losses, log.val_losses)
-    draw_losses(below, [lines], loss_limits([lines]))
+    draw_losses(below, [lines], Scale.of([lines]))
     below.set(xlabel="Epoch", ylabel="Loss")
     name_lines(below)
     return [above, below]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
 from keras_lr.plots.findings import mark_findings
-from keras_lr.plots.losses import LossLines, draw_losses, loss_limits, name_lines
+from keras_lr.plots.losses import LossLines, Scale, draw_losses, name_lines
 from keras_lr.plots.panels import checked_panels, label_panel
 from keras_lr.plots.theme import new_axes, plain_text
 from keras_lr.records.diagnosis import Diagnosis
@@ -27,7 +27,7 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes() if ax is None else ax
     lines = _lines(diagnosis)
-    draw_losses(ax, [lines], loss_limits([lines]))
+    draw_losses(ax, [lines], Scale.of([lines]))
     mark_findings(ax, diagnosis.findings)
     ax.set_xlabel("Epoch")
     ax.set_ylabel(plain_text(diagnosis.monitor, limit=32).capitalize(), parse_math=False)
@@ -49,15 +49,26 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
         InvalidArgumentError: `axes` are more or fewer than the runs.
     """
     drawn = checked_panels(axes, len(diagnoses))
-    runs = [_lines(diagnosis) for diagnosis in diagnoses.values()]
-    limits = loss_limits(runs)
-    for ax, lines, (name, diagnosis) in zip(drawn, runs, diagnoses.items(), strict=True):
-        draw_losses(ax, [lines], limits)
-        mark_findings(ax, diagnosis.findings)
-        label_panel(ax, title=name, x="Epoch", y="Loss")
+    for ax, draw in zip(drawn, history_panels(diagnoses).values(), strict=True):
+        draw(ax)
     if drawn:
         name_lines(drawn[0])
     return drawn
+
+
+def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Axes], None]]:
+    """What draws each panel of `plot_histories`, all to one scale, by the run's name."""
+    scale = Scale.of([_lines(diagnosis) for diagnosis in diagnoses.values()])
+
+    def drawn(name: str, diagnosis: Diagnosis) -> Callable[[Axes], None]:
+        def draw(ax: Axes) -> None:
+            draw_losses(ax, [_lines(diagnosis)], scale)
+            mark_findings(ax, diagnosis.findings)
+            label_panel(ax, title=name, x="Epoch", y="Loss")
+
+        return draw
+
+    return {name: drawn(name, diagnosis) for name, diagnosis in diagnoses.items()}
 
 
 def _lines(diagnosis: Diagnosis) -> LossLines:

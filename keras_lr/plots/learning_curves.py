@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from keras_lr.plots.findings import mark_findings
-from keras_lr.plots.losses import LossLines, draw_losses, loss_limits, name_lines
+from keras_lr.plots.losses import LossLines, Scale, draw_losses, name_lines
 from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.panels import checked_panels, label_panel
 from keras_lr.plots.sensitivity import main_batch_size
@@ -40,17 +40,32 @@ def plot_learning_curves(
     Raises:
         InvalidArgumentError: `axes` are more or fewer than the rates shown.
     """
-    rates = shown_rates(result)
-    drawn = checked_panels(axes, len(rates))
-    runs = {rate: [_lines(run) for run in runs_of(result, rate)] for rate in rates}
-    limits = loss_limits(lines for of_rate in runs.values() for lines in of_rate)
-    for ax, rate in zip(drawn, rates, strict=True):
-        draw_losses(ax, [runs[rate][place] for place in evenly_chosen(len(runs[rate]), MAX_REPEATS)], limits)
-        mark_findings(ax, (findings or {}).get(rate, ()))
-        label_panel(ax, title=format_rate(rate), x="Epoch", y="Loss")
+    panels = learning_curve_panels(result, findings=findings)
+    drawn = checked_panels(axes, len(panels))
+    for ax, draw in zip(drawn, panels.values(), strict=True):
+        draw(ax)
     if drawn:
         name_lines(drawn[0])
     return drawn
+
+
+def learning_curve_panels(
+    result: SensitivityResult, *, findings: Mapping[float, Sequence[Finding]] | None = None
+) -> dict[float, Callable[[Axes], None]]:
+    """What draws each panel of `plot_learning_curves`, all to one scale, by the learning rate."""
+    kept = {rate: [_lines(run) for run in runs_of(result, rate)] for rate in shown_rates(result)}
+    runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
+    scale = Scale.of([lines for of_rate in runs.values() for lines in of_rate])
+
+    def drawn(rate: float) -> Callable[[Axes], None]:
+        def draw(ax: Axes) -> None:
+            draw_losses(ax, runs[rate], scale)
+            mark_findings(ax, (findings or {}).get(rate, ()))
+            label_panel(ax, title=format_rate(rate), x="Epoch", y="Loss")
+
+        return draw
+
+    return {rate: drawn(rate) for rate in runs}
 
 
 def shown_rates(result: SensitivityResult) -> list[float]:

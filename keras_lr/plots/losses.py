@@ -45,20 +45,34 @@ class LossLines:
         return finite
 
 
-def loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
-    """Lowest and highest loss to draw, such that one diverged run does not flatten the others."""
-    losses = [finite for finite in (run.finite() for run in runs) if finite.size]
-    if not losses:
-        return 0.0, 1.0
-    lowest = min(float(run.min()) for run in losses)
-    middle = float(np.median([_calm_height(run) for run in losses]))
-    highest = min(lowest + 1.2 * (middle - lowest), max(float(run.max()) for run in losses))
-    pad = 0.06 * (highest - lowest) or 0.05 * abs(highest) or 1.0
-    return lowest - pad, highest + pad
+@dataclass(frozen=True)
+class Scale:
+    """The part of the plane that every panel beside each other shows.
+
+    Attributes:
+        low: Lowest loss.
+        high: Highest loss; a loss above it is a cross.
+        first: First epoch.
+        last: Last epoch.
+    """
+
+    low: float
+    high: float
+    first: float
+    last: float
+
+    @classmethod
+    def of(cls, runs: Sequence[LossLines]) -> Self:
+        """The scale on which one diverged run does not flatten the others."""
+        low, high = _loss_limits(runs)
+        epochs = [epoch for run in runs if len(run.epochs) for epoch in (run.epochs[0], run.epochs[-1])]
+        first, last = (float(min(epochs)), float(max(epochs))) if epochs else (0.0, 1.0)
+        pad = 0.045 * (last - first) or 0.5
+        return cls(low, high, first - pad, last + pad)
 
 
-def draw_losses(ax: Axes, runs: Sequence[LossLines], limits: tuple[float, float]) -> None:
-    """Draws both lines of each run; a loss above the limits, or a training loss that is not finite, is a cross on top.
+def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
+    """Draws both lines of each run; a loss above the scale, or a training loss that is not finite, is a cross on top.
 
     A missing validation loss is no cross: mostly nobody asked for it.
     """
@@ -70,12 +84,13 @@ def draw_losses(ax: Axes, runs: Sequence[LossLines], limits: tuple[float, float]
     }
     for name, look in looks.items():
         losses = np.concatenate([getattr(run, name) for run in runs])
-        _draw_lines(ax, epochs, losses, units, limits[1], label=name, **look)
-        above = losses > limits[1] if name == "validation" else ~(losses <= limits[1])
+        _draw_lines(ax, epochs, losses, units, scale.high, label=name, **look)
+        above = losses > scale.high if name == "validation" else ~(losses <= scale.high)
         _draw_crosses(ax, np.unique(epochs[above]), color=look["color"])
     dress(ax)
-    ax.set_ylim(*limits)
+    ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
 def name_lines(ax: Axes) -> None:
@@ -83,6 +98,17 @@ def name_lines(ax: Axes) -> None:
     handles, labels = ax.get_legend_handles_labels()
     if named := dict(zip(labels, handles, strict=True)):
         ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="best")
+
+
+def _loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
+    losses = [finite for finite in (run.finite() for run in runs) if finite.size]
+    if not losses:
+        return 0.0, 1.0
+    lowest = min(float(run.min()) for run in losses)
+    middle = float(np.median([_calm_height(run) for run in losses]))
+    highest = min(lowest + 1.2 * (middle - lowest), max(float(run.max()) for run in losses))
+    pad = 0.06 * (highest - lowest) or 0.05 * abs(highest) or 1.0
+    return lowest - pad, highest + pad
 
 
 def _finite_or_nan(values: Any, size: int) -> np.ndarray:

@@ -26,7 +26,7 @@ def stream_of(item):
 def mark_edges(page):
     """Paints the upper and the lower edge of each figure in a colour that nothing else has."""
     page.evaluate(
-        """([top, bottom]) => document.querySelectorAll('.wide svg').forEach(svg => {
+        """([top, bottom]) => document.querySelectorAll('.wide svg, .panels svg').forEach(svg => {
           const box = svg.viewBox.baseVal;
           [[top, 0], [bottom, box.height - 2]].forEach(([color, y]) => {
             const edge = document.createElementNS('http://www.w3.org/2000/svg', 'rect');
@@ -44,7 +44,7 @@ def mark_edges(page):
 def test_no_figure_is_cut_in_two(open_page, full_page):
     watched = open_page(full_page)
     mark_edges(watched.page)
-    figures = watched.page.locator(".wide svg").count()
+    figures = watched.page.locator(".wide svg, .panels svg").count()
     printed = pages_of(watched.page.pdf(format="A4", print_background=True))
     tops, bottoms = ([page.count(f"{color} rg") for page in printed] for color in (TOP, BOTTOM))
     assert sum(tops) == figures

@@ -41,8 +41,8 @@ def test_axe_finds_no_violation_in_a_page_of_one_kind(open_page, kind):
 def test_figures_are_seen_on_their_card(open_page, full_page, scheme):
     watched = open_page(full_page, scheme=scheme)
     watched.open_details()
-    texts = watched.contrasts(".wide svg text", "fill")
-    strokes = watched.contrasts(".wide svg :is(path, use, line)", "stroke")
+    texts = watched.contrasts(":is(.wide, .panels) svg text", "fill")
+    strokes = watched.contrasts(":is(.wide, .panels) svg :is(path, use, line)", "stroke")
     assert len(texts) > 10
     assert len(strokes) > 10
     assert min(texts) >= (4.5, "")

@@ -32,5 +32,6 @@ def test_it_runs_and_shows_what_it_promises(notebook, tmp_path):
     assert len(pictures) == 7
     assert "of the digits recognised" in printed
     assert " 1 epochs: best at" in printed
+    assert "pixels from 0 to 16: suggested learning rate" in printed
     assert any("<svg" in output.get("data", {}).get("text/html", "") for output in outputs)
     assert list(tmp_path.iterdir()) == []

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_lr.plots.history import plot_histories, plot_history
+from keras_lr.plots.history import history_panels, plot_history
 from keras_lr.plots.numbers import format_number, format_rate
-from keras_lr.plots.panels import panels
 from keras_lr.plots.thinning import evenly_chosen, spike_keeping_indices
 from keras_lr.records.diagnosis import Diagnosis
 from keras_lr.report.characters import shortened
@@ -66,17 +65,16 @@ def rows_a_run(runs: int) -> int:
 
 
 def _figure(shown: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
+    told = [wording.describe({name: diagnosis}) for name, diagnosis in shown.items()]
     described: dict[str, Any] = {
         "title": "Training histories",
-        "description": wording.describe(shown),
+        "description": " ".join(told),
         "prefix": f"{prefix}-runs",
     }
     if len(shown) == 1:
         (diagnosis,) = shown.values()
         return figure(lambda fig: plot_history(diagnosis, ax=fig.subplots()), heights=(3.8, 3.4), **described)
-    return panel_figure(
-        lambda fig: plot_histories(shown, axes=panels(fig, len(shown))), count=max(1, len(shown)), **described
-    )
+    return panel_figure(history_panels(shown), descriptions=told, **described)
 
 
 def _data(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:

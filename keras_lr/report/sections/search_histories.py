@@ -10,9 +10,8 @@ import pandas as pd
 
 from keras_lr.analysis.diagnosis import analyze_history
 from keras_lr.errors import KerasLRError
-from keras_lr.plots.learning_curves import MAX_REPEATS, plot_learning_curves, runs_of, shown_rates
+from keras_lr.plots.learning_curves import MAX_REPEATS, learning_curve_panels, runs_of, shown_rates
 from keras_lr.plots.numbers import format_number, format_rate
-from keras_lr.plots.panels import panels
 from keras_lr.plots.sensitivity import main_batch_size
 from keras_lr.records.diagnosis import Diagnosis
 from keras_lr.records.sensitivity import SensitivityResult
@@ -44,6 +43,8 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
     if not rates:
         return []
     findings = {rate: diagnosis.findings for rate, diagnosis in diagnoses.items()}
+    panels = learning_curve_panels(result, findings=findings)
+    told = [_describe_rate(result, rate, diagnoses.get(rate)) for rate in rates]
     named = {format_rate(rate): diagnosis for rate, diagnosis in diagnoses.items()}
     rows = finding_rows(named)
     columns = ["Finding", "Learning rate", "Where", "Evidence", "Advice"]
@@ -53,10 +54,10 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
             heading="Training histories",
             note=_note(result, named, rates),
             figure=panel_figure(
-                lambda fig: plot_learning_curves(result, findings=findings, axes=panels(fig, len(rates))),
-                count=len(rates),
-                title="Training histories, one panel a learning rate",
-                description=_describe(result, rates, diagnoses),
+                {format_rate(rate): draw for rate, draw in panels.items()},
+                title="Training histories",
+                description=" ".join(told),
+                descriptions=told,
                 prefix=f"{prefix}-runs",
             ),
             tables=[table("What was found in the middle run of each learning rate", columns, rows)] if rows else [],
@@ -83,10 +84,6 @@ def _note(result: SensitivityResult, named: Mapping[str, Diagnosis], rates: list
     if result.repeats > MAX_REPEATS:
         parts.append(f"Shown are {MAX_REPEATS} of {count(result.repeats, 'seed')}.")
     return " ".join(parts)
-
-
-def _describe(result: SensitivityResult, rates: list[float], diagnoses: Mapping[float, Diagnosis]) -> str:
-    return " ".join(_describe_rate(result, rate, diagnoses.get(rate)) for rate in rates)
 
 
 def _describe_rate(result: SensitivityResult, rate: float, diagnosis: Diagnosis | None) -> str:
