@@ -29,16 +29,12 @@ STARTS = tuple(10.0**decade for decade in range(-6, 1))
 COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions"]
 OTHERS = (
     "digits-transformer-adam",
-    "digits-largeinit-sgd",
     "digits-logistic-adagrad",
-    "digits-mlp-adam-unscaled",
     "wine-mlp-sgdm",
     "friedman-huber-adam-b256",
     "noise-nll-adam",
     "synthcls-mlp-sgdm-b16",
-    "counts-poisson-adam",
     "spirals-tanh-adam",
-    "digits-residual-sgdm",
     "synthcls-bn-sgd-b128",
 )
 
