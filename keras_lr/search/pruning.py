@@ -89,7 +89,8 @@ def _curves(part: pd.DataFrame, epoch: int, objective: str, direction: str) -> p
     """
     last = part.sort_values("epoch", kind="stable").groupby(["learning_rate", "repeat"])[["epoch", "status"]].last()
     pending = last[(last["epoch"] < epoch) & (last["status"] == "ok")].index.get_level_values("learning_rate")
-    gone = last.index[last["status"].isin(["failed", "pruned"]) | last.index.isin(pending, level="learning_rate")]
+    stopped = (last["status"] == "failed") | ((last["status"] == "pruned") & (last["epoch"] < epoch))
+    gone = last.index[stopped | last.index.isin(pending, level="learning_rate")]
     judged = part.assign(value=part[objective] if direction == "min" else -part[objective])
     curves = judged.pivot_table(index=["learning_rate", "repeat"], columns="epoch", values="value", dropna=False)
     curves = curves.reindex(columns=range(epoch + 1)).cummin(axis=1).ffill(axis=1)

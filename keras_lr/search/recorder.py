@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_lr.errors import SearchError
+from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.search.journal import Journal
 from keras_lr.search.pruning import hopeless, rungs
 from keras_lr.search.runs import Point, Run
@@ -76,6 +76,7 @@ class Recorder:
             logs: What Keras logs at the end of an epoch, for each run that trained it.
             weights: Gives the present values of a run's `model.weights`.
         """
+        self._check_objective(next(iter(logs.values()), {self.objective: 0.0}))
         rows = {run: self._row(run, epoch, values) for run, values in logs.items()}
         known = {run for run, row in rows.items() if not self.table.add(row)}
         for run in self._pruned(epoch, rows):
@@ -125,6 +126,10 @@ class Recorder:
     def complete(self, run: Run) -> bool:
         """Whether `run` has nothing left to train."""
         return self.table.complete(run, self.epochs)
+
+    def _check_objective(self, logs: Mapping[str, Any]) -> None:
+        if self.objective not in logs:
+            raise missing_objective(self.objective, logs)
 
     def _row(self, run: Run, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
         values = {name: float(np.asarray(value)) for name, value in logs.items() if np.ndim(value) == 0}
@@ -183,6 +188,14 @@ class Recorder:
 
     def _value(self, run: Run) -> float:
         return self._sign * best_value(self.table.rows(run), self.objective, self._direction)
+
+
+def missing_objective(objective: str, given: Iterable[str]) -> InvalidArgumentError:
+    """The error that names the values which training gives."""
+    return InvalidArgumentError(
+        f"`objective` must be a value that training gives. Received: {objective!r}; it gives {sorted(given)}. Name one "
+        f"of these, or add the metric to `compile`."
+    )
 
 
 def _key(run: Run) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 
 from keras_lr.search.blueprint import Blueprint
@@ -17,13 +18,13 @@ from keras_lr.search.growth import grown_rates, next_growth
 from keras_lr.search.journal import Journal, read_journals
 from keras_lr.search.progress import Update
 from keras_lr.search.project import check_project, project_header
-from keras_lr.search.recorder import Recorder
+from keras_lr.search.recorder import Recorder, missing_objective
 from keras_lr.search.runs import Point, Run, runs_of
 from keras_lr.search.table import Table, best_value
 from keras_lr.search.tiers.base import TIERS, TierName
 from keras_lr.search.tiers.fitting import Fit, RebuildTier, ReuseTier
 from keras_lr.search.tiers.function import FunctionTier
-from keras_lr.search.tiers.ladder import Ladder, fastest_tier
+from keras_lr.search.tiers.ladder import OWN_STEPS, Ladder, fastest_tier
 from keras_lr.search.tiers.stacked import StackedTier
 from keras_lr.training.devices import environment
 
@@ -115,6 +116,7 @@ class SearchSession:
         self._model = self._blueprint.examine([run for point in self.points for run in self._runs(point)])
         header = project_header(self._model, arguments, seed=options.seed)
         check_project(headers, header, options.records)
+        self._check_objective(self._model)
         self._environment = environment(self._model)
         self.journal = Journal(options.records / f"{options.writer}.jsonl", header)
         self._recorder = self._new_recorder()
@@ -178,6 +180,16 @@ class SearchSession:
     def close(self) -> None:
         """Lets another process search the project."""
         self.journal.close()
+
+    def _check_objective(self, model: Any) -> None:
+        """Refuses an objective that Keras's steps cannot give; what callbacks and a model's own steps log is unknown."""
+        own_steps = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in OWN_STEPS)
+        if own_steps or self._training.own_fit or self.arguments.callbacks:
+            return
+        given = list(model.get_metrics_result())
+        given += [f"val_{name}" for name in given] if self.arguments.validates else []
+        if self.options.objective not in given:
+            raise missing_objective(self.options.objective, given)
 
     def _points(self, rates: Iterable[float]) -> list[Point]:
         return [Point(rate, size) for size in self._batch_sizes for rate in rates]

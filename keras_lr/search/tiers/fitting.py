@@ -67,7 +67,7 @@ class FittingTier(Tier):
         validation_batch_size = self.arguments.validation_batch_size or run.batch_size
         if self.arguments.train is None:
             if isinstance(given["x"], tf.data.Dataset):
-                given["x"] = seeded_copy(given["x"], run.seed)
+                given.update(x=seeded_copy(given["x"], run.seed), shuffle=False)
             return given
         given["batch_size"], given["validation_batch_size"] = run.batch_size, validation_batch_size
         return given

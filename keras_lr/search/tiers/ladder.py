@@ -23,6 +23,7 @@ _BATCH_NORMALIZATION = keras.layers.BatchNormalization
 _CALM = (keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adagrad)
 """A bias before a batch normalization has no gradient but rounding, which these keep small. Adam, dividing it by its
 own size, makes it a full step: then a batched product, which rounds otherwise, moves the validation loss by 1e-4."""
+OWN_STEPS = ("train_step", "test_step")
 _MAX_DATA_BYTES = 2 << 30
 _STACKABLE_PARAMETERS = 2_000_000
 
@@ -128,7 +129,7 @@ def _why_reuse(model: keras.Model, arguments: FitArguments) -> Any:
 def _why_function(model: keras.Model, runs: int) -> Any:
     if runs < 2:
         yield "there is a single run"
-    for name in ("train_step", "test_step"):
+    for name in OWN_STEPS:
         if getattr(type(model), name) is not getattr(keras.Model, name):
             yield f"the model has a `{name}` of its own"
     optimizer = model.optimizer

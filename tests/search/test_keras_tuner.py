@@ -1,0 +1,130 @@
+"""The search as a drop-in for KerasTuner's own tuners."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import keras_lr
+from keras_lr.errors import SearchError
+from tests.search.small_search import RATES, classifier, iris, run_small, small_search
+
+
+def with_units(hp: keras_tuner.HyperParameters) -> keras.Model:
+    """A hypermodel with a hyperparameter of its own, which also reads the learning rate."""
+    units = hp.Int("units", 4, 16, default=6)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation="relu"), keras.layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    rate = hp.Float("learning_rate", 1e-5, 1e-1, sampling="log")
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    return model
+
+
+class Fitted(keras_tuner.HyperModel):
+    """A hypermodel that fits its models itself."""
+
+    def build(self, hp: Any) -> keras.Model:
+        return classifier()()
+
+    def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        return model.fit(*args, batch_size=hp.Choice("batch", [25, 50]), **kwargs)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras_lr.LogGridSearch]:
+    directory = tmp_path_factory.mktemp("searched")
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    tuner = small_search(with_units, directory, objective=objective)
+    run_small(tuner)
+    return directory, tuner
+
+
+def test_it_is_a_tuner_whose_best_hyperparameters_follow_the_objective(searched: Any) -> None:
+    _, tuner = searched
+    assert isinstance(tuner, keras_tuner.Tuner)
+    frame = tuner.sensitivity().frame
+    best = frame.groupby(["learning_rate", "repeat"])["val_accuracy"].max().groupby("learning_rate").median()
+    assert [hp.values for hp in tuner.get_best_hyperparameters(2)] == [
+        {"learning_rate": rate, "units": 6} for rate in best.sort_values(ascending=False).index
+    ]
+    assert tuner.oracle.get_best_trials(1)[0].score == best.max()
+    assert tuner.remaining_trials is None
+
+
+def test_the_best_model_scores_what_the_search_recorded(searched: Any) -> None:
+    directory, tuner = searched
+    frame = tuner.sensitivity().frame
+    best_rate = tuner.get_best_hyperparameters()[0].get("learning_rate")
+    expected = frame[frame["learning_rate"] == best_rate]["val_accuracy"].max()
+    again = small_search(with_units, directory, objective=keras_tuner.Objective("val_accuracy", "max"))
+    for one in (tuner, again):
+        model = one.get_best_models()[0]
+        assert model.evaluate(*iris()[2], verbose=0, return_dict=True)["accuracy"] == pytest.approx(expected)
+
+
+def test_the_summary_prints_the_trials(searched: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    searched[1].results_summary(1)
+    searched[1].search_space_summary()
+    printed = capsys.readouterr().out
+    assert "Showing 1 best trials" in printed
+    assert "learning_rate (Choice)" in printed
+
+
+def test_a_search_leaves_the_random_state_alone(searched: Any) -> None:
+    _, tuner = searched
+    keras.utils.set_random_seed(5)
+    expected = [np.random.random(), float(keras.random.uniform([]))]
+    keras.utils.set_random_seed(5)
+    run_small(tuner)
+    assert [np.random.random(), float(keras.random.uniform([]))] == expected
+
+
+def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    tuner = small_search(Fitted(), tmp_path, repeats=1)
+    tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)
+    result = tuner.sensitivity()
+    assert result.tier == "rebuild"
+    assert "has a `fit` of its own" in result.tier_reason
+    assert len(result.frame) == len(RATES)
+
+
+def test_callbacks_are_honoured_by_copies(tmp_path: Path) -> None:
+    class Counter(keras.callbacks.Callback):
+        epochs = 0
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.epochs += 1
+            self.model.stop_training = self.epochs == 1
+
+    counter = Counter()
+    tuner = small_search(classifier(), tmp_path, repeats=1)
+    run_small(tuner, callbacks=[counter], epochs=3)
+    result = tuner.sensitivity()
+    assert counter.epochs == 0
+    assert (result.tier, result.tier_reason) == ("reuse", "callbacks need `fit` (Counter)")
+    assert result.frame.groupby("learning_rate").size().tolist() == [1, 1]
+    lines = (tmp_path / "lr" / "records" / "tuner0.jsonl").read_text()
+    run_small(tuner, callbacks=[counter], epochs=3)
+    assert (tmp_path / "lr" / "records" / "tuner0.jsonl").read_text() == lines
+
+
+def test_the_users_checkpoint_is_written(tmp_path: Path) -> None:
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "mine.weights.h5", save_weights_only=True)
+    run_small(small_search(classifier(), tmp_path, repeats=1), callbacks=[checkpoint], epochs=1)
+    model = classifier()()
+    model.load_weights(tmp_path / "mine.weights.h5")
+
+
+def test_weights_that_are_gone_are_named(searched: Any, tmp_path: Path) -> None:
+    tuner = small_search(with_units, tmp_path, repeats=1)
+    run_small(tuner, epochs=1)
+    for path in tmp_path.rglob("checkpoint.npz"):
+        path.unlink()
+    with pytest.raises(SearchError, match="weights of the best epoch must be stored"):
+        tuner.get_best_models()

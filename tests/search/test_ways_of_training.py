@@ -1,0 +1,124 @@
+"""Which way a search trains, and that data of every kind gives the numbers of plain `fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, run_small, small_search
+
+
+class OwnStep(keras.Model):
+    """A model with a training step of its own, which logs the loss alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        return self.out(inputs)
+
+    def train_step(self, data: Any) -> Any:
+        return {"loss": 2 * super().train_step(data)["loss"]}
+
+
+def own_step() -> keras.Model:
+    model = OwnStep()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def wide_at_high_rates(hp: Any) -> keras.Model:
+    rate = hp.get("learning_rate")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(rate))])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def with_schedule(hp: Any) -> keras.Model:
+    model = classifier()()
+    decay = keras.optimizers.schedules.CosineDecay(hp.get("learning_rate"), 14)
+    model.compile(keras.optimizers.SGD(decay), model.loss)
+    return model
+
+
+def with_convolution() -> keras.Model:
+    layers = [keras.Input((4,)), keras.layers.Reshape((4, 1)), keras.layers.Conv1D(2, 2), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(3)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "tier", "reason"),
+    [
+        (own_step, "function", "the model has a `train_step` of its own"),
+        (with_convolution, "function", "convolutions with weights of their own do not stack"),
+        (wide_at_high_rates, "rebuild", "more of the model than the optimizer's rate (layers"),
+        (with_schedule, "rebuild", "(optimizer"),
+    ],
+)
+def test_the_way_follows_from_the_model(tmp_path: Path, build: Any, tier: str, reason: str) -> None:
+    tuner = small_search(build, tmp_path, repeats=1)
+    frame = run_small(tuner, epochs=1)
+    assert tuner.sensitivity().tier == tier
+    assert reason in tuner.sensitivity().tier_reason
+    assert frame["loss"].nunique() == len(RATES)
+
+
+def test_a_schedule_that_ignores_the_rate_gives_way_with_a_warning(tmp_path: Path) -> None:
+    fixed = classifier(lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10)))
+    with pytest.warns(UserWarning, match="schedule that does not depend on the searched rate"):
+        frame = run_small(small_search(fixed, tmp_path / "schedule", repeats=1), epochs=1)
+    constant = run_small(small_search(classifier(keras.optimizers.SGD), tmp_path / "constant", repeats=1), epochs=1)
+    np.testing.assert_allclose(frame["loss"], constant["loss"], rtol=1e-5)
+
+
+def test_weights_of_samples_and_classes_and_a_split_are_as_in_fit(tmp_path: Path) -> None:
+    x, y, _ = iris()
+    weight = np.linspace(0.5, 2, len(x)).astype("float32")
+    build = classifier()
+    for number, given in enumerate(({"sample_weight": weight}, {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}})):
+        tuner = small_search(build, tmp_path / str(number), learning_rates=[1e-2, 2e-2], repeats=1)
+        tuner.search(x, y, validation_split=0.2, epochs=1, batch_size=BATCH_SIZE, verbose=0, shuffle=False, **given)
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = 1e-2
+        logs = model.fit(x, y, validation_split=0.2, batch_size=BATCH_SIZE, verbose=0, shuffle=False, **given).history
+        row = tuner.sensitivity().frame.iloc[0]
+        assert tuner.sensitivity().tier == "stacked"
+        for name, (value,) in logs.items():
+            assert row[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_a_shuffled_dataset_has_one_order_a_repeat_at_every_rate(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(100).batch(20)
+    tuner = small_search(classifier(), tmp_path, learning_rates=[1e-9, 2e-9])
+    tuner.search(data, validation_data=tf.data.Dataset.from_tensors(validation), epochs=1, verbose=0)
+    result = tuner.sensitivity()
+    assert (result.tier, result.tier_reason, result.batch_sizes) == ("reuse", "the data is not made of arrays", (20,))
+    losses = result.frame.pivot(index="learning_rate", columns="repeat", values="loss").to_numpy()
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+
+
+def test_batch_sizes_are_a_second_axis(tmp_path: Path) -> None:
+    tuner = small_search(classifier(), tmp_path, batch_sizes=[20, 50], repeats=1)
+    frame = run_small(tuner, epochs=1)
+    assert sorted(set(zip(frame["learning_rate"], frame["batch_size"], strict=True))) == [
+        (rate, size) for rate in RATES for size in (20, 50)
+    ]
+    alone = run_small(small_search(classifier(), tmp_path / "alone", repeats=1), epochs=1, batch_size=50)
+    np.testing.assert_allclose(frame[frame["batch_size"] == 50]["loss"], alone["loss"], rtol=1e-5)
+    assert set(tuner.get_best_hyperparameters()[0].values) == {"learning_rate", "batch_size"}
+
+
+def test_a_single_run_is_not_stacked(tmp_path: Path) -> None:
+    tuner = small_search(classifier(), tmp_path, learning_rates=[1e-2], repeats=1)
+    run_small(tuner, epochs=1)
+    assert (tuner.sensitivity().tier, tuner.sensitivity().tier_reason) == ("function", "there is a single run")
