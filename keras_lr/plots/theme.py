@@ -64,7 +64,7 @@ def limit_rates(ax: Axes, rates: np.ndarray, *, margin: float = 0.0) -> None:
 def legend_above(ax: Axes) -> None:
     """A legend between the title's place and the axes, in as many columns as there is room for."""
     if ax.get_legend_handles_labels()[0]:
-        columns = max(1, int(width_inches(ax) / 1.7))
+        columns = max(1, int(width_inches(ax) / 1.5))
         ax.legend(
             frameon=False,
             fontsize="small",
