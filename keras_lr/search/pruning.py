@@ -93,7 +93,7 @@ def _curves(part: pd.DataFrame, epoch: int, objective: str, direction: str) -> p
     gone = last.index[stopped | last.index.isin(pending, level="learning_rate")]
     judged = part.assign(value=part[objective] if direction == "min" else -part[objective])
     curves = judged.pivot_table(index=["learning_rate", "repeat"], columns="epoch", values="value", dropna=False)
-    curves = curves.reindex(columns=range(epoch + 1)).cummin(axis=1).ffill(axis=1)
+    curves = curves[curves.index.isin(last.index)].reindex(columns=range(epoch + 1)).cummin(axis=1).ffill(axis=1)
     curves.loc[last.index[last["status"] == "diverged"], epoch] = math.inf
     return curves.drop(index=gone).fillna(math.inf)
 

@@ -153,8 +153,13 @@ class Recorder:
     def _pruned(self, epoch: int, rows: Mapping[Run, Mapping[str, Any]]) -> list[Run]:
         if epoch + 1 not in self._rungs:
             return []
+        frame = self.table.frame()
+        if len(rows) == 1:
+            # Runs that come one after the other are held against the same repeat of other points alone, which has the
+            # same seed; of the present point the other repeats are yet to come.
+            frame = frame[frame["repeat"] == next(iter(rows)).repeat]
         lost = hopeless(
-            self.table.frame(),
+            frame,
             epoch=epoch,
             epochs=self.epochs,
             objective=self.objective,

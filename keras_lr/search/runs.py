@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +39,13 @@ class Run:
     def key(self) -> tuple[float, int, int]:
         """Learning rate, repeat and batch size, as the records are keyed."""
         return self.learning_rate, self.repeat, self.batch_size
+
+
+def middle_first(runs: Sequence[Run]) -> list[Run]:
+    """The runs from the middle of their rates outwards, so that those which end early have something to lose to."""
+    rates = sorted({run.learning_rate for run in runs})
+    rank = {rate: abs(place - len(rates) / 2) for place, rate in enumerate(rates)}
+    return sorted(runs, key=lambda run: (rank[run.learning_rate], -run.learning_rate, run.batch_size, run.repeat))
 
 
 def runs_of(point: Point, *, repeats: int, seed: int) -> list[Run]:

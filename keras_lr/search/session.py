@@ -19,7 +19,7 @@ from keras_lr.search.journal import Journal, read_journals
 from keras_lr.search.progress import Update
 from keras_lr.search.project import check_project, project_header
 from keras_lr.search.recorder import Recorder, missing_objective
-from keras_lr.search.runs import Point, Run, runs_of
+from keras_lr.search.runs import Point, Run, middle_first, runs_of
 from keras_lr.search.table import Table, best_value
 from keras_lr.search.tiers.base import TIERS, TierName
 from keras_lr.search.tiers.fitting import Fit, RebuildTier, ReuseTier
@@ -132,6 +132,8 @@ class SearchSession:
         missing = [run for run in runs if not self._recorder.complete(run)]
         if not missing:
             return
+        if self.options.prunes:
+            missing = middle_first(missing)
         if self._ladder is None:
             self._ladder = self._new_ladder(len(missing))
         self._ladder.train(missing, self._note_tier)
@@ -182,7 +184,7 @@ class SearchSession:
         self.journal.close()
 
     def _check_objective(self, model: Any) -> None:
-        """Refuses an objective that Keras's steps cannot give; what callbacks and a model's own steps log is unknown."""
+        """Refuses an objective that Keras's steps cannot give; what callbacks and other steps log is not known."""
         own_steps = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in OWN_STEPS)
         if own_steps or self._training.own_fit or self.arguments.callbacks:
             return
