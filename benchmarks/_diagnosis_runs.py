@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_lr.analysis.features import FEATURE_NAMES, courses, features
-from keras_lr.analysis.history_columns import MIN_EPOCHS, from_columns
-from keras_lr.analysis.standstill import stands_still
+from keras_lr.analysis.features import FEATURE_NAMES, features
+from keras_lr.analysis.findings.collect import find_all
+from keras_lr.analysis.history_columns import from_columns
+from keras_lr.analysis.verdict_rules import by_rule
+from keras_lr.errors import CurveError
 
 BUDGETS = (1.0, 0.7, 0.5, 1 / 3)
 MIN_BUDGET_EPOCHS = 4
@@ -42,8 +44,7 @@ def true_labels(grid: pd.DataFrame, untrained: float) -> dict[float, str]:
 def load_runs(folder: Path) -> pd.DataFrame:
     """One row a run and budget: task, budget, label, and the verdict by rule or, where there is none, the features.
 
-    By rule, as in the package, a loss that is not finite is too high and a standstill too low; a run too short to be
-    read is unclear.
+    A run that the package cannot read is unclear.
 
     A budget below 1 is the same task stopped early and labelled by what it had reached by then.
     """
@@ -66,11 +67,12 @@ def load_runs(folder: Path) -> pd.DataFrame:
 
 
 def _measured(run: pd.DataFrame) -> dict[str, str | float | None]:
-    if not np.isfinite(run["loss"]).all():
-        return {"rule": "too_high"}
-    if len(run) < MIN_EPOCHS:
-        return {"rule": "unclear"}
     columns = {name: run[name].to_numpy() for name in ("loss", "val_loss", "accuracy", "val_accuracy") if name in run}
-    history = from_columns(columns)
-    rule = "too_low" if stands_still(*courses(history)) else None
-    return {"rule": rule, **dict(zip(FEATURE_NAMES, features(history), strict=True))}
+    try:
+        history = from_columns(columns)
+    except CurveError:
+        return {"rule": "unclear"}
+    rule = by_rule(history, find_all(history))
+    if rule is not None:
+        return {"rule": rule[0]}
+    return {"rule": None, **dict(zip(FEATURE_NAMES, features(history), strict=True))}

@@ -6,15 +6,15 @@ from typing import Any, cast
 
 import numpy as np
 
-from keras_lr.analysis.advice import HIGHER, LOWER, next_rates, try_rates
-from keras_lr.analysis.features import courses, features
+from keras_lr.analysis.advice import HIGHER, LOWER, next_rates
+from keras_lr.analysis.features import features
 from keras_lr.analysis.findings.collect import find_all
 from keras_lr.analysis.history import read_history
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.analysis.history_thinning import kept_rows
 from keras_lr.analysis.scorecard import judge
-from keras_lr.analysis.standstill import stands_still
-from keras_lr.records.diagnosis import Diagnosis, Verdict
+from keras_lr.analysis.verdict_rules import by_rule
+from keras_lr.records.diagnosis import Diagnosis, Finding, Verdict
 
 FACTORS = {"too_low": HIGHER, "too_high": LOWER}
 SHOWN_POINTS = 1000
@@ -35,13 +35,14 @@ def analyze_history(source: Any) -> Diagnosis:
         OSError: The file cannot be read.
     """
     history = read_history(source)
-    verdict, reasons = _verdict(history)
+    findings = find_all(history)
+    verdict, reasons = _verdict(history, findings)
     rates = next_rates(history.learning_rate, FACTORS[verdict]) if verdict in FACTORS else None
     rows = kept_rows(history, max_points=SHOWN_POINTS)
     return Diagnosis(
         verdict=verdict,
         reasons=reasons,
-        findings=find_all(history),
+        findings=findings,
         n_epochs=history.epochs.size,
         learning_rate=history.learning_rate,
         suggested_low=rates and rates[0],
@@ -61,16 +62,9 @@ def _shown(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, .
     return tuple(float(value) if np.isfinite(value) else None for value in series[rows])
 
 
-def _verdict(history: TrainingHistory) -> tuple[Verdict, tuple[str, ...]]:
-    finite = np.isfinite(history.loss)
-    if not finite.all():
-        epoch = history.epochs[int(np.argmin(finite))]
-        advice = try_rates(history.learning_rate, LOWER)
-        return "too_high", (f"`{history.monitor}` is not finite at {history.unit} {epoch}. {advice}",)
-    if not np.ptp(history.loss) > 0:
-        return "unclear", (f"`{history.monitor}` never changed.",)
-    if stands_still(*courses(history)):
-        return "too_low", (f"`{history.monitor}` only flickers while validation glides: the weights hardly move.",)
+def _verdict(history: TrainingHistory, findings: tuple[Finding, ...]) -> tuple[Verdict, tuple[str, ...]]:
+    if rule := by_rule(history, findings):
+        return rule[0], (rule[1],)
     winner, evidence, phrases = judge(features(history))
     if evidence < MIN_SHARE:
         return "unclear", (f"No verdict has more than {evidence:.0%} of the evidence.",)

@@ -6,13 +6,12 @@ import numpy as np
 
 from keras_lr.analysis.findings.decay import promised_gain
 from keras_lr.analysis.history_series import TrainingHistory
-from keras_lr.analysis.series import block_means, compress, noise_level, rank_trend, share
+from keras_lr.analysis.series import block_means, compress, rank_trend, share
 
 MAX_POINTS = 25
 LOSS_FEATURES = (
     "trend",
     "first_epoch_share",
-    "half_way_remainder",
     "second_quarter_gain",
     "second_half_gain",
     "late_step",
@@ -22,7 +21,6 @@ VALIDATION_FEATURES = (
     "validation_roughness",
     "validation_step",
     "validation_late_gain",
-    "validation_late_signal",
     "validation_promise",
     "validation_reach",
     "first_validation",
@@ -34,7 +32,7 @@ FEATURE_NAMES = (*LOSS_FEATURES, *VALIDATION_FEATURES, *METRIC_FEATURES)
 
 
 def features(history: TrainingHistory) -> np.ndarray:
-    """The features named in `FEATURE_NAMES`, shape `(20,)`; those of a metric are NaN where none was recorded."""
+    """The features named in `FEATURE_NAMES`, shape `(18,)`; those of a metric are NaN where none was recorded."""
     loss, validation = courses(history)
     return np.array([*_of_loss(loss), *_of_validation(loss, validation), *_of_metric(history)])
 
@@ -54,16 +52,14 @@ def courses(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_loss(loss: np.ndarray) -> list[float]:
-    half, best = loss.size // 2, _best(loss)
-    fall = loss[0] - loss.min()
+    half, fall = loss.size // 2, loss[0] - loss.min()
     lowest = np.minimum.accumulate(loss)
     return [
         rank_trend(loss),
         compress(share(loss[0] - loss[1], fall)),
-        float(np.clip(share(np.median(loss[half - 1 : half + 2]) - best, loss[0] - best), 0, 2)),
         compress(share(_after(lowest, 1 / 4) - _after(lowest, 1 / 2), fall)),
         compress(share(_after(lowest, 1 / 2) - lowest[-1], fall)),
-        compress(share(_step(loss[half - 1 :]), loss[0] - best)),
+        compress(share(_step(loss[half - 1 :]), loss[0] - _best(loss))),
     ]
 
 
@@ -77,7 +73,6 @@ def _of_validation(loss: np.ndarray, validation: np.ndarray) -> list[float]:
         _roughness(validation),
         compress(share(_step(validation[half - 1 :]), loss[0] - _best(loss))),
         compress(share(_after(lowest, 2 / 3) - lowest[-1], reach)),
-        compress(share(_late_fall(validation), _noise(validation)) / 100),
         compress(share(gain, rest)),
         compress(share(lowest[-1] - loss[1], loss[0] - _best(loss))),
         float(np.clip(share(loss[0] - validation[0], abs(loss[0] - loss[1])), -5, 5)),
@@ -119,13 +114,3 @@ def _roughness(values: np.ndarray) -> float:
     if not floor > 0:
         return 0.0
     return float(np.log10((np.median(np.abs(np.diff(values, 2))) + floor) / (_step(values) + floor)))
-
-
-def _late_fall(values: np.ndarray) -> float:
-    width = max(1, (values.size - 1) // 3)
-    before = values[-2 * width : -width] if values.size > 3 else values[1:2]
-    return float(np.median(before) - np.median(values[-width:]))
-
-
-def _noise(values: np.ndarray) -> float:
-    return max(noise_level(values[1:] if values.size > 4 else values), 1e-9 * float(np.ptp(values)))

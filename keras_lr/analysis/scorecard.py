@@ -11,7 +11,6 @@ VERDICTS = ("good", "too_high", "too_low")
 PHRASES = {
     "trend": "how steadily the loss moves one way",
     "first_epoch_share": "how much of the fall came in the first epoch",
-    "half_way_remainder": "how much of the fall was left half-way",
     "second_quarter_gain": "how much the loss gained in the second quarter",
     "second_half_gain": "how much the loss gained in the second half",
     "late_step": "how large the loss's late steps are against its fall",
@@ -19,7 +18,6 @@ PHRASES = {
     "validation_roughness": "how rough the validation loss's course is",
     "validation_step": "how large the validation loss's late steps are",
     "validation_late_gain": "how much the best validation loss gained in the last third",
-    "validation_late_signal": "how far the validation loss still falls against its noise",
     "validation_promise": "how much more fall the validation loss's course promises",
     "validation_reach": "how far the validation loss got below the second epoch's loss",
     "first_validation": "where the first validation loss lies among the first losses",

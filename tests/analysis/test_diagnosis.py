@@ -53,6 +53,25 @@ def test_planted_divergence_is_found_where_it_is(seed, size, share, signal_to_no
     assert abs(found.start_epoch - onset) <= max(1, 0.1 * (size - onset))
 
 
+def test_explosions_are_found_where_they_start():
+    generator, near = np.random.default_rng(0), 0
+    for seed in range(40):
+        size, growth = int(generator.uniform(60, 1000)), np.exp(generator.uniform(np.log(0.05), np.log(0.3)))
+        onset = int(generator.uniform(0.2, 0.6) * size)
+        explosion = 0.5 * np.expm1(np.minimum(growth * np.maximum(0, np.arange(size) - onset), 40.0))
+        found = finding(analyze_history({"loss": course(size, seed, 0.01, 0.1) + explosion}), "divergence")
+        near += abs(found.start_epoch - onset) <= 0.1 * (size - onset)
+    assert near >= 32
+
+
+def test_a_jump_that_lasts_is_divergence_from_its_first_epoch():
+    loss = course(30, 0, 0.01)
+    loss[20:] += 50
+    diagnosis = analyze_history({"loss": loss})
+    assert finding(diagnosis, "divergence").start_epoch == 20
+    assert diagnosis.verdict == "too_high"
+
+
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(20, 2000), st.floats(1.5, 5.0))
 def test_planted_slow_decay_is_found(seed, size, time_constant):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 WAVE_POINTS = 2000
-COURSE_POINTS = 400
+COURSE_POINTS = 200
 MIN_STRENGTH = 3.0
 """Standard errors by which a course must move to be told from noise."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from keras_lr.analysis.advice import HIGHER, LOWER, try_both_ways, try_rates
-from keras_lr.analysis.findings.blocks import COURSE_POINTS, MIN_STRENGTH, WAVE_POINTS, block_epochs
+from keras_lr.analysis.findings.blocks import COURSE_POINTS, WAVE_POINTS, block_epochs
 from keras_lr.analysis.findings.decay import residual_sum
 from keras_lr.analysis.findings.kinks import flat_onset, rising_onset
 from keras_lr.analysis.findings.waves import find_wave
@@ -16,6 +16,7 @@ from keras_lr.analysis.series import block_means, rank_trend, share
 from keras_lr.records.diagnosis import Finding
 
 SLOW_SHARE = 0.15
+SLOW_STRENGTH = 2.0
 MIN_TREND_POINTS = 8
 NOISE_UNIT = "noise standard deviations"
 
@@ -124,7 +125,7 @@ def _slow(history: TrainingHistory, end: int) -> Finding | None:
     noise = max(float(np.sqrt(residual / values.size)), 1e-9 * float(np.ptp(values)))
     late = float(course[2 * values.size // 3] - course[-1])
     remaining = min(share(late, float(course[0] - course[-1])), 1.0)
-    if remaining < SLOW_SHARE or late <= MIN_STRENGTH * noise / np.sqrt(values.size / 3):
+    if remaining < SLOW_SHARE or late <= SLOW_STRENGTH * noise / np.sqrt(values.size / 3):
         return None
     return Finding(
         kind="slow_learning",

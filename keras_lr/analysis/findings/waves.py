@@ -53,7 +53,7 @@ def _strongest(rest: np.ndarray) -> tuple[float, float]:
     power = np.abs(np.fft.rfft(rest - rest.mean())) ** 2
     low = int(np.ceil(MIN_CYCLES))
     power = power[low:]
-    if power.size < 2:
+    if power.size < 2 or not power.sum() > 0:
         return 1.0, 0.25
     chance = power.size * (1 - power.max() / power.sum()) ** (power.size - 1)
     padded = np.abs(np.fft.rfft(rest - rest.mean(), PADDING * rest.size))
