@@ -1,10 +1,11 @@
 """What a schedule costs a training step, beside a constant rate.
 
-    python benchmarks/schedules.py [--repeats 20] [--steps 400]
+    python benchmarks/schedules.py [--repeats 400] [--steps 25]
 
-For each schedule one model with it and one with a constant rate train in turn within one process, the first of the two
-alternating; the figures are the medians of the turns' ratios, of the clock's time and of the processors' time, which a
-busy machine disturbs less. Ratios carry over to other machines, times do not. Writes `benchmarks/results/schedules.md`.
+For each schedule one model with it and one with a constant rate take short turns within one process, the first of the
+two alternating, so that both meet the same load; the figures are the medians of the turns' ratios, of the clock's time
+and of the processors' time. `fit` adds to a step what is the same for both. Ratios carry over to other machines, times
+do not. Writes `benchmarks/results/schedules.md`.
 """
 
 from __future__ import annotations
@@ -59,21 +60,21 @@ def build(rate: Any) -> keras.Model:
     return model
 
 
-def seconds_to_fit(model: keras.Model, data: tf.data.Dataset, steps: int) -> np.ndarray:
-    """Seconds that `steps` training steps of `fit` take: of the clock, and of the processors."""
-    began = np.array([time.perf_counter(), time.process_time()])
-    model.fit(data, steps_per_epoch=steps, verbose=0)
-    return np.array([time.perf_counter(), time.process_time()]) - began
-
-
-def turns_of(model: keras.Model, constant: keras.Model, data: Any, steps: int, repeats: int) -> np.ndarray:
+def turns_of(model: keras.Model, constant: keras.Model, data: tf.data.Dataset, steps: int, repeats: int) -> np.ndarray:
     """Seconds of each turn, shape `(repeats, 2, 2)`: with the schedule and without, of the clock and the processors."""
-    for warm in (model, constant):
-        seconds_to_fit(warm, data, 20)
+    sides = []
+    for one in (model, constant):
+        one.make_train_function()
+        sides.append((one.train_function, iter(data)))
     turns = np.empty((repeats, 2, 2))
-    for turn in range(repeats):
+    # The first three are warm-up: later turns take their places.
+    for turn in range(-3, repeats):
         for place in (0, 1) if turn % 2 else (1, 0):
-            turns[turn, place] = seconds_to_fit((model, constant)[place], data, steps)
+            step, iterator = sides[place]
+            began = np.array([time.perf_counter(), time.process_time()])
+            for _ in range(steps):
+                step(iterator)
+            turns[turn, place] = np.array([time.perf_counter(), time.process_time()]) - began
     return turns
 
 
@@ -88,16 +89,16 @@ def row(name: str, turns: np.ndarray, steps: int) -> str:
 def main() -> None:
     """Measures, prints and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=20, help="turns of each schedule (%(default)d)")
-    parser.add_argument("--steps", type=int, default=400, help="training steps a turn (%(default)d)")
+    parser.add_argument("--repeats", type=int, default=400, help="turns of each schedule (%(default)d)")
+    parser.add_argument("--steps", type=int, default=25, help="training steps a turn (%(default)d)")
     arguments = parser.parse_args()
     x, y = load_digits(return_X_y=True)
     pairs = tf.data.Dataset.from_tensor_slices(((x / 16).astype("float32"), y.astype("int32")))
     data = pairs.cache().repeat().batch(BATCH_SIZE).prefetch(4)
     lines = [
         f"A training step with a schedule over one with a constant rate: MLP 2x64 under Adam, batch size {BATCH_SIZE}, "
-        f"{arguments.steps} steps of `fit` a turn, median of {arguments.repeats} interleaved turns and quartiles; "
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores.",
+        f"{arguments.steps} calls of the model's `train_function` a turn, medians and quartiles of {arguments.repeats} "
+        f"interleaved turns; TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores.",
         "",
         "| schedule | ratio | quartiles | of processor time | quartiles | µs a step at the constant rate |",
         "|---|---:|---:|---:|---:|---:|",
