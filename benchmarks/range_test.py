@@ -2,17 +2,19 @@
 
     python benchmarks/range_test.py [--repeats 7] [--steps 300]
 
-Every way runs in turn within one process, and each figure is the median over the turns. Ratios carry over to other
-machines, times do not. Writes `benchmarks/results/range_test.md`.
+Every way runs in turn within one process, and each figure is the median over the turns; a first call, with its
+tracing, is the median over three new models. Ratios carry over to other machines, times do not. The ratio of processor
+time tells whether a busy machine blurred the ratio of elapsed time. Writes `benchmarks/results/range_test.md`.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import keras_lr
 from keras_lr.training.state import StateSnapshot
 
 BATCH_SIZE = 32
+FIRST_CALLS = 3
 RATES = {"min_lr": 1e-6, "max_lr": 1e-2}
 RESULTS = Path(__file__).parent / "results" / "range_test.md"
 
@@ -93,22 +96,32 @@ def bare_loop(model: keras.Model, data: tf.data.Dataset, steps: int) -> Callable
     return lambda: loop(iter(data))
 
 
-def ways(build: Callable[[], keras.Model], x: Any, y: Any, steps: int, *, arrays: bool) -> dict[str, Callable[[], Any]]:
-    """The ways to run `steps` training steps, by name."""
+@dataclass(frozen=True)
+class Way:
+    """One way to run training steps, and how many a call runs."""
+
+    call: Callable[[], Any]
+    steps: int
+
+
+def ways(build: Callable[[], keras.Model], x: Any, y: Any, steps: int, *, arrays: bool) -> dict[str, Way]:
+    """The ways to run `steps` training steps, by name, each on a new model; over arrays `fit` runs whole epochs."""
     data = repeated_set(x, y)
     feed: dict[str, Any] = {"x": x, "y": y, "batch_size": BATCH_SIZE} if arrays else {"x": data}
-    span = {"epochs": -(-steps // -(-len(x) // BATCH_SIZE))} if arrays else {"steps_per_epoch": steps}
+    epoch = -(-len(x) // BATCH_SIZE)
+    span = {"epochs": -(-steps // epoch)} if arrays else {"steps_per_epoch": steps}
+    fitted = span["epochs"] * epoch if arrays else steps
     models = [build() for _ in range(5)]
 
     def fit(model: keras.Model, *callbacks: Any) -> Any:
         return model.fit(**feed, **span, verbose=0, callbacks=list(callbacks))
 
     return {
-        "bare in-graph loop": bare_loop(models[0], data, steps),
-        "`LRRangeTest` in `fit`": lambda: fit(models[1], finder(steps)),
-        "`find_lr`": lambda: keras_lr.find_lr(models[2], **feed, **options(steps)),
-        "per-batch callback": lambda: fit(models[3], PerBatchFinder(steps)),
-        "plain `fit`": lambda: fit(models[4]),
+        "plain `fit`": Way(lambda: fit(models[4]), fitted),
+        "bare in-graph loop": Way(bare_loop(models[0], data, steps), steps),
+        "`LRRangeTest` in `fit`": Way(lambda: fit(models[1], finder(steps)), steps),
+        "`find_lr`": Way(lambda: keras_lr.find_lr(models[2], **feed, **options(steps)), steps),
+        "per-batch callback": Way(lambda: fit(models[3], PerBatchFinder(steps)), fitted),
     }
 
 
@@ -122,37 +135,47 @@ def options(steps: int) -> dict[str, Any]:
     return {**RATES, "num_steps": steps, "stop_on_divergence": False, "verbose": False}
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds that `call` takes."""
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def timed(way: Way) -> np.ndarray:
+    """Elapsed and processor seconds a step."""
+    began = np.array([time.perf_counter(), time.process_time()])
+    way.call()
+    return (np.array([time.perf_counter(), time.process_time()]) - began) / way.steps
 
 
-def measure(calls: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of each way's first call, with its tracing, and the median of `repeats` later ones, taken in turn."""
-    first = {name: timed(call) for name, call in calls.items()}
-    later: dict[str, list[float]] = {name: [] for name in calls}
+def measure(make: Callable[[], dict[str, Way]], repeats: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Seconds a step of each way's first call, and of `repeats` later ones, taken in turn; medians."""
+    first: dict[str, list[np.ndarray]] = {}
+    later: dict[str, list[np.ndarray]] = {}
+    for _ in range(FIRST_CALLS):
+        calls = make()
+        for name, way in calls.items():
+            first.setdefault(name, []).append(timed(way))
     for _ in range(repeats):
-        for name, call in calls.items():
-            later[name].append(timed(call))
-    return first, {name: statistics.median(seconds) for name, seconds in later.items()}
+        for name, way in calls.items():
+            later.setdefault(name, []).append(timed(way))
+    return median(first), median(later)
 
 
-def table(title: str, first: dict[str, float], later: dict[str, float], steps: int) -> str:
+def median(samples: dict[str, list[np.ndarray]]) -> dict[str, Any]:
+    """The median of each way's samples."""
+    return {name: np.median(values, axis=0) for name, values in samples.items()}
+
+
+def table(title: str, first: dict[str, Any], later: dict[str, Any]) -> str:
     """A Markdown table of the figures and their ratios."""
     bare, fit, per_batch = (later[name] for name in ("bare in-graph loop", "plain `fit`", "per-batch callback"))
     lines = [
         f"**{title}**",
         "",
-        "| way | µs a step | against the bare loop | faster than the per-batch callback | against plain `fit` | "
-        "first call against the first `fit` |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| way | µs a step | against the bare loop | the same in processor time | faster than the per-batch callback | "
+        "against plain `fit` | first call against the first `fit` |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, seconds in later.items():
         lines.append(
-            f"| {name} | {seconds / steps * 1e6:.0f} | {seconds / bare:.2f} | {per_batch / seconds:.1f} | "
-            f"{seconds / fit:.2f} | {first[name] / first['plain `fit`']:.2f} |"
+            f"| {name} | {seconds[0] * 1e6:.0f} | {seconds[0] / bare[0]:.2f} | {seconds[1] / bare[1]:.2f} | "
+            f"{per_batch[0] / seconds[0]:.1f} | {seconds[0] / fit[0]:.2f} | "
+            f"{first[name][0] / first['plain `fit`'][0]:.2f} |"
         )
     return "\n".join(lines)
 
@@ -175,6 +198,8 @@ def main() -> None:
     x, y = load_digits(return_X_y=True)
     x, y = (x / 16).astype("float32"), y.astype("int32")
     keras.utils.set_random_seed(0)
+    # What a process does once, such as starting its threads, belongs to no way.
+    mlp().fit(x, y, verbose=0)
     parts = [
         f"{arguments.steps} steps, batch size {BATCH_SIZE}, scikit-learn's digits, medians of {arguments.repeats} "
         f"interleaved runs; TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores."
@@ -186,8 +211,9 @@ def main() -> None:
     ]
     for title, build, arrays in cases:
         keras.backend.clear_session()
-        first, later = measure(ways(build, x, y, arguments.steps, arrays=arrays), arguments.repeats)
-        parts.append(table(title, first, later, arguments.steps))
+        make = functools.partial(ways, build, x, y, arguments.steps, arrays=arrays)
+        first, later = measure(make, arguments.repeats)
+        parts.append(table(title, first, later))
         print(parts[-1], flush=True)
     model = mlp()
     keras_lr.find_lr(model, x, y, **options(10))

@@ -1,0 +1,73 @@
+"""One contract for every public callback: it is a keras Callback that leaves a fit it has no business with alone."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+import keras_lr
+from keras_lr import callbacks
+from tests.training_models import all_values, plain_classifier
+
+PUBLIC = sorted(
+    name
+    for name in callbacks.__all__
+    if inspect.isclass(getattr(callbacks, name)) and issubclass(getattr(callbacks, name), keras.callbacks.Callback)
+)
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "AutoLR": {"dry_run": True, "probe_steps": 20, "probe_repeats": 1},
+    "ReduceOnPlateau": {"monitor": "loss", "patience": 50},
+}
+SWEEPS = {"LRRangeTest"}
+"""Callbacks after which `fit` ends without an epoch."""
+STEERS = {"MomentumCycle"}
+"""Callbacks whose purpose is another training, from the first step on."""
+
+
+def make(name: str, tmp_path: Any) -> keras.callbacks.Callback:
+    kind = getattr(keras_lr, name)
+    path = {"path": tmp_path / "page.html"} if "path" in inspect.signature(kind).parameters else {}
+    return kind(**path, **ARGUMENTS.get(name, {}))
+
+
+def fitted(*added: keras.callbacks.Callback, sweeps: bool = False) -> tuple[Any, ...]:
+    images, labels = load_digits(return_X_y=True)
+    images, labels = (images[:128] / 16).astype("float32"), labels[:128]
+    keras.utils.set_random_seed(3)
+    model = plain_classifier(keras.optimizers.SGD(0.05, momentum=0.9))
+    model.optimizer.build(model.trainable_variables)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.evaluate(images, labels, verbose=0, callbacks=list(added))
+        if sweeps:
+            assert model.fit(images, labels, verbose=0, callbacks=list(added)).history == {}
+            added = ()
+        history = model.fit(images, labels, epochs=2, verbose=0, callbacks=list(added)).history
+    return history, all_values(model), float(model.optimizer.learning_rate)
+
+
+plain_fit = functools.cache(fitted)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_it_is_public_and_documented(name: str) -> None:
+    kind = getattr(keras_lr, name)
+    assert kind is getattr(callbacks, name)
+    assert "Args:" in (kind.__doc__ or "")
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name not in STEERS])
+def test_it_leaves_evaluation_and_the_numbers_of_a_fit_alone(name: str, tmp_path: Any, capsys: Any) -> None:
+    plain, watched = plain_fit(), fitted(make(name, tmp_path), sweeps=name in SWEEPS)
+    assert {key: watched[0][key] for key in plain[0]} == plain[0]
+    assert watched[2] == plain[2]
+    for one, other in zip(plain[1], watched[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert capsys.readouterr().out == ""
