@@ -68,8 +68,8 @@ def _near_part(values: np.ndarray) -> np.ndarray:
     early, ceiling = _early_range(values)
     last_near = int(np.flatnonzero(values <= ceiling)[-1])
     if last_near == values.size - 1:
-        return np.clip(values, None, ceiling)
-    return np.clip(values[: last_near + 2], None, ceiling + 2 * early)
+        return np.asarray(np.minimum(values, ceiling))
+    return np.asarray(np.minimum(values[: last_near + 2], ceiling + 2 * early))
 
 
 def _early_range(values: np.ndarray) -> tuple[float, float]:
