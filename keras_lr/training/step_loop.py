@@ -37,8 +37,9 @@ class StepLoop:
         self.rates = RateControl(model.optimizer)
         self.in_graph = not model.run_eagerly
         self.chunk_steps = 1
-        self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
-        self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
+        with tf.device(_home(model)):
+            self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
+            self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
         step = self._step
         if self.in_graph and model.jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
@@ -145,3 +146,12 @@ def _without_optionals(batch: Any) -> Any:
 def _samples(batch: Any) -> Any:
     leaves = [leaf for leaf in keras.tree.flatten(batch) if hasattr(leaf, "shape") and leaf.shape.rank]
     return tf.shape(leaves[0])[0] if leaves else 1
+
+
+def _home(model: keras.Model) -> str | None:
+    """The device of the model's weights, of the first replica's where there are several; None where it has none yet."""
+    if not model.weights:
+        return None
+    backing = model.weights[0].value
+    part = backing.values[0] if isinstance(backing, tf.distribute.DistributedValues) else backing
+    return str(part.device)
