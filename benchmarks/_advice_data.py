@@ -162,6 +162,18 @@ def sparse() -> Data:
     return _split(x, _standard((y + 2 * x[:, 4] * x[:, 5])[:, None]))
 
 
+def circles() -> Data:
+    """Two noisy circles, one inside the other."""
+    x, y = datasets.make_circles(2000, noise=0.15, factor=0.6, random_state=0)
+    return _split(_standard(x), y)
+
+
+def low_rank() -> Data:
+    """A linear target of 50 features of which few directions carry the variance."""
+    x, y = datasets.make_regression(1600, 50, n_informative=15, effective_rank=8, noise=0.5, random_state=0)
+    return _split(_standard(x), _standard(y[:, None]))
+
+
 def noisy_digits() -> Data:
     """Digits under noise, and the digits themselves."""
     x, _ = datasets.load_digits(return_X_y=True)

@@ -19,15 +19,12 @@ SHRINKAGE = 0.005
 STEPS = (0.3, 0.1, 0.05)
 BASINS = np.arange(1.0, 2.6, 0.1)
 CLEAR_WRONG = 0.03
-A_DECADE_BELOW = Vote(-1.0, 0.0)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
     """The calibration of least mean cost over `cases`; `start` names the landmarks that vote."""
     seen = [case for case in cases if case.marks.fell]
-    unseen = [case for case in cases if not case.marks.fell and case.marks.breakaway is not None]
-    calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)), breakaway=_fit_breakaway(unseen))
-    calibration = _fit_interval(cases, calibration)
+    calibration = _fit_interval(cases, replace(start, votes=_fit_votes(seen, tuple(start.votes))))
     calibration = replace(calibration, clear_basin=_fit_basin(cases, calibration))
     return replace(calibration, refining=fit_refining(cases, calibration))
 
@@ -67,17 +64,6 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
                 if (value := cost(votes + move)) < least - 1e-9:
                     votes, least, improved = votes + move, value, True
     return votes
-
-
-def _fit_breakaway(cases: list[Case]) -> Vote:
-    """The few sweeps without a fall decide the offset; without any, a decade stands."""
-    if not cases:
-        return A_DECADE_BELOW
-    costs = np.stack([case.cost for case in cases])
-    places = np.array([case.marks.breakaway for case in cases])
-    offsets = np.arange(-2, 0, 0.1)
-    means = [look_up(costs, places + offset).mean() for offset in offsets]
-    return Vote(round(float(offsets[int(np.argmin(means))]), 2), 0.0)
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:

@@ -146,6 +146,20 @@ def row_reader(units: int) -> Builder:
     return lambda: keras.Sequential([layers.Reshape((8, 8)), layers.GRU(units), layers.Dense(10)])
 
 
+def separable_convnet(filters: int) -> Builder:
+    """Two separable convolutions over 8x8 images with batch normalisation, and ten logits."""
+    return lambda: keras.Sequential(
+        [
+            layers.Reshape((8, 8, 1)),
+            layers.SeparableConv2D(filters, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.SeparableConv2D(2 * filters, 3, activation="relu"),
+            layers.GlobalMaxPooling2D(),
+            layers.Dense(10),
+        ]
+    )
+
+
 def conv_denoiser(filters: int) -> Builder:
     """Two convolutions over 8x8 images and a third back to one channel."""
     return lambda: keras.Sequential(

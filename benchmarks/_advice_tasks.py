@@ -13,6 +13,7 @@ import keras
 from _advice_data import (
     Data,
     breast_cancer,
+    circles,
     counts,
     diabetes,
     digits,
@@ -24,6 +25,7 @@ from _advice_data import (
     ill_conditioned,
     informative,
     iris,
+    low_rank,
     markov_text,
     moons,
     multilabel,
@@ -48,6 +50,7 @@ from _advice_models import (
     recurrent,
     residual_mlp,
     row_reader,
+    separable_convnet,
     sequence_convnet,
     strided_convnet,
     token_bag,
@@ -187,10 +190,16 @@ FRESH = {
     ),
     "sparse-swish-nesterov": Task(sparse, mlp(64, outputs=1, activation="swish"), MSE, _sgd(0.9, True), 24, 20, False),
     "digits-rows-nadam": Task(digits, row_reader(24), CE, optimizers.Nadam, 48, 12),
+    "circles-gelu-sgd-b16": Task(circles, mlp(32, 32, outputs=2, activation="gelu"), CE, _sgd(), 16, 20),
+    "digits-wide-adam-b96": Task(digits, mlp(384, 192, outputs=10, dropout=0.4), CE, optimizers.Adam, 96, 20),
+    "lowrank-huber-adamw": Task(
+        low_rank, mlp(64, outputs=1, activation="silu"), losses.Huber(), optimizers.AdamW, 32, 15, False
+    ),
+    "digits-separable-rmsprop": Task(digits, separable_convnet(12), CE, optimizers.RMSprop, 64, 12),
     "digits-denoiser-adamax": Task(
         noisy_digits, conv_denoiser(8), losses.MeanAbsoluteError(), optimizers.Adamax, 64, 12, False
     ),
 }
-"""Made after the rule was frozen, and judged once, to tell an over-fitted rule."""
+"""Nothing is fitted on these; they tell an over-fitted rule."""
 
 TASKS = CORPUS | FURTHER | FRESH

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from _advice_cases import read_cases
 from _advice_fit import fit
-from _advice_judge import CORPUS, FRESH, judge_ours, judge_public, judge_with
+from _advice_judge import CORPUS, FIRST_FRESH, FRESH, LAST_FRESH, judge_ours, judge_public, judge_with
 from _advice_score import DATA, tasks
 from _advice_table import table
 
@@ -51,7 +51,11 @@ def _sections(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [
         ("The ten tasks of the corpus", scores[corpus]),
         ("The further tasks", scores[~corpus & ~fresh]),
-        ("Tasks made after the rule was frozen, with its shipped constants", scores[fresh]),
+        (
+            "Fresh tasks, seen before the rule's last change, with its shipped constants",
+            scores[scores["task"].isin(FIRST_FRESH)],
+        ),
+        ("Fresh tasks, judged once after that, with its shipped constants", scores[scores["task"].isin(LAST_FRESH)]),
     ]
 
 

@@ -52,7 +52,6 @@ class Calibration:
 
     Attributes:
         votes: What each landmark adds to the median.
-        breakaway: The vote that stands alone where the loss never fell.
         below: From the suggestion down to the lower end of the usable range.
         above: From the suggestion up to its upper end; that end is halfway between there and the first jump.
         clear_basin: Least width of the valley for a clear suggestion.
@@ -60,7 +59,6 @@ class Calibration:
     """
 
     votes: Mapping[str, Vote]
-    breakaway: Vote
     below: float
     above: float
     clear_basin: float
@@ -69,7 +67,6 @@ class Calibration:
 
 CALIBRATION = Calibration(
     votes={"half": Vote(0.3, 1.1), "nearly": Vote(-0.8, 0.8), "rise": Vote(-1.4, 0.25)},
-    breakaway=Vote(-1.2, 0.0),
     below=0.8,
     above=0.5,
     clear_basin=1.4,

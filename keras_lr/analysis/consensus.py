@@ -8,17 +8,23 @@ from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Vote
 from keras_lr.analysis.landmarks import Landmarks
 
 
-def middle(landmarks: Landmarks, calibration: Calibration) -> float:
-    """Log10 of the learning rate that the median of the votes points to."""
-    return float(np.median([_cast(landmarks, name, vote) for name, vote in calibration.votes.items()]))
+def middle(landmarks: Landmarks, calibration: Calibration) -> float | None:
+    """Log10 of the learning rate that the curve points to; None where it points to none.
 
-
-def middle_without_fall(landmarks: Landmarks, calibration: Calibration) -> float | None:
-    """Log10 of the learning rate that the breakaway alone points to; None where there is none.
-
-    A model whose loss never fell is slow to start and wants a large rate.
+    That is the median of the votes where the loss surely fell. As the fall drowns in its noise, where it happened says
+    less, and the breakaway takes over, with the offset of the rise: a model whose loss never fell is slow to start and
+    wants a large rate.
     """
-    return None if landmarks.breakaway is None else _cast(landmarks, "breakaway", calibration.breakaway)
+    doubt = landmarks.doubt
+    if landmarks.breakaway is None:
+        return median_vote(landmarks, calibration) if landmarks.fell else None
+    end = _cast(landmarks, "breakaway", calibration.votes["rise"])
+    return end if doubt == 1 else (1 - doubt) * median_vote(landmarks, calibration) + doubt * end
+
+
+def median_vote(landmarks: Landmarks, calibration: Calibration) -> float:
+    """Log10 of the learning rate in the middle of what the votes point to."""
+    return float(np.median([_cast(landmarks, name, vote) for name, vote in calibration.votes.items()]))
 
 
 def _cast(landmarks: Landmarks, name: str, vote: Vote) -> float:

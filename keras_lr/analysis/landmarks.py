@@ -19,6 +19,9 @@ FLOAT32_RESOLUTION = 1e-6
 SEEN_FALL_ERRORS = 3.5
 """Standard errors that the lowest of some twenty independent windows of pure noise stays within, in 95% of sweeps."""
 
+SURE_FALL_ERRORS = 7.0
+"""Standard errors from which on a fall is read as if there were no noise."""
+
 
 @dataclass(frozen=True)
 class Landmarks:
@@ -64,6 +67,11 @@ class Landmarks:
     def fell(self) -> bool:
         """Whether the loss fell by more than its noise explains."""
         return self.fall_in_errors > SEEN_FALL_ERRORS
+
+    @property
+    def doubt(self) -> float:
+        """How far the fall drowns in its noise: 0 for a sure fall, 1 for none."""
+        return float(np.clip((SURE_FALL_ERRORS - self.fall_in_errors) / (SURE_FALL_ERRORS - SEEN_FALL_ERRORS), 0, 1))
 
     @property
     def basin_decades(self) -> float:

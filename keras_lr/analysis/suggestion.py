@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_lr.analysis.calibration import CALIBRATION, Calibration
 from keras_lr.analysis.confidence import Judgement, judge
-from keras_lr.analysis.consensus import middle, middle_without_fall
+from keras_lr.analysis.consensus import middle
 from keras_lr.analysis.curve import Curve, read_curves
 from keras_lr.analysis.landmarks import START_DECADES, Landmarks, read_landmarks
 from keras_lr.analysis.rules import PUBLIC_RULES, fastai_view
@@ -100,7 +100,7 @@ def _long_enough(curves: list[Curve]) -> list[Curve]:
 
 
 def _point(marks: Landmarks, calibration: Calibration) -> float | None:
-    point = middle(marks, calibration) if marks.fell else middle_without_fall(marks, calibration)
+    point = middle(marks, calibration)
     return None if point is None else float(np.clip(point, marks.first, marks.last))
 
 

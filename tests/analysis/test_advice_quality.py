@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_lr.analysis.calibration import CALIBRATION
@@ -28,9 +29,13 @@ def cases():
 
 @pytest.fixture(scope="module")
 def unseen(cases):
-    """Scores on the ten tasks of the corpus, each with constants fitted on the other nine."""
-    judge = module("_advice_judge")
-    return judge.judge_ours(cases, pool=judge.CORPUS)
+    """Scores on the ten tasks of the corpus, each with constants fitted on all other tasks."""
+    judge, fit = module("_advice_judge"), module("_advice_fit").fit
+    parts = []
+    for task in judge.CORPUS:
+        calibration = fit([case for case in cases if case.task != task], CALIBRATION)
+        parts.append(judge.judge_with(calibration, [case for case in cases if case.task == task]))
+    return pd.concat(parts)
 
 
 def mean(scores, column, rule, steps):
@@ -44,10 +49,11 @@ def test_there_are_enough_tasks(cases):
     assert len(tasks - set(corpus)) >= 40
 
 
-@pytest.mark.parametrize(("steps", "regret", "good"), [(100, 0.037, 0.86), (300, 0.021, 0.89)])
-def test_left_out_tasks_of_the_corpus(unseen, steps, regret, good):
-    assert mean(unseen, "regret", "keras_lr", steps) <= regret
-    assert mean(unseen, "good", "keras_lr", steps) >= good
+@pytest.mark.parametrize(("steps", "best_public"), [(100, 0.034), (300, 0.028)])
+def test_left_out_tasks_of_the_corpus(unseen, steps, best_public):
+    """The best public rule there is fastai's valley; it calls 0.70 and 0.77 of the sweeps right."""
+    assert mean(unseen, "regret", "keras_lr", steps) <= 0.85 * best_public
+    assert mean(unseen, "good", "keras_lr", steps) >= 0.8
     assert mean(unseen, "overlap", "keras_lr", steps) >= 0.5
 
 
