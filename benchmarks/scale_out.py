@@ -114,7 +114,7 @@ def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="runs of each (%(default)d)")
-    parser.add_argument("--epochs", type=int, default=60, help="epochs a run (%(default)d)")
+    parser.add_argument("--epochs", type=int, default=100, help="epochs a run (%(default)d)")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:

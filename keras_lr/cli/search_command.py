@@ -37,23 +37,41 @@ def workers_of(options: argparse.Namespace) -> Iterator[None]:
         SearchError: The block ended although a worker failed and the grid is not done.
     """
     from keras_lr.search.chief import attended_by
-    from keras_lr.search.local_workers import LocalWorkers, chief_address, free_port
+    from keras_lr.search.local_workers import LocalWorkers, free_port
 
-    port = free_port()
-    os.environ |= {**chief_address(port), "KERASTUNER_TUNER_ID": "chief"}
-    command = [sys.executable, "-m", "keras_lr", *search_words(options)[1:]]
+    port, gpus = free_port(), _gpus()
     workers = LocalWorkers(
-        command,
+        [sys.executable, "-m", "keras_lr", *search_words(options)[1:]],
         count=options.workers,
         port=port,
         logs=options.directory / options.project / "logs",
-        gpus=_gpus(),
+        gpus=gpus,
     )
-    with workers, attended_by(workers):
+    with _chief(port, hides_gpus=bool(gpus)), workers, attended_by(workers):
         try:
             yield
         except SearchError as err:
             raise SearchError(f"{err} {workers.failures()}".strip()) from err
+        if failures := workers.failures():
+            print(f"keras-lr: the other workers finished the grid, but {failures}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _chief(port: int, *, hides_gpus: bool) -> Iterator[None]:
+    """Makes this process a chief for the block; it trains nothing and must not take a worker's GPU."""
+    import tensorflow as tf
+
+    from keras_lr.search.local_workers import chief_address
+
+    if hides_gpus:
+        tf.config.set_visible_devices([], "GPU")
+    added = {**chief_address(port), "KERASTUNER_TUNER_ID": "chief"}
+    os.environ |= added
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def _gpus() -> list[str]:

@@ -76,6 +76,8 @@ def serve(oracle: SearchOracle) -> bool:
 
     Raises:
         InvalidArgumentError: The chief cannot listen at its address, or `KERAS_LR_STALE_SECONDS` breaks its rule.
+        StorageError: A record cannot be written.
+        ResultFormatError: The records are damaged.
     """
     crew = _crew.get()
     desk = _Desk(oracle, stale_seconds())
@@ -119,6 +121,7 @@ class _Desk(OracleServicer):  # type: ignore[misc]
 
     def __init__(self, oracle: SearchOracle, patience_seconds: float) -> None:
         super().__init__(oracle)
+        self.failure: Exception | None = None
         self._patience_seconds = patience_seconds
         self._seen: dict[str, float] = {}
         self._sent_home: set[str] = set()
@@ -145,10 +148,18 @@ class _Desk(OracleServicer):  # type: ignore[misc]
             elif self._done:
                 trial = _answer(STOPPED)
             else:
-                trial = self.oracle.create_trial(request.tuner_id)
+                trial = self._next_trial(request.tuner_id)
             if trial.status == STOPPED:
                 self._sent_home.add(owner)
         return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+
+    def _next_trial(self, tuner_id: str) -> Any:
+        """A point of the grid; STOPPED where the records cannot be read or written, for then nothing can go on."""
+        try:
+            return self.oracle.create_trial(tuner_id)
+        except Exception as err:
+            self.failure = err
+            return _answer(STOPPED)
 
     def UpdateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Takes in the metrics of a point."""
@@ -164,6 +175,8 @@ class _Desk(OracleServicer):  # type: ignore[misc]
 
     def is_done(self, *, read: bool = False) -> bool:
         """Whether the grid is done, by the records; they are read anew where something has ended or time has passed."""
+        if self.failure is not None:
+            raise self.failure
         with self._lock:
             if not self._done and (read or time.monotonic() - self._read_at > FINISHED_SECONDS):
                 self._done = self.oracle.finished

@@ -8,7 +8,7 @@ import keras_tuner
 import pytest
 from keras_tuner.src.distribute.oracle_client import OracleClient
 
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import InvalidArgumentError, StorageError
 from keras_lr.search import worker
 from keras_lr.search.chief import attended_by, serve
 from keras_lr.search.distributed import claim_size, role, stale_seconds
@@ -57,7 +57,10 @@ class Search:
 
     def _serve(self):
         with attended_by(self.crew) if self.crew else threading.Lock():
-            self.result = serve(self.oracle)
+            try:
+                self.result = serve(self.oracle)
+            except StorageError as err:
+                self.result = err
 
     def join(self):
         self.thread.join(30)
@@ -148,6 +151,20 @@ def test_the_chief_ends_although_a_worker_died_between_its_last_line_and_its_las
     assert search.join() is True
 
 
+def test_records_that_cannot_be_read_end_the_chief_and_its_workers(place, monkeypatch):
+    monkeypatch.setattr("keras_lr.search.chief.FINISHED_SECONDS", 1000)
+    search, ask = Search(), client()
+    ask.create_trial("worker0#0")
+    worker.wait_idle()
+
+    def fail():
+        raise StorageError("no space left")
+
+    search.oracle.recorded = fail
+    assert ask.create_trial("worker0#1").status == "STOPPED"
+    assert isinstance(search.join(), StorageError)
+
+
 def test_points_of_a_worker_that_ended_go_to_another(place):
     crew = Crew(frozenset({"worker0", "worker1"}))
     search, ask = Search(crew), client()
@@ -214,13 +231,13 @@ def test_a_worker_without_a_chief_is_told(place, monkeypatch):
 
 
 def test_a_worker_ends_quietly_once_its_chief_has_gone(place, monkeypatch):
-    monkeypatch.setattr(worker, "GONE_SECONDS", 0.5)
     search, ask = Search(Crew(frozenset({"worker0"}))), client()
     reached = []
     with worker_session(ask, "worker0"):
         ask.create_trial("worker0#0")
         search.crew.departed = search.crew.names
         search.join()
+        monkeypatch.setattr(worker, "GONE_SECONDS", 0.5)
         reached.append("before")
         ask.create_trial("worker0#1")
         reached.append("after")
