@@ -44,6 +44,7 @@ KINDS: dict[str, Any] = {
     "numpy": lambda x, y: (x[:100], y[:100]),
     "pandas": lambda x, y: (pd.DataFrame(x[:100]), pd.Series(y[:100])),
     "finite set": lambda x, y: (tf.data.Dataset.from_tensor_slices((x, y)).take(100).batch(16),),
+    "tensors": lambda x, y: (tf.constant(x[:100]), tf.constant(y[:100])),
     "infinite set": lambda x, y: (tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(16),),
     "PyDataset": lambda x, y: (Batches(x, y),),
     "PyDataset with workers": lambda x, y: (Batches(x, y, workers=2),),
@@ -67,12 +68,36 @@ def test_data_that_ends_for_good_keeps_the_points(digits: Any) -> None:
 
 
 def test_training_after_the_test_sees_every_generated_batch(digits: Any) -> None:
-    model = plain_classifier("sgd")
-    finder = keras_lr.LRRangeTest(num_steps=30, max_lr=1.0, apply=True)
+    keras.utils.set_random_seed(0)
+    model = plain_classifier("adam")
+    finder = keras_lr.LRRangeTest(num_steps=48, min_lr=1e-5, max_lr=1.0, apply=True)
     seen = []
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
     model.fit(generator(*digits, 50), verbose=0, callbacks=[finder, count])
     assert len(seen) == 50
+
+
+def test_training_after_the_test_sees_a_whole_py_dataset(digits: Any) -> None:
+    keras.utils.set_random_seed(0)
+    model = plain_classifier("adam")
+    finder = keras_lr.LRRangeTest(num_steps=60, min_lr=1e-5, max_lr=1.0, apply=True)
+    model.fit(Batches(*digits, workers=2), epochs=2, verbose=0, callbacks=[finder])
+    assert finder.result.stop_reason in {"completed", "diverged"}
+    assert int(model.optimizer.iterations) == 12
+
+
+def test_sample_weights_count(digits: Any) -> None:
+    images, labels = digits[0][:64], digits[1][:64]
+    weights = np.linspace(0.1, 2.0, 64).astype("float32")
+    model = plain_classifier()
+    result = keras_lr.find_lr(
+        model, images, labels, sample_weight=weights, shuffle=False, min_lr=1e-30, max_lr=1e-29, num_steps=2
+    )
+    expected = [
+        float(CROSS_ENTROPY(labels[rows], model.predict_on_batch(images[rows]), sample_weight=weights[rows]))
+        for rows in (slice(0, 32), slice(32, 64))
+    ]
+    np.testing.assert_allclose(result.losses, expected, rtol=1e-4)
 
 
 def test_lists_and_dicts_of_inputs(digits: Any) -> None:
