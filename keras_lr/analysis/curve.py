@@ -80,7 +80,7 @@ def _curve(rates: np.ndarray, losses: np.ndarray) -> Curve:
 def _floats(values: Any, *, name: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as err:
+    except (TypeError, ValueError, OverflowError) as err:
         raise CurveError(f"`{name}` must be an array of numbers. Received: {type(values).__name__}. {err}.") from err
 
 

@@ -41,22 +41,40 @@ class Phase(NamedTuple):
     end: float
     shape: str
 
-    def at(self, elapsed: Any) -> Any:
-        """The value `elapsed` steps into the phase, held at `end` afterwards."""
-        if self.start == self.end:
-            return ops.full_like(elapsed, self.end)
-        low, high = sorted((self.start, self.end))
-        fraction = ops.clip(elapsed / self.num_steps, 0.0, 1.0)
-        # Counted from the lower rate, so that a rate close to it keeps its digits.
-        height = fraction if self.end > self.start else 1 - fraction
-        return low + (high - low) * SHAPES[self.shape](height)
+    def row(self, begin: float) -> tuple[float, float, float, float]:
+        """Constants `a, b, low, span` with which the phase, begun at step `begin`, is `low + span * shape(height)`.
+
+        The height `clip(a * step + b, 0, 1)` is counted from the lower rate, so that a rate close to it keeps its
+        digits.
+        """
+        low, span = min(self.start, self.end), abs(self.end - self.start)
+        slope = (1 if self.end > self.start else -1) / self.num_steps
+        return slope, (0.0 if slope > 0 else 1.0) - slope * begin, low, span
 
 
 def piecewise(step: Any, phases: Sequence[Phase]) -> Any:
-    """The value of consecutive phases at `step`, a float64 scalar, held at the last phase's end."""
-    begin = 0.0
-    value = phases[0].at(step)
-    for before, phase in itertools.pairwise(phases):
-        begin += before.num_steps
-        value = ops.where(step < begin, value, phase.at(step - begin))
+    """The value of consecutive phases at `step`, in float64, held at the last phase's end.
+
+    The phase's constants are chosen first, so that only one phase is computed.
+    """
+    begins = list(itertools.accumulate((phase.num_steps for phase in phases[:-1]), initial=0.0))
+    rows = [ops.convert_to_tensor(phase.row(begin), step.dtype) for phase, begin in zip(phases, begins, strict=True)]
+    row = rows[0]
+    for begin, later in zip(begins[1:], rows[1:], strict=True):
+        row = ops.where(ops.expand_dims(step < begin, -1), row, later)
+    slope, offset, low, span = ops.unstack(row, 4, axis=-1)
+    height = ops.clip(slope * step + offset, 0.0, 1.0)
+    return low + span * _shaped(step, height, phases, begins)
+
+
+def _shaped(step: Any, height: Any, phases: Sequence[Phase], begins: Sequence[float]) -> Any:
+    """`height` in the shape of the phase that `step` is in; where a phase is level its shape does not matter."""
+    moving = [(begin, phase.shape) for begin, phase in zip(begins, phases, strict=True) if phase.start != phase.end]
+    if not moving:
+        return height
+    values = {shape: SHAPES[shape](height) for _, shape in moving}
+    value = values[moving[0][1]]
+    for (_, before), (begin, shape) in itertools.pairwise(moving):
+        if shape != before:
+            value = ops.where(step < begin, value, values[shape])
     return value
