@@ -48,6 +48,17 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     curve = smooth_curve(result)
     learning_rate_axis(ax, log=result.sweep == "exponential")
     limit_rates(ax, curve.learning_rates)
+    _draw_losses(ax, result, curve)
+    dress(ax)
+    _limit(ax, result, curve)
+    _mark_regions(ax, regions(result))
+    _mark_suggestion(ax, result, curve)
+    scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
+    ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
+    return ax
+
+
+def _draw_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
     frame = _drawn_losses(result)
     if len(frame):
         sns.lineplot(
@@ -67,13 +78,6 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
         kept = spike_keeping_indices(y, MAX_POINTS)
         sns.lineplot(x=x[kept], y=y[kept], color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
-    dress(ax)
-    _limit(ax, result, curve)
-    _mark_regions(ax, regions(result))
-    _mark_suggestion(ax, result, curve)
-    scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
-    ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
-    return ax
 
 
 def _drawn_losses(result: RangeTestResult) -> pd.DataFrame:

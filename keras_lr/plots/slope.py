@@ -5,7 +5,7 @@ from __future__ import annotations
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from keras_lr.plots.curve import smooth_curve
+from keras_lr.plots.curve import SmoothCurve, smooth_curve
 from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.theme import BLUE, ORANGE, dress, learning_rate_axis, limit_rates, new_axes
 from keras_lr.plots.thinning import spike_keeping_indices
@@ -43,17 +43,22 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
         legend=False,
         ax=ax,
     )
-    ax.axhline(0, color="black", linewidth=0.8, alpha=0.6)
-    if (at := curve.steepest) is not None:
-        deepest = float(curve.slopes[at])
-        ax.plot([curve.learning_rates[at]], [deepest], marker="v", markersize=8, color=ORANGE, linestyle="none")
-        ax.annotate(
-            f"steepest at {format_rate(curve.learning_rates[at])}",
-            (curve.learning_rates[at], deepest),
-            xytext=(-9, 2),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-        )
-        ax.set_ylim(1.25 * deepest, -0.8 * deepest)
+    ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
+    _mark_steepest(ax, curve)
     return ax
+
+
+def _mark_steepest(ax: Axes, curve: SmoothCurve) -> None:
+    if (at := curve.steepest) is None:
+        return
+    deepest = float(curve.slopes[at])
+    ax.plot([curve.learning_rates[at]], [deepest], marker="v", markersize=8, color=ORANGE, linestyle="none")
+    ax.annotate(
+        f"steepest at {format_rate(curve.learning_rates[at])}",
+        (curve.learning_rates[at], deepest),
+        xytext=(-9, 2),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+    )
+    ax.set_ylim(1.25 * deepest, -0.8 * deepest)
