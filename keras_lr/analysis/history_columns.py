@@ -68,11 +68,13 @@ def _numbers(name: str, values: Any) -> np.ndarray:
         series = pd.Series(values) if np.ndim(values) else pd.Series([values])
         if series.dtype == object or pd.api.types.is_string_dtype(series):
             series = series.replace({"NA": np.nan, "": np.nan, "None": np.nan})
-        return pd.to_numeric(series).to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as err:
+        numbers = pd.to_numeric(series).to_numpy(dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as err:
         if name != "loss" and not name.endswith("_loss") and name not in (*COUNTER_NAMES, *LEARNING_RATE_NAMES):
             return np.full(np.shape(values)[:1] or (1,), np.nan)
         raise CurveError(f"The column `{name}` must hold numbers. Received: {err}. Remove what is no number.") from err
+    # What float32 cannot hold has overflowed in training too, and its square would overflow here.
+    return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.copysign(np.inf, numbers), numbers)
 
 
 def _monitor(arrays: Mapping[str, np.ndarray]) -> str:

@@ -1,0 +1,27 @@
+"""How long to fuzz: a short form by default, `KERAS_LR_FUZZ_EXAMPLES=20000 pytest tests/fuzz` for about ten minutes."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+EXAMPLES = int(os.environ.get("KERAS_LR_FUZZ_EXAMPLES", "25"))
+FUZZ = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="KERAS_LR_FUZZ_EXAMPLES" not in os.environ,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """A warning is allowed, as numpy gives of huge numbers; an undocumented exception is not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
