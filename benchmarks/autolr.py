@@ -135,8 +135,8 @@ def summary(title: str, runs: pd.DataFrame) -> str:
     lines = [
         f"## {title}",
         "",
-        f"{runs['task'].nunique()} tasks, {runs['start'].nunique()} start rates from {runs['start'].min():g} to "
-        f"{runs['start'].max():g}, {runs['seed'].nunique()} seeds. A good start is one whose fixed rate has a median "
+        f"Tasks: {runs['task'].nunique()}; start rates: {runs['start'].nunique()}, from {runs['start'].min():g} to "
+        f"{runs['start'].max():g}; seeds: {runs['seed'].nunique()}. A good start is one whose fixed rate has a median "
         f"regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
         "| way | mean regret | share at 0.05 or less | mean regret from a good start | runs |",
