@@ -276,4 +276,9 @@ def point_metrics(table: Table, point: Point, objective: str, direction: Directi
 def _row_at(rows: Sequence[Mapping[str, Any]], objective: str, score: float) -> dict[str, float]:
     row = next((row for row in rows if row.get(objective) == score), {})
     keys = ("learning_rate", "repeat", "batch_size", "epoch", "seed", "status", "message")
-    return {name: value for name, value in row.items() if name not in keys and value is not None}
+    return {name: value for name, value in row.items() if name not in keys and _is_number(value)}
+
+
+def _is_number(value: float | None) -> bool:
+    """Whether a value was measured; without validation data `val_loss` is NaN, which KerasTuner warns of."""
+    return value is not None and bool(np.isfinite(value))
