@@ -18,7 +18,8 @@ SHARED_NOISE = 0.5
 
 ROUNDING = 1e-4
 LOST_SHARE = 0.05
-"""Share of the possible gain that may be lost for a steady rate, and in the basin of single runs, of unknown noise."""
+"""Share of the possible gain that does not count: what may be lost for a steady rate, in the basin of single runs, of
+unknown noise, and by a rate all of whose repeats are worse than the best's."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,17 @@ def find_basin(learning_rates: np.ndarray, scores: np.ndarray, *, gain: float = 
     errors = _standard_errors(differences, steady & _near(learning_rates, best))
     if errors is None:
         return Basin(best, *_around(best, steady & (medians - medians[best] <= LOST_SHARE * gain)), np.nan)
-    return Basin(best, *_around(best, steady & errors.within(differences)), errors.typical)
+    within = errors.within(differences) & ~_plainly_worse(finite, medians, best, gain)
+    return Basin(best, *_around(best, steady & within), errors.typical)
+
+
+def _plainly_worse(scores: np.ndarray, medians: np.ndarray, best: int, gain: float) -> np.ndarray:
+    """Rates of which every repeat is worse than every one of the best, by more than counts; shape `(n_rates,)`.
+
+    Where training gets unstable the scatter of three repeats hides even such a gap from a test of their mean.
+    """
+    luckiest = np.min(np.where(np.isnan(scores), np.inf, scores), axis=1)
+    return (luckiest > np.nanmax(scores[best])) & (medians - medians[best] > LOST_SHARE * gain)
 
 
 def _best(medians: np.ndarray, steady: np.ndarray, gain: float) -> int:

@@ -46,6 +46,18 @@ def test_an_unreliable_rate_is_told_apart_where_even_its_luckiest_repeat_is_wors
     assert places(find_basin(rates, scores)) == (0, 2, 3)
 
 
+def test_a_rate_four_times_worse_is_told_apart_however_it_scatters():
+    """Digits at one rate a decade: no repeat at 0.1 comes near the best, and 0.32 of a gain of 2.2 counts."""
+    rates = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    scores = np.array(
+        [[1.3, 1.4, 1.35], [0.13, 0.135, 0.125], [0.097, 0.1, 0.08], [0.42, 0.41, 0.83], [2.3, 2.35, 2.34]]
+    )
+    assert places(find_basin(rates, scores, gain=2.2)) == (1, 2, 2)
+    one_ties = scores.copy()
+    one_ties[3, 0] = 0.09
+    assert places(find_basin(rates, one_ties, gain=2.2)) == (1, 2, 3)
+
+
 def test_what_a_start_gives_to_every_rate_cancels():
     scores = np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]])
     lucky = scores + np.array([0.0, 100.0, -40.0])
