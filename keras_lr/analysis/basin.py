@@ -81,7 +81,7 @@ def _plainly_worse(scores: np.ndarray, medians: np.ndarray, best: int, gain: flo
     Where training gets unstable the scatter of three repeats hides even such a gap from a test of their mean.
     """
     luckiest = np.min(np.where(np.isnan(scores), np.inf, scores), axis=1)
-    return (luckiest > np.nanmax(scores[best])) & (medians - medians[best] > LOST_SHARE * gain)
+    return np.asarray((luckiest > np.nanmax(scores[best])) & (medians - medians[best] > LOST_SHARE * gain))
 
 
 def _best(medians: np.ndarray, steady: np.ndarray, gain: float) -> int:

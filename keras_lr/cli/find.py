@@ -6,14 +6,21 @@ import argparse
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_lr.cli.arguments import learning_rate, positive_int
 from keras_lr.cli.console import print_suggestion, standard_output
+from keras_lr.cli.device_options import add_device_options, set_up
 from keras_lr.cli.loading import build_model, load_data
 from keras_lr.cli.tensorflow import start_tensorflow
 
+if TYPE_CHECKING:
+    from keras_lr.records.range_test import RangeTestResult
+
 _INTERRUPTED = 130
+_MEASURED = ("validation_data", "min_lr", "max_lr", "num_steps", "sweep", "repeats", "batch_size", "seed")
+_PLACES = ("device", "precision", "strategy")
+_FLAGS = ("refine", "memory_growth", "deterministic")
 
 
 def add_parser(commands: Any) -> None:
@@ -38,24 +45,45 @@ def add_parser(commands: Any) -> None:
         "--sweep", choices=("exponential", "linear"), default="exponential", help="how the rate rises (%(default)s)"
     )
     parser.add_argument("--repeats", type=positive_int, default=1, help="sweeps, each over other batches (%(default)d)")
+    parser.add_argument(
+        "--refine", action="store_true", help="settle the suggestion by short runs, at most as many steps again"
+    )
     parser.add_argument("--batch-size", type=positive_int, help="samples a batch, for arrays (32)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
     parser.add_argument("--title", default="Learning-rate range test", help="title of the report")
     parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
     parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+    add_device_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Measures, prints the suggestion, and writes what was asked for; 130 where Ctrl-C cut the test short."""
     start_tensorflow()
+    result = _measure(options)
+    console = standard_output()
+    print_suggestion(console, result.suggestion)
+    if options.json:
+        console.print(f"Result: {result.save(options.json)}", markup=False)
+    if options.report:
+        from keras_lr.report import Report
+
+        report = Report(options.title, script=_command(options)).add(result)
+        console.print(f"Report: {report.save(options.report)}", markup=False)
+    if result.stop_reason == "interrupted":
+        console.print(result.stop_detail, markup=False)
+        return _INTERRUPTED
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> RangeTestResult:
     import keras
 
     from keras_lr.callbacks.find_lr import find_lr
-    from keras_lr.report import Report
 
-    keras.utils.set_random_seed(options.seed)
-    model = build_model(options.model)
+    with set_up(options):
+        keras.utils.set_random_seed(options.seed)
+        model = build_model(options.model)
     data = load_data(options.data)
     scored = load_data(options.validation_data) if options.validation_data else None
     result = find_lr(
@@ -67,27 +95,21 @@ def run(options: argparse.Namespace) -> int:
         num_steps=options.num_steps,
         sweep=options.sweep,
         repeats=options.repeats,
+        refine=options.refine,
         validation_data=tuple(scored.values()) if scored else None,
     )
     batch_size = {"batch_size": options.batch_size or 32} if "y" in data else {}
-    result = dataclasses.replace(result, environment={**result.environment, **batch_size, "seed": options.seed})
-    console = standard_output()
-    print_suggestion(console, result.suggestion)
-    if options.json:
-        console.print(f"Result: {result.save(options.json)}", markup=False)
-    if options.report:
-        report = Report(options.title, script=_command(options)).add(result)
-        console.print(f"Report: {report.save(options.report)}", markup=False)
-    if result.stop_reason == "interrupted":
-        console.print(result.stop_detail, markup=False)
-        return _INTERRUPTED
-    return 0
+    return dataclasses.replace(result, environment={**result.environment, **batch_size, "seed": options.seed})
 
 
 def _command(options: argparse.Namespace) -> str:
     words = ["keras-lr", "find", options.model, "--data", options.data]
-    for name in ("validation_data", "min_lr", "max_lr", "num_steps", "sweep", "repeats", "batch_size", "seed"):
+    for name in (*_MEASURED, *_PLACES):
         value = getattr(options, name)
         if value is not None:
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return shlex.join(words)
+            words += [_option(name), f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join([*words, *(_option(name) for name in _FLAGS if getattr(options, name))])
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

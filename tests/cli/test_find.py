@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,22 @@ def test_a_module_and_a_validation_batch(capsys: Any) -> None:
     assert result.scored_on == "validation"
     assert result.sweep == "linear"
     assert len(result.losses) == 12
+
+
+def test_device_options_reach_the_run_and_its_report() -> None:
+    target = "user_project.py"
+    words = ["find", f"{target}:build", "--data", f"{target}:data", "--min-lr", "1e-4", "--num-steps", "60", "--refine"]
+    assert main([*words, "--strategy", "mirrored", "--json", "r.json", "--report", "r.html"]) == 0
+    result = RangeTestResult.load("r.json")
+    assert result.environment["strategy"] == "MirroredStrategy"
+    assert result.refinement is not None
+    assert "--strategy mirrored --refine" in Path("r.html").read_text()
+
+
+def test_a_missing_gpu_is_told_in_one_line(capsys: Any) -> None:
+    words = ["find", "user_project.py:build", "--data", "user_project.py:data"]
+    assert main([*words, "--device", "gpu:64"]) == 2
+    assert re.search(r"`device` must name a GPU .* Received: 'gpu:64'", capsys.readouterr().err)
 
 
 def test_the_same_seed_gives_the_same_curve() -> None:
