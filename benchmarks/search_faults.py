@@ -89,13 +89,20 @@ def main() -> None:
         for tier, place in unbroken.items():
             place.mkdir()
             fault_search.finish_search(place, tier=tier)
-        lines = [campaign(kind, options.kills, unbroken) for kind in KINDS]
+        lines: list[str] = []
+        for kind in KINDS:
+            lines.append(campaign(kind, options.kills, unbroken))
+            RESULT.write_text(report(lines))
+
+
+def report(lines: list[str]) -> str:
+    """The result in Markdown."""
     head = (
         "# Searches killed at random moments\n\nEach was resumed by the same command and compared with one that "
         f"nothing interrupted: {fault_search.ROWS} rows, numbers within {TOLERANCE:g}.\n\n"
         "| kind | kills | of a running search | faults | seconds |\n|-|-|-|-|-|\n"
     )
-    RESULT.write_text(head + "\n".join(lines) + "\n")
+    return head + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
