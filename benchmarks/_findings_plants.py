@@ -1,7 +1,8 @@
-"""Series with something planted in them, and an oracle that knows all about it but its onset and its size.
+"""Series with something planted in them, and an oracle that knows the shapes in them but not the onset and the sizes.
 
-Every plant lies over a decay and independent normal noise. The signal-to-noise ratio is what the plant moves the loss by
-(a swing's amplitude, a plateau's fall before it, a divergence's rise, a slow decay's fall) over the noise of one epoch.
+Every plant lies over a decay and independent normal noise. The signal-to-noise ratio is what the plant moves the loss
+by (a swing's amplitude, a plateau's fall before it, a divergence's rise, a slow decay's fall) over the noise of one
+epoch.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ ORACLE_EVIDENCE = 9.21
 
 @dataclass(frozen=True)
 class Plant:
-    """A series, the finding due in it and its first index; `columns` gives the plant's shape for a supposed onset."""
+    """A series, the finding due in it and its first index; `columns` the plant's shapes for a supposed onset."""
 
     values: np.ndarray
     kind: str
     onset: int
-    columns: Callable[[int], np.ndarray] | None
+    columns: Callable[[int], list[np.ndarray]] | None
     decay: np.ndarray
 
     def right(self, start: int, end: int) -> bool:
@@ -43,9 +44,9 @@ def oscillation(size: int, ratio: float, generator: np.random.Generator) -> Plan
     onset, period = int(generator.uniform(0, 0.6) * size), generator.uniform(3, 10)
     decay, time = _course(size, 0.3), np.arange(size)
 
-    def columns(start: int) -> np.ndarray:
+    def columns(start: int) -> list[np.ndarray]:
         phase = 2 * np.pi * time / period
-        return np.column_stack([np.sin(phase), np.cos(phase)]) * (time >= start)[:, np.newaxis]
+        return [np.column_stack([np.sin(phase), np.cos(phase)]) * (time >= start)[:, np.newaxis]]
 
     wave = (time >= onset) * 0.02 * ratio * np.sin(2 * np.pi * (time - onset) / period)
     return Plant(decay + wave + generator.normal(0, 0.02, size), "oscillation", onset, columns, decay)
@@ -55,32 +56,34 @@ def plateau(size: int, ratio: float, generator: np.random.Generator) -> Plant:
     """A straight fall, then none."""
     onset, time = max(2, int(generator.uniform(0.2, 0.7) * size)), np.arange(size)
 
-    def columns(start: int) -> np.ndarray:
-        return np.maximum(0.0, 1 - time / max(start, 1))[:, np.newaxis]
+    def columns(start: int) -> list[np.ndarray]:
+        return [np.maximum(0.0, 1 - time / max(start, 1))[:, np.newaxis]]
 
-    values = columns(onset)[:, 0] + generator.normal(0, 1 / ratio, size)
+    values = columns(onset)[0][:, 0] + generator.normal(0, 1 / ratio, size)
     return Plant(values, "early_plateau", onset, columns, np.ones(size))
 
 
-def _rise(size: int, ratio: float, generator: np.random.Generator, growth: float) -> Plant:
+def _rise(size: int, ratio: float, generator: np.random.Generator, growths: tuple[float, ...]) -> Plant:
+    """A rise that grows e-fold as often as the first of `growths` says; the oracle tries them all."""
     onset, time, decay = int(generator.uniform(0.2, 0.6) * size), np.arange(size), _course(size, 0.1)
 
-    def columns(start: int) -> np.ndarray:
-        ramp = np.maximum(0.0, time - start) / (size - onset)
-        return (np.expm1(growth * ramp) if growth else ramp)[:, np.newaxis]
+    def columns(start: int) -> list[np.ndarray]:
+        ramp = np.maximum(0.0, time - start)[:, np.newaxis] / (size - onset)
+        return [np.expm1(growth * ramp) if growth else ramp for growth in growths]
 
-    rise = columns(onset)[:, 0]
-    return Plant(decay + rise / rise[-1] + generator.normal(0, 1 / ratio, size), "divergence", onset, columns, decay)
+    rise = columns(onset)[0][:, 0]
+    values = decay + rise / rise[-1] + generator.normal(0, 1 / ratio, size)
+    return Plant(values, "divergence", onset, columns, decay)
 
 
 def straight_divergence(size: int, ratio: float, generator: np.random.Generator) -> Plant:
     """A decay and, from the onset, a straight rise."""
-    return _rise(size, ratio, generator, 0.0)
+    return _rise(size, ratio, generator, (0.0,))
 
 
 def exponential_divergence(size: int, ratio: float, generator: np.random.Generator) -> Plant:
     """A decay and, from the onset, a rise that grows e-fold one to four times."""
-    return _rise(size, ratio, generator, generator.uniform(1, 4))
+    return _rise(size, ratio, generator, (generator.uniform(1, 4), *np.linspace(1, 4, 7)))
 
 
 def slow_decay(size: int, ratio: float, generator: np.random.Generator) -> Plant:
@@ -105,8 +108,11 @@ def oracle(plant: Plant) -> tuple[int, bool]:
     assert plant.columns is not None
     size = plant.values.size
     base = np.column_stack([np.ones(size), plant.decay]) if np.ptp(plant.decay) else np.ones((size, 1))
-    starts = np.unique(np.linspace(0, size - 3, min(size - 2, 400)).astype(int))
-    sums = [_residual(plant.values, np.column_stack([base, plant.columns(int(start))])) for start in starts]
+    starts = np.unique(np.linspace(0, size - 3, min(size - 2, 200)).astype(int))
+    sums = [
+        min(_residual(plant.values, np.column_stack([base, shape])) for shape in plant.columns(int(start)))
+        for start in starts
+    ]
     best = int(np.argmin(sums))
     plain = residual_sum(plant.values)[0] if plant.kind == "early_plateau" else _residual(plant.values, base)
     return int(starts[best]), bool(size * np.log(plain / max(sums[best], 1e-300)) > ORACLE_EVIDENCE)

@@ -25,9 +25,9 @@ def residual_sum(values: np.ndarray, extra: np.ndarray | None = None) -> tuple[f
     return fit_non_negative(values, exponentials(values.size), extra)
 
 
-def exponentials(size: int) -> np.ndarray:
-    """Falling exponentials over the unit interval, shape `(size, 30)`."""
-    return np.exp(-np.linspace(0.0, 1.0, size)[:, np.newaxis] / TIME_CONSTANTS)
+def exponentials(size: int, time_constants: np.ndarray = TIME_CONSTANTS) -> np.ndarray:
+    """Falling exponentials over the unit interval, one a column, shape `(size, len(time_constants))`."""
+    return np.asarray(np.exp(-np.linspace(0.0, 1.0, size)[:, np.newaxis] / time_constants))
 
 
 def fit_non_negative(
@@ -39,6 +39,19 @@ def fit_non_negative(
     means, level = columns.mean(axis=0), values.mean()
     weights, norm = nnls(columns - means, values - level)
     return float(norm**2), level + (columns - means) @ weights
+
+
+def active_columns(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Indices of the columns that the non-negative fit uses."""
+    weights, _ = nnls(basis - basis.mean(axis=0), values - values.mean())
+    return np.flatnonzero(weights)
+
+
+def best_column(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Index, shape `(1,)`, of the column that with a constant and a weight of at least zero leaves the least."""
+    columns = basis - basis.mean(axis=0)
+    along = np.maximum(0.0, (values - values.mean()) @ columns)
+    return np.array([np.argmax(along**2 / np.sum(columns**2, axis=0))])
 
 
 def promised_gain(values: np.ndarray) -> tuple[float, float]:

@@ -6,13 +6,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_lr.analysis.findings.decay import TIME_CONSTANTS, chance_of, exponentials, fit_non_negative
+from keras_lr.analysis.findings.decay import (
+    TIME_CONSTANTS,
+    active_columns,
+    best_column,
+    chance_of,
+    exponentials,
+    fit_non_negative,
+)
 from keras_lr.analysis.series import noise_level
 
-# The best of some forty onsets is taken, so that a single test must be far stricter than the 1% wanted over all.
+MIN_LENGTH = 8
+# The best of many onsets is taken, so that a single test must be far stricter than the 1% wanted over all.
 CHANCE = 1e-4
+RISE_CHANCE = 3e-3
+STRAIGHT_CHANCE = 0.01
 # Of the exponential over the whole rise; 0 is a straight one.
-GROWTH_RATES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
+GROWTH_RATES = np.array([0.0, *np.geomspace(0.3, 16.0, 14)])
+FINE_TIME_CONSTANTS = np.geomspace(0.01, 10.0, 200)
+TURNS = 4
 MIN_FAR_POINTS = 3
 # Of the early range, by which a loss may have begun to rise before it counts as a jump no more.
 MAX_CREEP = 0.1
@@ -21,32 +33,16 @@ Turn = tuple[int, float, np.ndarray]
 
 
 def rising_onset(values: np.ndarray) -> tuple[int, float] | None:
-    """Index where the series starts to rise for good and the rise in units of the noise, None where it does not.
-
-    The onset is searched with a bent ramp, which fits any rise, and then placed by the one of a straight and some
-    exponential rises that fits best: the fewer its columns, the sharper the onset.
-    """
+    """Index where the series starts to rise for good and the rise in units of the noise, None where it does not."""
     if jump := _jump(values):
         return jump
     series = _near_part(values)
-    basis = exponentials(series.size)
-    onsets = range(1, series.size - 2)
-
-    def fit(growth_rate: float | None) -> Callable[[int], tuple[float, np.ndarray]]:
-        def at(onset: int) -> tuple[float, np.ndarray]:
-            ramp = np.maximum(0.0, np.arange(series.size) - onset) / (series.size - 1 - onset)
-            return fit_non_negative(series, basis, _rise(ramp, growth_rate))
-
-        return at
-
-    found = _best_kink(series, fit(None), onsets)
-    if found is None:
+    if series.size < MIN_LENGTH or not np.ptp(series) > 0:
         return None
-    single = [_least(series, fit(rate), onsets) for rate in GROWTH_RATES]
-    # One column more must earn its place.
-    handicap = np.sqrt((series.size - 1) / (series.size - 2))
-    sharpest = min(single, key=lambda turn: turn[1])
-    onset, noise, course = found if found[1] * handicap < sharpest[1] else sharpest
+    onset, noise, course = _best_rise(series)
+    plain, _ = fit_non_negative(series, exponentials(series.size))
+    if chance_of(plain, noise**2 * series.size, series.size, 3) > RISE_CHANCE:
+        return None
     rise = course[-1] - course[onset]
     return (onset, rise / noise) if rise > 3 * noise else None
 
@@ -78,37 +74,100 @@ def _early_range(values: np.ndarray) -> tuple[float, float]:
     return early, float(values.min()) + 2 * early
 
 
-def _rise(ramp: np.ndarray, growth_rate: float | None) -> np.ndarray:
-    shapes = [ramp, ramp**2] if growth_rate is None else [np.expm1(growth_rate * ramp) if growth_rate else ramp]
-    return np.column_stack(shapes)
+def _best_rise(series: np.ndarray) -> Turn:
+    """The onset and growth rate of the rise that leaves the least beside a decay, one exponential or any that falls.
+
+    A mixture of many bends with the rise and blurs its onset, so that each exponential more must earn its place.
+    """
+    turns = []
+    for basis, choose in (
+        (exponentials(series.size, FINE_TIME_CONSTANTS), best_column),
+        (exponentials(series.size), active_columns),
+    ):
+        stride = max(1, series.size // 60)
+        onset, rate, _ = _alternate(series, range(1, series.size - 2, stride), GROWTH_RATES, basis, choose)
+        # The faster a rise is taken to grow, the earlier it must begin: both are refined at once.
+        near = range(max(1, onset - 8 * stride), min(series.size - 2, onset + 8 * stride + 1))
+        rates = np.clip(np.linspace(0.75, 1.35, 13) * rate, 0.0, GROWTH_RATES[-1])
+        onset, rate, chosen = _alternate(series, near, rates, basis, choose)
+        rise = _rises(series.size, np.array([onset]), np.array([rate]))
+        residual, course = fit_non_negative(series, basis[:, chosen], rise)
+        turns.append((series.size ** (chosen.size / series.size) * residual, onset, residual, course))
+    _, onset, residual, course = min(turns, key=lambda turn: turn[0])
+    return onset, _noise(residual, series), course
+
+
+def _rises(size: int, onsets: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """From 0 at the onset to 1 at the end, one a column."""
+    ramps = np.maximum(0.0, np.arange(size)[:, np.newaxis] - onsets) / (size - 1 - onsets)
+    growing = np.expm1(rates * ramps) / np.expm1(np.maximum(rates, 1e-9))
+    return np.asarray(np.where(rates > 0, growing, ramps))
+
+
+def _alternate(
+    series: np.ndarray,
+    onset_range: range,
+    growth_rates: np.ndarray,
+    basis: np.ndarray,
+    choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> tuple[int, float, np.ndarray]:
+    """The best onset and growth rate, and the columns of the decay: each depends on the other, so they take turns."""
+    onsets, rates = (grid.ravel() for grid in np.meshgrid(onset_range, growth_rates))
+    rises = _rises(series.size, onsets, rates)
+    squares, best, rest, chosen = np.sum(rises**2, axis=0), 0, series, np.empty(0, dtype=int)
+    for _ in range(TURNS):
+        chosen = choose(rest, basis)
+        span, _ = np.linalg.qr(np.column_stack([np.ones(series.size), basis[:, chosen]]))
+        left = series - span @ (span.T @ series)
+        free = np.maximum(squares - np.sum((span.T @ rises) ** 2, axis=0), 1e-9)
+        along = np.maximum(0.0, left @ rises)
+        best = int(np.argmax(along**2 / free))
+        rest = series - along[best] / free[best] * rises[:, best]
+    return int(onsets[best]), float(rates[best]), chosen
 
 
 def flat_onset(values: np.ndarray) -> tuple[int, float] | None:
-    """Index from which the series lies flat after a fall and the fall in units of the noise, None where it does not."""
-    time = np.linspace(0.0, 1.0, values.size)
+    """Index from which the series lies flat after a fall and the fall in units of the noise, None where it does not.
 
-    def fit(onset: int) -> tuple[float, np.ndarray]:
-        end = time[onset]
-        falling = np.exp(-time[:, np.newaxis] / TIME_CONSTANTS) - np.exp(-end / TIME_CONSTANTS)
-        return fit_non_negative(values, np.maximum(0.0, falling))
-
-    found = _best_kink(values, fit, range(2, int(0.9 * values.size)))
-    if found is None:
+    A straight fall has one column and is told from a decay, and placed, where any fall would be lost in the noise.
+    """
+    if values.size < MIN_LENGTH or not np.ptp(values) > 0:
         return None
-    onset, noise, course = found
+    plain, _ = fit_non_negative(values, exponentials(values.size))
+    onsets = range(2, int(0.9 * values.size))
+    straight, free = _straight_fall(values, onsets), _least(values, _cut_decay(values), onsets)
+    turns = [
+        turn
+        for turn, chance in ((straight, STRAIGHT_CHANCE), (free, CHANCE))
+        if chance_of(plain, turn[1] ** 2 * values.size, values.size, 2) <= chance
+    ]
+    if not turns:
+        return None
+    # Any fall has a column more than a straight one, which must earn its place.
+    handicap = np.sqrt((values.size - 1) / (values.size - 2))
+    onset, noise, course = min(turns, key=lambda turn: turn[1] * (handicap if turn is free else 1.0))
     fall = course[0] - course[-1]
     return (onset, fall / noise) if fall > 3 * noise else None
 
 
-def _best_kink(values: np.ndarray, fit: Callable[[int], tuple[float, np.ndarray]], onsets: range) -> Turn | None:
-    """The onset with the least residual, its noise and its course, where it beats an undisturbed decay clearly."""
-    if values.size < 8 or not np.ptp(values) > 0:
-        return None
-    plain, _ = fit_non_negative(values, exponentials(values.size))
-    onset, noise, course = _least(values, fit, onsets)
-    if chance_of(plain, noise**2 * values.size, values.size, 2) > CHANCE:
-        return None
-    return onset, noise, course
+def _straight_fall(values: np.ndarray, onsets: range) -> Turn:
+    """The onset of the level after a straight fall, by least squares over all onsets at once."""
+    falls = np.maximum(0.0, 1 - np.arange(values.size)[:, np.newaxis] / np.array(onsets))
+    free, left = falls - falls.mean(axis=0), values - values.mean()
+    sizes = np.maximum(0.0, left @ free) / np.sum(free**2, axis=0)
+    best = int(np.argmax(sizes * (left @ free)))
+    course = values.mean() + sizes[best] * free[:, best]
+    return onsets[best], _noise(float(np.sum((values - course) ** 2)), values), course
+
+
+def _cut_decay(values: np.ndarray) -> Callable[[int], tuple[float, np.ndarray]]:
+    time = np.linspace(0.0, 1.0, values.size)
+
+    def fit(onset: int) -> tuple[float, np.ndarray]:
+        falling = np.exp(-time[:, np.newaxis] / TIME_CONSTANTS) - np.exp(-time[onset] / TIME_CONSTANTS)
+        return fit_non_negative(values, np.maximum(0.0, falling))
+
+    return fit
 
 
 def _least(values: np.ndarray, fit: Callable[[int], tuple[float, np.ndarray]], onsets: range) -> Turn:
@@ -118,4 +177,8 @@ def _least(values: np.ndarray, fit: Callable[[int], tuple[float, np.ndarray]], o
     near = range(max(onsets.start, coarse - stride + 1), min(onsets.stop, coarse + stride))
     onset = min(near[:: max(1, len(near) // 12)], key=lambda onset: fit(onset)[0])
     residual, course = fit(onset)
-    return onset, max(np.sqrt(residual / values.size), 1e-9 * np.ptp(values)), course
+    return onset, _noise(residual, values), course
+
+
+def _noise(residual: float, values: np.ndarray) -> float:
+    return max(float(np.sqrt(residual / values.size)), 1e-9 * float(np.ptp(values)))
