@@ -40,8 +40,9 @@ def _course(size: int, time_constant: float) -> np.ndarray:
 
 
 def oscillation(size: int, ratio: float, generator: np.random.Generator) -> Plant:
-    """A sinusoid of period 3 to 10 epochs from its onset to the end."""
-    onset, period = int(generator.uniform(0, 0.6) * size), generator.uniform(3, 10)
+    """A sinusoid of period 3 to 10 epochs, two cycles at least, from its onset to the end."""
+    onset = min(int(generator.uniform(0, 0.6) * size), size - 7)
+    period = generator.uniform(3, min(10, (size - onset) / 2))
     decay, time = _course(size, 0.3), np.arange(size)
 
     def columns(start: int) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_lr.analysis.findings.decay import residual_sum
+from keras_lr.analysis.findings.short_waves import MAX_LENGTH, find_short_swing
 
 MIN_LENGTH = 8
 MIN_CYCLES = 2.5
@@ -27,18 +28,37 @@ class Wave:
 def find_wave(values: np.ndarray) -> Wave | None:
     """The strongest periodic swing in the series, or None where chance would make one as strong.
 
-    Source:
-        Fisher 1929, Tests of significance in harmonic analysis, for the g test.
+    A loss that swings rises again and again; what only falls, now faster and now slower, is none.
     """
     if values.size < MIN_LENGTH or not np.ptp(values) > 0:
         return None
+    wave = _short_wave(values) if values.size <= MAX_LENGTH else _long_wave(values)
+    if wave is None:
+        return None
+    rises = np.count_nonzero(np.diff(values[wave.start : wave.end + 1]) > 0)
+    return wave if rises >= (wave.end - wave.start) / wave.period / 2 else None
+
+
+def _short_wave(values: np.ndarray) -> Wave | None:
+    swing = find_short_swing(values)
+    if swing is None:
+        return None
+    start, end, frequency, amplitude, noise = swing
+    return Wave(start, end, 1 / frequency, amplitude / noise)
+
+
+def _long_wave(values: np.ndarray) -> Wave | None:
+    """The strongest peak in the spectrum of what the decay leaves.
+
+    Source:
+        Fisher 1929, Tests of significance in harmonic analysis, for the g test.
+    """
     _, course = residual_sum(values)
     rest = values - course
     if not rest.std() > 1e-9 * np.ptp(values):
         return None
-    windows = {size for size in (values.size, values.size // 2, values.size // 4) if size >= MIN_LENGTH}
-    chance, frequency = min(_strongest(rest[-size:]) for size in windows)
-    if chance > CHANCE / len(windows):
+    chance, frequency = min(_strongest(rest[-size:]) for size in (rest.size, rest.size // 2, rest.size // 4))
+    if chance > CHANCE / 3:
         return None
     start, end = _span(rest, frequency)
     swing = rest[start : end + 1]
