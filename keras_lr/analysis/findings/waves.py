@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_lr.analysis.findings.decay import residual_sum
-from keras_lr.analysis.findings.short_waves import MAX_LENGTH, find_short_swing
+from keras_lr.analysis.findings.short_waves import MAX_LENGTH, MIN_CYCLES, find_short_swing
 
 MIN_LENGTH = 8
-MIN_CYCLES = 2.5
+# Slower than three cycles a window is no peak of a spectrum.
+LOWEST_FREQUENCY = 3
 CHANCE = 0.005
 PADDING = 8
 
@@ -28,15 +29,17 @@ class Wave:
 def find_wave(values: np.ndarray) -> Wave | None:
     """The strongest periodic swing in the series, or None where chance would make one as strong.
 
-    A loss that swings rises again and again; what only falls, now faster and now slower, is none.
+    A loss that swings rises again and again, for two cycles at least; what only falls, now faster and now slower, is
+    none, nor is the single bend that a turn for the worse leaves beside a decay.
     """
     if values.size < MIN_LENGTH or not np.ptp(values) > 0:
         return None
     wave = _short_wave(values) if values.size <= MAX_LENGTH else _long_wave(values)
     if wave is None:
         return None
+    cycles = (wave.end - wave.start + 1) / wave.period
     rises = np.count_nonzero(np.diff(values[wave.start : wave.end + 1]) > 0)
-    return wave if rises >= (wave.end - wave.start) / wave.period / 2 else None
+    return wave if cycles >= MIN_CYCLES and rises >= cycles / 2 else None
 
 
 def _short_wave(values: np.ndarray) -> Wave | None:
@@ -71,13 +74,12 @@ def _long_wave(values: np.ndarray) -> Wave | None:
 def _strongest(rest: np.ndarray) -> tuple[float, float]:
     """Probability that noise has as strong a peak, and the peak's frequency in cycles an epoch."""
     power = np.abs(np.fft.rfft(rest - rest.mean())) ** 2
-    low = int(np.ceil(MIN_CYCLES))
-    power = power[low:]
+    power = power[LOWEST_FREQUENCY:]
     if power.size < 2 or not power.sum() > 0:
         return 1.0, 0.25
     chance = power.size * (1 - power.max() / power.sum()) ** (power.size - 1)
     padded = np.abs(np.fft.rfft(rest - rest.mean(), PADDING * rest.size))
-    peak = (int(np.argmax(power)) + low) * PADDING
+    peak = (int(np.argmax(power)) + LOWEST_FREQUENCY) * PADDING
     near = slice(peak - PADDING + 1, min(padded.size, peak + PADDING))
     return float(chance), (near.start + int(np.argmax(padded[near]))) / (PADDING * rest.size)
 
