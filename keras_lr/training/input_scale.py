@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import weakref
 from typing import Any
 
 import keras
@@ -23,13 +24,14 @@ _RESCALING = (
     keras.layers.LayerNormalization,
 )
 _LOOK_UPS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.Hashing, keras.layers.Discretization)
+_read_sets: weakref.WeakSet[tf.data.Dataset] = weakref.WeakSet()
 
 
 def warn_of_input_scale(model: keras.Model, x: Any, *, stacklevel: int = 2) -> None:
     """Warns once where inputs are neither near [0, 1] nor standardised, so that the usual learning rates mislead.
 
     Whole numbers that a model looks up, inputs that its first layer rescales, and generators, which cannot be read
-    without spending a batch, pass.
+    without spending a batch, pass. A `tf.data` set is read once, since its first batch may have to fill a buffer.
 
     Args:
         model: A compiled model.
@@ -95,6 +97,9 @@ def _named_inputs(x: Any) -> list[tuple[str, np.ndarray]]:
 
 def _first_inputs(x: Any) -> Any:
     if isinstance(x, tf.data.Dataset):
+        if x in _read_sets:
+            return None
+        _read_sets.add(x)
         return _inputs_of(next(iter(independent(x)), None))
     if isinstance(x, keras.utils.PyDataset):
         random_state = RandomState()

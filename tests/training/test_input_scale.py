@@ -74,6 +74,19 @@ def test_every_kind_of_data_is_read(wrap):
     assert len(warnings_of(dense(), wrap(WINE))) == 1
 
 
+def test_a_dataset_is_read_once():
+    reads = []
+
+    def batches():
+        reads.append(1)
+        yield WINE[:32], np.zeros(32)
+
+    signature = (tf.TensorSpec((None, 13)), tf.TensorSpec((None,)))
+    x = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    assert [len(warnings_of(dense(), x)) for _ in range(2)] == [1, 0]
+    assert len(reads) == 1
+
+
 def test_the_input_of_a_dict_is_named():
     (message,) = warnings_of(dense(), {"good": WINE / 1e4 + 0.5, "raw": WINE})
     assert "'raw'" in message
