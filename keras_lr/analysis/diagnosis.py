@@ -65,8 +65,8 @@ def _shown(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, .
 def _verdict(history: TrainingHistory, findings: tuple[Finding, ...]) -> tuple[Verdict, tuple[str, ...]]:
     if rule := by_rule(history, findings):
         return rule[0], (rule[1],)
-    winner, evidence, phrases = judge(features(history))
+    winner, evidence, reasons = judge(features(history))
     if evidence < MIN_SHARE:
-        return "unclear", (f"No verdict has more than {evidence:.0%} of the evidence.",)
-    reasons = tuple(f"It speaks for {winner!r} {phrase}." for phrase in phrases)
-    return cast(Verdict, winner), (f"{evidence:.0%} of the evidence is for {winner!r}.", *reasons)
+        return "unclear", (f"The curves are divided: no verdict has more than {evidence:.0%} of the weight.",)
+    words = "a good learning rate" if winner == "good" else f"a learning rate that is {winner.replace('_', ' ')}"
+    return cast(Verdict, winner), (*reasons, f"Together, the curves put {evidence:.0%} of the weight on {words}.")

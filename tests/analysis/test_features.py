@@ -8,6 +8,7 @@ from keras_lr.analysis.features import FEATURE_NAMES, METRIC_FEATURES, features
 from keras_lr.analysis.history_columns import from_columns
 from keras_lr.analysis.scorecard import contributions, judge
 from keras_lr.analysis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+from keras_lr.analysis.scorecard_words import SENTENCES, sentence
 from keras_lr.analysis.series import block_means, compress, noise_level, rank_trend
 
 
@@ -64,3 +65,16 @@ def test_features_do_not_depend_on_the_losss_unit(scale, shift):
     plain = features(from_columns({"loss": loss, "val_loss": val_loss}))
     moved = features(from_columns({"loss": scale * loss + shift, "val_loss": scale * val_loss + shift}))
     np.testing.assert_allclose(moved, plain, rtol=1e-8, atol=1e-8)
+
+
+def test_every_feature_has_two_sentences_and_says_what_its_value_is():
+    assert set(SENTENCES) == set(FEATURE_NAMES)
+    falling, level = ({"loss": loss} for loss in (np.linspace(2.0, 1.0, 20), np.geomspace(1.0, 1e-6, 20)))
+    words = [
+        sentence("second_half_gain", features(from_columns(history))[FEATURE_NAMES.index("second_half_gain")])
+        for history in (falling, level)
+    ]
+    assert words == [
+        "The loss was still falling in the second half of the run.",
+        "The loss fell little in the second half of the run.",
+    ]
