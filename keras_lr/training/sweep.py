@@ -74,7 +74,8 @@ class Sweep:
         self._was_built = model.built and model.optimizer.built
         # What is not built yet is built by the trace, which then has to be made twice.
         if not model.optimizer.built and all(layer.built for layer in model._flatten_layers()):
-            model.optimizer.build(model.trainable_variables)
+            with model.distribute_strategy.scope():
+                model.optimizer.build(model.trainable_variables)
         cached = cached_loop(model, monitor) if self._cacheable else None
         self.loop = cached or StepLoop(model, monitor=monitor, validation_batch=validation_batch)
 
@@ -127,7 +128,10 @@ class Sweep:
             self._snapshot.restore(keep_seeds=self._seeds)
         try:
             self.loop.begin(len(learning_rates))
-            return self._run_chunks(tf.constant(learning_rates, tf.float32), source)
+            curve = self._run_chunks(tf.constant(learning_rates, tf.float32), source)
+            # One that came in the last chunk would else be raised on leaving, and the points be lost.
+            self._interrupt.check()
+            return curve
         except KeyboardInterrupt as error:
             return Curve(_finite(self.loop.losses), "interrupted", error)
         except DataError:

@@ -1,0 +1,52 @@
+"""A short fault campaign; `python -m tests.faults.campaign` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_lr.training.state import StateSnapshot
+from tests.faults.campaign import SHARES, Tally, campaign
+
+pytestmark = pytest.mark.slow
+SHORT = (
+    "sweep.interrupt",
+    "sweep.interrupt_twice",
+    "sweep.interrupt_in_a_step",
+    "sweep.data_generator",
+    "sweep.data_reader",
+    "sweep.eager_memory",
+    "sweep.user_callback",
+    "file.full_disk",
+    "file.read_only",
+    "file.killed",
+    "search.second_process",
+    "search.torn_record",
+    "command.interrupt",
+)
+
+
+@pytest.fixture(scope="module")
+def tallies(tmp_path_factory: Any) -> dict[str, Tally]:
+    return campaign(dict.fromkeys(SHORT, 1), seed=5, folder=tmp_path_factory.mktemp("faults"))
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_a_fault_leaves_everything_as_documented(tallies: dict[str, Tally], kind: str) -> None:
+    if kind not in tallies:
+        pytest.skip("mounting a small disk needs root")
+    assert tallies[kind].failures == []
+    assert tallies[kind].survived == tallies[kind].struck == 1
+
+
+def test_a_model_left_changed_is_no_survivor(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(StateSnapshot, "restore", lambda self, **options: None)
+    tally = campaign({"sweep.eager_step": 1}, seed=5, folder=tmp_path)["sweep.eager_step"]
+    assert (tally.struck, tally.survived) == (1, 0)
+    assert "AssertionError: changed: " in tally.failures[0]
+
+
+def test_the_long_campaign_strikes_200_times() -> None:
+    assert sum(SHARES.values()) >= 200
