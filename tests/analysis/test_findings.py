@@ -1,0 +1,83 @@
+"""What is planted in a loss is found where it is, as often as an oracle that knows its shape allows."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_lr.analysis import analyze_history
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return importlib.import_module("findings"), importlib.import_module("_findings_plants")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+# Where the oracle places at least 0.95: epochs and signal-to-noise ratios from their lower bounds up.
+WITHIN_REACH = [
+    ("oscillation", (20, 50), (3, 5)),
+    ("oscillation", (20, 50), (5, 250)),
+    ("oscillation", (50, 2000), (3, 250)),
+    ("plateau", (20, 50), (30, 250)),
+    ("plateau", (50, 200), (10, 250)),
+    ("plateau", (200, 2000), (5, 250)),
+    ("straight_divergence", (10, 50), (30, 250)),
+    ("straight_divergence", (50, 200), (10, 250)),
+    ("straight_divergence", (200, 2000), (5, 250)),
+    ("slow_decay", (20, 50), (5, 250)),
+    ("slow_decay", (50, 2000), (3, 250)),
+]
+# Where noise hides the onset even from the oracle.
+OUT_OF_REACH = [
+    ("plateau", (20, 200), (3, 10)),
+    ("straight_divergence", (20, 200), (3, 10)),
+    ("exponential_divergence", (20, 200), (3, 10)),
+]
+
+
+@pytest.mark.parametrize(("planter", "epochs", "ratios"), WITHIN_REACH)
+def test_spans_are_right_to_a_tenth_where_the_data_show_them(benchmark, planter, epochs, ratios):
+    findings, plants = benchmark
+    cell = findings.cell(getattr(plants, planter), epochs, ratios, 40)
+    assert cell.right >= 0.9
+    assert cell.other <= 0.05
+
+
+@pytest.mark.parametrize(("planter", "epochs", "ratios"), OUT_OF_REACH)
+def test_spans_are_right_as_often_as_the_oracles_where_noise_hides_them(benchmark, planter, epochs, ratios):
+    findings, plants = benchmark
+    cell = findings.cell(getattr(plants, planter), epochs, ratios, 60)
+    assert cell.oracle <= 0.8
+    assert cell.right >= cell.oracle - 0.1
+
+
+def test_divergence_is_told_even_where_its_onset_is_hidden(benchmark):
+    findings, plants = benchmark
+    assert findings.cell(plants.exponential_divergence, (20, 200), (5, 250), 60).found >= 0.95
+
+
+def test_a_swing_that_ends_is_told_to_end():
+    time, noise = np.arange(40), np.random.default_rng(0).normal(0, 0.02, 40)
+    wave = 0.2 * np.sin(2 * np.pi * time / 4) * (time < 24)
+    found = [
+        item
+        for item in analyze_history({"loss": np.exp(-time / 12) + wave + noise}).findings
+        if item.kind == "oscillation"
+    ]
+    assert len(found) == 1
+    assert abs(found[0].end_epoch - 23) <= 2
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.5, 0.9])
+def test_a_loss_that_falls_without_a_rise_does_not_swing(bend):
+    time = np.arange(20)
+    loss = 2.3 - 0.01 * time - 0.004 * bend * np.sin(2 * np.pi * time / 5)
+    assert "oscillation" not in [item.kind for item in analyze_history({"loss": loss}).findings]
