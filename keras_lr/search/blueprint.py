@@ -82,10 +82,11 @@ class Blueprint:
     def _ready(self, model: keras.Model, run: Run) -> keras.Model:
         """The model with its weights, metrics and optimizer built on the shapes of the run's first batch."""
         batch = self._arguments.first_batch(run.batch_size)
-        if batch is not None:
-            model._symbolic_build(data_batch=batch)
-        elif model.built and not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():
+            if batch is not None:
+                model._symbolic_build(data_batch=batch)
+            elif model.built and not model.optimizer.built:
+                model.optimizer.build(model.trainable_variables)
         return model
 
     def unbuilt(self, run: Run) -> keras.Model:

@@ -16,7 +16,6 @@ SHORT = (
     "sweep.interrupt_twice",
     "sweep.interrupt_in_a_step",
     "sweep.data_generator",
-    "sweep.data_reader",
     "sweep.eager_memory",
     "sweep.user_callback",
     "file.full_disk",

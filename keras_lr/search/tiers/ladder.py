@@ -113,6 +113,8 @@ def _why_rebuild(blueprint: Blueprint, own_fit: bool, distributed: bool) -> Any:
 
 
 def _why_reuse(model: keras.Model, arguments: FitArguments) -> Any:
+    if model._distribute_strategy is not None:
+        yield "the model is built under a distribution strategy"
     if arguments.callbacks:
         names = sorted({type(callback).__name__ for callback in arguments.callbacks})
         yield f"callbacks need `fit` ({', '.join(names)})"
