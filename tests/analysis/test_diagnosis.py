@@ -4,6 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis import analyze_histories, analyze_history
+from keras_lr.analysis.findings.collect import find_all
+from keras_lr.analysis.history import read_history
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records import Diagnosis, HistoryComparison
 from tests.sensitivity_samples import sensitivity_result
@@ -23,7 +25,7 @@ def finding(diagnosis, kind):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(SEEDS, st.integers(100, 2000), st.floats(0.0, 0.6), st.floats(3.0, 8.0), st.floats(3.0, 10.0))
+@given(SEEDS, st.integers(50, 2000), st.floats(0.0, 0.6), st.floats(3.0, 250.0), st.floats(3.0, 10.0))
 def test_planted_oscillation_is_found_where_it_is(seed, size, share, amplitude, period):
     onset, noise = int(share * size), 0.02
     time = np.arange(size)
@@ -53,7 +55,7 @@ def test_planted_divergence_is_found_where_it_is(seed, size, share, signal_to_no
     assert abs(found.start_epoch - onset) <= max(1, 0.1 * (size - onset))
 
 
-def test_explosions_are_found_where_they_start():
+def test_nine_in_ten_explosions_are_found_where_they_start():
     generator, near = np.random.default_rng(0), 0
     for seed in range(40):
         size, growth = int(generator.uniform(60, 1000)), np.exp(generator.uniform(np.log(0.05), np.log(0.3)))
@@ -61,7 +63,7 @@ def test_explosions_are_found_where_they_start():
         explosion = 0.5 * np.expm1(np.minimum(growth * np.maximum(0, np.arange(size) - onset), 40.0))
         found = finding(analyze_history({"loss": course(size, seed, 0.01, 0.1) + explosion}), "divergence")
         near += abs(found.start_epoch - onset) <= 0.1 * (size - onset)
-    assert near >= 32
+    assert near >= 36
 
 
 def test_a_jump_that_lasts_is_divergence_from_its_first_epoch():
@@ -86,8 +88,8 @@ def test_false_alarms_on_pure_decay_are_rare():
     draws, alarms = 2000, 0
     for seed in range(draws):
         size = int(np.exp(generator.uniform(np.log(10), np.log(2000))))
-        noise, time_constant = np.exp(generator.uniform(np.log(0.002), np.log(0.1))), np.exp(generator.uniform(-3, 1))
-        found = analyze_history({"loss": course(size, seed, noise, time_constant)}).findings
+        noise, time_constant = np.exp(generator.uniform(np.log(0.002), np.log(0.3))), np.exp(generator.uniform(-3, 1))
+        found = find_all(read_history({"loss": course(size, seed, noise, time_constant)}))
         alarms += any(item.kind in ("oscillation", "divergence", "early_plateau", "overfitting") for item in found)
     assert alarms / draws <= 0.02
 

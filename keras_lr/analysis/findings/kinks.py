@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,14 @@ MAX_CREEP = 0.1
 Turn = tuple[int, float, np.ndarray]
 
 
+class Rises(NamedTuple):
+    """Supposed rises from 0 at the onset to 1 at the end, shape `(size, k)`, with each one's onset and growth rate."""
+
+    onsets: np.ndarray
+    growth_rates: np.ndarray
+    shapes: np.ndarray
+
+
 def rising_onset(values: np.ndarray) -> tuple[int, float] | None:
     """Index where the series starts to rise for good and the rise in units of the noise, None where it does not."""
     if jump := _jump(values):
@@ -44,7 +53,7 @@ def rising_onset(values: np.ndarray) -> tuple[int, float] | None:
     if chance_of(plain, noise**2 * series.size, series.size, 3) > RISE_CHANCE:
         return None
     rise = course[-1] - course[onset]
-    return (onset, rise / noise) if rise > 3 * noise else None
+    return (onset, float(rise / noise)) if rise > 3 * noise else None
 
 
 def _jump(values: np.ndarray) -> tuple[int, float] | None:
@@ -80,50 +89,51 @@ def _best_rise(series: np.ndarray) -> Turn:
     A mixture of many bends with the rise and blurs its onset, so that each exponential more must earn its place.
     """
     turns = []
+    stride = max(1, series.size // 40)
+    coarse = _rises(series.size, range(1, series.size - 2, stride), GROWTH_RATES)
     for basis, choose in (
         (exponentials(series.size, FINE_TIME_CONSTANTS), best_column),
         (exponentials(series.size), active_columns),
     ):
-        stride = max(1, series.size // 60)
-        onset, rate, _ = _alternate(series, range(1, series.size - 2, stride), GROWTH_RATES, basis, choose)
+        best, _ = _alternate(series, coarse, basis, choose)
+        onset, rate = int(coarse.onsets[best]), float(coarse.growth_rates[best])
         # The faster a rise is taken to grow, the earlier it must begin: both are refined at once.
-        near = range(max(1, onset - 8 * stride), min(series.size - 2, onset + 8 * stride + 1))
-        rates = np.clip(np.linspace(0.75, 1.35, 13) * rate, 0.0, GROWTH_RATES[-1])
-        onset, rate, chosen = _alternate(series, near, rates, basis, choose)
-        rise = _rises(series.size, np.array([onset]), np.array([rate]))
-        residual, course = fit_non_negative(series, basis[:, chosen], rise)
-        turns.append((series.size ** (chosen.size / series.size) * residual, onset, residual, course))
+        near = range(max(1, onset - 5 * stride), min(series.size - 2, onset + 5 * stride + 1))
+        fine = _rises(series.size, near, np.clip(np.linspace(0.75, 1.35, 13) * rate, 0.0, GROWTH_RATES[-1]))
+        best, chosen = _alternate(series, fine, basis, choose)
+        residual, course = fit_non_negative(series, basis[:, chosen], fine.shapes[:, [best]])
+        turns.append((series.size ** (chosen.size / series.size) * residual, int(fine.onsets[best]), residual, course))
     _, onset, residual, course = min(turns, key=lambda turn: turn[0])
     return onset, _noise(residual, series), course
 
 
-def _rises(size: int, onsets: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """From 0 at the onset to 1 at the end, one a column."""
+def _rises(size: int, onset_range: range, growth_rates: np.ndarray) -> Rises:
+    onsets, rates = (grid.ravel() for grid in np.meshgrid(onset_range, growth_rates))
     ramps = np.maximum(0.0, np.arange(size)[:, np.newaxis] - onsets) / (size - 1 - onsets)
     growing = np.expm1(rates * ramps) / np.expm1(np.maximum(rates, 1e-9))
-    return np.asarray(np.where(rates > 0, growing, ramps))
+    return Rises(onsets, rates, np.where(rates > 0, growing, ramps))
 
 
 def _alternate(
     series: np.ndarray,
-    onset_range: range,
-    growth_rates: np.ndarray,
+    rises: Rises,
     basis: np.ndarray,
     choose: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> tuple[int, float, np.ndarray]:
-    """The best onset and growth rate, and the columns of the decay: each depends on the other, so they take turns."""
-    onsets, rates = (grid.ravel() for grid in np.meshgrid(onset_range, growth_rates))
-    rises = _rises(series.size, onsets, rates)
-    squares, best, rest, chosen = np.sum(rises**2, axis=0), 0, series, np.empty(0, dtype=int)
+) -> tuple[int, np.ndarray]:
+    """Index of the best rise and the columns of the decay: each depends on the other, so that they take turns."""
+    squares = np.einsum("ij,ij->j", rises.shapes, rises.shapes)
+    best, rest, chosen = -1, series, np.empty(0, dtype=int)
     for _ in range(TURNS):
         chosen = choose(rest, basis)
         span, _ = np.linalg.qr(np.column_stack([np.ones(series.size), basis[:, chosen]]))
         left = series - span @ (span.T @ series)
-        free = np.maximum(squares - np.sum((span.T @ rises) ** 2, axis=0), 1e-9)
-        along = np.maximum(0.0, left @ rises)
-        best = int(np.argmax(along**2 / free))
-        rest = series - along[best] / free[best] * rises[:, best]
-    return int(onsets[best]), float(rates[best]), chosen
+        free = np.maximum(squares - np.sum((span.T @ rises.shapes) ** 2, axis=0), 1e-9)
+        along = np.maximum(0.0, left @ rises.shapes)
+        before, best = best, int(np.argmax(along**2 / free))
+        if best == before:
+            break
+        rest = series - along[best] / free[best] * rises.shapes[:, best]
+    return best, chosen
 
 
 def flat_onset(values: np.ndarray) -> tuple[int, float] | None:
@@ -147,7 +157,7 @@ def flat_onset(values: np.ndarray) -> tuple[int, float] | None:
     handicap = np.sqrt((values.size - 1) / (values.size - 2))
     onset, noise, course = min(turns, key=lambda turn: turn[1] * (handicap if turn is free else 1.0))
     fall = course[0] - course[-1]
-    return (onset, fall / noise) if fall > 3 * noise else None
+    return (onset, float(fall / noise)) if fall > 3 * noise else None
 
 
 def _straight_fall(values: np.ndarray, onsets: range) -> Turn:
