@@ -89,7 +89,11 @@ def _first_layers(model: keras.Model) -> list[Any]:
 
 def _named_inputs(x: Any) -> list[tuple[str, np.ndarray]]:
     """The arrays of one batch, each with its name in a dict of inputs."""
-    batch = _first_inputs(x)
+    try:
+        batch = _first_inputs(x)
+    except Exception:
+        # The test itself refuses data that fail, with an error that says so.
+        return []
     if isinstance(batch, dict):
         return [(f" {key!r}", array) for key, part in batch.items() for array in _arrays(part)]
     return [("", array) for array in _arrays(batch)]
