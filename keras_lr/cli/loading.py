@@ -129,6 +129,7 @@ def _import_file(path: Path, argument: str) -> ModuleType:
 
 def describe(err: BaseException) -> str:
     """What went wrong in the user's code, and where."""
-    frames = traceback.extract_tb(err.__traceback__)
+    ours = ("<frozen", importlib.__file__, __file__)
+    frames = [frame for frame in traceback.extract_tb(err.__traceback__) if not frame.filename.startswith(ours)]
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(err).__name__}{where}: {err}"

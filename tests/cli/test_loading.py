@@ -1,5 +1,6 @@
 """MODULE:NAME on the command line."""
 
+import importlib
 import sys
 
 import pytest
@@ -10,6 +11,8 @@ from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 @pytest.fixture
 def user_file(tmp_path, monkeypatch):
+    # First, so that it is not forgotten half-way with what the user's file brings in.
+    importlib.import_module("keras")
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
 
