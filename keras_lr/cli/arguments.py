@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Iterable
+from pathlib import Path
 
 
 def learning_rate(text: str) -> float:
@@ -22,3 +24,45 @@ def positive_int(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Received: {text!r}")
     return int(text)
+
+
+def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validation: str) -> None:
+    """Adds `MODULE:BUILD`, `--data` and `--validation-data`; the help of the first and the last differs."""
+    parser.add_argument("model", metavar="MODULE:BUILD", help=model)
+    parser.add_argument(
+        "--data",
+        metavar="MODULE:DATA",
+        required=True,
+        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
+    )
+    parser.add_argument("--validation-data", metavar="MODULE:DATA", help=validation)
+
+
+def add_outputs(parser: argparse.ArgumentParser, *, title: str) -> None:
+    """Adds `--title`, `--report` and `--json`."""
+    parser.add_argument("--title", default=title, help="title of the report")
+    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+
+
+def words_again(
+    command: str,
+    options: argparse.Namespace,
+    values: Iterable[str],
+    *,
+    lists: Iterable[str] = (),
+    flags: Iterable[str] = (),
+) -> list[str]:
+    """The words that give a command on a model the same options again; those that were not given are left out."""
+    words = ["keras-lr", command, options.model, "--data", options.data]
+    for name in values:
+        if (value := getattr(options, name)) is not None:
+            words += [_option(name), str(value)]
+    for name in lists:
+        if given := getattr(options, name):
+            words += [_option(name), *map(str, given)]
+    return words + [_option(name) for name in flags if getattr(options, name)]
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
+
     from rich.console import Console
 
+    from keras_lr.records.base import Record
     from keras_lr.records.sensitivity import SensitivityResult
     from keras_lr.records.suggestion import Confidence, Suggestion
 
@@ -57,3 +62,14 @@ def _print_rate(
         line.append(f"  (usable from {format_rate(low)} to {format_rate(high)})")
     console.print(line)
     console.print(Text(reason))
+
+
+def write_outputs(console: Console, options: argparse.Namespace, result: Record, words: Sequence[str]) -> None:
+    """Writes the result and its report where they were asked for, and says where; `words` make the result again."""
+    if options.json:
+        console.print(f"Result: {result.save(options.json)}", markup=False)
+    if options.report:
+        from keras_lr.report import Report
+
+        report = Report(options.title, script=shlex.join(words)).add(result)
+        console.print(f"Report: {report.save(options.report)}", markup=False)

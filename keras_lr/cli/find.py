@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli.arguments import learning_rate, positive_int
-from keras_lr.cli.console import print_suggestion, standard_output
+from keras_lr.cli.arguments import add_model_and_data, add_outputs, learning_rate, positive_int, words_again
+from keras_lr.cli.console import print_suggestion, standard_output, write_outputs
 from keras_lr.cli.device_options import add_device_options, set_up
 from keras_lr.cli.loading import build_model, load_data
 from keras_lr.cli.tensorflow import start_tensorflow
@@ -30,14 +28,9 @@ def add_parser(commands: Any) -> None:
         help="run a range test on your model",
         description="Runs a learning-rate range test. MODULE is an import path or a Python file: train.py:build.",
     )
-    parser.add_argument("model", metavar="MODULE:BUILD", help="a function that returns a compiled model")
-    parser.add_argument(
-        "--data",
-        metavar="MODULE:DATA",
-        required=True,
-        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
+    add_model_and_data(
+        parser, model="a function that returns a compiled model", validation="one batch to score each point on instead"
     )
-    parser.add_argument("--validation-data", metavar="MODULE:DATA", help="one batch to score each point on instead")
     parser.add_argument("--min-lr", type=learning_rate, default=1e-7, help="first learning rate (%(default)g)")
     parser.add_argument("--max-lr", type=learning_rate, default=10.0, help="last learning rate (%(default)g)")
     parser.add_argument("--num-steps", type=positive_int, default=100, help="training steps (%(default)d)")
@@ -50,9 +43,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--batch-size", type=positive_int, help="samples a batch, for arrays (32)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
-    parser.add_argument("--title", default="Learning-rate range test", help="title of the report")
-    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+    add_outputs(parser, title="Learning-rate range test")
     add_device_options(parser)
     parser.set_defaults(run=run)
 
@@ -63,13 +54,7 @@ def run(options: argparse.Namespace) -> int:
     result = _measure(options)
     console = standard_output()
     print_suggestion(console, result.suggestion)
-    if options.json:
-        console.print(f"Result: {result.save(options.json)}", markup=False)
-    if options.report:
-        from keras_lr.report import Report
-
-        report = Report(options.title, script=_command(options)).add(result)
-        console.print(f"Report: {report.save(options.report)}", markup=False)
+    write_outputs(console, options, result, words_again("find", options, (*_MEASURED, *_PLACES), flags=_FLAGS))
     if result.stop_reason == "interrupted":
         console.print(result.stop_detail, markup=False)
         return _INTERRUPTED
@@ -100,16 +85,3 @@ def _measure(options: argparse.Namespace) -> RangeTestResult:
     )
     batch_size = {"batch_size": options.batch_size or 32} if "y" in data else {}
     return dataclasses.replace(result, environment={**result.environment, **batch_size, "seed": options.seed})
-
-
-def _command(options: argparse.Namespace) -> str:
-    words = ["keras-lr", "find", options.model, "--data", options.data]
-    for name in (*_MEASURED, *_PLACES):
-        value = getattr(options, name)
-        if value is not None:
-            words += [_option(name), f"{value:g}" if isinstance(value, float) else str(value)]
-    return shlex.join([*words, *(_option(name) for name in _FLAGS if getattr(options, name))])
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli.arguments import learning_rate, positive_int
-from keras_lr.cli.console import print_sensitivity, standard_output
+from keras_lr.cli.arguments import add_model_and_data, add_outputs, learning_rate, positive_int
+from keras_lr.cli.console import print_sensitivity, standard_output, write_outputs
 from keras_lr.cli.device_options import add_device_options, set_up
 from keras_lr.cli.loading import describe, load_data, load_object
 from keras_lr.cli.search_command import search_words, workers_of
@@ -32,15 +31,10 @@ def add_parser(commands: Any) -> None:
         "rates. The same command again goes on where it was stopped. MODULE is an import path or a Python file: "
         "train.py:build.",
     )
-    parser.add_argument("model", metavar="MODULE:BUILD", help="build() or build(hp), which returns a compiled model")
-    parser.add_argument(
-        "--data",
-        metavar="MODULE:DATA",
-        required=True,
-        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
-    )
-    parser.add_argument(
-        "--validation-data", metavar="MODULE:DATA", help="likewise; without it the training loss is judged"
+    add_model_and_data(
+        parser,
+        model="build() or build(hp), which returns a compiled model",
+        validation="likewise; without it the training loss is judged",
     )
     _add_grid(parser)
     parser.add_argument("--epochs", type=positive_int, default=10, help="length of each run (%(default)d)")
@@ -51,9 +45,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--project", default="lr", help="folder of this search in it (%(default)s)")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes of this machine")
-    parser.add_argument("--title", default="Learning-rate sensitivity", help="title of the report")
-    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+    add_outputs(parser, title="Learning-rate sensitivity")
     add_device_options(parser)
     parser.set_defaults(run=run)
 
@@ -157,10 +149,4 @@ def _show(options: argparse.Namespace, tuner: LogGridSearch) -> None:
     result = tuner.sensitivity()
     print_sensitivity(console, result)
     console.print(f"Records: {tuner.project_dir}", markup=False)
-    if options.json:
-        console.print(f"Result: {result.save(options.json)}", markup=False)
-    if options.report:
-        from keras_lr.report import Report
-
-        report = Report(options.title, script=shlex.join(search_words(options))).add(result)
-        console.print(f"Report: {report.save(options.report)}", markup=False)
+    write_outputs(console, options, result, search_words(options))

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from keras_lr.cli.arguments import words_again
 from keras_lr.errors import SearchError
 
 _VALUES = ("validation_data", "min_lr", "max_lr", "points_per_decade", "repeats", "epochs", "objective", "seed")
@@ -18,15 +19,7 @@ _PLACES = ("directory", "project", "device", "precision", "strategy")
 
 def search_words(options: argparse.Namespace) -> list[str]:
     """The words that give the same search, without workers and output files."""
-    words = ["keras-lr", "search", options.model, "--data", options.data]
-    for name in (*_VALUES, *_PLACES):
-        if (value := getattr(options, name)) is not None:
-            words += [_option(name), _word(value)]
-    for name in _LISTS:
-        if values := getattr(options, name):
-            words += [_option(name), *map(_word, values)]
-    words += [_option(name) for name in _FLAGS if getattr(options, name)]
-    return words
+    return words_again("search", options, (*_VALUES, *_PLACES), lists=_LISTS, flags=_FLAGS)
 
 
 @contextlib.contextmanager
@@ -82,11 +75,3 @@ def _gpus() -> list[str]:
     if shown is not None:
         return [name for name in shown.split(",") if name.strip() not in ("", "-1")]
     return [str(number) for number in range(len(tf.config.list_physical_devices("GPU")))]
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def _word(value: object) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
