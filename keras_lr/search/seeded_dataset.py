@@ -6,40 +6,31 @@ from typing import Any
 
 import tensorflow as tf
 
-_IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
+from keras_lr.training.dataset_copy import edited_copy, with_own_generators
+
 _SEED_INPUTS = (2, 3)
 
 
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """The same pipeline with each shuffle seeded by `seed`, so that a repeat reads the same order at every rate.
 
-    `ShuffleDatasetV3` keeps a generator outside of the pipeline; `ShuffleDataset` makes its own from its seeds. A
-    pipeline that cannot be copied, such as one over a Python generator, is returned as it is.
+    A pipeline that cannot be copied, such as one over a Python generator, is returned as it is.
     """
-    try:
-        graph = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=tf.data.experimental.to_variant(dataset),
-            external_state_policy=_IGNORE_EXTERNAL_STATE,
-            strip_device_assignment=True,
-        )
-    except tf.errors.OpError:
-        return dataset
-    definition = tf.compat.v1.GraphDef.FromString(graph.numpy())
     constants = [_constant(f"keras_lr_seed_{part}", value) for part, value in enumerate((seed + 1, 1))]
-    _reseed(definition.node, constants, suffix="")
-    for function in definition.library.function:
-        _reseed(function.node_def, constants, suffix=":output:0")
-    variant = tf.raw_ops.DatasetFromGraph(graph_def=definition.SerializeToString())
-    return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+    def reseed(definition: tf.compat.v1.GraphDef) -> None:
+        _reseed(definition.node, constants, suffix="")
+        for function in definition.library.function:
+            _reseed(function.node_def, constants, suffix=":output:0")
+
+    return edited_copy(dataset, reseed)
 
 
 def _reseed(nodes: Any, constants: list[Any], *, suffix: str) -> None:
-    shuffles = [node for node in nodes if node.op == "ShuffleDatasetV3"]
+    shuffles = with_own_generators(nodes)
     for node in shuffles:
-        node.op = "ShuffleDataset"
         for place, constant in zip(_SEED_INPUTS, constants, strict=True):
             node.input[place] = constant.name + suffix
-        del node.input[4:]
     if shuffles:
         nodes.extend(constants)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,11 +15,17 @@ def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """A pipeline whose reading leaves the order of `dataset` alone: itself, or a copy where it shuffles by a seed.
 
     A seeded shuffle keeps one generator across its iterators, so that each reading changes the order of every later
-    pass. `ShuffleDatasetV3` holds that generator as an input; `ShuffleDataset` makes its own from the same seeds.
-    Without a seed the order is chance anyway. The copy holds the in-memory sources of the pipeline once more.
+    pass; the copy makes its own from the same seeds. Without a seed the order is chance anyway. The copy holds the
+    in-memory sources of the pipeline once more.
     """
-    if not _keeps_shuffle_state(dataset):
-        return dataset
+    return edited_copy(dataset, _own_generators) if _keeps_shuffle_state(dataset) else dataset
+
+
+def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef], None]) -> tf.data.Dataset:
+    """The pipeline that the graph of `dataset` gives after `edit` has changed it in place.
+
+    A pipeline that cannot be copied, such as one over a Python generator, is returned as it is.
+    """
     try:
         graph = tf.raw_ops.DatasetToGraphV2(
             input_dataset=tf.data.experimental.to_variant(dataset),
@@ -27,13 +35,26 @@ def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
     except tf.errors.OpError:
         return dataset
     definition = tf.compat.v1.GraphDef.FromString(graph.numpy())
-    nodes = itertools.chain(definition.node, *(function.node_def for function in definition.library.function))
-    for node in nodes:
-        if node.op == "ShuffleDatasetV3":
-            node.op = "ShuffleDataset"
-            del node.input[4:]
+    edit(definition)
     variant = tf.raw_ops.DatasetFromGraph(graph_def=definition.SerializeToString())
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
+
+
+def with_own_generators(nodes: Iterable[Any]) -> list[Any]:
+    """Gives each shuffle among `nodes` a generator of its own, made from its seeds, and returns them.
+
+    `ShuffleDatasetV3` holds the shared generator as an input; `ShuffleDataset` has none.
+    """
+    shuffles = [node for node in nodes if node.op == "ShuffleDatasetV3"]
+    for node in shuffles:
+        node.op = "ShuffleDataset"
+        del node.input[4:]
+    return shuffles
+
+
+def _own_generators(definition: tf.compat.v1.GraphDef) -> None:
+    functions = (function.node_def for function in definition.library.function)
+    with_own_generators(itertools.chain(definition.node, *functions))
 
 
 def _keeps_shuffle_state(dataset: tf.data.Dataset) -> bool:
