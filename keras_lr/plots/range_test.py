@@ -8,7 +8,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from keras_lr.plots.curve import Region, SmoothCurve, regions, smooth_curve
-from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.theme import (
     BLUE,
     GREEN,
@@ -18,6 +17,7 @@ from keras_lr.plots.theme import (
     dress,
     learning_rate_axis,
     limit_rates,
+    mark_rate,
     new_axes,
     plain_text,
     width_inches,
@@ -139,17 +139,5 @@ def _mark_suggestion(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> N
     if rate is None or not len(curve.losses):
         return
     loss = float(np.interp(np.log(rate), np.log(curve.learning_rates), curve.losses))
-    ax.axvline(rate, color=BLUE, linewidth=1.2, linestyle=(0, (4, 3)))
+    mark_rate(ax, rate, "suggested", color=BLUE)
     ax.plot([rate], [loss], marker="D", markersize=8, color=BLUE, markeredgewidth=0, linestyle="none")
-    to_axes = ax.transData + ax.transAxes.inverted()
-    side, offset = ("right", -7) if to_axes.transform((rate, loss))[0] > 0.3 else ("left", 7)
-    ax.annotate(
-        f"suggested {format_rate(rate)}",
-        (rate, 0.04),
-        xycoords=ax.get_xaxis_transform(),
-        xytext=(offset, 0),
-        textcoords="offset points",
-        ha=side,
-        va="bottom",
-        fontweight="bold",
-    )

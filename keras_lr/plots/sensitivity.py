@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from keras_lr.analysis.run_scores import run_scores
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.rail import draw_rail
 from keras_lr.plots.theme import (
     BLUE,
@@ -19,6 +19,7 @@ from keras_lr.plots.theme import (
     learning_rate_axis,
     legend_above,
     limit_rates,
+    mark_rate,
     new_axes,
     plain_text,
 )
@@ -154,16 +155,4 @@ def _mark_range(ax: Axes, result: SensitivityResult) -> None:
     if best is None or low is None or high is None:
         return
     ax.axvspan(low, high, color=GREEN, alpha=0.14, linewidth=0, zorder=0, label="within noise of the best")
-    ax.axvline(best, color=GREEN, linewidth=1.2, linestyle=(0, (4, 3)))
-    share = float(ax.transAxes.inverted().transform(ax.transData.transform((best, ax.get_ylim()[0])))[0])
-    side, offset = ("right", -7) if share > 0.3 else ("left", 7)
-    ax.annotate(
-        f"best {format_rate(best)}",
-        (best, 0.04),
-        xycoords=ax.get_xaxis_transform(),
-        xytext=(offset, 0),
-        textcoords="offset points",
-        ha=side,
-        va="bottom",
-        fontweight="bold",
-    )
+    mark_rate(ax, best, "best", color=GREEN)

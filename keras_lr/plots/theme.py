@@ -61,6 +61,23 @@ def limit_rates(ax: Axes, rates: np.ndarray, *, margin: float = 0.0) -> None:
     ax.set_xlim(low, high)
 
 
+def mark_rate(ax: Axes, rate: float, text: str, *, color: str) -> None:
+    """A dashed line at `rate` with its name at the foot, on the side where there is room; the limits must be set."""
+    ax.axvline(rate, color=color, linewidth=1.2, linestyle=(0, (4, 3)))
+    share = float(ax.transAxes.inverted().transform(ax.transData.transform((rate, ax.get_ylim()[0])))[0])
+    side, offset = ("right", -7) if share > 0.3 else ("left", 7)
+    ax.annotate(
+        f"{text} {format_rate(rate)}",
+        (rate, 0.04),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(offset, 0),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontweight="bold",
+    )
+
+
 def legend_above(ax: Axes) -> None:
     """A legend between the title's place and the axes, in as many columns as there is room for."""
     if ax.get_legend_handles_labels()[0]:
