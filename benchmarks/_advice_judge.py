@@ -17,19 +17,6 @@ from keras_lr.analysis.refinement import settle
 from keras_lr.analysis.suggestion import advise
 from keras_lr.records.suggestion import Suggestion
 
-CORPUS = (
-    "bcancer-mlp-rmsprop",
-    "diabetes-mlp-adam",
-    "digits-ae-adam",
-    "digits-cnn-sgdm",
-    "digits-deepbn-adamw",
-    "digits-mlp-adam",
-    "digits-mlp-sgd",
-    "friedman-mlp-sgdm",
-    "synthcls-mlp-nadam",
-    "synthseq-gru-adam",
-)
-
 FIRST_FRESH = (
     "digits-denoiser-adamax",
     "digits-rows-nadam",

@@ -10,6 +10,20 @@ import numpy as np
 import pandas as pd
 
 DATA = Path(__file__).parent / "data"
+CORPUS = (
+    "bcancer-mlp-rmsprop",
+    "diabetes-mlp-adam",
+    "digits-ae-adam",
+    "digits-cnn-sgdm",
+    "digits-deepbn-adamw",
+    "digits-mlp-adam",
+    "digits-mlp-sgd",
+    "friedman-mlp-sgdm",
+    "synthcls-mlp-nadam",
+    "synthseq-gru-adam",
+)
+"""The tasks whose runs came with the project."""
+
 GOOD_REGRET = 0.05
 ROUNDING = 1e-9
 

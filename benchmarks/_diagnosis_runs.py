@@ -15,18 +15,6 @@ from keras_lr.errors import CurveError
 
 BUDGETS = (1.0, 0.7, 0.5, 1 / 3)
 MIN_BUDGET_EPOCHS = 4
-CORPUS = (
-    "bcancer-mlp-rmsprop",
-    "diabetes-mlp-adam",
-    "digits-ae-adam",
-    "digits-cnn-sgdm",
-    "digits-deepbn-adamw",
-    "digits-mlp-adam",
-    "digits-mlp-sgd",
-    "friedman-mlp-sgdm",
-    "synthcls-mlp-nadam",
-    "synthseq-gru-adam",
-)
 
 
 def true_labels(grid: pd.DataFrame, untrained: float) -> dict[float, str]:

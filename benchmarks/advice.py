@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 from _advice_cases import read_cases
 from _advice_fit import fit
-from _advice_judge import CORPUS, FIRST_FRESH, FRESH, LAST_FRESH, judge_ours, judge_public, judge_with
-from _advice_score import DATA, tasks
+from _advice_judge import FIRST_FRESH, FRESH, LAST_FRESH, judge_ours, judge_public, judge_with
+from _advice_score import CORPUS, DATA, tasks
 from _advice_table import table
 
 from keras_lr.analysis.calibration import CALIBRATION

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _advice_score import CORPUS
 from _diagnosis_card import LABELS, Scorecard, fit
-from _diagnosis_runs import CORPUS, load_runs
+from _diagnosis_runs import load_runs
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from keras_lr.analysis.features import FEATURE_NAMES, METRIC_FEATURES

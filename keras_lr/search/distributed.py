@@ -53,12 +53,8 @@ def claim_size(open_points: int) -> int:
     Raises:
         InvalidArgumentError: `KERAS_LR_WORKERS` is not a whole number of at least 1.
     """
-    workers = os.environ.get(WORKERS_VARIABLE, "2")
-    if not workers.isdecimal() or int(workers) < 1:
-        raise InvalidArgumentError(
-            f"`{WORKERS_VARIABLE}` must be a whole number of at least 1. Received: {workers!r}. Count the workers."
-        )
-    return min(MAX_POINTS_AN_ITEM, max(1, math.ceil(open_points / int(workers))))
+    workers = _whole_number(WORKERS_VARIABLE, default="2", least=1, mend="Count the workers.")
+    return min(MAX_POINTS_AN_ITEM, max(1, math.ceil(open_points / workers)))
 
 
 def stale_seconds() -> float:
@@ -67,9 +63,14 @@ def stale_seconds() -> float:
     Raises:
         InvalidArgumentError: `KERAS_LR_STALE_SECONDS` is not a whole number of at least 5.
     """
-    seconds = os.environ.get(STALE_VARIABLE, "60")
-    if not seconds.isdecimal() or int(seconds) < 5:
+    return float(_whole_number(STALE_VARIABLE, default="60", least=5, mend="Leave it out for 60."))
+
+
+def _whole_number(variable: str, *, default: str, least: int, mend: str) -> int:
+    """The environment variable as a number; raises `InvalidArgumentError` where it is none of at least `least`."""
+    text = os.environ.get(variable, default)
+    if not text.isdecimal() or int(text) < least:
         raise InvalidArgumentError(
-            f"`{STALE_VARIABLE}` must be a whole number of at least 5. Received: {seconds!r}. Leave it out for 60."
+            f"`{variable}` must be a whole number of at least {least}. Received: {text!r}. {mend}"
         )
-    return float(seconds)
+    return int(text)

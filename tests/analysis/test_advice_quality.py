@@ -32,7 +32,7 @@ def unseen(cases):
     """Scores on the ten tasks of the corpus, each with constants fitted on all other tasks."""
     judge, fit = module("_advice_judge"), module("_advice_fit").fit
     parts = []
-    for task in judge.CORPUS:
+    for task in module("_advice_score").CORPUS:
         calibration = fit([case for case in cases if case.task != task], CALIBRATION)
         parts.append(judge.judge_with(calibration, [case for case in cases if case.task == task]))
     return pd.concat(parts)
@@ -43,7 +43,7 @@ def mean(scores, column, rule, steps):
 
 
 def test_there_are_enough_tasks(cases):
-    corpus = module("_advice_judge").CORPUS
+    corpus = module("_advice_score").CORPUS
     tasks = {case.task for case in cases}
     assert set(corpus) <= tasks
     assert len(tasks - set(corpus)) >= 40
@@ -82,7 +82,7 @@ def test_every_task_is_judged_better_than_by_any_public_rule(cases, steps):
 def test_short_runs_settle_further_tasks(cases, steps):
     """On the forty further tasks short runs take a fifth off the regret."""
     judge = module("_advice_judge")
-    part = [case for case in cases if case.num_steps == steps and case.task not in judge.CORPUS]
+    part = [case for case in cases if case.num_steps == steps and case.task not in module("_advice_score").CORPUS]
     before, after = [], []
     for case in part:
         advice = judge.advise([case.marks])
