@@ -85,7 +85,7 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         DataError: The data is missing or empty.
     """
     given = _bound(args, {name: value for name, value in kwargs.items() if not own_fit or name in _DEFAULTS})
-    epochs = _count("epochs", given.get("epochs", 1))
+    epochs = whole_number("epochs", given.get("epochs", 1))
     x, y, weight = given.get("x"), given.get("y"), given.get("sample_weight")
     validation = given.get("validation_data")
     if x is None:
@@ -110,7 +110,7 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         validation=_validation_tensors(validation),
         validates=validation is not None,
         epochs=epochs,
-        batch_size=_count("batch_size", batch_size),
+        batch_size=whole_number("batch_size", batch_size),
         validation_batch_size=given.get("validation_batch_size"),
         shuffle=bool(shuffle),
         callbacks=_callbacks(given.get("callbacks")),
@@ -139,10 +139,11 @@ def _bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
+def whole_number(name: str, value: Any, *, least: int = 1) -> int:
+    """`value` as an int of at least `least`; raises `InvalidArgumentError` where it is none."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
         raise InvalidArgumentError(
-            f"`{name}` must be a whole number of at least 1. Received: {value!r}. Give for example 10."
+            f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Give for example {least + 2}."
         )
     return int(value)
 

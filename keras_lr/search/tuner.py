@@ -15,7 +15,7 @@ from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.search.checkpoint import load_weights
 from keras_lr.search.chief import serve
 from keras_lr.search.distributed import claim_size, role
-from keras_lr.search.fit_arguments import FitArguments, parse_fit_arguments
+from keras_lr.search.fit_arguments import FitArguments, parse_fit_arguments, whole_number
 from keras_lr.search.grid import given_grid, log_grid
 from keras_lr.search.hypermodel import as_hypermodel, has_own_fit
 from keras_lr.search.journal import read_journals
@@ -88,8 +88,8 @@ class LogGridSearch(keras_tuner.Tuner):
     ) -> None:
         self.learning_rates = _grid(learning_rates, min_lr, max_lr, points_per_decade)
         self.batch_sizes = None if batch_sizes is None else _batch_sizes(batch_sizes)
-        self.repeats = _count("repeats", repeats, least=1)
-        self.seed = _count("seed", seed, least=0)
+        self.repeats = whole_number("repeats", repeats)
+        self.seed = whole_number("seed", seed, least=0)
         if tier not in ("auto", *TIERS):
             raise InvalidArgumentError(f"`tier` must be 'auto' or one of {TIERS}. Received: {tier!r}.")
         if "executions_per_trial" in kwargs:
@@ -361,15 +361,7 @@ def _grid(
 
 
 def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
-    sizes = tuple(sorted({_count("batch_sizes", size, least=1) for size in batch_sizes}))
+    sizes = tuple(sorted({whole_number("batch_sizes", size) for size in batch_sizes}))
     if not sizes:
         raise InvalidArgumentError("`batch_sizes` must hold at least one size. Received: none. Give for example [32].")
     return sizes
-
-
-def _count(name: str, value: Any, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidArgumentError(
-            f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Give for example {least + 2}."
-        )
-    return value

@@ -28,12 +28,12 @@ class StateSnapshot:
     """
 
     def __init__(self, model: keras.Model, extra: Iterable[Any] = ()) -> None:
-        self._variables = _components([*trainer_variables(model), *extra])
+        self._variables = components([*trainer_variables(model), *extra])
         self._values = [tf.identity(variable) for variable in self._variables]
 
     def restore(self, *, keep_seeds: Iterable[Any] = ()) -> None:
         """Writes every value back, except to the seed states in `keep_seeds`."""
-        kept = {id(component) for component in _components(keep_seeds)}
+        kept = {id(component) for component in components(keep_seeds)}
         for variable, value in zip(self._variables, self._values, strict=True):
             if id(variable) not in kept:
                 variable.assign(value, read_value=False)
@@ -84,7 +84,7 @@ def seed_variables(model: keras.Model) -> list[Any]:
     ]
 
 
-def _components(variables: Iterable[Any]) -> list[Any]:
+def components(variables: Iterable[Any]) -> list[Any]:
     """The distinct `tf.Variable`s behind `variables`; a distributed variable counts once a replica."""
     found: dict[int, Any] = {}
     for variable in variables:

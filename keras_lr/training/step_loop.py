@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_lr.errors import ModelError
 from keras_lr.training.rate_control import RateControl
+from keras_lr.training.state import components
 
 
 class StepLoop:
@@ -150,8 +151,4 @@ def _samples(batch: Any) -> Any:
 
 def _home(model: keras.Model) -> str | None:
     """The device of the model's weights, of the first replica's where there are several; None where it has none yet."""
-    if not model.weights:
-        return None
-    backing = model.weights[0].value
-    part = backing.values[0] if isinstance(backing, tf.distribute.DistributedValues) else backing
-    return str(part.device)
+    return next((str(part.device) for part in components(model.weights[:1])), None)
