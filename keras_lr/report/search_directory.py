@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from keras_lr.analysis.sensitivity import sensitivity_result
 from keras_lr.errors import ResultFormatError
 from keras_lr.records.sensitivity import SensitivityResult
 
@@ -27,6 +25,7 @@ def read_search(directory: str | Path) -> SensitivityResult:
     """
     # Imported here: the search stands beside TensorFlow, which nothing else in the report needs.
     from keras_lr.search.journal import read_journals
+    from keras_lr.search.outcome import outcome
     from keras_lr.search.table import Table
 
     _, lines = read_journals(_project(Path(directory)) / _RECORDS)
@@ -37,15 +36,7 @@ def read_search(directory: str | Path) -> SensitivityResult:
         )
     frame = table.frame()
     validated = bool(np.isfinite(frame["val_loss"]).any())
-    tier: dict[str, Any] = next((line for line in reversed(lines) if line.get("event") == "tier"), {})
-    return sensitivity_result(
-        frame,
-        objective="val_loss" if validated else "loss",
-        direction="min",
-        tier=tier.get("tier", "rebuild"),
-        tier_reason=tier.get("reason", ""),
-        environment=tier.get("environment"),
-    )
+    return outcome(frame, lines, objective="val_loss" if validated else "loss", direction="min")
 
 
 def _project(directory: Path) -> Path:

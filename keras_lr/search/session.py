@@ -30,6 +30,8 @@ from keras_lr.training.devices import environment
 
 Direction = Literal["min", "max"]
 
+_UPDATE_SECONDS = 0.1
+
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -122,7 +124,7 @@ class SearchSession:
         self._recorder = self._new_recorder()
         self._ladder: Ladder | None = None
         self._planned: list[Run] = []
-        self._began = time.monotonic()
+        self._next_update = 0.0
 
     def train(self, points: Sequence[Point]) -> None:
         """Trains whatever the records lack of `points`."""
@@ -242,8 +244,10 @@ class SearchSession:
         save_weights(self._training.checkpoint(point), values)
 
     def _show(self, runs: Iterable[Run], epoch: int) -> None:
-        if self._update is None:
+        # Each update reads the whole table, of which a terminal shows ten a second at most.
+        if self._update is None or time.monotonic() < self._next_update:
             return
+        self._next_update = time.monotonic() + _UPDATE_SECONDS
         epochs = self.arguments.epochs
         done = sum(epochs if self._recorder.complete(run) else len(self.table.rows(run)) for run in self._planned)
         points = {run.point for run in self._planned}

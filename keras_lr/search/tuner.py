@@ -9,7 +9,6 @@ from typing import Any, Literal
 import keras
 import keras_tuner
 
-from keras_lr.analysis.sensitivity import sensitivity_result
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.search.checkpoint import load_weights
@@ -20,6 +19,7 @@ from keras_lr.search.grid import given_grid, log_grid
 from keras_lr.search.hypermodel import as_hypermodel, has_own_fit
 from keras_lr.search.journal import read_journals
 from keras_lr.search.oracle import BATCH_SIZE, RATE, LogGridOracle, Scores
+from keras_lr.search.outcome import outcome
 from keras_lr.search.progress import Update, search_line
 from keras_lr.search.runs import Point, Run
 from keras_lr.search.session import SearchOptions, SearchSession, Training, point_metrics
@@ -148,17 +148,8 @@ class LogGridSearch(keras_tuner.Tuner):
         table = Table(lines)
         if not len(table):
             raise SearchError("The search must have trained. Received no records. Call `search` first.")
-        tiers: list[dict[str, Any]] = [line for line in lines if line.get("event") == "tier"]
-        nothing: dict[str, Any] = {"tier": "rebuild"}
-        slowest = max(tiers, key=lambda line: TIERS.index(line["tier"]), default=nothing)
-        return sensitivity_result(
-            table.frame(),
-            objective=self.oracle.objective.name,
-            direction=self.oracle.objective.direction,
-            tier=slowest["tier"],
-            tier_reason=slowest.get("reason", ""),
-            environment=slowest.get("environment"),
-        )
+        objective = self.oracle.objective
+        return outcome(table.frame(), lines, objective=objective.name, direction=objective.direction)
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
         """Trains the repeats of one trial; `search` trains several trials at once instead."""
