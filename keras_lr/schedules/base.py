@@ -49,7 +49,7 @@ def rate_at(schedule: Any, step: Any) -> Any:
         return schedule._rate(step)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return ops.cast(schedule(ops.cast(step, "int64")), PRECISION)
-    return ops.full_like(step, schedule)
+    return ops.convert_to_tensor(schedule, PRECISION)
 
 
 def _argument_names(cls: type) -> list[str]:

@@ -8,7 +8,7 @@ import keras
 
 from keras_lr.schedules import arguments
 from keras_lr.schedules.base import Schedule
-from keras_lr.schedules.phases import Phase, piecewise
+from keras_lr.schedules.phases import Phase, UpAndDown
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")
@@ -48,10 +48,9 @@ class FlatCosine(Schedule):
             "end_learning_rate", self.end_learning_rate, "initial_learning_rate", self.initial_learning_rate
         )
         flat_steps = self.flat_fraction * self.total_steps
-        self._phases = (
-            Phase(flat_steps, self.initial_learning_rate, self.initial_learning_rate, "linear"),
-            Phase(self.total_steps - flat_steps, self.initial_learning_rate, self.end_learning_rate, "cosine"),
-        )
+        peak = self.initial_learning_rate
+        flat = Phase(flat_steps, peak, peak, "linear")
+        self._curve = UpAndDown([flat, Phase(self.total_steps - flat_steps, peak, self.end_learning_rate, "cosine")])
 
     def _rate(self, step: Any) -> Any:
-        return piecewise(step, self._phases)
+        return self._curve(step)

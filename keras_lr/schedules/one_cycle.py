@@ -9,7 +9,7 @@ import keras
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.schedules import arguments
 from keras_lr.schedules.base import Schedule
-from keras_lr.schedules.phases import Phase, piecewise
+from keras_lr.schedules.phases import Phase, UpAndDown
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")
@@ -67,26 +67,23 @@ class OneCycle(Schedule):
                 "Lower it: the way down takes as long as the way up."
             )
         initial = self.peak_learning_rate / self.div_factor
-        self._phases = self._cycle(initial, self.peak_learning_rate, initial / self.final_div_factor)
-        self._position_phases = self._cycle(0.0, 1.0, 0.0)
+        self._curve = self._cycle(initial, self.peak_learning_rate, initial / self.final_div_factor)
+        self._position = self._cycle(0.0, 1.0, 0.0)
 
-    def _cycle(self, initial: float, peak: float, final: float) -> tuple[Phase, ...]:
+    def _cycle(self, initial: float, peak: float, final: float) -> UpAndDown:
         up = self.warmup_fraction * self.total_steps - 1
-        rise = Phase(up, initial, peak, self.shape)
-        if not self.three_phase:
-            return (rise, Phase(self.total_steps - 1 - up, peak, final, self.shape))
-        return (
-            rise,
-            Phase(up, peak, initial, self.shape),
-            Phase(self.total_steps - 1 - 2 * up, initial, final, self.shape),
-        )
+        phases = [Phase(up, initial, peak, self.shape)]
+        if self.three_phase:
+            phases.append(Phase(up, peak, initial, self.shape))
+        left = self.total_steps - 1 - up * len(phases)
+        return UpAndDown([*phases, Phase(left, phases[-1].end, final, self.shape)])
 
     def _rate(self, step: Any) -> Any:
-        return piecewise(step, self._phases)
+        return self._curve(step)
 
     def cycle_position(self, step: Any) -> Any:
         """How far up its cycle the schedule is at `step`, in float64: 0 at both ends, 1 at the peak."""
-        return piecewise(step, self._position_phases)
+        return self._position(step)
 
 
 def _at_least_one(name: str, value: Any) -> float:

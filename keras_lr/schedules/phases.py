@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 
@@ -41,40 +42,58 @@ class Phase(NamedTuple):
     end: float
     shape: str
 
-    def row(self, begin: float) -> tuple[float, float, float, float]:
-        """Constants `a, b, low, span` with which the phase, begun at step `begin`, is `low + span * shape(height)`.
+    @property
+    def rises(self) -> bool:
+        """Whether it ends above its start."""
+        return self.end > self.start
 
-        The height `clip(a * step + b, 0, 1)` is counted from the lower rate, so that a rate close to it keeps its
-        digits.
+    def line(self, begin: float) -> tuple[float, float]:
+        """`slope, offset` of the height of the phase begun at step `begin`: 0 at its lower rate, 1 at its upper one.
+
+        It is counted from the lower rate, so that a rate close to it keeps its digits.
         """
-        low, span = min(self.start, self.end), abs(self.end - self.start)
-        slope = (1 if self.end > self.start else -1) / self.num_steps
-        return slope, (0.0 if slope > 0 else 1.0) - slope * begin, low, span
+        slope = (1 if self.rises else -1) / self.num_steps
+        return slope, (0.0 if self.rises else 1.0) - slope * begin
 
 
-def piecewise(step: Any, phases: Sequence[Phase]) -> Any:
-    """The value of consecutive phases at `step`, in float64, held at the last phase's end.
+class UpAndDown:
+    """Phases that rise first and then fall, held at the last one's end: a function of the step, both in float64.
 
-    The phase's constants are chosen first, so that only one phase is computed.
+    The rises, each held at both its ends, add up to one curve and the falls to another, and the value is the lower of
+    the two. So all phases are computed at once and none has to be chosen, which would cost a training step most.
+
+    Args:
+        phases: At least one; level phases may stand anywhere.
     """
-    begins = list(itertools.accumulate((phase.num_steps for phase in phases[:-1]), initial=0.0))
-    rows = [ops.convert_to_tensor(phase.row(begin), step.dtype) for phase, begin in zip(phases, begins, strict=True)]
-    row = rows[0]
-    for begin, later in zip(begins[1:], rows[1:], strict=True):
-        row = ops.where(ops.expand_dims(step < begin, -1), row, later)
-    slope, offset, low, span = ops.unstack(row, 4, axis=-1)
-    height = ops.clip(slope * step + offset, 0.0, 1.0)
-    return low + span * _shaped(step, height, phases, begins)
+
+    def __init__(self, phases: Sequence[Phase]) -> None:
+        begins = list(itertools.accumulate((phase.num_steps for phase in phases[:-1]), initial=0.0))
+        moving = [pair for pair in zip(begins, phases, strict=True) if pair[1].start != pair[1].end]
+        sides = [[pair for pair in moving if pair[1].rises is rises] for rises in (True, False)]
+        self._lowest = np.array([phases[0].start if any(sides[0]) else np.inf, phases[-1].end])
+        shapes = dict.fromkeys(phase.shape for _, phase in moving)
+        self._lines = [(SHAPES[shape], _lines(sides, shape)) for shape in shapes]
+        if sum(map(len, sides)) == 1:
+            # Scalars in place of arrays with one number in them, which take three more operations a step.
+            self._lowest = self._lowest.min()
+            self._lines = [(shaped, lines.sum(axis=(-2, -1))) for shaped, lines in self._lines]
+
+    def __call__(self, step: Any) -> Any:
+        arrays = self._lowest.ndim
+        if arrays:
+            step = ops.reshape(step, (*step.shape, 1, 1))
+        curves = ops.convert_to_tensor(self._lowest, step.dtype)
+        for shaped, (slopes, offsets, spans) in self._lines:
+            climbed = spans * shaped(ops.clip(slopes * step + offsets, 0.0, 1.0))
+            curves = curves + (ops.sum(climbed, axis=-1) if arrays else climbed)
+        return ops.min(curves, axis=-1) if arrays else curves
 
 
-def _shaped(step: Any, height: Any, phases: Sequence[Phase], begins: Sequence[float]) -> Any:
-    """`height` in the shape of the phase that `step` is in; where a phase is level its shape does not matter."""
-    moving = [(begin, phase.shape) for begin, phase in zip(begins, phases, strict=True) if phase.start != phase.end]
-    if not moving:
-        return height
-    values = {shape: SHAPES[shape](height) for _, shape in moving}
-    value = values[moving[0][1]]
-    for (_, before), (begin, shape) in itertools.pairwise(moving):
-        if shape != before:
-            value = ops.where(step < begin, value, values[shape])
-    return value
+def _lines(sides: Sequence[Sequence[tuple[float, Phase]]], shape: str) -> np.ndarray:
+    """Slopes, offsets and spans of the phases of one shape, shape `(3, sides, most phases of a side)`, 0 elsewhere."""
+    lines = np.zeros((3, len(sides), max(map(len, sides))))
+    for row, side in enumerate(sides):
+        for column, (begin, phase) in enumerate(side):
+            if phase.shape == shape:
+                lines[:, row, column] = (*phase.line(begin), abs(phase.end - phase.start))
+    return lines

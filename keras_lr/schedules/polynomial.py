@@ -60,4 +60,4 @@ class Polynomial(Schedule):
         if not self.warmup_steps:
             return fall
         slope = (self.peak_learning_rate - self.initial_learning_rate) / self.warmup_steps
-        return ops.where(step < self.warmup_steps, self.initial_learning_rate + slope * step, fall)
+        return ops.minimum(self.initial_learning_rate + slope * step, fall)

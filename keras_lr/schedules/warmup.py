@@ -54,4 +54,4 @@ class Warmup(Schedule):
         if self.shape == "constant":
             return ops.where(step < self.warmup_steps, initial, target)
         height = SHAPES[self.shape](ops.minimum(step / self.warmup_steps, 1.0))
-        return ops.where(step < self.warmup_steps, initial + (target - initial) * height, target)
+        return height * target + (1 - height) * initial if initial else height * target

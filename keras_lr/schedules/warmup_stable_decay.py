@@ -8,7 +8,7 @@ import keras
 
 from keras_lr.schedules import arguments
 from keras_lr.schedules.base import Schedule
-from keras_lr.schedules.phases import SHAPES, Phase, piecewise
+from keras_lr.schedules.phases import SHAPES, Phase, UpAndDown
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")
@@ -65,7 +65,7 @@ class WarmupStableDecay(Schedule):
             Phase(self.stable_steps, peak, peak, "linear"),
             Phase(self.decay_steps, peak, self.end_learning_rate, self.decay_shape),
         )
-        self._phases = tuple(phase for phase in phases if phase.num_steps)
+        self._curve = UpAndDown([phase for phase in phases if phase.num_steps])
 
     def _rate(self, step: Any) -> Any:
-        return piecewise(step, self._phases)
+        return self._curve(step)

@@ -71,6 +71,18 @@ POINTS: dict[str, tuple[Any, dict[int, float]]] = {
         lambda: schedules.FlatCosine(1.0, 40, end_learning_rate=0.1),
         {0: 1.0, 29: 1.0, 30: 1.0, 35: 0.55, 40: 0.1, FAR: 0.1},
     ),
+    "flat_cosine_that_never_falls": (
+        lambda: schedules.FlatCosine(0.3, 40, end_learning_rate=0.3),
+        {0: 0.3, 35: 0.3, 40: 0.3, FAR: 0.3},
+    ),
+    "one_cycle_that_only_falls": (
+        lambda: schedules.OneCycle(1.0, 101, warmup_fraction=51 / 101, div_factor=1, final_div_factor=100),
+        {0: 1.0, 50: 1.0, 75: (1 + 0.01) / 2, 100: 0.01, FAR: 0.01},
+    ),
+    "warmup_stable_decay_that_only_rises": (
+        lambda: schedules.WarmupStableDecay(1.0, 5, warmup_steps=4, end_learning_rate=1.0),
+        {0: 0.0, 1: 0.25, 4: 1.0, 9: 1.0, FAR: 1.0},
+    ),
     "cosine_restarts": (
         lambda: schedules.CosineRestarts(1.0, 8, t_mul=2.0, m_mul=0.5, end_learning_rate=0.2),
         {0: 1.0, 4: 0.6, 8: 0.6, 16: 0.4, 24: 0.4, 40: 0.3, 8 * (2**16 - 1): 0.2 + 0.8 * 0.5**16},
@@ -102,6 +114,12 @@ def test_the_end_of_a_long_decay_keeps_its_digits() -> None:
     schedule = schedules.FlatCosine(1.0, FAR, flat_fraction=0.5)
     expected = math.sin(math.pi / FAR) ** 2
     assert rates_of(schedule, [FAR - 1])[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_both_feet_of_a_long_cycle_keep_their_digits() -> None:
+    schedule = schedules.WarmupStableDecay(1.0, FAR, warmup_steps=FAR, warmup_shape="cosine", decay_shape="cosine")
+    expected = math.sin(math.pi / 2 / FAR) ** 2
+    assert rates_of(schedule, [1, 2 * FAR - 1]) == pytest.approx([expected, expected], rel=1e-6)
 
 
 def test_the_rate_is_of_keras_own_precision() -> None:
