@@ -11,6 +11,7 @@ from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.trainers.data_adapters import get_data_adapter
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
 from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
@@ -43,16 +44,19 @@ class IteratorStream:
     def __init__(self, epochs: EpochIterator, strategy: tf.distribute.Strategy) -> None:
         self._adapter = adapter = epochs.data_adapter
         self._tape = GeneratorTape(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
+        by_reader = isinstance(adapter, PyDatasetAdapter)
         dataset = epochs._get_iterator()
         if not isinstance(dataset, tf.data.Dataset) and isinstance(adapter, (TFDatasetAdapter, ArrayDataAdapter)):
             # What `fit` has distributed already cannot be repeated.
             dataset = adapter.get_tf_dataset()
         if isinstance(dataset, tf.data.Dataset) and self._tape is None:
             dataset = independent(dataset)
-            if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+            # A `PyDataset` draws its order from Python's random state as a pass begins, which a prefetching `repeat`
+            # would do behind the sweep's back, after a batch that failed too.
+            if not by_reader and dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
                 dataset = dataset.repeat()
             dataset = strategy.experimental_distribute_dataset(dataset)
-        self._distributed = not isinstance(dataset, tf.data.Dataset)
+        self._renewable = by_reader or not isinstance(dataset, tf.data.Dataset)
         self._dataset = dataset
         self._iterator: Any = iter(dataset)
 
@@ -73,7 +77,7 @@ class IteratorStream:
 
     def renew(self) -> bool:
         """Starts another pass after the data ended; False where there is none."""
-        if not self._distributed:
+        if not self._renewable:
             return False
         self._iterator = iter(self._dataset)
         return True

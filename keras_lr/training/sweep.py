@@ -70,6 +70,7 @@ class Sweep:
         self._cacheable = validation_batch is None
         self._interrupt = HeldInterrupt()
         self._begun = 0
+        self._pass_is_new = True
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
         # What is not built yet is built by the trace, which then has to be made twice.
@@ -157,9 +158,11 @@ class Sweep:
             curve = self._ended(self.loop.losses)
             if curve is not None:
                 return curve
+            self._pass_is_new &= reached == done
             if exhausted:
-                if reached == done or not self._stream.renew():
+                if self._pass_is_new or not self._stream.renew():
                     return self._exhausted(reached)
+                self._pass_is_new = True
                 source = self._stream.source(len(table))
             self._on_progress(self._begun + reached)
         return Curve(self.loop.losses, "completed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -54,6 +55,33 @@ def test_data_that_fail_midway_keep_the_points(digits: Any) -> None:
     assert_restored(model, before)
     assert finder.result.stop_reason == "error"
     assert len(finder.result.losses) == 3
+
+
+def test_a_shuffled_reader_that_fails_is_not_read_again(digits: Any) -> None:
+    class Broken(keras.utils.PyDataset):
+        reads_after_fault = -1
+
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> Any:
+            if index == 5 or self.reads_after_fault >= 0:
+                self.reads_after_fault += 1
+            if index == 5:
+                raise OSError("the disk went away")
+            return digits[0][index * 16 : index * 16 + 16], digits[1][index * 16 : index * 16 + 16]
+
+    model = trained(digits)
+    reads = []
+    for seed in range(4):
+        random.seed(seed)
+        before = random.getstate()
+        reader = Broken()
+        with pytest.raises((tf.errors.OpError, DataError), match="the disk went away"):
+            keras_lr.find_lr(model, reader, num_steps=40)
+        reads.append(reader.reads_after_fault)
+        assert random.getstate() == before
+    assert reads == [0] * 4
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
