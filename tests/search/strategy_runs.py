@@ -47,6 +47,7 @@ def main(directory: Path) -> None:
     found = {
         "plain": searched(build, directory / "plain"),
         "mirrored within build": searched(built_within(mirrored, build), directory / "within"),
+        "mirrored by argument": searched(build, directory / "mirrored", distribution_strategy=mirrored),
         "one device by argument": searched(build, directory / "one", distribution_strategy=one),
     }
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -25,6 +25,7 @@ def searched(tmp_path_factory: Any) -> Any:
     ("way", "tolerance"),
     [
         ("mirrored within build", 1e-4),
+        ("mirrored by argument", 1e-4),
         ("one device by argument", 1e-4),
         ("mixed_bfloat16", 0.05),
     ],
@@ -41,4 +42,4 @@ def test_a_model_under_a_strategy_is_trained_by_fit(searched: Any) -> None:
     assert searched["plain"]["tier"] == "stacked"
     assert searched["mirrored within build"]["tier"] == "reuse"
     assert searched["mirrored within build"]["reason"] == "the model is built under a distribution strategy"
-    assert searched["one device by argument"]["tier"] == "rebuild"
+    assert searched["mirrored by argument"]["tier"] == searched["one device by argument"]["tier"] == "rebuild"
