@@ -17,6 +17,7 @@ MIN_EPOCHS = 3
 LEARNING_RATE_NAMES = ("learning_rate", "lr")
 STEP_NAMES = ("step", "batch", "iteration")
 COUNTER_NAMES = ("epoch", *STEP_NAMES)
+MOST_EPOCHS = 2**53
 HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "r2", "cosine_similarity", "top_k")
 
 
@@ -43,8 +44,11 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
     sign = -1.0 if is_higher_better(monitor) else 1.0
     counter = _counter(arrays)
     epochs = arrays[counter] if counter else np.arange(size, dtype=np.float64)
-    if not np.isfinite(epochs).all():
-        raise CurveError("The epoch column must be whole numbers. Received: missing values. Drop it, or fill it.")
+    if not (np.abs(epochs) < MOST_EPOCHS).all():
+        raise CurveError(
+            f"The column `{counter}` must hold whole numbers below 2**53. Received: missing or larger ones. "
+            "Drop it, or fill it."
+        )
     rows = _last_rows(epochs)
     loss = sign * arrays[monitor][rows]
     _check(loss, monitor)
@@ -71,8 +75,12 @@ def _numbers(name: str, values: Any) -> np.ndarray:
         numbers = pd.to_numeric(series).to_numpy(dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as err:
         if name != "loss" and not name.endswith("_loss") and name not in (*COUNTER_NAMES, *LEARNING_RATE_NAMES):
-            return np.full(np.shape(values)[:1] or (1,), np.nan)
-        raise CurveError(f"The column `{name}` must hold numbers. Received: {err}. Remove what is no number.") from err
+            # NumPy has no shape for a list with lists of several lengths in it.
+            return np.full(len(values) if isinstance(values, (list, tuple)) else np.shape(values)[:1] or (1,), np.nan)
+        received = str(err).rstrip(".")
+        raise CurveError(
+            f"The column `{name}` must hold numbers. Received: {received}. Remove what is no number."
+        ) from err
     # What float32 cannot hold has overflowed in training too, and its square would overflow here.
     return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.copysign(np.inf, numbers), numbers)
 

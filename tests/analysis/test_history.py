@@ -72,6 +72,7 @@ def test_a_metric_that_should_grow_is_negated():
         (b"", "CSV file with a header"),
         (b"epoch,weight\n0,1\n1,2\n2,3\n", "`loss` column"),
         (b"loss\nlow\nhigh\nhigh\n", "must hold numbers"),
+        (b"epoch,loss\n0,3\n1,2\n1e19,1\n", r"`epoch` must hold whole numbers below 2\*\*53"),
         (b"epoch,loss\n0,1\n1,2,3,4\n", "CSV file with a header"),
         (b"epoch,loss\n0,nan\n1,nan\n2,nan\n", "only NaN"),
         (b"epoch,loss\n0,1\n", "at least 3 epochs"),
@@ -83,6 +84,11 @@ def test_malformed_files_are_refused(tmp_path, content, message):
     (tmp_path / "run.csv").write_bytes(content)
     with pytest.raises(CurveError, match=message):
         analyze_history(tmp_path / "run.csv")
+
+
+def test_a_ragged_column_beside_the_loss_is_left_out():
+    diagnosis = analyze_history({"loss": [4.0, 2.0, 1.0, 0.5], "confusion": [[1], [1, 2], [], [3]]})
+    assert list(diagnosis.epochs) == [0, 1, 2, 3]
 
 
 def test_a_run_that_was_never_finite_is_too_high_in_memory_and_at_any_length():

@@ -16,6 +16,7 @@ import keras_lr
 from keras_lr import schedules
 from keras_lr.errors import InvalidArgumentError
 from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
+from tests.versions import needs_multi_optimizer
 
 TOTAL_STEPS = 3 * STEPS_PER_EPOCH
 
@@ -70,6 +71,7 @@ def test_a_rate_that_another_callback_sets_is_the_one_that_was_used() -> None:
     assert recorder.to_frame()["learning_rate"].tolist() == pytest.approx([0.01, 0.005, 0.0025])
 
 
+@needs_multi_optimizer
 def test_each_of_several_optimizers_has_a_column() -> None:
     base = regression(keras.optimizers.SGD(one_cycle()))
     model = regression(keras_lr.discriminative(base, {"stem": 0.1}))

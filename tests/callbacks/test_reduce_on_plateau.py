@@ -15,6 +15,7 @@ from keras_lr import schedules
 from keras_lr.callbacks.plateau import metric_mode
 from keras_lr.errors import InvalidArgumentError
 from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
+from tests.versions import needs_multi_optimizer
 
 
 def run(optimizer: Any, values: list[float], callback: Any) -> list[float]:
@@ -71,6 +72,7 @@ def test_lowers_a_schedule_which_goes_on() -> None:
     assert optimizer._learning_rate.schedule is fall
 
 
+@needs_multi_optimizer
 def test_lowers_every_part_of_a_model() -> None:
     base = regression(keras.optimizers.SGD(0.01))
     model = regression(keras_lr.discriminative(base, {"stem": 0.1}))

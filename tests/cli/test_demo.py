@@ -76,9 +76,9 @@ def kinds_in(page):
 
 @pytest.mark.slow
 def test_it_shows_everything_offline_in_a_fresh_process(start, tmp_path):
-    demo, shown = start()
+    demo, _ = start()
     printed = demo.communicate(timeout=240)[0]
-    assert demo.returncode == 0, shown
+    assert demo.returncode == 0, printed
     assert (
         len(re.findall(r"(?:Clear|Tentative): learning_rate=\S+  \(usable from \S+ to \S+\)\n\S.+\.\n", printed)) == 2
     )

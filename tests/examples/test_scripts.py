@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.versions import needs_multi_optimizer
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 # Runs a script as its own program in which any connection beyond this machine fails.
 OFFLINE = """
@@ -84,6 +86,7 @@ def test_screenshot_report(tmp_path):
     assert pictures == ["report-dark.png", "report-light.png"]
 
 
+@needs_multi_optimizer
 @pytest.mark.slow
 def test_transfer_learning(tmp_path):
     printed = run_example("transfer_learning.py", tmp_path)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_lr
 from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
+from tests.versions import needs_multi_optimizer, needs_muon
 
 OPTIMIZERS = sorted(
     name
@@ -24,7 +25,9 @@ SPECIAL = {
 SWEEP = {"num_steps": 12, "min_lr": 1e-4, "max_lr": 1e-2, "stop_on_divergence": False}
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=needs_muon) if name == "Muon" else name for name in OPTIMIZERS]
+)
 def test_every_optimizer_is_swept_and_restored(name: str, digits: Any) -> None:
     images, labels = digits[0][:96], digits[1][:96]
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
@@ -51,6 +54,7 @@ def test_the_rate_of_each_step_is_the_one_of_the_sweep() -> None:
         assert float(model.optimizer.learning_rate) == 0.5
 
 
+@needs_multi_optimizer
 def test_several_optimizers_keep_their_ratio() -> None:
     inputs = keras.Input((1,))
     outputs = [keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name=name)(inputs) for name in "ab"]
