@@ -11,10 +11,15 @@ from scipy.ndimage import gaussian_filter1d
 
 from keras_lr.analysis.curve import read_curves
 from keras_lr.analysis.landmarks import Landmarks, read_landmarks
+from keras_lr.analysis.optimizer_kind import UNKNOWN, OptimizerKind, kind_of
 
 GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
 BLUR_DECADES = 0.3
 """The regret is blurred by this much before it is minimised, so that votes keep clear of cliffs."""
+
+OPTIMIZERS = {name: kind_of(name) for name in ("sgd", "rmsprop", "adagrad", "adam", "adamw", "adamax", "nadam")}
+OPTIMIZERS |= dict.fromkeys(("sgdm", "sgdm95", "nesterov", "lion", "adadelta"), UNKNOWN)
+"""What stands for the optimizer in the name of a task."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +30,7 @@ class Case:
         task: Name of the task.
         num_steps: Length of the sweep.
         seed: Seed of the model's start and the batches.
+        kind: Kind of the task's optimizer.
         marks: Landmarks of the sweep.
         truth: What every rate leads to.
         cost: Blurred regret plus 0.05 outside the good range, over `GRID`.
@@ -33,6 +39,7 @@ class Case:
     task: str
     num_steps: int
     seed: int
+    kind: OptimizerKind
     marks: Landmarks
     truth: Truth
     cost: np.ndarray
@@ -53,8 +60,13 @@ def read_cases(names: Iterable[str]) -> list[Case]:
         blurred = gaussian_filter1d(cost, BLUR_DECADES / (GRID[1] - GRID[0]), mode="nearest")
         for (steps, seed), (rates, losses) in curves(name).items():
             marks = read_landmarks(read_curves(rates, losses)[0])
-            cases.append(Case(name, steps, seed, marks, truth, blurred))
+            cases.append(Case(name, steps, seed, optimizer_of(name), marks, truth, blurred))
     return cases
+
+
+def optimizer_of(task: str) -> OptimizerKind:
+    """The kind of a task's optimizer, which is part of its name."""
+    return next(OPTIMIZERS[part] for part in task.split("-") if part in OPTIMIZERS)
 
 
 def look_up(costs: np.ndarray, decades: np.ndarray) -> np.ndarray:

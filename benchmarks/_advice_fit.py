@@ -10,7 +10,8 @@ from _advice_cases import Case, look_up
 from _advice_refine import fit_refining
 from _advice_score import GOOD_REGRET
 
-from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Vote
+from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Habits, Vote
+from keras_lr.analysis.consensus import middle
 from keras_lr.analysis.suggestion import advise, upper_decades
 
 SHRINKAGE = 0.005
@@ -19,12 +20,15 @@ SHRINKAGE = 0.005
 STEPS = (0.3, 0.1, 0.05)
 BASINS = np.arange(1.0, 2.6, 0.1)
 CLEAR_WRONG = 0.03
+LAGS = np.arange(0, 0.61, 0.1)
+USUAL = np.arange(-3, -0.99, 0.1)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
     """The calibration of least mean cost over `cases`; `start` names the landmarks that vote."""
     seen = [case for case in cases if case.marks.fell]
-    calibration = _fit_interval(cases, replace(start, votes=_fit_votes(seen, tuple(start.votes))))
+    calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)))
+    calibration = _fit_interval(cases, replace(calibration, habits=_fit_habits(seen, calibration)))
     calibration = replace(calibration, clear_basin=_fit_basin(cases, calibration))
     return replace(calibration, refining=fit_refining(cases, calibration))
 
@@ -64,6 +68,21 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
                 if (value := cost(votes + move)) < least - 1e-9:
                     votes, least, improved = votes + move, value, True
     return votes
+
+
+def _fit_habits(cases: list[Case], calibration: Calibration) -> Habits:
+    """The lag from optimizers without momentum and without a usual rate, then the usual rate of adaptive ones."""
+
+    def cost(habits: Habits, part: list[Case]) -> float:
+        numbers = replace(calibration, habits=habits)
+        middles = [middle(case.marks, numbers, case.kind) for case in part]
+        return float(look_up(np.stack([case.cost for case in part]), np.array(middles)).mean())
+
+    prompt = [case for case in cases if case.kind.prompt and not case.kind.adaptive]
+    adaptive = [case for case in cases if case.kind.adaptive]
+    lag = min(LAGS, key=lambda lag: cost(Habits(0.0, lag), prompt)) if prompt else 0.0
+    usual = min(USUAL, key=lambda usual: cost(Habits(usual, lag), adaptive))
+    return Habits(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:

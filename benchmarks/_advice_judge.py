@@ -17,23 +17,22 @@ from keras_lr.analysis.refinement import settle
 from keras_lr.analysis.suggestion import advise
 from keras_lr.records.suggestion import Suggestion
 
-FIRST_FRESH = (
+FRESH = (
+    "circles-gelu-sgd-b16",
     "digits-denoiser-adamax",
     "digits-rows-nadam",
+    "digits-separable-rmsprop",
+    "digits-wide-adam-b96",
     "iris-tanh-rmsprop-b10",
+    "lowrank-huber-adamw",
     "quantiles-elu-adamw-b48",
     "sparse-swish-nesterov",
 )
-"""Made after a first freeze of the rule, judged, and looked at before its last change; nothing is fitted on them."""
-
-LAST_FRESH = ("circles-gelu-sgd-b16", "digits-separable-rmsprop", "digits-wide-adam-b96", "lowrank-huber-adamw")
-"""Judged once, after the last change of the rule; nothing is fitted on them."""
-
-FRESH = FIRST_FRESH + LAST_FRESH
+"""Tasks on which nothing is fitted."""
 
 
 def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: str = "keras_lr") -> pd.DataFrame:
-    """The default rule on each sweep, fitted on all other tasks: alone, refined by short runs, and over all seeds.
+    """The default rule on each sweep, with numbers fitted on all other tasks.
 
     Args:
         cases: Every sweep of every task; those of fresh tasks are left out.
@@ -49,12 +48,15 @@ def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: 
 
 
 def judge_with(calibration: Calibration, cases: list[Case], *, name: str = "keras_lr") -> pd.DataFrame:
-    """The rule with these numbers on each sweep: alone, refined by short runs, and over all seeds of a task."""
+    """The rule with these numbers on each sweep, on the curve alone, with the optimizer known, and then refined by
+    short runs; and on the curves of all seeds of a task."""
     rows = []
     for case in cases:
-        advice = advise([case.marks], calibration=calibration)
-        settled = refined(case, advice, calibration)
-        rows.append({"rule": name} | case.where | _judge(case.truth, advice))
+        alone = advise([case.marks], calibration=calibration)
+        known = advise([case.marks], kind=case.kind, calibration=calibration)
+        settled = refined(case, known, calibration)
+        rows.append({"rule": name} | case.where | _judge(case.truth, alone))
+        rows.append({"rule": f"{name}, optimizer known"} | case.where | _judge(case.truth, known))
         rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, settled))
     for task, steps in sorted({(case.task, case.num_steps) for case in cases}):
         seeds = [case for case in cases if (case.task, case.num_steps) == (task, steps)]
@@ -69,7 +71,7 @@ def refined(case: Case, advice: Suggestion, calibration: Calibration) -> Suggest
     runs = planned_runs(case.task, case.seed, advice, case.num_steps)
     if runs is None:
         return advice
-    return settle(advice, runs.learning_rates, runs.losses, marks=[case.marks], calibration=calibration)
+    return settle(advice, runs.learning_rates, runs.losses, marks=[case.marks], kind=case.kind, calibration=calibration)
 
 
 def judge_public(names: list[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from _advice_cases import Case, look_up
 from _advice_score import DATA
 
 from keras_lr.analysis.calibration import Calibration, Refining
-from keras_lr.analysis.refinement import middle_of_runs, plan_runs
+from keras_lr.analysis.refinement import middle_of_runs, plan_runs, settled_decades
 from keras_lr.analysis.suggestion import advise
 from keras_lr.records.suggestion import Suggestion
 
@@ -52,17 +52,23 @@ def planned_runs(task: str, seed: int, suggestion: Suggestion, num_steps: int) -
 
 def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
     """The offset and the trust of least mean cost, on the runs that the rule would make around its own suggestions."""
-    befores, gaps, costs = [], [], []
+    sweeps, costs = [], []
     for case in cases:
-        advice = advise([case.marks], calibration=calibration)
+        advice = advise([case.marks], kind=case.kind, calibration=calibration)
         runs = planned_runs(case.task, case.seed, advice, case.num_steps)
         if runs is None or advice.learning_rate is None:
             continue
         middle = middle_of_runs(runs.learning_rates, runs.losses, [case.marks])
         if middle is not None:
-            befores.append(np.log10(advice.learning_rate))
-            gaps.append(middle - befores[-1])
+            sweeps.append((float(np.log10(advice.learning_rate)), middle, case.kind))
             costs.append(case.cost)
-    before, gap, cost = np.array(befores), np.array(gaps), np.stack(costs)
-    choices = [Refining(round(float(offset), 2), trust) for offset in OFFSETS for trust in TRUSTS]
-    return min(choices, key=lambda choice: look_up(cost, before + choice.move(gap)).mean())
+    rows = np.stack(costs)
+
+    def cost(choice: Refining) -> float:
+        numbers = replace(calibration, refining=choice)
+        settled = [
+            settled_decades(before, middle + choice.offset_decades, kind, numbers) for before, middle, kind in sweeps
+        ]
+        return float(look_up(rows, np.array(settled)).mean())
+
+    return min((Refining(round(float(offset), 2), trust) for offset in OFFSETS for trust in TRUSTS), key=cost)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from _advice_cases import read_cases
 from _advice_fit import fit
-from _advice_judge import FIRST_FRESH, FRESH, LAST_FRESH, judge_ours, judge_public, judge_with
+from _advice_judge import FRESH, judge_ours, judge_public, judge_with
 from _advice_score import CORPUS, DATA, tasks
 from _advice_table import table
 
@@ -24,8 +24,9 @@ RESULT = Path(__file__).parent / "results" / "advice.md"
 INTRODUCTION = """# Regret of a suggested learning rate
 
 Every seed's curve alone; a refusal counts as regret 1. Each task is judged with constants fitted on all others, or,
-in "keras_lr (nine tasks)", on the other nine of the corpus alone. "Refined" adds short runs at constant rates, with as
-many steps as the sweep had; "3 repeats" reads the sweeps of three seeds together. "Share good" counts suggestions
+in "keras_lr (nine tasks)", on the other nine of the corpus alone. "keras_lr" reads the curve alone, as `suggest` does;
+"optimizer known" is what `find_lr` says; "refined" adds short runs at constant rates to that, with as many steps as the
+sweep had; "3 repeats" reads the curves of three seeds together. "Share good" counts suggestions
 between the lowest and the highest rate of the grid whose regret is at most 0.05. In one task of the corpus
 (synthseq-gru-adam) a single rate is good in that sense, which only chance could hit: 0.9 is the most there. "At most
 0.05" counts by the regret itself, interpolated. "Wrong" is the share of the clear suggestions whose regret is above
@@ -51,11 +52,7 @@ def _sections(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [
         ("The ten tasks of the corpus", scores[corpus]),
         ("The further tasks", scores[~corpus & ~fresh]),
-        (
-            "Fresh tasks, seen before the rule's last change, with its shipped constants",
-            scores[scores["task"].isin(FIRST_FRESH)],
-        ),
-        ("Fresh tasks, judged once after that, with its shipped constants", scores[scores["task"].isin(LAST_FRESH)]),
+        ("Fresh tasks, on which nothing is fitted, with the shipped constants", scores[fresh]),
     ]
 
 

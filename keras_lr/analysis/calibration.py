@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
-
-import numpy as np
-
-Decades = TypeVar("Decades", float, np.ndarray)
 
 REFERENCE_DENSITY = 12.4
 """Steps a decade of 100 steps over eight decades, at which the offsets hold."""
@@ -30,6 +25,20 @@ class Vote:
 
 
 @dataclass(frozen=True)
+class Habits:
+    """What the kind of optimizer adds where it is known.
+
+    Attributes:
+        usual_decades: Log10 of the learning rate that suits adaptive optimizers most often.
+        lag_decades: Added to every landmark of an optimizer without momentum. The offsets of the votes make up for the
+            steps by which momentum lags, and that is too much where there is none.
+    """
+
+    usual_decades: float
+    lag_decades: float
+
+
+@dataclass(frozen=True)
 class Refining:
     """How short runs at constant rates move a suggestion.
 
@@ -41,10 +50,6 @@ class Refining:
     offset_decades: float
     trust: float
 
-    def move(self, gap: Decades) -> Decades:
-        """Decades to move a suggestion by that lies `gap` decades below the middle of the good runs."""
-        return self.trust * (gap + self.offset_decades)
-
 
 @dataclass(frozen=True)
 class Calibration:
@@ -52,6 +57,7 @@ class Calibration:
 
     Attributes:
         votes: What each landmark adds to the median.
+        habits: What the kind of optimizer adds.
         below: From the suggestion down to the lower end of the usable range.
         above: From the suggestion up to its upper end; that end is halfway between there and the first jump.
         clear_basin: Least width of the valley for a clear suggestion.
@@ -59,6 +65,7 @@ class Calibration:
     """
 
     votes: Mapping[str, Vote]
+    habits: Habits
     below: float
     above: float
     clear_basin: float
@@ -67,9 +74,10 @@ class Calibration:
 
 CALIBRATION = Calibration(
     votes={"half": Vote(0.3, 1.1), "nearly": Vote(-0.8, 0.8), "rise": Vote(-1.4, 0.25)},
+    habits=Habits(usual_decades=-2.0, lag_decades=0.3),
     below=0.8,
     above=0.5,
-    clear_basin=1.4,
-    refining=Refining(offset_decades=-0.3, trust=0.75),
+    clear_basin=1.3,
+    refining=Refining(offset_decades=-0.4, trust=0.75),
 )
 """Fitted on every task by `python benchmarks/advice.py --fit`."""

@@ -9,9 +9,10 @@ import numpy as np
 from keras_lr.analysis.landmarks import START_DECADES, Landmarks
 from keras_lr.records.suggestion import Confidence
 
-CLEAR_FALL_ERRORS = 9.0
+CLEAR_FALL_ERRORS = 10.0
 CLEAR_ROOM_DECADES = 0.5
 CLEAR_SPREAD_DECADES = 0.5
+CLEAR_APART_DECADES = 1.5
 EDGE_DECADES = 0.25
 
 
@@ -23,15 +24,19 @@ class Judgement:
     reason: str
 
 
-def judge(marks: list[Landmarks], *, fell: bool, room: float, spread: float, clear_basin: float) -> Judgement:
+def judge(
+    marks: list[Landmarks], *, fell: bool, room: float, apart: float, spread: float, clear_basin: float
+) -> Judgement:
     """Judges the median of the repeats.
 
-    A wide valley forgives an error of the rule, so its width tells most about how often a suggestion is wrong.
+    A wide valley forgives an error of the rule. But where it is so wide that the landmarks at its two ends point to
+    different rates, the first fall may not have been the one that matters.
 
     Args:
         marks: Landmarks of each repeat, at least one.
         fell: Whether the loss fell by more than its noise explains.
         room: Decades from the suggestion up to the first loss that jumps out of the curve.
+        apart: Decades between the lowest and the highest rate that the landmarks point to.
         spread: Standard deviation of the repeats' own suggestions, in decades.
         clear_basin: Least decades from fall to rise for "clear".
     """
@@ -45,6 +50,8 @@ def judge(marks: list[Landmarks], *, fell: bool, room: float, spread: float, cle
         or _doubt_about_fall(_typical([one.fall_in_errors for one in marks]))
         or _doubt_about_width(basin, room, clear_basin)
     )
+    if not doubts and apart > CLEAR_APART_DECADES:
+        doubts = f"The curve's fall and its rise point to rates {apart:.1f} decades apart."
     if not doubts and spread > CLEAR_SPREAD_DECADES:
         doubts = f"The repeats disagree by {spread:.1f} decades."
     if doubts:

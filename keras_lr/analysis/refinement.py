@@ -9,17 +9,17 @@ import numpy as np
 from keras_lr.analysis.calibration import CALIBRATION, Calibration
 from keras_lr.analysis.confidence import Judgement
 from keras_lr.analysis.landmarks import SEEN_FALL_ERRORS, Landmarks
+from keras_lr.analysis.optimizer_kind import UNKNOWN, OptimizerKind
 from keras_lr.records.suggestion import Suggestion
 
-FIRST_RUN_DECADES = -0.5
 SPACING_DECADES = 0.75
 LONG_RUN_STEPS = 50
 MIN_RUN_STEPS = 10
 TAIL_FRACTION = 0.34
-TOLERANCE = 0.2
+TOLERANCE = 0.1
 """Loss above the best run's, as a fraction of its fall, at which a run counts for 1/e of the best."""
 
-CLEAR_MOVE_DECADES = 0.5
+CLEAR_APART_DECADES = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Plan:
 def plan_runs(suggestion: Suggestion, *, num_steps: int) -> Plan | None:
     """The runs that use up a budget; None where there is nothing to refine or too little to do it with.
 
-    They begin half a decade below the suggestion and reach a decade above it, and further where each can still be
-    long: a run must last to tell a good rate from a quick start.
+    Three begin half a decade below the suggestion and reach a decade above it; where each can still be long, four reach
+    further both ways: a run must last to tell a good rate from a quick start.
 
     Args:
         suggestion: What the sweep says.
         num_steps: Budget of all runs together.
     """
-    runs = 4 if num_steps >= 4 * LONG_RUN_STEPS else 3
+    runs, first = (4, -0.75) if num_steps >= 4 * LONG_RUN_STEPS else (3, -0.5)
     if suggestion.learning_rate is None or num_steps < runs * MIN_RUN_STEPS:
         return None
-    decades = FIRST_RUN_DECADES + SPACING_DECADES * np.arange(runs)
+    decades = first + SPACING_DECADES * np.arange(runs)
     return Plan(suggestion.learning_rate * 10**decades, num_steps // runs)
 
 
@@ -53,18 +53,20 @@ def settle(
     losses: np.ndarray,
     *,
     marks: list[Landmarks],
+    kind: OptimizerKind = UNKNOWN,
     calibration: Calibration = CALIBRATION,
 ) -> Suggestion:
     """The suggestion moved to where the short runs went best.
 
-    Every run is scored by its mean loss at the end. The runs that come close to the best one pull the suggestion
-    most of the way to the middle of their rates, less an offset, for a short run favours a rate somewhat too large.
+    Every run is scored by its mean loss at the end. The runs that come close to the best one point to the middle of
+    their rates, less an offset, for a short run favours a rate somewhat too large.
 
     Args:
         suggestion: What the sweep says, with a learning rate.
         learning_rates: Rate of each run, shape `(n_runs,)`.
         losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
         marks: Landmarks of the sweep, one a repeat.
+        kind: The kind of the optimizer, where it is known.
         calibration: The fitted numbers.
     """
     if suggestion.learning_rate is None or suggestion.low is None or suggestion.high is None:
@@ -72,10 +74,28 @@ def settle(
     middle = middle_of_runs(learning_rates, losses, marks)
     if middle is None:
         return _unmoved(suggestion)
-    moved = calibration.refining.move(middle - float(np.log10(suggestion.learning_rate)))
-    judgement = _judge(suggestion, moved)
+    before = float(np.log10(suggestion.learning_rate))
+    runs = middle + calibration.refining.offset_decades
+    moved = settled_decades(before, runs, kind, calibration) - before
+    judgement = _judge(suggestion, abs(runs - before))
     low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))
     return Suggestion(rate, low, high, judgement.confidence, judgement.reason, "refined", suggestion.spread_decades)
+
+
+def settled_decades(before: float, runs: float, kind: OptimizerKind, calibration: Calibration) -> float:
+    """Where sweep and short runs meet, log10 of a rate: most of the way to where the runs point.
+
+    Where the optimizer is adaptive, the median of the sweep, the runs and the optimizer's usual rate.
+
+    Args:
+        before: What the sweep says.
+        runs: Where the short runs point.
+        kind: The kind of the optimizer.
+        calibration: The fitted numbers.
+    """
+    if kind.adaptive:
+        return float(np.median([before, runs, calibration.habits.usual_decades]))
+    return before + calibration.refining.trust * (runs - before)
 
 
 def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, marks: list[Landmarks]) -> float | None:
@@ -121,10 +141,10 @@ def _unmoved(suggestion: Suggestion) -> Suggestion:
     )
 
 
-def _judge(suggestion: Suggestion, moved: float) -> Judgement:
-    if abs(moved) > CLEAR_MOVE_DECADES:
-        return Judgement("tentative", f"Short runs disagree with the sweep by {abs(moved):.1f} decades.")
-    agreed = f"Short runs agree with the sweep within {abs(moved):.1f} decades."
+def _judge(suggestion: Suggestion, apart: float) -> Judgement:
+    if apart > CLEAR_APART_DECADES:
+        return Judgement("tentative", f"Short runs disagree with the sweep by {apart:.1f} decades.")
+    agreed = f"Short runs agree with the sweep within {apart:.1f} decades."
     if suggestion.confidence == "clear":
         return Judgement("clear", agreed)
     return Judgement("tentative", f"{agreed} {suggestion.reason}")

@@ -8,9 +8,10 @@ import numpy as np
 
 from keras_lr.analysis.calibration import CALIBRATION, Calibration
 from keras_lr.analysis.confidence import Judgement, judge
-from keras_lr.analysis.consensus import middle
+from keras_lr.analysis.consensus import middle, votes_apart
 from keras_lr.analysis.curve import Curve, read_curves
 from keras_lr.analysis.landmarks import START_DECADES, Landmarks, read_landmarks
+from keras_lr.analysis.optimizer_kind import UNKNOWN, OptimizerKind, kind_of
 from keras_lr.analysis.rules import PUBLIC_RULES, fastai_view
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.records.suggestion import Suggestion
@@ -21,7 +22,7 @@ PUBLIC_HALF_WIDTH_DECADES = 0.6
 RULES = ("consensus", *PUBLIC_RULES)
 
 
-def suggest(learning_rates: Any, losses: Any, *, rule: str = "consensus") -> Suggestion:
+def suggest(learning_rates: Any, losses: Any, *, rule: str = "consensus", optimizer: Any = None) -> Suggestion:
     """The learning rate a range test's curve speaks for, the usable range around it, and how sure the curve makes us.
 
     Args:
@@ -31,6 +32,9 @@ def suggest(learning_rates: Any, losses: Any, *, rule: str = "consensus") -> Sug
         rule: "consensus" is the median of what three landmarks of the curve point to, corrected for the number of
             steps a decade; "valley", "minimum", "steepest" and "slide" are fastai's. Each repeat is read alone, and the
             median of the repeats counts.
+        optimizer: The Keras optimizer that made the curve, or its name. For Adam, AdamW, Adamax, Nadam and RMSprop the
+            default rule also weighs the rate that suits them most often, and it allows for the lag of momentum. None
+            and any other optimizer leave it to the curve.
 
     Returns:
         A suggestion; its confidence is "none", with the reason, where the curve says nothing.
@@ -47,7 +51,9 @@ def suggest(learning_rates: Any, losses: Any, *, rule: str = "consensus") -> Sug
             f"The curve is too short: a suggestion needs {MIN_STEPS} finite losses over a decade of learning rates.",
             rule=rule,
         )
-    return advise([read_landmarks(curve) for curve in curves]) if rule == "consensus" else _public(curves, rule)
+    if rule != "consensus":
+        return _public(curves, rule)
+    return advise([read_landmarks(curve) for curve in curves], kind=kind_of(optimizer))
 
 
 def landmarks_of(learning_rates: Any, losses: Any) -> list[Landmarks]:
@@ -55,10 +61,12 @@ def landmarks_of(learning_rates: Any, losses: Any) -> list[Landmarks]:
     return [read_landmarks(curve) for curve in _long_enough(read_curves(learning_rates, losses))]
 
 
-def advise(marks: list[Landmarks], *, calibration: Calibration = CALIBRATION) -> Suggestion:
+def advise(
+    marks: list[Landmarks], *, kind: OptimizerKind = UNKNOWN, calibration: Calibration = CALIBRATION
+) -> Suggestion:
     """The default rule on landmarks already read, of one sweep a repeat."""
     fell = sum(one.fell for one in marks) > len(marks) / 2
-    points = [point for one in marks if (point := _point(one, calibration)) is not None]
+    points = [point for one in marks if (point := _point(one, calibration, kind)) is not None]
     if len(points) <= len(marks) / 2:
         return Suggestion.refuse(
             "The loss never fell by more than its noise: the curve is flat. Raise `max_lr` or use more steps.",
@@ -70,7 +78,12 @@ def advise(marks: list[Landmarks], *, calibration: Calibration = CALIBRATION) ->
             "The loss only rose: every learning rate swept was too high. Lower `min_lr`.", rule="consensus"
         )
     judgement = judge(
-        marks, fell=fell, room=room_decades(marks, point), spread=spread, clear_basin=calibration.clear_basin
+        marks,
+        fell=fell,
+        room=room_decades(marks, point),
+        apart=float(np.median([votes_apart(one, calibration) for one in marks])),
+        spread=spread,
+        clear_basin=calibration.clear_basin,
     )
     above = upper_decades(marks, point, calibration)
     return _around(points, calibration.below + spread, above + spread, judgement, "consensus")
@@ -99,8 +112,8 @@ def _long_enough(curves: list[Curve]) -> list[Curve]:
     return [one for one in curves if len(one.losses) >= MIN_STEPS and one.span_decades >= MIN_SPAN_DECADES]
 
 
-def _point(marks: Landmarks, calibration: Calibration) -> float | None:
-    point = middle(marks, calibration)
+def _point(marks: Landmarks, calibration: Calibration, kind: OptimizerKind) -> float | None:
+    point = middle(marks, calibration, kind)
     return None if point is None else float(np.clip(point, marks.first, marks.last))
 
 

@@ -54,7 +54,7 @@ def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings
             curves = _run_repeats(test, settings)
             result, error = summarize(model, settings, curves), curves[-1].error
             if settings.refine and error is None:
-                result, error = refine(test, stream, result, num_steps=budget)
+                result, error = refine(test, stream, result, num_steps=budget, optimizer=model.optimizer)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored as it was before the range test.")
     return Measurement(result, error, test.restore)

@@ -34,7 +34,7 @@ def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curv
     return RangeTestResult(
         learning_rates=rates,
         losses=losses,
-        suggestion=_suggest(rates, repeat_losses if len(curves) > 1 else losses),
+        suggestion=_suggest(rates, repeat_losses if len(curves) > 1 else losses, model.optimizer),
         stop_reason=last.stop_reason,
         stop_detail=_detail(last, settings.learning_rates),
         num_steps=len(settings.learning_rates),
@@ -69,7 +69,7 @@ def _detail(curve: Curve, learning_rates: np.ndarray) -> str:
     )
 
 
-def _suggest(rates: np.ndarray, losses: np.ndarray) -> Suggestion:
+def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer) -> Suggestion:
     if len(rates) == 0:
         return Suggestion.refuse("No step gave a finite loss.", rule="none")
-    return suggest(rates, losses)
+    return suggest(rates, losses, optimizer=optimizer)

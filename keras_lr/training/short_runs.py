@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 
+from keras_lr.analysis.optimizer_kind import kind_of
 from keras_lr.analysis.refinement import Plan, plan_runs, settle
 from keras_lr.analysis.suggestion import landmarks_of
 from keras_lr.records.range_test import RangeTestResult
@@ -16,7 +18,7 @@ from keras_lr.training.sweep import Sweep
 
 
 def refine(
-    test: Sweep, stream: BatchStream, result: RangeTestResult, *, num_steps: int
+    test: Sweep, stream: BatchStream, result: RangeTestResult, *, num_steps: int, optimizer: keras.Optimizer
 ) -> tuple[RangeTestResult, BaseException | None]:
     """The result with its suggestion settled by short runs, and the error that cut them short, if any.
 
@@ -28,6 +30,7 @@ def refine(
         stream: Where its batches come from.
         result: What the sweeps measured.
         num_steps: Budget of all runs together.
+        optimizer: The model's optimizer.
     """
     plan = plan_runs(result.suggestion, num_steps=num_steps)
     if plan is None:
@@ -37,7 +40,11 @@ def refine(
         return result, error
     curves = result.repeat_losses if result.repeat_losses.size else result.losses
     suggestion = settle(
-        result.suggestion, plan.learning_rates, losses, marks=landmarks_of(result.learning_rates, curves)
+        result.suggestion,
+        plan.learning_rates,
+        losses,
+        marks=landmarks_of(result.learning_rates, curves),
+        kind=kind_of(optimizer),
     )
     refinement = Refinement(plan.learning_rates, losses, result.suggestion)
     return replace(result, suggestion=suggestion, refinement=refinement), None

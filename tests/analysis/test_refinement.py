@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_lr.analysis.calibration import CALIBRATION
+from keras_lr.analysis.optimizer_kind import OptimizerKind
 from keras_lr.analysis.refinement import end_losses, middle_of_runs, plan_runs, settle
 from keras_lr.analysis.suggestion import landmarks_of, suggest
 from keras_lr.records.suggestion import Suggestion
@@ -72,6 +73,22 @@ def test_end_losses_average_the_last_third_below_a_ceiling():
     losses = np.array([[4.0] * 6 + [1, 2, 3], [4.0] * 6 + [1, 100, 3]])
     # The best median is 2, two below the start of 4, so that no step counts for more than 6.
     assert end_losses(losses, start=4.0).tolist() == [2.0, pytest.approx(10 / 3)]
+
+
+@pytest.mark.parametrize(
+    ("best", "moves", "reason"), [(0, False, "disagree"), (2, True, "agree"), (3, True, "disagree")]
+)
+def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep, best, moves, reason):
+    """The sweep suggests 10^-2.2, the usual rate is 10^-2, and the runs point below the one or above the other."""
+    suggestion, marks = sweep
+    plan = plan_runs(suggestion, num_steps=300)
+    usual = 10**CALIBRATION.habits.usual_decades
+    assert plan.learning_rates[0] < suggestion.learning_rate < usual < plan.learning_rates[2]
+    ends = [0.1 if run == best else 2.3 for run in range(4)]
+    settled = settle(suggestion, plan.learning_rates, runs(ends), marks=marks, kind=OptimizerKind(adaptive=True))
+    assert settled.learning_rate == pytest.approx(usual if moves else suggestion.learning_rate)
+    assert settled.reason.startswith(f"Short runs {reason}")
+    assert settled.confidence == ("clear" if reason == "agree" else "tentative")
 
 
 def test_flat_runs_leave_the_suggestion_and_say_so(sweep):
