@@ -41,19 +41,6 @@ def fit_non_negative(
     return float(norm**2), level + (columns - means) @ weights
 
 
-def active_columns(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Indices of the columns that the non-negative fit uses."""
-    weights, _ = nnls(basis - basis.mean(axis=0), values - values.mean())
-    return np.flatnonzero(weights)
-
-
-def best_column(values: np.ndarray, basis: np.ndarray) -> np.ndarray:
-    """Index, shape `(1,)`, of the column that with a constant and a weight of at least zero leaves the least."""
-    columns = basis - basis.mean(axis=0)
-    along = np.maximum(0.0, (values - values.mean()) @ columns)
-    return np.array([np.argmax(along**2 / np.sum(columns**2, axis=0))])
-
-
 def promised_gain(values: np.ndarray) -> tuple[float, float]:
     """The fall that the fitted decay promises from as long again, and the root mean square of what it leaves over."""
     columns = exponentials(values.size)
@@ -63,9 +50,9 @@ def promised_gain(values: np.ndarray) -> tuple[float, float]:
     return gain, max(float(norm) / np.sqrt(values.size), 1e-9 * float(np.ptp(values)))
 
 
-def chance_of(before: float, after: float, size: int, parameters: int) -> float:
-    """Probability that `parameters` useless columns lower the residual sum from `before` to `after`: an F test."""
-    freedom = max(1, size - parameters - 4)
+def chance_of(before: float, after: float, size: int, parameters: int, *, decay_parameters: int = 4) -> float:
+    """Probability that `parameters` useless numbers lower the residual sum from `before` to `after`: an F test."""
+    freedom = max(1, size - parameters - decay_parameters)
     if not after > 0:
         return 0.0 if before > after else 1.0
     return float(f.sf((before - after) / parameters / (after / freedom), parameters, freedom))

@@ -9,7 +9,8 @@ import numpy as np
 from keras_lr.analysis.advice import HIGHER, LOWER, try_both_ways, try_rates
 from keras_lr.analysis.findings.blocks import COURSE_POINTS, WAVE_POINTS, block_epochs
 from keras_lr.analysis.findings.decay import residual_sum
-from keras_lr.analysis.findings.kinks import flat_onset, rising_onset
+from keras_lr.analysis.findings.plateaus import flat_onset
+from keras_lr.analysis.findings.rises import find_rise
 from keras_lr.analysis.findings.waves import find_wave
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.analysis.series import block_means, rank_trend, share
@@ -18,6 +19,9 @@ from keras_lr.records.diagnosis import Finding
 SLOW_SHARE = 0.15
 SLOW_STRENGTH = 2.0
 MIN_TREND_POINTS = 8
+# Of the fall before it, by which a loss must rise to diverge: one that a first loss far too high has left in the noise
+# may creep.
+MIN_RISE_SHARE = 0.05
 NOISE_UNIT = "noise standard deviations"
 
 
@@ -65,18 +69,19 @@ def _oscillation(history: TrainingHistory, end: int) -> Finding | None:
 
 
 def _rise(history: TrainingHistory, end: int) -> Finding | None:
-    onset = rising_onset(block_means(history.loss[:end], COURSE_POINTS))
-    if onset is None:
+    values = block_means(history.loss[:end], COURSE_POINTS)
+    rise = find_rise(values)
+    if rise is None or rise.size < MIN_RISE_SHARE * (values[0] - values[: rise.onset + 1].min()):
         return None
-    first = int(block_epochs(history.epochs[:end], COURSE_POINTS)[onset[0]])
+    first = int(block_epochs(history.epochs[:end], COURSE_POINTS)[rise.onset])
     return Finding(
         kind="divergence",
         severity="critical",
         start_epoch=first,
         end_epoch=int(history.epochs[end - 1]),
-        effect_size=onset[1],
+        effect_size=rise.strength,
         effect_unit=NOISE_UNIT,
-        evidence=f"`{history.monitor}` rises from {history.unit} {first} by {onset[1]:.3g} times its noise.",
+        evidence=f"`{history.monitor}` rises from {history.unit} {first} by {rise.strength:.3g} times its noise.",
         advice=try_rates(history.learning_rate, LOWER),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from keras_lr.analysis.findings.decay import chance_of, exponentials, fit_non_negative
@@ -9,48 +11,103 @@ from keras_lr.analysis.findings.decay import chance_of, exponentials, fit_non_ne
 MAX_LENGTH = 50
 MIN_WINDOW = 6
 MIN_CYCLES = 2.0
-# Over all windows and frequencies; those that differ grow in number as the square of the length.
-CHANCE = 0.008
 TURNS = 3
+# In a shorter series a mixture of exponentials takes much of a swing with it, and the decay is sought as one.
+FEW_POINTS = 20
+FEW_TIME_CONSTANTS = np.geomspace(0.05, 5.0, 8)
+# Divided by the square of the length, as which the windows and frequencies that differ grow in number, the chance that
+# 1% of decays with noise alone, of one or two exponentials, stay below.
+CHANCE = 0.008
+FEW_POINTS_CHANCE = 0.05
 
 
-def find_short_swing(values: np.ndarray) -> tuple[int, int, float, float, float] | None:
-    """First and last index, frequency in cycles an epoch, amplitude and noise of a swing; None where there is none.
+class Swing(NamedTuple):
+    """A sinusoid over the window `[start, end)`, in cycles an epoch."""
 
-    The decay is fitted without the swing and the swing without the decay, in turns, as each hides in the other; then
-    both at once, for the evidence.
-    """
-    basis, wave = exponentials(values.size), np.zeros(values.size)
+    start: int
+    end: int
+    frequency: float
+
+    def columns(self, size: int) -> np.ndarray:
+        """Its cosine and its sine, zero outside the window, shape `(size, 2)`."""
+        time = np.arange(size)
+        phase = 2 * np.pi * self.frequency * time
+        inside = (time >= self.start) & (time < self.end)
+        return np.column_stack([np.cos(phase), np.sin(phase)]) * inside[:, np.newaxis]
+
+
+def find_short_swing(values: np.ndarray) -> tuple[Swing, float] | None:
+    """The strongest swing and its amplitude in units of the noise; None where chance would make one as strong."""
+    size, basis = values.size, exponentials(values.size)
+    few = size < FEW_POINTS
+    swing, wave = _beside_one_exponential(values) if few else _in_turns(values, basis)
+    columns = swing.columns(size)
     plain, _ = fit_non_negative(values, basis)
-    start, end, frequency = 0, values.size, 0.25
+    # Non-negative weights of a column and its mirror image make one of either sign.
+    residual, _ = fit_non_negative(values, basis, np.column_stack([columns, -columns]))
+    if chance_of(plain, residual, size, 2) > (FEW_POINTS_CHANCE if few else CHANCE) / size**2:
+        return None
+    noise = max(float(np.sqrt(residual / size)), 1e-9 * float(np.ptp(values)))
+    return swing, float(np.abs(wave).max()) / noise
+
+
+def _in_turns(values: np.ndarray, basis: np.ndarray) -> tuple[Swing, np.ndarray]:
+    """The swing beside any decay and its course: each hides in the other, so that they are fitted in turns."""
+    swing, wave = Swing(0, values.size, 0.25), np.zeros(values.size)
     for _ in range(TURNS):
         _, course = fit_non_negative(values - wave, basis)
-        start, end, frequency = _strongest_window(values - course)
-        swing = _swing(values.size, start, end, frequency)
-        wave = swing @ np.linalg.lstsq(swing, values - course, rcond=None)[0]
-    # Non-negative weights of a column and its mirror image make one of either sign.
-    residual, _ = fit_non_negative(values, basis, np.column_stack([swing, -swing]))
-    if chance_of(plain, residual, values.size, 2) > CHANCE / values.size**2:
-        return None
-    noise = max(float(np.sqrt(residual / values.size)), 1e-9 * float(np.ptp(values)))
-    return start, end - 1, frequency, float(np.abs(wave).max()), noise
+        swing, _ = _strongest(values - course, np.empty((values.size, 0)))
+        wave = _part(values - course, np.empty((values.size, 0)), swing)
+    return swing, wave
 
 
-def _swing(size: int, start: int, end: int, frequency: float) -> np.ndarray:
-    time = np.arange(size)
-    phase = 2 * np.pi * frequency * time
-    inside = (time >= start) & (time < end)
-    return np.column_stack([np.cos(phase), np.sin(phase)]) * inside[:, np.newaxis]
+def _beside_one_exponential(values: np.ndarray) -> tuple[Swing, np.ndarray]:
+    """The swing fitted at once with one exponential and its course.
+
+    The exponential is the best beside a swing that lasts, which leaves far fewer windows.
+    """
+    decays = exponentials(values.size, FEW_TIME_CONSTANTS).T
+    spans = [np.linalg.qr(np.column_stack([np.ones(values.size), decay]))[0] for decay in decays]
+    span = max(spans, key=lambda span: _strongest(values, span, lasting=True)[1])
+    swing, _ = _strongest(values, span)
+    return swing, _part(values, span, swing)
 
 
-def _strongest_window(rest: np.ndarray) -> tuple[int, int, float]:
-    """The window `[start, end)` and the frequency whose sinusoid leaves the least, by running sums."""
-    size = rest.size
+def _part(values: np.ndarray, span: np.ndarray, swing: Swing) -> np.ndarray:
+    """The swing's part of the least-squares fit on it and on `span`."""
+    columns = swing.columns(values.size)
+    return np.asarray(columns @ np.linalg.lstsq(np.column_stack([columns, span]), values, rcond=None)[0][:2])
+
+
+def _strongest(values: np.ndarray, span: np.ndarray, *, lasting: bool = False) -> tuple[Swing, float]:
+    """The window and the frequency of the sinusoid that leaves the least beside `span`, and its evidence.
+
+    Args:
+        values: Shape `(n,)`.
+        span: Orthonormal columns, shape `(n, k)`.
+        lasting: Whether to try only windows that reach the end.
+    """
+    size = values.size
     frequencies = np.arange(1, 2 * size + 1) / (4 * size)
     starts, ends = (grid.ravel() for grid in np.meshgrid(np.arange(size), np.arange(1, size + 1)))
-    wide = ends - starts >= MIN_WINDOW
+    wide = (ends - starts >= MIN_WINDOW) & ((ends == size) | (not lasting))
     starts, ends = starts[wide], ends[wide]
-    phase = 2 * np.pi * frequencies[:, np.newaxis] * np.arange(size)
+    rest = values - span @ (span.T @ values)
+    gain = _gain(rest, span, frequencies, starts, ends)
+    left = float(rest @ rest)
+    evidence = -size * np.log(np.maximum(left - gain, 1e-9 * left))
+    # A swing that ends before the series does has one number more, which must earn its place.
+    evidence -= 2 * np.log(size) * (ends < size)
+    evidence[frequencies[:, np.newaxis] * (ends - starts) < MIN_CYCLES] = -np.inf
+    row, column = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
+    return Swing(int(starts[column]), int(ends[column]), float(frequencies[row])), float(evidence[row, column])
+
+
+def _gain(
+    rest: np.ndarray, span: np.ndarray, frequencies: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
+    """What each frequency's sinusoid in each window takes from the sum of squares of `rest`, by running sums."""
+    phase = 2 * np.pi * frequencies[:, np.newaxis] * np.arange(rest.size)
     cosine, sine = np.cos(phase), np.sin(phase)
 
     def within(products: np.ndarray) -> np.ndarray:
@@ -59,15 +116,11 @@ def _strongest_window(rest: np.ndarray) -> tuple[int, int, float]:
 
     a, b = within(rest * cosine), within(rest * sine)
     cc, ss, cs = within(cosine**2), within(sine**2), within(cosine * sine)
+    for column in span.T:
+        along_cosine, along_sine = within(column * cosine), within(column * sine)
+        cc, ss, cs = cc - along_cosine**2, ss - along_sine**2, cs - along_cosine * along_sine
     determinant = cc * ss - cs**2
     # At two epochs a cycle the sine is zero and the cosine is all there is.
     regular = determinant > 1e-6 * cc**2
     both = (ss * a**2 - 2 * cs * a * b + cc * b**2) / np.where(regular, determinant, 1.0)
-    gain = np.where(regular, both, a**2 / np.maximum(cc, 1e-9))
-    total = float(rest @ rest)
-    evidence = -size * np.log1p(-np.minimum(gain / total, 1 - 1e-9))
-    # A swing that ends before the series does has one number more, which must earn its place.
-    evidence -= 2 * np.log(size) * (ends < size)
-    evidence[frequencies[:, np.newaxis] * (ends - starts) < MIN_CYCLES] = -np.inf
-    row, column = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
-    return int(starts[column]), int(ends[column]), float(frequencies[row])
+    return np.asarray(np.where(regular, both, a**2 / np.maximum(cc, 1e-9)))

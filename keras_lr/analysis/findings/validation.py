@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_lr.analysis.advice import LOWER, try_rates
 from keras_lr.analysis.findings.blocks import COURSE_POINTS, MIN_STRENGTH, block_epochs
-from keras_lr.analysis.findings.kinks import rising_onset
+from keras_lr.analysis.findings.rises import find_rise
 from keras_lr.analysis.history_series import TrainingHistory
 from keras_lr.analysis.series import block_means, noise_level, rank_trend, share
 from keras_lr.records.diagnosis import Finding
@@ -29,9 +29,9 @@ def find_in_validation(history: TrainingHistory) -> Iterator[Finding]:
     epochs = block_epochs(history.epochs[usable], COURSE_POINTS)
     loss, values = (block_means(series[usable], COURSE_POINTS) for series in (history.loss, history.val_loss))
     last = int(history.epochs[usable][-1])
-    onset = rising_onset(values)
-    if onset and rank_trend(loss[onset[0] :]) < STILL_FALLING:
-        yield _overfitting(history, int(epochs[onset[0]]), last, onset[1])
+    rise = find_rise(values)
+    if rise and rank_trend(loss[rise.onset :]) < STILL_FALLING:
+        yield _overfitting(history, int(epochs[rise.onset]), last, rise.strength)
     noise, fall = noise_level(values), float(values[0] - values.min())
     if noise > MIN_STRENGTH * noise_level(loss) and share(noise, fall) > NOISY_SHARE:
         yield _noise(history, int(epochs[0]), last, min(share(noise, fall), MAX_SHARE))

@@ -43,11 +43,11 @@ def find_wave(values: np.ndarray) -> Wave | None:
 
 
 def _short_wave(values: np.ndarray) -> Wave | None:
-    swing = find_short_swing(values)
-    if swing is None:
+    found = find_short_swing(values)
+    if found is None:
         return None
-    start, end, frequency, amplitude, noise = swing
-    return Wave(start, end, 1 / frequency, amplitude / noise)
+    swing, amplitude = found
+    return Wave(swing.start, swing.end - 1, 1 / swing.frequency, amplitude)
 
 
 def _long_wave(values: np.ndarray) -> Wave | None:
