@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keras_lr.records.rate_words import format_rate
+
 LOWER = (0.1, 0.3)
 HIGHER = (3.0, 10.0)
 
@@ -15,7 +17,7 @@ def try_rates(learning_rate: float | None, factors: tuple[float, float]) -> str:
     """The range in words: "Try a learning rate of 3e-4 to 1e-3." """
     rates = next_rates(learning_rate, factors)
     if rates is not None:
-        return f"Try a learning rate of {rates[0]:.2g} to {rates[1]:.2g}."
+        return f"Try a learning rate of {format_rate(rates[0])} to {format_rate(rates[1])}."
     times = (
         f"{factors[0]:g} to {factors[1]:g} times as high"
         if factors[0] > 1
@@ -28,4 +30,4 @@ def try_both_ways(learning_rate: float | None) -> str:
     """Words for a loss that does not move: a rate far too low and one far too high look alike."""
     if learning_rate is None:
         return "Try a learning rate 10 times lower and one 10 times higher."
-    return f"Try learning rates of {learning_rate / 10:.2g} and {learning_rate * 10:.2g}."
+    return f"Try learning rates of {format_rate(learning_rate / 10)} and {format_rate(learning_rate * 10)}."

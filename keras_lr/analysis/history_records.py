@@ -11,6 +11,7 @@ import pandas as pd
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records import AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult
 from keras_lr.records.base import Record
+from keras_lr.records.rate_words import format_rate
 
 STORED: dict[str, type[Record]] = {
     record.kind: record for record in (AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult)
@@ -39,13 +40,14 @@ def record_columns(record: Record) -> Mapping[str, Any]:
 
 
 def sensitivity_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
-    """Each run of a search by a name such as "1e-03, repeat 0"; those that failed or were pruned are left out."""
+    """Each run of a search by a name such as "3e-4, repeat 0"; those that failed or were pruned are left out."""
     keys = ["learning_rate", "repeat", "batch_size"]
     sizes = result.frame["batch_size"].nunique()
     runs = {}
-    for (rate, repeat, size), run in result.frame.groupby(keys, sort=True):
+    for (_, repeat, size), run in result.frame.groupby(keys, sort=True):
         if run["status"].isin(["ok", "diverged"]).all():
-            name = f"{rate:.3g}, repeat {repeat}" + (f", batch size {size}" if sizes > 1 else "")
+            name = f"{format_rate(run['learning_rate'].iloc[0], digits=3)}, repeat {repeat}"
+            name += f", batch size {size}" if sizes > 1 else ""
             runs[name] = run[["epoch", "loss", "val_loss", "learning_rate"]].reset_index(drop=True)
     return runs
 

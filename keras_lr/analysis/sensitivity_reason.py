@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.analysis.basin import LOST_SHARE, Basin
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.suggestion import Confidence
 
 ENOUGH_REPEATS = 3
@@ -62,7 +63,7 @@ def judge_grid(grid: Grid, objective: str, direction: str, *, batch_sizes: int =
     extreme = "lowest" if direction == "min" else "highest"
     text = (
         f"Of {len(rates)} learning rates{times} x {repeats} {'repeat' if repeats == 1 else 'repeats'}, "
-        f"{rates[basin.best]:.3g}{where} gave the {extreme} {objective} ({value:.3g})"
+        f"{format_rate(rates[basin.best], digits=3)}{where} gave the {extreme} {objective} ({value:.3g})"
     )
     doubts = _doubts(grid)
     return ("tentative" if doubts else "clear"), f"{text}, {_basin_text(grid)}{''.join(f'; {one}' for one in doubts)}."
@@ -82,7 +83,7 @@ def _basin_text(grid: Grid) -> str:
     measure = "within noise of it" if np.isfinite(basin.noise) else f"within {LOST_SHARE:.0%} of the gain"
     if basin.low == basin.high:
         return f"and no other rate was {measure}"
-    return f"and {rates[basin.low]:.3g} to {rates[basin.high]:.3g} were {measure}"
+    return f"and {format_rate(rates[basin.low], digits=3)} to {format_rate(rates[basin.high], digits=3)} were {measure}"
 
 
 def _doubts(grid: Grid) -> list[str]:
@@ -102,5 +103,5 @@ def _doubts(grid: Grid) -> list[str]:
         doubts.append(f"it is the {end} rate tried, so that a better one may lie beyond")
     elif basin.low == 0 or basin.high == last:
         end = rates[0 if basin.low == 0 else last]
-        doubts.append(f"{end:.3g} ends the grid, so that a better one may lie beyond")
+        doubts.append(f"{format_rate(end, digits=3)} ends the grid, so that a better one may lie beyond")
     return doubts

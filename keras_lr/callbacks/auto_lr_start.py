@@ -12,6 +12,7 @@ from keras_lr.callbacks.range_test import LRRangeTest
 from keras_lr.errors import ModelError
 from keras_lr.records.auto_lr import AutoLRAction
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.suggestion import Suggestion
 from keras_lr.training.rate_factor import rates_ahead
 
@@ -92,7 +93,7 @@ def _begin_at(memory: Memory, suggestion: Suggestion, *, applied: bool) -> None:
     rate, compiled = suggestion.learning_rate, memory.reference
     if rate is None or max(rate / compiled, compiled / rate) < KEPT_RATIO:
         return
-    reason = f"A short range test suggests {rate:.3g} ({suggestion.confidence}): {suggestion.reason}"
+    reason = f"A short range test suggests {format_rate(rate)} ({suggestion.confidence}): {suggestion.reason}"
     memory.act(
         AutoLRAction("probe", memory.first_epoch, compiled, rate, reason, applied),
         **({"factor": rate / compiled} if applied else {}),

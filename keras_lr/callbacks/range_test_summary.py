@@ -8,6 +8,7 @@ import numpy as np
 from keras_lr.analysis.suggestion import suggest
 from keras_lr.callbacks.range_test_settings import RangeTestSettings
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.suggestion import Suggestion
 from keras_lr.training.causes import one_line
 from keras_lr.training.devices import environment
@@ -15,8 +16,8 @@ from keras_lr.training.sweep import Curve
 
 _DETAILS = {
     "completed": "The sweep reached the end of its range.",
-    "diverged": "The loss diverged at a learning rate of {rate:.3g}.",
-    "non_finite": "The loss became NaN or infinite at a learning rate of {rate:.3g}.",
+    "diverged": "The loss diverged at a learning rate of {rate}.",
+    "non_finite": "The loss became NaN or infinite at a learning rate of {rate}.",
     "data_exhausted": "The data ended for good after {steps} of {num_steps} steps.",
     "interrupted": "Interrupted after {steps} of {num_steps} steps.",
     "error": "A step failed after {steps} of {num_steps} steps: {error}.",
@@ -65,7 +66,7 @@ def _detail(curve: Curve, learning_rates: np.ndarray) -> str:
     reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
     error = "" if curve.error is None else one_line(curve.error)
     return _DETAILS[curve.stop_reason].format(
-        rate=learning_rates[reached], steps=steps, num_steps=len(learning_rates), error=error
+        rate=format_rate(learning_rates[reached], digits=3), steps=steps, num_steps=len(learning_rates), error=error
     )
 
 

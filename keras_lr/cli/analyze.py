@@ -116,6 +116,8 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
 def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     from rich.text import Text
 
+    from keras_lr.records.rate_words import format_rate
+
     if comparison.best_run is None:
         best = "No run has a finite loss."
     else:
@@ -123,5 +125,6 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
         best = f"Best: {comparison.best_run} ({comparison.best_losses[comparison.best_run]:.4g}{ahead})."
     console.print(Text(best, style="bold"))
     if comparison.suggested_low is not None and comparison.suggested_high is not None:
-        console.print(f"Try a learning rate of {comparison.suggested_low:.2g} to {comparison.suggested_high:.2g}.")
+        low, high = format_rate(comparison.suggested_low), format_rate(comparison.suggested_high)
+        console.print(f"Try a learning rate of {low} to {high}.")
     console.print(Text(comparison.reason))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.records.base import Record, float_array, optional_float, present, text
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.refinement import Refinement
 from keras_lr.records.suggestion import Suggestion
 
@@ -92,7 +93,7 @@ class RangeTestResult(Record):
 
     def __repr__(self) -> str:
         advice = self.suggestion
-        rate = "none" if advice.learning_rate is None else f"{advice.learning_rate:.3g}"
+        rate = "none" if advice.learning_rate is None else format_rate(advice.learning_rate, digits=3)
         return (
             f"RangeTestResult({len(self.losses)} steps, stop_reason={self.stop_reason!r}, "
             f"suggestion={rate}, confidence={advice.confidence!r})"

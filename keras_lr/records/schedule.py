@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.records.base import Record, float_array, optional_float, present, text
+from keras_lr.records.rate_words import format_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,9 @@ class SchedulePreview(Record):
 
     def __repr__(self) -> str:
         low, high = np.min(self.learning_rates), np.max(self.learning_rates)
-        return f"SchedulePreview({self.name!r}, {self.total_steps} steps, rates {low:.3g} to {high:.3g})"
+        return (
+            f"SchedulePreview({self.name!r}, {self.total_steps} steps, rates {format_rate(low)} to {format_rate(high)})"
+        )
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.records.base import Record, optional_float, present, text
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.suggestion import Confidence
 
 RunStatus = Literal["ok", "diverged", "pruned", "failed"]
@@ -123,7 +124,7 @@ class SensitivityResult(Record):
         return str(present("report").Report("Learning-rate sensitivity").add(self)._repr_html_())
 
     def __repr__(self) -> str:
-        best = "none" if self.best_learning_rate is None else f"{self.best_learning_rate:.3g}"
+        best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)
         return (
             f"SensitivityResult({len(self.learning_rates)} learning rates x {self.repeats} repeats, "
             f"best_learning_rate={best}, confidence={self.confidence!r}, tier={self.tier!r})"

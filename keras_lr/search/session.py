@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_lr.records.rate_words import format_rate
 from keras_lr.search.blueprint import Blueprint
 from keras_lr.search.checkpoint import save_weights
 from keras_lr.search.fit_arguments import FitArguments
@@ -261,7 +262,7 @@ class SearchSession:
         if not finite:
             return "none yet"
         best = (min if direction == "min" else max)(finite, key=lambda point: finite[point])
-        return f"{best.learning_rate:.3g} ({name} {finite[best]:.4g})"
+        return f"{format_rate(best.learning_rate, digits=3)} ({name} {finite[best]:.4g})"
 
 
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:

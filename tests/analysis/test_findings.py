@@ -21,9 +21,9 @@ def benchmark():
         sys.path.remove(str(BENCHMARKS))
 
 
-# Epochs and signal-to-noise ratios of which the oracle places nearly all. Not here, though it places them too: swings
-# under 20 epochs and exponential rises from a ratio of 10 up, whose shapes it knows (benchmarks/results/findings.md).
+# Epochs and signal-to-noise ratios of which the oracle places nearly all (benchmarks/results/findings.md).
 WITHIN_REACH = [
+    ("oscillation", (10, 20), (10, 250)),
     ("oscillation", (20, 50), (3, 5)),
     ("oscillation", (20, 50), (5, 250)),
     ("oscillation", (50, 2000), (3, 250)),
@@ -33,6 +33,7 @@ WITHIN_REACH = [
     ("straight_divergence", (10, 50), (30, 250)),
     ("straight_divergence", (50, 200), (10, 250)),
     ("straight_divergence", (200, 2000), (5, 250)),
+    ("exponential_divergence", (50, 2000), (30, 250)),
     ("slow_decay", (20, 50), (5, 250)),
     ("slow_decay", (50, 2000), (3, 250)),
 ]
@@ -63,6 +64,22 @@ def test_spans_are_right_as_often_as_the_oracles_where_noise_hides_them(benchmar
 def test_divergence_is_told_even_where_its_onset_is_hidden(benchmark):
     findings, plants = benchmark
     assert findings.cell(plants.exponential_divergence, (20, 200), (5, 250), 60).found >= 0.95
+    assert findings.cell(plants.exponential_divergence, (10, 20), (5, 30), 60).found >= 0.9
+
+
+@pytest.mark.parametrize("creep", [0.0, 0.2])
+def test_a_loss_that_fell_from_far_above_and_creeps_up_has_not_diverged(creep):
+    noise = np.random.default_rng(0).normal(0, 0.02, 20)
+    loss = np.concatenate([[175.0], 2.2 + creep * np.linspace(0, 1, 19)]) + noise
+    assert "divergence" not in [item.kind for item in analyze_history({"loss": loss}).findings]
+
+
+def test_a_rise_that_is_small_against_an_early_fall_is_divergence_once_it_is_a_tenth_of_it():
+    noise = np.random.default_rng(0).normal(0, 0.005, 40)
+    loss = np.exp(-np.arange(40) / 4) + 0.1 * np.clip((np.arange(40) - 20) / 19, 0, None) + noise
+    found = [item for item in analyze_history({"loss": loss}).findings if item.kind == "divergence"]
+    assert len(found) == 1
+    assert abs(found[0].start_epoch - 20) <= 2
 
 
 def test_a_swing_that_ends_is_told_to_end():
