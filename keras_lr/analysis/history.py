@@ -79,9 +79,11 @@ def _json_columns(path: Path) -> Mapping[str, Any]:
         raise CurveError(f"`source` must be JSON text. Received: {path}, which is not: {err}. Save it anew.") from err
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return {str(name): column.to_numpy() for name, column in pd.DataFrame(data).items()}
-    if isinstance(data, dict) and data.get("kind") in STORED:
-        return record_columns(STORED[data["kind"]].from_dict(data))
     if isinstance(data, dict):
+        # A column may be called "kind" too.
+        stored = STORED.get(str(data.get("kind")))
+        if stored:
+            return record_columns(stored.from_dict(data))
         return data["history"] if isinstance(data.get("history"), dict) else data
     raise CurveError(
         f"`source` must hold an object of columns. Received: {type(data).__name__} in {path}. Save `History.history`."

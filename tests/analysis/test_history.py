@@ -91,6 +91,11 @@ def test_a_ragged_column_beside_the_loss_is_left_out():
     assert list(diagnosis.epochs) == [0, 1, 2, 3]
 
 
+def test_a_column_may_be_called_kind(tmp_path):
+    (tmp_path / "run.json").write_text('{"kind": ["a", "b", "c"], "loss": [3, 2, 1]}')
+    assert analyze_history(tmp_path / "run.json").losses == (3.0, 2.0, 1.0)
+
+
 def test_a_run_that_was_never_finite_is_too_high_in_memory_and_at_any_length():
     for losses in ([np.nan], [np.nan] * 5, [np.inf, np.nan], [2.0, np.inf]):
         diagnosis = analyze_history({"loss": losses, "val_loss": losses, "learning_rate": [3.0] * len(losses)})
