@@ -180,6 +180,29 @@ def noisy_digits() -> Data:
     return _split(x / 16 + np.random.default_rng(0).normal(0, 0.2, x.shape), x / 16)
 
 
+def drawn_classes(seed: int, *, samples: int, features: int, classes: int, apart: float) -> Data:
+    """Classes of two clusters each in up to eight directions that inform, standardised."""
+    x, y = datasets.make_classification(
+        samples,
+        features,
+        n_informative=min(features - 2, 8),
+        n_classes=classes,
+        class_sep=apart,
+        random_state=seed,
+        n_clusters_per_class=2,
+    )
+    return _split(_standard(x), y)
+
+
+def drawn_teacher(seed: int, *, samples: int, features: int, noise: float) -> Data:
+    """What a network of twelve hidden tanh units says of normal inputs, standardised, under noise."""
+    generator = np.random.default_rng(seed)
+    x = generator.normal(size=(samples, features))
+    hidden = np.tanh(x @ generator.normal(size=(features, 12)) / np.sqrt(features) * 2)
+    y = hidden @ generator.normal(size=(12, 1))
+    return _split(x, _standard(y + noise * y.std() * generator.normal(size=y.shape)))
+
+
 def _standard(values: np.ndarray) -> np.ndarray:
     return StandardScaler().fit_transform(values)
 

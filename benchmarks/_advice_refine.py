@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _advice_cases import Case, look_up
-from _advice_score import DATA
+from _advice_score import DATA, path_of
 
 from keras_lr.analysis.calibration import Calibration, Refining
 from keras_lr.analysis.refinement import middle_of_runs, plan_runs, settled_decades
@@ -31,7 +31,7 @@ class Runs:
 @cache
 def stored_runs(task: str, folder: Path = DATA) -> dict[int, Runs]:
     """Every stored short run of a task, by seed; all of a seed start alike and see the same batches."""
-    frame = pd.read_csv(folder / f"{task}.short.csv.gz")
+    frame = pd.read_csv(path_of(task, "short", folder))
     runs = {}
     for seed, part in frame.groupby("seed"):
         wide = part.pivot_table(index="lr", columns="step", values="loss", dropna=False, sort=True)

@@ -24,6 +24,9 @@ CORPUS = (
 )
 """The tasks whose runs came with the project."""
 
+SAMPLED = DATA / "sampled"
+"""Tasks drawn at random, as `_advice_sampled.py` does; those whose best rate gains less than a tenth are left out."""
+
 GOOD_REGRET = 0.05
 ROUNDING = 1e-9
 
@@ -45,7 +48,7 @@ class Truth:
     @classmethod
     def load(cls, task: str, folder: Path = DATA) -> Truth:
         """Reads `TASK.grid.csv.gz`; a run with a non-finite loss throughout counts as ten times untrained."""
-        grid = pd.read_csv(folder / f"{task}.grid.csv.gz")
+        grid = pd.read_csv(path_of(task, "grid", folder))
         lowest = grid["lr"] <= grid["lr"].min() * 1.01
         untrained = float(grid.loc[lowest & (grid["epoch"] == 0), "val_loss"].median())
         finite = grid["val_loss"].where(np.isfinite(grid["val_loss"]))
@@ -82,9 +85,14 @@ def tasks(folder: Path = DATA) -> list[str]:
     return sorted(path.name.split(".")[0] for path in folder.glob("*.range.csv.gz"))
 
 
+def path_of(task: str, table: str, folder: Path = DATA) -> Path:
+    """Where a table of a task lies below `folder`."""
+    return folder / (SAMPLED.name if task.startswith("sampled-") else "") / f"{task}.{table}.csv.gz"
+
+
 def curves(task: str, folder: Path = DATA) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
     """Range tests by `(num_steps, seed)`: learning rates and losses, each of shape `(num_steps,)`."""
-    frame = pd.read_csv(folder / f"{task}.range.csv.gz")
+    frame = pd.read_csv(path_of(task, "range", folder))
     return {
         (int(steps), int(seed)): (part["lr"].to_numpy(), part["loss"].to_numpy())
         for (steps, seed), part in frame.groupby(["num_steps", "seed"])

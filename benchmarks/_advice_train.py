@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from _advice_score import path_of
 from _advice_tasks import Task
 
 GRID = np.logspace(-6, 1, 22)
@@ -120,8 +121,8 @@ def make(name: str, task: Task, folder: Path) -> None:
         for steps in STEPS
         for seed in SEEDS
     ]
-    write(grid, folder / f"{name}.grid.csv.gz")
-    write(pd.concat(sweeps), folder / f"{name}.range.csv.gz")
+    write(grid, path_of(name, "grid", folder))
+    write(pd.concat(sweeps), path_of(name, "range", folder))
 
 
 def make_short(name: str, trainer: Trainer, folder: Path) -> None:
@@ -133,7 +134,7 @@ def make_short(name: str, trainer: Trainer, folder: Path) -> None:
         for rate in SHORT_RATES
         for seed in SEEDS
     ]
-    write(pd.concat(runs), folder / f"{name}.short.csv.gz")
+    write(pd.concat(runs), path_of(name, "short", folder))
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:

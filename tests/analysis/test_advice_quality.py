@@ -94,6 +94,29 @@ def test_a_tasks_name_tells_its_optimizer(cases):
     assert kinds == {name: kind_of(tasks[name].optimizer()) for name in kinds}
 
 
+def test_the_drawn_tasks_are_those_of_their_numbers():
+    draw, optimizer_of = module("_advice_sampled").draw, module("_advice_cases").optimizer_of
+    score = module("_advice_score")
+    names = score.tasks(score.SAMPLED)
+    assert len(names) >= 30
+    for name in names:
+        drawn, task = draw(int(name.split("-")[1]))
+        assert drawn == name
+        assert optimizer_of(name) == kind_of(task.optimizer())
+
+
+@pytest.mark.parametrize("steps", [100, 300])
+def test_drawn_tasks_are_judged_better_than_by_any_public_rule(steps):
+    judge, score = module("_advice_judge"), module("_advice_score")
+    names = score.tasks(score.SAMPLED)
+    cases = [case for case in module("_advice_cases").read_cases(names) if case.num_steps == steps]
+    ours, public = judge.judge_with(CALIBRATION, cases), judge.judge_public(names)
+    best_public = public[public["num_steps"] == steps].groupby("rule")["regret"].mean().min()
+    assert mean(ours, "regret", "keras_lr", steps) < best_public
+    assert mean(ours, "regret", "keras_lr, optimizer known", steps) < 0.75 * best_public
+    assert mean(ours, "regret", "keras_lr, refined", steps) < 0.6 * best_public
+
+
 @pytest.mark.parametrize("steps", [100, 300])
 def test_short_runs_settle_further_tasks(cases, steps):
     """On the forty further tasks short runs take a fifth off the regret that is left once the optimizer is known."""
