@@ -25,7 +25,7 @@ class Judgement:
 
 
 def judge(
-    marks: list[Landmarks], *, fell: bool, room: float, apart: float, spread: float, clear_basin: float
+    marks: list[Landmarks], *, fell: bool, room: float, apart: float, spread: float, clear_basin: float, usual: bool
 ) -> Judgement:
     """Judges the median of the repeats.
 
@@ -39,10 +39,12 @@ def judge(
         apart: Decades between the lowest and the highest rate that the landmarks point to.
         spread: Standard deviation of the repeats' own suggestions, in decades.
         clear_basin: Least decades from fall to rise for "clear".
+        usual: Whether the suggestion is the rate usual for the optimizer.
     """
     if not fell:
         return Judgement(
-            "tentative", "The loss never fell by more than its noise; the rate stays a decade below where it rose."
+            "tentative",
+            "The loss never fell by more than its noise; the rate stays a decade or more below where it rose.",
         )
     basin = _typical([one.basin_decades for one in marks])
     doubts = (
@@ -56,7 +58,11 @@ def judge(
         doubts = f"The repeats disagree by {spread:.1f} decades."
     if doubts:
         return Judgement("tentative", doubts)
-    return Judgement("clear", f"The loss fell beyond doubt and stayed low over {basin:.1f} decades of learning rate.")
+    with_usual = ", among them the rate usual for the optimizer" if usual else ""
+    return Judgement(
+        "clear",
+        f"The loss fell beyond doubt and stayed low over {basin:.1f} decades of learning rate{with_usual}.",
+    )
 
 
 def _doubt_about_range(marks: list[Landmarks]) -> str:

@@ -16,15 +16,15 @@ def middle(landmarks: Landmarks, calibration: Calibration, kind: OptimizerKind =
     """Log10 of the learning rate that the curve points to; None where it points to none.
 
     That is the median of the votes where the loss surely fell. As the fall drowns in its noise, where it happened says
-    less, and an adaptive optimizer's usual rate takes over. Without one the breakaway does, with the offset of the
-    rise: a model whose loss never fell is slow to start and wants a large rate.
+    less, and the breakaway takes over, with the offset of the rise: a model whose loss never fell is slow to start and
+    wants a large rate, though none above what is usual for an adaptive optimizer.
     """
     lag = calibration.habits.lag_decades if kind.prompt else 0.0
     usual = [calibration.habits.usual_decades - lag] * (USUAL_VOTES if kind.adaptive else 0)
     doubt = landmarks.doubt
     if landmarks.breakaway is None:
         return lag + median_vote(landmarks, calibration, usual) if landmarks.fell else None
-    end = usual[0] if usual else _cast(landmarks, "breakaway", calibration.votes["rise"])
+    end = min([_cast(landmarks, "breakaway", calibration.votes["rise"]), *usual])
     return lag + (end if doubt == 1 else (1 - doubt) * median_vote(landmarks, calibration, usual) + doubt * end)
 
 

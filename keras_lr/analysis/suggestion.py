@@ -19,6 +19,7 @@ from keras_lr.records.suggestion import Suggestion
 MIN_STEPS = 20
 MIN_SPAN_DECADES = 1.0
 PUBLIC_HALF_WIDTH_DECADES = 0.6
+USUAL_DECADES = 0.05
 RULES = ("consensus", *PUBLIC_RULES)
 
 
@@ -84,6 +85,7 @@ def advise(
         apart=float(np.median([votes_apart(one, calibration) for one in marks])),
         spread=spread,
         clear_basin=calibration.clear_basin,
+        usual=kind.adaptive and abs(point - calibration.habits.usual_decades) < USUAL_DECADES,
     )
     above = upper_decades(marks, point, calibration)
     return _around(points, calibration.below + spread, above + spread, judgement, "consensus")

@@ -67,13 +67,23 @@ def test_the_usual_rate_wins_only_where_the_landmarks_leave_room(descent, seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_as_a_fall_drowns_the_usual_rate_takes_over(seed):
+@pytest.mark.parametrize(("blow_up", "usual"), [(0.5, True), (-2.5, False)])
+def test_as_a_fall_drowns_the_usual_rate_takes_over_where_the_blow_up_is_far_above_it(seed, blow_up, usual):
     places = np.linspace(-7, 1, 300)
-    rise = 2.3 + 10 ** (4 * (places + 0.5)) + np.random.default_rng(seed).normal(0, 0.05, 300)
+    rise = 2.3 + 10 ** np.minimum(4 * (places - blow_up), 6) + np.random.default_rng(seed).normal(0, 0.05, 300)
     known, alone = (suggest(10**places, rise, optimizer=optimizer) for optimizer in ("adam", None))
-    assert np.log10(known.learning_rate) == pytest.approx(USUAL)
-    assert np.log10(alone.learning_rate) != pytest.approx(USUAL)
+    assert np.log10(alone.learning_rate) < blow_up - 1
+    assert known.learning_rate == pytest.approx(10**USUAL if usual else alone.learning_rate)
+    assert alone.learning_rate != pytest.approx(10**USUAL)
     assert known.confidence == "tentative"
+
+
+@pytest.mark.parametrize(("optimizer", "named"), [("adam", True), ("lion", False)])
+def test_the_reason_names_the_usual_rate_where_it_won(optimizer, named):
+    advice = suggest(*curve(descent=-2.9), optimizer=optimizer)
+    assert advice.confidence == "clear"
+    assert (advice.learning_rate == pytest.approx(10**USUAL)) == named
+    assert ("usual for the optimizer" in advice.reason) == named
 
 
 def test_an_optimizer_makes_no_suggestion_out_of_a_flat_curve():
