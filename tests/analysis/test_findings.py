@@ -75,7 +75,7 @@ def test_a_loss_that_fell_from_far_above_and_creeps_up_has_not_diverged(creep):
 
 
 def test_a_rise_that_is_small_against_an_early_fall_is_divergence_once_it_is_a_tenth_of_it():
-    noise = np.random.default_rng(0).normal(0, 0.005, 40)
+    noise = np.random.default_rng(0).normal(0, 0.002, 40)
     loss = np.exp(-np.arange(40) / 4) + 0.1 * np.clip((np.arange(40) - 20) / 19, 0, None) + noise
     found = [item for item in analyze_history({"loss": loss}).findings if item.kind == "divergence"]
     assert len(found) == 1

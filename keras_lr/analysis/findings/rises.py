@@ -13,10 +13,14 @@ MIN_LENGTH = 8
 # The loss must rise beyond three times its noise as well, which leaves under 0.5% of decays with noise alone.
 CHANCE = 0.05
 MIN_STRENGTH = 3.0
-TIME_CONSTANTS = np.geomspace(0.01, 10.0, 70)
+# Of the decay, in units of the run's length: first all, then times the best.
+TIME_CONSTANTS = np.geomspace(0.01, 10.0, 60)
+NEAR_TIME_CONSTANTS = np.geomspace(0.85, 1.18, 15)
+MAX_COARSE_ONSETS = 40
+NEAR_STRIDES = 5
 # E-folds over the whole rise; the first is as good as straight.
 GROWTHS = np.array([1e-3, *np.linspace(0.25, 6.0, 24)])
-MAX_COARSE_ONSETS = 60
+# In twice the logarithm of the likelihood.
 FALL_COST = 100.0
 MIN_FAR_POINTS = 3
 # Of the early range, by which a loss may have begun to rise before it counts as a jump no more.
@@ -45,8 +49,9 @@ def find_rise(values: np.ndarray) -> Rise | None:
     if size < MIN_LENGTH or not np.ptp(series) > 0:
         return None
     stride = max(1, size // MAX_COARSE_ONSETS)
-    coarse, _ = _place(series, range(1, size - 2, stride))
-    onset, shape = _place(series, range(max(1, coarse - stride + 1), min(size - 2, coarse + stride)))
+    coarse, time_constant, _ = _place(series, range(1, size - 2, stride), TIME_CONSTANTS)
+    near = range(max(1, coarse - NEAR_STRIDES * stride), min(size - 2, coarse + NEAR_STRIDES * stride + 1))
+    onset, _, shape = _place(series, near, time_constant * NEAR_TIME_CONSTANTS)
     plain, _ = fit_non_negative(series, exponentials(size))
     residual, course = fit_non_negative(series, exponentials(size), shape[:, np.newaxis])
     if chance_of(plain, residual, size, 3, decay_parameters=3) > CHANCE:
@@ -84,8 +89,8 @@ def _early_range(values: np.ndarray) -> tuple[float, float]:
     return early, float(values.min()) + 2 * early
 
 
-def _place(series: np.ndarray, onsets: range) -> tuple[int, np.ndarray]:
-    """The onset, and the shape, of the rise that with one exponential decay leaves the least.
+def _place(series: np.ndarray, onsets: range, time_constants: np.ndarray) -> tuple[int, float, np.ndarray]:
+    """The rise that with one exponential decay leaves the least: its onset, the decay's time constant, its own shape.
 
     Every decay is tried with every rise, by least squares on the two and a constant in closed form. A quick rise from
     an early onset, hidden by a slow fall, fits as well as a slower one from where the loss turns: what the course
@@ -95,7 +100,7 @@ def _place(series: np.ndarray, onsets: range) -> tuple[int, np.ndarray]:
     onset, growth = (grid.ravel() for grid in np.meshgrid(onsets, GROWTHS))
     ramp = np.maximum(0.0, np.arange(size)[:, np.newaxis] - onset) / (size - 1 - onset)
     shapes = np.expm1(growth * ramp) / np.expm1(growth)
-    decays = exponentials(size, TIME_CONSTANTS)
+    decays = exponentials(size, time_constants)
     centred, falls, rises = (part - part.mean(axis=0) for part in (series, decays, shapes))
     ff, rr, fr = np.sum(falls**2, axis=0)[:, np.newaxis], np.sum(rises**2, axis=0), falls.T @ rises
     fy, ry = (falls.T @ centred)[:, np.newaxis], rises.T @ centred
@@ -104,21 +109,22 @@ def _place(series: np.ndarray, onsets: range) -> tuple[int, np.ndarray]:
     total = float(centred @ centred)
     left = np.maximum(total - fall * fy - rise * ry, 1e-18 * total)
     with np.errstate(divide="ignore", invalid="ignore"):
-        cost = size * np.log(left) + FALL_COST * _fall_after(onset / (size - 1), growth, fall / rise)
+        cost = size * np.log(left) + FALL_COST * _fall_after(onset / (size - 1), growth, fall / rise, time_constants)
     cost[(fall < 0) | (rise <= 0)] = np.inf
-    best = int(np.argmin(cost.min(axis=0)))
-    return int(onset[best]), shapes[:, best]
+    slow, best = np.unravel_index(int(np.argmin(cost)), cost.shape)
+    return int(onset[best]), float(time_constants[slow]), shapes[:, best]
 
 
-def _fall_after(onset: np.ndarray, growth: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def _fall_after(onset: np.ndarray, growth: np.ndarray, weight: np.ndarray, time_constants: np.ndarray) -> np.ndarray:
     """How far the course still falls after the onset, over the rise.
 
     Args:
         onset: In units of the run's length, shape `(k,)`.
         growth: E-folds from the onset to the end, shape `(k,)`.
-        weight: The decay's over the rise's, shape `(len(TIME_CONSTANTS), k)`.
+        weight: The decay's over the rise's, shape `(m, k)`.
+        time_constants: In units of the run's length, shape `(m,)`.
     """
-    pace, rate = 1 / TIME_CONSTANTS[:, np.newaxis], growth / (1 - onset)
+    pace, rate = 1 / time_constants[:, np.newaxis], growth / (1 - onset)
     start = weight * np.exp(-onset * pace)
     # The slopes of the two cancel here.
     turn = np.log(start * pace * np.expm1(growth) / rate) / (rate + pace)
