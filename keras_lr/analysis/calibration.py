@@ -29,8 +29,8 @@ class Habits:
     """What the kind of optimizer adds where it is known.
 
     Attributes:
-        usual_decades: Log10 of the learning rate that suits adaptive optimizers most often, on small models. Larger ones
-            want less, which their landmarks tell: the usual rate never goes beyond what those point to.
+        usual_decades: Log10 of the learning rate that suits adaptive optimizers most often, on small models. Larger
+            ones want less, which their landmarks tell: the usual rate never goes beyond what those point to.
         lag_decades: Added to every landmark of an optimizer without momentum. The offsets of the votes make up for the
             steps by which momentum lags, and that is too much where there is none.
     """
