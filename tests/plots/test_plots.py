@@ -92,7 +92,7 @@ def test_the_heatmap_frames_the_best_cell_and_crosses_the_diverged():
     result = sensitivity_result(sensitivity_frame(batch_sizes=(16, 32)))
     ax = plots.plot_heatmap(result)
     (frame,) = ax.patches
-    assert [label.get_text() for label in ax.get_xticklabels()][int(frame.get_x())] == "0.001"
+    assert [label.get_text() for label in ax.get_xticklabels()][int(frame.get_x())] == "1e-3"
     assert [label.get_text() for label in ax.get_yticklabels()][int(frame.get_y())] == "32"
     assert len([line for line in ax.lines if line.get_marker() == "x"]) == 2
     written = {text.get_text() for text in ax.texts}
