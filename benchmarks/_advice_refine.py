@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from keras_lr.analysis.refinement import middle_of_runs, plan_runs, settled_deca
 from keras_lr.analysis.suggestion import advise
 from keras_lr.records.suggestion import Suggestion
 
-OFFSETS = np.arange(-0.8, 0.41, 0.1)
+OFFSETS = (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0.0)
+SLOPES = (0.0, 0.25, 0.5, 0.75, 1.0)
 TRUSTS = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -51,7 +53,10 @@ def planned_runs(task: str, seed: int, suggestion: Suggestion, num_steps: int) -
 
 
 def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
-    """The offset and the trust of least mean cost, on the runs that the rule would make around its own suggestions."""
+    """The numbers of least mean cost, on the runs that the rule would make around its own suggestions.
+
+    Adaptive optimizers are left out: the runs only choose between the sweep and the usual rate there.
+    """
     sweeps, costs = [], []
     for case in cases:
         advice = advise([case.marks], kind=case.kind, calibration=calibration)
@@ -59,16 +64,17 @@ def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
         if runs is None or advice.learning_rate is None:
             continue
         middle = middle_of_runs(runs.learning_rates, runs.losses, [case.marks])
-        if middle is not None:
-            sweeps.append((float(np.log10(advice.learning_rate)), middle, case.kind))
+        if middle is not None and not case.kind.adaptive:
+            sweeps.append((float(np.log10(advice.learning_rate)), middle, runs.losses.shape[1], case.kind))
             costs.append(case.cost)
     rows = np.stack(costs)
 
     def cost(choice: Refining) -> float:
         numbers = replace(calibration, refining=choice)
         settled = [
-            settled_decades(before, middle + choice.offset_decades, kind, numbers) for before, middle, kind in sweeps
+            settled_decades(before, middle + choice.offset(steps), kind, numbers)
+            for before, middle, steps, kind in sweeps
         ]
         return float(look_up(rows, np.array(settled)).mean())
 
-    return min((Refining(round(float(offset), 2), trust) for offset in OFFSETS for trust in TRUSTS), key=cost)
+    return min((Refining(*choice) for choice in product(OFFSETS, SLOPES, TRUSTS)), key=cost)

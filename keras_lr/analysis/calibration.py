@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 REFERENCE_DENSITY = 12.4
 """Steps a decade of 100 steps over eight decades, at which the offsets hold."""
+
+REFERENCE_RUN_STEPS = 33
+"""Steps of a short run after a sweep of 100 steps."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,19 @@ class Refining:
     """How short runs at constant rates move a suggestion.
 
     Attributes:
-        offset_decades: From the middle of the good runs to the suggestion; a short run favours too large a rate.
+        offset_decades: From the middle of the good runs to the suggestion, at the reference length of a run; a short
+            run favours too large a rate.
+        length_slope: Decades that a run ten times as long takes off that offset.
         trust: Share of the way that the suggestion is moved.
     """
 
     offset_decades: float
+    length_slope: float
     trust: float
+
+    def offset(self, num_steps: int) -> float:
+        """Decades from the middle of the good runs to the suggestion, at most 0, where each run has `num_steps`."""
+        return float(min(self.offset_decades + self.length_slope * np.log10(num_steps / REFERENCE_RUN_STEPS), 0))
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,6 @@ CALIBRATION = Calibration(
     below=0.8,
     above=0.5,
     clear_basin=1.3,
-    refining=Refining(offset_decades=-0.4, trust=0.75),
+    refining=Refining(offset_decades=-0.4, length_slope=0.5, trust=0.75),
 )
 """Fitted on every task by `python benchmarks/advice.py --fit`."""

@@ -75,7 +75,7 @@ def settle(
     if middle is None:
         return _unmoved(suggestion)
     before = float(np.log10(suggestion.learning_rate))
-    runs = middle + calibration.refining.offset_decades
+    runs = middle + calibration.refining.offset(losses.shape[1])
     moved = settled_decades(before, runs, kind, calibration) - before
     judgement = _judge(suggestion, abs(runs - before))
     low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))

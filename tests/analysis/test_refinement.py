@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_lr.analysis.calibration import CALIBRATION
+from keras_lr.analysis.calibration import CALIBRATION, Refining
 from keras_lr.analysis.optimizer_kind import OptimizerKind
 from keras_lr.analysis.refinement import end_losses, middle_of_runs, plan_runs, settle
 from keras_lr.analysis.suggestion import landmarks_of, suggest
@@ -48,11 +48,18 @@ def test_one_good_run_pulls_the_suggestion_most_of_the_way(sweep):
     plan = plan_runs(suggestion, num_steps=300)
     settled = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 0.1, 2.3]), marks=marks)
     gap = np.log10(plan.learning_rates[2] / suggestion.learning_rate)
-    expected = REFINING.trust * (gap + REFINING.offset_decades)
+    expected = REFINING.trust * (gap + REFINING.offset(75))
     # The three bad runs weigh exp(-1 / tolerance) each, which is 0.7% of the good one.
     assert np.log10(settled.learning_rate / suggestion.learning_rate) == pytest.approx(expected, abs=0.02)
     assert settled.rule == "refined"
     assert np.log10(settled.high / settled.low) == pytest.approx(np.log10(suggestion.high / suggestion.low))
+
+
+def test_the_longer_a_run_the_less_it_favours_a_large_rate():
+    refining = Refining(offset_decades=-0.4, length_slope=0.5, trust=1.0)
+    assert refining.offset(33) == pytest.approx(-0.4)
+    assert refining.offset(104) == pytest.approx(-0.15, abs=0.001)
+    assert refining.offset(10_000) == 0
 
 
 def test_runs_that_are_equally_good_meet_in_the_middle(sweep):
