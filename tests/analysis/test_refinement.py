@@ -46,7 +46,7 @@ def test_nothing_is_planned_without_a_suggestion_or_steps(sweep):
 def test_one_good_run_pulls_the_suggestion_most_of_the_way(sweep):
     suggestion, marks = sweep
     plan = plan_runs(suggestion, num_steps=300)
-    settled = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 0.1, 2.3]), marks=marks)
+    settled = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 0.1, 2.3], steps=75), marks=marks)
     gap = np.log10(plan.learning_rates[2] / suggestion.learning_rate)
     expected = REFINING.trust * (gap + REFINING.offset(75))
     # The three bad runs weigh exp(-1 / tolerance) each, which is 0.7% of the good one.
