@@ -39,8 +39,7 @@ def find_lr(
     Args:
         model: A compiled `keras.Model`.
         x: What `model.fit` takes: arrays, frames, lists or dicts of them, a batched `tf.data.Dataset`, a `PyDataset`,
-            or a generator. The
-            batches taken from a one-shot generator are spent.
+            or a generator. The batches taken from a one-shot generator are spent.
         y: Targets, where `x` does not hold them.
         batch_size: Samples a batch, for arrays; 32 where None.
         sample_weight: As in `model.fit`.
@@ -59,7 +58,8 @@ def find_lr(
             start, and to settle it by them.
 
     Returns:
-        The measured curve and the suggestion. Ctrl-C ends the test early, with the points so far.
+        The measured curve and the suggestion, which also weighs the model's optimizer (see `suggest`). Ctrl-C ends the
+        test early, with the points so far.
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
