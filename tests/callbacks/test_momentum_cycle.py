@@ -12,7 +12,7 @@ import keras_lr
 from keras_lr import schedules
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
-from tests.versions import needs_muon, needs_schedule_free
+from tests.versions import needs_multi_optimizer, needs_muon, needs_schedule_free
 
 NUM_STEPS = 2 * STEPS_PER_EPOCH
 optimizers = keras.optimizers
@@ -99,6 +99,7 @@ def test_follows_a_rate_that_is_set_within_the_range_given() -> None:
     assert seen == pytest.approx([0.95, 0.925, 0.85, 0.85])
 
 
+@needs_multi_optimizer
 def test_each_part_of_a_model_cycles() -> None:
     base = regression(optimizers.SGD(one_cycle(), momentum=0.9))
     model = regression(keras_lr.discriminative(base, {"stem": 0.5}))
