@@ -16,3 +16,9 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """Images scaled to [0, 1], shape (1797, 64), and their labels."""
     images, labels = load_digits(return_X_y=True)
     return (images / 16).astype("float32"), labels.astype("int32")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the modules with slow tests first, so that the processes end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
