@@ -143,5 +143,5 @@ def _smooth(curve: Curve, capped: np.ndarray, ceiling: float, breakaway: int | N
 
 def _first(*conditions: np.ndarray) -> int | None:
     """The first step at which all conditions hold."""
-    steps = np.flatnonzero(np.logical_and.reduce(conditions))
+    steps = np.flatnonzero(np.all(conditions, axis=0))
     return int(steps[0]) if len(steps) else None

@@ -10,7 +10,7 @@ def block_means(values: np.ndarray, max_points: int) -> np.ndarray:
     if values.size <= max_points:
         return values
     edges = np.linspace(0, values.size, max_points + 1).astype(int)
-    return np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+    return np.asarray(np.add.reduceat(values, edges[:-1]) / np.diff(edges))
 
 
 def rank_trend(values: np.ndarray) -> float:

@@ -124,7 +124,7 @@ def _draw_lines(
     if not inside.any():
         return
     # A line needs two points; a run with one shows as a dot.
-    marker = "o" if np.bincount(units[inside]).max() == 1 else None
+    marker = "o" if np.max(np.bincount(units[inside])) == 1 else None
     sns.lineplot(
         x=epochs,
         y=losses,
