@@ -50,7 +50,7 @@ def _print_rate(
 ) -> None:
     from rich.text import Text
 
-    from keras_lr.plots.numbers import format_rate
+    from keras_lr.records.rate_words import format_rate
 
     color, badge = _STYLES[confidence]
     line = Text.assemble((f"{badge}: ", f"bold {color}"))

@@ -122,7 +122,7 @@ class _Tour:
         from keras_lr.analysis.diagnosis import analyze_history
         from keras_lr.callbacks.lr_recorder import LRRecorder
         from keras_lr.callbacks.progress import progress_line
-        from keras_lr.plots.numbers import format_rate
+        from keras_lr.records.rate_words import format_rate
 
         keras.utils.set_random_seed(0)
         model = digits.build()

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from keras_lr.plots.losses import LossLines, Scale, draw_losses, name_lines
-from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.panels import checked_panels
 from keras_lr.plots.theme import BLUE, GREEN, GREY, ORANGE, PINK, dress
 from keras_lr.records.auto_lr import AutoLRLog
+from keras_lr.records.rate_words import format_rate
 
 ACTION_MARKS = {
     "probe": ("o", GREEN),

@@ -11,10 +11,11 @@ from matplotlib.patches import Rectangle
 from scipy.stats import rankdata
 
 from keras_lr.analysis.run_scores import run_scores
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.sensitivity import main_batch_size
 from keras_lr.plots.theme import BLUE, ORANGE, new_axes, plain_text, width_inches
 from keras_lr.plots.thinning import evenly_chosen
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.sensitivity import SensitivityResult
 
 MAX_RATES = 24

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 
 from keras_lr.plots.findings import mark_findings
 from keras_lr.plots.losses import LossLines, Scale, draw_losses, name_lines
-from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.panels import checked_panels, label_panel
 from keras_lr.plots.sensitivity import main_batch_size
 from keras_lr.plots.thinning import evenly_chosen
 from keras_lr.records.diagnosis import Finding
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.sensitivity import SensitivityResult
 
 MAX_PANELS = 12

@@ -6,8 +6,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.theme import BLUE, GREY, ORANGE, dress, new_axes, plain_text
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.schedule import SchedulePreview
 
 

@@ -6,10 +6,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from keras_lr.plots.curve import SmoothCurve, smooth_curve
-from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.theme import BLUE, ORANGE, dress, learning_rate_axis, limit_rates, new_axes
 from keras_lr.plots.thinning import spike_keeping_indices
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.rate_words import format_rate
 
 MAX_POINTS = 1000
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from keras_lr.plots.numbers import format_rate
+from keras_lr.records.rate_words import format_rate
 
 BLUE = "#0173b2"
 GREEN = "#029e73"

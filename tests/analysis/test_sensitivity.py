@@ -65,7 +65,7 @@ def test_a_clear_search():
     assert (result.at_edge, result.confidence, result.best_batch_size) == (False, "clear", 32)
     assert result.environment == {"keras": "3.15"}
     assert result.reason == (
-        "Of 4 learning rates x 3 repeats, 0.001 gave the lowest val_loss (0.51), and 0.001 to 0.01 were within "
+        "Of 4 learning rates x 3 repeats, 1e-3 gave the lowest val_loss (0.51), and 1e-3 to 1e-2 were within "
         "noise of it."
     )
 
@@ -73,7 +73,7 @@ def test_a_clear_search():
 def test_a_metric_that_grows():
     result = sensitivity_result(search(LOSSES), objective="accuracy", direction="max", tier="stacked")
     assert (result.best_learning_rate, result.low, result.high) == (1e-3, 1e-3, 1e-2)
-    assert "0.001 gave the highest accuracy (0.83)" in result.reason
+    assert "1e-3 gave the highest accuracy (0.83)" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_best_at_the_edge_is_tentative(rates, best, reason):
 def test_a_basin_that_reaches_the_end_of_the_grid_is_tentative():
     summary = summarize(search({rate: LOSSES[rate] for rate in (1e-4, 1e-3, 1e-2)}))
     assert (summary.at_edge, summary.high, summary.confidence) == (False, 1e-2, "tentative")
-    assert summary.reason.endswith("; 0.01 ends the grid, so that a better one may lie beyond.")
+    assert summary.reason.endswith("; 1e-2 ends the grid, so that a better one may lie beyond.")
 
 
 def test_a_search_that_tells_nothing_apart_says_so():
@@ -146,7 +146,7 @@ def test_the_best_batch_size_is_named():
     frame = pd.concat([search(LOSSES), search(LOSSES | {1e-2: (0.3, 0.31, 0.32)}, batch_size=64)])
     summary = summarize(frame)
     assert (summary.best_learning_rate, summary.best_batch_size) == (1e-2, 64)
-    assert summary.reason.startswith("Of 4 learning rates x 2 batch sizes x 3 repeats, 0.01 at batch size 64 gave")
+    assert summary.reason.startswith("Of 4 learning rates x 2 batch sizes x 3 repeats, 1e-2 at batch size 64 gave")
 
 
 def test_nothing_trained():

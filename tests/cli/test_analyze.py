@@ -34,7 +34,7 @@ def test_a_diverged_run_names_the_rates_to_try(runs, capsys):
     out = capsys.readouterr().out
     assert "The learning rate was too high (4 epochs)." in out
     assert "Divergence, epochs 3-3" in out
-    assert "0.01 to 0.03" in out
+    assert "1e-2 to 3e-2" in out
 
 
 def test_json_is_the_record(runs, capsys):

@@ -85,7 +85,7 @@ def test_a_missing_field_and_a_file_of_another_kind_are_refused(tmp_path: Any) -
 
 def test_it_shows_itself(tmp_path: Any) -> None:
     result = make_range_test()
-    assert "suggestion=0.0032, confidence='clear'" in repr(result)
+    assert "suggestion=3.2e-3, confidence='clear'" in repr(result)
     page = result.to_html(tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
     assert "<svg" in result._repr_html_()

@@ -6,9 +6,10 @@ import dataclasses
 from typing import Any
 
 from keras_lr.plots.auto_lr import plot_auto_lr, stacked
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.thinning import evenly_chosen, spike_keeping_indices
 from keras_lr.records.auto_lr import AutoLRLog
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.environment import environment_rows
 from keras_lr.report.figures import figure
 from keras_lr.report.sections import auto_lr_text as wording

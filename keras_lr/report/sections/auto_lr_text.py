@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.records.auto_lr import AutoLRAction, AutoLRLog
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.wording import count, optimizer_call, sentence, verdict
 
 _LATE_EPOCHS = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from keras_lr.plots.numbers import format_rate
 from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.characters import shortened
 from keras_lr.report.sections import histories_text as wording
 from keras_lr.report.sections.base import Section, section_view

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from keras_lr.plots.history import history_panels, plot_history
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.thinning import evenly_chosen, spike_keeping_indices
 from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.characters import shortened
 from keras_lr.report.figures import figure, panel_figure
 from keras_lr.report.sections import histories_text as wording

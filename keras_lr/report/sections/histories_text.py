@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.characters import shortened
 from keras_lr.report.tables import badge, number
 from keras_lr.report.wording import count, sentence

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from keras_lr.plots.curve import SmoothCurve, regions, smooth_curve
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.range_test import plot_range_test
 from keras_lr.plots.slope import plot_slope
 from keras_lr.plots.thinning import spike_keeping_indices
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.environment import environment_rows
 from keras_lr.report.figures import figure
 from keras_lr.report.sections import range_test_text as wording

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from keras_lr.plots.curve import SmoothCurve
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.records.range_test import RangeTestResult
+from keras_lr.records.rate_words import format_rate
 from keras_lr.report.wording import NO_RATE, count, known, optimizer_call, sentence, verdict
 
 REGION_MEANINGS = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.schedule import plot_schedule
 from keras_lr.plots.thinning import spike_keeping_indices
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.schedule import SchedulePreview
 from keras_lr.report.figures import figure
 from keras_lr.report.sections import schedule_text as wording

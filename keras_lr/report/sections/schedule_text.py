@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_lr.plots.numbers import format_rate
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.schedule import SchedulePreview
 from keras_lr.report.characters import shortened
 from keras_lr.report.wording import count, verdict

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.thinning import evenly_chosen, spike_keeping_indices
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.report.tables import data
 from keras_lr.report.wording import count

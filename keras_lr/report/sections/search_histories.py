@@ -11,9 +11,10 @@ import pandas as pd
 from keras_lr.analysis.diagnosis import analyze_history
 from keras_lr.errors import KerasLRError
 from keras_lr.plots.learning_curves import MAX_REPEATS, learning_curve_panels, runs_of, shown_rates
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.sensitivity import main_batch_size
 from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.report.figures import panel_figure
 from keras_lr.report.sections.base import part_view

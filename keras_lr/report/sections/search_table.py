@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_lr.plots.numbers import format_rate
 from keras_lr.plots.thinning import evenly_chosen
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.report.sections.sensitivity_text import objective_of
 from keras_lr.report.tables import aligned, number, table

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from keras_lr.plots.numbers import format_number, format_rate
+from keras_lr.plots.numbers import format_number
 from keras_lr.plots.sensitivity import main_batch_size, trained
 from keras_lr.records.diagnosis import Diagnosis
+from keras_lr.records.rate_words import format_rate
 from keras_lr.records.sensitivity import SensitivityResult
 from keras_lr.report.characters import shortened
 from keras_lr.report.sections.histories_text import warnings as history_warnings
