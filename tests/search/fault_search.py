@@ -56,7 +56,7 @@ def start_search(directory: Path, *, environment: dict[str, str] | None = None, 
 def finish_search(directory: Path, **options: Any) -> pd.DataFrame:
     """Searches to the end in a process and returns the table."""
     process = start_search(directory, **options)
-    process.join(60)
+    process.join(120)
     assert process.exitcode == 0, f"the search ended with {process.exitcode}"
     return table(directory)
 
@@ -97,8 +97,11 @@ def kill_when(process: Any, directory: Path, *, recorded: float, whole: int) -> 
 
 
 def end_all(cluster: dict[str, Any]) -> None:
-    """Waits for every process of a cluster, and ends what does not end by itself."""
+    """Waits for every process of a cluster, and ends what does not end by itself.
+
+    A worker may wait a minute for a chief that has gone.
+    """
     for process in cluster.values():
-        process.join(60)
+        process.join(120)
         process.kill()
         process.join()
