@@ -5,8 +5,10 @@ The processes are forked from a server that has imported TensorFlow already, so 
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,21 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["tests.search.fault_search"])
 
 
-def run_search(directory: Path, options: dict[str, Any], environment: dict[str, str]) -> None:
+class Together(LogGridSearch):
+    """A search whose workers begin once all have met their chief: one that comes too late would wait for another."""
+
+    barrier: Any = None
+
+    def on_search_begin(self) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.barrier.wait(20)
+
+
+def run_search(directory: Path, options: dict[str, Any], environment: dict[str, str], barrier: Any) -> None:
     """What a process runs."""
     os.environ |= environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     worker.GONE_SECONDS = 10.0
+    Together.barrier = barrier
     search(directory, **options)
 
 
@@ -43,12 +56,17 @@ def search(directory: Path, **options: Any) -> None:
 def tuner(directory: Path, **options: Any) -> LogGridSearch:
     """A tuner over three rates and two repeats."""
     grid = {"learning_rates": RATES, "repeats": REPEATS, "extend": False}
-    return LogGridSearch(classifier(), directory=directory, **{**grid, **options})
+    kind = LogGridSearch if Together.barrier is None else Together
+    return kind(classifier(), directory=directory, **{**grid, **options})
 
 
-def start_search(directory: Path, *, environment: dict[str, str] | None = None, **options: Any) -> Any:
-    """A running process that searches."""
-    process = processes.Process(target=run_search, args=(directory, options, environment or {}))
+def start_search(
+    directory: Path, *, environment: dict[str, str] | None = None, barrier: Any = None, **options: Any
+) -> Any:
+    """A running process that searches; a worker waits at the barrier before it trains."""
+    process = processes.Process(target=run_search, args=(directory, options, environment or {}, barrier))
+    # Where nothing holds it, it ends before the process has taken it over.
+    process.barrier = barrier
     process.start()
     return process
 
@@ -56,7 +74,7 @@ def start_search(directory: Path, *, environment: dict[str, str] | None = None, 
 def finish_search(directory: Path, **options: Any) -> pd.DataFrame:
     """Searches to the end in a process and returns the table."""
     process = start_search(directory, **options)
-    process.join(120)
+    process.join(60)
     assert process.exitcode == 0, f"the search ended with {process.exitcode}"
     return table(directory)
 
@@ -64,8 +82,11 @@ def finish_search(directory: Path, **options: Any) -> pd.DataFrame:
 def start_cluster(directory: Path, port: int, **options: Any) -> dict[str, Any]:
     """A chief and two workers, by name."""
     environment = {**chief_address(port), "KERAS_LR_WORKERS": "3", "KERAS_LR_STALE_SECONDS": "5"}
+    barrier = processes.Barrier(2)
     return {
-        name: start_search(directory, environment={**environment, "KERASTUNER_TUNER_ID": name}, **options)
+        name: start_search(
+            directory, environment={**environment, "KERASTUNER_TUNER_ID": name}, barrier=barrier, **options
+        )
         for name in ("chief", "worker0", "worker1")
     }
 
@@ -97,11 +118,8 @@ def kill_when(process: Any, directory: Path, *, recorded: float, whole: int) -> 
 
 
 def end_all(cluster: dict[str, Any]) -> None:
-    """Waits for every process of a cluster, and ends what does not end by itself.
-
-    A worker may wait a minute for a chief that has gone.
-    """
+    """Waits for every process of a cluster, and ends what does not end by itself."""
     for process in cluster.values():
-        process.join(120)
+        process.join(60)
         process.kill()
         process.join()
