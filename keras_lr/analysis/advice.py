@@ -17,13 +17,18 @@ def try_rates(learning_rate: float | None, factors: tuple[float, float]) -> str:
     """The range in words: "Try a learning rate of 3e-4 to 1e-3." """
     rates = next_rates(learning_rate, factors)
     if rates is not None:
-        return f"Try a learning rate of {format_rate(rates[0])} to {format_rate(rates[1])}."
+        return try_between(*rates)
     times = (
         f"{factors[0]:g} to {factors[1]:g} times as high"
         if factors[0] > 1
         else f"{1 / factors[1]:.0f} to {1 / factors[0]:.0f} times lower"
     )
     return f"Try a learning rate {times}."
+
+
+def try_between(low: float, high: float) -> str:
+    """A known range in words."""
+    return f"Try a learning rate of {format_rate(low)} to {format_rate(high)}."
 
 
 def try_both_ways(learning_rate: float | None) -> str:

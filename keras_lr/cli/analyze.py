@@ -116,7 +116,7 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
 def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     from rich.text import Text
 
-    from keras_lr.records.rate_words import format_rate
+    from keras_lr.analysis.advice import try_between
 
     if comparison.best_run is None:
         best = "No run has a finite loss."
@@ -125,6 +125,5 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
         best = f"Best: {comparison.best_run} ({comparison.best_losses[comparison.best_run]:.4g}{ahead})."
     console.print(Text(best, style="bold"))
     if comparison.suggested_low is not None and comparison.suggested_high is not None:
-        low, high = format_rate(comparison.suggested_low), format_rate(comparison.suggested_high)
-        console.print(f"Try a learning rate of {low} to {high}.")
+        console.print(try_between(comparison.suggested_low, comparison.suggested_high))
     console.print(Text(comparison.reason))

@@ -41,13 +41,18 @@ def fit_non_negative(
     return float(norm**2), level + (columns - means) @ weights
 
 
+def noise_left(residual: float, values: np.ndarray) -> float:
+    """Root mean square that a residual sum of squares leaves of `values`, in their unit, above rounding."""
+    return max(float(np.sqrt(residual / values.size)), 1e-9 * float(np.ptp(values)))
+
+
 def promised_gain(values: np.ndarray) -> tuple[float, float]:
     """The fall that the fitted decay promises from as long again, and the root mean square of what it leaves over."""
     columns = exponentials(values.size)
     means, level = columns.mean(axis=0), values.mean()
     weights, norm = nnls(columns - means, values - level)
     gain = float((np.exp(-1 / TIME_CONSTANTS) - np.exp(-2 / TIME_CONSTANTS)) @ weights)
-    return gain, max(float(norm) / np.sqrt(values.size), 1e-9 * float(np.ptp(values)))
+    return gain, noise_left(float(norm**2), values)
 
 
 def chance_of(before: float, after: float, size: int, parameters: int, *, decay_parameters: int = 4) -> float:

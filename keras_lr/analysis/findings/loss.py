@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_lr.analysis.advice import HIGHER, LOWER, try_both_ways, try_rates
 from keras_lr.analysis.findings.blocks import COURSE_POINTS, WAVE_POINTS, block_epochs
-from keras_lr.analysis.findings.decay import residual_sum
+from keras_lr.analysis.findings.decay import noise_left, residual_sum
 from keras_lr.analysis.findings.plateaus import flat_onset
 from keras_lr.analysis.findings.rises import find_rise
 from keras_lr.analysis.findings.waves import find_wave
@@ -127,7 +127,7 @@ def _stagnation(history: TrainingHistory, end: int) -> Finding | None:
 def _slow(history: TrainingHistory, end: int) -> Finding | None:
     values = block_means(history.loss[:end], COURSE_POINTS)
     residual, course = residual_sum(values)
-    noise = max(float(np.sqrt(residual / values.size)), 1e-9 * float(np.ptp(values)))
+    noise = noise_left(residual, values)
     late = float(course[2 * values.size // 3] - course[-1])
     remaining = min(share(late, float(course[0] - course[-1])), 1.0)
     if remaining < SLOW_SHARE or late <= SLOW_STRENGTH * noise / np.sqrt(values.size / 3):

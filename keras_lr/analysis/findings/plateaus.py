@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_lr.analysis.findings.decay import TIME_CONSTANTS, chance_of, exponentials, fit_non_negative
+from keras_lr.analysis.findings.decay import TIME_CONSTANTS, chance_of, fit_non_negative, noise_left, residual_sum
 
 MIN_LENGTH = 8
 # The best of many onsets is taken, so that a single test must be far stricter than the 1% wanted over all. A straight
@@ -24,7 +24,7 @@ def flat_onset(values: np.ndarray) -> tuple[int, float] | None:
     """
     if values.size < MIN_LENGTH or not np.ptp(values) > 0:
         return None
-    plain, _ = fit_non_negative(values, exponentials(values.size))
+    plain, _ = residual_sum(values)
     onsets = range(2, int(0.9 * values.size))
     straight, free = _straight_fall(values, onsets), _least(values, _cut_decay(values), onsets)
     turns = [
@@ -52,7 +52,7 @@ def _straight_fall(values: np.ndarray, onsets: range) -> Turn:
     sizes = np.maximum(0.0, left @ free) / np.sum(free**2, axis=0)
     best = int(np.argmax(sizes * (left @ free)))
     course = values.mean() + sizes[best] * free[:, best]
-    return onsets[best], _noise(float(np.sum((values - course) ** 2)), values), course
+    return onsets[best], noise_left(float(np.sum((values - course) ** 2)), values), course
 
 
 def _cut_decay(values: np.ndarray) -> Callable[[int], tuple[float, np.ndarray]]:
@@ -72,8 +72,4 @@ def _least(values: np.ndarray, fit: Callable[[int], tuple[float, np.ndarray]], o
     near = range(max(onsets.start, coarse - stride + 1), min(onsets.stop, coarse + stride))
     onset = min(near[:: max(1, len(near) // 12)], key=lambda onset: fit(onset)[0])
     residual, course = fit(onset)
-    return onset, _noise(residual, values), course
-
-
-def _noise(residual: float, values: np.ndarray) -> float:
-    return max(float(np.sqrt(residual / values.size)), 1e-9 * float(np.ptp(values)))
+    return onset, noise_left(residual, values), course

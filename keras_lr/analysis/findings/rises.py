@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_lr.analysis.findings.decay import chance_of, exponentials, fit_non_negative
+from keras_lr.analysis.findings.decay import chance_of, exponentials, noise_left, residual_sum
 from keras_lr.analysis.series import noise_level
 
 MIN_LENGTH = 8
@@ -52,12 +52,11 @@ def find_rise(values: np.ndarray) -> Rise | None:
     coarse, time_constant, _ = _place(series, range(1, size - 2, stride), TIME_CONSTANTS)
     near = range(max(1, coarse - NEAR_STRIDES * stride), min(size - 2, coarse + NEAR_STRIDES * stride + 1))
     onset, _, shape = _place(series, near, time_constant * NEAR_TIME_CONSTANTS)
-    plain, _ = fit_non_negative(series, exponentials(size))
-    residual, course = fit_non_negative(series, exponentials(size), shape[:, np.newaxis])
+    plain, _ = residual_sum(series)
+    residual, course = residual_sum(series, shape[:, np.newaxis])
     if chance_of(plain, residual, size, 3, decay_parameters=3) > CHANCE:
         return None
-    noise = max(float(np.sqrt(residual / size)), 1e-9 * float(np.ptp(series)))
-    rise = Rise(onset, float(course[-1] - course[onset]), noise)
+    rise = Rise(onset, float(course[-1] - course[onset]), noise_left(residual, series))
     return rise if rise.strength > MIN_STRENGTH else None
 
 

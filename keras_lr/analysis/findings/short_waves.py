@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_lr.analysis.findings.decay import chance_of, exponentials, fit_non_negative
+from keras_lr.analysis.findings.decay import chance_of, exponentials, fit_non_negative, noise_left
 
 MAX_LENGTH = 50
 MIN_WINDOW = 6
@@ -47,8 +47,7 @@ def find_short_swing(values: np.ndarray) -> tuple[Swing, float] | None:
     residual, _ = fit_non_negative(values, basis, np.column_stack([columns, -columns]))
     if chance_of(plain, residual, size, 2) > (FEW_POINTS_CHANCE if few else CHANCE) / size**2:
         return None
-    noise = max(float(np.sqrt(residual / size)), 1e-9 * float(np.ptp(values)))
-    return swing, float(np.abs(wave).max()) / noise
+    return swing, float(np.abs(wave).max()) / noise_left(residual, values)
 
 
 def _in_turns(values: np.ndarray, basis: np.ndarray) -> tuple[Swing, np.ndarray]:
