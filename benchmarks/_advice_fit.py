@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from _advice_cases import Case, look_up
 from _advice_refine import fit_refining
-from _advice_score import GOOD_REGRET
 
 from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Habits, Vote
 from keras_lr.analysis.consensus import middle
@@ -18,8 +17,6 @@ SHRINKAGE = 0.005
 """Cost a squared decade of moving a vote away from what fits best alone."""
 
 STEPS = (0.3, 0.1, 0.05)
-BASINS = np.arange(1.0, 2.6, 0.1)
-CLEAR_WRONG = 0.03
 LAGS = np.arange(0, 0.61, 0.1)
 USUAL = np.arange(-3, -0.99, 0.1)
 
@@ -29,7 +26,6 @@ def fit(cases: list[Case], start: Calibration) -> Calibration:
     seen = [case for case in cases if case.marks.fell]
     calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)))
     calibration = _fit_interval(cases, replace(calibration, habits=_fit_habits(seen, calibration)))
-    calibration = replace(calibration, clear_basin=_fit_basin(cases, calibration))
     return replace(calibration, refining=fit_refining(cases, calibration))
 
 
@@ -99,19 +95,3 @@ def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:
     below = max(np.arange(0.4, 1.5, 0.1), key=lambda width: overlap(width, start.above))
     above = max(np.arange(0.1, 1.2, 0.1), key=lambda width: overlap(below, width))
     return replace(start, below=round(float(below), 2), above=round(float(above), 2))
-
-
-def _fit_basin(cases: list[Case], calibration: Calibration) -> float:
-    """The least width of valley whose clear suggestions are wrong in at most `CLEAR_WRONG` of cases."""
-    open_bar = replace(calibration, clear_basin=0.0)
-    widths, wrong = [], []
-    for case in cases:
-        advice = advise([case.marks], calibration=open_bar)
-        if advice.confidence == "clear" and advice.learning_rate is not None:
-            widths.append(case.marks.basin_decades)
-            wrong.append(float(case.truth.regret(advice.learning_rate)) > GOOD_REGRET)
-    for basin in BASINS:
-        kept = np.array(wrong)[np.array(widths) >= basin]
-        if kept.mean() <= CLEAR_WRONG if len(kept) else True:
-            return round(float(basin), 2)
-    return float(BASINS[-1])

@@ -10,7 +10,7 @@ from _advice_cases import Case
 from _advice_fit import fit
 from _advice_refine import planned_runs
 from _advice_rules import PUBLIC
-from _advice_score import Truth, curves
+from _advice_score import Truth, curves, path_of
 
 from keras_lr.analysis.calibration import CALIBRATION, Calibration
 from keras_lr.analysis.refinement import settle
@@ -84,6 +84,19 @@ def judge_public(names: list[str]) -> pd.DataFrame:
             where = {"task": name, "num_steps": steps, "seed": seed}
             for rule, read in PUBLIC.items():
                 rows.append({"rule": rule} | where | _judge_rate(truth, read(rates[finite], losses[finite])))
+    return pd.DataFrame(rows)
+
+
+def judge_grids(names: list[str], *, epochs: int) -> pd.DataFrame:
+    """The rate of least validation loss when one seed trains every rate of the grid for that many epochs."""
+    rows = []
+    for name in names:
+        truth = Truth.load(name)
+        grid = pd.read_csv(path_of(name, "grid"))
+        early = grid[(grid["epoch"] < epochs) & np.isfinite(grid["val_loss"])]
+        for seed, part in early.groupby("seed"):
+            best = float(part.loc[part["val_loss"].idxmin(), "lr"])
+            rows.append({"task": name, "seed": seed} | _judge_rate(truth, best))
     return pd.DataFrame(rows)
 
 

@@ -28,6 +28,17 @@ def table(scores: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def grid_table(scores: dict[str, dict[str, pd.DataFrame]]) -> str:
+    """Mean regret and share good; a row for each length of training, a pair of columns for each set of tasks."""
+    sets = list(next(iter(scores.values())))
+    heads = ["epochs at each of the 22 rates", *(f"{name}, {what}" for name in sets for what in ("regret", "good"))]
+    lines = [f"| {' | '.join(heads)} |", "|-" * len(heads) + "|"]
+    for length, parts in scores.items():
+        cells = [f"{parts[name][column].mean():.3f}" for name in sets for column in ("regret", "good")]
+        lines.append(f"| {length} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _line(rule: str, steps: int, part: pd.DataFrame) -> str:
     regret = part["regret"]
     cells = [regret.mean(), regret.median(), regret.quantile(0.9)]

@@ -73,7 +73,6 @@ class Calibration:
         habits: What the kind of optimizer adds.
         below: From the suggestion down to the lower end of the usable range.
         above: From the suggestion up to its upper end; that end is halfway between there and the first jump.
-        clear_basin: Least width of the valley for a clear suggestion.
         refining: What short runs add.
     """
 
@@ -81,7 +80,6 @@ class Calibration:
     habits: Habits
     below: float
     above: float
-    clear_basin: float
     refining: Refining
 
 
@@ -90,7 +88,6 @@ CALIBRATION = Calibration(
     habits=Habits(usual_decades=-2.0, lag_decades=0.3),
     below=0.8,
     above=0.5,
-    clear_basin=1.3,
     refining=Refining(offset_decades=-0.4, length_slope=0.5, trust=0.75),
 )
 """Fitted on every task by `python benchmarks/advice.py --fit`."""

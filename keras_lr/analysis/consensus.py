@@ -33,11 +33,6 @@ def median_vote(landmarks: Landmarks, calibration: Calibration, usual: list[floa
     return float(np.median(_votes(landmarks, calibration) + usual))
 
 
-def votes_apart(landmarks: Landmarks, calibration: Calibration) -> float:
-    """Decades between the lowest and the highest rate that the landmarks point to."""
-    return float(np.ptp(_votes(landmarks, calibration)))
-
-
 def _votes(landmarks: Landmarks, calibration: Calibration) -> list[float]:
     return [_cast(landmarks, name, vote) for name, vote in calibration.votes.items()]
 

@@ -74,6 +74,11 @@ class Landmarks:
         return float(np.clip((SURE_FALL_ERRORS - self.fall_in_errors) / (SURE_FALL_ERRORS - SEEN_FALL_ERRORS), 0, 1))
 
     @property
+    def fall_share(self) -> float:
+        """How much of the loss at the start was gone at the lowest point; above 1 where that is below zero."""
+        return self.fall / max(abs(self.start), FLOAT32_RESOLUTION * self.fall) if self.fall > 0 else 0.0
+
+    @property
     def basin_decades(self) -> float:
         """Width of the valley between its fall and its rise."""
         return self.rise - self.half

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_lr.analysis.calibration import CALIBRATION, Calibration
 from keras_lr.analysis.confidence import Judgement, judge
-from keras_lr.analysis.consensus import middle, votes_apart
+from keras_lr.analysis.consensus import middle
 from keras_lr.analysis.curve import Curve, read_curves
 from keras_lr.analysis.landmarks import START_DECADES, Landmarks, read_landmarks
 from keras_lr.analysis.optimizer_kind import UNKNOWN, OptimizerKind, kind_of
@@ -82,9 +82,7 @@ def advise(
         marks,
         fell=fell,
         room=room_decades(marks, point),
-        apart=float(np.median([votes_apart(one, calibration) for one in marks])),
         spread=spread,
-        clear_basin=calibration.clear_basin,
         usual=kind.adaptive and abs(point - calibration.habits.usual_decades) < USUAL_DECADES,
     )
     above = upper_decades(marks, point, calibration)

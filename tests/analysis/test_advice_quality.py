@@ -117,6 +117,15 @@ def test_drawn_tasks_are_judged_better_than_by_any_public_rule(steps):
     assert mean(ours, "regret", "keras_lr, refined", steps) < 0.6 * best_public
 
 
+def test_clear_is_wrong_in_at_most_a_twentieth_of_the_drawn_too():
+    judge, score = module("_advice_judge"), module("_advice_score")
+    ours = judge.judge_with(CALIBRATION, module("_advice_cases").read_cases(score.tasks(score.SAMPLED)))
+    for rule in ("keras_lr, optimizer known", "keras_lr, refined"):
+        clear = ours[(ours["rule"] == rule) & (ours["confidence"] == "clear")]
+        assert len(clear) > 100
+        assert (clear["regret"] > 0.05).mean() <= 0.05
+
+
 @pytest.mark.parametrize("steps", [100, 300])
 def test_short_runs_settle_further_tasks(cases, steps):
     """On the forty further tasks short runs take a fifth off the regret that is left once the optimizer is known."""

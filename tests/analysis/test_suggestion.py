@@ -79,6 +79,13 @@ def test_weak_fall_is_tentative():
     assert advice.confidence == "tentative"
 
 
+def test_fall_by_less_than_half_of_the_loss_is_tentative():
+    rates = sweep()
+    less, more = (suggest(rates, range_test(rates, fall=fall)) for fall in (0.44 * 2.3, 0.62 * 2.3))
+    assert (less.confidence, more.confidence) == ("tentative", "clear")
+    assert "of its start" in less.reason
+
+
 def test_rise_without_a_fall_stays_below_the_rise():
     rates = sweep(100)
     advice = suggest(rates, range_test(rates, fall=0.0))

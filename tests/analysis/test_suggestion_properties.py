@@ -38,7 +38,24 @@ def test_scaling_and_shifting_the_loss(curve, scale, shift):
     rates, losses = curve
     before, after = suggest(rates, losses), suggest(rates, scale * (losses + shift))
     assert moved(before, after) <= MOST_MOVE_DECADES
-    assert after.confidence == before.confidence
+    assert suggest(rates, scale * losses).confidence == before.confidence
+
+
+@QUICK
+@given(curve=curves(), shift=st.floats(0, 100))
+def test_a_constant_that_training_cannot_lower_never_makes_the_curve_clearer(curve, shift):
+    rates, losses = curve
+    assume(losses[:20].mean() > 0)
+    if suggest(rates, losses + shift).confidence == "clear":
+        assert suggest(rates, losses).confidence == "clear"
+
+
+@QUICK
+@given(curve=curves())
+def test_a_fall_that_is_small_beside_the_loss_is_tentative(curve):
+    rates, losses = curve
+    advice = suggest(rates, losses + 100)
+    assert advice.confidence == "tentative"
 
 
 @QUICK
