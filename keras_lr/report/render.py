@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from keras_lr.report.characters import shown
+
+_RATE = re.compile(r"\b\d(?:\.\d+)?e-\d+\b")
 
 
 def render_page(view: dict[str, Any]) -> str:
@@ -27,7 +31,7 @@ def render_fragment(view: dict[str, Any]) -> str:
 @cache
 def _environment() -> Environment:
     # `select_autoescape` looks at the file's ending and would leave `.html.j2` unescaped.
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("keras_lr.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -35,6 +39,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["whole_rates"] = _whole_rates
+    return environment
+
+
+def _whole_rates(text: str) -> Markup:
+    """`text`, escaped, in which no line may end at the minus of a rate such as 1e-2."""
+    return Markup(_RATE.sub(r'<span class="rate">\g<0></span>', str(escape(text))))
 
 
 @cache

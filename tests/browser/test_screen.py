@@ -65,6 +65,13 @@ def test_nothing_scrolls_sideways_in_between(open_page, full_page):
     assert watched.sideways() == 0
 
 
+@pytest.mark.parametrize("width", [340, 360])
+def test_no_rate_is_broken_over_two_lines(open_page, full_page, width):
+    watched = open_page(full_page, width=width)
+    watched.open_details()
+    assert watched.broken_rates() == []
+
+
 @pytest.mark.parametrize(("width", "drawn"), [(1280, "wide"), (360, "narrow")])
 def test_one_drawing_of_each_figure_is_shown(open_page, full_page, width, drawn):
     watched = open_page(full_page, width=width)

@@ -26,6 +26,20 @@ _CONTRASTS = f"""([selector, property]) => {{
     .filter(([color]) => color.startsWith('rgb('))
     .map(([color, card]) => [contrast(color, card), color]);
 }}"""
+_BROKEN_RATES = """() => {
+  const texts = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+  const broken = [];
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    if (node.parentElement.closest('svg, .code')) continue;
+    for (const match of node.data.matchAll(/\\d(\\.\\d+)?e-\\d+/g)) {
+      const range = document.createRange();
+      range.setStart(node, match.index);
+      range.setEnd(node, match.index + match[0].length);
+      if (new Set([...range.getClientRects()].map(rect => Math.round(rect.top))).size > 1) broken.push(node.data);
+    }
+  }
+  return broken;
+}"""
 _NETWORK_FREE = ("data:", "blob:", "about:")
 
 
@@ -54,6 +68,10 @@ class WatchedPage:
     def loaded_milliseconds(self) -> float:
         """From the start of the navigation to the end of loading, as the browser measured it."""
         return float(self.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+
+    def broken_rates(self) -> list[str]:
+        """Texts in which a rate such as 1e-2 begins on one line and ends on the next."""
+        return list(self.page.evaluate(_BROKEN_RATES))
 
     def open_details(self) -> None:
         """Opens all that is folded."""
