@@ -39,7 +39,7 @@ def kill_and_resume(folder: Path, tier: str, victim: str | None, moment: float, 
         fault_search.finish_search(folder, tier=tier)
         return hit
     port = free_port()
-    cluster = fault_search.start_cluster(folder, port, tier=tier)
+    cluster = fault_search.start_cluster(folder, port, loses_chief=victim == "chief", tier=tier)
     name = victim if victim == "chief" else f"worker{int(moment * 1e6) % 2}"
     hit = fault_search.kill_when(cluster[name], folder, recorded=moment, whole=whole)
     if victim == "chief":

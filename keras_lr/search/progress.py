@@ -1,4 +1,4 @@
-"""One live line of a search: rates done, best so far, time left."""
+"""What a search tells while it runs: one live line of rates done, best so far and time left, and notices."""
 
 from __future__ import annotations
 
@@ -38,3 +38,9 @@ def search_line(*, verbose: Any) -> Iterator[Update | None]:
             progress.update(task, completed=done, total=total, points=points, best=best)
 
         yield update
+
+
+def notice(line: str, *, verbose: Any) -> None:
+    """Writes a line to stderr, also into a log file; `verbose=0` hides it."""
+    if verbose:
+        print(f"keras_lr: {line}", file=sys.stderr, flush=True)

@@ -94,6 +94,9 @@ class SearchSession:
         points: The grid so far.
         update: Shows the progress; None where it is not shown.
 
+    Attributes:
+        heed: Called after each epoch, once it is recorded; ends the training by an error of keras_lr's.
+
     Raises:
         SearchError: The project holds another search.
     """
@@ -110,11 +113,11 @@ class SearchSession:
         self.arguments = arguments
         self._training = training
         self._update = update
-        headers, lines = read_journals(options.records)
-        self.table = Table(lines)
-        self._grown = [line for line in lines if line.get("event") == "grown"]
-        self._batch_sizes = sorted({point.batch_size for point in points})
-        self.points = list(dict.fromkeys([*points, *self._points(grown_rates(self._grown))]))
+        self.heed: Callable[[], None] = lambda: None
+        self.points = list(points)
+        self._batch_sizes = sorted({point.batch_size for point in self.points})
+        self.table = Table()
+        headers = self.refresh()
         self._blueprint = Blueprint(training.build, arguments)
         self._model = self._blueprint.examine([run for point in self.points for run in self._runs(point)])
         header = project_header(self._model, arguments, seed=options.seed)
@@ -141,9 +144,18 @@ class SearchSession:
             self._ladder = self._new_ladder(len(missing))
         self._ladder.train(missing, self._note_tier)
 
-    def refresh(self) -> None:
-        """Takes in what other processes have recorded meanwhile."""
-        self.table.take(read_journals(self.options.records)[1])
+    def refresh(self) -> list[dict[str, Any]]:
+        """Takes in what other processes have recorded meanwhile; returns the headers of the records."""
+        headers, lines = read_journals(self.options.records)
+        self.table.take(lines)
+        self._grown = [line for line in lines if line.get("event") == "grown"]
+        self.points = list(dict.fromkeys([*self.points, *self._points(grown_rates(self._grown))]))
+        return headers
+
+    def is_over(self) -> bool:
+        """Whether the records hold every point with all its repeats, also those that the grid grows by."""
+        self.refresh()
+        return all(self.complete(point) for point in self.points) and self._growth() is None
 
     def complete(self, point: Point) -> bool:
         """Whether every run of `point` is complete."""
@@ -155,23 +167,11 @@ class SearchSession:
 
     def grow(self) -> list[Point]:
         """The points to add once all are done; recorded, so that a later search adds the same."""
-        options = self.options
         self.refresh()
-        frame = self.table.frame()
-        event = None
-        if len(frame):
-            event = next_growth(
-                frame,
-                self._grown,
-                objective=options.objective,
-                direction=options.direction,
-                extend=options.extend,
-                refine=options.refine,
-            )
+        event = self._growth()
         if event is None:
             return []
         self.journal.append([event])
-        self._grown.append(event)
         return self._points(event["learning_rates"])
 
     def finish(self) -> None:
@@ -196,6 +196,21 @@ class SearchSession:
         if self.options.objective not in given:
             raise missing_objective(self.options.objective, given)
 
+    def _growth(self) -> dict[str, Any] | None:
+        """What the records ask to add to a grid that is done; None where that is nothing."""
+        frame = self.table.frame()
+        options = self.options
+        if not len(frame):
+            return None
+        return next_growth(
+            frame,
+            self._grown,
+            objective=options.objective,
+            direction=options.direction,
+            extend=options.extend,
+            refine=options.refine,
+        )
+
     def _points(self, rates: Iterable[float]) -> list[Point]:
         return [Point(rate, size) for size in self._batch_sizes for rate in rates]
 
@@ -211,7 +226,7 @@ class SearchSession:
             direction=self.options.direction,
             prunes=self.options.prunes,
             save_best=self._save_best,
-            on_epoch=self._show,
+            on_epoch=self._after_epoch,
         )
 
     def _new_ladder(self, count: int) -> Ladder:
@@ -243,6 +258,10 @@ class SearchSession:
 
     def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
         save_weights(self._training.checkpoint(point), values)
+
+    def _after_epoch(self, runs: Iterable[Run], epoch: int) -> None:
+        self.heed()
+        self._show(runs, epoch)
 
     def _show(self, runs: Iterable[Run], epoch: int) -> None:
         # Each update reads the whole table, of which a terminal shows ten a second at most.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +21,12 @@ from keras_lr.search.hypermodel import as_hypermodel, has_own_fit
 from keras_lr.search.journal import read_journals
 from keras_lr.search.oracle import BATCH_SIZE, RATE, LogGridOracle, Scores
 from keras_lr.search.outcome import outcome
-from keras_lr.search.progress import Update, search_line
+from keras_lr.search.progress import Update, notice, search_line
 from keras_lr.search.runs import Point, Run
 from keras_lr.search.session import SearchOptions, SearchSession, Training, point_metrics
 from keras_lr.search.table import Table
 from keras_lr.search.tiers.base import TIERS, TierName
-from keras_lr.search.worker import wait_idle, worker_session
+from keras_lr.search.worker import at_work, reach_chief, wait_idle
 from keras_lr.training.state import RandomState
 
 
@@ -96,6 +97,7 @@ class LogGridSearch(keras_tuner.Tuner):
             raise InvalidArgumentError("`executions_per_trial` is called `repeats` here. Received both names' tuner.")
         self._tier: TierName = "stacked" if tier == "auto" else tier
         self._extend, self._refine, self._pruning = bool(extend), bool(refine), bool(pruning)
+        self._overwrites = bool(overwrite)
         self._session: SearchSession | None = None
         oracle = LogGridOracle(
             objective,
@@ -185,18 +187,40 @@ class LogGridSearch(keras_tuner.Tuner):
     def _search(
         self, arguments: FitArguments, update: Update | None, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
     ) -> None:
-        options, training = self._options(), self._training(fit_args, fit_kwargs)
-        session = SearchSession(options, training, arguments, self._points(arguments), update)
-        self._session = session
-        self._open(session)
+        @cache
+        def session() -> SearchSession:
+            options, training = self._options(), self._training(fit_args, fit_kwargs)
+            self._session = SearchSession(options, training, arguments, self._points(arguments), update)
+            return self._session
+
+        part = role()
         try:
-            if role() == "chief":
+            if part == "worker":
+                self._work(session, partial(notice, verbose=arguments.verbose))
+            elif part == "chief":
+                self._open(session())
                 self._serve()
             else:
-                with worker_session(self.oracle, self.tuner_id):
-                    self._train_all(session)
+                self._open(session())
+                self._train_all(session())
         finally:
-            session.close()
+            if self._session is not None:
+                self._session.close()
+
+    def _work(self, session: Callable[[], SearchSession], say: Callable[[str], None]) -> None:
+        """Trains what the chief gives out, unless there is no chief any more and nothing left to train."""
+
+        def is_over() -> bool:
+            # What is there before the chief has answered, the chief may be about to delete.
+            return not self._overwrites and session().is_over()
+
+        line = reach_chief(self.tuner_id, is_over=is_over, say=say)
+        if line is None:
+            return
+        self.oracle.stub = line
+        with at_work(line, self.tuner_id, say):
+            session().heed = line.check
+            self._train_all(session())
 
     def _serve(self) -> None:
         """Gives out the grid to other processes."""
@@ -221,8 +245,6 @@ class LogGridSearch(keras_tuner.Tuner):
 
     def _open(self, session: SearchSession) -> None:
         """Tells the oracle the grid and what of it is complete."""
-        if self._is_worker():
-            return
 
         def recorded() -> Scores:
             session.refresh()

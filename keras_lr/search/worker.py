@@ -1,4 +1,4 @@
-"""A worker's side of a search over several processes: it shows life, and ends once the chief has gone."""
+"""A worker's side of a search over several processes: it finds its chief, shows life, and ends with it."""
 
 from __future__ import annotations
 
@@ -6,55 +6,71 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
 from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_client import OracleClient
 
-from keras_lr.errors import KerasLRError
+from keras_lr.search.chief_line import ChiefGoneError, ChiefLine
 from keras_lr.search.signs_of_life import sign_of_life
 
 CONNECT_SECONDS = 300.0
-"""A worker may start before its chief."""
+"""A worker may start so long before its chief."""
 
-GONE_SECONDS = 20.0
+LOOK_SECONDS = 2.0
 LIFE_SECONDS = 2.0
 IDLE_SECONDS = 0.5
 CHIEF_VARIABLE = "KERAS_LR_CHIEF_PID"
 """Set by a chief for the workers it starts itself: they must not outlive it."""
 
+Say = Callable[[str], None]
 
-class ChiefGoneError(KerasLRError, ConnectionError):
-    """The chief does not answer: the search is over, or the chief has died."""
+
+def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> ChiefLine | None:
+    """Waits for the chief; None where none answers and none is needed any more.
+
+    Args:
+        tuner_id: The worker's name.
+        is_over: Whether the records show that nothing is left to train; asked now and then while no chief answers.
+        say: Shows a line to the user.
+
+    Raises:
+        ChiefGoneError: No chief answered within `CONNECT_SECONDS`.
+    """
+    line = ChiefLine()
+    start, told = time.monotonic(), False
+    while not line.greet(_life(tuner_id), seconds=LOOK_SECONDS):
+        _end_with_own_chief()
+        if is_over():
+            say(f"No chief answers at {line.address}, and the records hold the whole search: nothing is left to train.")
+            return None
+        if time.monotonic() - start > CONNECT_SECONDS:
+            raise line.silence(CONNECT_SECONDS)
+        if not told:
+            say(f"Waiting up to {CONNECT_SECONDS:g} s for the chief to start at {line.address}.")
+            told = True
+    return line
 
 
 @contextmanager
-def worker_session(oracle: Any, tuner_id: str) -> Iterator[None]:
-    """Holds a worker's search: shows life meanwhile, and ends quietly where the chief goes after having answered.
+def at_work(line: ChiefLine, tuner_id: str, say: Say) -> Iterator[None]:
+    """Shows life within the block, and ends the block quietly where the chief goes.
 
     Args:
-        oracle: The tuner's oracle; anything but KerasTuner's client passes through.
+        line: The line to a chief that has answered.
         tuner_id: The worker's name.
-
-    Raises:
-        ChiefGoneError: No chief ever answered.
+        say: Shows a line to the user.
     """
-    if not isinstance(oracle, OracleClient):
-        yield
-        return
-    line = _Line(oracle.stub)
-    oracle.stub = line
-    line.CreateTrial(_life(tuner_id))
     ended = threading.Event()
     thread = threading.Thread(target=_show_life, args=(line, tuner_id, ended), daemon=True, name="keras_lr-life")
     thread.start()
     try:
         yield
     except ChiefGoneError:
-        return
+        say(
+            f"The chief at {line.address} has gone, so this worker ends. The same commands go on from what is recorded."
+        )
     finally:
         ended.set()
 
@@ -64,41 +80,19 @@ def wait_idle() -> None:
     time.sleep(IDLE_SECONDS)
 
 
-class _Line:
-    """KerasTuner's stub, which gives up on a chief that has gone instead of waiting for an hour."""
-
-    def __init__(self, stub: Any) -> None:
-        self._stub = stub
-        self._answered = False
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._stub, name)
-
-        def patient(request: Any, **_: Any) -> Any:
-            timeout = GONE_SECONDS if self._answered else CONNECT_SECONDS
-            try:
-                response = call(request, wait_for_ready=True, timeout=timeout)
-            except grpc.RpcError as err:
-                raise ChiefGoneError(
-                    f"The chief must answer at {os.environ['KERASTUNER_ORACLE_IP']}:"
-                    f"{os.environ['KERASTUNER_ORACLE_PORT']}. Received: {err.code().name} after {timeout:g} s. "
-                    "Start the chief, or look at why it ended."
-                ) from err
-            self._answered = True
-            return response
-
-        return patient
-
-
-def _show_life(line: _Line, tuner_id: str, ended: threading.Event) -> None:
-    chief = os.environ.get(CHIEF_VARIABLE)
+def _show_life(line: ChiefLine, tuner_id: str, ended: threading.Event) -> None:
     while not ended.wait(LIFE_SECONDS):
-        if chief is not None and str(os.getppid()) != chief:
-            os.kill(os.getpid(), signal.SIGTERM)
+        _end_with_own_chief()
         try:
             line.CreateTrial(_life(tuner_id))
         except ChiefGoneError:
             return
+
+
+def _end_with_own_chief() -> None:
+    chief = os.environ.get(CHIEF_VARIABLE)
+    if chief is not None and str(os.getppid()) != chief:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _life(tuner_id: str) -> Any:

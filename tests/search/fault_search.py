@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from keras_lr.search import LogGridSearch, worker
+from keras_lr.search import LogGridSearch, chief_line, worker
 from keras_lr.search.journal import read_journals
 from keras_lr.search.local_workers import chief_address
 from tests.search.small_search import classifier, iris
@@ -23,6 +24,9 @@ RATES = (1e-3, 3e-3, 1e-2)
 REPEATS = 2
 EPOCHS = 12
 ROWS = len(RATES) * REPEATS * EPOCHS
+NOT_LONG = {"gone_seconds": 4.0, "connect_seconds": 3.0}
+"""How long a worker waits for a chief that is not there and will not come."""
+
 KEY = ["learning_rate", "repeat", "batch_size", "epoch"]
 
 processes = multiprocessing.get_context("forkserver")
@@ -39,18 +43,27 @@ class Together(LogGridSearch):
             self.barrier.wait(20)
 
 
-def run_search(directory: Path, options: dict[str, Any], environment: dict[str, str], barrier: Any) -> None:
+def run_search(
+    directory: Path,
+    options: dict[str, Any],
+    environment: dict[str, str],
+    barrier: Any,
+    *,
+    gone_seconds: float = 30.0,
+    connect_seconds: float = 60.0,
+) -> None:
     """What a process runs."""
     os.environ |= environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    worker.GONE_SECONDS = 10.0
+    sys.stderr = _log(directory, environment.get("KERASTUNER_TUNER_ID", "alone")).open("w", buffering=1)
+    chief_line.GONE_SECONDS, worker.CONNECT_SECONDS = gone_seconds, connect_seconds
     Together.barrier = barrier
     search(directory, **options)
 
 
-def search(directory: Path, **options: Any) -> None:
+def search(directory: Path, *, epochs: int = EPOCHS, **options: Any) -> None:
     """Searches to the end."""
     x, y, validation = iris()
-    tuner(directory, **options).search(x, y, validation_data=validation, epochs=EPOCHS, batch_size=16, verbose=0)
+    tuner(directory, **options).search(x, y, validation_data=validation, epochs=epochs, batch_size=16)
 
 
 def tuner(directory: Path, **options: Any) -> LogGridSearch:
@@ -61,10 +74,16 @@ def tuner(directory: Path, **options: Any) -> LogGridSearch:
 
 
 def start_search(
-    directory: Path, *, environment: dict[str, str] | None = None, barrier: Any = None, **options: Any
+    directory: Path,
+    *,
+    environment: dict[str, str] | None = None,
+    barrier: Any = None,
+    waits: dict[str, float] | None = None,
+    **options: Any,
 ) -> Any:
     """A running process that searches; a worker waits at the barrier before it trains."""
-    process = processes.Process(target=run_search, args=(directory, options, environment or {}, barrier))
+    given = (directory, options, environment or {}, barrier)
+    process = processes.Process(target=run_search, args=given, kwargs=waits or {})
     # Where nothing holds it, it ends before the process has taken it over.
     process.barrier = barrier
     process.start()
@@ -79,16 +98,27 @@ def finish_search(directory: Path, **options: Any) -> pd.DataFrame:
     return table(directory)
 
 
-def start_cluster(directory: Path, port: int, **options: Any) -> dict[str, Any]:
-    """A chief and two workers, by name."""
+def start_late_worker(directory: Path, port: int, **options: Any) -> Any:
+    """A worker whose chief is not there."""
+    environment = {**chief_address(port), "KERASTUNER_TUNER_ID": "late"}
+    return start_search(directory, environment=environment, waits=NOT_LONG, **options)
+
+
+def start_cluster(directory: Path, port: int, *, loses_chief: bool = False, **options: Any) -> dict[str, Any]:
+    """A chief and two workers, by name; workers that are to lose their chief do not wait for it as long as others."""
     environment = {**chief_address(port), "KERAS_LR_WORKERS": "3", "KERAS_LR_STALE_SECONDS": "5"}
-    barrier = processes.Barrier(2)
+    common: dict[str, Any] = {"barrier": processes.Barrier(2), **options}
+    if loses_chief:
+        common["waits"] = {"gone_seconds": NOT_LONG["gone_seconds"]}
     return {
-        name: start_search(
-            directory, environment={**environment, "KERASTUNER_TUNER_ID": name}, barrier=barrier, **options
-        )
+        name: start_search(directory, environment={**environment, "KERASTUNER_TUNER_ID": name}, **common)
         for name in ("chief", "worker0", "worker1")
     }
+
+
+def said(directory: Path, name: str) -> list[str]:
+    """What a process told its user."""
+    return [line for line in _log(directory, name).read_text().splitlines() if "keras_lr: " in line]
 
 
 def table(directory: Path) -> pd.DataFrame:
@@ -123,3 +153,7 @@ def end_all(cluster: dict[str, Any]) -> None:
         process.join(60)
         process.kill()
         process.join()
+
+
+def _log(directory: Path, name: str) -> Path:
+    return directory / f"{name}.log"

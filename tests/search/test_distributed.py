@@ -1,22 +1,26 @@
 """Roles, shares, and the chief's desk over real gRPC, without any training."""
 
+import contextlib
+import os
 import socket
 import threading
+import time
 from dataclasses import dataclass
 
-import keras_tuner
 import pytest
+from keras_tuner.src import protos
 from keras_tuner.src.distribute.oracle_client import OracleClient
 
 from keras_lr.errors import InvalidArgumentError, StorageError
-from keras_lr.search import worker
+from keras_lr.search import chief_line, worker
 from keras_lr.search.chief import attended_by, serve
+from keras_lr.search.chief_line import ChiefGoneError, ChiefLine
 from keras_lr.search.distributed import claim_size, role, stale_seconds
 from keras_lr.search.local_workers import LOOPBACK, chief_address, free_port
 from keras_lr.search.oracle import LogGridOracle
 from keras_lr.search.runs import Point
 from keras_lr.search.signs_of_life import owner_of, shows_life, sign_of_life
-from keras_lr.search.worker import ChiefGoneError, worker_session
+from keras_lr.search.worker import at_work, reach_chief
 
 POINTS = [Point(1e-3, 32), Point(1e-2, 32), Point(1e-1, 32)]
 
@@ -75,6 +79,10 @@ def client():
     return OracleClient(LogGridOracle("val_loss", POINTS, with_batch_size=False))
 
 
+def request(tuner_id):
+    return protos.get_service().CreateTrialRequest(tuner_id=tuner_id)
+
+
 def rate(trial):
     return trial.hyperparameters.values.get("learning_rate")
 
@@ -129,7 +137,7 @@ def test_names_of_calls():
 
 def test_each_point_is_given_once_and_the_chief_ends_with_the_grid(place):
     search, ask = Search(), client()
-    with worker_session(ask, "worker0"):
+    with at_work(lifeline(), "worker0", pytest.fail):
         trials = [ask.create_trial(f"worker0#{number}") for number in range(3)]
         assert [rate(trial) for trial in trials] == [1e-3, 1e-2, 1e-1]
         assert ask.create_trial("worker1#0").status == "IDLE"
@@ -221,30 +229,103 @@ def test_a_port_that_another_program_uses_is_refused(place, monkeypatch):
             serve(LogGridOracle("val_loss", POINTS, with_batch_size=False))
 
 
-def test_a_worker_without_a_chief_is_told(place, monkeypatch):
+def lifeline(tuner_id="worker0"):
+    """A line to the chief, which is there."""
+    line = reach_chief(tuner_id, is_over=lambda: False, say=print)
+    assert line is not None
+    return line
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A worker that does not miss its chief for long."""
+    monkeypatch.setattr(chief_line, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(chief_line, "LEAST_SECONDS", 0.2)
+
+
+def test_a_worker_without_a_chief_says_what_it_waits_for_and_fails_in_the_end(place, monkeypatch):
     monkeypatch.setattr(worker, "CONNECT_SECONDS", 0.3)
-    with (
-        pytest.raises(ChiefGoneError, match=r"The chief must answer at 127\.0\.0\.1:\d+"),
-        worker_session(client(), "worker0"),
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    said = []
+    with pytest.raises(
+        ChiefGoneError, match=r"The chief must answer at 127\.0\.0\.1:\d+\. Received: no answer for 0\.3 s"
     ):
-        pass
+        reach_chief("worker0", is_over=lambda: False, say=said.append)
+    (line,) = said
+    assert line.startswith("Waiting up to 0.3 s for the chief to start at 127.0.0.1:")
 
 
-def test_a_worker_ends_quietly_once_its_chief_has_gone(place, monkeypatch):
-    search, ask = Search(Crew(frozenset({"worker0"}))), client()
-    reached = []
-    with worker_session(ask, "worker0"):
-        ask.create_trial("worker0#0")
+def test_a_worker_without_a_chief_ends_once_others_have_recorded_the_rest(place, monkeypatch):
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    looks, said = iter([False, False, True]), []
+    assert reach_chief("worker0", is_over=lambda: next(looks), say=said.append) is None
+    assert len(said) == 2
+    assert "nothing is left to train" in said[1]
+
+
+def test_a_chief_that_starts_late_is_looked_for_twice_a_second(place):
+    """gRPC of itself would try within two seconds once, and once more after one."""
+    with socket.socket() as other:
+        other.bind((LOOPBACK, int(os.environ["KERASTUNER_ORACLE_PORT"])))
+        other.listen()
+        other.settimeout(5)
+        tries = []
+
+        def refuse():
+            with contextlib.suppress(OSError):
+                while True:
+                    tries.append(other.accept()[0].close())
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        assert not ChiefLine().greet(None, seconds=2)
+        other.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert len(tries) >= 3
+
+
+def test_a_worker_ends_quietly_once_its_chief_has_gone(place, impatient):
+    search, line = Search(Crew(frozenset({"worker0"}))), lifeline()
+    reached, said = [], []
+    with at_work(line, "worker0", said.append):
         search.crew.departed = search.crew.names
         search.join()
-        monkeypatch.setattr(worker, "GONE_SECONDS", 0.5)
         reached.append("before")
-        ask.create_trial("worker0#1")
+        line.CreateTrial(request("worker0#0"))
         reached.append("after")
     assert reached == ["before"]
+    assert said == [
+        f"The chief at {line.address} has gone, so this worker ends. The same commands go on from what is recorded."
+    ]
 
 
-def test_a_process_alone_passes_through():
-    oracle = LogGridOracle("val_loss", POINTS, with_batch_size=False)
-    with worker_session(oracle, "tuner0"):
-        assert isinstance(oracle.create_trial("tuner0#0"), keras_tuner.engine.trial.Trial)
+def test_training_learns_from_the_signs_of_life_that_the_chief_has_gone(place, impatient, monkeypatch):
+    monkeypatch.setattr(worker, "LIFE_SECONDS", 0.1)
+    search, line = Search(Crew(frozenset({"worker0"}))), lifeline()
+    epochs = []
+    with at_work(line, "worker0", lambda said: None):
+        search.crew.departed = search.crew.names
+        search.join()
+        line.check()
+        while len(epochs) < 1000:
+            time.sleep(0.01)
+            epochs.append("trained")
+            line.check()
+    assert 0 < len(epochs) < 1000
+
+
+def test_a_chief_that_is_started_again_in_time_is_not_missed(place):
+    crew = Crew(frozenset({"worker0"}))
+    search, line = Search(crew), lifeline()
+    crew.departed = crew.names
+    search.join()
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(line.CreateTrial(request("worker0#0"))))
+    thread.start()
+    worker.wait_idle()
+    crew.departed = frozenset()
+    again = Search(crew)
+    thread.join(15)
+    assert [answer.trial.trial_id for answer in answers] == ["lr0.001"]
+    crew.departed = crew.names
+    again.join()

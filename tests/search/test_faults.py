@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,10 @@ from tests.search.fault_search import (
     kill_when,
     lines,
     recorded_bytes,
+    said,
     search,
     start_cluster,
+    start_late_worker,
     start_search,
     table,
 )
@@ -79,7 +82,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, tier, moment, 
 def test_a_killed_process_of_three(unbroken, victim, moment, tmp_path):
     """A worker's points go to the other; after the chief's end the same commands go on."""
     port, whole = free_port(), recorded_bytes(unbroken["function"])
-    cluster = start_cluster(tmp_path, port, tier="function")
+    cluster = start_cluster(tmp_path, port, loses_chief=victim == "chief", tier="function")
     kill_when(cluster[victim], tmp_path, recorded=moment, whole=whole)
     if victim == "chief":
         end_all(cluster)
@@ -88,6 +91,47 @@ def test_a_killed_process_of_three(unbroken, victim, moment, tmp_path):
     end_all(cluster)
     assert cluster["chief"].exitcode == 0
     assert_whole(tmp_path, unbroken["function"])
+
+
+def test_workers_in_the_middle_of_a_long_share_end_soon_after_their_chief_is_killed(tmp_path):
+    cluster = start_cluster(tmp_path, free_port(), loses_chief=True, tier="function", epochs=1_000_000)
+    workers = [cluster["worker0"], cluster["worker1"]]
+    while all(worker.is_alive() for worker in workers) and len({line[0] for line in lines(tmp_path)}) < 2:
+        time.sleep(0.1)
+    cluster["chief"].kill()
+    for worker in workers:
+        worker.join(60)
+    codes = [worker.exitcode for worker in workers]
+    for worker in workers:
+        worker.kill()
+    assert codes == [0, 0]
+    for name in ("worker0", "worker1"):
+        (line,) = said(tmp_path, name)[-1:]
+        assert "has gone, so this worker ends" in line
+    written = lines(tmp_path)
+    assert len(written) == len(set(written))
+
+
+def test_a_worker_that_comes_after_the_end_of_the_search_ends_quietly(project, unbroken):
+    port = free_port()
+    worker = start_late_worker(project, port)
+    worker.join(60)
+    assert worker.exitcode == 0
+    assert said(project, "late") == [
+        f"keras_lr: No chief answers at 127.0.0.1:{port}, and the records hold the whole search: nothing is left to "
+        "train."
+    ]
+    assert_whole(project, unbroken["stacked"])
+
+
+def test_a_worker_waits_for_a_chief_that_may_yet_start_and_then_fails(project):
+    port = free_port()
+    worker = start_late_worker(project, port, learning_rates=[*RATES, 3e-2])
+    worker.join(60)
+    assert worker.exitcode == 1
+    waiting = f"Waiting up to 3 s for the chief to start at 127.0.0.1:{port}."
+    assert said(project, "late") == [f"keras_lr: {waiting}"]
+    assert f"The chief must answer at 127.0.0.1:{port}" in (project / "late.log").read_text()
 
 
 @pytest.mark.parametrize("cut", [1, 1000])

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from keras_lr.search.local_workers import LocalWorkers, free_port, worker_environment
+from keras_lr.search import worker
+from keras_lr.search.local_workers import LocalWorkers, chief_address, free_port, worker_environment
 
 SLEEP = "import time; time.sleep(600)"
 PRINT = "import os; print(os.environ['KERASTUNER_TUNER_ID'], os.environ['KERASTUNER_ORACLE_PORT'], flush=True)"
@@ -126,3 +127,16 @@ def test_a_local_worker_does_not_outlive_a_killed_chief(tmp_path):
     while is_running(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(pid)
+
+
+def test_a_local_worker_that_has_not_met_its_chief_does_not_outlive_it_either(monkeypatch):
+    def end(pid, number):
+        assert (pid, number) == (os.getpid(), signal.SIGTERM)
+        raise SystemExit
+
+    monkeypatch.setattr(os, "kill", end)
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    for name, value in {**chief_address(free_port()), worker.CHIEF_VARIABLE: "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        worker.reach_chief("worker0", is_over=lambda: False, say=print)
