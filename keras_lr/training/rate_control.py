@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+_STEPS = [2**exponent for exponent in range(21)]
+"""Where to look for a rate of a schedule that is 0 now: soon, for one that warms up, and up to a million steps on."""
 
 
 class RateControl:
     """Drives the learning rate of an optimizer from inside a traced step, and gives it back.
 
     Wrapped optimizers are reached through their wrapper. Of several optimizers (`keras.optimizers.MultiOptimizer`)
-    each keeps its ratio to the first. A schedule or a callable is swapped for a variable while the sweep runs.
+    each keeps its ratio to the first; where a schedule is 0 now, the ratio of another step. A schedule or a callable is
+    swapped for a variable while the sweep runs.
 
     Args:
         optimizer: The compiled optimizer.
@@ -21,11 +26,12 @@ class RateControl:
     def __init__(self, optimizer: Any) -> None:
         self._leaves = leaf_optimizers(optimizer)
         self._originals = [leaf._learning_rate for leaf in self._leaves]
-        current = [float(keras.ops.convert_to_numpy(leaf.learning_rate)) for leaf in self._leaves]
-        self._ratios = [rate / current[0] if current[0] else 1.0 for rate in current]
+        self._ratios = _ratios(self._leaves)
         self._stand_ins = [
-            None if isinstance(original, keras.Variable) else tf.Variable(rate, trainable=False, dtype=tf.float32)
-            for original, rate in zip(self._originals, current, strict=True)
+            None
+            if isinstance(leaf._learning_rate, keras.Variable)
+            else tf.Variable(_current_rate(leaf), trainable=False, dtype=tf.float32)
+            for leaf in self._leaves
         ]
 
     def engage(self) -> None:
@@ -50,9 +56,7 @@ class RateControl:
 def set_learning_rate(optimizer: Any, rate: float) -> None:
     """Sets a fixed learning rate for good, also where the optimizer was compiled with a schedule."""
     leaves = leaf_optimizers(optimizer)
-    reference = float(keras.ops.convert_to_numpy(leaves[0].learning_rate))
-    for leaf in leaves:
-        ratio = float(keras.ops.convert_to_numpy(leaf.learning_rate)) / reference if reference else 1.0
+    for leaf, ratio in zip(leaves, _ratios(leaves), strict=True):
         if isinstance(leaf._learning_rate, keras.Variable):
             leaf.learning_rate = rate * ratio
         else:
@@ -78,3 +82,23 @@ def leaf_optimizers(optimizer: Any) -> list[Any]:
     if several:
         return [leaf for part in several for leaf in leaf_optimizers(part)]
     return [optimizer]
+
+
+def _ratios(leaves: Sequence[Any]) -> list[float]:
+    """Each optimizer's rate divided by the first one's: now, or where a schedule is 0 now, when none is."""
+    now = [_current_rate(leaf) for leaf in leaves]
+    others = ([_rate_at(leaf, step) for leaf in leaves] for step in _STEPS if 0.0 in now and len(leaves) > 1)
+    rates = next((rates for rates in (now, *others) if 0.0 not in rates), now)
+    return [rate / rates[0] if rates[0] else 1.0 for rate in rates]
+
+
+def _rate_at(leaf: Any, step: int) -> float:
+    """A schedule's rate at `step`; any other rate is what it is now."""
+    rate = leaf._learning_rate
+    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return _current_rate(leaf)
+    return float(keras.ops.convert_to_numpy(rate(step)))
+
+
+def _current_rate(leaf: Any) -> float:
+    return float(keras.ops.convert_to_numpy(leaf.learning_rate))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
+from keras_lr.training.rate_control import set_learning_rate
 from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
 from tests.versions import needs_multi_optimizer, needs_muon
 
@@ -55,19 +57,37 @@ def test_the_rate_of_each_step_is_the_one_of_the_sweep() -> None:
 
 
 @needs_multi_optimizer
-def test_several_optimizers_keep_their_ratio() -> None:
+@pytest.mark.parametrize(
+    ("scheduled", "steps_done"),
+    [
+        (float, 0),
+        (lambda rate: keras_lr.schedules.Warmup(rate, 100), 0),
+        (lambda rate: keras.optimizers.schedules.PolynomialDecay(rate, 10, 0.0), 10),
+    ],
+    ids=["constant", "warmup from 0", "decay that has ended at 0"],
+)
+def test_several_optimizers_keep_their_ratio(scheduled: Any, steps_done: int) -> None:
     inputs = keras.Input((1,))
     outputs = [keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name=name)(inputs) for name in "ab"]
     model = keras.Model(inputs, keras.layers.Add()(outputs))
     rates = {"a": 0.5, "b": 0.05}
-    chosen = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
+    chosen = {name: keras.optimizers.SGD(scheduled(rate)) for name, rate in rates.items()}
     optimizer = keras.optimizers.MultiOptimizer(lambda variable: chosen[variable.path[0]])
     model.compile(optimizer, lambda target, predicted: target - predicted)
+    for part in chosen.values():
+        part.iterations.assign(steps_done)
+    before = {name: float(part.learning_rate) for name, part in chosen.items()}
     ones = np.ones((64, 1), "float32")
     result = keras_lr.find_lr(model, ones, ones, min_lr=0.01, max_lr=0.1, num_steps=10, stop_on_divergence=False)
     passed = np.concatenate([[0.0], np.cumsum(result.learning_rates)[:-1]])
     np.testing.assert_allclose(result.losses, 1 - 1.1 * passed, rtol=1e-5)
-    assert {name: float(part.learning_rate) for name, part in chosen.items()} == pytest.approx(rates)
+    assert {name: float(part.learning_rate) for name, part in chosen.items()} == pytest.approx(before)
+
+
+def test_a_fixed_rate_in_place_of_warmups_keeps_their_ratio() -> None:
+    parts = [keras.optimizers.SGD(keras_lr.schedules.Warmup(rate, 100)) for rate in (0.5, 0.05)]
+    set_learning_rate(SimpleNamespace(optimizers=parts), 0.1)
+    assert [float(part.learning_rate) for part in parts] == pytest.approx([0.1, 0.01])
 
 
 class Subclassed(keras.Model):
