@@ -70,4 +70,4 @@ def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
 
 
 def _as_tensors(batch: Any) -> Any:
-    return None if batch is None else keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
+    return keras.tree.map_structure(lambda part: None if part is None else keras.ops.convert_to_tensor(part), batch)

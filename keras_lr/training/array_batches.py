@@ -13,6 +13,8 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable
 
+from keras_lr.errors import InvalidArgumentError
+
 _MAX_BYTES = 64 * 2**20
 
 
@@ -38,6 +40,9 @@ class ArrayStream:
 
     Args:
         adapter: Keras's adapter of the arrays.
+
+    Raises:
+        InvalidArgumentError: The batch size is not an integer above 0.
     """
 
     def __init__(self, adapter: ArrayDataAdapter) -> None:
@@ -45,6 +50,10 @@ class ArrayStream:
         self._samples = adapter._num_samples
         self._batch_size = adapter._batch_size
         self._shuffle = adapter._shuffle
+        if not isinstance(self._batch_size, (int, np.integer)) or self._batch_size < 1:
+            raise InvalidArgumentError(
+                f"`batch_size` must be an integer of at least 1. Received: {self._batch_size!r}. Pass 32 or None."
+            )
         self._batches: Iterator[np.ndarray] = self._endless_batches()
 
     @classmethod

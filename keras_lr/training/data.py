@@ -17,7 +17,9 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_lr.training.array_batches import ArrayStream
 from keras_lr.training.dataset_copy import independent
+from keras_lr.training.dataset_state import pipeline_variables
 from keras_lr.training.generator_tape import GeneratorTape
+from keras_lr.training.state import VariableSnapshot
 
 
 class IteratorSource(NamedTuple):
@@ -34,7 +36,8 @@ class IteratorStream:
     """Batches of any data that Keras turns into a `tf.data` pipeline, over as many passes as a sweep needs.
 
     The user's own pipeline is left as it was: a shuffled set is read through a copy with a shuffle state of its own,
-    and what is taken from a one-shot Python generator is handed to the training that follows.
+    the random states within its functions are put back, and what is taken from a one-shot Python generator is handed
+    to the training that follows.
 
     Args:
         epochs: The epoch iterator of `fit`.
@@ -49,6 +52,7 @@ class IteratorStream:
         if not isinstance(dataset, tf.data.Dataset) and isinstance(adapter, (TFDatasetAdapter, ArrayDataAdapter)):
             # What `fit` has distributed already cannot be repeated.
             dataset = adapter.get_tf_dataset()
+        self._state = VariableSnapshot(pipeline_variables(dataset) if isinstance(dataset, tf.data.Dataset) else ())
         if isinstance(dataset, tf.data.Dataset) and self._tape is None:
             dataset = independent(dataset)
             # A `PyDataset` draws its order from Python's random state as a pass begins, which a prefetching `repeat`
@@ -83,11 +87,14 @@ class IteratorStream:
         return True
 
     def close(self) -> None:
-        """Ends prefetching and worker processes, so that nothing draws from a random state any more."""
+        """Ends prefetching and worker processes, so that nothing draws from a random state any more, and puts those of
+        the pipeline back.
+        """
         self._iterator = None
         enqueuer = getattr(self._adapter, "enqueuer", None)
         if enqueuer is not None:
             enqueuer.stop()
+        self._state.restore()
 
     def hand_back(self) -> None:
         """Lets the training that follows see the batches which the sweep took from a one-shot generator."""

@@ -27,7 +27,7 @@ def rates_ahead(optimizer: Any, num_steps: int) -> np.ndarray:
     leaf = leaf_optimizers(optimizer)[0]
     if not isinstance(leaf._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         return np.array([current_learning_rate(optimizer)])
-    first = int(tf.convert_to_tensor(leaf.iterations))
+    first = int(tf.convert_to_tensor(leaf._iterations))
     steps = np.unique(np.linspace(first, first + max(num_steps - 1, 0), _SAMPLES).astype(int))
     return np.array([float(tf.convert_to_tensor(leaf._learning_rate(step))) for step in steps.tolist()])
 

@@ -15,8 +15,27 @@ from tensorflow.python.eager import context
 _GLOBAL_SEED_GENERATOR = "global_seed_generator"
 
 
-class StateSnapshot:
-    """A copy, on its own device, of every variable that a training step can change.
+class VariableSnapshot:
+    """A copy of each of some variables, on its own device.
+
+    Args:
+        variables: Keras's or TensorFlow's, distributed ones among them.
+    """
+
+    def __init__(self, variables: Iterable[Any]) -> None:
+        self._variables = components(variables)
+        self._values = [tf.identity(variable) for variable in self._variables]
+
+    def restore(self, *, keep_seeds: Iterable[Any] = ()) -> None:
+        """Writes every value back, except to the seed states in `keep_seeds`."""
+        kept = {id(component) for component in components(keep_seeds)}
+        for variable, value in zip(self._variables, self._values, strict=True):
+            if id(variable) not in kept:
+                variable.assign(value, read_value=False)
+
+
+class StateSnapshot(VariableSnapshot):
+    """A copy of every variable that a training step can change.
 
     That is the model's weights and the seed states of its layers, its metrics, the optimizer's slots, iterations and
     loss scale, keras's global seed generator, and whatever other `tf.Variable` the traced step touches. It holds one
@@ -28,15 +47,7 @@ class StateSnapshot:
     """
 
     def __init__(self, model: keras.Model, extra: Iterable[Any] = ()) -> None:
-        self._variables = components([*trainer_variables(model), *extra])
-        self._values = [tf.identity(variable) for variable in self._variables]
-
-    def restore(self, *, keep_seeds: Iterable[Any] = ()) -> None:
-        """Writes every value back, except to the seed states in `keep_seeds`."""
-        kept = {id(component) for component in components(keep_seeds)}
-        for variable, value in zip(self._variables, self._values, strict=True):
-            if id(variable) not in kept:
-                variable.assign(value, read_value=False)
+        super().__init__([*trainer_variables(model), *extra])
 
 
 class RandomState:

@@ -186,6 +186,15 @@ def test_a_schedule_that_falls_by_itself_is_not_annealed(digits):
     assert kinds(auto) == ["probe"]
 
 
+def test_a_schedule_counts_the_steps_that_were_accumulated(digits):
+    schedule = SCHEDULES.PiecewiseConstantDecay([STEPS - 1], [1e-4, 1e-3])
+    model = seeded(plain_classifier, keras.optimizers.SGD(schedule, gradient_accumulation_steps=4))
+    fit(model, digits, [], epochs=1)
+    auto = keras_lr.AutoLR(probe_steps=0, dry_run=True)
+    fit(model, digits, auto, epochs=1)
+    assert auto.log.start_learning_rate == pytest.approx(1e-3)
+
+
 def generator(images, labels):
     while True:
         for start in range(0, len(images), 32):

@@ -60,6 +60,19 @@ def test_every_kind_gives_all_steps(kind: str, digits: Any) -> None:
     assert np.isfinite(result.losses).all()
 
 
+def test_sparse_tensors_give_the_losses_of_dense_ones(digits: Any) -> None:
+    images, labels = digits[0][:96], digits[1][:96]
+    keras.utils.set_random_seed(0)
+    model = plain_classifier("sgd")
+    losses = [
+        keras_lr.find_lr(
+            model, tf.data.Dataset.from_tensor_slices((inputs, labels)).batch(16), max_lr=1e-2, num_steps=12
+        ).losses
+        for inputs in (tf.sparse.from_dense(images), images)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
 def test_data_that_ends_for_good_keeps_the_points(digits: Any) -> None:
     result = keras_lr.find_lr(plain_classifier(), generator(*digits, 7), num_steps=40)
     assert result.stop_reason == "data_exhausted"
@@ -145,6 +158,8 @@ def test_linear_sweep_has_equal_differences(digits: Any) -> None:
         ({"repeats": 0}, InvalidArgumentError, "`repeats` must be an integer of at least 1"),
         ({"validation_data": 3}, InvalidArgumentError, "`validation_data` must be a tuple"),
         ({"monitor": "cost"}, ModelError, "`monitor` must name"),
+        ({"batch_size": -3}, InvalidArgumentError, "`batch_size` must be an integer of at least 1. Received: -3"),
+        ({"batch_size": 2.5}, InvalidArgumentError, "`batch_size` must be an integer of at least 1"),
     ],
 )
 def test_bad_arguments(options: Any, error: Any, message: str, digits: Any) -> None:

@@ -106,6 +106,21 @@ def test_a_seeded_shuffle_keeps_its_order(digits: Any) -> None:
     assert_same(run(before=by_both), run())
 
 
+def test_an_augmenting_pipeline_keeps_its_random_states(digits: Any) -> None:
+    def augmented() -> tuple[Any, ...]:
+        noise = keras.layers.GaussianNoise(0.5, seed=3)
+        generator = tf.random.Generator.from_seed(4)
+
+        def augment(images: Any, labels: Any) -> Any:
+            return noise(images, training=True) * generator.uniform([64]), labels
+
+        dataset = tf.data.Dataset.from_tensor_slices(arrays(digits)).batch(32)
+        return (dataset.map(augment).prefetch(2),)
+
+    run = functools.partial(train, lambda: built(custom_step()), augmented)
+    assert_same(run(before=by_both), run())
+
+
 @pytest.mark.slow
 def test_xla(digits: Any) -> None:
     # Keras turns XLA off where op determinism is on; on a CPU XLA is deterministic by itself.

@@ -78,3 +78,5 @@ def test_validation_mode_scores_a_fixed_batch(digits: Any) -> None:
     result = keras_lr.find_lr(model, images, labels, validation_data=held_out, **VANISHING)
     assert result.scored_on == "validation"
     np.testing.assert_allclose(result.losses, expected_losses(model, [held_out] * 23), rtol=1e-4)
+    unweighted = keras_lr.find_lr(model, images, labels, validation_data=(*held_out, None), **VANISHING)
+    np.testing.assert_array_equal(unweighted.losses, result.losses)
