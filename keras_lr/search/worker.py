@@ -45,11 +45,11 @@ def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> Chie
         if is_over():
             say(f"No chief answers at {line.address}, and the records hold the whole search: nothing is left to train.")
             return None
-        if time.monotonic() - start > CONNECT_SECONDS:
-            raise line.silence(CONNECT_SECONDS)
         if not told:
             say(f"Waiting up to {CONNECT_SECONDS:g} s for the chief to start at {line.address}.")
             told = True
+        if time.monotonic() - start > CONNECT_SECONDS:
+            raise line.silence(CONNECT_SECONDS)
     return line
 
 

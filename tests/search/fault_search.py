@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pandas as pd
 
 from keras_lr.search import LogGridSearch, chief_line, worker
 from keras_lr.search.journal import read_journals
-from keras_lr.search.local_workers import chief_address
+from keras_lr.search.local_workers import LocalWorkers, chief_address
 from tests.search.small_search import classifier, iris
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -88,6 +89,25 @@ def start_search(
     process.barrier = barrier
     process.start()
     return process
+
+
+LIVING_WORKER = """
+import threading, time
+from keras_lr.search import worker
+worker.LIFE_SECONDS = 0.1
+class Silent:
+    def CreateTrial(self, request): pass
+threading.Thread(target=worker._show_life, args=(Silent(), "worker0", threading.Event())).start()
+print("on", flush=True)
+time.sleep(600)
+"""
+
+
+def hold_local_worker(logs: Path, pid: Any) -> None:
+    """What the process of a chief runs that only holds a local worker, whose process it tells."""
+    with LocalWorkers([sys.executable, "-c", LIVING_WORKER], count=1, port=1, logs=logs) as group:
+        pid.value = next(iter(group._processes.values())).pid
+        time.sleep(600)
 
 
 def finish_search(directory: Path, **options: Any) -> pd.DataFrame:

@@ -17,8 +17,10 @@ from tests.search.fault_search import (
     ROWS,
     end_all,
     finish_search,
+    hold_local_worker,
     kill_when,
     lines,
+    processes,
     recorded_bytes,
     said,
     search,
@@ -27,6 +29,7 @@ from tests.search.fault_search import (
     start_search,
     table,
 )
+from tests.search.test_local_workers import is_running
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +113,21 @@ def test_workers_in_the_middle_of_a_long_share_end_soon_after_their_chief_is_kil
         assert "has gone, so this worker ends" in line
     written = lines(tmp_path)
     assert len(written) == len(set(written))
+
+
+def test_a_local_worker_does_not_outlive_a_killed_chief(tmp_path):
+    pid = processes.Value("i", 0)
+    chief = processes.Process(target=hold_local_worker, args=(tmp_path, pid))
+    chief.start()
+    while not any(path.read_text().endswith("on\n") for path in tmp_path.glob("*.log")):
+        time.sleep(0.05)
+    assert is_running(pid.value)
+    chief.kill()
+    chief.join()
+    deadline = time.monotonic() + 20
+    while is_running(pid.value) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(pid.value)
 
 
 def test_a_worker_that_comes_after_the_end_of_the_search_ends_quietly(project, unbroken):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -91,42 +90,6 @@ def test_a_user_s_number_of_threads_stands(tmp_path, monkeypatch):
 
 def test_a_free_port_can_be_taken():
     assert 0 < free_port() < 65536
-
-
-CHIEF = """
-import sys, time
-from keras_lr.search.local_workers import LocalWorkers
-from pathlib import Path
-
-worker = '''
-import threading, time
-from keras_lr.search import worker
-worker.LIFE_SECONDS = 0.1
-class Silent:
-    def CreateTrial(self, request): pass
-threading.Thread(target=worker._show_life, args=(Silent(), "worker0", threading.Event())).start()
-print("on", flush=True)
-time.sleep(600)
-'''
-with LocalWorkers([sys.executable, "-c", worker], count=1, port=1, logs=Path(sys.argv[1])) as group:
-    print(next(iter(group._processes.values())).pid, flush=True)
-    time.sleep(600)
-"""
-
-
-@pytest.mark.slow
-def test_a_local_worker_does_not_outlive_a_killed_chief(tmp_path):
-    chief = subprocess.Popen([sys.executable, "-c", CHIEF, tmp_path], stdout=subprocess.PIPE, text=True)
-    pid = int(chief.stdout.readline())
-    while not any(path.read_text().endswith("on\n") for path in tmp_path.glob("*.log")):
-        time.sleep(0.05)
-    assert is_running(pid)
-    os.kill(chief.pid, signal.SIGKILL)
-    chief.wait()
-    deadline = time.monotonic() + 20
-    while is_running(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_running(pid)
 
 
 def test_a_local_worker_that_has_not_met_its_chief_does_not_outlive_it_either(monkeypatch):
