@@ -65,10 +65,9 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         self.cooldown = arguments.steps("cooldown", cooldown, minimum=0)
         self.min_delta = arguments.non_negative("min_delta", min_delta)
         self._plateau = Plateau()
-        self._seen = False
+        self._seen = self._missed = False
         self._bases: tuple[float, ...] | None = None
-        self._resumed = False
-        self._rate: RateFactor | None = None
+        self._resumed = self._attached = False
         self._tap: LogTap | None = None
         self._unjudged: dict[str, Any] | None = None
         self.total_factor = 1.0
@@ -78,6 +77,8 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         # Whoever saves the state at an epoch's end may come before this callback's own turn.
         if self._unjudged is not None and self.monitor in self._unjudged:
             self._judge(self._unjudged)
+        if self._attached:
+            self._bases = self._take_rate().bases
         return {
             "total_factor": self.total_factor,
             "bases": None if self._bases is None else list(self._bases),
@@ -90,22 +91,24 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         self._bases = None if state["bases"] is None else tuple(state["bases"])
         self._plateau = Plateau(**state["plateau"])
         self._resumed = True
-        if self._rate is not None:
-            self._take_rate()
+        if self._attached:
+            self._take_rate(self._bases).set(1.0)
 
     def set_model(self, model: keras.Model) -> None:
         """Lets the model's weights carry the state; called by Keras before any training begins."""
         super().set_model(model)
         if model.optimizer is not None:
-            self._rate = None
+            self._attached = False
             carry_state(model, self, name=self._state_name)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Takes hold of the rate."""
         if not self._resumed:
             self.total_factor, self._bases, self._plateau = 1.0, None, Plateau()
-        self._seen, self._unjudged = False, None
-        self._take_rate()
+        self._seen = self._missed = False
+        self._unjudged = None
+        self._take_rate(self._bases).set(1.0)
+        self._attached = True
         self._tap = LogTap(self.model, on_epoch=self._hold)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -126,8 +129,8 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: Any = None) -> None:
         """Lets go of the rate; the factor stays."""
         drop_state(self.model, name=self._state_name)
-        self._rate, self._tap, self._resumed = None, None, False
-        if not self._seen:
+        self._tap, self._resumed = None, False
+        if self._missed and not self._seen:
             warnings.warn(
                 f"`monitor` was in no epoch's logs: {self.monitor!r}, so no learning rate was reduced. "
                 "Pass `validation_data` or monitor a training value.",
@@ -142,18 +145,18 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         self._unjudged = dict(logs)
         return {}
 
-    def _take_rate(self) -> None:
+    def _take_rate(self, bases: tuple[float, ...] | None = None) -> RateFactor:
+        """The factor on `bases`, or on the rate of the moment, which another callback may have set."""
         with self.model.distribute_strategy.scope():
-            self._rate = RateFactor(self.model.optimizer, self._bases)
-        self._bases = self._rate.bases
-        if self._resumed:
-            self._rate.set(self.total_factor)
-        if self._rate.rewired:
+            rate = RateFactor(self.model.optimizer, bases)
+        if rate.rewired:
             self.model.make_train_function(force=True)
+        return rate
 
     def _judge(self, logs: dict[str, Any]) -> None:
         self._unjudged = None
         if self.monitor not in logs:
+            self._missed = True
             self._check_unlogged(logs)
             return
         self._seen = True
@@ -174,9 +177,9 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
     def _reduce(self) -> None:
         lowest = min(float(tf.convert_to_tensor(leaf.learning_rate)) for leaf in self._leaves())
         reduced = max(self.factor, self.min_lr / lowest if lowest > 0 else 0.0)
-        if reduced < 1 and not math.isclose(reduced, 1, rel_tol=1e-6) and self._rate is not None:
+        if reduced < 1 and not math.isclose(reduced, 1, rel_tol=1e-6):
             self.total_factor *= reduced
-            self._rate.set(self.total_factor)
+            self._take_rate().set(reduced)
             self._plateau.begin_cooldown(self.cooldown)
 
     def _leaves(self) -> list[Any]:

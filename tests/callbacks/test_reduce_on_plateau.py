@@ -72,6 +72,52 @@ def test_lowers_a_schedule_which_goes_on() -> None:
     assert optimizer._learning_rate.schedule is fall
 
 
+@pytest.mark.parametrize("second", ["plateau", "scheduler"])
+def test_lowers_the_rate_that_another_callback_set_as_keras_does(second: str) -> None:
+    def rates(plateau: Any) -> list[float]:
+        options: dict[str, Any] = {"factor": 0.5, "patience": 1, "min_delta": 1e3, "mode": "min"}
+        other = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 3 * rate)
+        if second == "plateau":
+            other = plateau("val_loss", **options)
+        recorder = keras_lr.LRRecorder()
+        model = regression(keras.optimizers.SGD(1e-4))
+        fit(model, plateau("loss", **options), other, recorder, epochs=4, validation_data=(X, Y))
+        return list(recorder.to_frame()["learning_rate"])
+
+    expected = [1e-4, 1e-4, 2.5e-5, 6.25e-6] if second == "plateau" else [3e-4, 9e-4, 1.35e-3, 2.025e-3]
+    assert rates(keras.callbacks.ReduceLROnPlateau) == pytest.approx(expected)
+    assert rates(keras_lr.ReduceOnPlateau) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rate", [1e-3, schedules.Polynomial(1e-3, 10)], ids=["constant", "schedule"])
+def test_lowers_the_rate_that_a_range_test_applied(rate: Any) -> None:
+    model = regression(keras.optimizers.Adam(rate))
+    plateau = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e3)
+    finder = keras_lr.LRRangeTest(apply=True)
+    rates = fit(model, plateau, finder, keras_lr.LRRecorder(), epochs=4)["learning_rate"]
+    assert rates == pytest.approx([finder.result.suggestion.learning_rate * factor for factor in (1, 1, 0.5, 0.25)])
+
+
+def test_two_on_one_schedule_go_on_from_a_backup(tmp_path: Any) -> None:
+    def train(*further: Any) -> list[float]:
+        model = regression(keras.optimizers.SGD(schedules.OneCycle(0.01, 5 * STEPS_PER_EPOCH)))
+        plateaus = [
+            keras_lr.ReduceOnPlateau(name, factor=0.5, patience=patience, min_delta=1e3)
+            for name, patience in (("loss", 1), ("val_loss", 2))
+        ]
+        callbacks = [*plateaus, keras_lr.LRRecorder(), *further]
+        return fit(model, *callbacks, epochs=5, validation_data=(X, Y))["learning_rate"]
+
+    def stop(epoch: int, logs: Any) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    whole = train()
+    with pytest.raises(KeyboardInterrupt):
+        train(keras.callbacks.BackupAndRestore(tmp_path), keras.callbacks.LambdaCallback(on_epoch_begin=stop))
+    assert train(keras.callbacks.BackupAndRestore(tmp_path)) == whole[3:]
+
+
 @needs_multi_optimizer
 def test_lowers_every_part_of_a_model() -> None:
     base = regression(keras.optimizers.SGD(0.01))
@@ -142,6 +188,12 @@ def test_a_name_that_is_never_logged_is_refused() -> None:
 def test_a_validation_that_never_came_is_told() -> None:
     with pytest.warns(UserWarning, match="`monitor` was in no epoch's logs: 'val_loss'"):
         fit(regression(keras.optimizers.SGD(0.01)), keras_lr.ReduceOnPlateau())
+
+
+def test_a_fit_without_an_epoch_has_nothing_to_tell() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(regression(keras.optimizers.SGD(0.01)), keras_lr.ReduceOnPlateau(), keras_lr.LRRangeTest(num_steps=20))
 
 
 def test_trains_as_without_it_while_the_value_improves() -> None:
