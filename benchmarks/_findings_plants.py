@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_lr.analysis.findings.decay import residual_sum
+from keras_lr.analysis.findings.decay import noise_left, residual_sum
 
-# The 1% point of chi-square with two degrees of freedom, for a size and an onset.
-ORACLE_EVIDENCE = 9.21
+MAX_STARTS = 100
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,12 @@ def oscillation(size: int, ratio: float, generator: np.random.Generator) -> Plan
     period = generator.uniform(3, min(10, (size - onset) / 2))
     decay, time = _course(size, 0.3), np.arange(size)
 
+    # Far more than a cycle a run apart, no frequency takes part of the swing.
+    frequencies = 1 / period + np.linspace(-2, 2, 17) / size
+
     def columns(start: int) -> list[np.ndarray]:
-        phase = 2 * np.pi * time / period
-        return [np.column_stack([np.sin(phase), np.cos(phase)]) * (time >= start)[:, np.newaxis]]
+        phases = [2 * np.pi * time * frequency for frequency in frequencies if 0.1 <= frequency <= 0.34]
+        return [np.column_stack([np.sin(phase), np.cos(phase)]) * (time >= start)[:, np.newaxis] for phase in phases]
 
     wave = (time >= onset) * 0.02 * ratio * np.sin(2 * np.pi * (time - onset) / period)
     return Plant(decay + wave + generator.normal(0, 0.02, size), "oscillation", onset, columns, decay)
@@ -104,21 +106,26 @@ def pure_decay(generator: np.random.Generator) -> np.ndarray:
     return _course(size, time_constant) + generator.normal(0, noise, size)
 
 
-def oracle(plant: Plant) -> tuple[int, bool]:
-    """The onset of least squares, and whether it beats a run without the plant at the 1% level."""
+def oracle(plant: Plant, generator: np.random.Generator, draws: int) -> tuple[int, float, np.ndarray]:
+    """The onset of least squares, its evidence, and the evidence in each of `draws` series without the plant."""
     assert plant.columns is not None
     size = plant.values.size
-    base = np.column_stack([np.ones(size), plant.decay]) if np.ptp(plant.decay) else np.ones((size, 1))
-    starts = np.unique(np.linspace(0, size - 3, min(size - 2, 200)).astype(int))
-    sums = [
-        min(_residual(plant.values, np.column_stack([base, shape])) for shape in plant.columns(int(start)))
-        for start in starts
-    ]
-    best = int(np.argmin(sums))
-    plain = residual_sum(plant.values)[0] if plant.kind == "early_plateau" else _residual(plant.values, base)
-    return int(starts[best]), bool(size * np.log(plain / max(sums[best], 1e-300)) > ORACLE_EVIDENCE)
+    plain, course = residual_sum(plant.values)
+    falls = bool(np.ptp(plant.decay))
+    # What does not depend on the decay's size or on the noise's is drawn with any.
+    null, noise = (plant.decay, 1.0) if falls else (course, noise_left(plain, plant.values))
+    series = np.column_stack([plant.values, null[:, np.newaxis] + generator.normal(0, noise, (size, draws))])
+    span = np.linalg.qr(np.column_stack([np.ones(size), plant.decay]) if falls else np.ones((size, 1)))[0]
+    rest = series - span @ (span.T @ series)
+    total = np.sum(rest**2, axis=0)
+    without = total if falls else np.array([residual_sum(values)[0] for values in series.T])
+    starts = np.unique(np.linspace(0, size - 3, min(size - 2, MAX_STARTS)).astype(int))
+    gains = np.array([_most_taken(rest, span, plant.columns(int(start))) for start in starts])
+    evidence = size * np.log(without / np.maximum(total - gains.max(axis=0), 1e-12 * total))
+    return int(starts[np.argmax(gains[:, 0])]), float(evidence[0]), evidence[1:]
 
 
-def _residual(values: np.ndarray, columns: np.ndarray) -> float:
-    solution = np.linalg.lstsq(columns, values, rcond=None)[0]
-    return float(np.sum((values - columns @ solution) ** 2))
+def _most_taken(rest: np.ndarray, span: np.ndarray, shapes: list[np.ndarray]) -> np.ndarray:
+    """The most that one of `shapes`, beside `span`, takes from the sum of squares of each column of `rest`."""
+    free = [np.linalg.qr(shape - span @ (span.T @ shape))[0] for shape in shapes]
+    return np.max([np.sum((columns.T @ rest) ** 2, axis=0) for columns in free], axis=0)

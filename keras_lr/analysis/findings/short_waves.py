@@ -12,13 +12,11 @@ MAX_LENGTH = 50
 MIN_WINDOW = 6
 MIN_CYCLES = 2.0
 TURNS = 3
-# In a shorter series a mixture of exponentials takes much of a swing with it, and the decay is sought as one.
+# In a shorter series a mixture of exponentials takes much of a swing with it, and the swing is sought beside one.
 FEW_POINTS = 20
-FEW_TIME_CONSTANTS = np.geomspace(0.05, 5.0, 8)
-# Divided by the square of the length, as which the windows and frequencies that differ grow in number, the chance that
-# 1% of decays with noise alone, of one or two exponentials, stay below.
-CHANCE = 0.008
-FEW_POINTS_CHANCE = 0.05
+FEW_TIME_CONSTANTS = np.geomspace(0.05, 5.0, 24)
+# That any of the windows and frequencies tried passes, which leaves under 2% of decays with noise alone at any length.
+CHANCE = 0.05
 
 
 class Swing(NamedTuple):
@@ -40,28 +38,34 @@ def find_short_swing(values: np.ndarray) -> tuple[Swing, float] | None:
     """The strongest swing and its amplitude in units of the noise; None where chance would make one as strong."""
     size, basis = values.size, exponentials(values.size)
     few = size < FEW_POINTS
-    swing, wave = _beside_one_exponential(values) if few else _in_turns(values, basis)
+    swing, wave, beside_one = _beside_one_exponential(values) if few else _in_turns(values, basis)
     columns = swing.columns(size)
     plain, _ = fit_non_negative(values, basis)
     # Non-negative weights of a column and its mirror image make one of either sign.
-    residual, _ = fit_non_negative(values, basis, np.column_stack([columns, -columns]))
-    if chance_of(plain, residual, size, 2) > (FEW_POINTS_CHANCE if few else CHANCE) / size**2:
+    beside_any, _ = fit_non_negative(values, basis, np.column_stack([columns, -columns]))
+    chance = chance_of(plain, beside_any, size, 2)
+    if few:
+        chance = min(chance, chance_of(plain, beside_one, size, 2, decay_parameters=2))
+    # The frequencies, and the windows that reach the end, grow in number as the length; all windows as its square.
+    tried = size ** (2 if swing.end == size else 3)
+    if chance * tried > CHANCE:
         return None
-    return swing, float(np.abs(wave).max()) / noise_left(residual, values)
+    return swing, float(np.abs(wave).max()) / noise_left(min(beside_one, beside_any), values)
 
 
-def _in_turns(values: np.ndarray, basis: np.ndarray) -> tuple[Swing, np.ndarray]:
-    """The swing beside any decay and its course: each hides in the other, so that they are fitted in turns."""
-    swing, wave = Swing(0, values.size, 0.25), np.zeros(values.size)
+def _in_turns(values: np.ndarray, basis: np.ndarray) -> tuple[Swing, np.ndarray, float]:
+    """As `_beside_one_exponential`, beside any decay: each hides in the other, so that they are fitted in turns."""
+    swing, wave, residual = Swing(0, values.size, 0.25), np.zeros(values.size), 0.0
+    nothing = np.empty((values.size, 0))
     for _ in range(TURNS):
         _, course = fit_non_negative(values - wave, basis)
-        swing, _ = _strongest(values - course, np.empty((values.size, 0)))
-        wave = _part(values - course, np.empty((values.size, 0)), swing)
-    return swing, wave
+        swing, _ = _strongest(values - course, nothing)
+        wave, residual = _fit(values - course, nothing, swing)
+    return swing, wave, residual
 
 
-def _beside_one_exponential(values: np.ndarray) -> tuple[Swing, np.ndarray]:
-    """The swing fitted at once with one exponential and its course.
+def _beside_one_exponential(values: np.ndarray) -> tuple[Swing, np.ndarray, float]:
+    """The swing fitted at once with one exponential, its course and what both leave.
 
     The exponential is the best beside a swing that lasts, which leaves far fewer windows.
     """
@@ -69,13 +73,14 @@ def _beside_one_exponential(values: np.ndarray) -> tuple[Swing, np.ndarray]:
     spans = [np.linalg.qr(np.column_stack([np.ones(values.size), decay]))[0] for decay in decays]
     span = max(spans, key=lambda span: _strongest(values, span, lasting=True)[1])
     swing, _ = _strongest(values, span)
-    return swing, _part(values, span, swing)
+    return swing, *_fit(values, span, swing)
 
 
-def _part(values: np.ndarray, span: np.ndarray, swing: Swing) -> np.ndarray:
-    """The swing's part of the least-squares fit on it and on `span`."""
-    columns = swing.columns(values.size)
-    return np.asarray(columns @ np.linalg.lstsq(np.column_stack([columns, span]), values, rcond=None)[0][:2])
+def _fit(values: np.ndarray, span: np.ndarray, swing: Swing) -> tuple[np.ndarray, float]:
+    """The swing's part of the least-squares fit on it and on `span`, and the residual sum of squares."""
+    columns = np.column_stack([swing.columns(values.size), span])
+    weights = np.linalg.lstsq(columns, values, rcond=None)[0]
+    return columns[:, :2] @ weights[:2], float(np.sum((values - columns @ weights) ** 2))
 
 
 def _strongest(values: np.ndarray, span: np.ndarray, *, lasting: bool = False) -> tuple[Swing, float]:
