@@ -9,6 +9,9 @@ from functools import wraps
 from typing import Any
 
 import keras
+from keras.src.trainers.epoch_iterator import EpochIterator
+
+from keras_lr.training.fit_frame import epoch_iterator_of_fit
 
 _HOOKS = ("on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end")
 _LOOP = "catch_stop_iteration"
@@ -40,16 +43,19 @@ class BrokenFit:
         self._told = False
         self._placed: list[tuple[Any, str]] = []
 
-    def watch_callbacks(self, callbacks: keras.callbacks.CallbackList) -> None:
-        """Watches what the callbacks do at each epoch and in validation."""
-        for name in _HOOKS:
-            self._place(callbacks, name, self._guarded(getattr(callbacks, name)))
+    def watch_fit(self, model: keras.Model) -> None:
+        """Watches the `fit` of `model` that is calling: its loop, and the callbacks at each epoch and in validation."""
+        callbacks = callbacks_of_fit()
+        if callbacks is not None:
+            for name in _HOOKS:
+                self._place(callbacks, name, self._guarded(getattr(callbacks, name)))
+        self.watch_loop(epoch_iterator_of_fit(model))
 
-    def watch_loop(self, epochs: Any) -> None:
-        """Watches a loop over batches, given its `EpochIterator`: the steps, their data, the callbacks in between."""
-        inner = getattr(epochs, _LOOP)
-        if (epochs, _LOOP) in self._placed:
+    def watch_loop(self, epochs: EpochIterator | None) -> None:
+        """Watches a loop over batches: the steps, their data, the callbacks in between."""
+        if epochs is None or (epochs, _LOOP) in self._placed:
             return
+        inner = getattr(epochs, _LOOP)
 
         @contextmanager
         def guarded() -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_lr.callbacks.broken_fit import BrokenFit
 from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.schedules import arguments
 from keras_lr.schedules.base import PRECISION
@@ -27,8 +28,8 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
 
     The momentum (`momentum`, or `beta_1` where the optimizer has that) is `max_momentum` at the bottom of the learning
     rate's cycle and `min_momentum` at its top. It is computed inside each step from the optimizer's own step counter,
-    so it holds under `steps_per_execution` and XLA, and a resumed fit goes on exactly. After the fit the optimizer has
-    the momentum it was compiled with.
+    so it holds under `steps_per_execution` and XLA, and a resumed fit goes on exactly. After the fit, also a broken
+    one, the optimizer has the momentum it was compiled with.
 
     `OneCycle` and `Cyclical` know their cycle. With any other schedule the momentum follows the rate itself, from the
     lowest to the highest of the fit's steps, or over `rate_range`.
@@ -36,8 +37,8 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         min_momentum: Momentum at the highest rate, in (0, 1).
         max_momentum: Momentum at the lowest rate, in (0, 1), above `min_momentum`.
-        rate_range: Lowest and highest learning rate; required where the rate is not a schedule, or where Keras cannot
-            tell how many steps an epoch has.
+        rate_range: Lowest and highest learning rate; required where the rate does not change by a schedule, or where
+            Keras cannot tell how many steps an epoch has.
 
     Raises:
         InvalidRangeError: A range is reversed or empty.
@@ -61,6 +62,7 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         arguments.increasing_pair("min_momentum, max_momentum", (min_momentum, max_momentum))
         self.rate_range = None if rate_range is None else arguments.increasing_pair("rate_range", rate_range)
         self._momenta: list[Callable[[], Any]] = []
+        self._watch: BrokenFit | None = None
 
     @property
     def momentum(self) -> float | None:
@@ -75,8 +77,15 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         """Nothing to go on from."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Puts the cycled momentum in the place of the fixed one."""
+        """Watches for the end of the fit, by whatever way."""
         self._momenta = []
+        self._watch = BrokenFit(lambda error: self._put_back())
+        self._watch.watch_fit(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Puts the cycled momentum in the place of the fixed one, once."""
+        if self._momenta:
+            return
         for leaf, names in _cycled_names(self.model.optimizer):
             compute = self._momentum_of(leaf)
             self._momenta.append(compute)
@@ -86,10 +95,18 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_end(self, logs: Any = None) -> None:
         """Puts the fixed momentum back."""
-        for leaf, names in _cycled_names(self.model.optimizer):
-            for name in names:
-                setattr(leaf, name, float(getattr(leaf, name)))
-        self.model.train_function = None
+        if self._watch is not None:
+            self._watch.release()
+            self._watch = None
+        self._put_back()
+
+    def _put_back(self) -> None:
+        for leaf in leaf_optimizers(self.model.optimizer):
+            for name in MOMENTA:
+                momentum = getattr(leaf, name, None)
+                if isinstance(momentum, CycledFloat):
+                    setattr(leaf, name, float(momentum))
+                    self.model.train_function = None
 
     def _momentum_of(self, leaf: Any) -> Callable[[], Any]:
         position = own_position(leaf._learning_rate) if self.rate_range is None else None
@@ -105,14 +122,15 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         """The lowest and the highest rate of the whole fit."""
         schedule = rate.schedule if isinstance(rate, Scaled) else rate
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) or not steps or not epochs:
-            raise InvalidArgumentError(
-                "`rate_range` must be given where the learning rate is no schedule, or an epoch's length is unknown. "
-                f"Received: rate_range=None, a {type(rate).__name__} as the rate, {steps} steps an epoch. Pass "
-                "`rate_range=(lowest, highest)`."
-            )
-        rates = preview(schedule, int(steps) * int(epochs)).learning_rates
-        return arguments.increasing_pair("learning_rate", (float(rates.min()), float(rates.max())))
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and steps and epochs:
+            rates = preview(schedule, int(steps) * int(epochs)).learning_rates
+            if rates.min() < rates.max():
+                return float(rates.min()), float(rates.max())
+        raise InvalidArgumentError(
+            "`rate_range` must be given where the learning rate does not change by a schedule, or an epoch's length is "
+            f"unknown. Received: rate_range=None, a {type(rate).__name__} as the rate, {steps} steps an epoch. Pass "
+            "`rate_range=(lowest, highest)`."
+        )
 
 
 def _cycled_names(optimizer: Any) -> list[tuple[Any, list[str]]]:

@@ -85,6 +85,11 @@ class LRRangeTest(keras.callbacks.Callback):
         model = self.model
         steps = len(self.settings.learning_rates) * self.settings.repeats
         epochs = epoch_iterator_of_fit(model)
+        if epochs is None:
+            raise DataError(
+                "`LRRangeTest` must be a callback of `model.fit`. Received a call from elsewhere. "
+                "Use `find_lr` instead."
+            )
         stream = stream_of_fit(epochs, model, steps)
         measurement = measure(model, stream, self.settings)
         self.result = measurement.result

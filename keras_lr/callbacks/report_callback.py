@@ -15,7 +15,6 @@ from keras_lr.callbacks.range_test import LRRangeTest
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.records.base import Record, present
 from keras_lr.records.diagnosis import Diagnosis
-from keras_lr.training.fit_frame import epoch_iterator_of_fit
 from keras_lr.training.rate_factor import current_learning_rate
 
 
@@ -66,9 +65,7 @@ class ReportCallback(keras.callbacks.Callback):
         callbacks = callbacks_of_fit()
         self._siblings = [] if callbacks is None else callbacks.callbacks
         self._watch = BrokenFit(self._on_break)
-        if callbacks is not None:
-            self._watch.watch_callbacks(callbacks)
-            self._watch.watch_loop(epoch_iterator_of_fit(self.model))
+        self._watch.watch_fit(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Forgets the epochs that a new fit does again."""
@@ -76,9 +73,8 @@ class ReportCallback(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Watches the validation of a `fit` too."""
-        epochs = getattr(self.model, "_eval_epoch_iterator", None)
-        if self._watch is not None and epochs is not None:
-            self._watch.watch_loop(epochs)
+        if self._watch is not None:
+            self._watch.watch_loop(getattr(self.model, "_eval_epoch_iterator", None))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Remembers the epoch."""

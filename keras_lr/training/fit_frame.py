@@ -9,26 +9,19 @@ from typing import Any
 import keras
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-from keras_lr.errors import DataError
 
-
-def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator:
-    """The epoch iterator of the `model.fit` that is calling.
+def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator | None:
+    """The epoch iterator of the `model.fit` that is calling; None where none is.
 
     Keras hands a callback no data, so it is taken from the frame of `fit`, which always stands above a callback's
     method.
-
-    Raises:
-        DataError: No `fit` of this model is running.
     """
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_locals.get("self") is model and (epochs := _epoch_iterator(frame)) is not None:
             return epochs
         frame = frame.f_back  # type: ignore[assignment]
-    raise DataError(
-        "`LRRangeTest` must be a callback of `model.fit`. Received a call from elsewhere. Use `find_lr` instead."
-    )
+    return None
 
 
 def skip_epochs(model: keras.Model, epochs: EpochIterator, *, last_epoch: int) -> None:

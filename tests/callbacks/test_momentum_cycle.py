@@ -115,6 +115,31 @@ def test_a_model_saved_in_the_middle_has_the_momentum_it_was_compiled_with(tmp_p
     assert keras.saving.load_model(tmp_path / "model.keras").optimizer.momentum == 0.9
 
 
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_epoch_end"])
+def test_a_broken_fit_leaves_the_momentum_it_was_compiled_with(hook: str) -> None:
+    def interrupt(index: int, logs: Any) -> None:
+        raise KeyboardInterrupt
+
+    model, plain = (regression(optimizers.SGD(one_cycle(), momentum=0.9)) for _ in range(2))
+    stop = keras.callbacks.LambdaCallback(**{hook: interrupt})
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, keras_lr.MomentumCycle(), stop)
+    assert type(model.optimizer.momentum) is float
+    with pytest.raises(KeyboardInterrupt):
+        fit(plain, stop)
+    plain.set_weights(model.get_weights())
+    for variable, value in zip(plain.optimizer.variables, model.optimizer.variables, strict=True):
+        variable.assign(value)
+    assert fit(model) == fit(plain)
+
+
+def test_follows_the_rate_that_a_range_test_applied() -> None:
+    model = regression(optimizers.SGD(one_cycle(), momentum=0.9))
+    with pytest.raises(InvalidArgumentError, match="`rate_range` must be given where the learning rate"):
+        fit(model, keras_lr.MomentumCycle(), keras_lr.LRRangeTest(apply=True))
+    assert type(model.optimizer.momentum) is float
+
+
 @pytest.mark.parametrize("name", ["SGD", "Adagrad", pytest.param("ScheduleFreeAdamW", marks=needs_schedule_free)])
 def test_an_optimizer_without_momentum_is_refused(name: str) -> None:
     optimizer = getattr(optimizers, name)(one_cycle())
@@ -123,7 +148,7 @@ def test_an_optimizer_without_momentum_is_refused(name: str) -> None:
 
 
 def test_a_rate_without_a_schedule_needs_a_range() -> None:
-    with pytest.raises(InvalidArgumentError, match="`rate_range` must be given where the learning rate is no schedule"):
+    with pytest.raises(InvalidArgumentError, match="`rate_range` must be given where the learning rate"):
         fit(regression(optimizers.Adam(0.1)), keras_lr.MomentumCycle())
 
 
