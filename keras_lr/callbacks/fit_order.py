@@ -1,10 +1,12 @@
-"""Where a callback stands among those of the running `fit`."""
+"""A callback of the running `fit` beside its `BackupAndRestore`."""
 
 from __future__ import annotations
 
-import sys
-
 import keras
+import tensorflow as tf
+
+from keras_lr.callbacks.broken_fit import callbacks_of_fit
+from keras_lr.errors import InvalidArgumentError
 
 
 def stand_before_backup(callback: keras.callbacks.Callback) -> None:
@@ -13,17 +15,29 @@ def stand_before_backup(callback: keras.callbacks.Callback) -> None:
     What it does at the end of an epoch is then part of that epoch's backup. The list is Keras's own copy, so the user's
     stays; to move an entry forward is safe while Keras goes through it.
     """
-    frame = sys._getframe(1)
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList) and callback in caller.callbacks:
-            _move_forward(caller.callbacks, callback)
-            return
-        frame = frame.f_back  # type: ignore[assignment]
+    running = callbacks_of_fit()
+    backups = _backups(running)
+    if running is not None and backups and running.callbacks.index(backups[0]) < running.callbacks.index(callback):
+        running.callbacks.remove(callback)
+        running.callbacks.insert(running.callbacks.index(backups[0]), callback)
 
 
-def _move_forward(callbacks: list[keras.callbacks.Callback], callback: keras.callbacks.Callback) -> None:
-    backups = [one for one in callbacks if isinstance(one, keras.callbacks.BackupAndRestore)]
-    if backups and callbacks.index(backups[0]) < callbacks.index(callback):
-        callbacks.remove(callback)
-        callbacks.insert(callbacks.index(backups[0]), callback)
+def refuse_backup() -> None:
+    """Refuses a backup of a broken training in a `fit` that is to end without an epoch.
+
+    Keras would train on from the backup, or delete it as that fit ends.
+
+    Raises:
+        InvalidArgumentError: The `BackupAndRestore` of the `fit` that is calling has one.
+    """
+    for backup in _backups(callbacks_of_fit()):
+        if tf.io.gfile.exists(backup._weights_path):
+            raise InvalidArgumentError(
+                "`callbacks` must hold no `BackupAndRestore` with a backup where a range test ends the fit. Received: "
+                f"backup_dir={str(backup.backup_dir)!r}. Finish that training first, or leave the backup out here."
+            )
+
+
+def _backups(running: keras.callbacks.CallbackList | None) -> list[keras.callbacks.BackupAndRestore]:
+    callbacks = [] if running is None else running.callbacks
+    return [one for one in callbacks if isinstance(one, keras.callbacks.BackupAndRestore)]

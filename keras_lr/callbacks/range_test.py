@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import keras
 
+from keras_lr.callbacks.fit_order import refuse_backup
 from keras_lr.callbacks.measurement import measure
 from keras_lr.callbacks.range_test_settings import RangeTestSettings, sweep_learning_rates
 from keras_lr.errors import DataError, ModelError
@@ -43,7 +44,8 @@ class LRRangeTest(keras.callbacks.Callback):
 
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
-        InvalidArgumentError: Another argument breaks its rule.
+        InvalidArgumentError: Another argument breaks its rule; as `fit` begins, where it would end with a backup of a
+            broken training in its `BackupAndRestore`.
 
     Source:
         Smith 2017, arXiv:1506.01186.
@@ -90,6 +92,8 @@ class LRRangeTest(keras.callbacks.Callback):
                 "`LRRangeTest` must be a callback of `model.fit`. Received a call from elsewhere. "
                 "Use `find_lr` instead."
             )
+        if not self.apply:
+            refuse_backup()
         stream = stream_of_fit(epochs, model, steps)
         measurement = measure(model, stream, self.settings)
         self.result = measurement.result

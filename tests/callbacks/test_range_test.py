@@ -76,6 +76,27 @@ def test_fit_ends_without_an_epoch_and_the_next_one_is_whole(digits: Any) -> Non
     assert len(model.fit(*digits, epochs=2, verbose=0).history["loss"]) == 2
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_backup_of_a_broken_training_is_left_alone(place: int, digits: Any, tmp_path: Any) -> None:
+    def interrupt(epoch: int, logs: Any) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def backup() -> keras.callbacks.Callback:
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    model = plain_classifier()
+    stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*digits, epochs=4, verbose=0, callbacks=[backup(), stop])
+    callbacks = [backup()]
+    callbacks.insert(place, keras_lr.LRRangeTest(num_steps=20))
+    with pytest.raises(InvalidArgumentError, match="`callbacks` must hold no `BackupAndRestore` with a backup"):
+        model.fit(*digits, epochs=4, verbose=0, callbacks=callbacks)
+    assert model.fit(*digits, epochs=4, verbose=0, callbacks=[backup()]).epoch == [2, 3]
+    assert model.fit(*digits, verbose=0, callbacks=[keras_lr.LRRangeTest(num_steps=20), backup()]).epoch == []
+
+
 def test_it_is_only_a_callback_of_fit(digits: Any) -> None:
     finder = keras_lr.LRRangeTest()
     with pytest.raises(DataError, match=r"`result` must come from a `fit`"):
