@@ -12,7 +12,8 @@ from keras_lr.callbacks.auto_lr_memory import Memory
 from keras_lr.callbacks.auto_lr_pilot import Pilot
 from keras_lr.callbacks.auto_lr_start import make_probe, remember_start
 from keras_lr.callbacks.fit_order import stand_before_backup
-from keras_lr.errors import InvalidArgumentError, ModelError
+from keras_lr.callbacks.monitored import check_logged
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.records.auto_lr import AutoLRLog
 from keras_lr.training.callback_state import carry_state, drop_state
 
@@ -139,11 +140,7 @@ class AutoLR(keras.callbacks.Callback):
         if self._pilot is None:
             return
         logs = {} if logs is None else logs
-        if self.monitor not in logs:
-            raise ModelError(
-                f"`monitor` must name a loss in the logs. Received: {self.monitor!r}; the logs hold {sorted(logs)}. "
-                "Name one of these."
-            )
+        check_logged(self.monitor, logs)
         logs["learning_rate"] = self._pilot.learning_rate
         val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
         self._pilot.judge(epoch, float(logs[self.monitor]), val_loss)

@@ -12,6 +12,7 @@ import numpy as np
 from keras_lr.analysis.diagnosis import analyze_history
 from keras_lr.analysis.history_columns import MIN_EPOCHS
 from keras_lr.analysis.running_mean import step_losses
+from keras_lr.callbacks.monitored import check_logged
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records.diagnosis import Diagnosis, Finding
 from keras_lr.training.rate_factor import current_learning_rate
@@ -41,6 +42,7 @@ class HistoryMonitor(keras.callbacks.Callback):
 
     Raises:
         InvalidArgumentError: `max_cost` is not in (0, 1].
+        ModelError: `monitor` is not in the logs; raised when the first epoch ends.
     """
 
     # Keras may then hand over the steps' logs from threads of its own, without waiting for the device.
@@ -101,9 +103,11 @@ class HistoryMonitor(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Reads the epochs so far."""
+        logs = logs or {}
+        check_logged(self.monitor, logs)
         row = {"epoch": float(epoch), "learning_rate": current_learning_rate(self.model.optimizer)}
         names = (self.monitor, f"val_{self.monitor}")
-        self._rows.append(row | {name: float(logs[name]) for name in names if logs and name in logs})
+        self._rows.append(row | {name: float(logs[name]) for name in names if name in logs})
         if self._affordable():
             self._read_epochs(skip=_END_ONLY)
 

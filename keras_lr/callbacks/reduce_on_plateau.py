@@ -65,7 +65,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         self.cooldown = arguments.steps("cooldown", cooldown, minimum=0)
         self.min_delta = arguments.non_negative("min_delta", min_delta)
         self._plateau = Plateau()
-        self._seen = self._missed = False
+        self._seen = self._missed = self._judged = False
         self._bases: tuple[float, ...] | None = None
         self._resumed = self._attached = False
         self._tap: LogTap | None = None
@@ -106,10 +106,13 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._resumed:
             self.total_factor, self._bases, self._plateau = 1.0, None, Plateau()
         self._seen = self._missed = False
-        self._unjudged = None
         self._take_rate(self._bases).set(1.0)
         self._attached = True
         self._tap = LogTap(self.model, on_epoch=self._hold)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Awaits the epoch's logs."""
+        self._judged, self._unjudged = False, None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Makes ready to see the epoch's logs."""
@@ -123,7 +126,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Judges the epoch, unless it has been already."""
-        if self._unjudged is not None:
+        if not self._judged:
             self._judge(logs or {})
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -154,7 +157,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         return rate
 
     def _judge(self, logs: dict[str, Any]) -> None:
-        self._unjudged = None
+        self._judged, self._unjudged = True, None
         if self.monitor not in logs:
             self._missed = True
             self._check_unlogged(logs)

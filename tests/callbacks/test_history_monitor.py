@@ -9,7 +9,7 @@ import pytest
 
 import keras_lr
 from keras_lr.analysis.running_mean import step_losses
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import InvalidArgumentError, ModelError
 
 GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(8000, 4)).astype("float32")
@@ -109,3 +109,8 @@ def test_step_losses_undo_a_float32_running_mean():
     ends, recovered = step_losses(steps, means, max_points=100)
     np.testing.assert_array_equal(ends, np.arange(50, 5001, 50))
     np.testing.assert_allclose(recovered, losses.reshape(100, 50).mean(axis=1), rtol=1e-4)
+
+
+def test_an_unknown_loss_is_refused_at_the_end_of_the_first_epoch():
+    with pytest.raises(ModelError, match=r"`monitor` must name a loss in the logs.*'cost'; the logs hold \['loss'\]"):
+        fit(0.1, keras_lr.HistoryMonitor(monitor="cost"), epochs=1)

@@ -206,6 +206,18 @@ def test_trains_as_without_it_while_the_value_improves() -> None:
         np.testing.assert_array_equal(left, right)
 
 
+def test_serves_a_loop_of_the_users_own() -> None:
+    model = regression(keras.optimizers.SGD(0.01))
+    callback = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1)
+    callbacks = keras.callbacks.CallbackList([callback], model=model)
+    callbacks.on_train_begin()
+    for epoch in range(3):
+        callbacks.on_epoch_begin(epoch)
+        callbacks.on_epoch_end(epoch, {"loss": 1.0})
+    callbacks.on_train_end()
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.0025)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
