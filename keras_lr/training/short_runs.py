@@ -36,7 +36,7 @@ def refine(
     if plan is None:
         return result, None
     losses, error = _run(test, stream, plan)
-    if error is not None or not np.isfinite(losses[:, 0]).any():
+    if losses is None or not np.isfinite(losses[:, 0]).any():
         return result, error
     curves = result.repeat_losses if result.repeat_losses.size else result.losses
     suggestion = settle(
@@ -50,13 +50,15 @@ def refine(
     return replace(result, suggestion=suggestion, refinement=refinement), None
 
 
-def _run(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray, BaseException | None]:
-    """Losses of every run, shape `(n_runs, n_steps)`, NaN after a run stopped."""
+def _run(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray | None, BaseException | None]:
+    """Losses of every run, shape `(n_runs, n_steps)`, NaN after a run stopped; None where an error or the end of the
+    data cut the runs short, with that error.
+    """
     losses = np.full((len(plan.learning_rates), plan.num_steps), np.nan)
     source = stream.source(plan.num_steps) if isinstance(stream, ArrayStream) else None
     for row, rate in zip(losses, plan.learning_rates, strict=True):
         curve = test.run(np.full(plan.num_steps, rate), source=source)
         row[: len(curve.losses)] = curve.losses
         if curve.error is not None or curve.stop_reason == "data_exhausted":
-            return losses, curve.error
+            return None, curve.error
     return losses, None

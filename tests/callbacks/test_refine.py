@@ -108,6 +108,18 @@ def test_a_sweep_without_a_suggestion_is_not_refined():
     assert result.refinement is None
 
 
+def test_runs_that_the_data_cut_short_settle_nothing():
+    def batches():
+        for step in range(70):
+            rows = slice(step % 56 * 32, step % 56 * 32 + 32)
+            yield X[rows], Y[rows]
+
+    result = find_lr(classifier(), batches(), num_steps=60, stop_on_divergence=False, refine=True)
+    assert result.stop_reason == "completed"
+    assert result.suggestion.rule == "consensus"
+    assert result.refinement is None
+
+
 def test_refined_result_survives_its_file(refined, tmp_path):
     loaded = RangeTestResult.load(refined.save(tmp_path / "result.json"))
     assert loaded.suggestion == refined.suggestion
