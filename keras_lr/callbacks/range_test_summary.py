@@ -14,30 +14,35 @@ from keras_lr.training.causes import one_line
 from keras_lr.training.devices import environment
 from keras_lr.training.sweep import Curve
 
+_CUT_SHORT = ("data_exhausted", "interrupted", "error")
 _DETAILS = {
     "completed": "The sweep reached the end of its range.",
     "diverged": "The loss diverged at a learning rate of {rate}.",
     "non_finite": "The loss became NaN or infinite at a learning rate of {rate}.",
-    "data_exhausted": "The data ended for good after {steps} of {num_steps} steps.",
-    "interrupted": "Interrupted after {steps} of {num_steps} steps.",
-    "error": "A step failed after {steps} of {num_steps} steps: {error}.",
+    "data_exhausted": "The data ended for good after {steps} of {num_steps} steps{sweep}.",
+    "interrupted": "Interrupted after {steps} of {num_steps} steps{sweep}.",
+    "error": "A step failed after {steps} of {num_steps} steps{sweep}: {error}.",
 }
 
 
 def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
-    """The result of one or several sweeps of a model."""
-    losses = consensus(curves)
+    """The result of one or several sweeps of a model.
+
+    A sweep that was cut short says nothing of the rates it did not reach, so it does not count beside a whole one.
+    """
+    whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT] or curves
+    losses = consensus(whole)
     rates = settings.learning_rates[: len(losses)]
-    repeat_losses = np.full((len(curves), len(losses)), np.nan)
-    for row, curve in zip(repeat_losses, curves, strict=True):
+    repeat_losses = np.full((len(whole), len(losses)), np.nan)
+    for row, curve in zip(repeat_losses, whole, strict=True):
         row[: len(curve.losses)] = curve.losses[: len(losses)]
-    last = curves[-1] if curves[-1].error is not None else min(curves, key=lambda curve: len(curve.losses))
+    last = curves[-1] if curves[-1].stop_reason in _CUT_SHORT else min(curves, key=lambda curve: len(curve.losses))
     return RangeTestResult(
         learning_rates=rates,
         losses=losses,
-        suggestion=_suggest(rates, repeat_losses if len(curves) > 1 else losses, model.optimizer),
+        suggestion=_suggest(rates, repeat_losses if len(whole) > 1 else losses, model.optimizer),
         stop_reason=last.stop_reason,
-        stop_detail=_detail(last, settings.learning_rates),
+        stop_detail=_detail(last, settings.learning_rates, sweep=f" of sweep {len(curves)}" if len(curves) > 1 else ""),
         num_steps=len(settings.learning_rates),
         sweep=settings.sweep,
         scored_on="training" if settings.validation_data is None else "validation",
@@ -60,13 +65,14 @@ def consensus(curves: list[Curve]) -> np.ndarray:
     return np.asarray(median[np.isfinite(median)])
 
 
-def _detail(curve: Curve, learning_rates: np.ndarray) -> str:
+def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
     steps = len(curve.losses)
     # A divergence is seen at the last point kept, a loss that is not finite at the first one not kept.
     reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
     error = "" if curve.error is None else one_line(curve.error)
+    rate = format_rate(learning_rates[reached], digits=3)
     return _DETAILS[curve.stop_reason].format(
-        rate=format_rate(learning_rates[reached], digits=3), steps=steps, num_steps=len(learning_rates), error=error
+        rate=rate, steps=steps, num_steps=len(learning_rates), sweep=sweep, error=error
     )
 
 

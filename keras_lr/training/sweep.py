@@ -120,7 +120,7 @@ class Sweep:
             source: Batches of the stream that several sweeps are to share; None to draw new ones.
 
         Returns:
-            The curve, also where Ctrl-C or an error ended it; only a failure before the first step raises.
+            The curve, also where Ctrl-C or an error ended it; only a failure before the very first step raises.
 
         Raises:
             DataError: The data holds no batch, or its first batch fails.
@@ -138,7 +138,7 @@ class Sweep:
         except DataError:
             raise
         except Exception as error:
-            if self.loop.completed == 0 and _from_data(error):
+            if self.loop.completed == 0 and not self._begun and _from_data(error):
                 raise DataError(
                     f"`x` must yield batches. Its first batch failed: {one_line(error)}. Iterate over the data once "
                     "to find the fault."
@@ -175,7 +175,7 @@ class Sweep:
         return False
 
     def _exhausted(self, reached: int) -> Curve:
-        if reached == 0:
+        if reached == 0 and not self._begun:
             raise DataError("`x` must yield at least one batch. Received none. Pass data that is not empty.")
         return Curve(self.loop.losses, "data_exhausted")
 

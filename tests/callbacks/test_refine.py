@@ -108,9 +108,10 @@ def test_a_sweep_without_a_suggestion_is_not_refined():
     assert result.refinement is None
 
 
-def test_runs_that_the_data_cut_short_settle_nothing():
+@pytest.mark.parametrize("count", [60, 70])
+def test_runs_that_the_data_cut_short_settle_nothing(count):
     def batches():
-        for step in range(70):
+        for step in range(count):
             rows = slice(step % 56 * 32, step % 56 * 32 + 32)
             yield X[rows], Y[rows]
 

@@ -80,6 +80,17 @@ def test_data_that_ends_for_good_keeps_the_points(digits: Any) -> None:
     assert "7 of 40" in result.stop_detail
 
 
+@pytest.mark.parametrize("count", [40, 47])
+def test_data_that_ends_in_a_later_sweep_keep_the_whole_ones(count: int, digits: Any) -> None:
+    model = plain_classifier()
+    once = keras_lr.find_lr(model, generator(*digits, 40), num_steps=40)
+    result = keras_lr.find_lr(model, generator(*digits, count), num_steps=40, repeats=3)
+    np.testing.assert_allclose(result.losses, once.losses, rtol=1e-6)
+    assert result.suggestion == once.suggestion
+    assert result.stop_reason == "data_exhausted"
+    assert f"{count - 40} of 40 steps of sweep 2" in result.stop_detail
+
+
 def test_training_after_the_test_sees_every_generated_batch(digits: Any) -> None:
     keras.utils.set_random_seed(0)
     model = plain_classifier("adam")
