@@ -10,9 +10,9 @@ from keras_lr.analysis.findings.decay import TIME_CONSTANTS, chance_of, fit_non_
 
 MIN_LENGTH = 8
 # The best of many onsets is taken, so that a single test must be far stricter than the 1% wanted over all. A straight
-# fall, which has a number fewer and bends where no decay does, is told from under 0.1% of decays all the same.
+# fall, which has a number fewer and bends where no decay does, is told from under 0.5% of decays all the same.
 CHANCE = 1e-4
-STRAIGHT_CHANCE = 0.01
+STRAIGHT_CHANCE = 0.04
 
 Turn = tuple[int, float, np.ndarray]
 
