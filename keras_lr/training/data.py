@@ -126,7 +126,8 @@ def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
         if ArrayStream.serves(adapter, num_steps):
             return ArrayStream(adapter)
     # Elsewhere Keras warns that it cannot shuffle, although `True` is its own default.
-    data["shuffle"] = data["shuffle"] and (arrays or isinstance(data["x"], keras.utils.PyDataset))
+    reader = isinstance(data["x"], keras.utils.PyDataset) and data["x"].num_batches is not None
+    data["shuffle"] = data["shuffle"] and (arrays or reader)
     epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **data)
     model._maybe_symbolic_build(iterator=epochs)
     epochs.reset()

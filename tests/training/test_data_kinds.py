@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -58,6 +59,19 @@ def test_every_kind_gives_all_steps(kind: str, digits: Any) -> None:
     assert result.stop_reason == "completed"
     assert result.losses.shape == result.learning_rates.shape == (40,)
     assert np.isfinite(result.losses).all()
+
+
+def test_an_endless_py_dataset_is_read_without_a_warning(digits: Any) -> None:
+    class Endless(Batches):
+        num_batches = None
+
+        def __getitem__(self, index: int) -> Any:
+            return super().__getitem__(index % 6)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        result = keras_lr.find_lr(plain_classifier(), Endless(*digits), max_lr=1e-3, num_steps=20)
+    assert result.stop_reason == "completed"
 
 
 def test_sparse_tensors_give_the_losses_of_dense_ones(digits: Any) -> None:
