@@ -63,7 +63,8 @@ def find_lr(
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
-        ModelError: The model is not compiled or has nothing to train.
+        ModelError: The model is not compiled, has nothing to train, or its step trains with another optimizer than the
+            compiled one.
         DataError: The data is empty or its first batch fails.
     """
     settings = RangeTestSettings(

@@ -18,7 +18,8 @@ from keras_lr.training.data import BatchStream
 from keras_lr.training.divergence import divergence_step
 from keras_lr.training.interrupts import HeldInterrupt
 from keras_lr.training.loop_cache import cached_loop, keep_loop
-from keras_lr.training.state import RandomState, StateSnapshot, plain_variables, seed_variables
+from keras_lr.training.rate_control import leaf_optimizers
+from keras_lr.training.state import RandomState, StateSnapshot, components, plain_variables, seed_variables
 from keras_lr.training.step_loop import StepLoop
 
 _CHUNK_SECONDS = 0.25
@@ -49,7 +50,8 @@ class Sweep:
         on_progress: Called with the number of steps done in all sweeps, a few times a second.
 
     Raises:
-        ModelError: The model has no optimizer or nothing to train.
+        ModelError: The model has no optimizer or nothing to train; on entering, where its step does not train with that
+            optimizer.
     """
 
     def __init__(
@@ -195,6 +197,8 @@ class Sweep:
                 model._symbolic_build(data_batch=batch)
         extra = self.loop.prepare(self._stream.signature())
         check_trainable(model)
+        if self.loop.in_graph:
+            _check_optimizer_used(model, extra)
         if self._cacheable:
             keep_loop(model, self._monitor, self.loop)
         return [*extra, *plain_variables(model)]
@@ -218,6 +222,24 @@ def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
         raise ModelError(
             "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, "
             "then compile."
+        )
+
+
+def _check_optimizer_used(model: keras.Model, touched: list[Any]) -> None:
+    """Refuses a step that trains with other optimizers than the compiled one, whose rate would be swept in vain.
+
+    Args:
+        model: A compiled model.
+        touched: Every variable that its step touches.
+
+    Raises:
+        ModelError: The step never counts on the compiled optimizer.
+    """
+    counters = components(leaf._iterations for leaf in leaf_optimizers(model.optimizer))
+    if not {id(counter) for counter in counters} & {id(variable) for variable in components(touched)}:
+        raise ModelError(
+            "`train_step` must train with `model.optimizer`, whose learning rate is swept. Received a step that leaves "
+            f"the compiled {type(model.optimizer).__name__} unused. Compile with the optimizer that trains."
         )
 
 

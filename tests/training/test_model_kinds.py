@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
+from keras_lr.errors import ModelError
 from keras_lr.training.rate_control import set_learning_rate
 from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
 from tests.versions import needs_multi_optimizer, needs_muon
@@ -129,6 +130,27 @@ def test_a_custom_step_by_its_own_loss_and_by_another_name(digits: Any) -> None:
     assert result.monitor == "total"
     assert result.stop_reason == "completed"
     assert 1.5 < result.losses[0] < 4.0
+
+
+def test_a_step_with_an_optimizer_of_its_own_is_refused(digits: Any) -> None:
+    class OwnOptimizer(type(custom_step())):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            compiled, self.optimizer = self.optimizer, self.own
+            try:
+                return super().train_step(data)
+            finally:
+                self.optimizer = compiled
+
+    model = OwnOptimizer()
+    model.own = keras.optimizers.Adam(0.01)
+    model.compile("sgd")
+    model(digits[0][:1])
+    model.own.build(model.trainable_variables)
+    before = model.get_weights()
+    with pytest.raises(ModelError, match=r"`train_step` must train with `model\.optimizer`.*compiled SGD unused"):
+        keras_lr.find_lr(model, *digits, **SWEEP)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
