@@ -11,6 +11,7 @@ from keras_lr.analysis.suggestion import MIN_STEPS
 from keras_lr.callbacks.auto_lr_memory import Memory
 from keras_lr.callbacks.auto_lr_pilot import Pilot
 from keras_lr.callbacks.auto_lr_start import make_probe, remember_start
+from keras_lr.callbacks.broken_fit import BrokenFit
 from keras_lr.callbacks.fit_order import stand_before_backup
 from keras_lr.callbacks.monitored import check_logged
 from keras_lr.errors import InvalidArgumentError
@@ -36,9 +37,10 @@ class AutoLR(keras.callbacks.Callback):
       falls to 0, unless it was compiled as a schedule that falls by itself.
 
     The training loss must mean the same in every epoch, and no other callback may set the rate. A schedule is
-    multiplied by a factor; what an action tells are its rates at its highest. When training ends, the optimizer is left
-    at the rate before the anneal. Each epoch's rate stands in `History` as "learning_rate". Beside a `BackupAndRestore`
-    a killed fit goes on as if unbroken. One copy of the model and its optimizer is held in memory.
+    multiplied by a factor; what an action tells are its rates at its highest. When training ends, or Ctrl-C or an
+    exception ends it, the optimizer is left at the rate before the anneal. Each epoch's rate stands in `History` as
+    "learning_rate". Beside a `BackupAndRestore` a killed fit goes on as if unbroken. One copy of the model and its
+    optimizer is held in memory.
 
     Args:
         probe_steps: Steps of a sweep, at least 20; 0 for no range test.
@@ -48,7 +50,8 @@ class AutoLR(keras.callbacks.Callback):
         anneal_fraction: Share of the planned epochs over which the rate falls, in [0, 1]; 0 for none.
         dry_run: Whether to tell only, in `log`, and train as without this callback.
         monitor: Name of the training loss in the logs.
-        verbose: "auto" shows the range test's progress on a terminal; True always, False never.
+        verbose: "auto" shows the range test's progress on a terminal; True, 1 and 2 always,
+            False and 0 never.
 
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
@@ -68,7 +71,7 @@ class AutoLR(keras.callbacks.Callback):
         anneal_fraction: float = 0.4,
         dry_run: bool = False,
         monitor: str = "loss",
-        verbose: bool | Literal["auto"] = "auto",
+        verbose: bool | Literal["auto", 0, 1, 2] = "auto",
     ) -> None:
         super().__init__()
         _check_steps(probe_steps)
@@ -82,6 +85,7 @@ class AutoLR(keras.callbacks.Callback):
         )
         self._memory: Memory | None = None
         self._pilot: Pilot | None = None
+        self._watch: BrokenFit | None = None
         self._epoch = self._next_tick = 0
 
     @property
@@ -117,6 +121,8 @@ class AutoLR(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Leaves the start to the first epoch, when every backup has been restored."""
         stand_before_backup(self)
+        self._watch = BrokenFit(lambda error: self._release())
+        self._watch.watch_fit(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Runs the range test before the first epoch."""
@@ -145,8 +151,19 @@ class AutoLR(keras.callbacks.Callback):
         val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
         self._pilot.judge(epoch, float(logs[self.monitor]), val_loss)
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Watches the validation of a `fit` too."""
+        if self._watch is not None:
+            self._watch.watch_loop(getattr(self.model, "_eval_epoch_iterator", None))
+
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the optimizer at the rate before the anneal."""
+        if self._watch is not None:
+            self._watch.release()
+        self._release()
+
+    def _release(self) -> None:
+        self._watch = None
         if self._pilot is not None:
             self._pilot.release()
             self._pilot = None

@@ -36,7 +36,9 @@ class Probe(LRRangeTest):
         """Changes nothing."""
 
 
-def make_probe(num_steps: int, repeats: int, *, monitor: str, verbose: bool | Literal["auto"], **limits: Any) -> Probe:
+def make_probe(
+    num_steps: int, repeats: int, *, monitor: str, verbose: bool | Literal["auto", 0, 1, 2], **limits: Any
+) -> Probe:
     """A range test that may run within a `fit`, settled by short runs; raises what `LRRangeTest` raises."""
     return Probe(
         num_steps=num_steps, repeats=repeats, apply=True, refine=True, monitor=monitor, verbose=verbose, **limits

@@ -31,7 +31,7 @@ def find_lr(
     validation_data: Any = None,
     monitor: str = "loss",
     stop_on_divergence: bool = True,
-    verbose: bool | Literal["auto"] = "auto",
+    verbose: bool | Literal["auto", 0, 1, 2] = "auto",
     refine: bool = False,
 ) -> RangeTestResult:
     """Runs a learning-rate range test and leaves the model as it was.
@@ -53,7 +53,7 @@ def find_lr(
         validation_data: One batch `(x, y)` or `(x, y, sample_weight)` on which to score each point instead.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto" shows a progress line on a terminal; True always, False never.
+        verbose: "auto" shows a progress line on a terminal; True, 1 and 2 always, False and 0 never.
         refine: Whether to spend as many steps again on short runs at constant rates near the suggestion, from the same
             start, and to settle it by them.
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextlib.contextmanager
 def progress_line(
-    task: str, total: int, *, show: bool | Literal["auto"], unit: str = "steps"
+    task: str, total: int, *, show: bool | Literal["auto", 0, 1, 2], unit: str = "steps"
 ) -> Iterator[Callable[[int], None]]:
     """A progress line on stderr, gone when done on a terminal and left elsewhere.
 

@@ -9,7 +9,7 @@ import keras
 
 from keras_lr.callbacks.fit_order import refuse_backup
 from keras_lr.callbacks.measurement import measure
-from keras_lr.callbacks.range_test_settings import RangeTestSettings, sweep_learning_rates
+from keras_lr.callbacks.range_test_settings import RangeTestSettings, check_flag, sweep_learning_rates
 from keras_lr.errors import DataError, ModelError
 from keras_lr.records.range_test import RangeTestResult
 from keras_lr.records.suggestion import Suggestion
@@ -36,7 +36,7 @@ class LRRangeTest(keras.callbacks.Callback):
             training batch.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto" shows a progress line on a terminal; True always, False never.
+        verbose: "auto" shows a progress line on a terminal; True, 1 and 2 always, False and 0 never.
         refine: Whether to settle the suggestion by short runs at constant rates with as many steps again.
 
     Attributes:
@@ -63,10 +63,11 @@ class LRRangeTest(keras.callbacks.Callback):
         validation_data: Any = None,
         monitor: str = "loss",
         stop_on_divergence: bool = True,
-        verbose: bool | Literal["auto"] = "auto",
+        verbose: bool | Literal["auto", 0, 1, 2] = "auto",
         refine: bool = False,
     ) -> None:
         super().__init__()
+        check_flag("apply", apply)
         self.settings = RangeTestSettings(
             learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),
             sweep=sweep,

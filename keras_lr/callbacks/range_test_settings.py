@@ -22,7 +22,7 @@ class RangeTestSettings:
         validation_data: `(x, y)` or `(x, y, sample_weight)`, or None.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto", True or False.
+        verbose: "auto", a bool, or 0, 1 or 2 as in `fit`.
         refine: Whether to settle the suggestion by short runs with as many steps again.
     """
 
@@ -32,11 +32,17 @@ class RangeTestSettings:
     validation_data: Any
     monitor: str
     stop_on_divergence: bool
-    verbose: bool | Literal["auto"]
+    verbose: bool | Literal["auto", 0, 1, 2]
     refine: bool = False
 
     def __post_init__(self) -> None:
         check_count("repeats", self.repeats, 1)
+        check_flag("stop_on_divergence", self.stop_on_divergence)
+        check_flag("refine", self.refine)
+        if self.verbose != "auto" and not (isinstance(self.verbose, (bool, int, np.bool_)) and 0 <= self.verbose <= 2):
+            raise InvalidArgumentError(
+                f'`verbose` must be "auto", True, False, 0, 1 or 2. Received: {self.verbose!r}. Leave it out.'
+            )
         batch = self.validation_data
         if batch is not None and not (isinstance(batch, tuple) and len(batch) in (2, 3)):
             raise InvalidArgumentError(
@@ -72,6 +78,12 @@ def sweep_learning_rates(min_lr: float, max_lr: float, num_steps: int, sweep: st
             f'`sweep` must be "exponential" or "linear". Received: {sweep!r}. Use "exponential".'
         )
     return np.geomspace(min_lr, max_lr, num_steps) if sweep == "exponential" else np.linspace(min_lr, max_lr, num_steps)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raises `InvalidArgumentError` unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgumentError(f"`{name}` must be True or False. Received: {name}={value!r}. Pass a bool.")
 
 
 def check_count(name: str, value: Any, least: int) -> None:

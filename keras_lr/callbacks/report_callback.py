@@ -11,6 +11,7 @@ import numpy as np
 from keras_lr.analysis.diagnosis import analyze_history
 from keras_lr.callbacks.auto_lr import AutoLR
 from keras_lr.callbacks.broken_fit import BrokenFit, callbacks_of_fit
+from keras_lr.callbacks.monitored import check_logged
 from keras_lr.callbacks.range_test import LRRangeTest
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.records.base import Record, present
@@ -35,6 +36,7 @@ class ReportCallback(keras.callbacks.Callback):
 
     Raises:
         InvalidArgumentError: `title` is empty, or, once training begins, the folder of `path` does not exist.
+        ModelError: `monitor` is not in the logs; raised when the first epoch ends.
 
     Example:
         >>> model.fit(x, y, validation_split=0.2, epochs=20, callbacks=[ReportCallback("report.html")])
@@ -78,9 +80,11 @@ class ReportCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Remembers the epoch."""
+        logs = logs or {}
+        check_logged(self.monitor, logs)
         names = (self.monitor, f"val_{self.monitor}")
-        values = {name: float(logs[name]) for name in names if logs and name in logs}
-        rate = (logs or {}).get("learning_rate")
+        values = {name: float(logs[name]) for name in names if name in logs}
+        rate = logs.get("learning_rate")
         rate = current_learning_rate(self.model.optimizer) if rate is None else float(rate)
         self._rows.append({"epoch": epoch, **values, "learning_rate": rate})
 

@@ -15,6 +15,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
+from keras_lr.errors import DataError
 from keras_lr.training.array_batches import ArrayStream
 from keras_lr.training.dataset_copy import independent
 from keras_lr.training.dataset_state import pipeline_variables
@@ -119,6 +120,9 @@ def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
         model: A compiled model.
         num_steps: Number of steps of all sweeps.
         **data: `x`, `y`, `sample_weight`, `batch_size`, `shuffle` and `class_weight` of `fit`.
+
+    Raises:
+        DataError: `x` is a `PyDataset` without a batch.
     """
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays and model._distribute_strategy is None:
@@ -128,6 +132,8 @@ def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
     # Elsewhere Keras warns that it cannot shuffle, although `True` is its own default.
     reader = isinstance(data["x"], keras.utils.PyDataset) and data["x"].num_batches is not None
     data["shuffle"] = data["shuffle"] and (arrays or reader)
+    if reader and data["x"].num_batches < 1:
+        raise DataError("`x` must yield at least one batch. Received a `PyDataset` of length 0. Give it batches.")
     epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **data)
     model._maybe_symbolic_build(iterator=epochs)
     epochs.reset()

@@ -195,6 +195,24 @@ def test_a_schedule_counts_the_steps_that_were_accumulated(digits):
     assert auto.log.start_learning_rate == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
+def test_a_fit_broken_in_its_anneal_leaves_the_rate_before_it(digits, hook):
+    auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=1.0)
+    model = plain_classifier(keras.optimizers.SGD(0.05))
+    rates = []
+
+    def breaks(*arguments, **options):
+        rates.append(float(model.optimizer.learning_rate))
+        if len(rates) == (2 if hook == "on_epoch_end" else 40):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, digits, [auto, keras.callbacks.LambdaCallback(**{hook: breaks})], epochs=3, validation_split=0.5)
+    assert rates[-1] < 0.04
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+    assert auto.log.actions[-1].kind == "anneal"
+
+
 def generator(images, labels):
     while True:
         for start in range(0, len(images), 32):

@@ -128,12 +128,23 @@ def test_steps_of_a_sweep_span_epochs_and_executions(digits: Any) -> None:
         ({"num_steps": 10.0}, InvalidArgumentError, r"`num_steps` must be an integer of at least 2"),
         ({"sweep": "cubic"}, InvalidArgumentError, r"`sweep` must be .* Received: 'cubic'"),
         ({"repeats": True}, InvalidArgumentError, r"`repeats` must be an integer of at least 1\. Received"),
+        ({"verbose": "yes"}, InvalidArgumentError, r"`verbose` must be \"auto\", True.* Received: 'yes'"),
+        ({"verbose": None}, InvalidArgumentError, "`verbose` must be .* Received: None"),
+        ({"verbose": 3}, InvalidArgumentError, "`verbose` must be .* Received: 3"),
+        ({"stop_on_divergence": "no"}, InvalidArgumentError, "`stop_on_divergence` must be True or False.*='no'"),
+        ({"refine": "no"}, InvalidArgumentError, "`refine` must be True or False.*='no'"),
+        ({"apply": "no"}, InvalidArgumentError, "`apply` must be True or False.*='no'"),
         ({"validation_data": [1, 2]}, InvalidArgumentError, r"`validation_data` must be a tuple.*Received: list"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         keras_lr.LRRangeTest(**arguments)
+
+
+@pytest.mark.parametrize("verbose", ["auto", 0, 1, 2, True, False, np.True_])
+def test_what_keras_takes_as_verbose_is_taken(verbose: Any) -> None:
+    assert keras_lr.LRRangeTest(verbose=verbose).settings.verbose is verbose
 
 
 def test_bad_models_are_refused_before_a_step(digits: Any) -> None:

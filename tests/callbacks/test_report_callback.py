@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_lr import LRRangeTest, ReportCallback
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import InvalidArgumentError, ModelError
 
 
 class At(keras.callbacks.Callback):
@@ -117,6 +117,12 @@ def test_a_missing_folder_is_refused_before_any_step(model, data, tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"`path` must be in a folder that exists\. Received: .*nowhere"):
         model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(tmp_path / "nowhere" / "page.html")])
     assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+
+
+def test_an_unknown_monitor_is_refused_and_leaves_no_report(model, data, tmp_path):
+    with pytest.raises(ModelError, match=r"`monitor` must name a loss in the logs\. Received: 'typo'; .*'loss'"):
+        model.fit(*data, epochs=4, verbose=0, callbacks=[ReportCallback(tmp_path / "page.html", monitor="typo")])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_title_must_be_a_text():

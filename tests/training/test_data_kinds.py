@@ -204,3 +204,10 @@ def test_bad_models_and_data(digits: Any) -> None:
     empty = tf.data.Dataset.from_tensor_slices(digits).batch(16).take(0)
     with pytest.raises(DataError, match="must yield at least one batch"):
         keras_lr.find_lr(plain_classifier(), empty)
+
+    class Nothing(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 0
+
+    with pytest.raises(DataError, match=r"must yield at least one batch\. Received a `PyDataset` of length 0"):
+        keras_lr.find_lr(plain_classifier(), Nothing())
