@@ -94,11 +94,8 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         (x, y, weight), validation = array_slicing.train_validation_split((x, y, weight), given["validation_split"])
         given.update(x=x, y=y, sample_weight=weight, validation_data=validation)
     given.pop("validation_split", None)
-    if isinstance(x, Iterator):
-        raise DataError(
-            f"`x` must be data that can be read again for each run. Received: {type(x).__name__}, which is spent after "
-            f"one. Pass arrays, a tf.data.Dataset or a PyDataset."
-        )
+    _check_reread("x", x)
+    _check_reread("validation_data", validation)
     train = _as_tensors(x, y, weight, given.get("class_weight"))
     batch_size = given.get("batch_size")
     if batch_size is None:
@@ -118,6 +115,14 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         given=given,
         foreign=foreign,
     )
+
+
+def _check_reread(name: str, data: Any) -> None:
+    if isinstance(data, Iterator):
+        raise DataError(
+            f"`{name}` must be data that can be read again for each run. Received: {type(data).__name__}, which is "
+            f"spent after one. Pass arrays, a tf.data.Dataset or a PyDataset."
+        )
 
 
 def sample_count(data: Any) -> int:
