@@ -14,6 +14,9 @@ from keras_lr.search.pruning import hopeless, rungs
 from keras_lr.search.runs import Point, Run
 from keras_lr.search.table import Table, best_value
 
+_OWN_COLUMNS = ("learning_rate", "repeat", "batch_size", "epoch", "seed", "status", "message", "event")
+"""Not to be overwritten by what is logged: `ReduceLROnPlateau` and others log the rate they have set."""
+
 Weights = Callable[[Run], list[np.ndarray]]
 
 
@@ -132,9 +135,10 @@ class Recorder:
             raise missing_objective(self.objective, logs)
 
     def _row(self, run: Run, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
-        values = {name: float(np.asarray(value)) for name, value in logs.items() if np.ndim(value) == 0}
-        judged = [values.get("loss", math.nan), values.get("val_loss", 0.0), values.get(self.objective, 0.0)]
-        if not math.isfinite(values.get("loss", math.nan)):
+        measured = {name: value for name, value in logs.items() if np.ndim(value) == 0 and name not in _OWN_COLUMNS}
+        values = {name: float(np.asarray(value)) for name, value in measured.items()}
+        judged = [values.get(name, 0.0) for name in ("loss", "val_loss", self.objective)]
+        if not math.isfinite(values.get("loss", 0.0)):
             values = dict.fromkeys(values, math.nan)
         return {
             **_key(run),

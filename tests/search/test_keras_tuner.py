@@ -12,8 +12,8 @@ import pytest
 from keras.src.backend.common import global_state
 
 import keras_lr
-from keras_lr.errors import SearchError
-from tests.search.small_search import RATES, classifier, iris, run_small, small_search
+from keras_lr.errors import InvalidArgumentError, SearchError
+from tests.search.small_search import BATCH_SIZE, EPOCHS, RATES, classifier, iris, run_small, small_search
 
 
 def with_units(hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -97,6 +97,47 @@ def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -
     assert result.tier == "rebuild"
     assert "has a `fit` of its own" in result.tier_reason
     assert len(result.frame) == len(RATES)
+
+
+def test_a_fit_of_its_own_that_drops_the_callbacks_is_refused(tmp_path: Path) -> None:
+    class Deaf(Fitted):
+        def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+            return model.fit(*args, **{**kwargs, "callbacks": None})
+
+    x, y, validation = iris()
+    tuner = small_search(Deaf(), tmp_path, repeats=1)
+    with pytest.raises(InvalidArgumentError, match="Pass `callbacks` on to"):
+        tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)
+
+
+def test_a_training_loop_of_its_own_need_not_log_a_loss(tmp_path: Path) -> None:
+    class Loop(Fitted):
+        def fit(self, hp: Any, model: keras.Model, *args: Any, callbacks: Any = (), **kwargs: Any) -> None:
+            for callback in callbacks:
+                callback.set_model(model)
+                callback.on_epoch_end(0, logs={"distance": 1e3 * hp.get("learning_rate")})
+
+    tuner = small_search(Loop(), tmp_path, repeats=1, objective=keras_tuner.Objective("distance", "min"))
+    tuner.search(*iris()[:2], epochs=1, verbose=0)
+    result = tuner.sensitivity()
+    assert result.frame["distance"].tolist() == pytest.approx([1e3 * rate for rate in RATES])
+    assert result.frame["status"].tolist() == ["ok", "ok"]
+    assert result.best_learning_rate == RATES[0]
+
+
+def test_a_rate_that_a_callback_sets_and_logs_does_not_move_its_run(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    halving = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5**epoch)
+    frame = run_small(small_search(classifier(), tmp_path), callbacks=[halving])
+    assert sorted(set(frame["learning_rate"])) == list(RATES)
+    keras.utils.set_random_seed(0)
+    model = classifier()()
+    for epoch in range(EPOCHS):
+        model.optimizer.learning_rate = RATES[1] * 0.5**epoch
+        order = np.random.default_rng([0, epoch]).permutation(len(x))
+        model.fit(x[order], y[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+    ours = frame[(frame["learning_rate"] == RATES[1]) & (frame["repeat"] == 0)]["val_loss"].iloc[-1]
+    assert ours == pytest.approx(model.evaluate(*validation, verbose=0, return_dict=True)["loss"], rel=1e-4)
 
 
 def test_callbacks_are_honoured_by_copies(tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ class FittingTier(Tier):
         recording = RecordEpochs(run, self.recorder)
         callbacks = [*self._decorate(run, self._copied_callbacks()), recording]
         self._fit(run, model, {**self._fit_arguments(run), "callbacks": callbacks, "verbose": 0})
+        if not recording.epochs:
+            raise InvalidArgumentError(
+                "`fit` must finish at least one epoch and call `callbacks` at its end. Received: a run without one. "
+                "Pass `callbacks` on to `model.fit` in the hypermodel's own `fit`, or leave out the callback that ends "
+                "the training at once."
+            )
         self.recorder.end(run, recording.epochs)
 
     def _fit_arguments(self, run: Run) -> dict[str, Any]:
