@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from keras_lr.analysis.advice import HIGHER, LOWER, next_rates
-from keras_lr.analysis.features import features
+from keras_lr.analysis.features import features, is_validated
 from keras_lr.analysis.findings.collect import find_all
 from keras_lr.analysis.history import read_history
 from keras_lr.analysis.history_series import TrainingHistory
@@ -65,7 +65,7 @@ def _shown(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, .
 def _verdict(history: TrainingHistory, findings: tuple[Finding, ...]) -> tuple[Verdict, tuple[str, ...]]:
     if rule := by_rule(history, findings):
         return rule[0], (rule[1],)
-    winner, evidence, reasons = judge(features(history))
+    winner, evidence, reasons = judge(features(history), validated=is_validated(history))
     if evidence < MIN_SHARE:
         return "unclear", (f"The curves are divided: no verdict has more than {evidence:.0%} of the weight.",)
     words = "a good learning rate" if winner == "good" else f"a learning rate that is {winner.replace('_', ' ')}"

@@ -44,11 +44,14 @@ def courses(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
     about the course of the whole run.
     """
     loss = history.loss
-    validation = loss if history.val_loss is None else history.val_loss
+    validation = history.val_loss if is_validated(history) and history.val_loss is not None else loss
     both = np.isfinite(loss) & np.isfinite(validation)
-    if both.sum() < 3:
-        validation, both = loss, np.isfinite(loss)
     return block_means(loss[both], MAX_POINTS), block_means(validation[both], MAX_POINTS)
+
+
+def is_validated(history: TrainingHistory) -> bool:
+    """Whether at least three epochs have both losses."""
+    return history.val_loss is not None and int((np.isfinite(history.loss) & np.isfinite(history.val_loss)).sum()) >= 3
 
 
 def _of_loss(loss: np.ndarray) -> list[float]:

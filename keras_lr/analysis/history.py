@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.analysis.history_columns import from_columns
+from keras_lr.analysis.history_csv import read_csv_columns
 from keras_lr.analysis.history_events import read_event_columns
 from keras_lr.analysis.history_records import STORED, record_columns
 from keras_lr.analysis.history_series import TrainingHistory
@@ -67,14 +68,14 @@ def _read_path(path: Path) -> TrainingHistory:
         return from_columns(read_event_columns(path))
     if not path.exists():
         raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}.")
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return from_columns(_json_columns(path))
-    return from_columns(_csv_columns(path))
+    return from_columns(read_csv_columns(path))
 
 
 def _json_columns(path: Path) -> Mapping[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
         raise CurveError(f"`source` must be JSON text. Received: {path}, which is not: {err}. Save it anew.") from err
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
@@ -88,18 +89,3 @@ def _json_columns(path: Path) -> Mapping[str, Any]:
     raise CurveError(
         f"`source` must hold an object of columns. Received: {type(data).__name__} in {path}. Save `History.history`."
     )
-
-
-def _csv_columns(path: Path) -> Mapping[str, Any]:
-    with path.open("rb") as stream:
-        if b"\0" in stream.read(4096):
-            raise CurveError(
-                f"`source` must be a text file. Received: {path}, which is binary. Pass the CSVLogger's file."
-            )
-    try:
-        frame = pd.read_csv(path)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, ValueError) as err:
-        raise CurveError(
-            f"`source` must be a CSV file with a header. Received: {path}: {err} Check that it is whole."
-        ) from err
-    return {str(name): frame[name].to_numpy() for name in frame.columns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ LEARNING_RATE_NAMES = ("learning_rate", "lr")
 STEP_NAMES = ("step", "batch", "iteration")
 COUNTER_NAMES = ("epoch", *STEP_NAMES)
 MOST_EPOCHS = 2**53
+VALIDATION_WORDS = frozenset({"val", "valid", "validation", "eval", "test"})
 HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "r2", "cosine_similarity", "top_k")
 
 
@@ -69,7 +71,7 @@ def is_higher_better(name: str) -> bool:
 
 def _numbers(name: str, values: Any) -> np.ndarray:
     try:
-        series = pd.Series(values) if np.ndim(values) else pd.Series([values])
+        series = pd.Series(_listed(values))
         if series.dtype == object or pd.api.types.is_string_dtype(series):
             series = series.replace({"NA": np.nan, "": np.nan, "None": np.nan})
         numbers = pd.to_numeric(series).to_numpy(dtype=np.float64)
@@ -85,10 +87,21 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.copysign(np.inf, numbers), numbers)
 
 
+def _listed(values: Any) -> Any:
+    """The values of a column, which pandas may have written by their row; scalar tensors and arrays as numbers."""
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, (list, tuple)):
+        return [np.asarray(value)[()] if getattr(value, "shape", None) == () else value for value in values]
+    return values if np.ndim(values) else [values]
+
+
 def _monitor(arrays: Mapping[str, np.ndarray]) -> str:
     if "loss" in arrays:
         return "loss"
     usable = [name for name in arrays if not name.startswith("val_") and np.isfinite(arrays[name]).any()]
+    # Elsewhere than in Keras a validation loss is called "val/loss" or "eval_loss" and may come first.
+    usable.sort(key=lambda name: not VALIDATION_WORDS.isdisjoint(re.split(r"[\W_]+", name.lower())))
     for suitable in (
         lambda name: "loss" in name.lower(),
         lambda name: name.lower() in ("mse", "mae"),

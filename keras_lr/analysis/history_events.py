@@ -11,6 +11,8 @@ import numpy as np
 
 from keras_lr.errors import CurveError
 
+PARTS = ("train", "validation")
+
 
 def read_event_columns(directory: Path) -> dict[str, np.ndarray]:
     """The columns in `directory` as Keras's `TensorBoard` callback writes them.
@@ -18,12 +20,18 @@ def read_event_columns(directory: Path) -> dict[str, np.ndarray]:
     Scalars under `train/` keep their names, those under `validation/` get the prefix `val_`; `epoch_` is dropped.
 
     Raises:
-        CurveError: There are no event files, or no scalars in them.
+        CurveError: There are no event files, those of several runs, or no scalars in them.
     """
     files = sorted(directory.rglob("*tfevents*"))
     if not files:
         raise CurveError(
             f"`source` must hold TensorBoard event files. Received: {directory}, which has none. Pass the `log_dir`."
+        )
+    runs = sorted({file.parent.parent if file.parent.name in PARTS else file.parent for file in files})
+    if len(runs) > 1:
+        raise CurveError(
+            f"`source` must hold one run. Received: {directory}, with {len(runs)}, such as {runs[0]}. "
+            "Pass one of these."
         )
     scalars: dict[str, dict[int, float]] = {}
     for file in files:

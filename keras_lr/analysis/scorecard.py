@@ -23,14 +23,19 @@ def contributions(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), 0.0, points)
 
 
-def judge(values: np.ndarray) -> tuple[str, float, tuple[str, ...]]:
-    """The verdict, its share of the evidence in [0, 1], and what the three features that spoke most for it say."""
+def judge(values: np.ndarray, *, validated: bool = True) -> tuple[str, float, tuple[str, ...]]:
+    """The verdict, its share of the evidence in [0, 1], and what the three features that spoke most for it say.
+
+    Args:
+        values: What `features` returns.
+        validated: Whether there was a validation loss to speak of.
+    """
     points = contributions(values)
     totals = points.sum(axis=1) + np.array(INTERCEPTS)
     shares = np.exp(totals - totals.max())
     shares /= shares.sum()
     winner = int(np.argmax(totals))
     lead = points[winner] - np.delete(points, winner, axis=0).mean(axis=0)
-    strongest = np.argsort(-lead)[:3]
-    reasons = tuple(sentence(FEATURE_NAMES[index], float(values[index])) for index in strongest if lead[index] > 0)
-    return VERDICTS[winner], float(shares[winner]), reasons
+    strongest = [index for index in np.argsort(-lead) if lead[index] > 0]
+    told = (sentence(FEATURE_NAMES[index], float(values[index]), validated=validated) for index in strongest)
+    return VERDICTS[winner], float(shares[winner]), tuple(filter(None, told))[:3]

@@ -77,7 +77,16 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
 }
 
 
-def sentence(name: str, value: float) -> str:
-    """The feature's sentence for its value."""
+COMPARISONS = ("validation_reach", "first_validation", "training_above", "final_gap")
+
+
+def sentence(name: str, value: float, *, validated: bool = True) -> str:
+    """The feature's sentence for its value.
+
+    Without validation the loss was read in its stead, and what compares the two says nothing: an empty text.
+    """
     threshold, below, above = SENTENCES[name]
-    return below if value < threshold else above
+    told = below if value < threshold else above
+    if validated:
+        return told
+    return "" if name in COMPARISONS else told.replace("validation loss", "loss")

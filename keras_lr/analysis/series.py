@@ -34,3 +34,8 @@ def share(part: float, whole: float) -> float:
 def compress(ratio: float) -> float:
     """Signed logarithm of a ratio in percent, so that an exploded loss does not dwarf everything else."""
     return float(np.sign(ratio) * np.log10(1 + 100 * min(abs(ratio), 1e4)))
+
+
+def reaches_zero(losses: np.ndarray) -> bool:
+    """Whether a loss that is never negative has fallen to 0 at its end: it lies flat there because it is perfect."""
+    return bool(losses[-1] == 0 and losses.min() == 0 and losses.max() > 0)

@@ -127,8 +127,10 @@ class HistoryComparison(Record):
 
     Attributes:
         diagnoses: Each run's diagnosis, by its name.
-        best_losses: Each run's best monitored loss, in the loss's unit; None where it has no finite one.
-        best_run: Name of the run with the lowest best loss; None where no run has a finite one.
+        best_losses: Each run's best validation loss, or training loss where not all runs have been validated, in the
+            loss's unit; negated for a metric that should grow; None where it has no finite one.
+        best_run: Name of the run with the lowest best loss; None where no run has a finite one, or the
+            runs were judged by different series.
         part_epoch: First epoch from which the best run stays ahead of the second best; None where it never does.
         suggested_low: Lower end of the rates to try next; None where the runs give no direction.
         suggested_high: Upper end of them; None with it.

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,6 +163,53 @@ def test_comparison_names_the_better_run_and_where_they_part():
     comparison = analyze_histories({"slow": {"loss": slow}, "fast": {"loss": fast}})
     assert (comparison.best_run, comparison.part_epoch) == ("fast", 2)
     assert HistoryComparison.from_json(comparison.to_json()) == comparison
+
+
+def test_without_validation_no_reason_speaks_of_it():
+    generator = np.random.default_rng(0)
+    for time_constant in (0.05, 0.3, 1.0, 5.0):
+        losses = np.exp(-np.arange(20) / 20 / time_constant) + generator.normal(scale=0.01, size=20)
+        for columns in ({"loss": losses}, {"loss": losses, "val_loss": [0.5, 0.4] + [np.nan] * 18}):
+            diagnosis = analyze_history(columns)
+            assert diagnosis.reasons
+            assert "validation" not in " ".join(diagnosis.reasons)
+
+
+@pytest.mark.parametrize(
+    "losses", [[1, 0.1, 0.01] + [0] * 9, [1, 0, 0, 0, 0, 0], [3, 0.5, 0.2, 0.1, 0.05, 0.01, 0, 0, 0]]
+)
+def test_a_loss_that_reached_zero_is_not_told_to_get_lower(losses):
+    diagnosis = analyze_history({"loss": losses, "learning_rate": [1e-3] * len(losses)})
+    assert (diagnosis.verdict, diagnosis.suggested_low, diagnosis.findings) == ("good", None, ())
+    assert "fell to 0" in diagnosis.reasons[0]
+
+
+def test_runs_are_compared_by_validation_only_where_all_have_it():
+    one = {"loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [3.0, 2.5, 2.0, 1.5]}
+    other = {"loss": [3.0, 2.0, 1.5, 0.9]}
+    comparison = analyze_histories({"one": one, "other": other})
+    assert comparison.best_losses == {"one": 0.5, "other": 0.9}
+    assert (comparison.best_run, comparison.part_epoch) == ("one", 2)
+    both = analyze_histories({"one": one, "other": other | {"val_loss": [2.0, 1.4, 1.3, 1.2]}})
+    assert both.best_losses == {"one": 1.5, "other": 1.2}
+
+
+def test_runs_judged_by_different_series_have_no_best_one():
+    comparison = analyze_histories([{"loss": [3.0, 2.0, 1.0]}, {"accuracy": [0.1, 0.2, 0.3]}])
+    assert (comparison.best_run, comparison.part_epoch) == (None, None)
+
+
+def test_runs_may_be_named_by_their_learning_rates():
+    slow, fast = [3.0, 2.9, 2.8, 2.7, 2.6], [3.0, 2.9, 2.0, 1.5, 1.2]
+    comparison = analyze_histories({1e-3: {"loss": slow}, 1e-2: {"loss": fast}})
+    assert comparison.best_run == "0.01"
+    assert HistoryComparison.from_json(comparison.to_json()) == comparison
+
+
+@pytest.mark.parametrize("sources", ["run.csv", Path("run.csv"), pd.DataFrame({"loss": [3, 2, 1]}), 3])
+def test_a_single_run_is_no_comparison(sources):
+    with pytest.raises(InvalidArgumentError, match=r"`sources` must be a dict or a list of runs\. Received: "):
+        analyze_histories(sources)
 
 
 def test_comparison_of_nothing_is_refused():

@@ -1,4 +1,6 @@
 import json
+import shutil
+from decimal import Decimal
 
 import keras
 import numpy as np
@@ -62,6 +64,58 @@ def test_a_resumed_csv_keeps_the_last_row_of_each_epoch(tmp_path):
     np.testing.assert_array_equal(read.epochs, [0, 1, 2])
 
 
+ROWS = [("epoch", "loss", "val_loss"), ("0", "3.5", "4.5"), ("1", "2.5", "3.5"), ("2", "1.5", "2.5")]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", ", ", "; "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_any_usual_separator_and_line_end_is_read(tmp_path, separator, end):
+    (tmp_path / "run.csv").write_bytes("\ufeff".encode() + end.join(separator.join(row) for row in ROWS).encode())
+    read = read_history(tmp_path / "run.csv")
+    np.testing.assert_array_equal(read.loss, [3.5, 2.5, 1.5])
+    np.testing.assert_array_equal(read.val_loss, [4.5, 3.5, 2.5])
+    assert read.monitor == "loss"
+
+
+def test_decimal_commas_beside_semicolons_are_read(tmp_path):
+    (tmp_path / "run.csv").write_text("\n".join(";".join(row).replace(".", ",") for row in ROWS))
+    np.testing.assert_array_equal(read_history(tmp_path / "run.csv").loss, [3.5, 2.5, 1.5])
+
+
+@pytest.mark.parametrize("text", [json.dumps, lambda columns: pd.DataFrame(columns).to_json()])
+def test_json_with_a_byte_order_mark_or_by_row_is_read(tmp_path, text):
+    (tmp_path / "run.JSON").write_text(text({"loss": [3.0, 2.0, 1.5]}), encoding="utf-8-sig")
+    np.testing.assert_array_equal(read_history(tmp_path / "run.JSON").loss, [3.0, 2.0, 1.5])
+
+
+@pytest.mark.parametrize("scalar", [np.array, np.float32, Decimal, keras.ops.convert_to_tensor])
+def test_scalars_of_any_kind_are_numbers(scalar):
+    read = read_history({"loss": [scalar(value) for value in (3.0, 2.0, 1.5)]})
+    np.testing.assert_array_equal(read.loss, [3.0, 2.0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("validation", "training"),
+    [
+        ("val/loss", "train/loss"),
+        ("epoch/val_loss", "epoch/loss"),
+        ("Validation Loss", "Loss"),
+        ("eval_loss", "loss_1"),
+    ],
+)
+def test_a_validation_loss_that_comes_first_is_not_taken_for_the_training_loss(validation, training):
+    read = read_history({validation: [9.0, 8.0, 7.0], training: [3.0, 2.0, 1.5]})
+    assert read.monitor == training
+    np.testing.assert_array_equal(read.loss, [3.0, 2.0, 1.5])
+
+
+def test_a_directory_of_several_runs_is_refused(recorded, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(recorded[1] / "events", tmp_path / name)
+    with pytest.raises(CurveError, match=r"must hold one run\. Received: .*, with 2, such as .*a\. Pass one of these"):
+        read_history(tmp_path)
+
+
 def test_a_metric_that_should_grow_is_negated():
     np.testing.assert_array_equal(read_history({"accuracy": [0.1, 0.5, 0.7]}).loss, [-0.1, -0.5, -0.7])
 
@@ -74,6 +128,7 @@ def test_a_metric_that_should_grow_is_negated():
         (b"loss\nlow\nhigh\nhigh\n", "must hold numbers"),
         (b"epoch,loss\n0,3\n1,2\n1e19,1\n", r"`epoch` must hold whole numbers below 2\*\*53"),
         (b"epoch,loss\n0,1\n1,2,3,4\n", "CSV file with a header"),
+        (b"epoch,loss\n0,1,2\n1,2,3\n2,3,4\n", "CSV file with a header.*Length of header"),
         (b"epoch,loss\n0,nan\n1,nan\n2,nan\n", "only NaN"),
         (b"epoch,loss\n0,1\n", "at least 3 epochs"),
         (b"\x89PNG\0\0\0", "binary"),

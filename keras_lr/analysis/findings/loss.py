@@ -13,7 +13,7 @@ from keras_lr.analysis.findings.plateaus import flat_onset
 from keras_lr.analysis.findings.rises import find_rise
 from keras_lr.analysis.findings.waves import find_wave
 from keras_lr.analysis.history_series import TrainingHistory
-from keras_lr.analysis.series import block_means, rank_trend, share
+from keras_lr.analysis.series import block_means, rank_trend, reaches_zero, share
 from keras_lr.records.diagnosis import Finding
 
 SLOW_SHARE = 0.15
@@ -29,6 +29,8 @@ def find_in_loss(history: TrainingHistory, end: int) -> Iterator[Finding]:
     """In the first `end` epochs, all finite: a swing, and one of a rise, a plateau, no trend and slow learning."""
     if wave := _oscillation(history, end):
         yield wave
+    if reaches_zero(history.loss[:end]):
+        return
     course = _rise(history, end) or _plateau(history, end) or _stagnation(history, end) or _slow(history, end)
     if course:
         yield course
