@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from keras_lr.cli.arguments import output_file
 from keras_lr.cli.console import standard_output
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
         "runs", nargs="+", metavar="RUN", help="a CSVLogger file, a JSON history or a TensorBoard folder"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
+    parser.add_argument("--report", type=output_file, metavar="F", help="write an HTML report to F")
     parser.add_argument("--title", default="Training histories", help="title of the report")
     parser.add_argument(
         "--fail-on",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def output_file(text: str) -> Path:
+    """A path to which a file can be written, told before hours of training and not after."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"must be a file in a folder that can be written to. Received: {text!r}")
+    return path
+
+
 def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validation: str) -> None:
     """Adds `MODULE:BUILD`, `--data` and `--validation-data`; the help of the first and the last differs."""
     parser.add_argument("model", metavar="MODULE:BUILD", help=model)
@@ -41,8 +50,8 @@ def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validatio
 def add_outputs(parser: argparse.ArgumentParser, *, title: str) -> None:
     """Adds `--title`, `--report` and `--json`."""
     parser.add_argument("--title", default=title, help="title of the report")
-    parser.add_argument("--report", type=Path, metavar="F", help="write an HTML report to F")
-    parser.add_argument("--json", type=Path, metavar="F", help="write the result to F")
+    parser.add_argument("--report", type=output_file, metavar="F", help="write an HTML report to F")
+    parser.add_argument("--json", type=output_file, metavar="F", help="write the result to F")
 
 
 def words_again(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_lr.cli import demo_digits as digits
+from keras_lr.cli.arguments import output_file
 from keras_lr.cli.console import print_sensitivity, print_suggestion, standard_output
 from keras_lr.cli.tensorflow import start_tensorflow
 
@@ -37,7 +38,7 @@ def add_parser(commands: Any) -> None:
         "low, good, too high), and a report of it all. Ctrl-C ends it early, with a report of what there is.",
     )
     parser.add_argument(
-        "--report", type=Path, default=Path("report.html"), metavar="F", help="the page to write (%(default)s)"
+        "--report", type=output_file, default=Path("report.html"), metavar="F", help="the page to write (%(default)s)"
     )
     parser.set_defaults(run=run)
 

@@ -70,7 +70,7 @@ def _measure(options: argparse.Namespace) -> RangeTestResult:
         keras.utils.set_random_seed(options.seed)
         model = build_model(options.model)
     data = load_data(options.data)
-    scored = load_data(options.validation_data) if options.validation_data else None
+    scored = load_data(options.validation_data, argument="--validation-data") if options.validation_data else None
     result = find_lr(
         model,
         **data,

@@ -12,6 +12,9 @@ from typing import Any
 
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
+_NO_DATA = (list, str, bytes, bool, int, float, type(None))
+"""What a data function returns by mistake, above all [x, y], which Keras would read as two inputs without a target."""
+
 
 def load_object(target: str, *, argument: str) -> Any:
     """The object that `MODULE:NAME` names; MODULE is an import path or a Python file, NAME may have dots.
@@ -67,25 +70,29 @@ def build_model(target: str) -> Any:
     return model
 
 
-def load_data(target: str) -> dict[str, Any]:
+def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
     """The arguments `x`, `y` and `sample_weight` that the user's `DATA`, a value or a function of none, stands for.
+
+    Args:
+        target: As in `load_object`.
+        argument: As in `load_object`.
 
     Raises:
         InvalidArgumentError: The target cannot be found.
-        DataError: `DATA` failed, or is a tuple of another length than 2 or 3.
+        DataError: `DATA` failed, or is no training data, such as a list, or a tuple of another length than 2 or 3.
     """
-    data = load_object(target, argument="--data")
+    data = load_object(target, argument=argument)
     if callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__"):
         try:
             data = data()
         except Exception as err:
-            raise DataError(f"`--data` must give the training data. Received: {describe(err)}. Mend {target}.") from err
-    if not isinstance(data, tuple):
+            raise DataError(f"`{argument}` must give data. Received: {describe(err)}. Mend {target}.") from err
+    if not isinstance(data, tuple) and not isinstance(data, _NO_DATA):
         return {"x": data}
-    if len(data) not in (2, 3):
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        received = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
         raise DataError(
-            "`--data` must give (x, y), (x, y, sample_weight) or a dataset. "
-            f"Received: a tuple of {len(data)}. Mend {target}."
+            f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset. Received: {received}. Mend {target}."
         )
     return dict(zip(("x", "y", "sample_weight"), data, strict=False))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from keras_lr.errors import InvalidArgumentError, KerasLRError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,15 +32,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; `sys.argv` where None.
 
     Returns:
-        The exit code: 0, 2 for bad input, 130 after Ctrl-C.
+        The exit code: 0, 2 for bad input, 130 after Ctrl-C, 141 where the output's reader has gone.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         parsed = _parse(words)
-        return 0 if parsed is None else int(parsed.run(parsed))
+        code = 0 if parsed is None else int(parsed.run(parsed))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("keras-lr: interrupted.", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has had enough, as `head` has; what is still held back must not be told as an error at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except (KerasLRError, OSError) as err:
         if "--traceback" in words:
             raise

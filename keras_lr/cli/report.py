@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from keras_lr.cli.arguments import output_file
+from keras_lr.cli.tensorflow import start_tensorflow
+
 
 def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
@@ -17,7 +20,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "results", nargs="+", type=Path, metavar="RESULT", help="what `result.save` wrote, or a search's folder"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="F", help="the page to write")
+    parser.add_argument("-o", "--output", type=output_file, required=True, metavar="F", help="the page to write")
     parser.add_argument("--title", default="Learning-rate report", help="title of the report")
     parser.set_defaults(run=run)
 
@@ -29,6 +32,8 @@ def run(options: argparse.Namespace) -> int:
     from keras_lr.report import Report
     from keras_lr.report.sections import record_from_dict
 
+    if any(path.is_dir() for path in options.results):
+        start_tensorflow()
     report = Report(options.title)
     for path in options.results:
         try:

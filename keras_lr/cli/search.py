@@ -101,7 +101,7 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
 
     sizes = options.batch_sizes or []
     data = load_data(options.data)
-    scored = load_data(options.validation_data) if options.validation_data else None
+    scored = load_data(options.validation_data, argument="--validation-data") if options.validation_data else None
     tuner = LogGridSearch(
         _hypermodel(options.model),
         options.objective or ("val_loss" if scored else "loss"),

@@ -114,6 +114,10 @@ def test_the_same_seed_gives_the_same_curve() -> None:
     [
         (["user_project.py:frozen", "--data", "user_project.py:data"], "`model` must have trainable weights"),
         (["user_project.py:build", "--data", "user_project.py:absent"], "Received: 'absent', which it does not have"),
+        (
+            ["user_project.py:build", "--data", "user_project.py:data", "--validation-data", "user_project.py:absent"],
+            "`--validation-data` must name something",
+        ),
         (["user_project.py:build", "--data", "user_project.py:data", "--min-lr", "20"], "`max_lr` must be greater"),
         (["user_project.py:build", "--data", "user_project.py:data", "--num-steps", "1"], "`num_steps` must be"),
     ],

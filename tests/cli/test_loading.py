@@ -93,15 +93,21 @@ def test_only_a_compiled_model_serves(user_file):
 
 
 def test_data_are_a_value_or_a_function(user_file):
-    path = user_file("pair = (1, 2)\ndef triple():\n    return 1, 2, 3\ndef single():\n    return [1]\n")
+    path = user_file("pair = (1, 2)\ndef triple():\n    return 1, 2, 3\ndef single():\n    return {'a': 1}\n")
     assert load_data(f"{path}:pair") == {"x": 1, "y": 2}
     assert load_data(f"{path}:triple") == {"x": 1, "y": 2, "sample_weight": 3}
-    assert load_data(f"{path}:single") == {"x": [1]}
+    assert load_data(f"{path}:single") == {"x": {"a": 1}}
 
 
 def test_data_that_cannot_be_used_are_refused(user_file):
-    path = user_file("def four():\n    return 1, 2, 3, 4\ndef broken():\n    return 1 / 0\n")
+    path = user_file(
+        "def four():\n    return 1, 2, 3, 4\ndef broken():\n    return 1 / 0\n"
+        "def nothing():\n    pass\npair = [1, 2]\nnumber = 3\n"
+    )
     with pytest.raises(DataError, match="a tuple of 4"):
         load_data(f"{path}:four")
+    for name, received in (("pair", "list"), ("number", "int"), ("nothing", "NoneType")):
+        with pytest.raises(DataError, match=f"`--data` must give .* Received: {received}"):
+            load_data(f"{path}:{name}")
     with pytest.raises(DataError, match=r"ZeroDivisionError at user_train\.py:4"):
         load_data(f"{path}:broken")

@@ -30,6 +30,8 @@ def test_version_is_that_of_the_package(capsys):
         (["find", "a:b", "--data", "a:c", "--max-lr", "inf"], "must be a positive number"),
         (["find", "a:b", "--data", "a:c", "--num-steps", "0"], "whole number of at least 1"),
         (["find", "a:b", "--data", "a:c", "--sweep", "cosine"], "invalid choice: 'cosine'"),
+        (["find", "a:b", "--data", "a:c", "--json", "absent/r.json"], "--json: must be a file in a folder that can be"),
+        (["search", "a:b", "--data", "a:c", "--report", "."], "--report: must be a file in a folder that can be"),
         (["report", "missing.json", "-o", "page.html"], "missing.json: No such file"),
     ],
 )
@@ -53,3 +55,14 @@ def test_tensorflow_is_not_imported(arguments):
 def test_the_module_runs_as_a_program():
     done = subprocess.run([sys.executable, "-m", "keras_lr", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"keras-lr {keras_lr.__version__}\n"
+
+
+@pytest.mark.parametrize("lines", [10, 10_000])
+def test_a_reader_that_leaves_early_is_no_error(tmp_path, lines):
+    history = tmp_path / "history.csv"
+    history.write_text("loss\n" + "".join(f"{1 / (k + 1)}\n" for k in range(lines)))
+    command = [sys.executable, "-m", "keras_lr", "analyze", str(history), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141

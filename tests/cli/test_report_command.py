@@ -1,5 +1,9 @@
 """`keras-lr report`."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from keras_lr.cli import main
@@ -26,3 +30,11 @@ def test_a_damaged_result_is_refused_and_nothing_is_written(text, message, tmp_p
     assert main(["report", str(stored), "-o", str(tmp_path / "page.html")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_folder_that_is_no_search_is_one_line_without_tensorflow_s_messages(tmp_path):
+    command = [sys.executable, "-m", "keras_lr", "report", str(tmp_path), "-o", str(tmp_path / "page.html")]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
