@@ -90,6 +90,23 @@ def test_divergence_is_told_even_where_its_onset_is_hidden(benchmark):
     assert findings.cell(plants.exponential_divergence, (10, 20), (5, 30), 60).found >= 0.9
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("swing", [0.0, 2.0])
+@pytest.mark.parametrize("epochs", [20, 30, 300])
+def test_a_loss_that_rises_from_the_start_diverges(noise, swing, epochs):
+    epoch = np.arange(epochs)
+    loss = 2.0 + 15.0 * epoch / epochs + swing * (epoch % 2) + np.random.default_rng(0).normal(0.0, noise, epochs)
+    rises = [finding for finding in analyze_history({"loss": loss}).findings if finding.kind == "divergence"]
+    assert [finding.start_epoch <= 0.1 * epochs for finding in rises] == [True]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+@pytest.mark.parametrize("epochs", [8, 12, 20])
+def test_a_loss_that_only_rises_does_not_swing(noise, epochs):
+    loss = 2.0 + 15.0 * np.arange(epochs) / epochs + np.random.default_rng(0).normal(0.0, noise, epochs)
+    assert "oscillation" not in [finding.kind for finding in analyze_history({"loss": loss}).findings]
+
+
 @pytest.mark.parametrize("creep", [0.0, 0.2])
 def test_a_loss_that_fell_from_far_above_and_creeps_up_has_not_diverged(creep):
     noise = np.random.default_rng(0).normal(0, 0.02, 20)

@@ -65,7 +65,7 @@ def _place(series: np.ndarray, onsets: range, growths: np.ndarray, time_constant
     left, fall, rise = _least_squares(series, exponentials(size, time_constants), _shapes(size, onset, growth))
     hidden = _hidden_fall(onset / (size - 1), fall, time_constants) / np.where(rise > 0, rise, 1.0)
     evidence = -0.5 * (size - LINEAR_PARAMETERS) * np.log(left) - 0.5 * (hidden / HIDDEN_FALL) ** 2
-    evidence[(fall < 0) | (rise <= 0)] = -np.inf
+    evidence[rise <= 0] = -np.inf
     slow, best = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
     if not np.isfinite(evidence[slow, best]):
         return None
@@ -81,14 +81,19 @@ def _shapes(size: int, onset: np.ndarray, growth: np.ndarray) -> np.ndarray:
 
 
 def _least_squares(series: np.ndarray, decays: np.ndarray, rises: np.ndarray) -> tuple[np.ndarray, ...]:
-    """What each decay with each rise leaves of the sum of squares, and the two's weights, shapes `(m, k)`."""
+    """What each decay with each rise leaves of the sum of squares, and the two's weights, shapes `(m, k)`.
+
+    No decay weighs less than 0: where it would, the rise stands alone.
+    """
     centred, falls, rises = (part - part.mean(axis=0) for part in (series, decays, rises))
     ff, rr, fr = np.sum(falls**2, axis=0)[:, np.newaxis], np.sum(rises**2, axis=0), falls.T @ rises
     fy, ry = (falls.T @ centred)[:, np.newaxis], rises.T @ centred
     determinant = np.maximum(ff * rr - fr**2, 1e-12 * ff * rr)
-    fall, rise = (rr * fy - fr * ry) / determinant, (ff * ry - fr * fy) / determinant
+    fall = np.maximum((rr * fy - fr * ry) / determinant, 0.0)
+    rise = (ry - fall * fr) / rr
     total = float(centred @ centred)
-    return np.maximum(total - fall * fy - rise * ry, 1e-18 * total), fall, rise
+    explained = fall * (2 * fy - fall * ff - 2 * rise * fr) + rise * (2 * ry - rise * rr)
+    return np.maximum(total - explained, 1e-18 * total), fall, rise
 
 
 def _hidden_fall(onset: np.ndarray, fall: np.ndarray, time_constants: np.ndarray) -> np.ndarray:
@@ -104,8 +109,8 @@ def _hidden_fall(onset: np.ndarray, fall: np.ndarray, time_constants: np.ndarray
 
 
 def _densest(onsets: np.ndarray, likelihoods: np.ndarray, size: int) -> int:
-    """The onset most likely off by at most a tenth of the span, or an epoch; the middle one of equals."""
+    """The onset most likely off by at most a tenth of the span, or an epoch; the likeliest one of equals."""
     near = np.abs(onsets - onsets[:, np.newaxis]) <= np.maximum(1.0, TOLERANCE * (size - onsets))
     mass = near @ likelihoods
     equals = np.flatnonzero(mass >= (1 - 1e-6) * mass.max())
-    return int(onsets[equals[equals.size // 2]])
+    return int(onsets[equals[np.argmax(likelihoods[equals])]])

@@ -29,8 +29,8 @@ class Wave:
 def find_wave(values: np.ndarray) -> Wave | None:
     """The strongest periodic swing in the series, or None where chance would make one as strong.
 
-    A loss that swings rises again and again, for two cycles at least; what only falls, now faster and now slower, is
-    none, nor is the single bend that a turn for the worse leaves beside a decay.
+    A loss that swings rises and falls again and again, for two cycles at least; what only falls or only rises, now
+    faster and now slower, is none, nor is the single bend that a turn for the worse leaves beside a decay.
     """
     if values.size < MIN_LENGTH or not np.ptp(values) > 0:
         return None
@@ -38,8 +38,9 @@ def find_wave(values: np.ndarray) -> Wave | None:
     if wave is None:
         return None
     cycles = (wave.end - wave.start + 1) / wave.period
-    rises = np.count_nonzero(np.diff(values[wave.start : wave.end + 1]) > 0)
-    return wave if cycles >= MIN_CYCLES and rises >= cycles / 2 else None
+    moves = np.diff(values[wave.start : wave.end + 1])
+    turns = min(np.count_nonzero(moves > 0), np.count_nonzero(moves < 0))
+    return wave if cycles >= MIN_CYCLES and turns >= cycles / 2 else None
 
 
 def _short_wave(values: np.ndarray) -> Wave | None:
