@@ -1,4 +1,4 @@
-"""How long to fuzz: a short form by default, `KERAS_LR_FUZZ_EXAMPLES=5000 pytest tests/fuzz` for about ten minutes."""
+"""How long to fuzz: a short form by default, `KERAS_LR_FUZZ_EXAMPLES=5000 pytest tests/fuzz` for about four minutes."""
 
 from __future__ import annotations
 
