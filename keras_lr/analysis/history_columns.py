@@ -64,9 +64,9 @@ def from_columns(columns: Mapping[str, Any]) -> TrainingHistory:
 
 
 def is_higher_better(name: str) -> bool:
-    """True for metrics that grow as the model gets better, such as accuracy and AUC."""
+    """True for metrics that grow as the model gets better, such as accuracy and AUC; never for a loss."""
     words = name.lower().removeprefix("val_")
-    return any(word in words.split("_") or words.endswith(word) for word in HIGHER_IS_BETTER)
+    return "loss" not in words and any(word in words.split("_") or words.endswith(word) for word in HIGHER_IS_BETTER)
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:

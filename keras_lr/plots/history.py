@@ -29,7 +29,7 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
     lines = _lines(diagnosis)
     draw_losses(ax, [lines], Scale.of([lines]))
     mark_findings(ax, diagnosis.findings)
-    ax.set_xlabel("Epoch")
+    ax.set_xlabel(diagnosis.unit.capitalize())
     ax.set_ylabel(plain_text(diagnosis.monitor, limit=32).capitalize(), parse_math=False)
     name_lines(ax)
     return ax
@@ -64,7 +64,7 @@ def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Ax
         def draw(ax: Axes) -> None:
             draw_losses(ax, [_lines(diagnosis)], scale)
             mark_findings(ax, diagnosis.findings)
-            label_panel(ax, title=name, x="Epoch", y="Loss")
+            label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y="Loss")
 
         return draw
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 import warnings
 from collections.abc import Callable
 from xml.etree import ElementTree
@@ -33,6 +34,10 @@ _STYLE = {
     "patch.edgecolor": _INK,
     "savefig.facecolor": "none",
 }
+# To read or set the backend would choose one.
+_DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
+# Of two threads, the second would take the first one's style for the user's, and put it back for good.
+_DRAWING = threading.Lock()
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _LINK = re.compile(r'xlink:href="#([^"]+)"')
 _DECIMALS = re.compile(r"-?\d+\.\d{3,}")
@@ -63,7 +68,7 @@ def figure_svg(
         Text without `style=` attributes, so that a strict content security policy can hold.
     """
     # pyplot-free figures still read rcParams, which the user may have changed: start from the defaults.
-    with mpl.rc_context({**mpl.rcParamsDefault, "backend": mpl.rcParams["backend"]}), mpl.rc_context(_STYLE):
+    with _DRAWING, mpl.rc_context(_DEFAULTS), mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         stream = io.StringIO()

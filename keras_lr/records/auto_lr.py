@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.errors import ResultFormatError
-from keras_lr.records.base import Record, float_array, optional_float, text
+from keras_lr.records.base import Record, float_array, optional_float, plain, text
 from keras_lr.records.range_test import RangeTestResult
 
 ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
@@ -43,7 +43,8 @@ class AutoLRAction:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain strings and numbers."""
-        return dataclasses.asdict(self)
+        fields: dict[str, Any] = plain(dataclasses.asdict(self))
+        return fields
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

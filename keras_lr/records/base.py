@@ -29,7 +29,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
-        fields = {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        fields = {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
         return {"kind": self.kind, "schema_version": SCHEMA_VERSION, **fields}
 
     @classmethod
@@ -161,17 +161,18 @@ def text(value: Any) -> str:
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` as dicts, lists, strings and finite numbers of Python's own; None for a number that is not finite."""
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

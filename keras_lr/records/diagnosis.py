@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from keras_lr.errors import ResultFormatError
-from keras_lr.records.base import Record, optional_float, text
+from keras_lr.records.base import Record, optional_float, plain, text
 
 Verdict = Literal["too_low", "good", "too_high", "unclear"]
 FindingKind = Literal[
@@ -52,7 +52,8 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain strings and numbers."""
-        return dataclasses.asdict(self)
+        fields: dict[str, Any] = plain(dataclasses.asdict(self))
+        return fields
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

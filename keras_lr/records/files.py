@@ -17,7 +17,11 @@ def write_text_atomically(path: str | Path, text: str) -> Path:
         OSError: The folder does not exist, is read-only, or the disk is full.
     """
     target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:64]}.", dir=target.parent)
+    except OSError as err:
+        # It names the temporary file, of which the user knows nothing.
+        raise OSError(err.errno, err.strerror, str(target)) from err
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             stream.write(text)

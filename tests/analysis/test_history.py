@@ -116,6 +116,10 @@ def test_a_directory_of_several_runs_is_refused(recorded, tmp_path):
         read_history(tmp_path)
 
 
+def test_the_loss_of_an_output_that_is_called_like_a_metric_is_no_metric():
+    np.testing.assert_array_equal(read_history({"iou_loss": [3.0, 2.0, 1.0]}).loss, [3.0, 2.0, 1.0])
+
+
 def test_a_metric_that_should_grow_is_negated():
     np.testing.assert_array_equal(read_history({"accuracy": [0.1, 0.5, 0.7]}).loss, [-0.1, -0.5, -0.7])
 

@@ -1,6 +1,9 @@
 """Every plot: a record in, Axes in and out, and nothing of the user's changed."""
 
+import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +14,7 @@ from matplotlib.figure import Figure
 from keras_lr import analyze_history, plots
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots.learning_curves import shown_rates
+from keras_lr.plots.svg import figure_svg
 from tests.report_samples import auto_lr_log, history, schedule_preview
 from tests.result_records import make_range_test
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
@@ -127,3 +131,30 @@ def test_colours_hold_a_contrast_of_three_on_white_and_on_black():
         luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
         assert 1.05 / (luminance + 0.05) >= 3
         assert (luminance + 0.05) / 0.05 >= 3
+
+
+def test_a_history_of_steps_is_labelled_so():
+    runs = {name: analyze_history({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]}) for name in "ab"}
+    assert plots.plot_history(runs["a"]).get_xlabel() == "Step"
+    assert {ax.get_xlabel() for ax in plots.plot_histories(runs)} == {"Step"}
+
+
+def test_threads_draw_the_same_and_leave_the_style_alone():
+    def drawn(_):
+        return figure_svg(lambda figure: figure.subplots().plot([1, 2]), title="t", description="d", prefix="p")
+
+    alone, before = drawn(0), dict(mpl.rcParams)
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(drawn, range(24))) == {alone}
+    assert dict(mpl.rcParams) == before
+
+
+def test_drawing_a_page_chooses_no_backend():
+    code = (
+        "import matplotlib as mpl; from keras_lr.plots.svg import figure_svg;"
+        "figure_svg(lambda figure: figure.subplots(), title='t', description='d', prefix='p');"
+        "print(isinstance(dict.__getitem__(mpl.rcParams, 'backend'), str))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.split() == ["False"]

@@ -40,7 +40,8 @@ def _verdict(comparison: HistoryComparison) -> dict[str, str]:
         name = shortened(comparison.best_run, 60)
         rest = f"Of {count(len(comparison.diagnoses), 'run')}, {name} reached the lowest loss, {best}."
     if comparison.part_epoch is not None:
-        rest += f" It stays ahead from epoch {comparison.part_epoch} on."
+        unit = next((run.unit for name, run in comparison.diagnoses.items() if name == comparison.best_run), "epoch")
+        rest += f" It stays ahead from {unit} {comparison.part_epoch} on."
     low, high = comparison.suggested_low, comparison.suggested_high
     if low is None or high is None:
         lead = "These runs give no learning rate to try next"
