@@ -10,7 +10,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from keras_lr.errors import ModelError
-from keras_lr.search.description import describe, difference
+from keras_lr.search.description import describe, difference, schedules
 from keras_lr.search.fit_arguments import FitArguments
 from keras_lr.search.runs import Run
 from keras_lr.training.rate_control import leaf_optimizers, set_learning_rate
@@ -47,12 +47,14 @@ class Blueprint:
         low, high = min(runs), max(runs)
         first = self._ready(self._with_weights(low), low)
         second = self._with_weights(Run(high.learning_rate, high.batch_size, low.repeat, low.seed))
-        self.rate_in_build = difference(describe(first), describe(second))
-        self._keeps_schedule = self.rate_in_build is not None and "schedule" in self.rate_in_build
+        descriptions = describe(first), describe(second)
+        self.rate_in_build = difference(*descriptions)
+        self._keeps_schedule = difference(*map(schedules, descriptions)) is not None
         self._set_rate(first, low)
+        if not self._keeps_schedule:
+            self._warn_of_schedule(first)
         if self.rate_in_build is None:
             self._states[low.seed, low.batch_size] = _values(first)
-            self._warn_of_schedule(first)
             self._spare[low] = first
         return first
 

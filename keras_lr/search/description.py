@@ -26,6 +26,11 @@ def describe(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def schedules(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The learning-rate schedule of each optimizer in a description, None for a constant rate."""
+    return {str(number): leaf["schedule"] for number, leaf in enumerate(description["optimizer"])}
+
+
 def difference(first: Any, second: Any, path: str = "") -> str | None:
     """Where two descriptions first differ, as a path; None where they agree."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):

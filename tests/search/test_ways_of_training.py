@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, run_small, small_search
+from tests.search.small_search import BATCH_SIZE, EPOCHS, RATES, classifier, iris, run_small, small_search
 
 
 class OwnStep(keras.Model):
@@ -69,6 +69,19 @@ def test_the_way_follows_from_the_model(tmp_path: Path, build: Any, tier: str, r
     assert tuner.sensitivity().tier == tier
     assert reason in tuner.sensitivity().tier_reason
     assert frame["loss"].nunique() == len(RATES)
+
+
+def test_a_schedule_scaled_by_the_rate_is_followed(tmp_path: Path) -> None:
+    x, y, _ = iris()
+    frame = run_small(small_search(with_schedule, tmp_path, repeats=1))
+    for rate in RATES:
+        keras.utils.set_random_seed(0)
+        model = with_schedule({"learning_rate": rate})
+        for epoch in range(EPOCHS):
+            order = np.random.default_rng([0, epoch]).permutation(len(x))
+            fitted = model.fit(x[order], y[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
+        ours = frame[frame["learning_rate"] == rate]["loss"].iloc[-1]
+        assert ours == pytest.approx(fitted.history["loss"][0], rel=1e-5)
 
 
 def test_a_schedule_that_ignores_the_rate_gives_way_with_a_warning(tmp_path: Path) -> None:
