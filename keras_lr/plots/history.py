@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
+from keras_lr.analysis.history_columns import is_higher_better
 from keras_lr.plots.findings import mark_findings
 from keras_lr.plots.losses import LossLines, Scale, draw_losses, name_lines
 from keras_lr.plots.panels import checked_panels, label_panel
@@ -30,7 +31,9 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
     draw_losses(ax, [lines], Scale.of([lines]))
     mark_findings(ax, diagnosis.findings)
     ax.set_xlabel(diagnosis.unit.capitalize())
-    ax.set_ylabel(plain_text(diagnosis.monitor, limit=32).capitalize(), parse_math=False)
+    name = plain_text(diagnosis.monitor, limit=32)
+    # What should grow is negated in the record, so that lower is better everywhere.
+    ax.set_ylabel(f"Negated {name}" if is_higher_better(diagnosis.monitor) else name.capitalize(), parse_math=False)
     name_lines(ax)
     return ax
 

@@ -165,6 +165,13 @@ def test_comparison_names_the_better_run_and_where_they_part():
     assert HistoryComparison.from_json(comparison.to_json()) == comparison
 
 
+def test_an_explosion_is_told_by_many_times_the_noise_before_it():
+    diagnosis = analyze_history({"loss": [1.0, 0.9, 0.8, 1e5, 1e10, 1e20, 1e30]})
+    explosion = finding(diagnosis, "divergence")
+    assert explosion.start_epoch == 3
+    assert explosion.effect_size > 1e6
+
+
 def test_without_validation_no_reason_speaks_of_it():
     generator = np.random.default_rng(0)
     for time_constant in (0.05, 0.3, 1.0, 5.0):

@@ -158,3 +158,9 @@ def test_drawing_a_page_chooses_no_backend():
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert run.stdout.split() == ["False"]
+
+
+def test_a_metric_that_should_grow_is_drawn_as_what_it_is():
+    ax = plots.plot_history(analyze_history({"accuracy": [0.1, 0.5, 0.7]}))
+    assert ax.get_ylabel() == "Negated accuracy"
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [-0.1, -0.5, -0.7])

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from keras_lr import Report
+from keras_lr import Report, analyze_histories, analyze_history
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.records import RangeTestResult, Suggestion
 from tests.result_records import make_range_test
@@ -128,3 +128,22 @@ def test_only_results_can_be_added():
 def test_an_empty_report_is_refused():
     with pytest.raises(InvalidArgumentError, match="must hold a result"):
         Report("x").to_html()
+
+
+def told(record):
+    page = Report("Runs").add(record).to_html()
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", re.sub("<(svg|style|script).*?</\\1>", "", page, flags=re.S)))
+
+
+def test_a_metric_that_should_grow_is_told_as_it_was_recorded():
+    rising = {"accuracy": [0.125, 0.5, 0.625, 0.75]}
+    several = told(analyze_histories({"a": rising, "b": {"accuracy": [0.1, 0.2, 0.3, 0.4]}}))
+    assert "a reached the highest accuracy, 0.75." in several
+    for words in (several, told(analyze_history(rising))):
+        assert "accuracy went from 0.125 to 0.75 in 4 epochs" in words
+        assert "-0.75" not in words.split("Numbers")[0]
+
+
+def test_a_comparison_of_steps_speaks_of_steps():
+    fast, slow = ({"step": [10, 20, 30], "loss": losses} for losses in ([3.0, 2.0, 1.0], [3.0, 2.5, 2.4]))
+    assert "It stays ahead from step 20 on" in told(analyze_histories([slow, fast]))

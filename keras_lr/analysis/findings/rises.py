@@ -60,8 +60,8 @@ def _jump(values: np.ndarray) -> Rise | None:
     lowest = float(values[:start].min())
     if values[start - 1] - lowest > MAX_CREEP * early:
         return None
-    noise = max(noise_level(values[:start]), 1e-9 * float(np.ptp(values)))
-    return Rise(start, float(np.median(values[start:])) - lowest, noise)
+    size = float(np.median(values[start:])) - lowest
+    return Rise(start, size, max(noise_level(values[:start]), 1e-9 * size))
 
 
 def _near_part(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import dataclasses
 import math
 from typing import Any
 
-from keras_lr.plots.numbers import format_number
 from keras_lr.records.diagnosis import HistoryComparison
 from keras_lr.records.rate_words import format_rate
 from keras_lr.report.characters import shortened
@@ -35,13 +34,13 @@ def summarize(comparisons: tuple[HistoryComparison], prefix: str) -> dict[str, A
 
 def _verdict(comparison: HistoryComparison) -> dict[str, str]:
     rest = f"{count(len(comparison.diagnoses), 'run')} compared."
-    if comparison.best_run is not None:
-        best = format_number(comparison.best_losses.get(comparison.best_run))
-        name = shortened(comparison.best_run, 60)
-        rest = f"Of {count(len(comparison.diagnoses), 'run')}, {name} reached the lowest loss, {best}."
-    if comparison.part_epoch is not None:
-        unit = next((run.unit for name, run in comparison.diagnoses.items() if name == comparison.best_run), "epoch")
-        rest += f" It stays ahead from {unit} {comparison.part_epoch} on."
+    name = comparison.best_run
+    if name is not None and name in comparison.diagnoses:
+        run = comparison.diagnoses[name]
+        what, value = wording.best_in_words(run, comparison.best_losses.get(name))
+        rest = f"Of {count(len(comparison.diagnoses), 'run')}, {shortened(name, 60)} reached the {what}, {value}."
+        if comparison.part_epoch is not None:
+            rest += f" It stays ahead from {run.unit} {comparison.part_epoch} on."
     low, high = comparison.suggested_low, comparison.suggested_high
     if low is None or high is None:
         lead = "These runs give no learning rate to try next"

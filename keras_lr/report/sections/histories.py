@@ -24,7 +24,7 @@ _CSV_ROWS = 1200
 _LEAST_ROWS = 20
 _TABLE_ROWS = 40
 _NAME_LIMIT = 60
-_RUN_COLUMNS = ["Run", "Learning rate was", "Lowest loss", "Try next", "Why"]
+_RUN_COLUMNS = ["Run", "Learning rate was", "Best reached", "Try next", "Why"]
 _FINDING_COLUMNS = ["Finding", "Run", "Where", "Evidence", "Advice"]
 
 

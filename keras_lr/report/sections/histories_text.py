@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_lr.analysis.history_columns import is_higher_better
 from keras_lr.plots.numbers import format_number
 from keras_lr.records.diagnosis import Diagnosis
 from keras_lr.records.rate_words import format_rate
@@ -40,7 +41,7 @@ def run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
     return [
         shortened(name, _NAME_LIMIT),
         badge(VERDICTS[diagnosis.verdict], LEVELS[diagnosis.verdict]),
-        number(format_number(_best(diagnosis))),
+        number(best_in_words(diagnosis, _best(diagnosis))[1]),
         number(span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
         " ".join(diagnosis.reasons),
     ]
@@ -141,10 +142,19 @@ def span(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{format_rate(low)} to {format_rate(high)}"
 
 
+def best_in_words(diagnosis: Diagnosis, loss: float | None) -> tuple[str, str]:
+    """What a run's best value is, and its number; a metric that should grow stands negated in the record."""
+    if is_higher_better(diagnosis.monitor):
+        return f"highest {shortened(diagnosis.monitor, _NAME_LIMIT)}", format_number(None if loss is None else -loss)
+    return "lowest loss", format_number(loss)
+
+
 def _describe_run(name: str, diagnosis: Diagnosis) -> str:
-    losses = [loss for loss in diagnosis.losses if loss is not None]
+    grows = is_higher_better(diagnosis.monitor)
+    losses = [-loss if grows else loss for loss in diagnosis.losses if loss is not None]
+    what = shortened(diagnosis.monitor, _NAME_LIMIT) if grows else "the loss"
     course = (
-        f"the loss went from {format_number(losses[0], digits=3)} to {format_number(losses[-1], digits=3)} in "
+        f"{what} went from {format_number(losses[0], digits=3)} to {format_number(losses[-1], digits=3)} in "
         f"{count(diagnosis.n_epochs, diagnosis.unit)}"
         if losses
         else "no loss was finite"
