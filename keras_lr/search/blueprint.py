@@ -47,9 +47,9 @@ class Blueprint:
         low, high = min(runs), max(runs)
         first = self._ready(self._with_weights(low), low)
         second = self._with_weights(Run(high.learning_rate, high.batch_size, low.repeat, low.seed))
-        descriptions = describe(first), describe(second)
-        self.rate_in_build = difference(*descriptions)
-        self._keeps_schedule = difference(*map(schedules, descriptions)) is not None
+        lowest, highest = describe(first), describe(second)
+        self.rate_in_build = difference(lowest, highest)
+        self._keeps_schedule = schedules(lowest) != schedules(highest)
         self._set_rate(first, low)
         if not self._keeps_schedule:
             self._warn_of_schedule(first)

@@ -26,9 +26,9 @@ def describe(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def schedules(description: Mapping[str, Any]) -> dict[str, Any]:
+def schedules(description: Mapping[str, Any]) -> list[Any]:
     """The learning-rate schedule of each optimizer in a description, None for a constant rate."""
-    return {str(number): leaf["schedule"] for number, leaf in enumerate(description["optimizer"])}
+    return [leaf["schedule"] for leaf in description["optimizer"]]
 
 
 def difference(first: Any, second: Any, path: str = "") -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -23,7 +24,9 @@ def epoch_order(seed: int, epoch: int, size: int, *, shuffle: bool = True) -> np
     return np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
 
 
-def ordered_batches(data: Any, *, seed: int, batch_size: int, epochs: int, shuffle: bool) -> tf.data.Dataset:
+def ordered_batches(
+    data: Any, *, seed: int, batch_size: int, epochs: int, shuffle: bool, first_epoch: Callable[[], int] = int
+) -> tf.data.Dataset:
     """Batches of `data` over `epochs` epochs, in the order of `epoch_order`.
 
     Args:
@@ -32,12 +35,13 @@ def ordered_batches(data: Any, *, seed: int, batch_size: int, epochs: int, shuff
         batch_size: Samples a batch; the last batch of an epoch may hold fewer.
         epochs: Number of passes.
         shuffle: Whether to shuffle at all.
+        first_epoch: Gives the number of the first epoch; asked whenever the dataset is read from its start.
     """
     size = int(keras.tree.flatten(data)[0].shape[0])
 
     def positions(epoch: Any) -> tf.data.Dataset:
         order = tf.numpy_function(
-            lambda number: epoch_order(seed, int(number), size, shuffle=shuffle), [epoch], tf.int32, stateful=False
+            lambda number: epoch_order(seed, first_epoch() + int(number), size, shuffle=shuffle), [epoch], tf.int32
         )
         return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [size])).batch(batch_size)
 

@@ -44,6 +44,17 @@ def test_every_tier_equals_plain_fit_with_batch_normalization(tmp_path: Path, ti
     assert tuner.sensitivity().tier == tier
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_an_epoch_is_one_pass_also_where_steps_are_taken_together(tmp_path: Path, tier: TierName) -> None:
+    def build() -> keras.Model:
+        model = classifier()()
+        # 100 samples make 7 batches, of which 4 do not come out even.
+        model.compile("adam", model.loss, metrics=["accuracy"], steps_per_execution=4)
+        return model
+
+    assert_as_plain(run_small(small_search(build, tmp_path, tier=tier)), build)
+
+
 def test_dropout_masks_are_the_same_in_the_stacked_tier(tmp_path: Path) -> None:
     build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
     tuner = small_search(build, tmp_path)

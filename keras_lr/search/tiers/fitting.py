@@ -59,7 +59,7 @@ class FittingTier(Tier):
         keras.utils.set_random_seed(run.seed)
         recording = RecordEpochs(run, self.recorder)
         callbacks = [*self._decorate(run, self._copied_callbacks()), recording]
-        self._fit(run, model, {**self._fit_arguments(run), "callbacks": callbacks, "verbose": 0})
+        self._fit(run, model, {**self._fit_arguments(run, recording), "callbacks": callbacks, "verbose": 0})
         if not recording.epochs:
             raise InvalidArgumentError(
                 "`fit` must finish at least one epoch and call `callbacks` at its end. Received: a run without one. "
@@ -68,7 +68,7 @@ class FittingTier(Tier):
             )
         self.recorder.end(run, recording.epochs)
 
-    def _fit_arguments(self, run: Run) -> dict[str, Any]:
+    def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
         given = dict(self.arguments.given)
         validation_batch_size = self.arguments.validation_batch_size or run.batch_size
         if self.arguments.train is None:
@@ -118,8 +118,8 @@ class ReuseTier(FittingTier):
             variable.assign(value)
         self._rates.assign(run.learning_rate)
 
-    def _fit_arguments(self, run: Run) -> dict[str, Any]:
-        return _with_own_order(super()._fit_arguments(run), run, self)
+    def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
+        return _with_own_order(super()._fit_arguments(run, recording), run, self, recording)
 
 
 class RebuildTier(FittingTier):
@@ -136,20 +136,26 @@ class RebuildTier(FittingTier):
         for run in runs:
             self._fit_run(run, self.blueprint.model(run))
 
-    def _fit_arguments(self, run: Run) -> dict[str, Any]:
-        given = super()._fit_arguments(run)
-        return given if self._own_fit else _with_own_order(given, run, self)
+    def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
+        given = super()._fit_arguments(run, recording)
+        return given if self._own_fit else _with_own_order(given, run, self, recording)
 
 
-def _with_own_order(given: dict[str, Any], run: Run, tier: Tier) -> dict[str, Any]:
-    """The arguments with the training arrays replaced by batches in the search's own order."""
+def _with_own_order(given: dict[str, Any], run: Run, tier: Tier, recording: RecordEpochs) -> dict[str, Any]:
+    """The arguments with the training arrays replaced by batches in the search's own order.
+
+    Without `steps_per_epoch`, an epoch is one pass: given the number of steps, Keras would go on to a multiple of
+    `steps_per_execution`.
+    """
     arguments = tier.arguments
     if arguments.train is None:
         return given
-    steps = given.get("steps_per_epoch") or -(-arguments.size // run.batch_size)
-    passes = -(-steps * arguments.epochs * run.batch_size // arguments.size) + 1
-    batches = ordered_batches(
-        arguments.train, seed=run.seed, batch_size=run.batch_size, epochs=passes, shuffle=arguments.shuffle
-    )
     kept = {name: value for name, value in given.items() if name not in _OF_ARRAYS}
-    return {**kept, "x": batches, "steps_per_epoch": steps, "shuffle": False}
+    order: dict[str, Any] = {"seed": run.seed, "batch_size": run.batch_size, "shuffle": arguments.shuffle}
+    steps = given.get("steps_per_epoch")
+    if steps is None:
+        batches = ordered_batches(arguments.train, **order, epochs=1, first_epoch=lambda: recording.epochs)
+    else:
+        passes = -(-steps * arguments.epochs * run.batch_size // arguments.size) + 1
+        batches = ordered_batches(arguments.train, **order, epochs=passes)
+    return {**kept, "x": batches, "shuffle": False}
