@@ -49,19 +49,25 @@ def digest(description: Mapping[str, Any]) -> str:
 
 
 def _layer(layer: Any) -> dict[str, Any]:
-    try:
-        config = layer.get_config()
-    except Exception:
-        config = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
-    scalars = {name: _plain(value) for name, value in config.items() if name not in _NAMES}
+    scalars = {name: _plain(value) for name, value in _config(layer).items() if name not in _NAMES}
     return {"class": type(layer).__name__, **{name: value for name, value in scalars.items() if value is not None}}
+
+
+def _config(configured: Any) -> dict[str, Any]:
+    """What `get_config` gives, or the public attributes where it is not written, or that of a part is not."""
+    try:
+        return dict(configured.get_config())
+    except Exception:
+        return {name: value for name, value in vars(configured).items() if not name.startswith("_")}
 
 
 def _optimizers(optimizer: Any) -> list[dict[str, Any]]:
     found = []
     for leaf in leaf_optimizers(optimizer):
-        config = leaf.get_config()
-        rate = config.pop("learning_rate", None)
+        config = _config(leaf)
+        rate = config.pop("learning_rate", leaf._learning_rate)
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            rate = {"class_name": type(rate).__name__, **_config(rate)}
         schedule = _plain(rate) if isinstance(rate, Mapping) else None
         found.append({"class": type(leaf).__name__, **_plain(config), "schedule": schedule})
     return found

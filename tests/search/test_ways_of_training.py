@@ -47,6 +47,22 @@ def with_schedule(hp: Any) -> keras.Model:
     return model
 
 
+class Halving(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule without `get_config`, which only saving a model needs."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, step: Any) -> Any:
+        return self.rate * 0.5 ** (keras.ops.cast(step, "float32") / 7)
+
+
+def with_bare_schedule(hp: Any) -> keras.Model:
+    model = classifier()()
+    model.compile(keras.optimizers.SGD(Halving(hp.get("learning_rate"))), model.loss)
+    return model
+
+
 def with_convolution() -> keras.Model:
     layers = [keras.Input((4,)), keras.layers.Reshape((4, 1)), keras.layers.Conv1D(2, 2), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(3)])
@@ -71,12 +87,13 @@ def test_the_way_follows_from_the_model(tmp_path: Path, build: Any, tier: str, r
     assert frame["loss"].nunique() == len(RATES)
 
 
-def test_a_schedule_scaled_by_the_rate_is_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [with_schedule, with_bare_schedule])
+def test_a_schedule_scaled_by_the_rate_is_followed(tmp_path: Path, build: Any) -> None:
     x, y, _ = iris()
-    frame = run_small(small_search(with_schedule, tmp_path, repeats=1))
+    frame = run_small(small_search(build, tmp_path, repeats=1))
     for rate in RATES:
         keras.utils.set_random_seed(0)
-        model = with_schedule({"learning_rate": rate})
+        model = build({"learning_rate": rate})
         for epoch in range(EPOCHS):
             order = np.random.default_rng([0, epoch]).permutation(len(x))
             fitted = model.fit(x[order], y[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0)
