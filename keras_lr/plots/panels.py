@@ -39,13 +39,13 @@ def new_panels(count: int) -> list[Axes]:
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
-    """The axes given, or new ones.
+    """The axes given, or new ones; none for no panel.
 
     Raises:
         InvalidArgumentError: There are not as many axes as panels.
     """
     if axes is None:
-        return new_panels(count)
+        return new_panels(count) if count else []
     given = list(axes)
     if len(given) != count:
         raise InvalidArgumentError(

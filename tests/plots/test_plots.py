@@ -1,5 +1,6 @@
 """Every plot: a record in, Axes in and out, and nothing of the user's changed."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -164,3 +165,9 @@ def test_a_metric_that_should_grow_is_drawn_as_what_it_is():
     ax = plots.plot_history(analyze_history({"accuracy": [0.1, 0.5, 0.7]}))
     assert ax.get_ylabel() == "Negated accuracy"
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [-0.1, -0.5, -0.7])
+
+
+def test_no_run_has_no_panel():
+    nothing = {"best_learning_rate": None, "low": None, "high": None, "confidence": "none"}
+    empty = dataclasses.replace(sensitivity_result(sensitivity_frame().iloc[:0]), **nothing)
+    assert plots.plot_histories({}) == plots.plot_learning_curves(empty) == []
