@@ -62,14 +62,15 @@ class FitArguments:
             return keras.tree.map_structure(lambda part: part[:batch_size], self.train)
         return _first_element(self.given["x"])
 
-    def fingerprint(self) -> dict[str, Any]:
-        """What tells this training data from another; for data that comes in batches, nothing."""
-        leaves = [np.asarray(part) for part in keras.tree.flatten(self.train) if part is not None]
-        return {
-            "samples": self.size if self.train is not None else None,
-            "shapes": [list(leaf.shape[1:]) for leaf in leaves],
-            "checksum": [_checksum(leaf) for leaf in leaves],
-        }
+
+def fingerprint(data: Any) -> dict[str, Any]:
+    """What tells nested tensors from others; for data that comes in batches, None in their place, nothing."""
+    leaves = [np.asarray(part) for part in keras.tree.flatten(data) if part is not None]
+    return {
+        "samples": sample_count(data) if data is not None else None,
+        "shapes": [list(leaf.shape[1:]) for leaf in leaves],
+        "checksum": [_checksum(leaf) for leaf in leaves],
+    }
 
 
 def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> FitArguments:
@@ -171,11 +172,15 @@ def _as_tensors(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) ->
         return None
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=1, class_weight=class_weight)
     if adapter._num_samples < 1:
-        raise DataError("The data must hold at least one sample. Received none. Pass data that is not empty.")
+        raise _empty()
     arrays = keras.tree.lists_to_tuples(array_slicing.convert_to_sliceable(adapter._inputs, "tensorflow"))
     if not all(isinstance(leaf, (np.ndarray, tf.Tensor)) for leaf in keras.tree.flatten(arrays)):
         return None
     return keras.tree.map_structure(tf.convert_to_tensor, arrays)
+
+
+def _empty() -> DataError:
+    return DataError("The data must hold at least one sample. Received none. Pass data that is not empty.")
 
 
 def _first_element(batches: Any) -> Any:
@@ -188,6 +193,8 @@ def _first_element(batches: Any) -> Any:
 
 def _batch_size_of(batches: Any) -> int:
     first = _first_element(batches)
+    if first is None and isinstance(batches, tf.data.Dataset):
+        raise _empty()
     if first is None:
         return DEFAULT_BATCH_SIZE
     return int(np.shape(keras.tree.flatten(first)[0])[0])

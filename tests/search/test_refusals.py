@@ -51,6 +51,7 @@ def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
         ({"epoch": 3}, InvalidArgumentError, "must be given the arguments of `model.fit`"),
         ({"x": None}, DataError, "must be given training data"),
         ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, DataError, "at least one sample"),
+        ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4))).batch(2), "y": None}, DataError, "at least one"),
         ({"x": iter([1]), "y": None}, DataError, "`x` must be data that can be read again"),
         ({"validation_data": iter([1])}, DataError, "`validation_data` must be data that can be read again"),
     ],

@@ -97,6 +97,7 @@ def test_more_epochs_add_to_each_curve(tmp_path: Path, whole: Any) -> None:
         ({"build": classifier(keras.optimizers.SGD)}, "`hypermodel` builds another model"),
         ({"seed": 7}, "`seed` differs"),
         ({"data": 2.0}, "the training data differs"),
+        ({"validation": 2.0}, "the validation data differs"),
     ],
 )
 def test_the_records_of_another_search_are_left_alone(
@@ -104,10 +105,17 @@ def test_the_records_of_another_search_are_left_alone(
 ) -> None:
     begun(tmp_path, whole[0])
     tuner = small_search(change.get("build", classifier()), tmp_path, seed=change.get("seed", 0))
-    x, y, validation = iris()
+    x, y, (x_val, y_val) = iris()
+    validation = x_val * change.get("validation", 1.0), y_val
     with pytest.raises(SearchError, match=message):
         tuner.search(x * change.get("data", 1.0), y, validation_data=validation, epochs=EPOCHS, verbose=0)
     assert lines_of(tmp_path) == whole[0]
+
+
+def test_a_search_goes_on_without_its_validation_data(tmp_path: Path, whole: Any) -> None:
+    begun(tmp_path, whole[0])
+    frame = run_small(small_search(classifier(), tmp_path, objective="loss"), validation_data=None)
+    assert frame["status"].tolist() == ["ok"] * 4 * EPOCHS
 
 
 def test_overwrite_begins_anew(tmp_path: Path, whole: Any) -> None:
