@@ -166,6 +166,11 @@ class LogGridSearch(keras_tuner.Tuner):
         model = self._build_hypermodel(trial.hyperparameters)
         if not model.built and self._session is not None:
             model._symbolic_build(data_batch=self._session.arguments.first_batch(self._point(trial).batch_size))
+        if not model.built:
+            raise SearchError(
+                "The model must know its input's shape before its weights are loaded. Received: one that takes it from "
+                "data. Call `search` with the same data first, which trains nothing twice, or build it in `hypermodel`."
+            )
         load_weights(self._checkpoint(trial.trial_id), model)
         return model
 

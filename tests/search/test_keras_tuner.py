@@ -167,6 +167,21 @@ def test_the_users_checkpoint_is_written(tmp_path: Path) -> None:
     model.load_weights(tmp_path / "mine.weights.h5")
 
 
+def test_a_model_that_learns_its_shape_from_data_is_loaded_once_search_has_seen_them(tmp_path: Path) -> None:
+    def build() -> keras.Model:
+        model = keras.Sequential([keras.layers.Dense(3)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    run_small(small_search(build, tmp_path, repeats=1))
+    again = small_search(build, tmp_path, repeats=1)
+    with pytest.raises(SearchError, match="Call `search` with the same data first"):
+        again.get_best_models()
+    frame = run_small(again)
+    loss = again.get_best_models()[0].evaluate(*iris()[2], verbose=0)
+    assert loss == pytest.approx(frame["val_loss"].min(), rel=1e-4)
+
+
 def test_weights_that_are_gone_are_named(searched: Any, tmp_path: Path) -> None:
     tuner = small_search(with_units, tmp_path, repeats=1)
     run_small(tuner, epochs=1)
