@@ -117,12 +117,16 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     from rich.text import Text
 
     from keras_lr.analysis.advice import try_between
+    from keras_lr.report.sections.histories_text import best_in_words
 
-    if comparison.best_run is None:
-        best = "No run has a finite loss."
+    name = comparison.best_run
+    if name is None:
+        finite = any(loss is not None for loss in comparison.best_losses.values())
+        best = "The runs were judged by different series: none is best." if finite else "No run has a finite loss."
     else:
+        what, value = best_in_words(comparison.diagnoses[name], comparison.best_losses[name])
         ahead = "" if comparison.part_epoch is None else f", ahead from epoch {comparison.part_epoch}"
-        best = f"Best: {comparison.best_run} ({comparison.best_losses[comparison.best_run]:.4g}{ahead})."
+        best = f"Best: {name} ({what} {value}{ahead})."
     console.print(Text(best, style="bold"))
     if comparison.suggested_low is not None and comparison.suggested_high is not None:
         console.print(try_between(comparison.suggested_low, comparison.suggested_high))

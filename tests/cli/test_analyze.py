@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_lr.cli import main
@@ -45,7 +46,7 @@ def test_json_is_the_record(runs, capsys):
 def test_several_runs_are_compared(runs, capsys):
     assert main(["analyze", runs["slow"], runs["fast"]]) == 0
     out = capsys.readouterr().out
-    assert f"Best: {runs['fast']} (0.1002, ahead from epoch 1)." in out
+    assert f"Best: {runs['fast']} (lowest loss 0.1002, ahead from epoch 1)." in out
 
 
 def test_json_of_several_runs_is_the_comparison(runs, capsys):
@@ -80,3 +81,19 @@ def test_tensorflow_is_not_imported(runs):
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'matplotlib', 'seaborn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_several_metrics_that_should_grow_are_told_as_they_are(tmp_path, capsys):
+    epochs = np.arange(12)
+    for name, pace in (("quick", 0.5), ("slow", 0.2)):
+        pd.DataFrame({"epoch": epochs, "accuracy": 0.9 - 0.8 * np.exp(-pace * epochs)}).to_csv(tmp_path / f"{name}.csv")
+    assert main(["analyze", str(tmp_path / "quick.csv"), str(tmp_path / "slow.csv")]) == 0
+    assert "quick.csv (highest accuracy 0.8967" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_runs_of_different_series_have_no_best_one(tmp_path, capsys):
+    epochs = np.arange(12)
+    pd.DataFrame({"epoch": epochs, "accuracy": 0.9 - 0.8 * np.exp(-0.5 * epochs)}).to_csv(tmp_path / "one.csv")
+    pd.DataFrame({"epoch": epochs, "loss": np.exp(-0.5 * epochs)}).to_csv(tmp_path / "other.csv")
+    assert main(["analyze", str(tmp_path / "one.csv"), str(tmp_path / "other.csv")]) == 0
+    assert "none is best" in capsys.readouterr().out
