@@ -87,16 +87,17 @@ def judge_public(names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judge_grids(names: list[str], *, epochs: int) -> pd.DataFrame:
-    """The rate of least validation loss when one seed trains every rate of the grid for that many epochs."""
+def judge_grids(names: list[str], lengths: tuple[int, ...]) -> pd.DataFrame:
+    """The rate of least validation loss when one seed trains every rate of the grid for each number of epochs."""
     rows = []
     for name in names:
         truth = Truth.load(name)
         grid = pd.read_csv(path_of(name, "grid"))
-        early = grid[(grid["epoch"] < epochs) & np.isfinite(grid["val_loss"])]
-        for seed, part in early.groupby("seed"):
-            best = float(part.loc[part["val_loss"].idxmin(), "lr"])
-            rows.append({"task": name, "seed": seed} | _judge_rate(truth, best))
+        grid = grid[np.isfinite(grid["val_loss"])]
+        for epochs in lengths:
+            for seed, part in grid[grid["epoch"] < epochs].groupby("seed"):
+                best = float(part.loc[part["val_loss"].idxmin(), "lr"])
+                rows.append({"task": name, "seed": seed, "epochs": epochs} | _judge_rate(truth, best))
     return pd.DataFrame(rows)
 
 

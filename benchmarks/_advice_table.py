@@ -28,13 +28,13 @@ def table(scores: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def grid_table(scores: dict[str, dict[str, pd.DataFrame]]) -> str:
+def grid_table(scores: dict[str, pd.DataFrame], lengths: dict[str, int]) -> str:
     """Mean regret and share good; a row for each length of training, a pair of columns for each set of tasks."""
-    sets = list(next(iter(scores.values())))
-    heads = ["epochs at each of the 22 rates", *(f"{name}, {what}" for name in sets for what in ("regret", "good"))]
+    heads = ["epochs at each of the 22 rates", *(f"{name}, {what}" for name in scores for what in ("regret", "good"))]
     lines = [f"| {' | '.join(heads)} |", "|-" * len(heads) + "|"]
-    for length, parts in scores.items():
-        cells = [f"{parts[name][column].mean():.3f}" for name in sets for column in ("regret", "good")]
+    for length, epochs in lengths.items():
+        parts = [part[part["epochs"] == epochs] for part in scores.values()]
+        cells = [f"{part[column].mean():.3f}" for part in parts for column in ("regret", "good")]
         lines.append(f"| {length} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

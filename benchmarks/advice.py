@@ -55,11 +55,8 @@ def report(names: list[str]) -> str:
         if len(part):
             text += f"\n## {title} ({part['task'].nunique()})\n\n{table(part)}"
     sets = {"corpus": CORPUS, "further and fresh": sorted(set(names) - set(CORPUS)), "drawn": sampled}
-    grids = {
-        length: {title: judge_grids(list(part), epochs=epochs) for title, part in sets.items()}
-        for length, epochs in GRID_EPOCHS.items()
-    }
-    return text + GRID + grid_table(grids)
+    grids = {title: judge_grids(list(part), tuple(GRID_EPOCHS.values())) for title, part in sets.items()}
+    return text + GRID + grid_table(grids, GRID_EPOCHS)
 
 
 def _sections(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
