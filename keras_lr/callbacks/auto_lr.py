@@ -151,11 +151,6 @@ class AutoLR(keras.callbacks.Callback):
         val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
         self._pilot.judge(epoch, float(logs[self.monitor]), val_loss)
 
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Watches the validation of a `fit` too."""
-        if self._watch is not None:
-            self._watch.watch_loop(getattr(self.model, "_eval_epoch_iterator", None))
-
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the optimizer at the rate before the anneal."""
         if self._watch is not None:

@@ -13,7 +13,7 @@ from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_lr.training.fit_frame import epoch_iterator_of_fit
 
-_HOOKS = ("on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end")
+_HOOKS = ("on_epoch_begin", "on_epoch_end", "on_test_batch_begin", "on_test_batch_end", "on_test_end")
 _LOOP = "catch_stop_iteration"
 
 
@@ -44,14 +44,21 @@ class BrokenFit:
         self._placed: list[tuple[Any, str]] = []
 
     def watch_fit(self, model: keras.Model) -> None:
-        """Watches the `fit` of `model` that is calling: its loop, and the callbacks at each epoch and in validation."""
+        """Watches the `fit` of `model` that is calling: its loops, and the callbacks in between."""
         callbacks = callbacks_of_fit()
         if callbacks is not None:
+            begin_test = callbacks.on_test_begin
+
+            def begin_and_watch(*arguments: Any, **options: Any) -> None:
+                begin_test(*arguments, **options)
+                self._watch_loop(getattr(model, "_eval_epoch_iterator", None))
+
+            self._place(callbacks, "on_test_begin", self._guarded(begin_and_watch))
             for name in _HOOKS:
                 self._place(callbacks, name, self._guarded(getattr(callbacks, name)))
-        self.watch_loop(epoch_iterator_of_fit(model))
+        self._watch_loop(epoch_iterator_of_fit(model))
 
-    def watch_loop(self, epochs: EpochIterator | None) -> None:
+    def _watch_loop(self, epochs: EpochIterator | None) -> None:
         """Watches a loop over batches: the steps, their data, the callbacks in between."""
         if epochs is None or (epochs, _LOOP) in self._placed:
             return

@@ -73,11 +73,6 @@ class ReportCallback(keras.callbacks.Callback):
         """Forgets the epochs that a new fit does again."""
         self._rows = [row for row in self._rows if row["epoch"] < epoch]
 
-    def on_test_begin(self, logs: Any = None) -> None:
-        """Watches the validation of a `fit` too."""
-        if self._watch is not None:
-            self._watch.watch_loop(getattr(self.model, "_eval_epoch_iterator", None))
-
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Remembers the epoch."""
         logs = logs or {}
