@@ -198,15 +198,14 @@ class LogGridSearch(keras_tuner.Tuner):
             self._session = SearchSession(options, training, arguments, self._points(arguments), update)
             return self._session
 
-        part = role()
         try:
-            if part == "worker":
+            if role() == "worker":
                 self._work(session, partial(notice, verbose=arguments.verbose))
-            elif part == "chief":
-                self._open(session())
+                return
+            self._open(session())
+            if role() == "chief":
                 self._serve()
             else:
-                self._open(session())
                 self._train_all(session())
         finally:
             if self._session is not None:
