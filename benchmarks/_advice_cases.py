@@ -9,9 +9,8 @@ import numpy as np
 from _advice_score import GOOD_REGRET, ROUNDING, Truth, curves
 from scipy.ndimage import gaussian_filter1d
 
-from keras_lr.analysis.curve import read_curves
-from keras_lr.analysis.landmarks import Landmarks, read_landmarks
-from keras_lr.analysis.optimizer_kind import UNKNOWN, OptimizerKind, kind_of
+from keras_lr.analysis._suggestion.calibration import UNKNOWN, OptimizerKind, kind_of
+from keras_lr.analysis._suggestion.curve import Landmarks, read_curves, read_landmarks
 
 GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
 BLUR_DECADES = 0.3

@@ -9,9 +9,8 @@ import numpy as np
 from _advice_cases import Case, look_up
 from _advice_refine import fit_refining
 
-from keras_lr.analysis.calibration import REFERENCE_DENSITY, Calibration, Habits, Vote
-from keras_lr.analysis.consensus import middle
-from keras_lr.analysis.suggestion import advise, upper_decades
+from keras_lr.analysis._suggestion.calibration import REFERENCE_DENSITY, Calibration, Habits, Vote
+from keras_lr.analysis._suggestion.suggest import advise, middle, upper_decades
 
 SHRINKAGE = 0.005
 """Cost a squared decade of moving a vote away from what fits best alone."""

@@ -12,10 +12,10 @@ from _advice_refine import planned_runs
 from _advice_rules import PUBLIC
 from _advice_score import Truth, curves, path_of
 
-from keras_lr.analysis.calibration import CALIBRATION, Calibration
-from keras_lr.analysis.refinement import settle
-from keras_lr.analysis.suggestion import advise
-from keras_lr.records.suggestion import Suggestion
+from keras_lr.analysis._suggestion.calibration import CALIBRATION, Calibration
+from keras_lr.analysis._suggestion.refine import settle
+from keras_lr.analysis._suggestion.suggest import advise
+from keras_lr.results._range_test import Suggestion
 
 FRESH = (
     "circles-gelu-sgd-b16",

@@ -12,10 +12,10 @@ import pandas as pd
 from _advice_cases import Case, look_up
 from _advice_score import DATA, path_of
 
-from keras_lr.analysis.calibration import Calibration, Refining
-from keras_lr.analysis.refinement import middle_of_runs, plan_runs, settled_decades
-from keras_lr.analysis.suggestion import advise
-from keras_lr.records.suggestion import Suggestion
+from keras_lr.analysis._suggestion.calibration import Calibration, Refining
+from keras_lr.analysis._suggestion.refine import middle_of_runs, plan_runs, settled_decades
+from keras_lr.analysis._suggestion.suggest import advise
+from keras_lr.results._range_test import Suggestion
 
 OFFSETS = (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0.0)
 SLOPES = (0.0, 0.25, 0.5, 0.75, 1.0)

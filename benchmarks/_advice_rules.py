@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_lr.analysis.smoothing import exponential_average
-from keras_lr.analysis.suggestion import suggest
+from keras_lr.analysis._statistics import exponential_average
+from keras_lr.analysis._suggestion.suggest import suggest
 from keras_lr.errors import KerasLRError
 
 Rule = Callable[[np.ndarray, np.ndarray], float | None]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_lr.analysis.features import FEATURE_NAMES, features
-from keras_lr.analysis.findings.collect import find_all
-from keras_lr.analysis.history_columns import from_columns
-from keras_lr.analysis.verdict_rules import by_rule
+from keras_lr.analysis._diagnosis.diagnose import by_rule
+from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, features
+from keras_lr.analysis._diagnosis.findings import find_all
+from keras_lr.analysis._diagnosis.history import from_columns
 from keras_lr.errors import CurveError
 
 BUDGETS = (1.0, 0.7, 0.5, 1 / 3)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_lr.analysis.findings.decay import noise_left, residual_sum
+from keras_lr.analysis._diagnosis.decay import noise_left, residual_sum
 
 MAX_STARTS = 100
 

@@ -2,8 +2,8 @@
 
 `python benchmarks/advice.py` judges each task with constants fitted on all other tasks, prints the tables and writes
 `benchmarks/results/advice.md`; it needs no TensorFlow. `--fit` prints the constants fitted on every task, which
-`keras_lr/analysis/calibration.py` holds. `--train TASK` makes the ground truth of a task anew with Keras (minutes;
-`--list` names the tasks, `_advice_tasks.py` defines them); `--train sampled-NUMBER` draws one.
+`keras_lr/analysis/_suggestion/calibration.py` holds. `--train TASK` recomputes the ground truth of a task with Keras
+(minutes; `--list` names the tasks, `_advice_tasks.py` defines them); `--train sampled-NUMBER` draws one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _advice_judge import FRESH, judge_grids, judge_ours, judge_public, judge_wi
 from _advice_score import CORPUS, DATA, SAMPLED, tasks
 from _advice_table import grid_table, table
 
-from keras_lr.analysis.calibration import CALIBRATION
+from keras_lr.analysis._suggestion.calibration import CALIBRATION
 
 GRID_EPOCHS = {"1": 1, "2": 2, "4": 4, "8": 8, "all": 1000}
 GRID = """

@@ -1,7 +1,8 @@
 """How often the verdict on a learning rate is right, judged on tasks the scorecard has not seen.
 
 `python benchmarks/diagnosis.py` prints the tables and writes `benchmarks/results/diagnosis.md`; with `--fit`
-it also writes `keras_lr/analysis/scorecard_table.py` from all tasks. Needs scikit-learn (the `examples` extra).
+it also writes `keras_lr/analysis/_diagnosis/scorecard_table.py` from all tasks. Needs scikit-learn
+(the `examples` extra).
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from _diagnosis_card import LABELS, Scorecard, fit
 from _diagnosis_runs import load_runs
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
-from keras_lr.analysis.features import FEATURE_NAMES, METRIC_FEATURES
+from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, METRIC_FEATURES
 
 HERE = Path(__file__).parent
-TABLE = HERE.parent / "keras_lr" / "analysis" / "scorecard_table.py"
+TABLE = HERE.parent / "keras_lr" / "analysis" / "_diagnosis" / "scorecard_table.py"
 
 
 def judge(runs: pd.DataFrame, pool: list[str]) -> pd.DataFrame:

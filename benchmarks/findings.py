@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from _findings_plants import PLANTS, Plant, oracle, pure_decay
 
-from keras_lr.analysis.findings.collect import find_all
-from keras_lr.analysis.history import read_history
+from keras_lr.analysis._diagnosis.findings import find_all
+from keras_lr.analysis._diagnosis.readers import read_history
 
 EPOCHS = ((10, 20), (20, 50), (50, 200), (200, 2000))
 RATIOS = ((3, 5), (5, 10), (10, 30), (30, 250))

@@ -27,8 +27,8 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import keras_lr
-from keras_lr.training.devices import inspect_devices
-from keras_lr.training.step_loop import StepLoop
+from keras_lr.devices import inspect_devices
+from keras_lr.range_test._loop import StepLoop
 
 RESULTS = Path(__file__).parent / "results" / "gpu.md"
 AGREEMENT_STEPS = 50

@@ -26,7 +26,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import keras_lr
-from keras_lr.training.state import StateSnapshot
+from keras_lr._keras.snapshot import StateSnapshot
 
 BATCH_SIZE = 32
 FIRST_CALLS = 3

@@ -19,7 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from keras_lr.search.local_workers import free_port  # noqa: E402
+from keras_lr.search._distributed.local import free_port  # noqa: E402
 from tests.search import fault_search  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "search_faults.md"

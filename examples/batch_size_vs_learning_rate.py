@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import keras_lr
-from keras_lr.analysis.sensitivity import summarize
+from keras_lr.analysis._sensitivity.summary import summarize
 from keras_lr.plots import plot_heatmap
 
 

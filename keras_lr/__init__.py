@@ -13,29 +13,41 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AutoLR": "keras_lr.callbacks",
-    "AutoLRLog": "keras_lr.records",
-    "Diagnosis": "keras_lr.records",
-    "Finding": "keras_lr.records",
-    "HistoryComparison": "keras_lr.records",
+    "AutoLRLog": "keras_lr.results",
+    "Diagnosis": "keras_lr.results",
+    "Finding": "keras_lr.results",
+    "HistoryComparison": "keras_lr.results",
     "HistoryMonitor": "keras_lr.callbacks",
-    "LRRangeTest": "keras_lr.callbacks",
+    "LRRangeTest": "keras_lr.range_test",
     "LRRecorder": "keras_lr.callbacks",
     "MomentumCycle": "keras_lr.callbacks",
     "LogGridSearch": "keras_lr.search",
-    "RangeTestResult": "keras_lr.records",
+    "RangeTestResult": "keras_lr.results",
     "ReduceOnPlateau": "keras_lr.callbacks",
     "Report": "keras_lr.report",
     "ReportCallback": "keras_lr.callbacks",
-    "SchedulePreview": "keras_lr.records",
-    "SensitivityResult": "keras_lr.records",
-    "Suggestion": "keras_lr.records",
+    "SchedulePreview": "keras_lr.results",
+    "SensitivityResult": "keras_lr.results",
+    "Suggestion": "keras_lr.results",
     "analyze_histories": "keras_lr.analysis",
     "analyze_history": "keras_lr.analysis",
-    "discriminative": "keras_lr.training.discriminative",
-    "find_lr": "keras_lr.callbacks",
+    "discriminative": "keras_lr.optimizers",
+    "find_lr": "keras_lr.range_test",
     "suggest": "keras_lr.analysis",
 }
-_MODULES = ("analysis", "callbacks", "errors", "plots", "records", "report", "schedules", "training")
+_MODULES = (
+    "analysis",
+    "callbacks",
+    "devices",
+    "errors",
+    "optimizers",
+    "plots",
+    "range_test",
+    "report",
+    "results",
+    "schedules",
+    "search",
+)
 
 __all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_lr import Report, analyze_histories, analyze_history
-from keras_lr.records import (
+from keras_lr.results import (
     AutoLRAction,
     AutoLRLog,
     Diagnosis,

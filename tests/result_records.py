@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_lr.records import RangeTestResult, Suggestion
+from keras_lr.results import RangeTestResult, Suggestion
 
 
 def make_range_test(*, repeats: int = 1, num_steps: int = 100, **changes: Any) -> RangeTestResult:

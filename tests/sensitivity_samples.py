@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from keras_lr.records.sensitivity import SensitivityResult
+from keras_lr.results._sensitivity import SensitivityResult
 
 UNTRAINED_LOSS = 2.3
 

@@ -1,13 +1,12 @@
-"""Keras callbacks, and the range test in one call."""
+"""Keras callbacks: they measure, schedule, record and repair the learning rate while a model trains."""
 
-from keras_lr.callbacks.auto_lr import AutoLR
-from keras_lr.callbacks.find_lr import find_lr
-from keras_lr.callbacks.history_monitor import HistoryMonitor
-from keras_lr.callbacks.lr_recorder import LRRecorder
-from keras_lr.callbacks.momentum_cycle import MomentumCycle
-from keras_lr.callbacks.range_test import LRRangeTest
-from keras_lr.callbacks.reduce_on_plateau import ReduceOnPlateau
-from keras_lr.callbacks.report_callback import ReportCallback
+from keras_lr.callbacks._auto_lr.callback import AutoLR
+from keras_lr.callbacks._history_monitor import HistoryMonitor
+from keras_lr.callbacks._lr_recorder import LRRecorder
+from keras_lr.callbacks._momentum_cycle import MomentumCycle
+from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
+from keras_lr.callbacks._report_callback import ReportCallback
+from keras_lr.range_test import LRRangeTest
 
 __all__ = [
     "AutoLR",
@@ -17,5 +16,4 @@ __all__ = [
     "MomentumCycle",
     "ReduceOnPlateau",
     "ReportCallback",
-    "find_lr",
 ]

@@ -1,13 +1,10 @@
 """Records drawn on matplotlib Axes, by seaborn: a record in, axes in and out."""
 
-from keras_lr.plots.auto_lr import plot_auto_lr
-from keras_lr.plots.heatmap import plot_heatmap
-from keras_lr.plots.history import plot_histories, plot_history
-from keras_lr.plots.learning_curves import plot_learning_curves
-from keras_lr.plots.range_test import plot_range_test
-from keras_lr.plots.schedule import plot_schedule
-from keras_lr.plots.sensitivity import plot_sensitivity
-from keras_lr.plots.slope import plot_slope
+from keras_lr.plots._auto_lr import plot_auto_lr
+from keras_lr.plots._history import plot_histories, plot_history
+from keras_lr.plots._range_test import plot_range_test, plot_slope
+from keras_lr.plots._schedule import plot_schedule
+from keras_lr.plots._sensitivity import plot_heatmap, plot_learning_curves, plot_sensitivity
 
 __all__ = [
     "plot_auto_lr",

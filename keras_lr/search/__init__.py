@@ -1,5 +1,5 @@
 """Measuring what each learning rate leads to: a log-grid search on KerasTuner."""
 
-from keras_lr.search.tuner import LogGridSearch
+from keras_lr.search._tuner import LogGridSearch
 
 __all__ = ["LogGridSearch"]

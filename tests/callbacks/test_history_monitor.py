@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_lr
-from keras_lr.analysis.running_mean import step_losses
+from keras_lr.callbacks._history_monitor import step_losses
 from keras_lr.errors import InvalidArgumentError, ModelError
 
 GENERATOR = np.random.default_rng(0)

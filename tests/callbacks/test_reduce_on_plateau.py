@@ -12,7 +12,7 @@ import pytest
 
 import keras_lr
 from keras_lr import schedules
-from keras_lr.callbacks.plateau import metric_mode
+from keras_lr.callbacks._reduce_on_plateau import metric_mode
 from keras_lr.errors import InvalidArgumentError
 from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
 from tests.versions import needs_multi_optimizer

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from keras_lr.cli import main
-from keras_lr.records import Diagnosis, HistoryComparison
+from keras_lr.results import Diagnosis, HistoryComparison
 
 TIME = np.arange(20)
 RUNS = {

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from keras_lr.cli.loading import build_model, load_data, load_object
+from keras_lr.cli._loading import build_model, load_data, load_object
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 

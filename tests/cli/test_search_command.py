@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import keras_lr
-from keras_lr.cli.main import build_parser, main
-from keras_lr.cli.search_command import search_words
+from keras_lr.cli._main import build_parser, main
+from keras_lr.cli._search import search_words
 
 MODULE = """
 import keras

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr.training.state import plain_variables, trainer_variables
+from keras_lr._keras.snapshot import plain_variables, trainer_variables
 
 
 class Held:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keras_lr.training.state import StateSnapshot
+from keras_lr._keras.snapshot import StateSnapshot
 from tests.faults.campaign import SHARES, Tally, campaign
 
 pytestmark = pytest.mark.slow

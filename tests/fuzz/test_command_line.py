@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_lr.cli.main import build_parser, main
+from keras_lr.cli._main import build_parser, main
 from keras_lr.errors import InvalidArgumentError
 from tests.fuzz.conftest import FUZZ
 

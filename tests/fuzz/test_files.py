@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from keras_lr import analyze_history
 from keras_lr.errors import KerasLRError, ResultFormatError
-from keras_lr.records import Diagnosis, RangeTestResult, SensitivityResult
-from keras_lr.records.base import Record
-from keras_lr.report.sections import record_from_dict
+from keras_lr.report._sections import record_from_dict
+from keras_lr.results import Diagnosis, RangeTestResult, SensitivityResult
+from keras_lr.results._record import Record
 from tests.fuzz.conftest import FUZZ
 from tests.fuzz.strategies import JSON, mutated
 from tests.result_records import make_range_test

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from keras_lr import analyze_history, plots
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots.learning_curves import shown_rates
-from keras_lr.plots.svg import figure_svg
+from keras_lr.plots._sensitivity import shown_rates
+from keras_lr.plots._svg import figure_svg
 from tests.report_samples import auto_lr_log, history, schedule_preview
 from tests.result_records import make_range_test
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
@@ -124,9 +124,9 @@ def test_a_long_grid_shows_the_best_rate_among_its_panels():
 
 
 def test_colours_hold_a_contrast_of_three_on_white_and_on_black():
-    from keras_lr.plots import theme
+    from keras_lr.plots import _style
 
-    for color in (theme.BLUE, theme.GREEN, theme.ORANGE, theme.PINK, theme.GREY):
+    for color in (_style.BLUE, _style.GREEN, _style.ORANGE, _style.PINK, _style.GREY):
         parts = [int(to_hex(color)[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
@@ -152,7 +152,7 @@ def test_threads_draw_the_same_and_leave_the_style_alone():
 
 def test_drawing_a_page_chooses_no_backend():
     code = (
-        "import matplotlib as mpl; from keras_lr.plots.svg import figure_svg;"
+        "import matplotlib as mpl; from keras_lr.plots._svg import figure_svg;"
         "figure_svg(lambda figure: figure.subplots(), title='t', description='d', prefix='p');"
         "print(isinstance(dict.__getitem__(mpl.rcParams, 'backend'), str))"
     )

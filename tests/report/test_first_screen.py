@@ -6,7 +6,7 @@ import re
 import pytest
 
 from keras_lr import Report, analyze_history
-from keras_lr.records import Suggestion
+from keras_lr.results import Suggestion
 from tests.report.page_reader import first_screen
 from tests.report_samples import KINDS, auto_lr_log, history, page_of, schedule_preview
 from tests.result_records import make_range_test

@@ -8,7 +8,7 @@ import pytest
 
 from keras_lr import Report, analyze_histories, analyze_history
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.records import RangeTestResult, Suggestion
+from keras_lr.results import RangeTestResult, Suggestion
 from tests.result_records import make_range_test
 
 

@@ -9,8 +9,8 @@ import matplotlib as mpl
 import pytest
 
 from keras_lr import Report
-from keras_lr.records.base import Record
-from keras_lr.report.sections import record_from_dict
+from keras_lr.report._sections import record_from_dict
+from keras_lr.results._record import Record
 from tests.report.page_reader import Page
 from tests.report_samples import KINDS, page_of
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_lr.plots.thinning import evenly_chosen, spike_keeping_indices
-from keras_lr.report.tables import aligned, csv_text, data_link
+from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
+from keras_lr.report._components import aligned, csv_text, data_link
 
 
 def cells(values):

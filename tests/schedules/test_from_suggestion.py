@@ -9,8 +9,8 @@ import pytest
 
 from keras_lr import schedules
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError
-from keras_lr.records import Suggestion
-from keras_lr.schedules.from_suggestion import KINDS
+from keras_lr.results import Suggestion
+from keras_lr.schedules._from_suggestion import KINDS
 from tests.result_records import make_range_test
 
 SUGGESTION = Suggestion(0.01, 0.002, 0.05, "clear", "Clear.", "consensus")

@@ -16,9 +16,11 @@ from typing import Any
 
 import pandas as pd
 
-from keras_lr.search import LogGridSearch, chief_line, worker
-from keras_lr.search.journal import read_journals
-from keras_lr.search.local_workers import LocalWorkers, chief_address
+from keras_lr.search import LogGridSearch
+from keras_lr.search._distributed import worker
+from keras_lr.search._distributed import worker as chief_line
+from keras_lr.search._distributed.local import LocalWorkers, chief_address
+from keras_lr.search._storage import read_journals
 from tests.search.small_search import classifier, iris
 
 RATES = (1e-3, 3e-3, 1e-2)

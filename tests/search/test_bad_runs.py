@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lr.errors import SearchError
-from keras_lr.search.tiers.base import TierName
+from keras_lr.search._engines.base import TierName
 from tests.search.small_search import EPOCHS, classifier, run_small, small_search
 
 TIERS: tuple[TierName, ...] = ("stacked", "function", "reuse")

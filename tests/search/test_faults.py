@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
-from keras_lr.search.local_workers import free_port
+from keras_lr.search._distributed.local import free_port
+from tests.search.distributed.test_local import is_running
 from tests.search.fault_search import (
     RATES,
     ROWS,
@@ -29,7 +30,6 @@ from tests.search.fault_search import (
     start_search,
     table,
 )
-from tests.search.test_local_workers import is_running
 
 pytestmark = pytest.mark.slow
 

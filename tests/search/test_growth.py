@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.search import worker
-from keras_lr.search.chief_line import ChiefGoneError
-from keras_lr.search.growth import MAX_EXTENSIONS, next_growth
-from keras_lr.search.local_workers import chief_address, free_port
+from keras_lr.search._distributed import worker
+from keras_lr.search._distributed.local import chief_address, free_port
+from keras_lr.search._distributed.worker import ChiefGoneError
+from keras_lr.search._grid import MAX_EXTENSIONS, next_growth
 from tests.search.small_search import classifier, run_small, small_search
 from tests.sensitivity_samples import sensitivity_frame
 

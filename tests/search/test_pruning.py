@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search.pruning import hopeless, rungs
+from keras_lr.search._pruning import hopeless, rungs
 
 
 def table(curves, *, repeats=1, batch_size=32, **endings):

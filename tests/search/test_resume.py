@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from keras_lr.errors import SearchError
-from keras_lr.search.tiers.stacked_program import StackedProgram
+from keras_lr.search._engines.stacked_program import StackedProgram
 from tests.search.small_search import EPOCHS, RATES, classifier, iris, run_small, small_search
 
 KEY = ["learning_rate", "repeat", "batch_size", "epoch"]

@@ -1,0 +1,68 @@
+"""Private parts of `keras.Model` that have no public counterpart, each behind a function that says what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+
+_NAME_COUNTERS = "object_name_uids"
+
+
+def layers_of(model: keras.Model, *, include_self: bool = True, recursive: bool = True) -> list[Any]:
+    """Every layer within `model`, at any depth unless `recursive` is False."""
+    return list(model._flatten_layers(include_self=include_self, recursive=recursive))
+
+
+def is_distributed(model: keras.Model) -> bool:
+    """Whether `model` was built under a `tf.distribute` strategy."""
+    return model._distribute_strategy is not None
+
+
+def build_on(model: keras.Model, batch: Any) -> None:
+    """Builds the model, its metrics and its optimizer on the shapes of `batch`, as the first step of `fit` does."""
+    model._symbolic_build(data_batch=batch)
+
+
+def build_on_first_of(model: keras.Model, epochs: Any) -> None:
+    """Builds the model under a distribution strategy from the first batch of an epoch iterator, as `fit` does."""
+    model._maybe_symbolic_build(iterator=epochs)
+
+
+def logs_of(model: keras.Model, result: Any) -> dict[str, float]:
+    """What `fit` logs for the last step's result, as plain floats."""
+    return {name: float(value) for name, value in model._get_metrics_result_or_logs(result).items()}
+
+
+def loss_tracker(model: keras.Model) -> Any:
+    """The metric behind the logged loss; None where the model keeps none."""
+    return getattr(model, "_loss_tracker", None)
+
+
+def forward(model: keras.Model, x: Any, *, training: bool) -> Any:
+    """The prediction of `train_step` (`training=True`) or of `test_step`."""
+    return model(x, training=training) if model._call_has_training_arg else model(x)
+
+
+def loss_of(model: keras.Model, x: Any, y: Any, prediction: Any, sample_weight: Any, *, training: bool) -> Any:
+    """The total loss of a step: the compiled losses, what layers add, and the regularizers."""
+    return model._compute_loss(x=x, y=y, y_pred=prediction, sample_weight=sample_weight, training=training)
+
+
+def metric_direction(metric: Any) -> str | None:
+    """ "up" or "down" where the metric says which is better, else None."""
+    return getattr(metric, "_direction", None)
+
+
+@contextmanager
+def fresh_layer_names() -> Iterator[None]:
+    """Within it, layers are named as in a fresh process; afterwards the counters go on from where they stood."""
+    counters = global_state.get_global_attribute(_NAME_COUNTERS)
+    global_state.set_global_attribute(_NAME_COUNTERS, None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_NAME_COUNTERS, counters)

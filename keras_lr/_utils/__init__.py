@@ -1,0 +1,1 @@
+"""Strings, files, checks and progress: what every part uses. No Keras, no plots."""

@@ -1,0 +1,1 @@
+"""A grid of runs -> the best learning rate and its basin."""

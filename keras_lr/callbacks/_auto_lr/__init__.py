@@ -1,0 +1,1 @@
+"""`AutoLR`: its rules live in `analysis._auto_lr_rules`."""

@@ -1,0 +1,133 @@
+"""The learning rate among the logged values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from keras_lr._keras.callback_state import carry_state, drop_state
+from keras_lr._keras.learning_rate import RateReader, iterations_of, leaf_optimizers
+from keras_lr._keras.logs import LogTap
+from keras_lr._utils import validation
+
+_STATE = "lr_recorder"
+
+
+class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
+    """Logs the learning rate as if the model's step returned it, so that every other callback sees it.
+
+    `History`, `CSVLogger`, `TensorBoard` and the progress bar then hold "learning_rate" in each epoch, the rate of the
+    epoch's last step, wherever this callback stands in the list. Of several optimizers (`MultiOptimizer`) each has a
+    "learning_rate_" with its name. With `frequency="step"` the logs of each batch hold it too (so does
+    `TensorBoard(update_freq=1)`), `History` gains "learning_rate_steps", a list an epoch, and `to_frame` has a row a
+    step, each step of an execution with `steps_per_execution` apart. (TensorBoard's "epoch_learning_rate" is Keras's
+    own, the rate of the step to come.)
+
+    A fit that `keras.callbacks.BackupAndRestore` resumes goes on with the epochs recorded before.
+
+    Args:
+        frequency: "epoch" or "step"; reading each step costs some 50 microseconds.
+
+    Raises:
+        InvalidArgumentError: `frequency` is neither.
+    """
+
+    def __init__(self, *, frequency: str = "epoch") -> None:
+        super().__init__()
+        self.frequency = validation.choice("frequency", frequency, ("epoch", "step"))
+        self._epochs: list[dict[str, Any]] = []
+        self._executions: list[tuple[list[Any], Any]] = []
+        self._epoch = self._steps_before = 0
+        self._tap: LogTap | None = None
+        self._reader: RateReader | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """The epochs so far as plain JSON values."""
+        return {"epochs": [dict(epoch) for epoch in self._epochs]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` returned."""
+        self._epochs = [dict(epoch) for epoch in state["epochs"]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an epoch, or a step: `epoch`, `step` (counted from 0), and a column an optimizer."""
+        if self.frequency == "epoch":
+            return pd.DataFrame([{"epoch": row["epoch"], **row["rates"]} for row in self._epochs])
+        parts = [pd.DataFrame({"epoch": row["epoch"], **row["steps"]}) for row in self._epochs]
+        frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"epoch": []})
+        frame.insert(1, "step", np.arange(len(frame)))
+        return frame
+
+    def set_model(self, model: keras.Model) -> None:
+        """Lets the model's weights carry the state; called by Keras before any training begins."""
+        super().set_model(model)
+        if model.optimizer is not None:
+            carry_state(model, self, name=_STATE)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Gets ready to read."""
+        by_step = self.frequency == "step"
+        self._reader = RateReader(self.model.optimizer, num_steps=self.model.steps_per_execution if by_step else 1)
+        self._tap = LogTap(self.model, on_step=self._read_step if by_step else None, on_epoch=self._read_epoch)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Forgets the epochs that a new fit does again."""
+        self._epoch, self._executions = epoch, []
+        self._steps_before = int(tf.convert_to_tensor(iterations_of(leaf_optimizers(self.model.optimizer)[0])))
+        self._epochs = [row for row in self._epochs if row["epoch"] < epoch]
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Makes ready to read what runs next."""
+        if self._tap is not None:
+            self._tap.arm()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Adds the steps to `History`, which logs have no place for."""
+        if self.frequency == "step" and self._epochs:
+            for name, rates in self._epochs[-1]["steps"].items():
+                self.model.history.history.setdefault(f"{name}_steps", []).append(list(rates))
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leaves the model as it was."""
+        self._tap = self._reader = None
+        drop_state(self.model, name=_STATE)
+
+    def _read_step(self) -> dict[str, Any]:
+        if self._reader is None:
+            return {}
+        last, series, done = self._reader.read()
+        self._executions.append((series, done))
+        return dict(zip(self._reader.names, last, strict=True))
+
+    def _read_epoch(self, logs: dict[str, Any]) -> dict[str, Any]:
+        if self._reader is None:
+            return {}
+        last, _, _ = self._reader.read()
+        rates = dict(zip(self._reader.names, map(_plain, last), strict=True))
+        row = {"epoch": self._epoch, "rates": rates}
+        if self.frequency == "step":
+            row["steps"] = self._steps(list(rates))
+        self._epochs.append(row)
+        return {name: math.nan if rate is None else rate for name, rate in rates.items()}
+
+    def _steps(self, names: list[str]) -> dict[str, list[float | None]]:
+        """The rates of the epoch's steps; of an execution that the data's end cut short only those that ran."""
+        series: dict[str, list[float | None]] = {name: [] for name in names}
+        before = self._steps_before
+        for rates, done in self._executions:
+            count = len(rates[0]) if len(rates[0]) == 1 else int(done) - before
+            before = int(done)
+            for name, values in zip(names, rates, strict=True):
+                series[name].extend(_plain(value) for value in np.asarray(values)[len(values) - count :])
+        return series
+
+
+def _plain(rate: Any) -> float | None:
+    """A JSON value: it has no NaN."""
+    number = float(rate)
+    return number if math.isfinite(number) else None

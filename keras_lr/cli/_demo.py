@@ -1,0 +1,250 @@
+"""`keras-lr demo`: the whole tour on real data, offline."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_lr.cli._loading import start_tensorflow
+from keras_lr.cli._options import output_file
+from keras_lr.cli._output import print_sensitivity, print_suggestion, standard_output
+from keras_lr.errors import KerasLRError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from keras_lr.results._record import Record
+
+BATCH_SIZE = 32
+TITLE = "Handwritten digits, two layers of 64"
+SCRIPT = """import keras
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import keras_lr
+
+
+def build():
+    hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
+    return model
+
+
+x, y = load_digits(return_X_y=True)
+x, x_test, y, y_test = train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
+
+keras.utils.set_random_seed(0)
+hint = keras_lr.find_lr(build(), x, y, batch_size=32, num_steps=200, repeats=3)
+
+tuner = keras_lr.LogGridSearch(build, min_lr=1e-5, max_lr=1.0, points_per_decade=1, repeats=3, directory="runs")
+tuner.search(x, y, validation_data=(x_test, y_test), epochs=12, batch_size=32)
+result = tuner.sensitivity()
+
+report = keras_lr.Report("Handwritten digits").add(hint).add(result)
+for factor in (1 / 300, 1, 100):
+    keras.utils.set_random_seed(0)
+    model = build()
+    model.optimizer.learning_rate = result.best_learning_rate * factor
+    history = model.fit(
+        x, y, validation_data=(x_test, y_test), epochs=20, batch_size=32, callbacks=[keras_lr.LRRecorder()]
+    )
+    report.add(keras_lr.analyze_history(history))
+report.save("report.html")
+"""
+
+_INTERRUPTED = 130
+_NUM_STEPS = 200
+_REPEATS = 3
+_SEARCH_EPOCHS = 12
+_EPOCHS = 20
+# Of the best learning rate, for the three runs that are diagnosed.
+_FACTORS = {"too low": 1 / 300, "good": 1.0, "too high": 100.0}
+
+
+class MissingExampleDataError(KerasLRError, ImportError):
+    """The demo's data comes with an extra that is not installed."""
+
+
+def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Images scaled to [0, 1], shape `(n, 64)`, and their labels, to train and to test.
+
+    Raises:
+        MissingExampleDataError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn import datasets
+        from sklearn.model_selection import train_test_split
+    except ImportError as err:
+        raise MissingExampleDataError(
+            "The demo must have scikit-learn, for its data. Received: no such package. "
+            'Install it with: pip install "keras-lr[examples]"'
+        ) from err
+    x, y = datasets.load_digits(return_X_y=True)
+    x, x_test, y, y_test = train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
+    return (x, y), (x_test, y_test)
+
+
+def build() -> Any:
+    """The demo's model, compiled with Adam."""
+    import keras
+
+    hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(10)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
+    return model
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "demo",
+        help="the whole tour on scikit-learn's digits, offline",
+        description="On scikit-learn's digits: a range test, a search over learning rates, three runs diagnosed (too "
+        "low, good, too high), and a report of it all. Ctrl-C ends it early, with a report of what there is.",
+    )
+    parser.add_argument(
+        "--report", type=output_file, default=Path("report.html"), metavar="F", help="the page to write (%(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Goes through the tour and writes the report of what was reached; 130 where Ctrl-C cut it short."""
+    start_tensorflow()
+    tour = _Tour(*load_digits(), standard_output())
+    interrupted = False
+    try:
+        tour.find()
+        tour.search()
+        tour.diagnose()
+    except KeyboardInterrupt:
+        interrupted = True
+        tour.console.print("Interrupted: the report holds what there is.", markup=False)
+    if tour.results:
+        tour.console.print(f"Report: {_write(options.report, tour.results, interrupted)}", markup=False)
+    return _INTERRUPTED if interrupted else 0
+
+
+class _Tour:
+    """The steps of the demo, and what they have brought so far."""
+
+    def __init__(self, train: tuple[Any, Any], test: tuple[Any, Any], console: Console) -> None:
+        self.train, self.test, self.console = train, test, console
+        self.results: list[Record] = []
+        self.rate: float | None = None
+        console.print(f"Data: scikit-learn's digits, {len(train[0])} images to train, {len(test[0])} to test")
+
+    def find(self) -> None:
+        """A range test."""
+        import keras
+
+        from keras_lr.range_test._find_lr import find_lr
+
+        self._head("1. Range test: raise the learning rate step by step")
+        keras.utils.set_random_seed(0)
+        size = BATCH_SIZE
+        found = find_lr(build(), *self.train, batch_size=size, num_steps=_NUM_STEPS, repeats=_REPEATS)
+        found = dataclasses.replace(found, environment={**found.environment, "batch_size": size, "seed": 0})
+        self.results.append(found)
+        if found.stop_reason == "interrupted":
+            raise KeyboardInterrupt
+        self.rate = found.suggestion.learning_rate
+        print_suggestion(self.console, found.suggestion)
+
+    def search(self) -> None:
+        """A search over a log grid, kept in a folder that is gone afterwards."""
+        from keras_lr.search._tuner import LogGridSearch
+
+        self._head("2. Search: train at each of 6 learning rates, 3 times")
+        with tempfile.TemporaryDirectory() as folder:
+            tuner = LogGridSearch(
+                build, min_lr=1e-5, max_lr=1.0, points_per_decade=1, repeats=_REPEATS, directory=folder
+            )
+            with _whatever_there_is(lambda: self.results.append(tuner.sensitivity())):
+                tuner.search(
+                    *self.train,
+                    validation_data=self.test,
+                    epochs=_SEARCH_EPOCHS,
+                    batch_size=BATCH_SIZE,
+                    verbose="auto",
+                )
+            result = tuner.sensitivity()
+        self.results.append(result)
+        self.rate = result.best_learning_rate or self.rate
+        print_sensitivity(self.console, result)
+
+    def diagnose(self) -> None:
+        """Three runs: at the best rate, far below and far above it."""
+        self._head("3. Diagnosis: what a run's history says about its learning rate")
+        if self.rate is None:
+            self.console.print("Left out: no usable learning rate was found.", markup=False)
+            return
+        for name, factor in _FACTORS.items():
+            self._diagnose_one(name, float(f"{self.rate * factor:.2g}"))
+
+    def _diagnose_one(self, name: str, rate: float) -> None:
+        import keras
+
+        from keras_lr._utils.formatting import format_rate
+        from keras_lr._utils.progress import progress_line
+        from keras_lr.analysis._diagnosis.diagnose import analyze_history
+        from keras_lr.callbacks._lr_recorder import LRRecorder
+
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = rate
+        with progress_line(f"Training, {name}", _EPOCHS, show="auto", unit="epochs") as progress:
+            shown = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: progress(epoch + 1))
+            history = model.fit(
+                *self.train,
+                validation_data=self.test,
+                batch_size=BATCH_SIZE,
+                epochs=_EPOCHS,
+                verbose=0,
+                callbacks=[LRRecorder(), shown],
+            )
+        diagnosis = analyze_history(history)
+        self.results.append(diagnosis)
+        found = ", ".join(finding.kind.replace("_", " ") for finding in diagnosis.findings)
+        self.console.print(
+            f"learning_rate={format_rate(rate)}: judged {diagnosis.verdict.replace('_', ' ')}, "
+            f"{history.history['val_accuracy'][-1]:.1%} of the test images recognised"
+            + (f" (found: {found})" if found else ""),
+            markup=False,
+        )
+
+    def _head(self, text: str) -> None:
+        self.console.print()
+        self.console.print(text, style="bold", markup=False)
+
+
+@contextlib.contextmanager
+def _whatever_there_is(keep: Any) -> Iterator[None]:
+    """Keeps what a step has reached where Ctrl-C ends it."""
+    from keras_lr.errors import SearchError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(SearchError):
+            keep()
+        raise
+
+
+def _write(path: Path, results: list[Record], interrupted: bool) -> Path:
+    from keras_lr.report import Report
+
+    report = Report(TITLE, script=SCRIPT)
+    for result in results:
+        report.add(result)
+    if interrupted:
+        report.warn("The demo was interrupted.", "Run it to the end for all its sections.")
+    return report.save(path)

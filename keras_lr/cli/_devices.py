@@ -1,0 +1,43 @@
+"""`keras-lr devices`: what TensorFlow sees of this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from keras_lr.cli._loading import start_tensorflow
+from keras_lr.cli._output import standard_output
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "devices",
+        help="show what TensorFlow sees",
+        description="Shows versions, GPUs, driver, precision and XLA as TensorFlow sees them, and why no GPU is used.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the devices."""
+    start_tensorflow()
+    from keras_lr.devices import inspect_devices
+    from keras_lr.report._components import environment_rows
+
+    devices = inspect_devices()
+    if options.json:
+        print(json.dumps(devices, allow_nan=False))
+        return 0
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for row in environment_rows({**devices, "gpus": devices["gpus"] or "none", "why_no_gpu": None}):
+        table.add_row(row["label"], row["value"])
+    console = standard_output()
+    console.print(table)
+    if devices["why_no_gpu"]:
+        console.print(devices["why_no_gpu"], markup=False)
+    return 0

@@ -1,0 +1,93 @@
+"""`keras-lr find`: a range test on the user's own model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from keras_lr.cli._loading import build_model, load_data, start_tensorflow
+from keras_lr.cli._options import (
+    add_device_options,
+    add_model_and_data,
+    add_outputs,
+    learning_rate,
+    positive_int,
+    set_up,
+    words_again,
+)
+from keras_lr.cli._output import print_suggestion, standard_output, write_outputs
+
+if TYPE_CHECKING:
+    from keras_lr.results._range_test import RangeTestResult
+
+_INTERRUPTED = 130
+_MEASURED = ("validation_data", "min_lr", "max_lr", "num_steps", "sweep", "repeats", "batch_size", "seed")
+_PLACES = ("device", "precision", "strategy")
+_FLAGS = ("refine", "memory_growth", "deterministic")
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "find",
+        help="run a range test on your model",
+        description="Runs a learning-rate range test. MODULE is an import path or a Python file: train.py:build.",
+    )
+    add_model_and_data(
+        parser, model="a function that returns a compiled model", validation="one batch to score each point on instead"
+    )
+    parser.add_argument("--min-lr", type=learning_rate, default=1e-7, help="first learning rate (%(default)g)")
+    parser.add_argument("--max-lr", type=learning_rate, default=10.0, help="last learning rate (%(default)g)")
+    parser.add_argument("--num-steps", type=positive_int, default=100, help="training steps (%(default)d)")
+    parser.add_argument(
+        "--sweep", choices=("exponential", "linear"), default="exponential", help="how the rate rises (%(default)s)"
+    )
+    parser.add_argument("--repeats", type=positive_int, default=1, help="sweeps, each over other batches (%(default)d)")
+    parser.add_argument(
+        "--refine", action="store_true", help="settle the suggestion by short runs, at most as many steps again"
+    )
+    parser.add_argument("--batch-size", type=positive_int, help="samples a batch, for arrays (32)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
+    add_outputs(parser, title="Learning-rate range test")
+    add_device_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures, prints the suggestion, and writes what was asked for; 130 where Ctrl-C cut the test short."""
+    start_tensorflow()
+    result = _measure(options)
+    console = standard_output()
+    print_suggestion(console, result.suggestion)
+    write_outputs(console, options, result, words_again("find", options, (*_MEASURED, *_PLACES), flags=_FLAGS))
+    if result.stop_reason == "interrupted":
+        console.print(result.stop_detail, markup=False)
+        return _INTERRUPTED
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> RangeTestResult:
+    import keras
+
+    from keras_lr.range_test._find_lr import find_lr
+
+    with set_up(options):
+        keras.utils.set_random_seed(options.seed)
+        model = build_model(options.model)
+    data = load_data(options.data)
+    scored = load_data(options.validation_data, argument="--validation-data") if options.validation_data else None
+    result = find_lr(
+        model,
+        **data,
+        batch_size=options.batch_size,
+        min_lr=options.min_lr,
+        max_lr=options.max_lr,
+        num_steps=options.num_steps,
+        sweep=options.sweep,
+        repeats=options.repeats,
+        refine=options.refine,
+        validation_data=tuple(scored.values()) if scored else None,
+    )
+    batch_size = {"batch_size": options.batch_size or 32} if "y" in data else {}
+    return dataclasses.replace(result, environment={**result.environment, **batch_size, "seed": options.seed})

@@ -1,0 +1,225 @@
+"""`keras-lr search`: a log-grid search on the user's own model."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_lr.cli._loading import describe, load_data, load_object, start_tensorflow
+from keras_lr.cli._options import (
+    add_device_options,
+    add_model_and_data,
+    add_outputs,
+    learning_rate,
+    positive_int,
+    set_up,
+    words_again,
+)
+from keras_lr.cli._output import print_sensitivity, standard_output, write_outputs
+from keras_lr.errors import InvalidArgumentError, ModelError, SearchError
+
+if TYPE_CHECKING:
+    from keras_lr.search._tuner import LogGridSearch
+
+_VALUES = ("validation_data", "min_lr", "max_lr", "points_per_decade", "repeats", "epochs", "objective", "seed")
+_LISTS = ("learning_rates", "batch_sizes")
+_FLAGS = ("no_extend", "refine", "pruning", "memory_growth", "deterministic")
+_PLACES = ("directory", "project", "device", "precision", "strategy")
+
+_INTERRUPTED = 130
+
+
+def search_words(options: argparse.Namespace) -> list[str]:
+    """The words that give the same search, without workers and output files."""
+    return words_again("search", options, (*_VALUES, *_PLACES), lists=_LISTS, flags=_FLAGS)
+
+
+@contextlib.contextmanager
+def workers_of(options: argparse.Namespace) -> Iterator[None]:
+    """Makes this process the chief of `options.workers` workers for the block.
+
+    Raises:
+        SearchError: The block ended although a worker failed and the grid is not done.
+    """
+    from keras_lr.search._distributed.chief import attended_by
+    from keras_lr.search._distributed.local import LocalWorkers, free_port
+
+    port, gpus = free_port(), _gpus()
+    workers = LocalWorkers(
+        [sys.executable, "-m", "keras_lr", *search_words(options)[1:]],
+        count=options.workers,
+        port=port,
+        logs=options.directory / options.project / "logs",
+        gpus=gpus,
+    )
+    with _chief(port, hides_gpus=bool(gpus)), workers, attended_by(workers):
+        try:
+            yield
+        except SearchError as err:
+            raise SearchError(f"{err} {workers.failures()}".strip()) from err
+        if failures := workers.failures():
+            print(f"keras-lr: the other workers finished the grid, but {failures}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _chief(port: int, *, hides_gpus: bool) -> Iterator[None]:
+    """Makes this process a chief for the block; it trains nothing and must not take a worker's GPU."""
+    import tensorflow as tf
+
+    from keras_lr.search._distributed.local import chief_address
+
+    if hides_gpus:
+        tf.config.set_visible_devices([], "GPU")
+    added = {**chief_address(port), "KERASTUNER_TUNER_ID": "chief"}
+    os.environ |= added
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, by the names CUDA has for them."""
+    import tensorflow as tf
+
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        return [name for name in shown.split(",") if name.strip() not in ("", "-1")]
+    return [str(number) for number in range(len(tf.config.list_physical_devices("GPU")))]
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "search",
+        help="train your model over a log grid of learning rates",
+        description="Trains a model at each learning rate of a log grid, several times, and shows the range of good "
+        "rates. The same command again goes on where it was stopped. MODULE is an import path or a Python file: "
+        "train.py:build.",
+    )
+    add_model_and_data(
+        parser,
+        model="build() or build(hp), which returns a compiled model",
+        validation="likewise; without it the training loss is judged",
+    )
+    _add_grid(parser)
+    parser.add_argument("--epochs", type=positive_int, default=10, help="length of each run (%(default)d)")
+    parser.add_argument("--objective", help="what to judge by (val_loss, or loss without validation data)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first repeat (%(default)d)")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("runs"), metavar="F", help="folder of the projects (%(default)s)"
+    )
+    parser.add_argument("--project", default="lr", help="folder of this search in it (%(default)s)")
+    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes of this machine")
+    add_outputs(parser, title="Learning-rate sensitivity")
+    add_device_options(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--min-lr", type=learning_rate, default=1e-6, help="lowest learning rate (%(default)g)")
+    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help="highest learning rate (%(default)g)")
+    parser.add_argument(
+        "--points-per-decade", type=float, default=1.0, metavar="N", help="learning rates a decade (%(default)g)"
+    )
+    parser.add_argument(
+        "--learning-rates", type=learning_rate, nargs="+", metavar="LR", help="the grid itself, instead"
+    )
+    parser.add_argument(
+        "--batch-sizes", type=positive_int, nargs="+", metavar="N", help="batch size (32); several are a second axis"
+    )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="runs of each rate, each with its seed (%(default)d)"
+    )
+    parser.add_argument(
+        "--no-extend", action="store_true", help="do not go on beyond an edge where the best rate stands"
+    )
+    parser.add_argument("--refine", action="store_true", help="add rates around the basin")
+    parser.add_argument("--pruning", action="store_true", help="stop a rate early that cannot win any more")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Searches, prints the best rate with its basin, and writes what was asked for; 130 after Ctrl-C."""
+    start_tensorflow()
+    from keras_lr.search._distributed.protocol import role
+
+    part = role()
+    if options.workers and part != "alone":
+        raise InvalidArgumentError(
+            "`--workers` must not come with KerasTuner's environment variables, which make this process a part of "
+            "another search already. Received both. Leave one out."
+        )
+    around = workers_of(options) if options.workers else contextlib.nullcontext()
+    try:
+        # The workers start first: they get ready while this process builds its own model.
+        with around, set_up(options):
+            tuner = _search(options)
+    except KeyboardInterrupt:
+        standard_output().print("Interrupted. The same command goes on from here.", markup=False)
+        return _INTERRUPTED
+    if part != "worker":
+        _show(options, tuner)
+    return 0
+
+
+def _search(options: argparse.Namespace) -> LogGridSearch:
+    from keras_lr.search._tuner import LogGridSearch
+
+    sizes = options.batch_sizes or []
+    data = load_data(options.data)
+    scored = load_data(options.validation_data, argument="--validation-data") if options.validation_data else None
+    tuner = LogGridSearch(
+        _hypermodel(options.model),
+        options.objective or ("val_loss" if scored else "loss"),
+        options.min_lr,
+        options.max_lr,
+        options.points_per_decade,
+        options.repeats,
+        learning_rates=options.learning_rates,
+        batch_sizes=sizes if len(sizes) > 1 else None,
+        extend=not options.no_extend,
+        refine=options.refine,
+        pruning=options.pruning,
+        seed=options.seed,
+        directory=options.directory,
+        project_name=options.project,
+    )
+    validation = (
+        {} if scored is None else {"validation_data": scored["x"] if len(scored) == 1 else tuple(scored.values())}
+    )
+    batch = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
+    tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
+    return tuner
+
+
+def _hypermodel(target: str) -> Any:
+    """The user's build function, whose own errors are told as those of the model."""
+    build = load_object(target, argument="MODULE:BUILD")
+    if not callable(build):
+        return build
+
+    @functools.wraps(build)
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return build(*arguments)
+        except Exception as err:
+            raise ModelError(
+                f"`MODULE:BUILD` must return a compiled model. Received: {describe(err)}. Mend {target}."
+            ) from err
+
+    return guarded
+
+
+def _show(options: argparse.Namespace, tuner: LogGridSearch) -> None:
+    console = standard_output()
+    result = tuner.sensitivity()
+    print_sensitivity(console, result)
+    console.print(f"Records: {tuner.project_dir}", markup=False)
+    write_outputs(console, options, result, search_words(options))

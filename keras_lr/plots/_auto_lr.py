@@ -1,0 +1,93 @@
+"""The picture of a run under `AutoLR`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from keras_lr._utils.formatting import format_rate
+from keras_lr.plots._losses import LossLines, Scale, checked_panels, draw_losses, name_lines
+from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, dress
+from keras_lr.results._auto_lr import AutoLRLog
+
+ACTION_MARKS = {
+    "probe": ("o", GREEN),
+    "raise": ("^", GREEN),
+    "lower": ("v", ORANGE),
+    "rollback": ("X", PINK),
+    "anneal": ("s", GREY),
+}
+
+
+def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
+    """Draws the learning rate of each epoch with each change marked, and the losses below.
+
+    Args:
+        log: What `AutoLR` kept.
+        axes: Two Axes, for the rate and for the losses; those of a new figure where None.
+
+    Returns:
+        The two axes drawn on.
+
+    Raises:
+        InvalidArgumentError: `axes` are not two.
+    """
+    stack = stacked(Figure(figsize=(7.6, 5.0), layout="constrained")) if axes is None else axes
+    above, below = checked_panels(stack, 2)
+    _draw_rates(above, log)
+    lines = LossLines.of(log.epochs, log.losses, log.val_losses)
+    draw_losses(below, [lines], Scale.of([lines]))
+    below.set(xlabel="Epoch", ylabel="Loss")
+    name_lines(below)
+    return [above, below]
+
+
+def stacked(figure: Figure) -> list[Axes]:
+    """Two axes above each other that share the epochs, for the rate and for the losses."""
+    return list(figure.subplots(2, 1, sharex=True))
+
+
+def _draw_rates(ax: Axes, log: AutoLRLog) -> None:
+    known = np.isfinite(log.learning_rates) & (log.learning_rates > 0)
+    if known.any():
+        marker = "o" if known.sum() == 1 else None
+        sns.lineplot(
+            x=log.epochs[known],
+            y=log.learning_rates[known],
+            color=BLUE,
+            linewidth=1.8,
+            marker=marker,
+            drawstyle="steps-post",
+            estimator=None,
+            legend=False,
+            ax=ax,
+        )
+    # A change marks the curve where it acted: an anneal's own rate is reached only at its end, a dry run's never.
+    rate_at = dict(zip(log.epochs[known].tolist(), log.learning_rates[known].tolist(), strict=True))
+    for kind, (marker, color) in ACTION_MARKS.items():
+        marked = [action for action in log.actions if action.kind == kind]
+        if marked:
+            ax.plot(
+                [action.epoch for action in marked],
+                [rate_at.get(action.epoch, action.learning_rate_after) for action in marked],
+                marker=marker,
+                markersize=7,
+                linestyle="none",
+                color=color,
+                label=kind,
+                zorder=4,
+            )
+    dress(ax)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    ax.set_ylabel("Learning rate")
+    if log.actions:
+        ax.legend(frameon=False, fontsize="small", loc="best")

@@ -1,0 +1,196 @@
+"""The picture of a range test: raw losses, smoothed losses, regions and the suggestion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from keras_lr._utils.downsampling import spike_keeping_indices
+from keras_lr._utils.formatting import format_rate
+from keras_lr.analysis._suggestion.regions import Region, SmoothCurve, regions, smooth_curve
+from keras_lr.plots._style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    dress,
+    learning_rate_axis,
+    limit_rates,
+    mark_rate,
+    new_axes,
+    plain_text,
+    width_inches,
+)
+from keras_lr.results._range_test import RangeTestResult
+
+REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
+MAX_POINTS = 2000
+_POINTS_PER_CHARACTER = 4.8
+_ROW_POINTS = 12
+
+MAX_SLOPE_POINTS = 1000
+
+
+def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
+    """Draws loss against learning rate.
+
+    Every repeat's own losses are drawn faint and the smoothed median bold. Where the curve gave a suggestion, a strip
+    above the plot names the regions, the usable range is shaded and the suggested learning rate marked.
+
+    Args:
+        result: What the range test measured.
+        ax: Axes to draw on; those of a new figure where None.
+
+    Returns:
+        The axes drawn on.
+    """
+    ax = new_axes() if ax is None else ax
+    curve = smooth_curve(result)
+    learning_rate_axis(ax, log=result.sweep == "exponential")
+    limit_rates(ax, curve.learning_rates)
+    _draw_losses(ax, result, curve)
+    dress(ax)
+    _limit(ax, result, curve)
+    _mark_regions(ax, regions(result))
+    _mark_suggestion(ax, result, curve)
+    scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
+    ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
+    return ax
+
+
+def _draw_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
+    frame = _drawn_losses(result)
+    if len(frame):
+        sns.lineplot(
+            frame,
+            x="learning_rate",
+            y="loss",
+            units="repeat",
+            estimator=None,
+            sort=False,
+            color=GREY,
+            linewidth=0.8,
+            legend=False,
+            ax=ax,
+        )
+        # Once diverged, the loss may fall back by chance; a bold line there would read as a second valley.
+        drawn = slice(curve.divergence + 1)
+        x, y = curve.learning_rates[drawn], curve.losses[drawn]
+        kept = spike_keeping_indices(y, MAX_POINTS)
+        sns.lineplot(x=x[kept], y=y[kept], color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
+
+
+def _drawn_losses(result: RangeTestResult) -> pd.DataFrame:
+    """The finite losses of every repeat; of a long sweep those that keep each stretch's lowest and highest."""
+    repeats = [run[np.isfinite(run["loss"])] for _, run in result.to_frame().groupby("repeat")]
+    limit = max(100, MAX_POINTS // max(1, len(repeats)))
+    kept = [run.iloc[spike_keeping_indices(run["loss"], limit)] for run in repeats]
+    return pd.concat(kept) if kept else pd.DataFrame()
+
+
+def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
+    """Keeps a diverging tail from flattening everything else."""
+    if not len(curve.losses):
+        ax.text(0.5, 0.5, "No finite loss", transform=ax.transAxes, ha="center", va="center")
+        return
+    lowest, highest = float(np.min(curve.losses)), float(np.max(curve.losses))
+    raw = np.where(np.isfinite(result.losses), result.losses, np.inf)
+    lowest = min(lowest, float(np.min(raw)))
+    top = min(highest, curve.ceiling) if highest > curve.ceiling else max(highest, min(np.max(raw), curve.ceiling))
+    pad = 0.06 * (top - lowest) or 0.05 * abs(top) or 1.0
+    ax.set_ylim(lowest - pad, top + pad)
+
+
+def _mark_regions(ax: Axes, found: tuple[Region, ...]) -> None:
+    for region in found:
+        color = REGION_COLORS[region.name]
+        if region.name == "good":
+            ax.axvspan(region.low, region.high, color=color, alpha=0.14, linewidth=0)
+        ax.plot(
+            [region.low, region.high],
+            [1.02, 1.02],
+            color=color,
+            linewidth=5,
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+            solid_capstyle="butt",
+        )
+    taken = [0.0, 0.0]
+    for region in found:
+        middle, half = _label_place(ax, region)
+        row = 0 if middle - half >= taken[0] else 1
+        if middle - half < taken[row]:
+            middle = taken[row] + half
+        taken[row] = middle + half
+        height = 1.045 + row * _ROW_POINTS / (ax.get_window_extent().height / ax.figure.dpi * 72)
+        ax.text(middle, height, region.name, transform=ax.transAxes, ha="center", va="bottom", fontsize="small")
+
+
+def _label_place(ax: Axes, region: Region) -> tuple[float, float]:
+    """Middle of the region's label and half its width, as fractions of the axes' width, kept inside the axes."""
+    to_axes = ax.transData + ax.transAxes.inverted()
+    left, right = (to_axes.transform((rate, 1))[0] for rate in (region.low, region.high))
+    half = _POINTS_PER_CHARACTER * len(region.name) / (width_inches(ax) * 72) / 2
+    return float(np.clip((left + right) / 2, half, 1 - half)), half
+
+
+def _mark_suggestion(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
+    rate = result.suggestion.learning_rate
+    if rate is None or not len(curve.losses):
+        return
+    loss = float(np.interp(np.log(rate), np.log(curve.learning_rates), curve.losses))
+    mark_rate(ax, rate, "suggested", color=BLUE)
+    ax.plot([rate], [loss], marker="D", markersize=8, color=BLUE, markeredgewidth=0, linestyle="none")
+
+
+def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
+    """Draws how fast the smoothed loss changes with the learning rate, and marks where it falls fastest.
+
+    Args:
+        result: What the range test measured.
+        ax: Axes to draw on; those of a new figure where None.
+
+    Returns:
+        The axes drawn on.
+    """
+    ax = new_axes() if ax is None else ax
+    curve = smooth_curve(result)
+    learning_rate_axis(ax, log=result.sweep == "exponential")
+    limit_rates(ax, curve.learning_rates)
+    dress(ax)
+    ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
+    if len(curve.slopes) < 2:
+        return ax
+    kept = spike_keeping_indices(curve.slopes, MAX_SLOPE_POINTS)
+    sns.lineplot(
+        x=curve.learning_rates[kept],
+        y=curve.slopes[kept],
+        color=BLUE,
+        linewidth=2.0,
+        estimator=None,
+        sort=False,
+        legend=False,
+        ax=ax,
+    )
+    ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
+    _mark_steepest(ax, curve)
+    return ax
+
+
+def _mark_steepest(ax: Axes, curve: SmoothCurve) -> None:
+    if (at := curve.steepest) is None:
+        return
+    deepest = float(curve.slopes[at])
+    ax.plot([curve.learning_rates[at]], [deepest], marker="v", markersize=8, color=ORANGE, linestyle="none")
+    ax.annotate(
+        f"steepest at {format_rate(curve.learning_rates[at])}",
+        (curve.learning_rates[at], deepest),
+        xytext=(-9, 2),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+    )
+    ax.set_ylim(1.25 * deepest, -0.8 * deepest)

@@ -1,0 +1,106 @@
+"""Colours and figure settings of every plot.
+
+The colours come from seaborn's colorblind palette; these five keep a contrast of 3:1 on white and on a dark page alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from keras_lr._utils.formatting import format_rate
+
+BLUE = "#0173b2"
+GREEN = "#029e73"
+ORANGE = "#d55e00"
+PINK = "#cc78bc"
+GREY = "#949494"
+
+
+def new_axes() -> Axes:
+    """Axes on a figure of their own, outside pyplot, so that no global state changes."""
+    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
+    axes: Axes = figure.subplots()
+    return axes
+
+
+def dress(ax: Axes) -> None:
+    """Removes what carries no information: the upper and right spine, and a grid in front of the data."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(True, axis="y", linewidth=0.6, alpha=0.15)
+    ax.set_axisbelow(True)
+
+
+def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
+    """Labels the x axis with learning rates written as one types them."""
+    ax.set_xlabel("Learning rate" + (" (log scale)" if log else ""))
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(base=10, numticks=max(3, int(width_inches(ax) * 1.8))))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
+
+
+def limit_rates(ax: Axes, rates: np.ndarray, *, margin: float = 0.0) -> None:
+    """Sets the x axis to the rates, with a margin as a share of their width; a single rate gets some room around it.
+
+    To be called before drawing: a log axis cannot make room around one point by itself.
+    """
+    if not len(rates):
+        return
+    low, high = float(rates[0]), float(rates[-1])
+    if low == high:
+        low, high = low / 3, high * 3
+    elif ax.get_xscale() == "log":
+        factor = (high / low) ** margin
+        low, high = low / factor, high * factor
+    ax.set_xlim(low, high)
+
+
+def mark_rate(ax: Axes, rate: float, text: str, *, color: str) -> None:
+    """A dashed line at `rate` with its name at the foot, on the side where there is room; the limits must be set."""
+    ax.axvline(rate, color=color, linewidth=1.2, linestyle=(0, (4, 3)))
+    share = float(ax.transAxes.inverted().transform(ax.transData.transform((rate, ax.get_ylim()[0])))[0])
+    side, offset = ("right", -7) if share > 0.3 else ("left", 7)
+    ax.annotate(
+        f"{text} {format_rate(rate)}",
+        (rate, 0.04),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(offset, 0),
+        textcoords="offset points",
+        ha=side,
+        va="bottom",
+        fontweight="bold",
+    )
+
+
+def legend_above(ax: Axes) -> None:
+    """A legend between the title's place and the axes, in as many columns as there is room for."""
+    if ax.get_legend_handles_labels()[0]:
+        columns = max(1, int(width_inches(ax) / 1.5))
+        ax.legend(
+            frameon=False,
+            fontsize="small",
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            ncols=columns,
+            borderpad=0.2,
+            handlelength=1.8,
+            columnspacing=1.4,
+        )
+
+
+def width_inches(ax: Axes) -> float:
+    """Width of the axes on its figure or subfigure."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
+
+
+def plain_text(text: Any, *, limit: int = 60) -> str:
+    """`text` on one line of at most `limit` characters, without the control characters that XML forbids."""
+    printable = "".join(char if char.isprintable() else " " for char in str(text))
+    line = " ".join(printable.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,169 @@
+"""Figures as SVG text that can be put into an HTML page, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import warnings
+from collections.abc import Callable
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from keras_lr.plots._style import plain_text
+
+# Said once, on the root, for all letters; what is no letter says its own.
+_LETTERS = {"fill": "currentColor", "font-size": "10px", "text-anchor": "middle"}
+_NO_EFFECT = {"stroke-dashoffset": "0"}
+
+# Drawn in this colour, text and axes take the page's own text colour, so one figure serves a light and a dark page.
+_INK = "#12161c"
+_STYLE = {
+    "svg.hashsalt": "keras_lr",
+    "svg.fonttype": "none",
+    "font.size": 10.0,
+    "axes.labelsize": 10.0,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "grid.color": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "patch.edgecolor": _INK,
+    "savefig.facecolor": "none",
+}
+# To read or set the backend would choose one.
+_DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
+# Of two threads, the second would take the first one's style for the user's, and put it back for good.
+_DRAWING = threading.Lock()
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LINK = re.compile(r'xlink:href="#([^"]+)"')
+_DECIMALS = re.compile(r"-?\d+\.\d{3,}")
+_XLINK = "{http://www.w3.org/1999/xlink}href"
+_DROPPED = {"metadata", "style"}
+
+
+def slim(root: Element) -> None:
+    """Removes groups that say nothing, shapes that paint nothing, and attributes that are said already."""
+    shared = {element.get("id"): element for element in root.iter() if element.tag == "path" and element.get("id")}
+    for element in root.iter():
+        if element.tag == "use":
+            _drop_overruled(element, shared.get(element.get("href", "").removeprefix("#")))
+        if element.tag == "text":
+            _drop_equal(element, _LETTERS)
+        _drop_equal(element, _NO_EFFECT)
+    _drop_empty(root)
+    root.attrib |= _LETTERS
+
+
+def _drop_overruled(use: Element, shape: Element | None) -> None:
+    """A shape's own attribute wins over that of the `<use>` which shows it."""
+    for name in ("fill", "stroke", "stroke-width"):
+        if shape is not None and name in shape.attrib:
+            use.attrib.pop(name, None)
+
+
+def _drop_equal(element: Element, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        if element.get(name) == value:
+            del element.attrib[name]
+
+
+def _drop_empty(element: Element) -> None:
+    children: list[Element] = []
+    for child in list(element):
+        _drop_empty(child)
+        unseen = child.tag == "path" and child.get("fill") == "none" and child.get("stroke", "none") == "none"
+        if child.tag == "g" and not child.attrib:
+            children.extend(child)
+        elif not unseen and not (child.tag in ("defs", "g") and not len(child)):
+            children.append(child)
+    element[:] = children
+
+
+def figure_svg(
+    draw: Callable[[Figure], object],
+    *,
+    title: str,
+    description: str,
+    prefix: str,
+    width: float = 7.6,
+    height: float = 3.9,
+) -> str:
+    """One figure as an inline `<svg>` element with a title and a description for those who cannot see it.
+
+    Args:
+        draw: Draws on the empty figure it is given.
+        title: Short name of the figure.
+        description: What the figure shows, in words.
+        prefix: Put before every id, so that two figures on a page share none.
+        width: In inches.
+        height: In inches.
+
+    Returns:
+        Text without `style=` attributes, so that a strict content security policy can hold.
+    """
+    # pyplot-free figures still read rcParams, which the user may have changed: start from the defaults.
+    with _DRAWING, mpl.rc_context(_DEFAULTS), mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure)
+        stream = io.StringIO()
+        with warnings.catch_warnings():
+            # The browser has fonts that matplotlib lacks.
+            warnings.filterwarnings("ignore", message="Glyph .* missing")
+            figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return _inline(stream.getvalue(), title=title, description=description, prefix=prefix)
+
+
+def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
+    root = ElementTree.fromstring(svg)
+    referenced = dict.fromkeys([*_REFERENCE.findall(svg), *_LINK.findall(svg)])
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(referenced)}
+    for element in list(root.iter()):
+        element.tag = element.tag.rpartition("}")[2]
+        for child in [child for child in element if child.tag.rpartition("}")[2] in _DROPPED]:
+            element.remove(child)
+        element.tail = None
+        if element.tag != "text":
+            element.text = None
+        _rewrite(element, names)
+    slim(root)
+    for name in ("width", "height", "version"):
+        root.attrib.pop(name, None)
+    root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "stroke-linejoin": "round"}
+    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
+        label = ElementTree.Element(tag, {"id": f"{prefix}-{tag}"})
+        label.text = plain_text(text, limit=1000)
+        root.insert(position, label)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rewrite(element: ElementTree.Element, names: dict[str, str]) -> None:
+    """Turns `style=` into attributes, and gives ids their new names."""
+    attributes = dict(element.attrib)
+    for declaration in attributes.pop("style", "").split(";"):
+        name, _, value = (part.strip() for part in declaration.partition(":"))
+        if name and name != "font-family":
+            attributes[name] = value
+    if target := attributes.pop(_XLINK, ""):
+        attributes["href"] = f"#{names[target.removeprefix('#')]}"
+    name = attributes.pop("id", "")
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
+    element.attrib.clear()
+    if name in names:
+        element.set("id", names[name])
+    for name, value in attributes.items():
+        value = _REFERENCE.sub(lambda match: f"url(#{names[match[1]]})", value)
+        value = "currentColor" if value == _INK else value
+        element.set(name, value if name == "href" else _DECIMALS.sub(_round, " ".join(value.split())))
+
+
+def _round(match: re.Match[str]) -> str:
+    return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,138 @@
+"""The learning-rate range test, as a callback of `model.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+
+from keras_lr._keras.batches import stream_of_fit
+from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
+from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
+from keras_lr.errors import DataError, ModelError
+from keras_lr.range_test._run import RangeTestSettings, check_flag, measure, sweep_learning_rates
+from keras_lr.results._range_test import RangeTestResult, Suggestion
+
+
+class LRRangeTest(keras.callbacks.Callback):
+    """Raises the learning rate step by step and records each batch's own loss.
+
+    The test runs before the first epoch, inside one compiled loop, and leaves everything as it was: weights,
+    optimizer, metrics, random states, data order. Then `fit` ends without an epoch, or, with `apply=True`, trains all
+    its epochs at the suggested rate.
+
+    Args:
+        min_lr: First learning rate, above 0.
+        max_lr: Last learning rate, above `min_lr`.
+        num_steps: Number of training steps, at least 2, each with one batch; over as many epochs as the data needs.
+        sweep: "exponential" (equal ratios) or "linear" (equal differences).
+        apply: Whether to set the suggested learning rate and go on with the training.
+        repeats: Number of sweeps, each from the same weights with other batches and dropout masks.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, one batch on which each point is scored instead of its
+            training batch.
+        monitor: Name of the loss in what `train_step` returns.
+        stop_on_divergence: Whether to stop once the loss has diverged.
+        verbose: "auto" shows a progress line on a terminal; True, 1 and 2 always, False and 0 never.
+        refine: Whether to settle the suggestion by short runs at constant rates with as many steps again.
+
+    Attributes:
+        result: A `RangeTestResult` once the test has run, also where it was cut short; None before.
+
+    Raises:
+        InvalidRangeError: `min_lr` and `max_lr` are not a range.
+        InvalidArgumentError: Another argument breaks its rule; as `fit` begins, where it would end with a backup of a
+            broken training in its `BackupAndRestore`.
+
+    Source:
+        Smith 2017, arXiv:1506.01186.
+    """
+
+    def __init__(
+        self,
+        min_lr: float = 1e-7,
+        max_lr: float = 10.0,
+        num_steps: int = 100,
+        sweep: Literal["exponential", "linear"] = "exponential",
+        apply: bool = False,
+        repeats: int = 1,
+        *,
+        validation_data: Any = None,
+        monitor: str = "loss",
+        stop_on_divergence: bool = True,
+        verbose: bool | Literal["auto", 0, 1, 2] = "auto",
+        refine: bool = False,
+    ) -> None:
+        super().__init__()
+        check_flag("apply", apply)
+        self.settings = RangeTestSettings(
+            learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),
+            sweep=sweep,
+            repeats=repeats,
+            validation_data=validation_data,
+            monitor=monitor,
+            stop_on_divergence=stop_on_divergence,
+            verbose=verbose,
+            refine=refine,
+        )
+        self.apply = apply
+        self.result: RangeTestResult | None = None
+        self._after_fit: Callable[[], None] | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Runs the whole test."""
+        self.result = None
+        model = self.model
+        steps = len(self.settings.learning_rates) * self.settings.repeats
+        epochs = epoch_iterator_of_fit(model)
+        if epochs is None:
+            raise DataError(
+                "`LRRangeTest` must be a callback of `model.fit`. Received a call from elsewhere. "
+                "Use `find_lr` instead."
+            )
+        if not self.apply:
+            refuse_backup()
+        stream = stream_of_fit(epochs, model, steps)
+        measurement = measure(model, stream, self.settings)
+        self.result = measurement.result
+        error = measurement.error
+        if error is not None and (self.apply or not isinstance(error, KeyboardInterrupt)):
+            raise error
+        if self.apply:
+            stream.hand_back()
+            self._apply(self.result.suggestion)
+            return
+        skip_epochs(model, epochs, last_epoch=self.params.get("epochs") or 1)
+        # Keras overwrites the weights by their average at the end of every fit.
+        self._after_fit = measurement.restore if keeps_average(model.optimizer) else None
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Undoes what `fit` does at its end, where no epoch was run."""
+        if self._after_fit is not None:
+            self._after_fit()
+            self._after_fit = None
+
+    def measured(self) -> RangeTestResult:
+        """The result of the test.
+
+        Raises:
+            DataError: The test has not run.
+        """
+        if self.result is None:
+            raise DataError(
+                "`result` must come from a `fit` with this callback. Received no such fit. Call `model.fit` first."
+            )
+        return self.result
+
+    def _apply(self, suggestion: Suggestion) -> None:
+        if suggestion.learning_rate is None:
+            raise ModelError(
+                f"`apply=True` must have a suggested learning rate to train with. Received none: {suggestion.reason} "
+                "Set the learning rate yourself, or test another range."
+            )
+        optimizer = self.model.optimizer
+        scheduled = follows_schedule(optimizer)
+        set_learning_rate(optimizer, suggestion.learning_rate)
+        if scheduled:
+            # The schedule may be traced into the function of an earlier fit.
+            self.model.make_train_function(force=True)

@@ -1,0 +1,189 @@
+"""The compiled loop that takes a batch, sets the learning rate, trains one step and keeps the loss."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers
+from keras_lr._keras.model import loss_tracker
+from keras_lr._keras.snapshot import components
+from keras_lr.errors import ModelError
+
+_loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]] = weakref.WeakKeyDictionary()
+
+
+class StepLoop:
+    """Training steps at given learning rates, each step's own loss kept on the device.
+
+    The logged loss of a Keras step is the mean since the metrics were last reset, so they are reset after each step.
+    The losses stand in a variable, not in the loop's outputs, so that those before a failing step survive it.
+
+    Args:
+        model: A compiled model; held weakly, so that a cached loop does not keep it alive.
+        monitor: Name of the loss in the logs of `train_step`.
+        validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead; None for the
+            training batch.
+
+    Attributes:
+        in_graph: Whether the loop is compiled.
+        chunk_steps: Number of steps to run at once, as learnt from the last ones.
+    """
+
+    def __init__(self, model: keras.Model, *, monitor: str, validation_batch: Any = None) -> None:
+        self._model = weakref.ref(model)
+        self._monitor = monitor
+        self._validation_batch = validation_batch
+        self.rates = RateControl(model.optimizer)
+        self.in_graph = not model.run_eagerly
+        self.chunk_steps = 1
+        with tf.device(_home(model)):
+            self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
+            self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
+        step = self._step
+        if self.in_graph and model.jit_compile:
+            step = tf.function(step, jit_compile=True, reduce_retracing=True)
+        self._compiled_step = step
+        self._loop: Any = self._eager_loop
+        if self.in_graph:
+            self._loop = tf.function(self._graph_loop, autograph=False, reduce_retracing=True)
+
+    @property
+    def model(self) -> keras.Model:
+        """The live model."""
+        model = self._model()
+        if model is None:
+            raise ModelError(
+                "`model` must outlive its range test. Received a model that was deleted. Keep a reference to it."
+            )
+        return model
+
+    def prepare(self, signature: Any) -> list[Any]:
+        """Builds the model and its optimizer, traces the loop, and returns every variable that the loop touches.
+
+        Args:
+            signature: The source of the batches, or `tf.TensorSpec`s in its place.
+        """
+        if not self.in_graph:
+            return []
+        scalar = tf.TensorSpec([], tf.int32)
+        concrete = self._loop.get_concrete_function(signature, tf.TensorSpec([None], tf.float32), scalar, scalar)
+        own = {id(self._losses), id(self._completed)}
+        return [variable for variable in concrete.graph.variables if id(variable) not in own]
+
+    def begin(self, num_steps: int) -> None:
+        """Makes room for the losses of `num_steps` steps."""
+        self._losses.assign(np.full(num_steps, np.nan))
+        self._completed.assign(0)
+        self.model.reset_metrics()
+
+    def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
+        """Runs the steps `start` to `stop`; what an exception leaves behind is read by `losses`."""
+        self._loop(source, learning_rates, tf.constant(start), tf.constant(stop))
+
+    @property
+    def completed(self) -> int:
+        """Number of steps done since `begin`."""
+        return int(self._completed.numpy())
+
+    @property
+    def losses(self) -> np.ndarray:
+        """The losses of the steps done, shape `(completed,)`, float64."""
+        return np.asarray(self._losses.numpy()[: self.completed])
+
+    def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+        def body(index: Any) -> tuple[Any]:
+            self._one(source.get_next(index), tf.gather(learning_rates, index), index)
+            return (index + 1,)
+
+        tf.while_loop(lambda index: index < stop, body, [start], parallel_iterations=1)
+
+    def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+        for index in range(int(start), int(stop)):
+            self._one(source.get_next(index), learning_rates[index], index)
+
+    def _one(self, batch: Any, rate: Any, index: Any) -> None:
+        strategy = self.model.distribute_strategy
+        loss = strategy.run(self._compiled_step, args=(batch, rate))
+        if strategy.num_replicas_in_sync > 1:
+            total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
+            loss = total / samples
+        stored = self._losses.scatter_update(tf.IndexedSlices(loss, index))
+        # Without the order, a step that fails at the end of the data would still be counted.
+        with tf.control_dependencies([stored]):
+            self._completed.assign_add(1)
+
+    def _step(self, batch: Any, rate: Any) -> Any:
+        model = self.model
+        self.rates.assign(rate)
+        logs = model.train_step(_without_optionals(batch))
+        if self._validation_batch is not None:
+            model.reset_metrics()
+            logs = model.test_step(self._validation_batch)
+        loss = tf.cast(self._monitored(logs), tf.float64)
+        model.reset_metrics()
+        if model.distribute_strategy.num_replicas_in_sync == 1:
+            return loss
+        # The last batch of an epoch may be cut into unequal shares.
+        samples = tf.cast(_samples(batch), tf.float64)
+        return loss * samples, samples
+
+    def _monitored(self, logs: Any) -> Any:
+        if not isinstance(logs, dict) or self._monitor not in logs:
+            names = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
+            raise ModelError(
+                f"`monitor` must name a value that the model's step returns. Received: {self._monitor!r}; the step "
+                f"returns {names}. Name one of these."
+            )
+        return logs[self._monitor]
+
+
+def _without_optionals(batch: Any) -> Any:
+    """Keras marks a missing part of a generator's batch by an empty Optional."""
+    return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)
+
+
+def _samples(batch: Any) -> Any:
+    leaves = [leaf for leaf in keras.tree.flatten(batch) if hasattr(leaf, "shape") and leaf.shape.rank]
+    return tf.shape(leaves[0])[0] if leaves else 1
+
+
+def _home(model: keras.Model) -> str | None:
+    """The device of the model's weights, of the first replica's where there are several; None where it has none yet."""
+    return next((str(part.device) for part in components(model.weights[:1])), None)
+
+
+def cached_loop(model: keras.Model, monitor: str) -> StepLoop | None:
+    """The loop traced before for this model, unless it was compiled anew, frozen or given another rate since."""
+    signature, loop = _loops.get(model, ((), None))
+    current = _signature(model, monitor)
+    fits = len(signature) == len(current) and all(old is new for old, new in zip(signature, current, strict=True))
+    return loop if fits else None
+
+
+def keep_loop(model: keras.Model, monitor: str, loop: StepLoop) -> None:
+    """Keeps a traced loop for the model's next range test, for as long as the model lives.
+
+    One that drives several optimizers is not kept, since the ratios of their rates are traced into it.
+    """
+    if len(leaf_optimizers(model.optimizer)) == 1:
+        _loops[model] = (_signature(model, monitor), loop)
+
+
+def _signature(model: keras.Model, monitor: str) -> tuple[Any, ...]:
+    """Every object that tracing baked into the loop; compared by identity, and none of them refers to the model."""
+    return (
+        loss_tracker(model),
+        model.optimizer,
+        *(compiled_rate(leaf) for leaf in leaf_optimizers(model.optimizer)),
+        getattr(model.train_step, "__func__", None),
+        model.jit_compile,
+        model.run_eagerly,
+        sys.intern(monitor),
+        *model.trainable_variables,
+    )

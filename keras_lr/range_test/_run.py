@@ -1,0 +1,276 @@
+"""The arguments of a range test, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_lr._keras.batches import ArrayStream, BatchStream
+from keras_lr._keras.error_message import one_line
+from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.progress import progress_line
+from keras_lr.analysis._suggestion.calibration import kind_of
+from keras_lr.analysis._suggestion.refine import Plan, plan_runs, settle
+from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
+from keras_lr.devices import environment
+from keras_lr.errors import InvalidArgumentError, InvalidRangeError
+from keras_lr.range_test._sweep import Curve, Sweep
+from keras_lr.results._range_test import RangeTestResult, Refinement, Suggestion
+
+_CUT_SHORT = ("data_exhausted", "interrupted", "error")
+_DETAILS = {
+    "completed": "The sweep reached the end of its range.",
+    "diverged": "The loss diverged at a learning rate of {rate}.",
+    "non_finite": "The loss became NaN or infinite at a learning rate of {rate}.",
+    "data_exhausted": "The data ended for good after {steps} of {num_steps} steps{sweep}.",
+    "interrupted": "Interrupted after {steps} of {num_steps} steps{sweep}.",
+    "error": "A step failed after {steps} of {num_steps} steps{sweep}: {error}.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTestSettings:
+    """What a range test is asked to do; the arguments of `LRRangeTest` after their check.
+
+    Attributes:
+        learning_rates: Increasing, shape `(num_steps,)`, float64.
+        sweep: "exponential" or "linear".
+        repeats: Number of sweeps.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, or None.
+        monitor: Name of the loss in what `train_step` returns.
+        stop_on_divergence: Whether to stop once the loss has diverged.
+        verbose: "auto", a bool, or 0, 1 or 2 as in `fit`.
+        refine: Whether to settle the suggestion by short runs with as many steps again.
+    """
+
+    learning_rates: np.ndarray
+    sweep: Literal["exponential", "linear"]
+    repeats: int
+    validation_data: Any
+    monitor: str
+    stop_on_divergence: bool
+    verbose: bool | Literal["auto", 0, 1, 2]
+    refine: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("repeats", self.repeats, 1)
+        check_flag("stop_on_divergence", self.stop_on_divergence)
+        check_flag("refine", self.refine)
+        if self.verbose != "auto" and not (isinstance(self.verbose, (bool, int, np.bool_)) and 0 <= self.verbose <= 2):
+            raise InvalidArgumentError(
+                f'`verbose` must be "auto", True, False, 0, 1 or 2. Received: {self.verbose!r}. Leave it out.'
+            )
+        batch = self.validation_data
+        if batch is not None and not (isinstance(batch, tuple) and len(batch) in (2, 3)):
+            raise InvalidArgumentError(
+                "`validation_data` must be a tuple (x, y) or (x, y, sample_weight). "
+                f"Received: {type(batch).__name__}. Take one batch of your set."
+            )
+
+
+def sweep_learning_rates(min_lr: float, max_lr: float, num_steps: int, sweep: str) -> np.ndarray:
+    """The learning rates of a sweep, increasing from `min_lr` to `max_lr`, shape `(num_steps,)`, float64.
+
+    Raises:
+        InvalidRangeError: A rate is not a finite number above 0, or `min_lr >= max_lr`.
+        InvalidArgumentError: `num_steps` is below 2, or `sweep` is unknown.
+    """
+    for name, rate in (("min_lr", min_lr), ("max_lr", max_lr)):
+        if (
+            isinstance(rate, bool)
+            or not isinstance(rate, (int, float, np.number))
+            or not (math.isfinite(rate) and rate > 0)
+        ):
+            raise InvalidRangeError(
+                f"`{name}` must be a finite number above 0. Received: {name}={rate!r}. Try 1e-7 to 10."
+            )
+    if min_lr >= max_lr:
+        raise InvalidRangeError(
+            f"`max_lr` must be greater than `min_lr`. Received: min_lr={min_lr}, max_lr={max_lr}. "
+            + ("Swap them." if min_lr > max_lr else "Widen the range.")
+        )
+    check_count("num_steps", num_steps, 2)
+    if sweep not in ("exponential", "linear"):
+        raise InvalidArgumentError(
+            f'`sweep` must be "exponential" or "linear". Received: {sweep!r}. Use "exponential".'
+        )
+    return np.geomspace(min_lr, max_lr, num_steps) if sweep == "exponential" else np.linspace(min_lr, max_lr, num_steps)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raises `InvalidArgumentError` unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgumentError(f"`{name}` must be True or False. Received: {name}={value!r}. Pass a bool.")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raises `InvalidArgumentError` unless `value` is an integer of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InvalidArgumentError(
+            f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}. Raise it."
+        )
+
+
+def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
+    """The result of one or several sweeps of a model.
+
+    A sweep that was cut short says nothing of the rates it did not reach, so it does not count beside a whole one.
+    """
+    whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT] or curves
+    losses = consensus(whole)
+    rates = settings.learning_rates[: len(losses)]
+    repeat_losses = np.full((len(whole), len(losses)), np.nan)
+    for row, curve in zip(repeat_losses, whole, strict=True):
+        row[: len(curve.losses)] = curve.losses[: len(losses)]
+    last = curves[-1] if curves[-1].stop_reason in _CUT_SHORT else min(curves, key=lambda curve: len(curve.losses))
+    return RangeTestResult(
+        learning_rates=rates,
+        losses=losses,
+        suggestion=_suggest(rates, repeat_losses if len(whole) > 1 else losses, model.optimizer),
+        stop_reason=last.stop_reason,
+        stop_detail=_detail(last, settings.learning_rates, sweep=f" of sweep {len(curves)}" if len(curves) > 1 else ""),
+        num_steps=len(settings.learning_rates),
+        sweep=settings.sweep,
+        scored_on="training" if settings.validation_data is None else "validation",
+        repeat_losses=repeat_losses,
+        engine="per_batch" if model.run_eagerly else "graph",
+        engine_reason="The model was compiled with `run_eagerly=True`." if model.run_eagerly else "",
+        monitor=settings.monitor,
+        environment=environment(model),
+    )
+
+
+def consensus(curves: list[Curve]) -> np.ndarray:
+    """The median loss at each step; a repeat that stopped counts as infinitely high, and the curve ends where the
+    median does."""
+    longest = max(len(curve.losses) for curve in curves)
+    table = np.full((len(curves), longest), np.inf)
+    for row, curve in zip(table, curves, strict=True):
+        row[: len(curve.losses)] = curve.losses
+    median = np.median(table, axis=0)
+    return np.asarray(median[np.isfinite(median)])
+
+
+def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
+    steps = len(curve.losses)
+    # A divergence is seen at the last point kept, a loss that is not finite at the first one not kept.
+    reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
+    error = "" if curve.error is None else one_line(curve.error)
+    rate = format_rate(learning_rates[reached], digits=3)
+    return _DETAILS[curve.stop_reason].format(
+        rate=rate, steps=steps, num_steps=len(learning_rates), sweep=sweep, error=error
+    )
+
+
+def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer) -> Suggestion:
+    if len(rates) == 0:
+        return Suggestion.refuse("No step gave a finite loss.", rule="none")
+    return suggest(rates, losses, optimizer=optimizer)
+
+
+def refine(
+    test: Sweep, stream: BatchStream, result: RangeTestResult, *, num_steps: int, optimizer: keras.Optimizer
+) -> tuple[RangeTestResult, BaseException | None]:
+    """The result with its suggestion settled by short runs, and the error that cut them short, if any.
+
+    The runs go through the loop that the sweep compiled. Each starts from the state before the sweep; those of arrays
+    see the same batches too. Where there is nothing to refine, or the runs are cut short, the result stays as it is.
+
+    Args:
+        test: The range test, entered.
+        stream: Where its batches come from.
+        result: What the sweeps measured.
+        num_steps: Budget of all runs together.
+        optimizer: The model's optimizer.
+    """
+    plan = plan_runs(result.suggestion, num_steps=num_steps)
+    if plan is None:
+        return result, None
+    losses, error = _run(test, stream, plan)
+    if losses is None or not np.isfinite(losses[:, 0]).any():
+        return result, error
+    curves = result.repeat_losses if result.repeat_losses.size else result.losses
+    suggestion = settle(
+        result.suggestion,
+        plan.learning_rates,
+        losses,
+        marks=landmarks_of(result.learning_rates, curves),
+        kind=kind_of(optimizer),
+    )
+    refinement = Refinement(plan.learning_rates, losses, result.suggestion)
+    return replace(result, suggestion=suggestion, refinement=refinement), None
+
+
+def _run(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray | None, BaseException | None]:
+    """Losses of every run, shape `(n_runs, n_steps)`, NaN after a run stopped; None where an error or the end of the
+    data cut the runs short, with that error.
+    """
+    losses = np.full((len(plan.learning_rates), plan.num_steps), np.nan)
+    source = stream.source(plan.num_steps) if isinstance(stream, ArrayStream) else None
+    for row, rate in zip(losses, plan.learning_rates, strict=True):
+        curve = test.run(np.full(plan.num_steps, rate), source=source)
+        row[: len(curve.losses)] = curve.losses
+        if curve.error is not None or curve.stop_reason == "data_exhausted":
+            return None, curve.error
+    return losses, None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a range test left.
+
+    Attributes:
+        result: The measured curve, also where the test was cut short.
+        error: What cut it short, or None.
+        restore: Puts the model back once more, for what changes it after the test.
+    """
+
+    result: RangeTestResult
+    error: BaseException | None
+    restore: Callable[[], None]
+
+
+def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings) -> Measurement:
+    """Runs every sweep, reads the suggestion off the curves, settles it where asked to, and restores the model.
+
+    Raises:
+        ModelError: The model has nothing to train, or its step returns no such loss.
+        DataError: The data holds no batch, or its first batch fails.
+    """
+    budget = len(settings.learning_rates) * settings.repeats
+    total = budget * (2 if settings.refine else 1)
+    with progress_line("Range test", total, show=settings.verbose) as progress:
+        test = Sweep(
+            model,
+            stream,
+            monitor=settings.monitor,
+            validation_batch=_as_tensors(settings.validation_data),
+            stop_on_divergence=settings.stop_on_divergence,
+            on_progress=progress,
+        )
+        with test:
+            curves = _run_repeats(test, settings)
+            result, error = summarize(model, settings, curves), curves[-1].error
+            if settings.refine and error is None:
+                result, error = refine(test, stream, result, num_steps=budget, optimizer=model.optimizer)
+    if error is not None and not isinstance(error, KeyboardInterrupt):
+        error.add_note("keras_lr: the model was restored as it was before the range test.")
+    return Measurement(result, error, test.restore)
+
+
+def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
+    curves: list[Curve] = []
+    for _ in range(settings.repeats):
+        curves.append(test.run(settings.learning_rates))
+        if curves[-1].error is not None or curves[-1].stop_reason == "data_exhausted":
+            break
+    return curves
+
+
+def _as_tensors(batch: Any) -> Any:
+    return keras.tree.map_structure(lambda part: None if part is None else keras.ops.convert_to_tensor(part), batch)

@@ -1,0 +1,43 @@
+"""One module a kind of record. To show a new kind, write its section and list it here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_lr.errors import InvalidArgumentError, ResultFormatError
+from keras_lr.report._sections import auto_lr, comparison, diagnosis, range_test, schedule, sensitivity
+from keras_lr.report._sections.base import Section
+from keras_lr.results._record import Record
+
+SECTIONS: dict[str, Section] = {
+    module.SECTION.kind: module.SECTION
+    for module in (sensitivity, range_test, auto_lr, comparison, diagnosis, schedule)
+}
+
+
+def section_of(record: Any) -> Section:
+    """The section that shows `record`; raises `InvalidArgumentError` where none does."""
+    section = SECTIONS.get(record.kind) if isinstance(record, Record) else None
+    if section is None:
+        raise InvalidArgumentError(
+            f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. "
+            "Pass what a keras_lr call returned."
+        )
+    return section
+
+
+def record_from_dict(data: Any) -> Record:
+    """The stored record `data` describes, of whichever kind a report can show.
+
+    Raises:
+        ResultFormatError: `data` is damaged, of an unknown kind or from a newer keras_lr.
+    """
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in SECTIONS:
+        received = repr(kind[:80]) if isinstance(kind, str) else f"no kind, in a {type(data).__name__}"
+        raise ResultFormatError(f"The stored `kind` must be one of {sorted(SECTIONS)}. Received: {received}.")
+    return SECTIONS[kind].record_type.from_dict(data)
+
+
+def _shown_types() -> list[str]:
+    return sorted(section.record_type.__name__ for section in SECTIONS.values())

@@ -1,0 +1,127 @@
+"""What `AutoLR` did to a run's learning rate, epoch by epoch, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import numpy as np
+import pandas as pd
+
+from keras_lr.errors import ResultFormatError
+from keras_lr.results._range_test import RangeTestResult
+from keras_lr.results._record import Record, float_array, optional_float, plain, text
+
+ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
+
+
+@dataclass(frozen=True)
+class AutoLRAction:
+    """One change of the learning rate; not a `Record`, its `kind` says what was done.
+
+    Attributes:
+        kind: "probe" (set by the short range test before the first epoch), "rollback" (lowered, and the weights put
+            back to the last good epoch), "lower", "raise" or "anneal" (the decay over the last planned epochs begins).
+        epoch: First epoch, from 0, to which the new rate applies.
+        learning_rate_before: Rate until then, dimensionless.
+        learning_rate_after: Rate from then on; with `dry_run` the one that would have been set.
+        reason: Why, in one sentence.
+        applied: False where `dry_run` only told it.
+    """
+
+    kind: ActionKind
+    epoch: int
+    learning_rate_before: float
+    learning_rate_after: float
+    reason: str
+    applied: bool = True
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(ActionKind):
+            raise ValueError(f"`kind` must be one of {get_args(ActionKind)}. Received: {self.kind!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain strings and numbers."""
+        fields: dict[str, Any] = plain(dataclasses.asdict(self))
+        return fields
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """The action `to_dict` described; raises `ResultFormatError` where it is none."""
+        try:
+            return cls(**data)
+        except (TypeError, ValueError) as err:
+            raise ResultFormatError(
+                f"A stored action must have the fields of `AutoLRAction`. Received: {err}."
+            ) from err
+
+
+@dataclass(frozen=True, eq=False)
+class AutoLRLog(Record):
+    """A run under `AutoLR`: what each epoch trained with and reached, and each change with its reason.
+
+    Attributes:
+        actions: The changes, in order.
+        epochs: Epochs trained, shape `(n_epochs,)`, int64; an epoch that was rolled back stays in the list.
+        learning_rates: Rate at the end of each of these epochs, dimensionless, shape `(n_epochs,)`, float64.
+        losses: Training loss of each, shape `(n_epochs,)`, float64; NaN where not finite.
+        val_losses: Validation loss of each, shape `(n_epochs,)`, float64; NaN where not evaluated.
+        start_learning_rate: Rate the model was compiled with; a schedule's at its first step.
+        planned_epochs: Epochs `fit` was asked for; None where unknown.
+        dry_run: Whether the changes were only told.
+        monitor: Name of the training loss.
+        probe: The range test before the first epoch; None where none was run.
+    """
+
+    kind: ClassVar[str] = "auto_lr_log"
+
+    actions: tuple[AutoLRAction, ...]
+    epochs: np.ndarray
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    val_losses: np.ndarray
+    start_learning_rate: float
+    planned_epochs: int | None = None
+    dry_run: bool = False
+    monitor: str = "loss"
+    probe: RangeTestResult | None = None
+
+    def __post_init__(self) -> None:
+        shapes = {np.shape(series) for series in (self.epochs, self.learning_rates, self.losses, self.val_losses)}
+        if len(shapes) != 1:
+            raise ValueError(f"The series of an `AutoLRLog` must have one shape. Received: {sorted(shapes)}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an epoch: `epoch`, `learning_rate`, `loss`, `val_loss`."""
+        return pd.DataFrame(
+            {
+                "epoch": self.epochs,
+                "learning_rate": self.learning_rates,
+                "loss": self.losses,
+                "val_loss": self.val_losses,
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
+        return {**super().to_dict(), "actions": [action.to_dict() for action in self.actions]}
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(action.kind for action in self.actions) or "none"
+        return f"AutoLRLog({len(self.epochs)} epochs, actions: {kinds})"
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        parsed = dict(values)
+        parsed["actions"] = tuple(AutoLRAction.from_dict(action) for action in values["actions"])
+        for name in ("learning_rates", "losses", "val_losses"):
+            parsed[name] = float_array(values[name], ndim=1)
+        parsed["epochs"] = float_array(values["epochs"], ndim=1).astype(np.int64)
+        parsed["start_learning_rate"] = float(optional_float(values["start_learning_rate"]) or 0.0)
+        planned = optional_float(values.get("planned_epochs"))
+        parsed["planned_epochs"] = None if planned is None else int(planned)
+        parsed["monitor"] = text(values.get("monitor", "loss"))
+        probe = values.get("probe")
+        parsed["probe"] = None if probe is None else RangeTestResult.from_dict(probe)
+        return parsed

@@ -1,0 +1,205 @@
+"""What a learning-rate range test measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from keras_lr._utils.formatting import format_rate
+from keras_lr.results._record import Record, float_array, optional_float, text
+
+Confidence = Literal["clear", "tentative", "none"]
+
+StopReason = Literal["completed", "diverged", "non_finite", "data_exhausted", "interrupted", "error"]
+
+
+@dataclass(frozen=True)
+class Suggestion(Record):
+    """A learning rate, the usable range around it, and how sure the curve makes us.
+
+    Attributes:
+        learning_rate: The suggested learning rate, dimensionless; None where `confidence` is "none".
+        low: Lower end of the usable range, at most `learning_rate`; None with it.
+        high: Upper end of the usable range, at least `learning_rate`; None with it.
+        confidence: "clear", "tentative" or "none".
+        reason: One plain sentence that says why.
+        rule: Name of the rule that gave the suggestion.
+        spread_decades: Standard deviation of what several sweeps suggest each alone, in decades of learning rate; None
+            for one sweep.
+    """
+
+    kind: ClassVar[str] = "suggestion"
+
+    learning_rate: float | None
+    low: float | None
+    high: float | None
+    confidence: Confidence
+    reason: str
+    rule: str
+    spread_decades: float | None = None
+
+    def __post_init__(self) -> None:
+        numbers = (self.learning_rate, self.low, self.high)
+        if self.confidence not in get_args(Confidence):
+            raise ValueError(f"`confidence` must be one of {get_args(Confidence)}. Received: {self.confidence!r}.")
+        if self.confidence == "none":
+            if any(number is not None for number in numbers):
+                raise ValueError(f"Without confidence there is no learning rate. Received: {numbers}.")
+        elif any(number is None for number in numbers) or not 0 < self.low <= self.learning_rate <= self.high:  # type: ignore[operator]
+            raise ValueError(f"A suggestion must satisfy 0 < low <= learning_rate <= high. Received: {numbers}.")
+
+    @classmethod
+    def refuse(cls, reason: str, *, rule: str) -> Suggestion:
+        """No suggestion, and why."""
+        return cls(None, None, None, "none", reason, rule)
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        names = ("learning_rate", "low", "high", "spread_decades")
+        numbers = {name: optional_float(values.get(name)) for name in names}
+        return {**values, **numbers, "reason": text(values["reason"]), "rule": text(values["rule"])}
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement(Record):
+    """Short runs near a suggestion, each at one rate and from the same start, and what the sweep alone had said.
+
+    Attributes:
+        learning_rates: Rate of each run, increasing, dimensionless, shape `(n_runs,)`.
+        losses: Loss of each step of each run, shape `(n_runs, n_steps)`, NaN after a run stopped.
+        sweep_suggestion: The suggestion before the runs.
+    """
+
+    kind: ClassVar[str] = "refinement"
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    sweep_suggestion: Suggestion
+
+    def __post_init__(self) -> None:
+        if np.ndim(self.losses) != 2 or np.shape(self.learning_rates) != np.shape(self.losses)[:1]:
+            raise ValueError(
+                f"`losses` must have one row a rate. Received: {np.shape(self.learning_rates)} and "
+                f"{np.shape(self.losses)}."
+            )
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "learning_rates": float_array(values["learning_rates"], ndim=1),
+            "losses": float_array(values["losses"], ndim=2),
+            "sweep_suggestion": Suggestion.from_dict(values["sweep_suggestion"]),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTestResult(Record):
+    """The measured curve of a range test, what stopped it, and the suggestion read off it.
+
+    Attributes:
+        learning_rates: Learning rate of each step, increasing, dimensionless, shape `(n_steps,)`, float64.
+        losses: Loss of each step in the compiled loss's unit, shape `(n_steps,)`, float64: each batch's own loss, or
+            the validation batch's where `scored_on` is "validation"; over several repeats their median.
+        suggestion: The advice read off the curve.
+        stop_reason: "completed", "diverged", "non_finite", "data_exhausted", "interrupted" or "error".
+        stop_detail: The same in one sentence.
+        num_steps: Number of steps asked for; `n_steps` is smaller where the test stopped early.
+        sweep: "exponential" or "linear".
+        scored_on: "training" or "validation".
+        repeat_losses: Every repeat's losses, shape `(repeats, n_steps)`, NaN after a repeat stopped.
+        engine: "graph" where the sweep ran inside one compiled loop, "per_batch" where the model did not allow that.
+        engine_reason: Why the sweep did not run in one compiled loop; empty where it did.
+        monitor: Name of the loss in the logs of `train_step`.
+        environment: Versions, devices, optimizer and precision of the run; may be empty.
+        refinement: The short runs that settled the suggestion; None where there were none.
+    """
+
+    kind: ClassVar[str] = "range_test"
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    suggestion: Suggestion
+    stop_reason: StopReason
+    stop_detail: str
+    num_steps: int
+    sweep: Literal["exponential", "linear"] = "exponential"
+    scored_on: Literal["training", "validation"] = "training"
+    repeat_losses: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    engine: Literal["graph", "per_batch"] = "graph"
+    engine_reason: str = ""
+    monitor: str = "loss"
+    environment: dict[str, Any] = field(default_factory=dict)
+    refinement: Refinement | None = None
+
+    def __post_init__(self) -> None:
+        if np.shape(self.learning_rates) != np.shape(self.losses):
+            raise ValueError(
+                f"`learning_rates` and `losses` must have one shape. Received: {np.shape(self.learning_rates)} and "
+                f"{np.shape(self.losses)}."
+            )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a step and repeat: `step`, `learning_rate`, `repeat`, `loss`."""
+        curves = self.repeat_losses if self.repeat_losses.size else self.losses[np.newaxis]
+        repeats, steps = curves.shape
+        frame = pd.DataFrame(
+            {
+                "step": np.tile(np.arange(steps), repeats),
+                "learning_rate": np.tile(self.learning_rates, repeats),
+                "repeat": np.repeat(np.arange(repeats), steps),
+                "loss": curves.ravel(),
+            }
+        )
+        return frame.dropna(subset="loss", ignore_index=True)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the curve on `ax`, a matplotlib Axes (a new one where None), and returns it."""
+        from keras_lr.plots import plot_range_test
+
+        return plot_range_test(self, ax=ax)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The result as one self-contained HTML page; also written to `path` where given."""
+        from keras_lr.report import Report
+
+        report = Report("Learning-rate range test").add(self)
+        if path is not None:
+            report.save(path)
+        return str(report.to_html())
+
+    def _repr_html_(self) -> str:
+        from keras_lr.report import Report
+
+        return str(Report("Learning-rate range test").add(self)._repr_html_())
+
+    def __repr__(self) -> str:
+        advice = self.suggestion
+        rate = "none" if advice.learning_rate is None else format_rate(advice.learning_rate, digits=3)
+        return (
+            f"RangeTestResult({len(self.losses)} steps, stop_reason={self.stop_reason!r}, "
+            f"suggestion={rate}, confidence={advice.confidence!r})"
+        )
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        parsed = dict(values)
+        for name in ("learning_rates", "losses"):
+            parsed[name] = float_array(values[name], ndim=1)
+        if values.get("repeat_losses"):
+            parsed["repeat_losses"] = float_array(values["repeat_losses"], ndim=2)
+        else:
+            parsed.pop("repeat_losses", None)
+        parsed["suggestion"] = Suggestion.from_dict(values["suggestion"])
+        if values.get("refinement") is not None:
+            parsed["refinement"] = Refinement.from_dict(values["refinement"])
+        parsed["num_steps"] = int(optional_float(values["num_steps"]) or 0)
+        for name in ("stop_reason", "stop_detail", "sweep", "scored_on", "engine", "engine_reason", "monitor"):
+            if name in values:
+                parsed[name] = text(values[name])
+        if not isinstance(values.get("environment", {}), dict):
+            raise TypeError("expected an object for `environment`")
+        return parsed

@@ -1,0 +1,169 @@
+"""What every record shares: a dict and a JSON form with a schema version, read back strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from keras_lr._utils.files import write_text_atomically
+from keras_lr.errors import ResultFormatError
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A frozen dataclass with a JSON form.
+
+    JSON has no NaN and no infinity: a non-finite number is written as `null` and read back as NaN in an array, as
+    `None` elsewhere.
+    """
+
+    kind: ClassVar[str] = "record"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
+        fields = {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {"kind": self.kind, "schema_version": SCHEMA_VERSION, **fields}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """The record `to_dict` described.
+
+        Raises:
+            ResultFormatError: `data` is not a dict of this kind, comes from a newer keras_lr, or a field is missing,
+                unknown or of the wrong type.
+        """
+        values = checked_payload(data, cls.kind)
+        names = {field.name for field in dataclasses.fields(cls)}
+        required = {
+            field.name
+            for field in dataclasses.fields(cls)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        }
+        if missing := sorted(required - values.keys()):
+            raise ResultFormatError(
+                f"A stored {cls.kind} must have the fields {missing}. Received none of these. Save it anew."
+            )
+        if unknown := sorted(values.keys() - names):
+            raise ResultFormatError(f"A stored {cls.kind} has no fields {unknown}. Remove them or update keras_lr.")
+        try:
+            return cls(**cls._parse(values))
+        except (TypeError, ValueError, KeyError, OverflowError) as err:
+            raise ResultFormatError(f"A stored {cls.kind} has a field of the wrong type: {err}. Save it anew.") from err
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Turns JSON values into the constructor's arguments; a subclass turns lists into its own types."""
+        return values
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Strict JSON text."""
+        return json.dumps(self.to_dict(), allow_nan=False, ensure_ascii=False, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The record that `to_json` wrote; raises `ResultFormatError` where it did not."""
+        return cls.from_dict(parse_json(text))
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the JSON form to `path`, whole or not at all, and returns the path."""
+        return write_text_atomically(path, self.to_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            ResultFormatError: The file is not such a record.
+            OSError: The file cannot be read.
+        """
+        return cls.from_json(read_text(path))
+
+
+def read_text(path: str | Path) -> str:
+    """The file's text; raises `ResultFormatError` where it is not UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise ResultFormatError(f"`path` must be a UTF-8 JSON file. Received: {path}, which is not text.") from err
+
+
+def parse_json(text: str) -> Any:
+    """Parses strict JSON; raises `ResultFormatError` for anything else."""
+
+    def refuse(constant: str) -> None:
+        raise ResultFormatError(f"Strict JSON has no {constant}. Write null for a missing number.")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (json.JSONDecodeError, RecursionError, ValueError) as err:
+        if isinstance(err, ResultFormatError):
+            raise
+        raise ResultFormatError(f"A stored result must be JSON. Received text that is not: {err}.") from err
+
+
+def checked_payload(data: Any, kind: str) -> dict[str, Any]:
+    """The fields of a stored record, after its kind and version have been checked."""
+    if not isinstance(data, dict) or "kind" not in data:
+        raise ResultFormatError(
+            f"A stored result must be a JSON object with a `kind`. Received: {type(data).__name__}."
+        )
+    if data["kind"] != kind:
+        raise ResultFormatError(f"The stored `kind` must be {kind!r}. Received: {str(data['kind'])[:80]!r}.")
+    version = data.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ResultFormatError(f"`schema_version` must be a positive integer. Received: {str(version)[:80]}.")
+    if version > SCHEMA_VERSION:
+        raise ResultFormatError(
+            f"`schema_version` must be at most {SCHEMA_VERSION}. Received: {version}. Update keras_lr to read this "
+            f"file."
+        )
+    return {key: value for key, value in data.items() if key not in ("kind", "schema_version")}
+
+
+def float_array(values: Any, *, ndim: int) -> np.ndarray:
+    """A read-only float64 array of `ndim` dimensions, with `None` read as NaN."""
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != ndim:
+        raise ValueError(f"expected {ndim} dimensions, received {array.ndim}")
+    array.setflags(write=False)
+    return array
+
+
+def optional_float(value: Any) -> float | None:
+    """`value` as a float, or None; raises TypeError for anything that is not a number."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"expected a number or null, received {type(value).__name__}")
+    return float(value)
+
+
+def text(value: Any) -> str:
+    """`value` itself where it is a string; raises TypeError otherwise."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected a string, received {type(value).__name__}")
+    return value
+
+
+def plain(value: Any) -> Any:
+    """`value` as dicts, lists, strings and finite numbers of Python's own; None for a number that is not finite."""
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value

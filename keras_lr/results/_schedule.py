@@ -1,0 +1,85 @@
+"""The learning rates that a schedule will give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from keras_lr._utils.formatting import format_rate
+from keras_lr.results._record import Record, float_array, optional_float, text
+
+
+@dataclass(frozen=True, eq=False)
+class SchedulePreview(Record):
+    """The learning rate, and the momentum where it is cycled too, against the step.
+
+    Attributes:
+        name: What the schedule is called.
+        steps: Optimizer steps, counted from 0, increasing, shape `(n_steps,)`, int64.
+        learning_rates: Rate of each step, dimensionless, shape `(n_steps,)`, float64.
+        total_steps: Number of steps looked at; more than `n_steps` where these are a sample of them.
+        momentums: Momentum of each step, shape `(n_steps,)`, float64; None where it is not cycled.
+        config: Arguments of the schedule by name, plain JSON values; may be empty.
+        annotations: Steps worth pointing out, each with a label, such as `((390, "epoch 2"),)`.
+    """
+
+    kind: ClassVar[str] = "schedule"
+
+    name: str
+    steps: np.ndarray
+    learning_rates: np.ndarray
+    total_steps: int
+    momentums: np.ndarray | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    annotations: tuple[tuple[int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        series = [self.steps, self.learning_rates] + ([] if self.momentums is None else [self.momentums])
+        shapes = [np.shape(values) for values in series]
+        if len(set(shapes)) != 1 or shapes[0] == (0,):
+            raise ValueError(f"The series of a `SchedulePreview` must have one shape, not empty. Received: {shapes}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a step: `step`, `learning_rate`, and `momentum` where it is cycled."""
+        columns = {"step": self.steps, "learning_rate": self.learning_rates}
+        return pd.DataFrame(columns if self.momentums is None else {**columns, "momentum": self.momentums})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the rates on `ax`, a matplotlib Axes (a new one where None), and returns it."""
+        from keras_lr.plots import plot_schedule
+
+        return plot_schedule(self, ax=ax)
+
+    def __repr__(self) -> str:
+        low, high = np.min(self.learning_rates), np.max(self.learning_rates)
+        return (
+            f"SchedulePreview({self.name!r}, {self.total_steps} steps, rates {format_rate(low)} to {format_rate(high)})"
+        )
+
+    @classmethod
+    def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
+        momentums = values.get("momentums")
+        config = values.get("config", {})
+        if not isinstance(config, dict):
+            raise TypeError("expected an object for `config`")
+        return {
+            "name": text(values["name"]),
+            "steps": _whole_numbers(values["steps"]),
+            "learning_rates": float_array(values["learning_rates"], ndim=1),
+            "total_steps": int(optional_float(values["total_steps"]) or 0),
+            "momentums": None if momentums is None else float_array(momentums, ndim=1),
+            "config": config,
+            "annotations": tuple((int(step), text(label)) for step, label in values.get("annotations", ())),
+        }
+
+
+def _whole_numbers(values: Any) -> np.ndarray:
+    numbers = float_array(values, ndim=1)
+    if not (np.isfinite(numbers).all() and (numbers == np.floor(numbers)).all()):
+        raise ValueError("expected whole numbers for `steps`")
+    steps = numbers.astype(np.int64)
+    steps.setflags(write=False)
+    return steps

@@ -1,0 +1,86 @@
+"""Cosine decay with warm restarts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_lr._utils import validation
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.schedules._base import Schedule
+
+
+@keras.saving.register_keras_serializable(package="keras_lr")
+class CosineRestarts(Schedule):
+    """Half cosines one after the other, each longer or lower than the last: it has no end.
+
+    Cycle `k`, counted from 0, begins at its peak `end + (initial - end) * m_mul ** k`, is
+    `first_decay_steps * t_mul ** k` steps long, and comes down to `end_learning_rate`; step 0 has the initial rate.
+
+    `keras.optimizers.schedules.CosineDecayRestarts` finds its cycle by a logarithm in float32, and misses restarts;
+    here a restart falls on its step.
+
+    Args:
+        initial_learning_rate: Peak of the first cycle, positive.
+        first_decay_steps: Number of steps of the first cycle.
+        t_mul: Length of each cycle over the one before, at least 1.
+        m_mul: Peak of each cycle, above the end rate, over the one before, in (0, 1].
+        end_learning_rate: Rate that each cycle falls to, at most the initial one.
+
+    Raises:
+        InvalidArgumentError: An argument breaks its rule.
+        InvalidRangeError: The end rate is above the initial one.
+
+    Source:
+        Loshchilov & Hutter 2017, arXiv:1608.03983. With `m_mul=1` the numbers are those of
+        `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: int,
+        *,
+        t_mul: float = 1.0,
+        m_mul: float = 1.0,
+        end_learning_rate: float = 0.0,
+    ) -> None:
+        self.initial_learning_rate = validation.positive("initial_learning_rate", initial_learning_rate)
+        self.first_decay_steps = validation.steps("first_decay_steps", first_decay_steps)
+        self.t_mul = validation.real("t_mul", t_mul)
+        self.m_mul = validation.positive("m_mul", m_mul)
+        self.end_learning_rate = validation.non_negative("end_learning_rate", end_learning_rate)
+        if self.t_mul < 1:
+            raise InvalidArgumentError(
+                f"`t_mul` must be at least 1. Received: {t_mul}. Cycles cannot shrink to nothing."
+            )
+        if self.m_mul > 1:
+            raise InvalidArgumentError(f"`m_mul` must be at most 1. Received: {m_mul}. Growing peaks diverge.")
+        validation.at_most(
+            "end_learning_rate", self.end_learning_rate, "initial_learning_rate", self.initial_learning_rate
+        )
+
+    def _rate(self, step: Any) -> Any:
+        cycle = self._cycle(step)
+        begin, end = self._begin(cycle), self._begin(cycle + 1)
+        left = ops.clip((end - step) / (end - begin), 0.0, 1.0)
+        amplitude = (self.initial_learning_rate - self.end_learning_rate) * ops.power(self.m_mul, cycle)
+        return self.end_learning_rate + amplitude * ops.square(ops.sin(left * (math.pi / 2)))
+
+    def _begin(self, cycle: Any) -> Any:
+        """First step of a cycle: the sum of a geometric series."""
+        if self.t_mul == 1:
+            return cycle * self.first_decay_steps
+        return self.first_decay_steps * (ops.power(self.t_mul, cycle) - 1) / (self.t_mul - 1)
+
+    def _cycle(self, step: Any) -> Any:
+        """Number of the cycle that `step` lies in."""
+        if self.t_mul == 1:
+            return ops.floor(step / self.first_decay_steps)
+        growth = self.t_mul - 1
+        cycle = ops.floor(ops.log1p(step * (growth / self.first_decay_steps)) / math.log(self.t_mul))
+        # The logarithm may land a rounding error below a whole number, which would put a restart one step late.
+        return cycle + ops.cast(step >= self._begin(cycle + 1), cycle.dtype)

@@ -1,0 +1,54 @@
+"""What a way of training runs has to do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal, get_args
+
+import keras
+import numpy as np
+
+from keras_lr.errors import KerasLRError
+from keras_lr.search._fit_arguments import FitArguments
+from keras_lr.search._model_factory import Blueprint
+from keras_lr.search._recorder import Recorder
+from keras_lr.search._runs import Run
+
+TierName = Literal["stacked", "function", "reuse", "rebuild"]
+TIERS: tuple[TierName, ...] = get_args(TierName)
+"""From the fastest to the slowest."""
+
+
+class TierError(KerasLRError, RuntimeError):
+    """This way cannot train the model; the message says why, as the end of a sentence."""
+
+
+class Tier(ABC):
+    """One way to train runs.
+
+    Args:
+        blueprint: Builds the models.
+        arguments: The arguments of the search.
+        recorder: Takes in each epoch.
+    """
+
+    name: ClassVar[TierName]
+
+    def __init__(self, blueprint: Blueprint, arguments: FitArguments, recorder: Recorder) -> None:
+        self.blueprint = blueprint
+        self.arguments = arguments
+        self.recorder = recorder
+
+    @abstractmethod
+    def train(self, runs: Sequence[Run]) -> None:
+        """Trains `runs` from their first epoch, and records each epoch.
+
+        Raises:
+            TierError: This way cannot train the model; a slower one may.
+        """
+
+
+def weights_of(model: keras.Model) -> list[np.ndarray]:
+    """Copies of the values of `model.weights`."""
+    return [weight.numpy() for weight in model.weights]

@@ -1,0 +1,143 @@
+"""Training in one compiled function that holds a whole epoch with its validation, traced once for every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+
+from keras_lr._keras.learning_rate import RateControl
+from keras_lr._keras.model import logs_of
+from keras_lr.search._engines.base import Tier, TierError, TierName, weights_of
+from keras_lr.search._model_factory import load_state
+from keras_lr.search._runs import Run, epoch_order, take
+
+
+class FunctionTier(Tier):
+    """Trains one run after the other, each epoch a single call into the graph.
+
+    The steps are the model's own `train_step` and `test_step`, on batches gathered in the graph.
+    """
+
+    name: ClassVar[TierName] = "function"
+    _program: EpochProgram | None = None
+    _has_trained = False
+
+    def train(self, runs: Sequence[Run]) -> None:
+        """Trains `runs` one after the other."""
+        for run in runs:
+            program = self._prepared(run)
+            for epoch in range(self.recorder.epochs):
+                logs = self._epoch(program, run, epoch)
+                if self.recorder.record(epoch, {run: logs}, program.weights):
+                    break
+
+    def _prepared(self, run: Run) -> EpochProgram:
+        state = self.blueprint.initial_state(run)
+        if self._program is None:
+            try:
+                program = EpochProgram(self.blueprint.any_model(run), self.arguments)
+                program.trace(run.batch_size)
+            except Exception as error:
+                raise TierError(f"its step cannot be traced into one function ({_first_line(error)})") from error
+            self._program = program
+        self._program.reset(state, run.learning_rate)
+        return self._program
+
+    def _epoch(self, program: EpochProgram, run: Run, epoch: int) -> dict[str, Any]:
+        order = epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle)
+        try:
+            logs = program.epoch(tf.constant(order), run.batch_size)
+        except Exception as error:
+            if self._has_trained:
+                raise
+            raise TierError(f"its step fails inside one function ({_first_line(error)})") from error
+        self._has_trained = True
+        return logs
+
+
+class EpochProgram:
+    """An epoch of a model as one function of the order of its samples.
+
+    Args:
+        model: A compiled model, built with its optimizer.
+        arguments: The data.
+    """
+
+    def __init__(self, model: keras.Model, arguments: Any) -> None:
+        self.model = model
+        self._arguments = arguments
+        self._rates = RateControl(model.optimizer)
+        self._rates.engage()
+        self._slots = [variable.numpy() for variable in model.optimizer.variables]
+        self._train_step = self._compiled(model.train_step, arguments.train)
+        self._train = tf.function(self._train_pass, autograph=False)
+        self._test = None
+        if arguments.validates:
+            self._test_step = self._compiled(model.test_step, arguments.validation)
+            self._test = tf.function(self._test_pass, autograph=False)
+
+    def trace(self, batch_size: int) -> None:
+        """Traces without training, so that what cannot be traced shows here."""
+        size = tf.constant(batch_size)
+        self._train.get_concrete_function(tf.range(self._arguments.size), size)
+        if self._test is not None:
+            self._test.get_concrete_function(size)
+
+    def reset(self, state: Sequence[Any], learning_rate: float) -> None:
+        """Sets the model to `state`, a fresh optimizer and a learning rate."""
+        load_state(self.model, state)
+        for variable, value in zip(self.model.optimizer.variables, self._slots, strict=True):
+            variable.assign(value)
+        self._rates.assign(learning_rate)
+
+    def epoch(self, order: Any, batch_size: int) -> dict[str, Any]:
+        """Trains an epoch and validates; returns what Keras would log."""
+        model = self.model
+        model.reset_metrics()
+        logs = logs_of(model, self._train(order, tf.constant(batch_size)))
+        if self._test is not None:
+            model.reset_metrics()
+            size = self._arguments.validation_batch_size or batch_size
+            tested = logs_of(model, self._test(tf.constant(size)))
+            logs.update({f"val_{name}": value for name, value in tested.items()})
+        return logs
+
+    def weights(self, run: Run) -> list[Any]:
+        """Values of `model.weights` as the run that trains has them."""
+        return weights_of(self.model)
+
+    def _compiled(self, step: Callable[[Any], Any], data: Any) -> Any:
+        return tf.function(
+            lambda positions: step(take(data, positions)),
+            input_signature=[tf.TensorSpec([None], tf.int32)],
+            jit_compile=bool(self.model.jit_compile) or None,
+            autograph=False,
+        )
+
+    def _train_pass(self, order: Any, batch_size: Any) -> Any:
+        return _over_batches(self._train_step, order, batch_size)
+
+    def _test_pass(self, batch_size: Any) -> Any:
+        size = keras.tree.flatten(self._arguments.validation)[0].shape[0]
+        return _over_batches(self._test_step, tf.range(size), batch_size)
+
+
+def _over_batches(step: Any, order: Any, batch_size: Any) -> Any:
+    """Runs `step` on each batch of positions and returns the logs of the last."""
+    empty = keras.tree.map_structure(
+        lambda part: tf.zeros(part.shape, part.dtype), step.get_concrete_function().structured_outputs
+    )
+    size = tf.shape(order)[0]
+
+    def body(start: Any, _: Any) -> tuple[Any, Any]:
+        return start + batch_size, step(order[start : tf.minimum(start + batch_size, size)])
+
+    return tf.while_loop(lambda start, logs: start < size, body, (tf.constant(0), empty), parallel_iterations=1)[1]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

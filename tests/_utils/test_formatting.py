@@ -1,0 +1,25 @@
+import pytest
+
+from keras_lr._utils.formatting import format_rate
+
+
+@pytest.mark.parametrize(
+    ("rate", "digits", "words"),
+    [
+        (3e-5, 2, "3e-5"),
+        (1e-4, 2, "1e-4"),
+        (3.16e-4, 2, "3.2e-4"),
+        (3.16e-4, 3, "3.16e-4"),
+        (9.99e-4, 2, "1e-3"),
+        (0.01, 2, "1e-2"),
+        (0.03 * 0.1, 2, "3e-3"),
+        (0.3, 2, "0.3"),
+        (10.0, 2, "10"),
+        (345.6, 2, "346"),
+        (2e4, 2, "2e4"),
+        (0.0, 2, "0"),
+        (float("nan"), 2, "not finite"),
+    ],
+)
+def test_a_rate_is_written_shortly_and_without_leading_zeros(rate, digits, words):
+    assert format_rate(rate, digits=digits) == words

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, METRIC_FEATURES, features
+from keras_lr.analysis._diagnosis.history import from_columns
+from keras_lr.analysis._diagnosis.scorecard import SENTENCES, contributions, judge, sentence
+from keras_lr.analysis._diagnosis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+from keras_lr.analysis._statistics import block_means, compress, noise_level, rank_trend
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True))
+def test_rank_trend_is_kendalls_tau(values):
+    expected = kendalltau(np.arange(len(values)), values).statistic
+    assert rank_trend(np.array(values, dtype=float)) == pytest.approx(expected)
+
+
+def test_noise_level_of_white_noise_about_a_line():
+    values = np.linspace(5, 0, 20_000) + np.random.default_rng(0).normal(0, 0.3, 20_000)
+    assert noise_level(values) == pytest.approx(0.3, rel=0.03)
+
+
+def test_block_means_keep_the_mean_of_equal_blocks():
+    np.testing.assert_allclose(block_means(np.arange(100.0), 4), [12, 37, 62, 87])
+
+
+def test_compress_is_bounded_and_keeps_the_sign():
+    assert compress(np.inf) == pytest.approx(6, abs=1e-4)
+    assert compress(-0.09) == pytest.approx(-1)
+
+
+def test_scorecard_points_at_the_knots_are_the_tables():
+    last = np.array([knots[-1] for knots in KNOTS])
+    points = np.array([[row[-1] for row in rows] for rows in POINTS])
+    np.testing.assert_allclose(contributions(last), points)
+    totals = points.sum(axis=1) + INTERCEPTS
+    assert judge(last)[1] == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())
+
+
+def test_a_missing_metric_gives_no_points():
+    loss = np.exp(-np.arange(20) / 5)
+    values = features(from_columns({"loss": loss, "val_loss": loss + 0.1}))
+    missing = np.isnan(values)
+    assert [name for name, absent in zip(FEATURE_NAMES, missing, strict=True) if absent] == list(METRIC_FEATURES)
+    assert not contributions(values)[:, missing].any()
+
+
+def test_a_metric_is_known_by_its_values_and_the_strictest_is_read():
+    loss = np.exp(-np.arange(20) / 5)
+    top, top_5, error = 1 - loss, 1 - loss / 5, loss / 2
+    others = {"top_5": top_5, "val_top_5": top_5, "error": error, "val_error": error, "size": np.arange(20)}
+    read = from_columns({"loss": loss, **others, "hits": top, "val_hits": top / 2, "other": top})
+    np.testing.assert_array_equal(read.metric, top)
+    np.testing.assert_array_equal(read.val_metric, top / 2)
+    assert from_columns({"loss": loss, "error": error, "val_error": error}).metric is None
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(2.0**-20, 0.0), (2.0**20, 0.0), (1.0, 64.0), (4.0, -64.0)])
+def test_features_do_not_depend_on_the_losss_unit(scale, shift):
+    generator = np.random.default_rng(0)
+    loss, val_loss = (np.exp(-np.arange(20) / 5) + generator.normal(0, 0.02, 20) for _ in range(2))
+    plain = features(from_columns({"loss": loss, "val_loss": val_loss}))
+    moved = features(from_columns({"loss": scale * loss + shift, "val_loss": scale * val_loss + shift}))
+    np.testing.assert_allclose(moved, plain, rtol=1e-8, atol=1e-8)
+
+
+def test_every_feature_has_two_sentences_and_says_what_its_value_is():
+    assert set(SENTENCES) == set(FEATURE_NAMES)
+    falling, level = ({"loss": loss} for loss in (np.linspace(2.0, 1.0, 20), np.geomspace(1.0, 1e-6, 20)))
+    words = [
+        sentence("second_half_gain", features(from_columns(history))[FEATURE_NAMES.index("second_half_gain")])
+        for history in (falling, level)
+    ]
+    assert words == [
+        "The loss was still falling in the second half of the run.",
+        "The loss fell little in the second half of the run.",
+    ]

@@ -1,0 +1,148 @@
+"""The basin against numbers by hand, and against curves whose best rate is known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_lr.analysis._sensitivity.basin import find_basin
+
+RATES = np.array([1e-3, 1e-2, 1e-1])
+NAN, INF = np.nan, np.inf
+
+
+def places(basin):
+    return basin.low, basin.best, basin.high
+
+
+def test_the_threshold_by_hand():
+    """Differences to the best: mean 0.2 with variance 0.01, and mean 3 with variance 1.
+
+    The neighbourhood's median variance is 0.505, on 0.5 x 4 degrees of freedom. Drawn towards it: 0.2575 and 0.7525, on
+    4 degrees. The table's t for 1% (2% over two neighbours) is 3.747, so noise alone may reach
+    3.747 sqrt(0.2575 / 3) = 1.098 and 3.747 sqrt(0.7525 / 3) = 1.877.
+    """
+    basin = find_basin(RATES, np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]))
+    assert places(basin) == (0, 1, 1)
+    assert basin.noise == pytest.approx(np.median([np.sqrt(0.2575 / 3), np.sqrt(0.7525 / 3)]))
+
+
+@pytest.mark.parametrize(("mean", "low"), [(1.097, 0), (1.099, 1)])
+def test_the_threshold_is_where_the_table_puts_it(mean, low):
+    differences = np.array([-0.1, 0.0, 0.1]) + mean
+    basin = find_basin(RATES, np.array([1 + differences, [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]))
+    assert basin.low == low
+
+
+def test_an_unreliable_rate_is_told_apart_where_even_its_luckiest_repeat_is_worse():
+    """At 0.03 the differences 0.5, 1 and 4 scatter too much for their mean, 1.83 of at most 2.5, to tell.
+
+    The other rates scatter by 0.01, so that noise alone does not reach 0.5; it does reach 0.02.
+    """
+    rates = np.array([1e-3, 3e-3, 1e-2, 3e-2])
+    scores = np.array([[1.01, 1.0, 1.02], [1.01, 1.02, 1.0], [1.0, 1.0, 1.0], [1.5, 2.0, 5.0]])
+    assert places(find_basin(rates, scores)) == (0, 2, 2)
+    scores[3, 0] = 1.02
+    assert places(find_basin(rates, scores)) == (0, 2, 3)
+
+
+def test_a_rate_four_times_worse_is_told_apart_however_it_scatters():
+    """Digits at one rate a decade: no repeat at 0.1 comes near the best, and 0.32 of a gain of 2.2 counts."""
+    rates = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    scores = np.array(
+        [[1.3, 1.4, 1.35], [0.13, 0.135, 0.125], [0.097, 0.1, 0.08], [0.42, 0.41, 0.83], [2.3, 2.35, 2.34]]
+    )
+    assert places(find_basin(rates, scores, gain=2.2)) == (1, 2, 2)
+    one_ties = scores.copy()
+    one_ties[3, 0] = 0.09
+    assert places(find_basin(rates, one_ties, gain=2.2)) == (1, 2, 3)
+
+
+def test_what_a_start_gives_to_every_rate_cancels():
+    scores = np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]])
+    lucky = scores + np.array([0.0, 100.0, -40.0])
+    plain, shifted = find_basin(RATES, scores), find_basin(RATES, lucky)
+    assert places(shifted) == places(plain)
+    assert shifted.noise == pytest.approx(plain.noise)
+
+
+def test_a_rate_told_apart_ends_the_basin():
+    """The lowest rate alone would pass; the one between, which is far worse in every repeat, does not."""
+    scores = np.array([[1.0, 1.01, 1.02], [2.0, 2.01, 2.02], [1.0, 1.0, 1.0], [1.01, 1.0, 1.02]])
+    assert places(find_basin(np.array([1e-4, 1e-3, 1e-2, 1e-1]), scores)) == (2, 2, 3)
+
+
+def test_a_rate_with_a_diverged_repeat_is_not_in_the_basin_of_another():
+    assert places(find_basin(RATES, np.array([[1.0, 1.1, 1.2], [1.0, 1.0, 1.1], [1.0, 1.0, INF]]))) == (0, 1, 1)
+
+
+def test_a_steady_rate_is_preferred_where_it_costs_little():
+    scores = np.array([[2.0, 2.1, 2.2], [1.05, 1.03, 1.04], [1.0, 1.0, INF]])
+    assert find_basin(RATES, scores, gain=1.5).best == 1
+
+
+def test_a_rate_with_a_diverged_repeat_is_the_best_where_every_steady_one_is_far_off():
+    scores = np.array([[2.3, 2.3, 2.3], [2.2, 2.1, 2.2], [0.1, 0.1, INF]])
+    assert places(find_basin(RATES, scores, gain=2.2)) == (2, 2, 2)
+
+
+def test_a_rate_of_which_most_repeats_diverged_is_never_the_best():
+    scores = np.array([[2.3, 2.3, 2.3], [2.2, 2.1, 2.2], [0.1, INF, INF]])
+    assert find_basin(RATES, scores, gain=2.2).best == 1
+
+
+def test_a_rate_whose_runs_are_unknown_ends_the_basin():
+    scores = np.array([[1.0, 1.1, 1.0], [NAN, NAN, NAN], [0.9, 1.0, 0.9]])
+    assert places(find_basin(RATES, scores)) == (2, 2, 2)
+
+
+def test_a_missing_repeat_is_left_out_of_the_pairs():
+    """Against the second and third repeats alone, 0.1 lies 0.1 above the best; the first, missing, tells nothing."""
+    scores = np.array([[3.0, 2.5, 3.1], [0.2, 1.0, 1.0], [NAN, 1.1, 1.1]])
+    assert places(find_basin(RATES, scores)) == (1, 1, 2)
+
+
+def test_single_repeats_have_the_rates_that_lose_little():
+    basin = find_basin(RATES, np.array([[1.04], [1.0], [1.06]]), gain=1.0)
+    assert places(basin) == (0, 1, 1)
+    assert np.isnan(basin.noise)
+
+
+@pytest.mark.parametrize("scores", [[[INF], [INF], [INF]], [[NAN], [NAN], [NAN]], [[NAN], [INF], [NAN]]])
+def test_no_score_no_basin(scores):
+    assert find_basin(RATES, np.array(scores)) is None
+
+
+def test_one_rate_is_its_own_basin():
+    assert places(find_basin(RATES[:1], np.array([[1.0, 1.1, 1.2]]))) == (0, 0, 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10_000), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_units_do_not_matter(seed, scale, shift):
+    scores = np.random.default_rng(seed).normal(size=(8, 3)) + (np.arange(8)[:, None] - 4) ** 2 / 4
+    rates = np.geomspace(1e-4, 1e-1, 8)
+    plain, changed = find_basin(rates, scores), find_basin(10 * rates, shift + scale * scores)
+    assert places(changed) == places(plain)
+    assert changed.noise == pytest.approx(scale * plain.noise, rel=1e-5)
+
+
+def u_curve(generator, *, repeats, noise, rates):
+    """A valley in log rate whose floor is at 10**-2.4, with noise of each repeat and of each run."""
+    truth = (np.log10(rates) + 2.4) ** 2
+    luck = generator.normal(size=repeats) + generator.normal(size=(len(rates), repeats))
+    return truth, truth[:, None] + noise * luck
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.3])
+def test_three_repeats_cover_the_true_best_nineteen_times_of_twenty(noise):
+    rates = np.geomspace(1e-5, 1, 16)
+    generator, covered, widths = np.random.default_rng(0), 0, {3: [], 10: []}
+    for _ in range(300):
+        for repeats, width in widths.items():
+            truth, scores = u_curve(generator, repeats=repeats, noise=noise, rates=rates)
+            basin = find_basin(rates, scores)
+            width.append(np.log10(rates[basin.high] / rates[basin.low]))
+            covered += repeats == 3 and basin.low <= np.argmin(truth) <= basin.high
+    assert covered >= 0.95 * 300
+    assert np.mean(widths[10]) < np.mean(widths[3])

@@ -1,0 +1,126 @@
+"""Settling a suggestion by short runs at constant rates."""
+
+import numpy as np
+import pytest
+
+from keras_lr.analysis._suggestion.calibration import CALIBRATION, OptimizerKind, Refining
+from keras_lr.analysis._suggestion.refine import end_losses, middle_of_runs, plan_runs, settle
+from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
+from keras_lr.results._range_test import Suggestion
+
+RATES = np.geomspace(1e-7, 10, 300)
+REFINING = CALIBRATION.refining
+NOISE = 0.02
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    decades = np.log10(RATES)
+    level = 2.3 - 2 / (1 + np.exp(-(decades + 3) * 6)) + 10 ** (4 * (decades + 0.5))
+    losses = level + np.random.default_rng(0).normal(0, NOISE, len(RATES))
+    return suggest(RATES, losses), landmarks_of(RATES, losses)
+
+
+def runs(ends, *, steps=60, seed=0):
+    """Runs that begin at 2.3 and end at `ends`."""
+    fall = np.array([[2.3], *([end] for end in ends)])[1:] - 2.3
+    progress = np.minimum(np.arange(steps) / (steps / 2), 1)
+    return 2.3 + fall * progress + np.random.default_rng(seed).normal(0, NOISE, (len(ends), steps))
+
+
+@pytest.mark.parametrize(("num_steps", "expected"), [(100, (3, 33)), (199, (3, 66)), (200, (4, 50)), (300, (4, 75))])
+def test_plan_spends_no_more_than_its_budget(sweep, num_steps, expected):
+    plan = plan_runs(sweep[0], num_steps=num_steps)
+    assert (len(plan.learning_rates), plan.num_steps) == expected
+    assert len(plan.learning_rates) * plan.num_steps <= num_steps
+    assert np.diff(np.log10(plan.learning_rates)) == pytest.approx(0.75)
+    assert plan.learning_rates[0] < sweep[0].learning_rate < plan.learning_rates[-1]
+
+
+def test_nothing_is_planned_without_a_suggestion_or_steps(sweep):
+    assert plan_runs(Suggestion.refuse("Flat.", rule="consensus"), num_steps=300) is None
+    assert plan_runs(sweep[0], num_steps=29) is None
+
+
+def test_one_good_run_pulls_the_suggestion_most_of_the_way(sweep):
+    suggestion, marks = sweep
+    plan = plan_runs(suggestion, num_steps=300)
+    settled = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 0.1, 2.3], steps=75), marks=marks)
+    gap = np.log10(plan.learning_rates[2] / suggestion.learning_rate)
+    expected = REFINING.trust * (gap + REFINING.offset(75))
+    # The three bad runs weigh exp(-1 / tolerance) each, which is 0.7% of the good one.
+    assert np.log10(settled.learning_rate / suggestion.learning_rate) == pytest.approx(expected, abs=0.02)
+    assert settled.rule == "refined"
+    assert np.log10(settled.high / settled.low) == pytest.approx(np.log10(suggestion.high / suggestion.low))
+
+
+def test_the_longer_a_run_the_less_it_favours_a_large_rate():
+    refining = Refining(offset_decades=-0.4, length_slope=0.5, trust=1.0)
+    assert refining.offset(33) == pytest.approx(-0.4)
+    assert refining.offset(104) == pytest.approx(-0.15, abs=0.001)
+    assert refining.offset(10_000) == 0
+
+
+def test_runs_that_are_equally_good_meet_in_the_middle(sweep):
+    rates = np.array([1e-3, 1e-2, 1e-1])
+    assert middle_of_runs(rates, runs([0.5, 0.5, 0.5]), sweep[1]) == pytest.approx(-2, abs=0.05)
+    assert middle_of_runs(rates, runs([0.5, 0.5, 2.3]), sweep[1]) == pytest.approx(-2.5, abs=0.05)
+
+
+def test_a_run_that_stopped_counts_as_one_that_lost_everything(sweep):
+    rates = np.array([1e-3, 1e-2, 1e-1])
+    losses = runs([1.5, 0.5, 0.5])
+    losses[2, 12:] = np.nan
+    high = runs([1.5, 0.5, 5.0])
+    assert middle_of_runs(rates, losses, sweep[1]) == pytest.approx(middle_of_runs(rates, high, sweep[1]), abs=0.03)
+
+
+def test_end_losses_average_the_last_third_below_a_ceiling():
+    losses = np.array([[4.0] * 6 + [1, 2, 3], [4.0] * 6 + [1, 100, 3]])
+    # The best median is 2, two below the start of 4, so that no step counts for more than 6.
+    assert end_losses(losses, start=4.0).tolist() == [2.0, pytest.approx(10 / 3)]
+
+
+@pytest.mark.parametrize(
+    ("best", "moves", "reason"), [(0, False, "disagree"), (2, True, "agree"), (3, True, "disagree")]
+)
+def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep, best, moves, reason):
+    """The sweep suggests 10^-2.2, the usual rate is 10^-2, and the runs point below the one or above the other."""
+    suggestion, marks = sweep
+    plan = plan_runs(suggestion, num_steps=300)
+    usual = 10**CALIBRATION.habits.usual_decades
+    assert plan.learning_rates[0] < suggestion.learning_rate < usual < plan.learning_rates[2]
+    ends = [0.1 if run == best else 2.3 for run in range(4)]
+    settled = settle(suggestion, plan.learning_rates, runs(ends), marks=marks, kind=OptimizerKind(adaptive=True))
+    assert settled.learning_rate == pytest.approx(usual if moves else suggestion.learning_rate)
+    assert settled.reason.startswith(f"Short runs {reason}")
+    assert settled.confidence == ("clear" if reason == "agree" else "tentative")
+
+
+def test_flat_runs_leave_the_suggestion_and_say_so(sweep):
+    suggestion, marks = sweep
+    plan = plan_runs(suggestion, num_steps=300)
+    settled = settle(suggestion, plan.learning_rates, runs([2.3] * 4), marks=marks)
+    assert settled.learning_rate == suggestion.learning_rate
+    assert settled.confidence == "tentative"
+    assert "noise" in settled.reason
+
+
+def test_agreement_keeps_a_clear_suggestion_clear_and_conflict_does_not(sweep):
+    suggestion, marks = sweep
+    plan = plan_runs(suggestion, num_steps=300)
+    agreed = settle(suggestion, plan.learning_rates, runs([0.1, 0.1, 0.1, 2.3]), marks=marks)
+    torn = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 2.3, 0.1]), marks=marks)
+    assert (suggestion.confidence, agreed.confidence, torn.confidence) == ("clear", "clear", "tentative")
+    assert "disagree" in torn.reason
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-3, 0), (50, -20), (1, 100)])
+def test_scaling_and_shifting_the_loss_changes_nothing(sweep, scale, shift):
+    decades = np.log10(RATES)
+    losses = 2.3 - 2 / (1 + np.exp(-(decades + 3) * 6)) + np.random.default_rng(0).normal(0, NOISE, len(RATES))
+    short = runs([1.0, 0.5, 0.7, 2.0])
+    rates = plan_runs(sweep[0], num_steps=300).learning_rates
+    one = middle_of_runs(rates, short, landmarks_of(RATES, losses))
+    other = middle_of_runs(rates, scale * short + shift, landmarks_of(RATES, scale * losses + shift))
+    assert other == pytest.approx(one, abs=1e-6)

@@ -1,0 +1,145 @@
+"""The suggestion rule on synthetic curves whose answer is known."""
+
+import numpy as np
+import pytest
+
+from keras_lr.analysis._suggestion.suggest import RULES, suggest
+from keras_lr.errors import CurveError, InvalidArgumentError
+
+DESCENT, DIVERGENCE = -3.0, -0.5
+
+
+def sweep(num_steps=300, low=-7, high=1):
+    return np.logspace(low, high, num_steps)
+
+
+def range_test(rates, *, noise=0.03, seed=0, fall=2.0, descent=DESCENT, divergence=DIVERGENCE):
+    """A plateau, a fall centred on `descent` and a blow-up at `divergence`, with noise a step."""
+    decades = np.log10(rates)
+    level = 2.3 - fall / (1 + np.exp(-(decades - descent) * 6)) + 10 ** (4 * (decades - divergence))
+    return level + np.random.default_rng(seed).normal(0, noise, rates.shape)
+
+
+@pytest.mark.parametrize("num_steps", [100, 300, 1000])
+def test_clear_curve_is_read_between_its_fall_and_its_blow_up(num_steps):
+    rates = sweep(num_steps)
+    advice = suggest(rates, range_test(rates))
+    assert advice.confidence == "clear"
+    assert DESCENT - 0.5 < np.log10(advice.learning_rate) < DIVERGENCE - 0.5
+    assert advice.low < advice.learning_rate < advice.high
+    assert advice.rule == "consensus"
+
+
+def test_repeats_agree_with_their_single_sweeps():
+    rates = sweep(100)
+    losses = np.stack([range_test(rates, seed=seed, noise=0.2) for seed in range(5)])
+    single = [np.log10(suggest(rates, row).learning_rate) for row in losses]
+    joint = np.log10(suggest(rates, losses).learning_rate)
+    assert min(single) <= joint <= max(single)
+
+
+def test_repeats_may_stop_at_different_steps():
+    rates = sweep(100)
+    losses = np.stack([range_test(rates, seed=seed) for seed in range(3)])
+    losses[0, 90:], losses[1, 85:] = np.nan, np.nan
+    assert suggest(rates, losses).confidence == "clear"
+
+
+def test_flat_curve_is_refused():
+    advice = suggest(sweep(), np.full(300, 2.3))
+    assert advice.confidence == "none"
+    assert advice.learning_rate is None
+    assert "flat" in advice.reason
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("num_steps", [100, 300])
+def test_pure_noise_is_never_clear(seed, num_steps):
+    rates = sweep(num_steps)
+    assert suggest(rates, np.random.default_rng(seed).normal(2.3, 0.1, rates.shape)).confidence != "clear"
+
+
+def test_always_rising_curve_is_refused():
+    rates = sweep()
+    advice = suggest(rates, np.linspace(1, 5, 300) + np.random.default_rng(0).normal(0, 0.01, 300))
+    assert advice.confidence == "none"
+    assert "too high" in advice.reason
+
+
+def test_fall_that_goes_on_at_the_ranges_edge_is_tentative():
+    rates = sweep(high=-2.9)
+    advice = suggest(rates, range_test(rates))
+    assert advice.confidence == "tentative"
+    assert "Raise `max_lr`" in advice.reason
+
+
+def test_weak_fall_is_tentative():
+    rates = sweep(100)
+    advice = suggest(rates, range_test(rates, noise=0.5, fall=0.5))
+    assert advice.confidence == "tentative"
+
+
+def test_fall_by_less_than_half_of_the_loss_is_tentative():
+    rates = sweep()
+    less, more = (suggest(rates, range_test(rates, fall=fall)) for fall in (0.44 * 2.3, 0.62 * 2.3))
+    assert (less.confidence, more.confidence) == ("tentative", "clear")
+    assert "of its start" in less.reason
+
+
+def test_rise_without_a_fall_stays_below_the_rise():
+    rates = sweep(100)
+    advice = suggest(rates, range_test(rates, fall=0.0))
+    assert advice.confidence == "tentative"
+    assert advice.learning_rate < 10 ** (DIVERGENCE - 0.5)
+
+
+def test_too_short_curve_is_refused():
+    advice = suggest(sweep(12), range_test(sweep(12)))
+    assert advice.confidence == "none"
+    assert "too short" in advice.reason
+
+
+def test_non_finite_tail_changes_nothing():
+    rates = sweep()
+    losses = range_test(rates)
+    tail = np.where(rates > 10, np.nan, np.where(rates > 3, np.inf, losses))
+    cut = suggest(rates[rates <= 3], losses[rates <= 3])
+    assert suggest(rates, tail) == cut
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_names_itself(rule):
+    rates = sweep()
+    advice = suggest(rates, range_test(rates), rule=rule)
+    assert advice.rule == rule
+    assert advice.confidence in ("clear", "tentative")
+
+
+def test_public_rule_refuses_what_it_cannot_trim():
+    rates = sweep(24)
+    advice = suggest(rates, range_test(rates), rule="valley")
+    assert advice.confidence == "none"
+    assert "trimming" in advice.reason
+
+
+@pytest.mark.parametrize(
+    ("rates", "losses", "match"),
+    [
+        ([1e-3, 1e-2], [1.0, 2.0, 3.0], r"`losses` must have shape"),
+        ([[1e-3, 1e-2]], [1.0, 2.0], r"`learning_rates` must be one-dimensional"),
+        ([1e-2, 1e-3], [1.0, 2.0], r"`learning_rates` must not decrease"),
+        ([0.0, 1e-3], [1.0, 2.0], r"`learning_rates` must be positive and finite"),
+        ([1e-3, np.nan], [1.0, 2.0], r"`learning_rates` must be positive and finite"),
+        ([1e-3, 1e-2], [np.nan, np.inf], r"`losses` must hold a finite loss"),
+        ([1e-3, 1e-2], ["a", "b"], r"`losses` must be an array of numbers"),
+        ([], [], r"`losses` must hold a finite loss"),
+    ],
+)
+def test_what_is_no_curve_is_an_error(rates, losses, match):
+    with pytest.raises(CurveError, match=match):
+        suggest(rates, losses)
+
+
+def test_unknown_rule_is_an_error():
+    with pytest.raises(InvalidArgumentError, match=r"`rule` must be one of"):
+        suggest(sweep(), range_test(sweep()), rule="magic")

@@ -1,0 +1,196 @@
+"""Every kind of model, and every optimizer of Keras."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_lr
+from keras_lr._keras.learning_rate import set_learning_rate
+from keras_lr.errors import ModelError
+from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
+from tests.versions import needs_multi_optimizer, needs_muon
+
+OPTIMIZERS = sorted(
+    name
+    for name, value in vars(keras.optimizers).items()
+    if isinstance(value, type) and issubclass(value, keras.Optimizer) and name not in {"Optimizer", "MultiOptimizer"}
+)
+SPECIAL = {
+    "LossScaleOptimizer": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+    "Muon": lambda: keras.optimizers.Muon(0.1, exclude_layers=["dense"]),
+}
+SWEEP = {"num_steps": 12, "min_lr": 1e-4, "max_lr": 1e-2, "stop_on_divergence": False}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=needs_muon) if name == "Muon" else name for name in OPTIMIZERS]
+)
+def test_every_optimizer_is_swept_and_restored(name: str, digits: Any) -> None:
+    images, labels = digits[0][:96], digits[1][:96]
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
+    model.compile(SPECIAL.get(name, getattr(keras.optimizers, name))(), CROSS_ENTROPY)
+    model.optimizer.build(model.trainable_variables)
+    before, rate = all_values(model), float(model.optimizer.learning_rate)
+    result = keras_lr.find_lr(model, images, labels, shuffle=False, **SWEEP)
+    assert result.stop_reason == "completed"
+    assert len(np.unique(result.losses)) == 12
+    assert float(model.optimizer.learning_rate) == rate
+    for old, new in zip(before, all_values(model), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_rate_of_each_step_is_the_one_of_the_sweep() -> None:
+    # SGD on the mean of 1 - w has the gradient -1, so that w grows by exactly the learning rate at each step.
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    for rate in (0.5, keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)):
+        model.compile(keras.optimizers.SGD(rate), lambda target, predicted: target - predicted)
+        ones = np.ones((64, 1), "float32")
+        result = keras_lr.find_lr(model, ones, ones, min_lr=0.01, max_lr=0.1, num_steps=10, stop_on_divergence=False)
+        passed = np.concatenate([[0.0], np.cumsum(result.learning_rates)[:-1]])
+        np.testing.assert_allclose(result.losses, 1 - passed, rtol=1e-5)
+        assert float(model.optimizer.learning_rate) == 0.5
+
+
+@needs_multi_optimizer
+@pytest.mark.parametrize(
+    ("scheduled", "steps_done"),
+    [
+        (float, 0),
+        (lambda rate: keras_lr.schedules.Warmup(rate, 100), 0),
+        (lambda rate: keras.optimizers.schedules.PolynomialDecay(rate, 10, 0.0), 10),
+    ],
+    ids=["constant", "warmup from 0", "decay that has ended at 0"],
+)
+def test_several_optimizers_keep_their_ratio(scheduled: Any, steps_done: int) -> None:
+    inputs = keras.Input((1,))
+    outputs = [keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", name=name)(inputs) for name in "ab"]
+    model = keras.Model(inputs, keras.layers.Add()(outputs))
+    rates = {"a": 0.5, "b": 0.05}
+    chosen = {name: keras.optimizers.SGD(scheduled(rate)) for name, rate in rates.items()}
+    optimizer = keras.optimizers.MultiOptimizer(lambda variable: chosen[variable.path[0]])
+    model.compile(optimizer, lambda target, predicted: target - predicted)
+    for part in chosen.values():
+        part.iterations.assign(steps_done)
+    before = {name: float(part.learning_rate) for name, part in chosen.items()}
+    ones = np.ones((64, 1), "float32")
+    result = keras_lr.find_lr(model, ones, ones, min_lr=0.01, max_lr=0.1, num_steps=10, stop_on_divergence=False)
+    passed = np.concatenate([[0.0], np.cumsum(result.learning_rates)[:-1]])
+    np.testing.assert_allclose(result.losses, 1 - 1.1 * passed, rtol=1e-5)
+    assert {name: float(part.learning_rate) for name, part in chosen.items()} == pytest.approx(before)
+
+
+def test_a_fixed_rate_in_place_of_warmups_keeps_their_ratio() -> None:
+    parts = [keras.optimizers.SGD(keras_lr.schedules.Warmup(rate, 100)) for rate in (0.5, 0.05)]
+    set_learning_rate(SimpleNamespace(optimizers=parts), 0.1)
+    assert [float(part.learning_rate) for part in parts] == pytest.approx([0.1, 0.01])
+
+
+class Subclassed(keras.Model):
+    """Several inputs by name, several outputs as a list, built at its first call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = keras.layers.Dense(8)
+        self.heads = [keras.layers.Dense(10), keras.layers.Dense(1)]
+
+    def call(self, inputs: Any) -> Any:
+        hidden = self.hidden(keras.ops.concatenate([inputs["left"], inputs["right"]], axis=-1))
+        return [head(hidden) for head in self.heads]
+
+
+def test_a_subclassed_model_of_several_inputs_and_outputs(digits: Any) -> None:
+    images, labels = digits
+    parts = {"left": images[:, :32], "right": images[:, 32:]}
+    targets = [labels, (labels % 2).astype("float32")]
+    model = Subclassed()
+    model.compile("adam", [CROSS_ENTROPY, "mse"])
+    result = keras_lr.find_lr(model, parts, targets, shuffle=False, min_lr=1e-30, max_lr=1e-29, num_steps=5)
+    for step in range(5):
+        rows = slice(step * 32, step * 32 + 32)
+        first, second = model.predict_on_batch({name: part[rows] for name, part in parts.items()})
+        expected = float(CROSS_ENTROPY(labels[rows], first)) + np.mean((second[:, 0] - targets[1][rows]) ** 2)
+        assert result.losses[step] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_custom_step_by_its_own_loss_and_by_another_name(digits: Any) -> None:
+    class Renamed(type(custom_step())):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            return {"total": super().train_step(data)["loss"]}
+
+    model = Renamed()
+    model.compile("sgd")
+    keras.utils.set_random_seed(0)
+    result = keras_lr.find_lr(model, *digits, monitor="total", **SWEEP)
+    assert result.monitor == "total"
+    assert result.stop_reason == "completed"
+    assert 1.5 < result.losses[0] < 4.0
+
+
+def test_a_step_with_an_optimizer_of_its_own_is_refused(digits: Any) -> None:
+    class OwnOptimizer(type(custom_step())):  # type: ignore[misc]
+        def train_step(self, data: Any) -> Any:
+            compiled, self.optimizer = self.optimizer, self.own
+            try:
+                return super().train_step(data)
+            finally:
+                self.optimizer = compiled
+
+    model = OwnOptimizer()
+    model.own = keras.optimizers.Adam(0.01)
+    model.compile("sgd")
+    model(digits[0][:1])
+    model.own.build(model.trainable_variables)
+    before = model.get_weights()
+    with pytest.raises(ModelError, match=r"`train_step` must train with `model\.optimizer`.*compiled SGD unused"):
+        keras_lr.find_lr(model, *digits, **SWEEP)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_divergence_stops_the_sweep_whatever_the_loss_s_sign(sign: float, digits: Any) -> None:
+    def shifted(target: Any, predicted: Any) -> Any:
+        return CROSS_ENTROPY(target, predicted) + sign * 5.0
+
+    keras.utils.set_random_seed(0)
+    model = plain_classifier("sgd")
+    model.compile("sgd", shifted)
+    result = keras_lr.find_lr(model, *digits, min_lr=1e-4, max_lr=1e4, num_steps=100)
+    assert result.stop_reason in {"diverged", "non_finite"}
+    assert 30 < len(result.losses) < 100
+    assert "learning rate of" in result.stop_detail
+    assert result.learning_rates[-1] > 0.05
+
+
+def test_a_loss_that_is_not_finite_stops_the_sweep(digits: Any) -> None:
+    model = plain_classifier("sgd")
+    model.compile("sgd", lambda target, predicted: keras.ops.exp(100 * keras.ops.max(keras.ops.abs(predicted))))
+    result = keras_lr.find_lr(model, *digits, min_lr=1e-6, max_lr=1e3, num_steps=60, stop_on_divergence=False)
+    assert result.stop_reason == "non_finite"
+    assert len(result.losses) < 60
+    assert np.isfinite(result.losses).all()
+
+
+def test_a_traced_loop_serves_the_next_test_until_the_model_is_compiled_anew(digits: Any) -> None:
+    class Counting(keras.layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            traces.append(tf.executing_eagerly())
+            return inputs
+
+    traces: list[bool] = []
+    model = keras.Sequential([keras.Input((64,)), Counting(), keras.layers.Dense(10)])
+    model.compile("sgd", CROSS_ENTROPY)
+    traces.clear()
+    keras_lr.find_lr(model, *digits, **SWEEP)
+    assert len(traces) == 1
+    keras_lr.find_lr(model, *digits, **SWEEP | {"num_steps": 7})
+    assert len(traces) == 1
+    model.compile("adam", CROSS_ENTROPY)
+    keras_lr.find_lr(model, *digits, **SWEEP)
+    assert len(traces) == 2

@@ -1,0 +1,41 @@
+"""Records built by hand, of NumPy's numbers and of numbers that are not finite, and files that cannot be written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_lr.results import AutoLRAction, AutoLRLog, Diagnosis, Finding
+
+
+def finding(effect_size):
+    return Finding("oscillation", "info", np.int64(1), np.int64(3), effect_size, "epochs", "It swings.", "Lower it.")
+
+
+def test_a_diagnosis_of_numpy_numbers_is_read_back():
+    diagnosis = Diagnosis("good", ("So.",), (finding(np.float32(2.5)),), np.int64(3), losses=(np.float32(1), np.nan))
+    read = Diagnosis.from_json(diagnosis.to_json())
+    assert read.findings == (finding(2.5),)
+    assert (read.n_epochs, read.losses) == (3, (1.0, None))
+
+
+def test_a_number_that_is_not_finite_is_null():
+    stored = json.loads(Diagnosis("good", (), (finding(np.inf),), 3).to_json())
+    assert stored["findings"][0]["effect_size"] is None
+
+
+def test_a_log_of_numpy_numbers_is_read_back():
+    action = AutoLRAction("lower", np.int64(2), np.float64(0.1), np.float32(0.5), "It swings.", np.True_)
+    series = np.array([0.5, 0.25, np.nan])
+    log = AutoLRLog((action,), np.arange(3), series, series, series, np.float32(0.5))
+    read = AutoLRLog.from_json(log.to_json())
+    assert read.actions == (AutoLRAction("lower", 2, 0.1, 0.5, "It swings.", True),)
+    np.testing.assert_array_equal(read.losses, series)
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "~"])
+def test_a_missing_folder_is_told_by_the_path_that_was_given(folder, tmp_path):
+    target = tmp_path / folder / "result.json"
+    with pytest.raises(FileNotFoundError) as raised:
+        Diagnosis("good", (), (), 3).save(target)
+    assert raised.value.filename == str(target)

@@ -1,0 +1,77 @@
+"""Every way of training gives the numbers of plain `fit` on the same batches and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_lr.search._engines.base import TIERS, TierName
+from tests.search.small_search import RATES, classifier, plain_training, run_small, small_search
+
+COLUMNS = ["loss", "val_loss", "accuracy", "val_accuracy"]
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "momentum": lambda: keras.optimizers.SGD(momentum=0.9, nesterov=True),
+    "rmsprop": keras.optimizers.RMSprop,
+    "clipped": lambda: keras.optimizers.AdamW(weight_decay=0.01, global_clipnorm=0.5),
+}
+
+
+def assert_as_plain(frame: pd.DataFrame, build: Any, *, rate: float = RATES[1], seed: int = 1) -> None:
+    """One run of a search against plain training; the other runs train beside it."""
+    run = frame[(frame["learning_rate"] == rate) & (frame["seed"] == seed)]
+    np.testing.assert_allclose(run[COLUMNS], plain_training(build, rate=rate, seed=seed)[COLUMNS], rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_stacked_tier_equals_plain_fit(tmp_path: Path, optimizer: str) -> None:
+    build = classifier(OPTIMIZERS[optimizer])
+    tuner = small_search(build, tmp_path)
+    assert_as_plain(run_small(tuner), build)
+    assert (tuner.sensitivity().tier, tuner.sensitivity().tier_reason) == ("stacked", "")
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_tier_equals_plain_fit_with_batch_normalization(tmp_path: Path, tier: TierName) -> None:
+    build = classifier(OPTIMIZERS["momentum"], layers=[keras.layers.BatchNormalization])
+    tuner = small_search(build, tmp_path, tier=tier)
+    assert_as_plain(run_small(tuner), build)
+    assert tuner.sensitivity().tier == tier
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_an_epoch_is_one_pass_also_where_steps_are_taken_together(tmp_path: Path, tier: TierName) -> None:
+    def build() -> keras.Model:
+        model = classifier()()
+        # 100 samples make 7 batches, of which 4 do not come out even.
+        model.compile("adam", model.loss, metrics=["accuracy"], steps_per_execution=4)
+        return model
+
+    assert_as_plain(run_small(small_search(build, tmp_path, tier=tier)), build)
+
+
+def test_dropout_masks_are_the_same_in_the_stacked_tier(tmp_path: Path) -> None:
+    build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
+    tuner = small_search(build, tmp_path)
+    assert_as_plain(run_small(tuner), build)
+    assert tuner.sensitivity().tier == "stacked"
+
+
+def test_a_model_whose_rounding_would_grow_is_not_stacked(tmp_path: Path) -> None:
+    build = classifier(layers=[keras.layers.BatchNormalization])
+    tuner = small_search(build, tmp_path)
+    assert_as_plain(run_small(tuner), build)
+    assert tuner.sensitivity().tier == "function"
+    assert "rounding" in tuner.sensitivity().tier_reason
+
+
+def test_a_repeat_sees_the_same_weights_and_batches_at_every_rate(tmp_path: Path) -> None:
+    frame = run_small(small_search(classifier(), tmp_path, learning_rates=[1e-9, 2e-9]), epochs=1)
+    losses = frame.pivot(index="learning_rate", columns="repeat", values="loss").to_numpy()
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
+    assert losses[0, 0] != pytest.approx(losses[0, 1], rel=1e-3)

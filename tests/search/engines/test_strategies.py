@@ -1,0 +1,45 @@
+"""A search over models built under a distribution strategy or with a precision of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: Any) -> Any:
+    command = [sys.executable, "-m", "tests.search.engines.strategy_runs", str(tmp_path_factory.mktemp("searched"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("way", "tolerance"),
+    [
+        ("mirrored within build", 1e-4),
+        ("mirrored by argument", 1e-4),
+        ("one device by argument", 1e-4),
+        ("mixed_bfloat16", 0.05),
+    ],
+)
+def test_a_search_finds_what_one_on_a_single_device_does(searched: Any, way: str, tolerance: float) -> None:
+    plain, found = searched["plain"], searched[way]
+    assert found["keys"] == plain["keys"]
+    assert found["status"] == ["ok"] * len(plain["keys"])
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(found[name], plain[name], rtol=tolerance)
+
+
+def test_a_model_under_a_strategy_is_trained_by_fit(searched: Any) -> None:
+    assert searched["plain"]["tier"] == "stacked"
+    assert searched["mirrored within build"]["tier"] == "reuse"
+    assert searched["mirrored within build"]["reason"] == "the model is built under a distribution strategy"
+    assert searched["mirrored by argument"]["tier"] == searched["one device by argument"]["tier"] == "rebuild"

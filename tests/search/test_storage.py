@@ -1,0 +1,135 @@
+"""The records of a search on disk: whole lines, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keras_lr.errors import ResultFormatError, SearchError, StorageError
+from keras_lr.search._storage import Journal, read_journals
+
+LINES = [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
+
+
+def journal(directory: Path, name: str = "a") -> Journal:
+    return Journal(directory / f"{name}.jsonl", {"project": {"seed": 0}})
+
+
+def written(directory: Path) -> Path:
+    one = journal(directory)
+    one.append(LINES)
+    one.close()
+    return one.path
+
+
+def test_lines_of_every_writer_come_back(tmp_path: Path) -> None:
+    written(tmp_path)
+    journal(tmp_path, "b").append([{"epoch": 2, "loss": 0.1}])
+    headers, lines = read_journals(tmp_path)
+    assert [header["project"] for header in headers] == [{"seed": 0}] * 2
+    assert lines == [*LINES, {"epoch": 2, "loss": 0.1}]
+
+
+def test_nothing_is_recorded_before_the_first_line(tmp_path: Path) -> None:
+    journal(tmp_path / "none")
+    assert read_journals(tmp_path / "none") == ([], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
+    journal(tmp_path).append([{"loss": math.nan, "val_loss": -math.inf}])
+    assert read_journals(tmp_path)[1] == [{"loss": None, "val_loss": None}]
+
+
+def test_any_cut_leaves_whole_lines_and_a_file_to_go_on_with(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        kept = whole[:size].count(b"\n")
+        assert len(read_journals(tmp_path)[1]) == max(kept - 1, 0)
+        again = journal(tmp_path)
+        again.append([{"epoch": 9}])
+        again.close()
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        assert lines[-1] == {"epoch": 9}
+        assert len(lines) == max(kept, 1) + 1
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "{broken", lines[2]]) + "\n")
+    with pytest.raises(ResultFormatError, match=r"a\.jsonl, whose line 2 is damaged"):
+        read_journals(tmp_path)
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    with pytest.raises(ResultFormatError, match=r"of version 99\. Update keras_lr"):
+        read_journals(tmp_path)
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"some": "log"}\n')
+    with pytest.raises(ResultFormatError, match="must begin with a line that says so"):
+        read_journals(tmp_path)
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    first = journal(tmp_path)
+    first.append(LINES)
+    with pytest.raises(SearchError, match="one process at a time"):
+        journal(tmp_path).append(LINES)
+    first.close()
+    journal(tmp_path).append(LINES)
+
+
+def test_a_killed_writer_keeps_what_it_wrote(tmp_path: Path) -> None:
+    writer = multiprocessing.get_context("fork").Process(target=_write_and_die, args=(tmp_path,))
+    writer.start()
+    writer.join()
+    assert writer.exitcode == -9
+    assert read_journals(tmp_path)[1] == LINES
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="`directory` must be writable and have space left"):
+        journal(tmp_path / "file").append(LINES)
+
+
+def test_a_full_disk_keeps_what_was_whole(small_disk: Path) -> None:
+    one = journal(small_disk)
+    one.append(LINES)
+    with pytest.raises(StorageError, match="No space left on device"):
+        one.append([{"text": "x" * 200_000}])
+    one.append([{"epoch": 2}])
+    assert read_journals(small_disk)[1] == [*LINES, {"epoch": 2}]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user may not mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def _write_and_die(directory: Path) -> None:
+    journal(directory).append(LINES)
+    os.kill(os.getpid(), 9)
