@@ -9,7 +9,7 @@ import numpy as np
 from _advice_cases import Case, look_up
 from _advice_refine import fit_refining
 
-from keras_lr.analysis._suggestion.calibration import REFERENCE_DENSITY, Calibration, Habits, Vote
+from keras_lr.analysis._suggestion.calibration import REFERENCE_DENSITY, Calibration, OptimizerPrior, Vote
 from keras_lr.analysis._suggestion.suggest import advise, middle, upper_decades
 
 SHRINKAGE = 0.005
@@ -65,19 +65,19 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
     return votes
 
 
-def _fit_habits(cases: list[Case], calibration: Calibration) -> Habits:
+def _fit_habits(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
     """The lag from optimizers without momentum and without a usual rate, then the usual rate of adaptive ones."""
 
-    def cost(habits: Habits, part: list[Case]) -> float:
+    def cost(habits: OptimizerPrior, part: list[Case]) -> float:
         numbers = replace(calibration, habits=habits)
         middles = [middle(case.marks, numbers, case.kind) for case in part]
         return float(look_up(np.stack([case.cost for case in part]), np.array(middles)).mean())
 
     prompt = [case for case in cases if case.kind.prompt and not case.kind.adaptive]
     adaptive = [case for case in cases if case.kind.adaptive]
-    lag = min(LAGS, key=lambda lag: cost(Habits(0.0, lag), prompt)) if prompt else 0.0
-    usual = min(USUAL, key=lambda usual: cost(Habits(usual, lag), adaptive))
-    return Habits(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
+    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, lag), prompt)) if prompt else 0.0
+    usual = min(USUAL, key=lambda usual: cost(OptimizerPrior(usual, lag), adaptive))
+    return OptimizerPrior(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:

@@ -12,7 +12,7 @@ import pandas as pd
 from _advice_cases import Case, look_up
 from _advice_score import DATA, path_of
 
-from keras_lr.analysis._suggestion.calibration import Calibration, Refining
+from keras_lr.analysis._suggestion.calibration import Calibration, RefinementCalibration
 from keras_lr.analysis._suggestion.refine import middle_of_runs, plan_runs, settled_decades
 from keras_lr.analysis._suggestion.suggest import advise
 from keras_lr.results._range_test import Suggestion
@@ -52,7 +52,7 @@ def planned_runs(task: str, seed: int, suggestion: Suggestion, num_steps: int) -
     return Runs(stored.learning_rates[chosen], stored.losses[chosen, : plan.num_steps])
 
 
-def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
+def fit_refining(cases: list[Case], calibration: Calibration) -> RefinementCalibration:
     """The numbers of least mean cost, on the runs that the rule would make around its own suggestions.
 
     Adaptive optimizers are left out: the runs only choose between the sweep and the usual rate there.
@@ -69,7 +69,7 @@ def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
             costs.append(case.cost)
     rows = np.stack(costs)
 
-    def cost(choice: Refining) -> float:
+    def cost(choice: RefinementCalibration) -> float:
         numbers = replace(calibration, refining=choice)
         settled = [
             settled_decades(before, middle + choice.offset(steps), kind, numbers)
@@ -77,4 +77,4 @@ def fit_refining(cases: list[Case], calibration: Calibration) -> Refining:
         ]
         return float(look_up(rows, np.array(settled)).mean())
 
-    return min((Refining(*choice) for choice in product(OFFSETS, SLOPES, TRUSTS)), key=cost)
+    return min((RefinementCalibration(*choice) for choice in product(OFFSETS, SLOPES, TRUSTS)), key=cost)

@@ -151,17 +151,17 @@ def search(case: Case, x: np.ndarray, y: np.ndarray) -> None:
             case.build, "loss", learning_rates=rates, repeats=1, extend=False, directory=directory
         )
         tuner.search(x, y, epochs=case.epochs, batch_size=range_test.BATCH_SIZE, verbose=0)
-        TIERS[case.title] = tuner.sensitivity().tier
+        ENGINES[case.title] = tuner.sensitivity().engine
 
 
-TIERS: dict[str, str] = {}
+ENGINES: dict[str, str] = {}
 
 
 def table(title: str, first: dict[str, Any], later: dict[str, Any]) -> str:
     """A Markdown table of the figures and their ratios."""
     fit, per_batch = later["plain `fit`"][0], later["per-batch callback"][0]
     lines = [
-        f"**{title}** (the search trained by its way `{TIERS[title]}`)",
+        f"**{title}** (the search trained by its way `{ENGINES[title]}`)",
         "",
         "| way | µs a step | against plain `fit` | faster than the per-batch callback | first call, seconds a step "
         "against `fit`'s |",

@@ -92,25 +92,25 @@ def our_search(
     build: Callable[[Any], keras.Model],
     data: dict[str, Any],
     repeats: int,
-    tier: Any = "auto",
+    engine: Any = "auto",
     rates: list[float] = RATES,
 ) -> None:
     """The same grid, data, epochs and repeats."""
     with tempfile.TemporaryDirectory() as directory:
         tuner = keras_lr.LogGridSearch(
-            build, learning_rates=rates, repeats=repeats, tier=tier, extend=False, directory=directory
+            build, learning_rates=rates, repeats=repeats, engine=engine, extend=False, directory=directory
         )
         tuner.search(**data, verbose=0)
-        expected = {"auto": {"stacked", "function"}}.get(tier, {tier})
-        if tuner.sensitivity().tier not in expected:
-            raise SystemExit(f"expected {expected}: {tuner.sensitivity().tier_reason}")
+        expected = {"auto": {"stacked", "function"}}.get(engine, {engine})
+        if tuner.sensitivity().engine not in expected:
+            raise SystemExit(f"expected {expected}: {tuner.sensitivity().engine_reason}")
 
 
-def growth(tier: str) -> float:
+def growth(engine: str) -> float:
     """Megabytes that 50 trials add to the process after a first search."""
     data = {**digits(), "epochs": 2}
     rates = [float(f"{rate:.6g}") for rate in np.geomspace(1e-5, 1e-1, 50)]
-    our_search(mlp, data, 1, tier, rates[:2])
+    our_search(mlp, data, 1, engine, rates[:2])
     held: list[float] = []
 
     class Watched(keras_lr.LogGridSearch):
@@ -121,7 +121,7 @@ def growth(tier: str) -> float:
             held.append(resident_megabytes())
 
     with tempfile.TemporaryDirectory() as directory:
-        tuner = Watched(mlp, learning_rates=rates, repeats=1, tier=tier, extend=False, directory=directory)
+        tuner = Watched(mlp, learning_rates=rates, repeats=1, engine=engine, extend=False, directory=directory)
         tuner.search(**data, verbose=0)
     return held[-1] - held[0]
 

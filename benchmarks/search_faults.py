@@ -32,19 +32,21 @@ KINDS = {
 TOLERANCE = 1e-4
 
 
-def kill_and_resume(folder: Path, tier: str, victim: str | None, moment: float, whole: int) -> bool:
+def kill_and_resume(folder: Path, engine: str, victim: str | None, moment: float, whole: int) -> bool:
     """Kills a search and finishes it; False where it had ended before the kill."""
     if victim is None:
-        hit = fault_search.kill_when(fault_search.start_search(folder, tier=tier), folder, recorded=moment, whole=whole)
-        fault_search.finish_search(folder, tier=tier)
+        hit = fault_search.kill_when(
+            fault_search.start_search(folder, engine=engine), folder, recorded=moment, whole=whole
+        )
+        fault_search.finish_search(folder, engine=engine)
         return hit
     port = free_port()
-    cluster = fault_search.start_cluster(folder, port, loses_chief=victim == "chief", tier=tier)
+    cluster = fault_search.start_cluster(folder, port, loses_chief=victim == "chief", engine=engine)
     name = victim if victim == "chief" else f"worker{int(moment * 1e6) % 2}"
     hit = fault_search.kill_when(cluster[name], folder, recorded=moment, whole=whole)
     if victim == "chief":
         fault_search.end_all(cluster)
-        cluster = fault_search.start_cluster(folder, port, tier=tier)
+        cluster = fault_search.start_cluster(folder, port, engine=engine)
     fault_search.end_all(cluster)
     return hit
 
@@ -66,14 +68,14 @@ def faults_of(folder: Path, unbroken: Path) -> list[str]:
 
 def campaign(kind: str, kills: int, unbroken: dict[str, Path]) -> str:
     """A line of the table: how many kills, how many of them hit a running search, and what went wrong."""
-    tier, victim = KINDS[kind]
+    engine, victim = KINDS[kind]
     generator = np.random.default_rng(sorted(KINDS).index(kind))
     hits, wrong, start = 0, [], time.perf_counter()
     for moment in generator.uniform(0, 0.95, kills):
         with tempfile.TemporaryDirectory() as folder:
-            whole = fault_search.recorded_bytes(unbroken[tier])
-            hits += kill_and_resume(Path(folder), tier, victim, float(moment), whole)
-            wrong += faults_of(Path(folder), unbroken[tier])
+            whole = fault_search.recorded_bytes(unbroken[engine])
+            hits += kill_and_resume(Path(folder), engine, victim, float(moment), whole)
+            wrong += faults_of(Path(folder), unbroken[engine])
     line = f"| {kind} | {kills} | {hits} | {len(wrong)} {'; '.join(wrong)} | {time.perf_counter() - start:.0f} |"
     print(line, flush=True)
     return line
@@ -85,10 +87,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="kills a kind (%(default)d)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        unbroken = {tier: Path(folder) / tier for tier in ("stacked", "function")}
-        for tier, place in unbroken.items():
+        unbroken = {engine: Path(folder) / engine for engine in ("stacked", "function")}
+        for engine, place in unbroken.items():
             place.mkdir()
-            fault_search.finish_search(place, tier=tier)
+            fault_search.finish_search(place, engine=engine)
         lines: list[str] = []
         for kind in KINDS:
             lines.append(campaign(kind, options.kills, unbroken))

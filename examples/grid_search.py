@@ -42,7 +42,7 @@ def main():
 
     print(f"{result.confidence}: {result.reason}")
     print(f"learning rate {result.best_learning_rate:.2g}, as good from {result.low:.2g} to {result.high:.2g}")
-    print(f"trained by: {result.tier}")
+    print(f"trained by: {result.engine}")
     print("with fewer epochs:")
     for row in result.best_by_epochs().itertuples():
         print(f"  {row.epochs:3d} epochs: {row.best_learning_rate:.2g}, from {row.low:.2g} to {row.high:.2g}")

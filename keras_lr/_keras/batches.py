@@ -139,7 +139,7 @@ def _row_bytes(leaf: Any) -> float:
     return float(np.prod(leaf.shape[1:], dtype=float)) * 8
 
 
-class GeneratorTape:
+class GeneratorReplay:
     """Records what is drawn from a generator, and plays it again.
 
     Args:
@@ -189,14 +189,14 @@ class IteratorStream:
 
     def __init__(self, epochs: EpochIterator, strategy: tf.distribute.Strategy) -> None:
         self._adapter = adapter = epochs.data_adapter
-        self._tape = GeneratorTape(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
+        self._replay = GeneratorReplay(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
         by_reader = isinstance(adapter, PyDatasetAdapter)
         dataset = epochs._get_iterator()
         if not isinstance(dataset, tf.data.Dataset) and isinstance(adapter, (TFDatasetAdapter, ArrayDataAdapter)):
             # What `fit` has distributed already cannot be repeated.
             dataset = adapter.get_tf_dataset()
         self._state = VariableSnapshot(pipeline_variables(dataset) if isinstance(dataset, tf.data.Dataset) else ())
-        if isinstance(dataset, tf.data.Dataset) and self._tape is None:
+        if isinstance(dataset, tf.data.Dataset) and self._replay is None:
             dataset = independent(dataset)
             # A `PyDataset` draws its order from Python's random state as a pass begins, which a prefetching `repeat`
             # would do behind the sweep's back, after a batch that failed too.
@@ -241,8 +241,8 @@ class IteratorStream:
 
     def hand_back(self) -> None:
         """Lets the training that follows see the batches which the sweep took from a one-shot generator."""
-        if self._tape is not None:
-            self._tape.rewind()
+        if self._replay is not None:
+            self._replay.rewind()
 
 
 BatchStream = ArrayStream | IteratorStream

@@ -39,7 +39,7 @@ class _StateCarrier(keras.layers.Layer):  # type: ignore[misc]
             callback.set_state(json.loads(np.asarray(store["state"]).tobytes()))
 
 
-def carry_state(model: keras.Model, callback: Resumable, *, name: str) -> None:
+def attach_state(model: keras.Model, callback: Resumable, *, name: str) -> None:
     """Lets the optimizer of `model` save and load the state of `callback` with its own variables.
 
     So `keras.callbacks.BackupAndRestore`, and every other way of saving weights, keeps both from the same moment: a
@@ -49,8 +49,8 @@ def carry_state(model: keras.Model, callback: Resumable, *, name: str) -> None:
     setattr(model.optimizer, _attribute(name), _StateCarrier(callback))
 
 
-def drop_state(model: keras.Model, *, name: str) -> None:
-    """Ends what `carry_state` began; the optimizer is then as it was."""
+def detach_state(model: keras.Model, *, name: str) -> None:
+    """Ends what `attach_state` began; the optimizer is then as it was."""
     if hasattr(model.optimizer, _attribute(name)):
         delattr(model.optimizer, _attribute(name))
 

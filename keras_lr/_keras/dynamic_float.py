@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 
-class CycledFloat(float):
+class DynamicFloat(float):
     """A float that is computed anew in each training step.
 
     Keras optimizers keep their momentum as a Python number, which a traced step holds for ever. In the optimizer's
@@ -23,7 +23,7 @@ class CycledFloat(float):
 
     _compute: Callable[[], Any]
 
-    def __new__(cls, value: float, compute: Callable[[], Any]) -> CycledFloat:
+    def __new__(cls, value: float, compute: Callable[[], Any]) -> DynamicFloat:
         number = super().__new__(cls, value)
         number._compute = compute
         return number

@@ -8,7 +8,7 @@ _PYTHON_ERROR = re.compile(r"[\w.]*(Error|Exception|Interrupt): \S")
 _NOISE = re.compile(r"Graph execution error|Detected at node|File \"|\[\[|<stack traces|Traceback|\(\d+\) ")
 
 
-def one_line(error: BaseException) -> str:
+def short_error_message(error: BaseException) -> str:
     """The cause in TensorFlow's message of many lines: the Python error in it, or else its first telling line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = next((line for line in lines if _PYTHON_ERROR.match(line)), None)

@@ -10,7 +10,7 @@ import keras
 _STEP, _EPOCH = "train_function", "_get_metrics_result_or_logs"
 
 
-class LogTap:
+class LogInterceptor:
     """Stands between a model and the callbacks of its `fit`, so that a callback's place in their list does not matter.
 
     It wraps the model's training function, and the method by which `fit` reads an epoch's logs, from an epoch's first
@@ -50,29 +50,29 @@ class LogTap:
     def _put(self, name: str, method: Callable[[Any], Any]) -> Any:
         inner = getattr(self._model, name)
 
-        def tapped(value: Any) -> Any:
+        def intercepted(value: Any) -> Any:
             return method(value)
 
-        tapped.tap, tapped.inner = self, inner  # type: ignore[attr-defined]
-        setattr(self._model, name, tapped)
+        intercepted.interceptor, intercepted.inner = self, inner  # type: ignore[attr-defined]
+        setattr(self._model, name, intercepted)
         return inner
 
     def _stands_in(self, name: str) -> bool:
-        """Whether this tap is among those that wrap the model's `name`: a later callback may have wrapped it too."""
+        """Whether this interceptor already wraps the model's `name`, possibly inside those of other callbacks."""
         current = getattr(self._model, name)
-        while hasattr(current, "tap"):
-            if current.tap is self:
+        while hasattr(current, "interceptor"):
+            if current.interceptor is self:
                 return True
             current = current.inner
         return False
 
     def _remove(self) -> None:
-        """Takes off what stands outermost; the taps of other callbacks take off their own."""
+        """Takes off what stands outermost; the interceptors of other callbacks take off their own."""
         for name, inner in ((_STEP, self._inner_step), (_EPOCH, self._inner_epoch)):
-            if getattr(getattr(self._model, name), "tap", None) is self:
+            if getattr(getattr(self._model, name), "interceptor", None) is self:
                 setattr(self._model, name, inner)
         bound = self._model.__dict__.get(_EPOCH)
-        if bound is not None and not hasattr(bound, "tap"):
+        if bound is not None and not hasattr(bound, "interceptor"):
             delattr(self._model, _EPOCH)
 
     def _step(self, iterator: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Checks of what a user passes to a schedule: each returns the plain Python value or refuses it."""
+"""Checks of what a user passes: each returns the plain Python value, or refuses it by the argument's name."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import numbers
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import keras
+import numpy as np
 
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number, of Python or NumPy, finite or not; a bool is none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+
+
 def real(name: str, value: Any) -> float:
     """`value` as a float; raises `InvalidArgumentError` unless it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+    if not is_number(value) or not math.isfinite(value):
         raise InvalidArgumentError(f"`{name}` must be a finite number. Received: {value!r}. Pass a float.")
     return float(value)
 
@@ -66,21 +71,46 @@ def open_fraction(name: str, value: Any) -> float:
     return number
 
 
-def steps(name: str, value: Any, *, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
-        raise InvalidArgumentError(
-            f"`{name}` must be an integer of at least {minimum}. Received: {value!r}. "
-            "Count optimizer steps, not epochs."
-        )
+def share(name: str, value: Any) -> float:
+    """`value` as a float from 0 to 1."""
+    number = real(name, value)
+    if not 0 <= number <= 1:
+        raise InvalidArgumentError(f"`{name}` must be a number in [0, 1], got {value!r}. Pass a share such as 0.4.")
+    return number
+
+
+def whole_number(name: str, value: Any, *, least: int = 1, remedy: str = "") -> int:
+    """`value` as an int of at least `least`; `remedy` is a sentence that ends the message."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < least:
+        raise InvalidArgumentError(f"`{name}` must be an integer >= {least}, got {value!r}. {remedy}".rstrip())
     return int(value)
+
+
+def steps(name: str, value: Any, *, least: int = 1) -> int:
+    """`value` as an int of at least `least` that counts optimizer steps."""
+    return whole_number(name, value, least=least, remedy="Count optimizer steps, not epochs.")
+
+
+def learning_rate_range(min_lr: Any, max_lr: Any) -> tuple[float, float]:
+    """`min_lr` and `max_lr` as floats above 0, the second greater than the first."""
+    for name, rate in (("min_lr", min_lr), ("max_lr", max_lr)):
+        if not (is_number(rate) and math.isfinite(rate) and rate > 0):
+            raise InvalidRangeError(
+                f"`{name}` must be a finite number above 0. Received: {name}={rate!r}. Try 1e-7 to 10."
+            )
+    if min_lr >= max_lr:
+        raise InvalidRangeError(
+            f"`max_lr` must be greater than `min_lr`. Received: min_lr={min_lr}, max_lr={max_lr}. "
+            + ("Swap them." if min_lr > max_lr else "Widen the range.")
+        )
+    return float(min_lr), float(max_lr)
 
 
 def flag(name: str, value: Any) -> bool:
     """`value` itself where it is a bool."""
-    if not isinstance(value, bool):
-        raise InvalidArgumentError(f"`{name}` must be True or False. Received: {value!r}. Pass a bool.")
-    return value
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgumentError(f"`{name}` must be True or False, got {value!r}.")
+    return bool(value)
 
 
 def choice(name: str, value: Any, options: Collection[str]) -> str:
@@ -90,18 +120,6 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
             f"`{name}` must be one of {sorted(options)}. Received: {value!r}. Choose one of these."
         )
     return value
-
-
-def schedule_or_rate(name: str, value: Any) -> Any:
-    """A Keras schedule as it is, or a positive constant rate as a float."""
-    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
-        return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InvalidArgumentError(
-            f"`{name}` must be a keras LearningRateSchedule or a learning rate. Received: {value!r}. "
-            "Pass a schedule object or a positive float."
-        )
-    return positive(name, value)
 
 
 def check_logged(monitor: str, logs: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Course:
+class LossTrend:
     """The training loss so far.
 
     Attributes:
@@ -103,7 +103,7 @@ def typical_move(losses: Sequence[float]) -> float:
     return float(np.median(np.abs(np.diff(losses)))) if len(losses) >= MIN_MOVES else math.inf
 
 
-def find_change(course: Course) -> Change | None:
+def find_change(course: LossTrend) -> Change | None:
     """What the course since the last change of the rate speaks for; None to go on."""
     if course.losses.size < WINDOW_BLOCKS or not course.fall > 0:
         return None
@@ -126,7 +126,7 @@ def annealed(progress: float, fraction: float) -> float:
     return 1.0 if fraction == 0 else float(np.clip((1 - progress) / fraction, 0.0, 1.0))
 
 
-def _oscillation(course: Course) -> Change | None:
+def _oscillation(course: LossTrend) -> Change | None:
     rises = np.diff(course.losses[-WINDOW_BLOCKS - 1 :])
     swings = int((rises > SWING_SHARE * course.fall).sum())
     if swings < MIN_SWINGS:
@@ -134,7 +134,7 @@ def _oscillation(course: Course) -> Change | None:
     return Change("lower", LOWER_FACTOR, f"The loss oscillates: it rose {swings} times in its last {rises.size} steps.")
 
 
-def _slow_learning(course: Course) -> Change | None:
+def _slow_learning(course: LossTrend) -> Change | None:
     falls = -np.diff(course.losses[-WINDOW_BLOCKS:])
     if falls.max() <= 0 or falls.min() < STEADY_SHARE * falls.max():
         return None
@@ -146,7 +146,7 @@ def _slow_learning(course: Course) -> Change | None:
     )
 
 
-def _plateau(course: Course) -> Change | None:
+def _plateau(course: LossTrend) -> Change | None:
     recent = course.losses[-WINDOW_BLOCKS:]
     move = float(recent[: WINDOW_BLOCKS // 2].mean() - recent[WINDOW_BLOCKS // 2 :].mean())
     if abs(move) > STILL_SHARE * course.fall:

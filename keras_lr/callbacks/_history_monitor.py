@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_lr._keras.learning_rate import current_learning_rate
+from keras_lr._utils import validation
 from keras_lr._utils.validation import check_logged
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._diagnosis.history import MIN_EPOCHS
@@ -71,7 +72,7 @@ class HistoryMonitor(keras.callbacks.Callback):
 
     def __init__(self, *, monitor: str = "loss", max_cost: float = 0.01) -> None:
         super().__init__()
-        if isinstance(max_cost, bool) or not isinstance(max_cost, (int, float)) or not 0 < max_cost <= 1:
+        if not 0 < validation.real("max_cost", max_cost) <= 1:
             raise InvalidArgumentError(f"`max_cost` must be a number in (0, 1]. Received: {max_cost!r}. Try 0.01.")
         self.monitor = monitor
         self.max_cost = max_cost

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from keras_lr._keras.callback_state import carry_state, drop_state
+from keras_lr._keras.callback_state import attach_state, detach_state
 from keras_lr._keras.learning_rate import RateReader, iterations_of, leaf_optimizers
-from keras_lr._keras.logs import LogTap
+from keras_lr._keras.logs import LogInterceptor
 from keras_lr._utils import validation
 
 _STATE = "lr_recorder"
@@ -43,7 +43,7 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._epochs: list[dict[str, Any]] = []
         self._executions: list[tuple[list[Any], Any]] = []
         self._epoch = self._steps_before = 0
-        self._tap: LogTap | None = None
+        self._interceptor: LogInterceptor | None = None
         self._reader: RateReader | None = None
 
     def get_state(self) -> dict[str, Any]:
@@ -67,13 +67,15 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         """Lets the model's weights carry the state; called by Keras before any training begins."""
         super().set_model(model)
         if model.optimizer is not None:
-            carry_state(model, self, name=_STATE)
+            attach_state(model, self, name=_STATE)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Gets ready to read."""
         by_step = self.frequency == "step"
         self._reader = RateReader(self.model.optimizer, num_steps=self.model.steps_per_execution if by_step else 1)
-        self._tap = LogTap(self.model, on_step=self._read_step if by_step else None, on_epoch=self._read_epoch)
+        self._interceptor = LogInterceptor(
+            self.model, on_step=self._read_step if by_step else None, on_epoch=self._read_epoch
+        )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Forgets the epochs that a new fit does again."""
@@ -83,8 +85,8 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Makes ready to read what runs next."""
-        if self._tap is not None:
-            self._tap.arm()
+        if self._interceptor is not None:
+            self._interceptor.arm()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the steps to `History`, which logs have no place for."""
@@ -94,8 +96,8 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the model as it was."""
-        self._tap = self._reader = None
-        drop_state(self.model, name=_STATE)
+        self._interceptor = self._reader = None
+        detach_state(self.model, name=_STATE)
 
     def _read_step(self) -> dict[str, Any]:
         if self._reader is None:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.dynamic_float import CycledFloat
+from keras_lr._keras.dynamic_float import DynamicFloat
 from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers
 from keras_lr._keras.running_fit import BrokenFit
 from keras_lr._utils import validation
@@ -89,7 +89,7 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
             compute = self._momentum_of(leaf)
             self._momenta.append(compute)
             for name in names:
-                setattr(leaf, name, CycledFloat(getattr(leaf, name), compute))
+                setattr(leaf, name, DynamicFloat(getattr(leaf, name), compute))
         self.model.make_train_function(force=True)
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -103,7 +103,7 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         for leaf in leaf_optimizers(self.model.optimizer):
             for name in MOMENTA:
                 momentum = getattr(leaf, name, None)
-                if isinstance(momentum, CycledFloat):
+                if isinstance(momentum, DynamicFloat):
                     setattr(leaf, name, float(momentum))
                     self.model.train_function = None
 

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.callback_state import carry_state, drop_state
+from keras_lr._keras.callback_state import attach_state, detach_state
 from keras_lr._keras.learning_rate import RateFactor, leaf_optimizers
-from keras_lr._keras.logs import LogTap
+from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.model import metric_direction
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
@@ -120,14 +120,14 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         self.factor = validation.open_fraction("factor", factor)
         self.mode = validation.choice("mode", mode, ("auto", "min", "max"))
         self.min_lr = validation.non_negative("min_lr", min_lr)
-        self.patience = validation.steps("patience", patience)
-        self.cooldown = validation.steps("cooldown", cooldown, minimum=0)
+        self.patience = validation.whole_number("patience", patience, remedy="It counts epochs.")
+        self.cooldown = validation.whole_number("cooldown", cooldown, least=0, remedy="It counts epochs.")
         self.min_delta = validation.non_negative("min_delta", min_delta)
         self._plateau = Plateau()
         self._seen = self._missed = self._judged = False
         self._bases: tuple[float, ...] | None = None
         self._resumed = self._attached = False
-        self._tap: LogTap | None = None
+        self._interceptor: LogInterceptor | None = None
         self._unjudged: dict[str, Any] | None = None
         self.total_factor = 1.0
 
@@ -158,7 +158,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         super().set_model(model)
         if model.optimizer is not None:
             self._attached = False
-            carry_state(model, self, name=self._state_name)
+            attach_state(model, self, name=self._state_name)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Takes hold of the rate."""
@@ -167,7 +167,7 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
         self._seen = self._missed = False
         self._take_rate(self._bases).set(1.0)
         self._attached = True
-        self._tap = LogTap(self.model, on_epoch=self._hold)
+        self._interceptor = LogInterceptor(self.model, on_epoch=self._hold)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Awaits the epoch's logs."""
@@ -175,8 +175,8 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Makes ready to see the epoch's logs."""
-        if self._tap is not None:
-            self._tap.arm()
+        if self._interceptor is not None:
+            self._interceptor.arm()
 
     def on_test_end(self, logs: Any = None) -> None:
         """Adds the validation to the epoch's logs."""
@@ -190,8 +190,8 @@ class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_end(self, logs: Any = None) -> None:
         """Lets go of the rate; the factor stays."""
-        drop_state(self.model, name=self._state_name)
-        self._tap, self._resumed = None, False
+        detach_state(self.model, name=self._state_name)
+        self._interceptor, self._resumed = None, False
         if self._missed and not self._seen:
             warnings.warn(
                 f"`monitor` was in no epoch's logs: {self.monitor!r}, so no learning rate was reduced. "

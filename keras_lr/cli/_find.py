@@ -14,7 +14,7 @@ from keras_lr.cli._options import (
     learning_rate,
     positive_int,
     set_up,
-    words_again,
+    to_argv,
 )
 from keras_lr.cli._output import print_suggestion, standard_output, write_outputs
 
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     result = _measure(options)
     console = standard_output()
     print_suggestion(console, result.suggestion)
-    write_outputs(console, options, result, words_again("find", options, (*_MEASURED, *_PLACES), flags=_FLAGS))
+    write_outputs(console, options, result, to_argv("find", options, (*_MEASURED, *_PLACES), flags=_FLAGS))
     if result.stop_reason == "interrupted":
         console.print(result.stop_detail, markup=False)
         return _INTERRUPTED

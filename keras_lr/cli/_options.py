@@ -56,7 +56,7 @@ def add_outputs(parser: argparse.ArgumentParser, *, title: str) -> None:
     parser.add_argument("--json", type=output_file, metavar="F", help="write the result to F")
 
 
-def words_again(
+def to_argv(
     command: str,
     options: argparse.Namespace,
     values: Iterable[str],

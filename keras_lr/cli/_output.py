@@ -37,8 +37,8 @@ def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     _print_rate(console, result.confidence, result.best_learning_rate, (result.low, result.high), result.reason)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
         console.print(f"Best batch size: {result.best_batch_size}", markup=False)
-    why = f" ({result.tier_reason})" if result.tier_reason else ""
-    console.print(f"Trained by: {result.tier}{why}", markup=False)
+    why = f" ({result.engine_reason})" if result.engine_reason else ""
+    console.print(f"Trained by: {result.engine}{why}", markup=False)
 
 
 def _print_rate(

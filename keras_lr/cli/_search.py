@@ -19,7 +19,7 @@ from keras_lr.cli._options import (
     learning_rate,
     positive_int,
     set_up,
-    words_again,
+    to_argv,
 )
 from keras_lr.cli._output import print_sensitivity, standard_output, write_outputs
 from keras_lr.errors import InvalidArgumentError, ModelError, SearchError
@@ -37,7 +37,7 @@ _INTERRUPTED = 130
 
 def search_words(options: argparse.Namespace) -> list[str]:
     """The words that give the same search, without workers and output files."""
-    return words_again("search", options, (*_VALUES, *_PLACES), lists=_LISTS, flags=_FLAGS)
+    return to_argv("search", options, (*_VALUES, *_PLACES), lists=_LISTS, flags=_FLAGS)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.plots._losses import LossLines, Scale, checked_panels, draw_losses, name_lines
-from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, dress
+from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, style_axes
 from keras_lr.results._auto_lr import AutoLRLog
 
 ACTION_MARKS = {
@@ -82,7 +82,7 @@ def _draw_rates(ax: Axes, log: AutoLRLog) -> None:
                 label=kind,
                 zorder=4,
             )
-    dress(ax)
+    style_axes(ax)
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
     ax.yaxis.set_minor_locator(NullLocator())

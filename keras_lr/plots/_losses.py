@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._style import BLUE, GREY, ORANGE, dress, plain_text
+from keras_lr.plots._style import BLUE, GREY, ORANGE, plain_text, style_axes
 from keras_lr.results._diagnosis import Finding
 
 _PANEL_INCHES = 2.2
@@ -169,7 +169,7 @@ def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
         _draw_lines(ax, epochs, losses, units, scale.high, label=name, **look)
         above = losses > scale.high if name == "validation" else ~(losses <= scale.high)
         _draw_crosses(ax, np.unique(epochs[above]), color=look["color"])
-    dress(ax)
+    style_axes(ax)
     ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
@@ -187,7 +187,7 @@ def _loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
     if not losses:
         return 0.0, 1.0
     lowest = min(float(run.min()) for run in losses)
-    middle = float(np.median([_calm_height(run) for run in losses]))
+    middle = float(np.median([_robust_max(run) for run in losses]))
     highest = min(lowest + 1.2 * (middle - lowest), max(float(run.max()) for run in losses))
     pad = 0.06 * (highest - lowest) or 0.05 * abs(highest) or 1.0
     return lowest - pad, highest + pad
@@ -229,7 +229,7 @@ def _draw_crosses(ax: Axes, epochs: np.ndarray, *, color: str) -> None:
         ax.plot(shown, np.full(shown.size, _RAIL), "x", color=color, transform=rail, clip_on=False)
 
 
-def _calm_height(losses: np.ndarray) -> float:
+def _robust_max(losses: np.ndarray) -> float:
     """The run's highest loss, or less where it is far above most of the run."""
     low = float(losses.min())
     usual = max(float(losses[0]), float(np.quantile(losses, 0.75)))

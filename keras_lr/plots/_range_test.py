@@ -16,12 +16,12 @@ from keras_lr.plots._style import (
     GREY,
     ORANGE,
     PINK,
-    dress,
     learning_rate_axis,
     limit_rates,
     mark_rate,
     new_axes,
     plain_text,
+    style_axes,
     width_inches,
 )
 from keras_lr.results._range_test import RangeTestResult
@@ -52,7 +52,7 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     learning_rate_axis(ax, log=result.sweep == "exponential")
     limit_rates(ax, curve.learning_rates)
     _draw_losses(ax, result, curve)
-    dress(ax)
+    style_axes(ax)
     _limit(ax, result, curve)
     _mark_regions(ax, regions(result))
     _mark_suggestion(ax, result, curve)
@@ -160,7 +160,7 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     curve = smooth_curve(result)
     learning_rate_axis(ax, log=result.sweep == "exponential")
     limit_rates(ax, curve.learning_rates)
-    dress(ax)
+    style_axes(ax)
     ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
     if len(curve.slopes) < 2:
         return ax

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.plots._style import BLUE, GREY, ORANGE, dress, new_axes, plain_text
+from keras_lr.plots._style import BLUE, GREY, ORANGE, new_axes, plain_text, style_axes
 from keras_lr.results._schedule import SchedulePreview
 
 
@@ -23,7 +23,7 @@ def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
     """
     axes = new_axes() if ax is None else ax
     _line(axes, schedule, schedule.learning_rates, BLUE)
-    dress(axes)
+    style_axes(axes)
     axes.set(xlabel="Step", ylabel="Learning rate")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))

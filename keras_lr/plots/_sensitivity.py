@@ -23,13 +23,13 @@ from keras_lr.plots._style import (
     GREY,
     ORANGE,
     PINK,
-    dress,
     learning_rate_axis,
     legend_above,
     limit_rates,
     mark_rate,
     new_axes,
     plain_text,
+    style_axes,
     width_inches,
 )
 from keras_lr.results._diagnosis import Finding
@@ -98,7 +98,7 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
     own = runs[runs["batch_size"] == size]
     learning_rate_axis(ax)
     limit_rates(ax, result.learning_rates, margin=0.04)
-    dress(ax)
+    style_axes(ax)
     _draw_others(ax, runs[runs["batch_size"] != size])
     _draw_own(ax, own, name="median" if len(result.batch_sizes) < 2 else f"median, batch {size}")
     _scale(ax, runs, result)

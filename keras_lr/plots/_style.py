@@ -28,7 +28,7 @@ def new_axes() -> Axes:
     return axes
 
 
-def dress(ax: Axes) -> None:
+def style_axes(ax: Axes) -> None:
     """Removes what carries no information: the upper and right spine, and a grid in front of the data."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, axis="y", linewidth=0.6, alpha=0.15)

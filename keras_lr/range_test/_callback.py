@@ -10,8 +10,9 @@ import keras
 from keras_lr._keras.batches import stream_of_fit
 from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
+from keras_lr._utils import validation
 from keras_lr.errors import DataError, ModelError
-from keras_lr.range_test._run import RangeTestSettings, check_flag, measure, sweep_learning_rates
+from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
 from keras_lr.results._range_test import RangeTestResult, Suggestion
 
 
@@ -64,7 +65,7 @@ class LRRangeTest(keras.callbacks.Callback):
         refine: bool = False,
     ) -> None:
         super().__init__()
-        check_flag("apply", apply)
+        validation.flag("apply", apply)
         self.settings = RangeTestSettings(
             learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),
             sweep=sweep,

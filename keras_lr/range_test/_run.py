@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,14 +10,15 @@ import keras
 import numpy as np
 
 from keras_lr._keras.batches import ArrayStream, BatchStream
-from keras_lr._keras.error_message import one_line
+from keras_lr._keras.error_message import short_error_message
+from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.progress import progress_line
 from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.analysis._suggestion.refine import Plan, plan_runs, settle
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
 from keras_lr.devices import environment
-from keras_lr.errors import InvalidArgumentError, InvalidRangeError
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.range_test._sweep import Curve, Sweep
 from keras_lr.results._range_test import RangeTestResult, Refinement, Suggestion
 
@@ -58,9 +58,9 @@ class RangeTestSettings:
     refine: bool = False
 
     def __post_init__(self) -> None:
-        check_count("repeats", self.repeats, 1)
-        check_flag("stop_on_divergence", self.stop_on_divergence)
-        check_flag("refine", self.refine)
+        validation.whole_number("repeats", self.repeats)
+        validation.flag("stop_on_divergence", self.stop_on_divergence)
+        validation.flag("refine", self.refine)
         if self.verbose != "auto" and not (isinstance(self.verbose, (bool, int, np.bool_)) and 0 <= self.verbose <= 2):
             raise InvalidArgumentError(
                 f'`verbose` must be "auto", True, False, 0, 1 or 2. Received: {self.verbose!r}. Leave it out.'
@@ -80,40 +80,13 @@ def sweep_learning_rates(min_lr: float, max_lr: float, num_steps: int, sweep: st
         InvalidRangeError: A rate is not a finite number above 0, or `min_lr >= max_lr`.
         InvalidArgumentError: `num_steps` is below 2, or `sweep` is unknown.
     """
-    for name, rate in (("min_lr", min_lr), ("max_lr", max_lr)):
-        if (
-            isinstance(rate, bool)
-            or not isinstance(rate, (int, float, np.number))
-            or not (math.isfinite(rate) and rate > 0)
-        ):
-            raise InvalidRangeError(
-                f"`{name}` must be a finite number above 0. Received: {name}={rate!r}. Try 1e-7 to 10."
-            )
-    if min_lr >= max_lr:
-        raise InvalidRangeError(
-            f"`max_lr` must be greater than `min_lr`. Received: min_lr={min_lr}, max_lr={max_lr}. "
-            + ("Swap them." if min_lr > max_lr else "Widen the range.")
-        )
-    check_count("num_steps", num_steps, 2)
+    validation.learning_rate_range(min_lr, max_lr)
+    validation.whole_number("num_steps", num_steps, least=2)
     if sweep not in ("exponential", "linear"):
         raise InvalidArgumentError(
             f'`sweep` must be "exponential" or "linear". Received: {sweep!r}. Use "exponential".'
         )
     return np.geomspace(min_lr, max_lr, num_steps) if sweep == "exponential" else np.linspace(min_lr, max_lr, num_steps)
-
-
-def check_flag(name: str, value: Any) -> None:
-    """Raises `InvalidArgumentError` unless `value` is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise InvalidArgumentError(f"`{name}` must be True or False. Received: {name}={value!r}. Pass a bool.")
-
-
-def check_count(name: str, value: Any, least: int) -> None:
-    """Raises `InvalidArgumentError` unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InvalidArgumentError(
-            f"`{name}` must be an integer of at least {least}. Received: {name}={value!r}. Raise it."
-        )
 
 
 def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
@@ -160,7 +133,7 @@ def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
     steps = len(curve.losses)
     # A divergence is seen at the last point kept, a loss that is not finite at the first one not kept.
     reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
-    error = "" if curve.error is None else one_line(curve.error)
+    error = "" if curve.error is None else short_error_message(curve.error)
     rate = format_rate(learning_rates[reached], digits=3)
     return _DETAILS[curve.stop_reason].format(
         rate=rate, steps=steps, num_steps=len(learning_rates), sweep=sweep, error=error

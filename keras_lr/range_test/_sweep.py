@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream
-from keras_lr._keras.error_message import one_line
+from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
 from keras_lr._keras.model import build_on, layers_of
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, seed_variables
@@ -178,8 +178,8 @@ class Sweep:
         except Exception as error:
             if self.loop.completed == 0 and not self._begun and _from_data(error):
                 raise DataError(
-                    f"`x` must yield batches. Its first batch failed: {one_line(error)}. Iterate over the data once "
-                    "to find the fault."
+                    f"`x` must yield batches. Its first batch failed: {short_error_message(error)}. "
+                    "Iterate over the data once to find the fault."
                 ) from error
             return Curve(_finite(self.loop.losses), "error", error)
         finally:

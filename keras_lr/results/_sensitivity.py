@@ -17,6 +17,7 @@ RunStatus = Literal["ok", "diverged", "pruned", "failed"]
 KEY_COLUMNS = ("learning_rate", "repeat", "batch_size", "epoch")
 FRAME_COLUMNS = (*KEY_COLUMNS, "seed", "loss", "val_loss", "status")
 _INTEGER_COLUMNS = ("repeat", "batch_size", "epoch", "seed")
+_FORMER_NAMES = {"tier": "engine", "tier_reason": "engine_reason"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,8 @@ class SensitivityResult(Record):
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".
         reason: One plain sentence that says why.
-        tier: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; where several were, the slowest.
-        tier_reason: Why no faster way could serve; empty where the fastest did.
+        engine: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; where several were, the slowest.
+        engine_reason: Why no faster way could serve; empty where the fastest did.
         best_batch_size: Batch size of the best run, to which `low` and `high` belong.
         environment: Versions, devices, optimizer and precision of the search; may be empty.
     """
@@ -54,8 +55,8 @@ class SensitivityResult(Record):
     at_edge: bool
     confidence: Confidence
     reason: str
-    tier: str
-    tier_reason: str = ""
+    engine: str
+    engine_reason: str = ""
     best_batch_size: int | None = None
     environment: dict[str, Any] = field(default_factory=dict)
 
@@ -135,18 +136,18 @@ class SensitivityResult(Record):
         best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)
         return (
             f"SensitivityResult({len(self.learning_rates)} learning rates x {self.repeats} repeats, "
-            f"best_learning_rate={best}, confidence={self.confidence!r}, tier={self.tier!r})"
+            f"best_learning_rate={best}, confidence={self.confidence!r}, engine={self.engine!r})"
         )
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        parsed = dict(values)
+        parsed = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
         parsed["frame"] = _frame(values["frame"])
         for name in ("best_learning_rate", "low", "high"):
             parsed[name] = optional_float(values[name])
-        for name in ("objective", "direction", "reason", "tier", "tier_reason"):
-            if name in values:
-                parsed[name] = text(values[name])
+        for name in ("objective", "direction", "reason", "engine", "engine_reason"):
+            if name in parsed:
+                parsed[name] = text(parsed[name])
         if not isinstance(values["at_edge"], bool):
             raise TypeError("expected true or false for `at_edge`")
         if values.get("best_batch_size") is not None:

@@ -8,6 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_lr._utils import validation
+from keras_lr.errors import InvalidArgumentError
+
 PRECISION = "float64"
 
 
@@ -70,3 +73,15 @@ def _deserialize(value: Any) -> Any:
     if isinstance(value, dict):
         return keras.saving.deserialize_keras_object(value)
     return value
+
+
+def schedule_or_rate(name: str, value: Any) -> Any:
+    """A Keras schedule as it is, or a positive constant rate as a float."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return value
+    if not validation.is_number(value):
+        raise InvalidArgumentError(
+            f"`{name}` must be a keras LearningRateSchedule or a learning rate. Received: {value!r}. "
+            "Pass a schedule object or a positive float."
+        )
+    return validation.positive(name, value)

@@ -43,10 +43,10 @@ def _warmup_cosine(rates: _Rates, total_steps: int, options: dict[str, Any]) -> 
 def _warmup_stable_decay(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
     """Whatever of warmup, level and fall is not given fills `total_steps`; a fall beside a level takes a fifth."""
     warmup_steps = options.setdefault("warmup_steps", _share(total_steps, 0.05))
-    left = total_steps - validation.steps("warmup_steps", warmup_steps, minimum=0)
+    left = total_steps - validation.steps("warmup_steps", warmup_steps, least=0)
     if "decay_steps" not in options:
         stable_steps = options.setdefault("stable_steps", left - _share(total_steps, 0.2))
-        options["decay_steps"] = left - validation.steps("stable_steps", stable_steps, minimum=0)
+        options["decay_steps"] = left - validation.steps("stable_steps", stable_steps, least=0)
     options.setdefault("stable_steps", left - validation.steps("decay_steps", options["decay_steps"]))
     return WarmupStableDecay(rates.best, **options)
 
@@ -56,7 +56,7 @@ def _inverse_sqrt(rates: _Rates, total_steps: int, options: dict[str, Any]) -> A
 
 
 def _polynomial(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    warmup_steps = validation.steps("warmup_steps", options.pop("warmup_steps", _share(total_steps, 0.05)), minimum=0)
+    warmup_steps = validation.steps("warmup_steps", options.pop("warmup_steps", _share(total_steps, 0.05)), least=0)
     defaults = {"decay_steps": max(1, total_steps - warmup_steps), "warmup_steps": warmup_steps}
     return Polynomial(rates.best, **(defaults | options))
 
@@ -111,7 +111,7 @@ def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, tota
     """
     validation.choice("kind", kind, KINDS)
     rates = _suggested_rates(suggestion)
-    return _BUILDERS[kind](rates, validation.steps("total_steps", total_steps, minimum=10), dict(options))
+    return _BUILDERS[kind](rates, validation.steps("total_steps", total_steps, least=10), dict(options))
 
 
 def _suggested_rates(suggestion: Suggestion | RangeTestResult) -> _Rates:

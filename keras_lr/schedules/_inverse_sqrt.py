@@ -35,7 +35,7 @@ class InverseSqrt(Schedule):
     def __init__(self, peak_learning_rate: float, warmup_steps: int, *, offset_steps: int = 0) -> None:
         self.peak_learning_rate = validation.positive("peak_learning_rate", peak_learning_rate)
         self.warmup_steps = validation.steps("warmup_steps", warmup_steps)
-        self.offset_steps = validation.steps("offset_steps", offset_steps, minimum=0)
+        self.offset_steps = validation.steps("offset_steps", offset_steps, least=0)
 
     @classmethod
     def noam(cls, model_dim: int, warmup_steps: int, *, factor: float = 1.0) -> InverseSqrt:

@@ -50,7 +50,7 @@ class OneCycle(Schedule):
         three_phase: bool = False,
     ) -> None:
         self.peak_learning_rate = validation.positive("peak_learning_rate", peak_learning_rate)
-        self.total_steps = validation.steps("total_steps", total_steps, minimum=2)
+        self.total_steps = validation.steps("total_steps", total_steps, least=2)
         self.warmup_fraction = validation.open_fraction("warmup_fraction", warmup_fraction)
         self.div_factor = _at_least_one("div_factor", div_factor)
         self.final_div_factor = _at_least_one("final_div_factor", final_div_factor)

@@ -49,7 +49,7 @@ class Polynomial(Schedule):
         self.decay_steps = validation.steps("decay_steps", decay_steps)
         self.end_learning_rate = validation.non_negative("end_learning_rate", end_learning_rate)
         self.power = validation.positive("power", power)
-        self.warmup_steps = validation.steps("warmup_steps", warmup_steps, minimum=0)
+        self.warmup_steps = validation.steps("warmup_steps", warmup_steps, least=0)
         self.initial_learning_rate = validation.non_negative("initial_learning_rate", initial_learning_rate)
         for name in ("initial_learning_rate", "end_learning_rate"):
             validation.at_most(name, getattr(self, name), "peak_learning_rate", self.peak_learning_rate)

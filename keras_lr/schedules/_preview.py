@@ -13,7 +13,7 @@ from keras import ops
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._schedule import SchedulePreview
-from keras_lr.schedules._base import PRECISION
+from keras_lr.schedules._base import PRECISION, schedule_or_rate
 from keras_lr.schedules._scaled import Scaled
 
 
@@ -75,11 +75,11 @@ def preview(
         InvalidArgumentError: `schedule` is none, or a count breaks its rule.
         InvalidRangeError: `momentum` is not two increasing numbers, or follows a rate that does not change.
     """
-    checked = validation.schedule_or_rate("schedule", schedule)
+    checked = schedule_or_rate("schedule", schedule)
     steps = validation.steps("steps", steps)
-    max_points = validation.steps("max_points", max_points, minimum=2)
+    max_points = validation.steps("max_points", max_points, least=2)
     chosen = np.arange(steps) if steps <= max_points else np.linspace(0, steps - 1, max_points).round().astype(np.int64)
-    marks = [(validation.steps("annotations", step, minimum=0), label) for step, label in (annotations or {}).items()]
+    marks = [(validation.steps("annotations", step, least=0), label) for step, label in (annotations or {}).items()]
     constant = isinstance(checked, float)
     rates = np.full(len(chosen), checked) if constant else _finite_rates(checked, chosen)
     return SchedulePreview(

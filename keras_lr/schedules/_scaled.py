@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_lr._utils import validation
-from keras_lr.schedules._base import PRECISION, Schedule, rate_at
+from keras_lr.schedules._base import PRECISION, Schedule, rate_at, schedule_or_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")
@@ -28,7 +28,7 @@ class Scaled(Schedule):
     """
 
     def __init__(self, schedule: Any, factor: float = 1.0) -> None:
-        self.schedule = validation.schedule_or_rate("schedule", schedule)
+        self.schedule = schedule_or_rate("schedule", schedule)
         self._factor = keras.Variable(
             validation.non_negative("factor", factor),
             trainable=False,

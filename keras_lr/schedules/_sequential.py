@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.schedules._base import Schedule, rate_at
+from keras_lr.schedules._base import Schedule, rate_at, schedule_or_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")
@@ -36,7 +36,7 @@ class Sequential(Schedule):
         for name, value in (("schedules", schedules), ("boundaries", boundaries)):
             if not isinstance(value, (list, tuple)):
                 raise InvalidArgumentError(f"`{name}` must be a list. Received: {value!r}. Wrap it in brackets.")
-        self.schedules = [validation.schedule_or_rate("schedules", schedule) for schedule in schedules]
+        self.schedules = [schedule_or_rate("schedules", schedule) for schedule in schedules]
         self.boundaries = [validation.steps("boundaries", boundary) for boundary in boundaries]
         if len(self.schedules) < 2 or len(self.boundaries) != len(self.schedules) - 1:
             raise InvalidArgumentError(

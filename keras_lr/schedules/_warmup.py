@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_lr._utils import validation
-from keras_lr.schedules._base import Schedule, rate_at
+from keras_lr.schedules._base import Schedule, rate_at, schedule_or_rate
 from keras_lr.schedules._phases import SHAPES
 
 
@@ -41,7 +41,7 @@ class Warmup(Schedule):
         initial_learning_rate: float = 0.0,
         shape: str = "linear",
     ) -> None:
-        self.schedule = validation.schedule_or_rate("schedule", schedule)
+        self.schedule = schedule_or_rate("schedule", schedule)
         self.warmup_steps = validation.steps("warmup_steps", warmup_steps)
         self.shape = validation.choice("shape", shape, ("linear", "cosine", "constant"))
         check = validation.positive if self.shape == "constant" else validation.non_negative

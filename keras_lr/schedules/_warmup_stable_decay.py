@@ -51,8 +51,8 @@ class WarmupStableDecay(Schedule):
     ) -> None:
         self.peak_learning_rate = validation.positive("peak_learning_rate", peak_learning_rate)
         self.decay_steps = validation.steps("decay_steps", decay_steps)
-        self.warmup_steps = validation.steps("warmup_steps", warmup_steps, minimum=0)
-        self.stable_steps = validation.steps("stable_steps", stable_steps, minimum=0)
+        self.warmup_steps = validation.steps("warmup_steps", warmup_steps, least=0)
+        self.stable_steps = validation.steps("stable_steps", stable_steps, least=0)
         self.initial_learning_rate = validation.non_negative("initial_learning_rate", initial_learning_rate)
         self.end_learning_rate = validation.non_negative("end_learning_rate", end_learning_rate)
         self.warmup_shape = validation.choice("warmup_shape", warmup_shape, ("linear", "cosine"))

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import sliceable_arrays, split_off_validation
+from keras_lr._utils.validation import whole_number
 from keras_lr.errors import DataError, InvalidArgumentError
 
 DEFAULT_BATCH_SIZE = 32
@@ -142,15 +143,6 @@ def _bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
             f"`search` must be given the arguments of `model.fit`. Received: {len(args)} positional and "
             f"{sorted(kwargs)}; {error}. Correct or drop it."
         ) from error
-
-
-def whole_number(name: str, value: Any, *, least: int = 1) -> int:
-    """`value` as an int of at least `least`; raises `InvalidArgumentError` where it is none."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InvalidArgumentError(
-            f"`{name}` must be a whole number of at least {least}. Received: {value!r}. Give for example {least + 2}."
-        )
-    return int(value)
 
 
 def _callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from keras_lr._utils.validation import is_number
 from keras_lr.analysis._sensitivity.summary import summarize
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError
 
@@ -44,7 +45,7 @@ def log_grid(min_lr: float, max_lr: float, *, points_per_decade: float = 1) -> t
         raise InvalidRangeError(
             f"`max_lr` must be greater than `min_lr`. Received: min_lr={min_lr!r}, max_lr={max_lr!r}. Swap them."
         )
-    if not _is_number(points_per_decade) or not (math.isfinite(points_per_decade) and points_per_decade > 0):
+    if not is_number(points_per_decade) or not (math.isfinite(points_per_decade) and points_per_decade > 0):
         raise InvalidArgumentError(
             f"`points_per_decade` must be a positive number. Received: {points_per_decade!r}. Give for example 3."
         )
@@ -121,16 +122,12 @@ def refine_grid(grid: Iterable[float], *, low: float, high: float, factor: int =
 
 
 def _rate(value: Any, argument: str) -> float:
-    number = float(f"{value:.{_GIVEN_DIGITS}g}") if _is_number(value) else math.nan
+    number = float(f"{value:.{_GIVEN_DIGITS}g}") if is_number(value) else math.nan
     if not _SMALLEST <= number <= _LARGEST:
         raise InvalidRangeError(
             f"`{argument}` must be a positive number that float32 can hold. Received: {value!r}. Give for example 1e-3."
         )
     return number
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def _made(value: float) -> float:

@@ -70,7 +70,7 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
     return any(parameter.kind in kinds for parameter in parameters)
 
 
-class Blueprint:
+class ModelFactory:
     """Builds models for runs.
 
     The weights depend on the run's seed alone: the seeds of Python, NumPy and TensorFlow are set before each build, and

@@ -35,7 +35,7 @@ def rungs(epochs: int, *, factor: float = 2) -> tuple[int, ...]:
     return tuple(sorted({int(epochs / factor**power) for power in range(1, count + 1)} - {epochs}))
 
 
-def hopeless(
+def prunable_points(
     frame: pd.DataFrame,
     *,
     epoch: int,

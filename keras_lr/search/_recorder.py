@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_lr.errors import InvalidArgumentError, SearchError
-from keras_lr.search._pruning import hopeless, rungs
+from keras_lr.search._pruning import prunable_points, rungs
 from keras_lr.search._runs import Point, Run
 from keras_lr.search._storage import Journal, Table, best_value
 
@@ -161,7 +161,7 @@ class Recorder:
             # Runs that come one after the other are held against the same repeat of other points alone, which has the
             # same seed; of the present point the other repeats are yet to come.
             frame = frame[frame["repeat"] == next(iter(rows)).repeat]
-        lost = hopeless(
+        lost = prunable_points(
             frame,
             epoch=epoch,
             epochs=self.epochs,

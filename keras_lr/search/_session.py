@@ -17,15 +17,15 @@ from keras_lr._utils.progress import Update
 from keras_lr.analysis._sensitivity.summary import sensitivity_result
 from keras_lr.devices import environment
 from keras_lr.results._sensitivity import SensitivityResult
-from keras_lr.search._engines.base import TIERS, TierName
-from keras_lr.search._engines.fit import Fit, RebuildTier, ReuseTier
-from keras_lr.search._engines.graph import FunctionTier
-from keras_lr.search._engines.selection import OWN_STEPS, Ladder, fastest_tier
-from keras_lr.search._engines.stacked import StackedTier
+from keras_lr.search._engines.base import ENGINES, EngineName
+from keras_lr.search._engines.fit import Fit, RebuildEngine, ReuseEngine
+from keras_lr.search._engines.function import FunctionEngine
+from keras_lr.search._engines.selection import OWN_STEPS, EngineSelector, fastest_engine
+from keras_lr.search._engines.stacked import StackedEngine
 from keras_lr.search._fingerprint import check_project, project_header
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._grid import grown_rates, next_growth
-from keras_lr.search._model_factory import Blueprint
+from keras_lr.search._model_factory import ModelFactory
 from keras_lr.search._recorder import Recorder, missing_objective
 from keras_lr.search._runs import Point, Run, middle_first, runs_of
 from keras_lr.search._storage import Journal, Table, best_value, read_journals, save_weights
@@ -46,16 +46,16 @@ def outcome(
         objective: Name of the value that is judged.
         direction: "min" or "max".
     """
-    tiers = [line for line in lines if line.get("event") == "tier"]
-    nothing: dict[str, Any] = {"tier": "rebuild"}
-    slowest = max(tiers, key=lambda line: TIERS.index(line["tier"]), default=nothing)
+    # Records written before the name "engine" say "tier".
+    used = [(line.get("engine") or line["tier"], line) for line in lines if line.get("event") in ("engine", "tier")]
+    engine, event = max(used, key=lambda one: ENGINES.index(one[0]), default=("rebuild", {}))
     return sensitivity_result(
         frame,
         objective=objective,
         direction=direction,
-        tier=slowest["tier"],
-        tier_reason=slowest.get("reason", ""),
-        environment=slowest.get("environment"),
+        engine=engine,
+        engine_reason=event.get("reason", ""),
+        environment=event.get("environment"),
     )
 
 
@@ -71,7 +71,7 @@ class SearchOptions:
         extend: Whether the grid grows beyond an edge where the best stands.
         refine: Whether points are added around the basin.
         prunes: Whether a point that cannot win stops early.
-        fastest: The fastest tier allowed.
+        fastest: The fastest engine allowed.
         records: Folder of the journals.
         writer: Name of this process's journal.
     """
@@ -83,7 +83,7 @@ class SearchOptions:
     extend: bool
     refine: bool
     prunes: bool
-    fastest: TierName
+    fastest: EngineName
     records: Path
     writer: str
 
@@ -120,7 +120,7 @@ class SearchSession:
         update: Shows the progress; None where it is not shown.
 
     Attributes:
-        heed: Called after each epoch, once it is recorded; ends the training by an error of keras_lr's.
+        on_epoch_recorded: Called after each epoch, once it is recorded; ends the training by an error of keras_lr's.
 
     Raises:
         SearchError: The project holds another search.
@@ -138,20 +138,20 @@ class SearchSession:
         self.arguments = arguments
         self._training = training
         self._update = update
-        self.heed: Callable[[], None] = lambda: None
+        self.on_epoch_recorded: Callable[[], None] = lambda: None
         self.points = list(points)
         self._batch_sizes = sorted({point.batch_size for point in self.points})
         self.table = Table()
         headers = self.refresh()
-        self._blueprint = Blueprint(training.build, arguments)
-        self._model = self._blueprint.examine([run for point in self.points for run in self._runs(point)])
+        self._factory = ModelFactory(training.build, arguments)
+        self._model = self._factory.examine([run for point in self.points for run in self._runs(point)])
         header = project_header(self._model, arguments, seed=options.seed)
         check_project(headers, header, options.records)
         self._check_objective(self._model)
         self._environment = environment(self._model)
         self.journal = Journal(options.records / f"{options.writer}.jsonl", header)
         self._recorder = self._new_recorder()
-        self._ladder: Ladder | None = None
+        self._selector: EngineSelector | None = None
         self._planned: list[Run] = []
         self._next_update = 0.0
 
@@ -165,9 +165,9 @@ class SearchSession:
             return
         if self.options.prunes:
             missing = middle_first(missing)
-        if self._ladder is None:
-            self._ladder = self._new_ladder(len(missing))
-        self._ladder.train(missing, self._note_tier)
+        if self._selector is None:
+            self._selector = self._new_selector(len(missing))
+        self._selector.train(missing, self._record_engine)
 
     def refresh(self) -> list[dict[str, Any]]:
         """Takes in what other processes have recorded meanwhile; returns the headers of the records."""
@@ -254,38 +254,38 @@ class SearchSession:
             on_epoch=self._after_epoch,
         )
 
-    def _new_ladder(self, count: int) -> Ladder:
+    def _new_selector(self, count: int) -> EngineSelector:
         training = self._training
-        tier, reason = fastest_tier(
+        engine, reason = fastest_engine(
             self._model,
-            self._blueprint,
+            self._factory,
             self.arguments,
             own_fit=training.own_fit,
             distributed=training.distributed,
             runs=count,
         )
-        if TIERS.index(tier) < TIERS.index(self.options.fastest):
-            tier, reason = self.options.fastest, "`tier` asks for it"
-        common = (self._blueprint, self.arguments, self._recorder)
+        if ENGINES.index(engine) < ENGINES.index(self.options.fastest):
+            engine, reason = self.options.fastest, "`engine` asks for it"
+        common = (self._factory, self.arguments, self._recorder)
         fitting: dict[str, Any] = {"fit": training.fit, "decorate": training.decorate}
         makers = {
-            "stacked": lambda: StackedTier(*common),
-            "function": lambda: FunctionTier(*common),
-            "reuse": lambda: ReuseTier(*common, **fitting),
-            "rebuild": lambda: RebuildTier(*common, **fitting, own_fit=training.own_fit),
+            "stacked": lambda: StackedEngine(*common),
+            "function": lambda: FunctionEngine(*common),
+            "reuse": lambda: ReuseEngine(*common, **fitting),
+            "rebuild": lambda: RebuildEngine(*common, **fitting, own_fit=training.own_fit),
         }
-        return Ladder(makers, self._recorder, fastest=tier, reason=reason)  # type: ignore[arg-type]
+        return EngineSelector(makers, self._recorder, fastest=engine, reason=reason)  # type: ignore[arg-type]
 
-    def _note_tier(self) -> None:
-        assert self._ladder is not None
-        details = {"tier": self._ladder.tier, "reason": self._ladder.reason, "environment": self._environment}
-        self._recorder.event("tier", **details)
+    def _record_engine(self) -> None:
+        assert self._selector is not None
+        details = {"engine": self._selector.engine, "reason": self._selector.reason, "environment": self._environment}
+        self._recorder.event("engine", **details)
 
     def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
         save_weights(self._training.checkpoint(point), values)
 
     def _after_epoch(self, runs: Iterable[Run], epoch: int) -> None:
-        self.heed()
+        self.on_epoch_recorded()
         self._show(runs, epoch)
 
     def _show(self, runs: Iterable[Run], epoch: int) -> None:

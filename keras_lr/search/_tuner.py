@@ -13,13 +13,14 @@ import keras_tuner
 from keras_lr._keras.model import build_on
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils.progress import Update, notice, search_line
+from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.results._sensitivity import SensitivityResult
 from keras_lr.search._distributed.chief import serve
 from keras_lr.search._distributed.protocol import claim_size, role
 from keras_lr.search._distributed.worker import at_work, reach_chief, wait_idle
-from keras_lr.search._engines.base import TIERS, TierName
-from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments, whole_number
+from keras_lr.search._engines.base import ENGINES, EngineName
+from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search._grid import given_grid, log_grid
 from keras_lr.search._keras_tuner import Trial, build_hypermodel, configure_tensorboard, is_worker, local_oracle
 from keras_lr.search._model_factory import as_hypermodel, has_own_fit
@@ -51,7 +52,7 @@ class LogGridSearch(keras_tuner.Tuner):
         extend: Whether the grid grows where its lowest or highest rate is the best, by two decades at most.
         refine: Whether points are added around the basin once it is known.
         pruning: Whether a rate that cannot win any more stops early; its curve is then partial.
-        tier: The fastest way to train that is allowed: "auto" for all, else "stacked", "function", "reuse" or
+        engine: The fastest way to train that is allowed: "auto" for all, else "stacked", "function", "reuse" or
             "rebuild".
         seed: Seed of the first repeat, at least 0.
         directory: Folder of the projects.
@@ -78,7 +79,7 @@ class LogGridSearch(keras_tuner.Tuner):
         extend: bool = True,
         refine: bool = False,
         pruning: bool = False,
-        tier: TierName | Literal["auto"] = "auto",
+        engine: EngineName | Literal["auto"] = "auto",
         seed: int = 0,
         hyperparameters: keras_tuner.HyperParameters | None = None,
         directory: str | Path = "runs",
@@ -90,11 +91,11 @@ class LogGridSearch(keras_tuner.Tuner):
         self.batch_sizes = None if batch_sizes is None else _batch_sizes(batch_sizes)
         self.repeats = whole_number("repeats", repeats)
         self.seed = whole_number("seed", seed, least=0)
-        if tier not in ("auto", *TIERS):
-            raise InvalidArgumentError(f"`tier` must be 'auto' or one of {TIERS}. Received: {tier!r}.")
+        if engine not in ("auto", *ENGINES):
+            raise InvalidArgumentError(f"`engine` must be 'auto' or one of {ENGINES}. Received: {engine!r}.")
         if "executions_per_trial" in kwargs:
             raise InvalidArgumentError("`executions_per_trial` is called `repeats` here. Received both names' tuner.")
-        self._tier: TierName = "stacked" if tier == "auto" else tier
+        self._engine: EngineName = "stacked" if engine == "auto" else engine
         self._extend, self._refine, self._pruning = bool(extend), bool(refine), bool(pruning)
         self._overwrites = bool(overwrite)
         self._session: SearchSession | None = None
@@ -222,7 +223,7 @@ class LogGridSearch(keras_tuner.Tuner):
             return
         self.oracle.stub = line
         with at_work(line, self.tuner_id, say):
-            session().heed = line.check
+            session().on_epoch_recorded = line.check
             self._train_all(session())
 
     def _serve(self) -> None:
@@ -283,7 +284,7 @@ class LogGridSearch(keras_tuner.Tuner):
             extend=self._extend,
             refine=self._refine,
             prunes=self._pruning,
-            fastest=self._tier,
+            fastest=self._engine,
             records=self._records,
             writer=self.tuner_id,
         )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_lr.analysis._auto_lr_rules import (
-    Course,
+    LossTrend,
     annealed,
     block_epochs,
     find_change,
@@ -22,7 +22,7 @@ LOWER = 10**-0.5
 
 def course(losses, *, start=None, best=None):
     losses = np.asarray(losses, dtype=float)
-    return Course(losses[0] if start is None else start, losses.min() if best is None else best, losses)
+    return LossTrend(losses[0] if start is None else start, losses.min() if best is None else best, losses)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])

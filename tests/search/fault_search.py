@@ -96,10 +96,10 @@ def start_search(
 LIVING_WORKER = """
 import threading, time
 from keras_lr.search import worker
-worker.LIFE_SECONDS = 0.1
+worker.HEARTBEAT_SECONDS = 0.1
 class Silent:
     def CreateTrial(self, request): pass
-threading.Thread(target=worker._show_life, args=(Silent(), "worker0", threading.Event())).start()
+threading.Thread(target=worker._send_heartbeats, args=(Silent(), "worker0", threading.Event())).start()
 print("on", flush=True)
 time.sleep(600)
 """

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from keras_lr.errors import SearchError
-from keras_lr.search._engines.base import TierName
+from keras_lr.search._engines.base import EngineName
 from tests.search.small_search import EPOCHS, classifier, run_small, small_search
 
-TIERS: tuple[TierName, ...] = ("stacked", "function", "reuse")
+ENGINES: tuple[EngineName, ...] = ("stacked", "function", "reuse")
 
 
 class LossAboveRate(keras.losses.Loss):
@@ -35,10 +35,10 @@ def exploding(value: float) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("value", "status"), [(np.nan, "diverged"), (np.inf, "diverged"), (1e6, "ok")])
-def test_a_loss_that_explodes_is_recorded(tmp_path: Path, tier: TierName, value: float, status: str) -> None:
-    tuner = small_search(lambda: exploding(value), tmp_path, learning_rates=[1e-2, 1e5], repeats=1, tier=tier)
+def test_a_loss_that_explodes_is_recorded(tmp_path: Path, engine: EngineName, value: float, status: str) -> None:
+    tuner = small_search(lambda: exploding(value), tmp_path, learning_rates=[1e-2, 1e5], repeats=1, engine=engine)
     frame = run_small(tuner)
     calm, wild = (frame[frame["learning_rate"] == rate] for rate in (1e-2, 1e5))
     assert calm["status"].tolist() == ["ok"] * EPOCHS

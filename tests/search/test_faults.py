@@ -36,10 +36,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """For each tier, the folder of a search that nothing interrupted."""
-    folders = {tier: tmp_path_factory.mktemp(tier) for tier in ("stacked", "function")}
-    for tier, folder in folders.items():
-        assert len(finish_search(folder, tier=tier)) == ROWS
+    """For each engine, the folder of a search that nothing interrupted."""
+    folders = {engine: tmp_path_factory.mktemp(engine) for engine in ("stacked", "function")}
+    for engine, folder in folders.items():
+        assert len(finish_search(folder, engine=engine)) == ROWS
     return folders
 
 
@@ -73,31 +73,31 @@ def assert_whole(directory, unbroken_directory):
     np.testing.assert_allclose(frame[numbers], unbroken_frame[numbers], rtol=1e-4)
 
 
-@pytest.mark.parametrize(("tier", "moment"), [("stacked", 0.4), ("function", 0.0), ("function", 0.7)])
-def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, tier, moment, tmp_path):
-    process, whole = start_search(tmp_path, tier=tier), recorded_bytes(unbroken[tier])
+@pytest.mark.parametrize(("engine", "moment"), [("stacked", 0.4), ("function", 0.0), ("function", 0.7)])
+def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, engine, moment, tmp_path):
+    process, whole = start_search(tmp_path, engine=engine), recorded_bytes(unbroken[engine])
     assert kill_when(process, tmp_path, recorded=moment, whole=whole)
-    finish_search(tmp_path, tier=tier)
-    assert_whole(tmp_path, unbroken[tier])
+    finish_search(tmp_path, engine=engine)
+    assert_whole(tmp_path, unbroken[engine])
 
 
 @pytest.mark.parametrize(("victim", "moment"), [("chief", 0.2), ("worker0", 0.4)])
 def test_a_killed_process_of_three(unbroken, victim, moment, tmp_path):
     """A worker's points go to the other; after the chief's end the same commands go on."""
     port, whole = free_port(), recorded_bytes(unbroken["function"])
-    cluster = start_cluster(tmp_path, port, loses_chief=victim == "chief", tier="function")
+    cluster = start_cluster(tmp_path, port, loses_chief=victim == "chief", engine="function")
     kill_when(cluster[victim], tmp_path, recorded=moment, whole=whole)
     if victim == "chief":
         end_all(cluster)
         assert cluster["worker0"].exitcode == cluster["worker1"].exitcode == 0
-        cluster = start_cluster(tmp_path, port, tier="function")
+        cluster = start_cluster(tmp_path, port, engine="function")
     end_all(cluster)
     assert cluster["chief"].exitcode == 0
     assert_whole(tmp_path, unbroken["function"])
 
 
 def test_workers_in_the_middle_of_a_long_share_end_soon_after_their_chief_is_killed(tmp_path):
-    cluster = start_cluster(tmp_path, free_port(), loses_chief=True, tier="function", epochs=1_000_000)
+    cluster = start_cluster(tmp_path, free_port(), loses_chief=True, engine="function", epochs=1_000_000)
     workers = [cluster["worker0"], cluster["worker1"]]
     while all(worker.is_alive() for worker in workers) and len({line[0] for line in lines(tmp_path)}) < 2:
         time.sleep(0.1)

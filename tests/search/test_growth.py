@@ -109,11 +109,11 @@ def test_refinement_adds_points_around_the_basin_once() -> None:
     assert next_growth(frame, [event], **{**COMMON, "refine": True}) is None
 
 
-@pytest.mark.parametrize("tier", ["stacked", "function"])
-def test_pruning_stops_hopeless_rates_and_keeps_the_best(tmp_path: Path, tier: Any) -> None:
+@pytest.mark.parametrize("engine", ["stacked", "function"])
+def test_pruning_stops_hopeless_rates_and_keeps_the_best(tmp_path: Path, engine: Any) -> None:
     rates = [1e-6, 1e-5, 1e-2, 3e-2]
     whole = run_small(small_search(classifier(), tmp_path / "whole", learning_rates=rates), epochs=8)
-    tuner = small_search(classifier(), tmp_path / "pruned", learning_rates=rates[::-1], pruning=True, tier=tier)
+    tuner = small_search(classifier(), tmp_path / "pruned", learning_rates=rates[::-1], pruning=True, engine=engine)
     frame = run_small(tuner, epochs=8)
     last = frame.groupby(["learning_rate", "repeat"])[["epoch", "status"]].last()
     assert (last["status"] == "pruned").loc[[1e-6, 1e-5]].any()

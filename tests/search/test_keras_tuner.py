@@ -94,8 +94,8 @@ def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -
     tuner = small_search(Fitted(), tmp_path, repeats=1)
     tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)
     result = tuner.sensitivity()
-    assert result.tier == "rebuild"
-    assert "has a `fit` of its own" in result.tier_reason
+    assert result.engine == "rebuild"
+    assert "has a `fit` of its own" in result.engine_reason
     assert len(result.frame) == len(RATES)
 
 
@@ -153,7 +153,7 @@ def test_callbacks_are_honoured_by_copies(tmp_path: Path) -> None:
     run_small(tuner, callbacks=[counter], epochs=3)
     result = tuner.sensitivity()
     assert counter.epochs == 0
-    assert (result.tier, result.tier_reason) == ("reuse", "callbacks need `fit` (Counter)")
+    assert (result.engine, result.engine_reason) == ("reuse", "callbacks need `fit` (Counter)")
     assert result.frame.groupby("learning_rate").size().tolist() == [1, 1]
     lines = (tmp_path / "lr" / "records" / "tuner0.jsonl").read_text()
     run_small(tuner, callbacks=[counter], epochs=3)

@@ -25,7 +25,7 @@ from tests.search.small_search import classifier, iris, small_search
         ({"seed": -1}, "`seed` must be a whole number of at least 0"),
         ({"batch_sizes": []}, "`batch_sizes` must hold at least one size"),
         ({"batch_sizes": [0]}, "`batch_sizes` must be a whole number of at least 1"),
-        ({"tier": "fast"}, "`tier` must be 'auto' or one of"),
+        ({"engine": "fast"}, "`engine` must be 'auto' or one of"),
         ({"executions_per_trial": 2}, "`executions_per_trial` is called `repeats` here"),
         ({"objective": ["loss", "accuracy"]}, "`objective` must be one value"),
         ({"min_lr": 1.0, "learning_rates": None}, "`max_lr` must be greater than `min_lr`"),

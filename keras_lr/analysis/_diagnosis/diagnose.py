@@ -17,7 +17,7 @@ from keras_lr.analysis._statistics import noise_level, reaches_zero
 from keras_lr.results._diagnosis import Diagnosis, Finding, Verdict
 
 # A validation course this many times calmer than the training loss.
-CALM = 5.0
+MIN_NOISE_RATIO = 5.0
 DRIFT = 3.0
 
 FACTORS = {"too_low": HIGHER, "too_high": LOWER}
@@ -40,7 +40,7 @@ def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
     """
     later = loss[1:] if loss.size > 4 else loss
     noise = noise_level(later)
-    return bool(noise > CALM * noise_level(validation) and abs(loss[0] - np.median(later)) < DRIFT * noise)
+    return bool(noise > MIN_NOISE_RATIO * noise_level(validation) and abs(loss[0] - np.median(later)) < DRIFT * noise)
 
 
 def by_rule(history: TrainingHistory, findings: Iterable[Finding]) -> tuple[Verdict, str] | None:

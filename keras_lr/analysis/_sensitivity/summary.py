@@ -154,8 +154,8 @@ def sensitivity_result(
     *,
     objective: str = "val_loss",
     direction: Literal["min", "max"] = "min",
-    tier: str,
-    tier_reason: str = "",
+    engine: str,
+    engine_reason: str = "",
     environment: dict[str, Any] | None = None,
 ) -> SensitivityResult:
     """The result of a search from what it measured.
@@ -165,8 +165,8 @@ def sensitivity_result(
             with its status.
         objective: Column that is judged.
         direction: "min" where lower is better, else "max".
-        tier: How the runs were trained.
-        tier_reason: Why no faster way could serve.
+        engine: How the runs were trained.
+        engine_reason: Why no faster way could serve.
         environment: Versions, devices, optimizer and precision of the search.
 
     Raises:
@@ -177,8 +177,8 @@ def sensitivity_result(
         frame=frame,
         objective=objective,
         direction=direction,
-        tier=tier,
-        tier_reason=tier_reason,
+        engine=engine,
+        engine_reason=engine_reason,
         environment=environment or {},
         **vars(summary),
     )

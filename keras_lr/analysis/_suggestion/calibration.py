@@ -34,7 +34,7 @@ class Vote:
 
 
 @dataclass(frozen=True)
-class Habits:
+class OptimizerPrior:
     """What the kind of optimizer adds where it is known.
 
     Attributes:
@@ -49,7 +49,7 @@ class Habits:
 
 
 @dataclass(frozen=True)
-class Refining:
+class RefinementCalibration:
     """How short runs at constant rates move a suggestion.
 
     Attributes:
@@ -81,18 +81,18 @@ class Calibration:
     """
 
     votes: Mapping[str, Vote]
-    habits: Habits
+    habits: OptimizerPrior
     below: float
     above: float
-    refining: Refining
+    refining: RefinementCalibration
 
 
 CALIBRATION = Calibration(
     votes={"half": Vote(0.3, 1.1), "nearly": Vote(-0.8, 0.8), "rise": Vote(-1.4, 0.25)},
-    habits=Habits(usual_decades=-2.0, lag_decades=0.3),
+    habits=OptimizerPrior(usual_decades=-2.0, lag_decades=0.3),
     below=0.8,
     above=0.5,
-    refining=Refining(offset_decades=-0.4, length_slope=0.5, trust=0.75),
+    refining=RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=0.75),
 )
 """Fitted on every task by `python benchmarks/advice.py --fit`."""
 

@@ -7,15 +7,16 @@ from typing import Any, Literal
 
 import keras
 
-from keras_lr._keras.callback_state import carry_state, drop_state
+from keras_lr._keras.callback_state import attach_state, detach_state
 from keras_lr._keras.learning_rate import rates_ahead
 from keras_lr._keras.running_fit import BrokenFit, stand_before_backup
+from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import check_logged
 from keras_lr.analysis._auto_lr_rules import read_baseline
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
-from keras_lr.callbacks._auto_lr.controller import Pilot
-from keras_lr.callbacks._auto_lr.state import Memory, Stretch
+from keras_lr.callbacks._auto_lr.controller import Controller
+from keras_lr.callbacks._auto_lr.state import AutoLRState, Segment
 from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.range_test._callback import LRRangeTest
 from keras_lr.results._auto_lr import AutoLRAction, AutoLRLog
@@ -53,7 +54,7 @@ def make_probe(
     )
 
 
-def remember_start(
+def initial_state_of_run(
     model: keras.Model,
     probe: Probe | None,
     *,
@@ -62,8 +63,8 @@ def remember_start(
     anneal_fraction: float,
     monitor: str,
     applied: bool,
-) -> Memory:
-    """The memory of a run that begins, with the range test's action in it.
+) -> AutoLRState:
+    """The state of a run that begins, with the range test's action in it.
 
     Args:
         model: The model that `fit` is about to train.
@@ -88,24 +89,24 @@ def remember_start(
             f"`optimizer` must have a learning rate above 0. Received: {highest}. Compile with any other, such as 1e-3."
         )
     fraction = 0.0 if ahead[-1] < SELF_DECAY * highest else anneal_fraction
-    memory = Memory(first_epoch, float(ahead[0]), highest, stretch=Stretch(anneal_from=1 - fraction))
+    state = AutoLRState(first_epoch, float(ahead[0]), highest, segment=Segment(anneal_from=1 - fraction))
     if probe is not None:
-        memory.probe = probe.run(model)
-        memory.baseline = read_baseline(memory.probe.repeat_losses)
-        _begin_at(memory, memory.probe.suggestion, applied=applied)
+        state.probe = probe.run(model)
+        state.baseline = read_baseline(state.probe.repeat_losses)
+        _begin_at(state, state.probe.suggestion, applied=applied)
     elif applied and not (model.built and model.optimizer.built):
         # Without its variables there is no state to go back to.
         make_probe(2, 1, monitor=monitor, verbose=False).run(model)
-    return memory
+    return state
 
 
-def _begin_at(memory: Memory, suggestion: Suggestion, *, applied: bool) -> None:
-    rate, compiled = suggestion.learning_rate, memory.reference
+def _begin_at(state: AutoLRState, suggestion: Suggestion, *, applied: bool) -> None:
+    rate, compiled = suggestion.learning_rate, state.reference
     if rate is None or max(rate / compiled, compiled / rate) < KEPT_RATIO:
         return
     reason = f"A short range test suggests {format_rate(rate)} ({suggestion.confidence}): {suggestion.reason}"
-    memory.act(
-        AutoLRAction("probe", memory.first_epoch, compiled, rate, reason, applied),
+    state.act(
+        AutoLRAction("probe", state.first_epoch, compiled, rate, reason, applied),
         **({"factor": rate / compiled} if applied else {}),
     )
 
@@ -128,7 +129,7 @@ class AutoLR(keras.callbacks.Callback):
     multiplied by a factor; what an action tells are its rates at its highest. When training ends, or Ctrl-C or an
     exception ends it, the optimizer is left at the rate before the anneal. Each epoch's rate stands in `History` as
     "learning_rate". Beside a `BackupAndRestore` a killed fit goes on as if unbroken. One copy of the model and its
-    optimizer is held in memory.
+    optimizer is held in state.
 
     Args:
         probe_steps: Steps of a sweep, at least 20; 0 for no range test.
@@ -163,30 +164,29 @@ class AutoLR(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         _check_steps(probe_steps)
-        _check_fraction(anneal_fraction)
         self.probe_steps = probe_steps
-        self.anneal_fraction = anneal_fraction
+        self.anneal_fraction = validation.share("anneal_fraction", anneal_fraction)
         self.dry_run = dry_run
         self.monitor = monitor
         self._probe = make_probe(
             probe_steps or MIN_STEPS, probe_repeats, monitor=monitor, verbose=verbose, min_lr=min_lr, max_lr=max_lr
         )
-        self._memory: Memory | None = None
-        self._pilot: Pilot | None = None
+        self._state: AutoLRState | None = None
+        self._controller: Controller | None = None
         self._watch: BrokenFit | None = None
         self._epoch = self._next_tick = 0
 
     @property
     def log(self) -> AutoLRLog | None:
         """What was done so far, and why; None before the first epoch."""
-        if self._memory is None:
+        if self._state is None:
             return None
         planned = (self.params or {}).get("epochs")
-        return self._memory.to_log(planned_epochs=planned, dry_run=self.dry_run, monitor=self.monitor)
+        return self._state.to_log(planned_epochs=planned, dry_run=self.dry_run, monitor=self.monitor)
 
     def get_state(self) -> dict[str, Any]:
         """The run so far as plain JSON values, without the model's own state."""
-        return {} if self._memory is None else self._memory.to_dict()
+        return {} if self._state is None else self._state.to_dict()
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` returned, in a `fit` that begins after the first epoch.
@@ -196,15 +196,15 @@ class AutoLR(keras.callbacks.Callback):
         Raises:
             ResultFormatError: `state` is something else.
         """
-        if self._pilot is None:
-            self._memory = Memory.from_dict(state) if state else None
+        if self._controller is None:
+            self._state = AutoLRState.from_dict(state) if state else None
 
     def set_model(self, model: keras.Model) -> None:
         """Lets every backup of the model hold this callback's state."""
         super().set_model(model)
-        self._pilot = None
+        self._controller = None
         if model.optimizer is not None:
-            carry_state(model, self, name="auto_lr")
+            attach_state(model, self, name="auto_lr")
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Leaves the start to the first epoch, when every backup has been restored."""
@@ -215,29 +215,29 @@ class AutoLR(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Runs the range test before the first epoch."""
         self._epoch, self._next_tick = epoch, 0
-        if self._pilot is None:
-            self._pilot = self._start(epoch)
+        if self._controller is None:
+            self._controller = self._start(epoch)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Twenty times an epoch, looks for a loss that is not finite and moves the anneal on."""
-        if batch >= self._next_tick and self._pilot is not None:
+        if batch >= self._next_tick and self._controller is not None:
             steps = self.params.get("steps")
             width = TICK_STEPS if steps is None else max(-(-steps // TICKS_AN_EPOCH), self.model.steps_per_execution)
             self._next_tick = batch + width
             if batch:
-                self._pilot.watch(self._epoch)
+                self._controller.watch(self._epoch)
             middle = 0.5 if steps is None else (batch + min(width, steps - batch) / 2) / steps
-            self._pilot.steer(self._epoch, middle, last=1 - 0.5 * min(width / (steps or width), 1))
+            self._controller.update_rate(self._epoch, middle, last=1 - 0.5 * min(width / (steps or width), 1))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Judges the epochs so far, acts, and writes the rate into the logs."""
-        if self._pilot is None:
+        if self._controller is None:
             return
         logs = {} if logs is None else logs
         check_logged(self.monitor, logs)
-        logs["learning_rate"] = self._pilot.learning_rate
+        logs["learning_rate"] = self._controller.learning_rate
         val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
-        self._pilot.judge(epoch, float(logs[self.monitor]), val_loss)
+        self._controller.end_epoch(epoch, float(logs[self.monitor]), val_loss)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leaves the optimizer at the rate before the anneal."""
@@ -247,15 +247,15 @@ class AutoLR(keras.callbacks.Callback):
 
     def _release(self) -> None:
         self._watch = None
-        if self._pilot is not None:
-            self._pilot.release()
-            self._pilot = None
-        drop_state(self.model, name="auto_lr")
+        if self._controller is not None:
+            self._controller.release()
+            self._controller = None
+        detach_state(self.model, name="auto_lr")
 
-    def _start(self, epoch: int) -> Pilot:
+    def _start(self, epoch: int) -> Controller:
         epochs = self.params.get("epochs") or epoch + 1
-        if self._memory is None or not self._memory.rewind(epoch):
-            self._memory = remember_start(
+        if self._state is None or not self._state.rewind(epoch):
+            self._state = initial_state_of_run(
                 self.model,
                 self._probe if self.probe_steps else None,
                 first_epoch=epoch,
@@ -264,16 +264,11 @@ class AutoLR(keras.callbacks.Callback):
                 monitor=self.monitor,
                 applied=not self.dry_run,
             )
-        return Pilot(self.model, self._memory, planned_epochs=epochs, monitor=self.monitor, dry_run=self.dry_run)
+        return Controller(self.model, self._state, planned_epochs=epochs, monitor=self.monitor, dry_run=self.dry_run)
 
 
 def _check_steps(probe_steps: Any) -> None:
-    if isinstance(probe_steps, bool) or not isinstance(probe_steps, int) or 0 != probe_steps < MIN_STEPS:
+    if validation.whole_number("probe_steps", probe_steps, least=0) in range(1, MIN_STEPS):
         raise InvalidArgumentError(
             f"`probe_steps` must be 0 or an integer of at least {MIN_STEPS}. Received: {probe_steps!r}. Try 100."
         )
-
-
-def _check_fraction(fraction: Any) -> None:
-    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-        raise InvalidArgumentError(f"`anneal_fraction` must be a number in [0, 1]. Received: {fraction!r}. Try 0.4.")

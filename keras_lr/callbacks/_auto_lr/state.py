@@ -12,7 +12,7 @@ import numpy as np
 from keras_lr.analysis._auto_lr_rules import (
     Baseline,
     Change,
-    Course,
+    LossTrend,
     block_epochs,
     find_change,
     find_divergence,
@@ -26,7 +26,7 @@ MAX_ROLLBACKS = 8
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Segment:
     """Epochs under one factor on the compiled rate.
 
     Attributes:
@@ -45,19 +45,19 @@ class Stretch:
 
 
 @dataclass
-class Row:
-    """An epoch: the rate at its end, its losses, whether its weights were kept, and the stretch that followed."""
+class EpochRecord:
+    """An epoch: the rate at its end, its losses, whether its weights were kept, and the segment that followed."""
 
     epoch: int
     learning_rate: float
     loss: float
     val_loss: float
     kept: bool
-    then: Stretch
+    then: Segment
 
 
 @dataclass
-class Memory:
+class AutoLRState:
     """The state of a run under `AutoLR`, as plain values.
 
     Attributes:
@@ -69,7 +69,7 @@ class Memory:
         probe: The range test.
         rows: The epochs so far.
         actions: What was done.
-        stretch: The present one.
+        segment: The present one.
     """
 
     first_epoch: int
@@ -78,22 +78,22 @@ class Memory:
     bases: tuple[float, ...] | None = None
     baseline: Baseline | None = None
     probe: RangeTestResult | None = None
-    rows: list[Row] = field(default_factory=list)
+    rows: list[EpochRecord] = field(default_factory=list)
     actions: list[AutoLRAction] = field(default_factory=list)
-    stretch: Stretch = field(default_factory=Stretch)
+    segment: Segment = field(default_factory=Segment)
 
     def act(self, action: AutoLRAction, **changes: Any) -> None:
-        """Remembers an action, with what it changes of the stretch."""
+        """Remembers an action, with what it changes of the segment."""
         self.actions.append(action)
-        self.stretch = dataclasses.replace(self.stretch, actions=len(self.actions), **changes)
+        self.segment = dataclasses.replace(self.segment, actions=len(self.actions), **changes)
 
-    def settle(self) -> None:
+    def reset_rollbacks(self) -> None:
         """After an epoch that was kept, counts rollbacks anew."""
-        self.stretch = dataclasses.replace(self.stretch, rollbacks=0)
+        self.segment = dataclasses.replace(self.segment, rollbacks=0)
 
     def divergence(self, loss: float) -> Change | None:
         """Whether an epoch of this loss diverged; None also where lower rates have not helped."""
-        if self.stretch.rollbacks >= MAX_ROLLBACKS:
+        if self.segment.rollbacks >= MAX_ROLLBACKS:
             return None
         kept = self._kept_losses()
         start = self.baseline.start if self.baseline else (kept[0] if kept else math.nan)
@@ -103,12 +103,12 @@ class Memory:
     def change(self, planned_epochs: int) -> Change | None:
         """What the epochs since the last change speak for; asked after an epoch that was kept."""
         width = block_epochs(planned_epochs)
-        losses = np.array([row.loss for row in self.rows[self.stretch.first_row :] if math.isfinite(row.loss)])
+        losses = np.array([row.loss for row in self.rows[self.segment.first_row :] if math.isfinite(row.loss)])
         if losses.size == 0 or losses.size % width:
             return None
         kept = self._kept_losses()
         start = self.baseline.start if self.baseline else kept[0]
-        return find_change(Course(start, min(kept), losses.reshape(-1, width).mean(axis=1)))
+        return find_change(LossTrend(start, min(kept), losses.reshape(-1, width).mean(axis=1)))
 
     def _kept_losses(self) -> list[float]:
         return [row.loss for row in self.rows if row.kept and math.isfinite(row.loss)]
@@ -118,8 +118,8 @@ class Memory:
         self.rows = [row for row in self.rows if row.epoch < epoch]
         if not self.rows:
             return False
-        self.stretch = self.rows[-1].then
-        self.actions = self.actions[: self.stretch.actions]
+        self.segment = self.rows[-1].then
+        self.actions = self.actions[: self.segment.actions]
         return True
 
     def to_log(self, *, planned_epochs: int | None, dry_run: bool, monitor: str) -> AutoLRLog:
@@ -157,11 +157,11 @@ class Memory:
             "probe": None if self.probe is None else self.probe.to_dict(),
             "rows": rows,
             "actions": [action.to_dict() for action in self.actions],
-            "stretch": dataclasses.asdict(self.stretch),
+            "segment": dataclasses.asdict(self.segment),
         }
 
     @classmethod
-    def from_dict(cls, data: Any) -> Memory:
+    def from_dict(cls, data: Any) -> AutoLRState:
         """What `to_dict` described; raises `ResultFormatError` where it is none."""
         try:
             return cls(
@@ -171,9 +171,9 @@ class Memory:
                 bases=None if data["bases"] is None else tuple(map(float, data["bases"])),
                 baseline=data["baseline"] and Baseline(**data["baseline"]),
                 probe=data["probe"] and RangeTestResult.from_dict(data["probe"]),
-                rows=[_row(**row) for row in data["rows"]],
+                rows=[_epoch_record(**row) for row in data["rows"]],
                 actions=[AutoLRAction.from_dict(action) for action in data["actions"]],
-                stretch=Stretch(**data["stretch"]),
+                segment=Segment(**data["segment"]),
             )
         except (TypeError, ValueError, KeyError) as err:
             raise ResultFormatError(
@@ -181,6 +181,6 @@ class Memory:
             ) from err
 
 
-def _row(*, loss: float | None, val_loss: float | None, then: dict[str, Any], **values: Any) -> Row:
+def _epoch_record(*, loss: float | None, val_loss: float | None, then: dict[str, Any], **values: Any) -> EpochRecord:
     loss, val_loss = (math.nan if value is None else float(value) for value in (loss, val_loss))
-    return Row(loss=loss, val_loss=val_loss, then=Stretch(**then), **values)
+    return EpochRecord(loss=loss, val_loss=val_loss, then=Segment(**then), **values)

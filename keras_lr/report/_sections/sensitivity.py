@@ -39,7 +39,7 @@ from keras_lr.results._sensitivity import SensitivityResult
 MAX_ROWS = 60
 
 _NAME_LIMIT = 48
-_TIERS = {
+_ENGINES = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
     "reuse": "one built model, reset for each run",
@@ -250,9 +250,9 @@ def method(result: SensitivityResult) -> list[str]:
         "Within noise: not told from the best by the spread of the seeds. The band goes from the lowest to the highest "
         "seed; it is no confidence band.",
     ]
-    if result.tier in _TIERS:
-        why = f" ({result.tier_reason.rstrip('.')})" if result.tier_reason else ""
-        lines.append(f"Trained as {_TIERS[result.tier]}{why}.")
+    if result.engine in _ENGINES:
+        why = f" ({result.engine_reason.rstrip('.')})" if result.engine_reason else ""
+        lines.append(f"Trained as {_ENGINES[result.engine]}{why}.")
     tried = "" if len(result.batch_sizes) > 1 else " another batch size,"
     lines.append(f"Not tried: learning rates between the grid's,{tried} another optimizer, a schedule.")
     return lines

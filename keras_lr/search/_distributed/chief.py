@@ -16,14 +16,14 @@ import grpc
 import keras_tuner
 
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._distributed.protocol import IDLE, STOPPED, owner_of, shows_life, stale_seconds
+from keras_lr.search._distributed.protocol import IDLE, STOPPED, is_heartbeat, owner_of, stale_seconds
 from keras_lr.search._keras_tuner import OracleServicer, Trial, protos
 
 LOOK_SECONDS = 0.2
 FINISHED_SECONDS = 5.0
 """How often the records are read although no worker has called: one may have died after its last line."""
 
-FAREWELL_SECONDS = 15.0
+SHUTDOWN_SECONDS = 15.0
 
 
 class SearchOracle(Protocol):
@@ -37,7 +37,7 @@ class SearchOracle(Protocol):
         """Opens the points again that `owner` has taken."""
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Workers that the chief's own process has started, and whose end it therefore sees at once."""
 
     @property
@@ -49,17 +49,17 @@ class Crew(Protocol):
         """Names of all."""
 
 
-_crew: ContextVar[Crew | None] = ContextVar("crew", default=None)
+_pool: ContextVar[WorkerPool | None] = ContextVar("pool", default=None)
 
 
 @contextmanager
-def attended_by(crew: Crew) -> Iterator[None]:
+def attended_by(pool: WorkerPool) -> Iterator[None]:
     """Within the block, a chief takes a point back as soon as its worker has ended, and ends once all have."""
-    token = _crew.set(crew)
+    token = _pool.set(pool)
     try:
         yield
     finally:
-        _crew.reset(token)
+        _pool.reset(token)
 
 
 def serve(oracle: SearchOracle) -> bool:
@@ -76,27 +76,27 @@ def serve(oracle: SearchOracle) -> bool:
         StorageError: A record cannot be written.
         ResultFormatError: The records are damaged.
     """
-    crew = _crew.get()
-    desk = _Desk(oracle, stale_seconds())
-    with _listening(desk):
-        while not desk.is_done():
-            if crew is not None:
-                if crew.departed == crew.names:
-                    return desk.is_done(read=True)
-                desk.dismiss(crew.departed)
+    pool = _pool.get()
+    servicer = _Servicer(oracle, stale_seconds())
+    with _listening(servicer):
+        while not servicer.is_done():
+            if pool is not None:
+                if pool.departed == pool.names:
+                    return servicer.is_done(read=True)
+                servicer.dismiss(pool.departed)
             time.sleep(LOOK_SECONDS)
-        deadline = time.monotonic() + FAREWELL_SECONDS
-        while desk.present - (crew.departed if crew else set()) and time.monotonic() < deadline:
+        deadline = time.monotonic() + SHUTDOWN_SECONDS
+        while servicer.present - (pool.departed if pool else set()) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
     return True
 
 
 @contextmanager
-def _listening(desk: _Desk) -> Iterator[None]:
+def _listening(servicer: _Servicer) -> Iterator[None]:
     address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
     # Without the option a second chief could listen at the same port, and each would get some of the calls.
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
-    protos.get_service_grpc().add_OracleServicer_to_server(desk, server)
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     try:
         bound = server.add_insecure_port(address)
     except RuntimeError:
@@ -113,7 +113,7 @@ def _listening(desk: _Desk) -> Iterator[None]:
         server.stop(grace=1.0).wait()
 
 
-class _Desk(OracleServicer):  # type: ignore[misc]
+class _Servicer(OracleServicer):  # type: ignore[misc]
     """KerasTuner's service, which also knows who is alive."""
 
     def __init__(self, oracle: SearchOracle, patience_seconds: float) -> None:
@@ -121,7 +121,7 @@ class _Desk(OracleServicer):  # type: ignore[misc]
         self.failure: Exception | None = None
         self._patience_seconds = patience_seconds
         self._seen: dict[str, float] = {}
-        self._sent_home: set[str] = set()
+        self._stopped: set[str] = set()
         self._lock = threading.Lock()
         self._done = False
         self._read_at = -math.inf
@@ -130,7 +130,7 @@ class _Desk(OracleServicer):  # type: ignore[misc]
     def present(self) -> frozenset[str]:
         """Names of the workers that are alive and have not been sent home."""
         with self._lock:
-            return frozenset(self._seen) - self._sent_home
+            return frozenset(self._seen) - self._stopped
 
     def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802
         """A point of the grid, IDLE or STOPPED; to a sign of life, IDLE."""
@@ -140,14 +140,14 @@ class _Desk(OracleServicer):  # type: ignore[misc]
             self._dismiss(
                 {name for name, seen in self._seen.items() if time.monotonic() - seen > self._patience_seconds}
             )
-            if shows_life(request.tuner_id):
+            if is_heartbeat(request.tuner_id):
                 trial = _answer(IDLE)
             elif self._done:
                 trial = _answer(STOPPED)
             else:
                 trial = self._next_trial(request.tuner_id)
             if trial.status == STOPPED:
-                self._sent_home.add(owner)
+                self._stopped.add(owner)
         return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
 
     def _next_trial(self, tuner_id: str) -> Any:

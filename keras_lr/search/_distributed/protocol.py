@@ -83,11 +83,11 @@ def owner_of(tuner_id: str) -> str:
     return tuner_id.rpartition("#")[0] or tuner_id
 
 
-def sign_of_life(owner: str) -> str:
+def heartbeat_id(owner: str) -> str:
     """The name under which a worker shows that it lives."""
     return f"{owner}#{_ALIVE}"
 
 
-def shows_life(tuner_id: str) -> bool:
+def is_heartbeat(tuner_id: str) -> bool:
     """Whether a call is a sign of life and asks for nothing."""
     return tuner_id.endswith(f"#{_ALIVE}")

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from keras_lr.errors import KerasLRError
-from keras_lr.search._distributed.protocol import sign_of_life
+from keras_lr.search._distributed.protocol import heartbeat_id
 from keras_lr.search._keras_tuner import protos
 
 GONE_SECONDS = 20.0
@@ -31,7 +31,7 @@ CONNECT_SECONDS = 300.0
 """A worker may start so long before its chief."""
 
 LOOK_SECONDS = 2.0
-LIFE_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0
 IDLE_SECONDS = 0.5
 CHIEF_VARIABLE = "KERAS_LR_CHIEF_PID"
 """Set by a chief for the workers it starts itself: they must not outlive it."""
@@ -43,7 +43,7 @@ class ChiefGoneError(KerasLRError, ConnectionError):
     """The chief does not answer: the search is over, or the chief has died."""
 
 
-class ChiefLine:
+class ChiefClient:
     """KerasTuner's stub, for several threads, which gives up on a chief that has gone instead of waiting an hour.
 
     Attributes:
@@ -108,7 +108,7 @@ class ChiefLine:
         return patient
 
 
-def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> ChiefLine | None:
+def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> ChiefClient | None:
     """Waits for the chief; None where none answers and none is needed any more.
 
     Args:
@@ -119,9 +119,9 @@ def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> Chie
     Raises:
         ChiefGoneError: No chief answered within `CONNECT_SECONDS`.
     """
-    line = ChiefLine()
+    line = ChiefClient()
     start, told = time.monotonic(), False
-    while not line.greet(_life(tuner_id), seconds=LOOK_SECONDS):
+    while not line.greet(_heartbeat(tuner_id), seconds=LOOK_SECONDS):
         _end_with_own_chief()
         if is_over():
             say(f"No chief answers at {line.address}, and the records hold the whole search: nothing is left to train.")
@@ -135,7 +135,7 @@ def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> Chie
 
 
 @contextmanager
-def at_work(line: ChiefLine, tuner_id: str, say: Say) -> Iterator[None]:
+def at_work(line: ChiefClient, tuner_id: str, say: Say) -> Iterator[None]:
     """Shows life within the block, and ends the block quietly where the chief goes.
 
     Args:
@@ -144,7 +144,7 @@ def at_work(line: ChiefLine, tuner_id: str, say: Say) -> Iterator[None]:
         say: Shows a line to the user.
     """
     ended = threading.Event()
-    thread = threading.Thread(target=_show_life, args=(line, tuner_id, ended), daemon=True, name="keras_lr-life")
+    thread = threading.Thread(target=_send_heartbeats, args=(line, tuner_id, ended), daemon=True, name="keras_lr-life")
     thread.start()
     try:
         yield
@@ -161,11 +161,11 @@ def wait_idle() -> None:
     time.sleep(IDLE_SECONDS)
 
 
-def _show_life(line: ChiefLine, tuner_id: str, ended: threading.Event) -> None:
-    while not ended.wait(LIFE_SECONDS):
+def _send_heartbeats(line: ChiefClient, tuner_id: str, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT_SECONDS):
         _end_with_own_chief()
         try:
-            line.CreateTrial(_life(tuner_id))
+            line.CreateTrial(_heartbeat(tuner_id))
         except ChiefGoneError:
             return
 
@@ -176,5 +176,5 @@ def _end_with_own_chief() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _life(tuner_id: str) -> Any:
-    return protos.get_service().CreateTrialRequest(tuner_id=sign_of_life(tuner_id))
+def _heartbeat(tuner_id: str) -> Any:
+    return protos.get_service().CreateTrialRequest(tuner_id=heartbeat_id(tuner_id))

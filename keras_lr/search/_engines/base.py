@@ -11,32 +11,32 @@ import numpy as np
 
 from keras_lr.errors import KerasLRError
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._model_factory import Blueprint
+from keras_lr.search._model_factory import ModelFactory
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._runs import Run
 
-TierName = Literal["stacked", "function", "reuse", "rebuild"]
-TIERS: tuple[TierName, ...] = get_args(TierName)
+EngineName = Literal["stacked", "function", "reuse", "rebuild"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """From the fastest to the slowest."""
 
 
-class TierError(KerasLRError, RuntimeError):
+class EngineUnavailableError(KerasLRError, RuntimeError):
     """This way cannot train the model; the message says why, as the end of a sentence."""
 
 
-class Tier(ABC):
+class Engine(ABC):
     """One way to train runs.
 
     Args:
-        blueprint: Builds the models.
+        factory: Builds the models.
         arguments: The arguments of the search.
         recorder: Takes in each epoch.
     """
 
-    name: ClassVar[TierName]
+    name: ClassVar[EngineName]
 
-    def __init__(self, blueprint: Blueprint, arguments: FitArguments, recorder: Recorder) -> None:
-        self.blueprint = blueprint
+    def __init__(self, factory: ModelFactory, arguments: FitArguments, recorder: Recorder) -> None:
+        self.factory = factory
         self.arguments = arguments
         self.recorder = recorder
 
@@ -45,7 +45,7 @@ class Tier(ABC):
         """Trains `runs` from their first epoch, and records each epoch.
 
         Raises:
-            TierError: This way cannot train the model; a slower one may.
+            EngineUnavailableError: This way cannot train the model; a slower one may.
         """
 
 

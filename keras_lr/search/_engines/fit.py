@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_lr._keras.learning_rate import RateControl
 from keras_lr._keras.tf_data import seeded_copy
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._engines.base import Tier, TierName, weights_of
+from keras_lr.search._engines.base import Engine, EngineName, weights_of
 from keras_lr.search._model_factory import load_state
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._runs import Run, ordered_batches
@@ -39,7 +39,7 @@ class RecordEpochs(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class FittingTier(Tier):
+class FitEngine(Engine):
     """Trains a run by one call of `fit`.
 
     Args:
@@ -88,10 +88,10 @@ class FittingTier(Tier):
             ) from error
 
 
-class ReuseTier(FittingTier):
+class ReuseEngine(FitEngine):
     """Trains one traced model again and again, its state set back between runs."""
 
-    name: ClassVar[TierName] = "reuse"
+    name: ClassVar[EngineName] = "reuse"
     _model: keras.Model | None = None
 
     def train(self, runs: Sequence[Run]) -> None:
@@ -106,9 +106,9 @@ class ReuseTier(FittingTier):
         return self._model
 
     def _prepare(self, run: Run) -> None:
-        state = self.blueprint.initial_state(run)
+        state = self.factory.initial_state(run)
         if self._model is None:
-            self._model = self.blueprint.any_model(run)
+            self._model = self.factory.any_model(run)
             self._rates = RateControl(self._model.optimizer)
             self._rates.engage()
             self._slots = [variable.numpy() for variable in self._model.optimizer.variables]
@@ -121,10 +121,10 @@ class ReuseTier(FittingTier):
         return _with_own_order(super()._fit_arguments(run, recording), run, self, recording)
 
 
-class RebuildTier(FittingTier):
+class RebuildEngine(FitEngine):
     """Builds and traces a model for each run."""
 
-    name: ClassVar[TierName] = "rebuild"
+    name: ClassVar[EngineName] = "rebuild"
 
     def __init__(self, *args: Any, own_fit: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -133,20 +133,20 @@ class RebuildTier(FittingTier):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one after the other."""
         for run in runs:
-            self._fit_run(run, self.blueprint.model(run))
+            self._fit_run(run, self.factory.model(run))
 
     def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
         given = super()._fit_arguments(run, recording)
         return given if self._own_fit else _with_own_order(given, run, self, recording)
 
 
-def _with_own_order(given: dict[str, Any], run: Run, tier: Tier, recording: RecordEpochs) -> dict[str, Any]:
+def _with_own_order(given: dict[str, Any], run: Run, engine: Engine, recording: RecordEpochs) -> dict[str, Any]:
     """The arguments with the training arrays replaced by batches in the search's own order.
 
     Without `steps_per_epoch`, an epoch is one pass: given the number of steps, Keras would go on to a multiple of
     `steps_per_execution`.
     """
-    arguments = tier.arguments
+    arguments = engine.arguments
     if arguments.train is None:
         return given
     kept = {name: value for name, value in given.items() if name not in _OF_ARRAYS}

@@ -10,9 +10,9 @@ import keras
 from keras_lr._keras.learning_rate import holds_one_rate
 from keras_lr._keras.model import is_distributed, layers_of
 from keras_lr.errors import KerasLRError
-from keras_lr.search._engines.base import TIERS, Tier, TierError, TierName
+from keras_lr.search._engines.base import ENGINES, Engine, EngineName, EngineUnavailableError
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._model_factory import Blueprint
+from keras_lr.search._model_factory import ModelFactory
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._runs import Run
 
@@ -26,7 +26,7 @@ _CONVOLUTIONS = tuple(
     for rank in ranks
 ) + tuple(getattr(keras.layers, f"Conv{rank}DTranspose") for rank in (1, 2, 3))
 _BATCH_NORMALIZATION = keras.layers.BatchNormalization
-_CALM = (keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adagrad)
+_ROUNDING_STABLE_OPTIMIZERS = (keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adagrad)
 """A bias before a batch normalization has no gradient but rounding, which these keep small. Adam, dividing it by its
 own size, makes it a full step: then a batched product, which rounds otherwise, moves the validation loss by 1e-4."""
 OWN_STEPS = ("train_step", "test_step")
@@ -34,88 +34,88 @@ _MAX_DATA_BYTES = 2 << 30
 _STACKABLE_PARAMETERS = 2_000_000
 
 
-class Ladder:
+class EngineSelector:
     """Trains runs in the fastest way that serves, and steps down for good where one turns out not to.
 
     Args:
-        makers: Makes each tier, by name.
+        makers: Makes each engine, by name.
         recorder: Where failed runs are recorded.
-        fastest: The fastest tier to try.
+        fastest: The fastest engine to try.
         reason: Why it is not a faster one; empty where it is the fastest of all.
     """
 
     def __init__(
-        self, makers: Mapping[TierName, Callable[[], Tier]], recorder: Recorder, *, fastest: TierName, reason: str
+        self, makers: Mapping[EngineName, Callable[[], Engine]], recorder: Recorder, *, fastest: EngineName, reason: str
     ) -> None:
         self._makers = makers
         self._recorder = recorder
-        self._made: dict[TierName, Tier] = {}
-        self.tier: TierName = fastest
+        self._made: dict[EngineName, Engine] = {}
+        self.engine: EngineName = fastest
         self.reason = reason
 
-    def train(self, runs: Sequence[Run], on_tier: Callable[[], None]) -> None:
-        """Trains `runs`; `on_tier` is called whenever a tier begins."""
-        on_tier()
-        if self.tier == "stacked":
+    def train(self, runs: Sequence[Run], on_engine: Callable[[], None]) -> None:
+        """Trains `runs`; `on_engine` is called whenever a engine begins."""
+        on_engine()
+        if self.engine == "stacked":
             try:
-                self._tier().train(runs)
-            except TierError as error:
-                self._step_down(str(error), on_tier)
+                self._engine().train(runs)
+            except EngineUnavailableError as error:
+                self._fall_back(str(error), on_engine)
             except KerasLRError:
                 raise
             except Exception as error:
-                self._step_down(f"its stacked program failed ({type(error).__name__})", on_tier)
+                self._fall_back(f"its stacked program failed ({type(error).__name__})", on_engine)
         for run in runs:
             if not self._recorder.complete(run):
-                self._train_one(run, on_tier)
+                self._train_one(run, on_engine)
 
-    def _train_one(self, run: Run, on_tier: Callable[[], None]) -> None:
+    def _train_one(self, run: Run, on_engine: Callable[[], None]) -> None:
         while True:
             try:
-                self._tier().train([run])
+                self._engine().train([run])
                 return
-            except TierError as error:
-                self._step_down(str(error), on_tier)
+            except EngineUnavailableError as error:
+                self._fall_back(str(error), on_engine)
             except KerasLRError:
                 raise
             except Exception as error:
                 self._recorder.fail(run, error)
                 return
 
-    def _tier(self) -> Tier:
-        if self.tier not in self._made:
-            self._made[self.tier] = self._makers[self.tier]()
-        return self._made[self.tier]
+    def _engine(self) -> Engine:
+        if self.engine not in self._made:
+            self._made[self.engine] = self._makers[self.engine]()
+        return self._made[self.engine]
 
-    def _step_down(self, reason: str, on_tier: Callable[[], None]) -> None:
-        self._made.pop(self.tier, None)
-        self.tier = TIERS[TIERS.index(self.tier) + 1]
+    def _fall_back(self, reason: str, on_engine: Callable[[], None]) -> None:
+        self._made.pop(self.engine, None)
+        self.engine = ENGINES[ENGINES.index(self.engine) + 1]
         self.reason = reason
-        on_tier()
+        on_engine()
 
 
-def fastest_tier(
-    model: keras.Model, blueprint: Blueprint, arguments: FitArguments, *, own_fit: bool, distributed: bool, runs: int
-) -> tuple[TierName, str]:
-    """The fastest tier that may serve, and why no faster one; the reason completes "not faster, because ..."."""
-    for tier, reasons in (
-        ("rebuild", _why_rebuild(blueprint, own_fit, distributed)),
+def fastest_engine(
+    model: keras.Model, factory: ModelFactory, arguments: FitArguments, *, own_fit: bool, distributed: bool, runs: int
+) -> tuple[EngineName, str]:
+    """The fastest engine that may serve, and why no faster one; the reason completes "not faster, because ..."."""
+    for engine, reasons in (
+        ("rebuild", _why_rebuild(factory, own_fit, distributed)),
         ("reuse", _why_reuse(model, arguments)),
         ("function", _why_function(model, runs)),
     ):
         reason = next(reasons, None)
         if reason is not None:
-            return tier, reason  # type: ignore[return-value]
+            return engine, reason  # type: ignore[return-value]
     return "stacked", ""
 
 
-def _why_rebuild(blueprint: Blueprint, own_fit: bool, distributed: bool) -> Any:
+def _why_rebuild(factory: ModelFactory, own_fit: bool, distributed: bool) -> Any:
     if own_fit:
         yield "the hypermodel has a `fit` of its own"
     if distributed:
         yield "the model is built under a distribution strategy"
-    if blueprint.rate_in_build is not None:
-        yield f"the learning rate changes more of the model than the optimizer's rate ({blueprint.rate_in_build})"
+    if factory.rate_in_build is not None:
+        yield f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
 
 
 def _why_reuse(model: keras.Model, arguments: FitArguments) -> Any:
@@ -147,7 +147,9 @@ def _why_function(model: keras.Model, runs: int) -> Any:
     layer = next((layer for layer in layers if isinstance(layer, _CONVOLUTIONS)), None)
     if layer is not None:
         yield f"convolutions with weights of their own do not stack ({layer.name})"
-    if any(isinstance(layer, _BATCH_NORMALIZATION) for layer in layers) and not isinstance(optimizer, _CALM):
+    if any(isinstance(layer, _BATCH_NORMALIZATION) for layer in layers) and not isinstance(
+        optimizer, _ROUNDING_STABLE_OPTIMIZERS
+    ):
         yield f"{type(optimizer).__name__} blows up the rounding of biases before a batch normalization"
     if model.count_params() > _STACKABLE_PARAMETERS:
         yield f"stacking pays for small models only ({model.count_params()} weights)"

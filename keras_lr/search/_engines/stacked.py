@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import loss_tracker
-from keras_lr.search._engines.base import Tier, TierError, TierName
+from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError
 from keras_lr.search._engines.stacked_program import Copies, StackedProgram
 from keras_lr.search._fit_arguments import sample_count
 from keras_lr.search._model_factory import load_state
@@ -23,14 +23,14 @@ _CHECKED_STEPS = 2
 _TOLERANCE = 1e-3
 
 
-class StackedTier(Tier):
+class StackedEngine(Engine):
     """Trains copies of the model side by side, each with the weights of its repeat and a learning rate of its own.
 
     Before it is relied on, a copy's first two steps and its validation are compared with those of the model's own
     `train_step` and `test_step`.
     """
 
-    name: ClassVar[TierName] = "stacked"
+    name: ClassVar[EngineName] = "stacked"
     _program: StackedProgram | None = None
     _most = 1
 
@@ -63,16 +63,16 @@ class StackedTier(Tier):
         return self._program
 
     def _checked_program(self, runs: Sequence[Run]) -> StackedProgram:
-        model = self.blueprint.any_model(runs[0])
+        model = self.factory.any_model(runs[0])
         self._most = max(1, MAX_STACKED_VALUES // _values_per_copy(model))
         try:
             program = self._new_program(model, min(len(runs), self._most))
             own = self._first_steps(program, runs[: program.count])
         except Exception as error:
-            raise TierError(f"its step cannot be stacked ({_reason(error)})") from error
+            raise EngineUnavailableError(f"its step cannot be stacked ({_reason(error)})") from error
         plain = self._plain_first_steps(program, runs[_checked(runs[: program.count])])
         if not np.allclose(own, plain, rtol=_TOLERANCE, atol=1e-6, equal_nan=True):
-            raise TierError("its stacked program does not give the numbers of its own step")
+            raise EngineUnavailableError("its stacked program does not give the numbers of its own step")
         return program
 
     def _new_program(self, model: keras.Model, count: int) -> StackedProgram:
@@ -86,7 +86,7 @@ class StackedTier(Tier):
     def _plain_first_steps(self, program: StackedProgram, run: Run) -> list[float]:
         """The same losses by the model's own steps, taken one by one."""
         model, order = program.model, epoch_order(run.seed, 0, self.arguments.size, shuffle=self.arguments.shuffle)
-        load_state(model, self.blueprint.initial_state(run))
+        load_state(model, self.factory.initial_state(run))
         set_learning_rate(model.optimizer, run.learning_rate)
         batch_size, test_batch_size = self._batch_sizes(run)
         losses = [_mean_loss(model, model.train_step, self.arguments.train, order, batch_size)]
@@ -97,7 +97,7 @@ class StackedTier(Tier):
 
     def _copies(self, program: StackedProgram, runs: Sequence[Run]) -> Copies:
         filled = _filled(runs, program.count)
-        states = [self.blueprint.initial_state(run) for run in filled]
+        states = [self.factory.initial_state(run) for run in filled]
         return program.copies(states, [run.learning_rate for run in filled])
 
     def _orders(self, program: StackedProgram, runs: Sequence[Run], epoch: int) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_rows_in_any_order_score_alike():
 
 
 def test_a_clear_search():
-    result = sensitivity_result(search(LOSSES), tier="stacked", environment={"keras": "3.15"})
+    result = sensitivity_result(search(LOSSES), engine="stacked", environment={"keras": "3.15"})
     assert (result.best_learning_rate, result.low, result.high) == (1e-3, 1e-3, 1e-2)
     assert (result.at_edge, result.confidence, result.best_batch_size) == (False, "clear", 32)
     assert result.environment == {"keras": "3.15"}
@@ -69,7 +69,7 @@ def test_a_clear_search():
 
 
 def test_a_metric_that_grows():
-    result = sensitivity_result(search(LOSSES), objective="accuracy", direction="max", tier="stacked")
+    result = sensitivity_result(search(LOSSES), objective="accuracy", direction="max", engine="stacked")
     assert (result.best_learning_rate, result.low, result.high) == (1e-3, 1e-3, 1e-2)
     assert "1e-3 gave the highest accuracy (0.83)" in result.reason
 
@@ -150,7 +150,7 @@ def test_the_best_batch_size_is_named():
 def test_nothing_trained():
     frame = search({1.0: (np.nan, np.nan), 10.0: (np.nan, np.nan)})
     frame.loc[frame["epoch"] == 1, "status"] = ["diverged", "diverged", "diverged", "failed"]
-    result = sensitivity_result(frame, tier="rebuild")
+    result = sensitivity_result(frame, engine="rebuild")
     assert (result.best_learning_rate, result.low, result.high, result.confidence) == (None, None, None, "none")
     assert result.reason == (
         "None of 4 runs came to a val_loss that can be judged (3 diverged, 1 failed). Lower the learning rates."
@@ -199,19 +199,19 @@ def test_the_best_rate_falls_as_the_epochs_grow():
         for repeat in range(3)
         for epoch, loss in enumerate(losses)
     ]
-    table = best_by_epochs(sensitivity_result(pd.DataFrame(rows), tier="stacked"))
+    table = best_by_epochs(sensitivity_result(pd.DataFrame(rows), engine="stacked"))
     assert table["epochs"].tolist() == [1, 2, 3, 4]
     assert table["best_learning_rate"].tolist() == [1e-1, 1e-1, 1e-2, 1e-2]
     assert table["confidence"].tolist() == ["clear"] * 4
 
 
 def test_long_searches_have_twenty_budgets():
-    table = best_by_epochs(sensitivity_result(sensitivity_frame((1e-3, 1e-2), epochs=300), tier="stacked"))
+    table = best_by_epochs(sensitivity_result(sensitivity_frame((1e-3, 1e-2), epochs=300), engine="stacked"))
     assert len(table) <= 20
     assert (table["epochs"].iloc[0], table["epochs"].iloc[-1]) == (1, 300)
     assert table["epochs"].is_monotonic_increasing
 
 
 def test_a_result_reads_its_budgets_by_itself():
-    result = sensitivity_result(sensitivity_frame(), tier="stacked")
+    result = sensitivity_result(sensitivity_frame(), engine="stacked")
     pd.testing.assert_frame_equal(result.best_by_epochs(), best_by_epochs(result))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_lr.analysis._suggestion.calibration import CALIBRATION, OptimizerKind, Refining
+from keras_lr.analysis._suggestion.calibration import CALIBRATION, OptimizerKind, RefinementCalibration
 from keras_lr.analysis._suggestion.refine import end_losses, middle_of_runs, plan_runs, settle
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
 from keras_lr.results._range_test import Suggestion
@@ -55,7 +55,7 @@ def test_one_good_run_pulls_the_suggestion_most_of_the_way(sweep):
 
 
 def test_the_longer_a_run_the_less_it_favours_a_large_rate():
-    refining = Refining(offset_decades=-0.4, length_slope=0.5, trust=1.0)
+    refining = RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=1.0)
     assert refining.offset(33) == pytest.approx(-0.4)
     assert refining.offset(104) == pytest.approx(-0.15, abs=0.001)
     assert refining.offset(10_000) == 0

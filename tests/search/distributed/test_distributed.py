@@ -16,8 +16,8 @@ from keras_lr.search._distributed import worker
 from keras_lr.search._distributed import worker as chief_line
 from keras_lr.search._distributed.chief import attended_by, serve
 from keras_lr.search._distributed.local import LOOPBACK, chief_address, free_port
-from keras_lr.search._distributed.protocol import claim_size, owner_of, role, shows_life, sign_of_life, stale_seconds
-from keras_lr.search._distributed.worker import ChiefGoneError, ChiefLine, at_work, reach_chief
+from keras_lr.search._distributed.protocol import claim_size, heartbeat_id, is_heartbeat, owner_of, role, stale_seconds
+from keras_lr.search._distributed.worker import ChiefClient, ChiefGoneError, at_work, reach_chief
 from keras_lr.search._oracle import LogGridOracle
 from keras_lr.search._runs import Point
 
@@ -25,7 +25,7 @@ POINTS = [Point(1e-3, 32), Point(1e-2, 32), Point(1e-1, 32)]
 
 
 @dataclass
-class Crew:
+class WorkerPool:
     """Workers of the chief's own, whose end the test decides."""
 
     names: frozenset[str]
@@ -130,8 +130,8 @@ def test_patience_is_a_minute_or_as_set(monkeypatch):
 
 def test_names_of_calls():
     assert (owner_of("worker0#3"), owner_of("worker0"), owner_of("a#b#1")) == ("worker0", "worker0", "a#b")
-    assert shows_life(sign_of_life("worker0"))
-    assert not shows_life("worker0#3")
+    assert is_heartbeat(heartbeat_id("worker0"))
+    assert not is_heartbeat("worker0#3")
 
 
 def test_each_point_is_given_once_and_the_chief_ends_with_the_grid(place):
@@ -151,7 +151,7 @@ def test_each_point_is_given_once_and_the_chief_ends_with_the_grid(place):
 
 def test_the_chief_ends_although_a_worker_died_between_its_last_line_and_its_last_call(place, monkeypatch):
     monkeypatch.setattr("keras_lr.search._distributed.chief.FINISHED_SECONDS", 0.1)
-    monkeypatch.setattr("keras_lr.search._distributed.chief.FAREWELL_SECONDS", 0.1)
+    monkeypatch.setattr("keras_lr.search._distributed.chief.SHUTDOWN_SECONDS", 0.1)
     search, ask = Search(), client()
     for number in range(3):
         search.finish(ask.create_trial(f"worker0#{number}"))
@@ -173,7 +173,7 @@ def test_records_that_cannot_be_read_end_the_chief_and_its_workers(place, monkey
 
 
 def test_points_of_a_worker_that_ended_go_to_another(place):
-    crew = Crew(frozenset({"worker0", "worker1"}))
+    crew = WorkerPool(frozenset({"worker0", "worker1"}))
     search, ask = Search(crew), client()
     assert [rate(ask.create_trial(f"worker0#{number}")) for number in range(3)] == [1e-3, 1e-2, 1e-1]
     crew.departed = frozenset({"worker0"})
@@ -188,7 +188,7 @@ def test_points_of_a_worker_that_ended_go_to_another(place):
 
 def test_a_silent_worker_loses_its_points(place, monkeypatch):
     monkeypatch.setattr("keras_lr.search._distributed.chief.stale_seconds", lambda: 0.2)
-    search, ask = Search(Crew(frozenset({"worker0", "worker1"}))), client()
+    search, ask = Search(WorkerPool(frozenset({"worker0", "worker1"}))), client()
     late = ask.create_trial("worker0#0")
     for number in range(2):
         ask.create_trial(f"worker1#{number}")
@@ -211,7 +211,7 @@ def test_what_a_late_worker_reports_of_points_it_lost_changes_nothing():
 
 
 def test_a_second_chief_at_the_same_place_is_refused(place):
-    search = Search(Crew(frozenset({"worker0"})))
+    search = Search(WorkerPool(frozenset({"worker0"})))
     client().create_trial("worker0#0")
     with pytest.raises(InvalidArgumentError, match="must name a free port of this machine"):
         serve(search.oracle)
@@ -277,14 +277,14 @@ def test_a_chief_that_starts_late_is_looked_for_twice_a_second(place):
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        assert not ChiefLine().greet(None, seconds=2)
+        assert not ChiefClient().greet(None, seconds=2)
         other.shutdown(socket.SHUT_RDWR)
         thread.join()
     assert len(tries) >= 3
 
 
 def test_a_worker_ends_quietly_once_its_chief_has_gone(place, impatient):
-    search, line = Search(Crew(frozenset({"worker0"}))), lifeline()
+    search, line = Search(WorkerPool(frozenset({"worker0"}))), lifeline()
     reached, said = [], []
     with at_work(line, "worker0", said.append):
         search.crew.departed = search.crew.names
@@ -299,8 +299,8 @@ def test_a_worker_ends_quietly_once_its_chief_has_gone(place, impatient):
 
 
 def test_training_learns_from_the_signs_of_life_that_the_chief_has_gone(place, impatient, monkeypatch):
-    monkeypatch.setattr(worker, "LIFE_SECONDS", 0.1)
-    search, line = Search(Crew(frozenset({"worker0"}))), lifeline()
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.1)
+    search, line = Search(WorkerPool(frozenset({"worker0"}))), lifeline()
     epochs = []
     with at_work(line, "worker0", lambda said: None):
         search.crew.departed = search.crew.names
@@ -314,7 +314,7 @@ def test_training_learns_from_the_signs_of_life_that_the_chief_has_gone(place, i
 
 
 def test_a_chief_that_is_started_again_in_time_is_not_missed(place):
-    crew = Crew(frozenset({"worker0"}))
+    crew = WorkerPool(frozenset({"worker0"}))
     search, line = Search(crew), lifeline()
     crew.departed = crew.names
     search.join()

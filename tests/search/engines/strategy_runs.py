@@ -24,8 +24,8 @@ def searched(build: Any, directory: Path, **options: Any) -> dict[str, Any]:
     result = tuner.sensitivity()
     return {
         "keys": frame[["learning_rate", "repeat", "epoch"]].to_numpy().tolist(),
-        "tier": result.tier,
-        "reason": result.tier_reason,
+        "engine": result.engine,
+        "reason": result.engine_reason,
         **{name: frame[name].tolist() for name in ("status", "loss", "val_loss")},
     }
 

@@ -71,7 +71,7 @@ def with_convolution() -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    ("build", "tier", "reason"),
+    ("build", "engine", "reason"),
     [
         (own_step, "function", "the model has a `train_step` of its own"),
         (with_convolution, "function", "convolutions with weights of their own do not stack"),
@@ -79,11 +79,11 @@ def with_convolution() -> keras.Model:
         (with_schedule, "rebuild", "(optimizer"),
     ],
 )
-def test_the_way_follows_from_the_model(tmp_path: Path, build: Any, tier: str, reason: str) -> None:
+def test_the_way_follows_from_the_model(tmp_path: Path, build: Any, engine: str, reason: str) -> None:
     tuner = small_search(build, tmp_path, repeats=1)
     frame = run_small(tuner, epochs=1)
-    assert tuner.sensitivity().tier == tier
-    assert reason in tuner.sensitivity().tier_reason
+    assert tuner.sensitivity().engine == engine
+    assert reason in tuner.sensitivity().engine_reason
     assert frame["loss"].nunique() == len(RATES)
 
 
@@ -121,7 +121,7 @@ def test_weights_of_samples_and_classes_and_a_split_are_as_in_fit(tmp_path: Path
         model.optimizer.learning_rate = 1e-2
         logs = model.fit(x, y, validation_split=0.2, batch_size=BATCH_SIZE, verbose=0, shuffle=False, **given).history
         row = tuner.sensitivity().frame.iloc[0]
-        assert tuner.sensitivity().tier == "stacked"
+        assert tuner.sensitivity().engine == "stacked"
         for name, (value,) in logs.items():
             assert row[name] == pytest.approx(value, rel=1e-4), name
 
@@ -132,7 +132,11 @@ def test_a_shuffled_dataset_has_one_order_a_repeat_at_every_rate(tmp_path: Path)
     tuner = small_search(classifier(), tmp_path, learning_rates=[1e-9, 2e-9])
     tuner.search(data, validation_data=tf.data.Dataset.from_tensors(validation), epochs=1, verbose=0)
     result = tuner.sensitivity()
-    assert (result.tier, result.tier_reason, result.batch_sizes) == ("reuse", "the data is not made of arrays", (20,))
+    assert (result.engine, result.engine_reason, result.batch_sizes) == (
+        "reuse",
+        "the data is not made of arrays",
+        (20,),
+    )
     losses = result.frame.pivot(index="learning_rate", columns="repeat", values="loss").to_numpy()
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
 
@@ -151,4 +155,4 @@ def test_batch_sizes_are_a_second_axis(tmp_path: Path) -> None:
 def test_a_single_run_is_not_stacked(tmp_path: Path) -> None:
     tuner = small_search(classifier(), tmp_path, learning_rates=[1e-2], repeats=1)
     run_small(tuner, epochs=1)
-    assert (tuner.sensitivity().tier, tuner.sensitivity().tier_reason) == ("function", "there is a single run")
+    assert (tuner.sensitivity().engine, tuner.sensitivity().engine_reason) == ("function", "there is a single run")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.search._engines.base import TIERS, TierName
+from keras_lr.search._engines.base import ENGINES, EngineName
 from tests.search.small_search import RATES, classifier, plain_training, run_small, small_search
 
 COLUMNS = ["loss", "val_loss", "accuracy", "val_accuracy"]
@@ -33,41 +33,41 @@ def test_stacked_tier_equals_plain_fit(tmp_path: Path, optimizer: str) -> None:
     build = classifier(OPTIMIZERS[optimizer])
     tuner = small_search(build, tmp_path)
     assert_as_plain(run_small(tuner), build)
-    assert (tuner.sensitivity().tier, tuner.sensitivity().tier_reason) == ("stacked", "")
+    assert (tuner.sensitivity().engine, tuner.sensitivity().engine_reason) == ("stacked", "")
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_every_tier_equals_plain_fit_with_batch_normalization(tmp_path: Path, tier: TierName) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_tier_equals_plain_fit_with_batch_normalization(tmp_path: Path, engine: EngineName) -> None:
     build = classifier(OPTIMIZERS["momentum"], layers=[keras.layers.BatchNormalization])
-    tuner = small_search(build, tmp_path, tier=tier)
+    tuner = small_search(build, tmp_path, engine=engine)
     assert_as_plain(run_small(tuner), build)
-    assert tuner.sensitivity().tier == tier
+    assert tuner.sensitivity().engine == engine
 
 
-@pytest.mark.parametrize("tier", TIERS)
-def test_an_epoch_is_one_pass_also_where_steps_are_taken_together(tmp_path: Path, tier: TierName) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_epoch_is_one_pass_also_where_steps_are_taken_together(tmp_path: Path, engine: EngineName) -> None:
     def build() -> keras.Model:
         model = classifier()()
         # 100 samples make 7 batches, of which 4 do not come out even.
         model.compile("adam", model.loss, metrics=["accuracy"], steps_per_execution=4)
         return model
 
-    assert_as_plain(run_small(small_search(build, tmp_path, tier=tier)), build)
+    assert_as_plain(run_small(small_search(build, tmp_path, engine=engine)), build)
 
 
 def test_dropout_masks_are_the_same_in_the_stacked_tier(tmp_path: Path) -> None:
     build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
     tuner = small_search(build, tmp_path)
     assert_as_plain(run_small(tuner), build)
-    assert tuner.sensitivity().tier == "stacked"
+    assert tuner.sensitivity().engine == "stacked"
 
 
 def test_a_model_whose_rounding_would_grow_is_not_stacked(tmp_path: Path) -> None:
     build = classifier(layers=[keras.layers.BatchNormalization])
     tuner = small_search(build, tmp_path)
     assert_as_plain(run_small(tuner), build)
-    assert tuner.sensitivity().tier == "function"
-    assert "rounding" in tuner.sensitivity().tier_reason
+    assert tuner.sensitivity().engine == "function"
+    assert "rounding" in tuner.sensitivity().engine_reason
 
 
 def test_a_repeat_sees_the_same_weights_and_batches_at_every_rate(tmp_path: Path) -> None:

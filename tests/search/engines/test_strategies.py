@@ -39,7 +39,7 @@ def test_a_search_finds_what_one_on_a_single_device_does(searched: Any, way: str
 
 
 def test_a_model_under_a_strategy_is_trained_by_fit(searched: Any) -> None:
-    assert searched["plain"]["tier"] == "stacked"
-    assert searched["mirrored within build"]["tier"] == "reuse"
+    assert searched["plain"]["engine"] == "stacked"
+    assert searched["mirrored within build"]["engine"] == "reuse"
     assert searched["mirrored within build"]["reason"] == "the model is built under a distribution strategy"
-    assert searched["mirrored by argument"]["tier"] == searched["one device by argument"]["tier"] == "rebuild"
+    assert searched["mirrored by argument"]["engine"] == searched["one device by argument"]["engine"] == "rebuild"

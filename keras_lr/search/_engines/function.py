@@ -10,18 +10,18 @@ import tensorflow as tf
 
 from keras_lr._keras.learning_rate import RateControl
 from keras_lr._keras.model import logs_of
-from keras_lr.search._engines.base import Tier, TierError, TierName, weights_of
+from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, weights_of
 from keras_lr.search._model_factory import load_state
 from keras_lr.search._runs import Run, epoch_order, take
 
 
-class FunctionTier(Tier):
+class FunctionEngine(Engine):
     """Trains one run after the other, each epoch a single call into the graph.
 
     The steps are the model's own `train_step` and `test_step`, on batches gathered in the graph.
     """
 
-    name: ClassVar[TierName] = "function"
+    name: ClassVar[EngineName] = "function"
     _program: EpochProgram | None = None
     _has_trained = False
 
@@ -35,13 +35,15 @@ class FunctionTier(Tier):
                     break
 
     def _prepared(self, run: Run) -> EpochProgram:
-        state = self.blueprint.initial_state(run)
+        state = self.factory.initial_state(run)
         if self._program is None:
             try:
-                program = EpochProgram(self.blueprint.any_model(run), self.arguments)
+                program = EpochProgram(self.factory.any_model(run), self.arguments)
                 program.trace(run.batch_size)
             except Exception as error:
-                raise TierError(f"its step cannot be traced into one function ({_first_line(error)})") from error
+                raise EngineUnavailableError(
+                    f"its step cannot be traced into one function ({_first_line(error)})"
+                ) from error
             self._program = program
         self._program.reset(state, run.learning_rate)
         return self._program
@@ -53,7 +55,7 @@ class FunctionTier(Tier):
         except Exception as error:
             if self._has_trained:
                 raise
-            raise TierError(f"its step fails inside one function ({_first_line(error)})") from error
+            raise EngineUnavailableError(f"its step fails inside one function ({_first_line(error)})") from error
         self._has_trained = True
         return logs
 
