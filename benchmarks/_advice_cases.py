@@ -1,4 +1,4 @@
-"""Every sweep of the tasks with its landmarks, and what each suggestion on it would cost."""
+"""Every sweep of the tasks, with its landmarks and the cost of each possible suggestion."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from keras_lr.analysis._suggestion.curve import Landmarks, read_curves, read_lan
 
 GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
 BLUR_DECADES = 0.3
-"""The regret is blurred by this much before it is minimised, so that votes keep clear of cliffs."""
+"""The regret is blurred by this much before it is minimised, which keeps votes away from cliffs."""
 
 OPTIMIZERS = {name: kind_of(name) for name in ("sgd", "rmsprop", "adagrad", "adam", "adamw", "adamax", "nadam")}
 OPTIMIZERS |= dict.fromkeys(("sgdm", "sgdm95", "nesterov", "lion", "adadelta"), UNKNOWN)
-"""What stands for the optimizer in the name of a task."""
+"""The optimizer's kind, by its part of a task's name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One sweep of a task whose truth is known.
+    """One sweep of a task with known truth.
 
     Attributes:
         task: Name of the task.
         num_steps: Length of the sweep.
-        seed: Seed of the model's start and the batches.
+        seed: Seed of the initial weights and the batches.
         kind: Kind of the task's optimizer.
         marks: Landmarks of the sweep.
-        truth: What every rate leads to.
+        truth: The outcome of training at every rate.
         cost: Blurred regret plus 0.05 outside the good range, over `GRID`.
     """
 
@@ -45,7 +45,7 @@ class Case:
 
     @property
     def where(self) -> dict[str, object]:
-        """What names the sweep in a table."""
+        """The columns that identify the sweep in a table."""
         return {"task": self.task, "num_steps": self.num_steps, "seed": self.seed}
 
 
@@ -64,11 +64,11 @@ def read_cases(names: Iterable[str]) -> list[Case]:
 
 
 def optimizer_of(task: str) -> OptimizerKind:
-    """The kind of a task's optimizer, which is part of its name."""
+    """The kind of a task's optimizer, read from the task's name."""
     return next(OPTIMIZERS[part] for part in task.split("-") if part in OPTIMIZERS)
 
 
 def look_up(costs: np.ndarray, decades: np.ndarray) -> np.ndarray:
-    """The cost of each case, a row of `costs` over `GRID`, at its own decade."""
+    """The cost of each case at its own decade; `costs` has one row per case, over `GRID`."""
     places = np.clip(np.round((decades - GRID[0]) / (GRID[1] - GRID[0])).astype(int), 0, len(GRID) - 1)
     return np.asarray(costs[np.arange(len(costs)), places])

@@ -1,4 +1,4 @@
-"""Data of the advice benchmark: scikit-learn's own sets and seeded noise, split 75:25."""
+"""Data of the advice benchmark: scikit-learn's data sets and seeded noise, split 75:25."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def breast_cancer() -> Data:
 
 
 def wine(*, scaled: bool = True) -> Data:
-    """Wine, three classes; unscaled, one feature runs to 1680 and another to 0.7."""
+    """Wine, three classes; without scaling, one feature reaches 1680 and another 0.7."""
     x, y = datasets.load_wine(return_X_y=True)
     return _split(_standard(x) if scaled else x, y)
 
@@ -42,7 +42,7 @@ def friedman() -> Data:
 
 
 def informative() -> Data:
-    """Four classes in 40 features of which 12 inform."""
+    """Four classes in 40 features, of which 12 are informative."""
     x, y = datasets.make_classification(3000, 40, n_informative=12, n_classes=4, random_state=0)
     return _split(_standard(x), y)
 
@@ -60,7 +60,7 @@ def swiss_roll() -> Data:
 
 
 def heteroscedastic() -> Data:
-    """A sine whose noise grows from 0.02 to 0.3: a Gaussian likelihood's loss ends below zero."""
+    """A sine whose noise grows from 0.02 to 0.3, so that the loss of a Gaussian likelihood ends below zero."""
     generator = np.random.default_rng(0)
     x = generator.uniform(-1, 1, (2000, 4))
     spread = 0.02 + 0.14 * (x[:, 1] + 1)
@@ -88,19 +88,19 @@ def friedman_ratio() -> Data:
 
 
 def hastie() -> Data:
-    """Whether the sum of ten squared normals exceeds its median."""
+    """Whether the sum of ten squared normal variables exceeds its median."""
     x, y = datasets.make_hastie_10_2(3000, random_state=0)
     return _split(x, (y > 0).astype("int64"))
 
 
 def multilabel() -> Data:
-    """Five labels of bags of words, several at a time."""
+    """Five labels of bags of words, several per sample."""
     x, y = datasets.make_multilabel_classification(2000, 30, n_classes=5, random_state=0)
     return _split(_standard(x), y.astype("float64"))
 
 
 def ill_conditioned() -> Data:
-    """A linear target of 20 correlated features whose scales run over a decade."""
+    """A linear target of 20 correlated features whose scales span a decade."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1500, 20)) @ generator.normal(size=(20, 20)) * np.geomspace(0.1, 1, 20)
     return _split(x, _standard((x @ generator.normal(size=(20, 1))) + generator.normal(size=(1500, 1))))
@@ -169,19 +169,19 @@ def circles() -> Data:
 
 
 def low_rank() -> Data:
-    """A linear target of 50 features of which few directions carry the variance."""
+    """A linear target of 50 features, whose variance lies in few directions."""
     x, y = datasets.make_regression(1600, 50, n_informative=15, effective_rank=8, noise=0.5, random_state=0)
     return _split(_standard(x), _standard(y[:, None]))
 
 
 def noisy_digits() -> Data:
-    """Digits under noise, and the digits themselves."""
+    """Noisy digits as inputs, the clean digits as targets."""
     x, _ = datasets.load_digits(return_X_y=True)
     return _split(x / 16 + np.random.default_rng(0).normal(0, 0.2, x.shape), x / 16)
 
 
 def drawn_classes(seed: int, *, samples: int, features: int, classes: int, apart: float) -> Data:
-    """Classes of two clusters each in up to eight directions that inform, standardised."""
+    """Classes of two clusters each, in up to eight informative directions, standardised."""
     x, y = datasets.make_classification(
         samples,
         features,
@@ -195,7 +195,7 @@ def drawn_classes(seed: int, *, samples: int, features: int, classes: int, apart
 
 
 def drawn_teacher(seed: int, *, samples: int, features: int, noise: float) -> Data:
-    """What a network of twelve hidden tanh units says of normal inputs, standardised, under noise."""
+    """The output of a network of twelve hidden tanh units for normal inputs, standardised, with noise."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(samples, features))
     hidden = np.tanh(x @ generator.normal(size=(features, 12)) / np.sqrt(features) * 2)

@@ -1,4 +1,4 @@
-"""Fits the numbers of the default rule to tasks, by the regret that they cause there."""
+"""Fits the constants of the default rule to tasks, by their regret."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 from _advice_cases import Case, look_up
-from _advice_refine import fit_refining
+from _advice_refine import fit_refinement
 
 from keras_lr.analysis._suggestion.calibration import REFERENCE_DENSITY, Calibration, OptimizerPrior, Vote
-from keras_lr.analysis._suggestion.suggest import advise, middle, upper_decades
+from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks, suggested_decades, upper_decades
 
 SHRINKAGE = 0.005
-"""Cost a squared decade of moving a vote away from what fits best alone."""
+"""Cost per squared decade of moving a vote away from its own best fit."""
 
 STEPS = (0.3, 0.1, 0.05)
 LAGS = np.arange(0, 0.61, 0.1)
@@ -21,15 +21,15 @@ USUAL = np.arange(-3, -0.99, 0.1)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
-    """The calibration of least mean cost over `cases`; `start` names the landmarks that vote."""
+    """The calibration with the lowest mean cost over `cases`; `start` names the landmarks that vote."""
     seen = [case for case in cases if case.marks.fell]
     calibration = replace(start, votes=_fit_votes(seen, tuple(start.votes)))
-    calibration = _fit_interval(cases, replace(calibration, habits=_fit_habits(seen, calibration)))
-    return replace(calibration, refining=fit_refining(cases, calibration))
+    calibration = _fit_interval(cases, replace(calibration, prior=_fit_prior(seen, calibration)))
+    return replace(calibration, refinement=fit_refinement(cases, calibration))
 
 
 def _fit_votes(cases: list[Case], names: tuple[str, ...]) -> dict[str, Vote]:
-    """Each vote alone first, then all together by coordinate descent."""
+    """Fits each vote on its own, then all together by coordinate descent."""
     costs = np.stack([case.cost for case in cases])
     places = np.array([[getattr(case.marks, name) for case in cases] for name in names])
     density = np.log10([case.marks.steps_per_decade / REFERENCE_DENSITY for case in cases])
@@ -52,7 +52,7 @@ def _best_alone(costs: np.ndarray, place: np.ndarray, density: np.ndarray) -> tu
 
 
 def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarray:
-    """Coordinate descent in ever smaller steps, where all offsets may also move as one."""
+    """Coordinate descent with decreasing steps, in which all offsets may also move together."""
     moves = [*np.eye(start.size).reshape(-1, *start.shape), np.tile([1.0, 0.0], (len(start), 1))]
     votes, least = start.copy(), cost(start)
     for step in STEPS:
@@ -65,24 +65,25 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
     return votes
 
 
-def _fit_habits(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
-    """The lag from optimizers without momentum and without a usual rate, then the usual rate of adaptive ones."""
+def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
+    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate, from adaptive ones."""
 
-    def cost(habits: OptimizerPrior, part: list[Case]) -> float:
-        numbers = replace(calibration, habits=habits)
-        middles = [middle(case.marks, numbers, case.kind) for case in part]
+    def cost(prior: OptimizerPrior, part: list[Case]) -> float:
+        numbers = replace(calibration, prior=prior)
+        middles = [suggested_decades(case.marks, numbers, case.kind) for case in part]
         return float(look_up(np.stack([case.cost for case in part]), np.array(middles)).mean())
 
-    prompt = [case for case in cases if case.kind.prompt and not case.kind.adaptive]
+    momentum_free = [case for case in cases if case.kind.momentum_free and not case.kind.adaptive]
     adaptive = [case for case in cases if case.kind.adaptive]
-    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, lag), prompt)) if prompt else 0.0
+    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, lag), momentum_free)) if momentum_free else 0.0
     usual = min(USUAL, key=lambda usual: cost(OptimizerPrior(usual, lag), adaptive))
     return OptimizerPrior(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:
-    """Widths of greatest mean overlap with the good range."""
-    sure = [(case, np.log10(rate)) for case in cases if (rate := advise([case.marks], calibration=start).learning_rate)]
+    """The widths with the largest mean overlap with the good range."""
+    alone = [(case, suggest_from_landmarks([case.marks], calibration=start).learning_rate) for case in cases]
+    sure = [(case, np.log10(rate)) for case, rate in alone if rate]
 
     def overlap(below: float, above: float) -> float:
         widths = replace(start, below=below, above=above)

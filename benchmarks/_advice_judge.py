@@ -1,4 +1,4 @@
-"""Scores rules on tasks: ours with constants fitted without the judged task, the public ones as they are."""
+"""Scores rules on tasks: ours with constants fitted without the judged task, the published ones as they are."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from _advice_rules import PUBLIC
 from _advice_score import Truth, curves, path_of
 
 from keras_lr.analysis._suggestion.calibration import CALIBRATION, Calibration
-from keras_lr.analysis._suggestion.refine import settle
-from keras_lr.analysis._suggestion.suggest import advise
+from keras_lr.analysis._suggestion.refine import refine_suggestion
+from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results._range_test import Suggestion
 
 FRESH = (
@@ -32,12 +32,12 @@ FRESH = (
 
 
 def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: str = "keras_lr") -> pd.DataFrame:
-    """The default rule on each sweep, with numbers fitted on all other tasks.
+    """The default rule on each sweep, with constants fitted on all other tasks.
 
     Args:
         cases: Every sweep of every task; those of fresh tasks are left out.
-        pool: Tasks to fit and to judge on; all where None.
-        name: What to call the rule.
+        pool: Tasks to fit and to judge on; None for all.
+        name: Name of the rule in the table.
     """
     pool = {case.task for case in cases} - set(FRESH) if pool is None else set(pool)
     parts = []
@@ -48,34 +48,38 @@ def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: 
 
 
 def judge_with(calibration: Calibration, cases: list[Case], *, name: str = "keras_lr") -> pd.DataFrame:
-    """The rule with these numbers on each sweep, on the curve alone, with the optimizer known, and then refined by
-    short runs; and on the curves of all seeds of a task."""
+    """The rule with the given constants, on each sweep and on the sweeps of all seeds of a task.
+
+    On each sweep it judges the curve alone, then the curve and the optimizer, then also short runs.
+    """
     rows = []
     for case in cases:
-        alone = advise([case.marks], calibration=calibration)
-        known = advise([case.marks], kind=case.kind, calibration=calibration)
-        settled = refined(case, known, calibration)
+        alone = suggest_from_landmarks([case.marks], calibration=calibration)
+        known = suggest_from_landmarks([case.marks], kind=case.kind, calibration=calibration)
+        after_runs = refined(case, known, calibration)
         rows.append({"rule": name} | case.where | _judge(case.truth, alone))
         rows.append({"rule": f"{name}, optimizer known"} | case.where | _judge(case.truth, known))
-        rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, settled))
+        rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, after_runs))
     for task, steps in sorted({(case.task, case.num_steps) for case in cases}):
         seeds = [case for case in cases if (case.task, case.num_steps) == (task, steps)]
-        advice = advise([case.marks for case in seeds], calibration=calibration)
+        advice = suggest_from_landmarks([case.marks for case in seeds], calibration=calibration)
         where = {"task": task, "num_steps": steps, "seed": -1}
         rows.append({"rule": f"{name}, {len(seeds)} repeats"} | where | _judge(seeds[0].truth, advice))
     return pd.DataFrame(rows)
 
 
 def refined(case: Case, advice: Suggestion, calibration: Calibration) -> Suggestion:
-    """The suggestion after as many further steps as the sweep had."""
+    """The suggestion after short runs with as many steps as the sweep."""
     runs = planned_runs(case.task, case.seed, advice, case.num_steps)
     if runs is None:
         return advice
-    return settle(advice, runs.learning_rates, runs.losses, marks=[case.marks], kind=case.kind, calibration=calibration)
+    return refine_suggestion(
+        advice, runs.learning_rates, runs.losses, landmarks=[case.marks], kind=case.kind, calibration=calibration
+    )
 
 
 def judge_public(names: list[str]) -> pd.DataFrame:
-    """One row a sweep and public rule."""
+    """One row per sweep and published rule."""
     rows = []
     for name in names:
         truth = Truth.load(name)
@@ -88,7 +92,7 @@ def judge_public(names: list[str]) -> pd.DataFrame:
 
 
 def judge_grids(names: list[str], lengths: tuple[int, ...]) -> pd.DataFrame:
-    """The rate of least validation loss when one seed trains every rate of the grid for each number of epochs."""
+    """The rate with the lowest validation loss, if one seed trains all rates of the grid for each number of epochs."""
     rows = []
     for name in names:
         truth = Truth.load(name)
@@ -108,7 +112,7 @@ def _judge(truth: Truth, advice: Suggestion) -> dict[str, object]:
 
 
 def _judge_rate(truth: Truth, rate: float | None) -> dict[str, object]:
-    """A refusal costs as much as not training."""
+    """A refusal costs as much as no training."""
     if rate is None:
         return {"regret": 1.0, "good": False}
     return {"regret": float(truth.regret(rate)), "good": truth.is_good(rate)}

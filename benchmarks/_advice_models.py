@@ -1,4 +1,4 @@
-"""Small Keras models of the advice benchmark. Each function returns a builder, so that a task can be listed unbuilt."""
+"""Small Keras models of the advice benchmark. Each function returns a builder, so listing a task builds nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mlp(
     layer_norm: bool = False,
     init_stddev: float | None = None,
 ) -> Builder:
-    """Dense layers; `init_stddev` replaces Glorot's initialisation by a normal one of that width."""
+    """Dense layers; `init_stddev` replaces Glorot's initialisation with a normal one of that standard deviation."""
 
     def build() -> keras.Model:
         init = "glorot_uniform" if init_stddev is None else keras.initializers.RandomNormal(stddev=init_stddev)
@@ -125,7 +125,7 @@ def sequence_convnet(filters: int) -> Builder:
 
 
 def next_symbol(symbols: int, width: int) -> Builder:
-    """The last embeddings, flattened, and one hidden layer."""
+    """Flattened embeddings and one hidden layer."""
     return lambda: keras.Sequential(
         [
             layers.Embedding(symbols, width),

@@ -1,4 +1,4 @@
-"""Refinement on stored short runs: which runs the rule would make, what they gave, and the fit of its numbers."""
+"""Refinement with stored short runs: the runs that the rule would make, their losses, and the fit of its constants."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from _advice_cases import Case, look_up
 from _advice_score import DATA, path_of
 
 from keras_lr.analysis._suggestion.calibration import Calibration, RefinementCalibration
-from keras_lr.analysis._suggestion.refine import middle_of_runs, plan_runs, settled_decades
-from keras_lr.analysis._suggestion.suggest import advise
+from keras_lr.analysis._suggestion.refine import middle_of_runs, plan_runs, refined_decades
+from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results._range_test import Suggestion
 
 OFFSETS = (-0.6, -0.5, -0.4, -0.3, -0.2, -0.1, 0.0)
@@ -32,7 +32,7 @@ class Runs:
 
 @cache
 def stored_runs(task: str, folder: Path = DATA) -> dict[int, Runs]:
-    """Every stored short run of a task, by seed; all of a seed start alike and see the same batches."""
+    """The stored short runs of a task, by seed; runs of a seed have the same initial weights and batches."""
     frame = pd.read_csv(path_of(task, "short", folder))
     runs = {}
     for seed, part in frame.groupby("seed"):
@@ -42,7 +42,7 @@ def stored_runs(task: str, folder: Path = DATA) -> dict[int, Runs]:
 
 
 def planned_runs(task: str, seed: int, suggestion: Suggestion, num_steps: int) -> Runs | None:
-    """The stored runs nearest to those that the rule would make with a budget of `num_steps`."""
+    """The stored runs closest to those that the rule would make with a budget of `num_steps`."""
     plan = plan_runs(suggestion, num_steps=num_steps)
     if plan is None:
         return None
@@ -52,14 +52,14 @@ def planned_runs(task: str, seed: int, suggestion: Suggestion, num_steps: int) -
     return Runs(stored.learning_rates[chosen], stored.losses[chosen, : plan.num_steps])
 
 
-def fit_refining(cases: list[Case], calibration: Calibration) -> RefinementCalibration:
-    """The numbers of least mean cost, on the runs that the rule would make around its own suggestions.
+def fit_refinement(cases: list[Case], calibration: Calibration) -> RefinementCalibration:
+    """The constants with the lowest mean cost, on the runs that the rule would make around its own suggestions.
 
-    Adaptive optimizers are left out: the runs only choose between the sweep and the usual rate there.
+    Adaptive optimizers are excluded, because their runs only choose between the sweep and the usual rate.
     """
     sweeps, costs = [], []
     for case in cases:
-        advice = advise([case.marks], kind=case.kind, calibration=calibration)
+        advice = suggest_from_landmarks([case.marks], kind=case.kind, calibration=calibration)
         runs = planned_runs(case.task, case.seed, advice, case.num_steps)
         if runs is None or advice.learning_rate is None:
             continue
@@ -70,11 +70,11 @@ def fit_refining(cases: list[Case], calibration: Calibration) -> RefinementCalib
     rows = np.stack(costs)
 
     def cost(choice: RefinementCalibration) -> float:
-        numbers = replace(calibration, refining=choice)
-        settled = [
-            settled_decades(before, middle + choice.offset(steps), kind, numbers)
-            for before, middle, steps, kind in sweeps
+        numbers = replace(calibration, refinement=choice)
+        refined = [
+            refined_decades(swept, middle + choice.offset(steps), kind, numbers)
+            for swept, middle, steps, kind in sweeps
         ]
-        return float(look_up(rows, np.array(settled)).mean())
+        return float(look_up(rows, np.array(refined)).mean())
 
     return min((RefinementCalibration(*choice) for choice in product(OFFSETS, SLOPES, TRUSTS)), key=cost)

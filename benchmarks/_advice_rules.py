@@ -1,4 +1,4 @@
-"""The public rules: fastai's through `suggest`, and other packages' restated from their code."""
+"""Published rules: fastai's through `suggest`, those of other packages reimplemented from their code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KTRAIN_SKIPPED_STEPS = 32
 
 
 def fastai(rule: str) -> Rule:
-    """One of fastai's rules, as `suggest` offers it; None where fastai's trimming leaves too little."""
+    """One of fastai's rules, as in `suggest`; gives None if fastai's trimming leaves too few points."""
 
     def read(learning_rates: np.ndarray, losses: np.ndarray) -> float | None:
         try:
@@ -28,7 +28,7 @@ def fastai(rule: str) -> Rule:
 
 
 def lightning(learning_rates: np.ndarray, losses: np.ndarray) -> float:
-    """Steepest fall of the smoothed loss per unit of learning rate (not of its logarithm).
+    """Steepest fall of the smoothed loss per unit of learning rate, not of its logarithm.
 
     Source:
         Lightning 2.5 `tuner/lr_finder.py`: `skip_begin=10, skip_end=1`, smoothing 0.98, stop at four times the best.
@@ -39,7 +39,7 @@ def lightning(learning_rates: np.ndarray, losses: np.ndarray) -> float:
 
 
 def ktrain(learning_rates: np.ndarray, losses: np.ndarray) -> float:
-    """Steepest fall a step, found past the first 32 steps but looked up without them.
+    """Steepest fall per step, found after the first 32 steps, but looked up without skipping them.
 
     Source:
         ktrain 0.41 `lroptimize/lrfinder.py`, `estimate`.
@@ -49,10 +49,10 @@ def ktrain(learning_rates: np.ndarray, losses: np.ndarray) -> float:
 
 
 def keras_lr_finder(learning_rates: np.ndarray, losses: np.ndarray) -> float:
-    """Steepest fall of the running epoch mean over 20 steps.
+    """Steepest fall over 20 steps of the running mean of the epoch.
 
     Source:
-        surmenok/keras_lr_finder, `get_best_lr(sma=20)`; Keras logs the mean since the epoch began.
+        surmenok/keras_lr_finder, `get_best_lr(sma=20)`; Keras logs the mean since the start of the epoch.
     """
     logged = np.cumsum(losses) / np.arange(1, len(losses) + 1)
     over = np.flatnonzero(logged > 4 * np.minimum.accumulate(logged))

@@ -1,4 +1,4 @@
-"""Tasks drawn at random, so that no choice of ours made them: a number fixes data, model, loss, optimizer and batch."""
+"""Tasks drawn at random rather than chosen by us: a number fixes the data, model, loss, optimizer and batch size."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SETS: list[tuple[Callable[[], Data], int]] = [
     (data.sparse, 1),
     *[(data.friedman, -1)] * 4,
 ]
-"""Data sets and their numbers of outputs; 0 stands for classes drawn anew and -1 for a network drawn as the teacher."""
+"""Data sets and their numbers of outputs; 0 stands for randomly drawn classes, -1 for a random teacher network."""
 
 OPTIMIZERS: dict[str, tuple[float, Callable[[], keras.Optimizer]]] = {
     "adam": (0.3, optimizers.Adam),
@@ -48,12 +48,12 @@ OPTIMIZERS: dict[str, tuple[float, Callable[[], keras.Optimizer]]] = {
     "nesterov": (0.05, sgd(0.9, nesterov=True)),
     "adagrad": (0.05, optimizers.Adagrad),
 }
-"""How often each optimizer is drawn."""
+"""The optimizers, and the probability of each."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is learned, and by which model."""
+    """Data to learn, and the model that learns them."""
 
     data: Callable[[], Data]
     model: Builder
@@ -62,17 +62,17 @@ class Problem:
 
 
 class Draw:
-    """Choices made by one random generator."""
+    """Choices of one random generator."""
 
     def __init__(self, number: int) -> None:
         self.generator = np.random.default_rng(FIRST_SEED + number)
 
     def one(self, *choices: Any) -> Any:
-        """One of the choices, each as likely."""
+        """One of the choices, all equally likely."""
         return choices[self.generator.integers(len(choices))]
 
     def problem(self) -> Problem:
-        """A kind of model and data that suit it."""
+        """A kind of model, with data that suit it."""
         kind = self.generator.choice([*["dense"] * 4, "conv", "sequence", "tokens", "residual", "transformer", "code"])
         if kind in ("dense", "residual"):
             return self._dense(residual=kind == "residual")
@@ -124,7 +124,7 @@ class Draw:
 
 
 def draw(number: int) -> tuple[str, Task]:
-    """The name and the task of a number; the name ends with the optimizer."""
+    """The name and the task for a number; the name ends with the optimizer."""
     chance = Draw(number)
     problem = chance.problem()
     shares = [share for share, _ in OPTIMIZERS.values()]

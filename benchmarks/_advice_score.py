@@ -22,10 +22,10 @@ CORPUS = (
     "synthcls-mlp-nadam",
     "synthseq-gru-adam",
 )
-"""The tasks whose runs came with the project."""
+"""The first ten tasks, called the corpus."""
 
 SAMPLED = DATA / "sampled"
-"""Tasks drawn at random, as `_advice_sampled.py` does; those whose best rate gains less than a tenth are left out."""
+"""Tasks drawn at random by `_advice_sampled.py`, without those whose best rate gains less than 10%."""
 
 GOOD_REGRET = 0.05
 ROUNDING = 1e-9
@@ -33,12 +33,12 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Truth:
-    """What every learning rate of a task really leads to, by decades of learning rate.
+    """The outcome of training a task at every learning rate.
 
     Attributes:
         decades: Log10 of the grid's rates, shape `(n_rates,)`.
         scores: Median over seeds of the best validation loss within the budget, shape `(n_rates,)`.
-        untrained: Validation loss that training starts from.
+        untrained: Validation loss before training.
     """
 
     decades: np.ndarray
@@ -47,7 +47,7 @@ class Truth:
 
     @classmethod
     def load(cls, task: str, folder: Path = DATA) -> Truth:
-        """Reads `TASK.grid.csv.gz`; a run with a non-finite loss throughout counts as ten times untrained."""
+        """Reads `TASK.grid.csv.gz`; a run that never had a finite loss counts as ten times the untrained loss."""
         grid = pd.read_csv(path_of(task, "grid", folder))
         lowest = grid["lr"] <= grid["lr"].min() * 1.01
         untrained = float(grid.loc[lowest & (grid["epoch"] == 0), "val_loss"].median())
@@ -57,7 +57,7 @@ class Truth:
         return cls(np.log10(scores.index.to_numpy()), scores.to_numpy(), untrained)
 
     def regret(self, learning_rate: float | np.ndarray) -> np.ndarray:
-        """Share of the possible gain lost at `learning_rate`, in [0, 1]."""
+        """Fraction of the possible gain that is lost at `learning_rate`, in [0, 1]."""
         best = self.scores.min()
         score = np.interp(np.log10(learning_rate), self.decades, self.scores)
         return np.clip((score - best) / (self.untrained - best), 0, 1)
@@ -86,7 +86,7 @@ def tasks(folder: Path = DATA) -> list[str]:
 
 
 def path_of(task: str, table: str, folder: Path = DATA) -> Path:
-    """Where a table of a task lies below `folder`."""
+    """Path of a task's table under `folder`."""
     return folder / (SAMPLED.name if task.startswith("sampled-") else "") / f"{task}.{table}.csv.gz"
 
 
@@ -100,7 +100,7 @@ def curves(task: str, folder: Path = DATA) -> dict[tuple[int, int], tuple[np.nda
 
 
 def cut_at_divergence(rates: np.ndarray, losses: np.ndarray, *, falls: float = 3.0) -> tuple[np.ndarray, np.ndarray]:
-    """The curve as a sweep that stops leaves it: up to where the loss stands `falls` times its fall above its start."""
+    """The curve up to where a sweep would stop: once the loss is `falls` times its fall above its start."""
     finite = np.isfinite(losses)
     rates, losses = rates[finite], losses[finite]
     medians = pd.Series(losses).rolling(5, min_periods=1).median()

@@ -11,7 +11,7 @@ COLUMNS = (
     "mean regret",
     "median",
     "90th percentile",
-    "share good",
+    "fraction good",
     "at most 0.05",
     "overlap",
     "clear",
@@ -20,7 +20,7 @@ COLUMNS = (
 
 
 def table(scores: pd.DataFrame) -> str:
-    """Rules by rows; the best mean regret first."""
+    """One row per rule, the lowest mean regret first."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|-" * len(COLUMNS) + "|"]
     for steps, part in scores.groupby("num_steps"):
         order = part.groupby("rule")["regret"].mean().sort_values()
@@ -29,7 +29,7 @@ def table(scores: pd.DataFrame) -> str:
 
 
 def grid_table(scores: dict[str, pd.DataFrame], lengths: dict[str, int]) -> str:
-    """Mean regret and share good; a row for each length of training, a pair of columns for each set of tasks."""
+    """Mean regret and fraction good: one row per length of training, two columns per set of tasks."""
     heads = ["epochs at each of the 22 rates", *(f"{name}, {what}" for name in scores for what in ("regret", "good"))]
     lines = [f"| {' | '.join(heads)} |", "|-" * len(heads) + "|"]
     for length, epochs in lengths.items():

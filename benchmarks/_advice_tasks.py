@@ -1,7 +1,7 @@
-"""The tasks on which advice is judged: each is data, a model, a loss, an optimizer, a batch size and a budget.
+"""The tasks on which advice is judged, each with data, a model, a loss, an optimizer, a batch size and a budget.
 
-`CORPUS` restates the ten tasks whose runs came with the project; `FURTHER` holds our own. Everything is scikit-learn's
-data or seeded noise, so that a task can be made anew offline.
+`CORPUS` holds the first ten tasks; `FURTHER` and `FRESH` were added later. All data are scikit-learn's or seeded noise,
+so that every task can be recomputed offline.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class Task:
     """One training problem.
 
     Attributes:
-        data: Makes `(x_train, y_train, x_val, y_val)`; the same at every call.
+        data: Returns `(x_train, y_train, x_val, y_val)`, the same at every call.
         model: Builds the untrained model.
-        loss: Per-batch loss, a mean over samples.
+        loss: Loss of a batch, a mean over its samples.
         optimizer: Builds the optimizer; its learning rate is overwritten.
-        batch_size: Samples a step.
-        epochs: The budget within which the best validation loss counts.
+        batch_size: Samples per step.
+        epochs: Number of epochs; the best validation loss among them counts.
         classes: Whether accuracy is recorded.
     """
 
@@ -90,7 +90,7 @@ def _cross_entropy(label_smoothing: float = 0.0) -> Callable[..., object]:
 
 
 def sgd(momentum: float = 0.0, *, nesterov: bool = False) -> Callable[[], optimizers.Optimizer]:
-    """A builder of SGD."""
+    """A function that builds SGD."""
     return lambda: optimizers.SGD(momentum=momentum, nesterov=nesterov)
 
 
@@ -203,6 +203,6 @@ FRESH = {
         noisy_digits, conv_denoiser(8), losses.MeanAbsoluteError(), optimizers.Adamax, 64, 12, False
     ),
 }
-"""Nothing is fitted on these; they tell an over-fitted rule."""
+"""Nothing is fitted on these, so that they expose an overfitted rule."""
 
 TASKS = CORPUS | FURTHER | FRESH

@@ -1,4 +1,4 @@
-"""Makes a task's ground truth with Keras: a grid of constant rates, range tests, and short runs for refinement."""
+"""Computes a task's ground truth with Keras: a grid of constant rates, range tests, and short runs for refinement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHORT_STEPS = 100
 
 
 class Trainer:
-    """One traced model of a task that can be put back to any seed's start."""
+    """One traced model of a task, which can be reset to the initial state of any seed."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -42,14 +42,14 @@ class Trainer:
         return [variable.numpy() for variable in model.variables]
 
     def reset(self, seed: int) -> None:
-        """Puts weights, random states and optimizer slots back to the start of `seed`."""
+        """Restores the initial weights, random states and optimizer slots of `seed`."""
         for variable, value in zip(self.model.variables, self.starts[SEEDS.index(seed)], strict=True):
             variable.assign(value)
         for variable, value in zip(self.optimizer.variables, self.slots, strict=True):
             variable.assign(value)
 
     def batches(self, seed: int, steps: int) -> np.ndarray:
-        """Sample indices of `steps` batches, shuffled anew each epoch, shape `(steps, batch_size)`."""
+        """Sample indices of `steps` batches, shuffled again in each epoch, shape `(steps, batch_size)`."""
         generator = np.random.default_rng(seed)
         size = self.task.batch_size
         a_pass = len(self.x) // size
@@ -67,7 +67,7 @@ class Trainer:
         return tf.stack(self._loss(tf.constant(self.x_val), tf.constant(self.y_val), training=False))
 
     def _train(self, rates: Any, indices: Any) -> Any:
-        """Each step's own loss and accuracy, shape `(steps, 2)`, one step a row of `indices`."""
+        """Loss and accuracy of each step, shape `(steps, 2)`; `indices` has one row per step."""
         x, y = tf.constant(self.x), tf.constant(self.y)
         weights = self.model.trainable_variables
         trace = tf.TensorArray(tf.float32, tf.shape(rates)[0], element_shape=(2,))
@@ -80,13 +80,13 @@ class Trainer:
         return trace.stack()
 
     def run(self, seed: int, rates: np.ndarray, *, order: int | None = None) -> np.ndarray:
-        """Losses of one run from the start of `seed` with `rates`, shape `(steps,)`; `order` seeds the shuffling."""
+        """Losses of one run of `seed` with `rates`, shape `(steps,)`; `order` is the seed of the shuffling."""
         self.reset(seed)
         indices = self.batches(seed if order is None else order, len(rates))
         return self.train(tf.constant(rates, tf.float32), tf.constant(indices)).numpy()[:, 0]
 
     def grid_run(self, seed: int, rate: float) -> list[dict[str, float]]:
-        """One row an epoch of a constant rate; a non-finite run ends there, with the rest as it stands."""
+        """One row per epoch at a constant rate; ends with the first non-finite validation loss."""
         self.reset(seed)
         a_pass = len(self.x) // self.task.batch_size
         indices = self.batches(seed, a_pass * self.task.epochs).reshape(self.task.epochs, a_pass, -1)
@@ -105,7 +105,7 @@ class Trainer:
 
 
 def sweep_rates(num_steps: int) -> np.ndarray:
-    """Log-spaced rates of a range test, shape `(num_steps,)`."""
+    """Logarithmically spaced rates of a range test, shape `(num_steps,)`."""
     return np.geomspace(*SWEEP, num_steps)
 
 
@@ -126,7 +126,7 @@ def make(name: str, task: Task, folder: Path) -> None:
 
 
 def make_short(name: str, trainer: Trainer, folder: Path) -> None:
-    """Writes `NAME.short.csv.gz`: the first steps at constant rates, every rate on the same batches."""
+    """Writes `NAME.short.csv.gz`: the first steps at constant rates, all on the same batches."""
     runs = [
         pd.DataFrame({"lr": rate, "seed": seed, "step": range(SHORT_STEPS)}).assign(
             loss=trainer.run(seed, np.full(SHORT_STEPS, rate))
@@ -138,5 +138,5 @@ def make_short(name: str, trainer: Trainer, folder: Path) -> None:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """Writes six digits a number, gzipped without a time stamp, so that the same runs give the same bytes."""
+    """Writes numbers with six digits, gzipped without a time stamp, so that the same runs give the same bytes."""
     frame.to_csv(path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})

@@ -1,4 +1,4 @@
-"""Fitting the scorecard: an additive, piecewise linear, multinomial logistic regression."""
+"""Fits the scorecard: an additive, piecewise linear, multinomial logistic regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABELS = ("good", "too_high", "too_low")
 
 
 class Scorecard:
-    """Knots at quantiles of each feature, and points at the knots; a NaN feature gives none."""
+    """Knots at quantiles of each feature, and points at the knots; a NaN feature gives no points."""
 
     def fit(self, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Scorecard:
         """Fits to features of shape `(n, k)`."""
@@ -24,11 +24,11 @@ class Scorecard:
         return self
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """The label with most points, shape `(n,)`."""
+        """The label with the most points, shape `(n,)`."""
         return self.model.predict(self._centred(self._hats(rows)))
 
     def table(self) -> tuple[list[np.ndarray], list[list[np.ndarray]], np.ndarray]:
-        """Knots by feature, points by label and feature, intercepts by label in the order of `LABELS`."""
+        """Knots by feature, points by label and feature, and intercepts by label, in the order of `LABELS`."""
         cuts = np.cumsum([len(knots) for knots in self.knots])[:-1]
         points = [
             [part - part @ mean for part, mean in zip(np.split(row, cuts), self.means, strict=True)]
@@ -37,7 +37,7 @@ class Scorecard:
         return self.knots, points, self.model.intercept_
 
     def _hats(self, rows: np.ndarray) -> list[np.ndarray]:
-        """For each feature the weight of each knot, shape `(n, n_knots)`, NaN where the feature is."""
+        """The weight of each knot, one array of shape `(n, n_knots)` per feature, NaN where the feature is NaN."""
         hats = []
         for column, knots in zip(rows.T, self.knots, strict=True):
             hat = np.column_stack([np.interp(column, knots, unit) for unit in np.eye(len(knots))])
@@ -50,9 +50,10 @@ class Scorecard:
 
 
 def fit(runs: pd.DataFrame, names: tuple[str, ...], metrics: tuple[str, ...]) -> Scorecard:
-    """A scorecard for the runs that no rule decides: labels weigh alike, runs of a shortened budget half as much.
+    """A scorecard for the runs that no rule decides.
 
-    Runs with a metric are shown twice, with and without it, so that the rest of the card stands on its own.
+    All labels have the same total weight, and runs of a shortened budget weigh half. Runs with a metric are used twice,
+    with and without it, so that the other features also work on their own.
     """
     usable = runs[runs["rule"].isna()]
     measured = usable[usable[list(metrics)].notna().all(axis=1)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_lr.analysis._diagnosis.diagnose import by_rule
+from keras_lr.analysis._diagnosis.diagnose import verdict_by_rule
 from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, features
 from keras_lr.analysis._diagnosis.findings import find_all
 from keras_lr.analysis._diagnosis.history import from_columns
@@ -18,7 +18,7 @@ MIN_BUDGET_EPOCHS = 4
 
 
 def true_labels(grid: pd.DataFrame, untrained: float) -> dict[float, str]:
-    """Each learning rate's label by regret, without those between the labels."""
+    """The label of each learning rate by its regret, without rates between two labels."""
     finite = grid.assign(val_loss=grid["val_loss"].where(np.isfinite(grid["val_loss"]), 10 * untrained))
     scores = finite.groupby(["lr", "seed"])["val_loss"].min().groupby("lr").median()
     regrets = ((scores - scores.min()) / (untrained - scores.min())).clip(0, 1)
@@ -30,11 +30,10 @@ def true_labels(grid: pd.DataFrame, untrained: float) -> dict[float, str]:
 
 
 def load_runs(folder: Path) -> pd.DataFrame:
-    """One row a run and budget: task, budget, label, and the verdict by rule or, where there is none, the features.
+    """One row per run and budget: task, budget, label, and the verdict of a rule, or the features if no rule decides.
 
-    A run that the package cannot read is unclear.
-
-    A budget below 1 is the same task stopped early and labelled by what it had reached by then.
+    A run that the package cannot read is unclear. A budget below 1 is the same task, stopped early and labelled by its
+    results up to then.
     """
     rows = []
     for path in sorted(folder.glob("*.grid.csv*")):
@@ -60,7 +59,7 @@ def _measured(run: pd.DataFrame) -> dict[str, str | float | None]:
         history = from_columns(columns)
     except CurveError:
         return {"rule": "unclear"}
-    rule = by_rule(history, find_all(history))
+    rule = verdict_by_rule(history, find_all(history))
     if rule is not None:
         return {"rule": rule[0]}
     return {"rule": None, **dict(zip(FEATURE_NAMES, features(history), strict=True))}

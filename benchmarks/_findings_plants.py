@@ -1,8 +1,8 @@
-"""Series with something planted in them, and an oracle that knows the shapes in them but not the onset and the sizes.
+"""Series with a planted finding, and an oracle that knows their shapes but neither the onset nor the sizes.
 
-Every plant lies over a decay and independent normal noise. The signal-to-noise ratio is what the plant moves the loss
-by (a swing's amplitude, a plateau's fall before it, a divergence's rise, a slow decay's fall) over the noise of one
-epoch.
+Every plant is added to a decay and independent normal noise. The signal-to-noise ratio is the size of the plant (the
+amplitude of an oscillation, the fall before a plateau, the rise of a divergence, the fall of a slow decay) relative to
+the noise of one epoch.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.decay import noise_left, residual_sum
+from keras_lr.analysis._diagnosis.decay import fit_decay, residual_noise
 
 MAX_STARTS = 100
 
 
 @dataclass(frozen=True)
 class Plant:
-    """A series, the finding due in it and its first index; `columns` the plant's shapes for a supposed onset."""
+    """A series, its true finding and that finding's first index; `columns` gives the plant's shapes for an onset."""
 
     values: np.ndarray
     kind: str
@@ -28,7 +28,7 @@ class Plant:
     decay: np.ndarray
 
     def right(self, start: int, end: int) -> bool:
-        """Whether a span is off by at most a tenth of the true one's length, or an epoch where that is less."""
+        """Whether a span is off by at most a tenth of the true length, or by one epoch if that is more."""
         last = self.values.size - 1
         tolerance = max(1.0, 0.1 * (last + 1 - self.onset))
         return abs(start - self.onset) <= tolerance and abs(end - last) <= tolerance
@@ -39,12 +39,12 @@ def _course(size: int, time_constant: float) -> np.ndarray:
 
 
 def oscillation(size: int, ratio: float, generator: np.random.Generator) -> Plant:
-    """A sinusoid of period 3 to 10 epochs, two cycles at least, from its onset to the end."""
+    """A sinusoid with a period of 3 to 10 epochs and at least two cycles, from its onset to the end."""
     onset = min(int(generator.uniform(0, 0.6) * size), size - 7)
     period = generator.uniform(3, min(10, (size - onset) / 2))
     decay, time = _course(size, 0.3), np.arange(size)
 
-    # Far more than a cycle a run apart, no frequency takes part of the swing.
+    # Frequencies that differ by far more than one cycle per run do not overlap with the sinusoid.
     frequencies = 1 / period + np.linspace(-2, 2, 17) / size
 
     def columns(start: int) -> list[np.ndarray]:
@@ -56,7 +56,7 @@ def oscillation(size: int, ratio: float, generator: np.random.Generator) -> Plan
 
 
 def plateau(size: int, ratio: float, generator: np.random.Generator) -> Plant:
-    """A straight fall, then none."""
+    """A straight fall, then a constant."""
     onset, time = max(2, int(generator.uniform(0.2, 0.7) * size)), np.arange(size)
 
     def columns(start: int) -> list[np.ndarray]:
@@ -67,7 +67,7 @@ def plateau(size: int, ratio: float, generator: np.random.Generator) -> Plant:
 
 
 def _rise(size: int, ratio: float, generator: np.random.Generator, growths: tuple[float, ...]) -> Plant:
-    """A rise that grows e-fold as often as the first of `growths` says; the oracle tries them all."""
+    """A rise that grows e-fold `growths[0]` times; the oracle tries all of `growths`."""
     onset, time, decay = int(generator.uniform(0.2, 0.6) * size), np.arange(size), _course(size, 0.1)
 
     def columns(start: int) -> list[np.ndarray]:
@@ -90,7 +90,7 @@ def exponential_divergence(size: int, ratio: float, generator: np.random.Generat
 
 
 def slow_decay(size: int, ratio: float, generator: np.random.Generator) -> Plant:
-    """A decay with a time constant of 1.5 to 5 runs."""
+    """A decay with a time constant of 1.5 to 5 times the length of the run."""
     decay = _course(size, generator.uniform(1.5, 5))
     noise = generator.normal(0, (decay[0] - decay[-1]) / ratio, size)
     return Plant(decay + noise, "slow_learning", 0, None, decay)
@@ -100,25 +100,25 @@ PLANTS = (oscillation, plateau, straight_divergence, exponential_divergence, slo
 
 
 def pure_decay(generator: np.random.Generator) -> np.ndarray:
-    """A decay of any speed with noise, 10 to 2,000 epochs."""
+    """A decay of random speed with noise, over 10 to 2,000 epochs."""
     size = int(np.exp(generator.uniform(np.log(10), np.log(2000))))
     noise, time_constant = np.exp(generator.uniform(np.log(0.002), np.log(0.3))), np.exp(generator.uniform(-3, 1))
     return _course(size, time_constant) + generator.normal(0, noise, size)
 
 
 def oracle(plant: Plant, generator: np.random.Generator, draws: int) -> tuple[int, float, np.ndarray]:
-    """The onset of least squares, its evidence, and the evidence in each of `draws` series without the plant."""
+    """The least-squares onset, its evidence, and the evidence in each of `draws` series without the plant."""
     assert plant.columns is not None
     size = plant.values.size
-    plain, course = residual_sum(plant.values)
+    plain, course = fit_decay(plant.values)
     falls = bool(np.ptp(plant.decay))
-    # What does not depend on the decay's size or on the noise's is drawn with any.
-    null, noise = (plant.decay, 1.0) if falls else (course, noise_left(plain, plant.values))
+    # With a decay, the evidence does not depend on the size of the decay or of the noise, so any size will do.
+    null, noise = (plant.decay, 1.0) if falls else (course, residual_noise(plain, plant.values))
     series = np.column_stack([plant.values, null[:, np.newaxis] + generator.normal(0, noise, (size, draws))])
     span = np.linalg.qr(np.column_stack([np.ones(size), plant.decay]) if falls else np.ones((size, 1)))[0]
     rest = series - span @ (span.T @ series)
     total = np.sum(rest**2, axis=0)
-    without = total if falls else np.array([residual_sum(values)[0] for values in series.T])
+    without = total if falls else np.array([fit_decay(values)[0] for values in series.T])
     starts = np.unique(np.linspace(0, size - 3, min(size - 2, MAX_STARTS)).astype(int))
     gains = np.array([_most_taken(rest, span, plant.columns(int(start))) for start in starts])
     evidence = size * np.log(without / np.maximum(total - gains.max(axis=0), 1e-12 * total))
@@ -126,6 +126,6 @@ def oracle(plant: Plant, generator: np.random.Generator, draws: int) -> tuple[in
 
 
 def _most_taken(rest: np.ndarray, span: np.ndarray, shapes: list[np.ndarray]) -> np.ndarray:
-    """The most that one of `shapes`, beside `span`, takes from the sum of squares of each column of `rest`."""
+    """The largest reduction of the sum of squares of each column of `rest` by one of `shapes`, given `span`."""
     free = [np.linalg.qr(shape - span @ (span.T @ shape))[0] for shape in shapes]
     return np.max([np.sum((columns.T @ rest) ** 2, axis=0) for columns in free], axis=0)

@@ -1,4 +1,4 @@
-"""Trains a task at many more seeds than a search has, around its best rate: the truth that basins are judged by."""
+"""Trains a task around its best rate with many more seeds than a search uses: the truth by which basins are judged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from _advice_train import GRID, Trainer, write
 
 SEEDS = range(100, 115)
 REACH = 5
-"""Rates on either side of the best that are trained, at three a decade."""
+"""Number of rates to train on each side of the best, at three per decade."""
 
 
 class FreshTrainer(Trainer):
-    """A trainer for any seed, not only those of the grid."""
+    """A trainer for any seed, not only for those of the grid."""
 
     def reset(self, seed: int) -> None:
-        """Puts weights, random states and optimizer slots back to the start of `seed`."""
+        """Restores the initial weights, random states and optimizer slots of `seed`."""
         starts = self.__dict__.setdefault("fresh_starts", {})
         if seed not in starts:
             starts[seed] = self._start(seed)
@@ -30,7 +30,7 @@ class FreshTrainer(Trainer):
 
 
 def make(name: str, folder: Path) -> None:
-    """Writes `NAME.seeds.csv.gz`: each run's best validation loss, empty where the run diverged."""
+    """Writes `NAME.seeds.csv.gz`: the best validation loss of each run, empty if the run diverged."""
     trainer = FreshTrainer(CORPUS[name])
     best = int(Truth.load(name).scores.argmin())
     rows = []

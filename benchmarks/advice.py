@@ -1,9 +1,9 @@
-"""How much a suggestion costs: regret against what every learning rate really leads to.
+"""The regret of suggested learning rates, judged by full trainings at every rate.
 
 `python benchmarks/advice.py` judges each task with constants fitted on all other tasks, prints the tables and writes
-`benchmarks/results/advice.md`; it needs no TensorFlow. `--fit` prints the constants fitted on every task, which
-`keras_lr/analysis/_suggestion/calibration.py` holds. `--train TASK` recomputes the ground truth of a task with Keras
-(minutes; `--list` names the tasks, `_advice_tasks.py` defines them); `--train sampled-NUMBER` draws one.
+`benchmarks/results/advice.md`, without TensorFlow. `--fit` prints the constants fitted on all tasks, for
+`keras_lr/analysis/_suggestion/calibration.py`. `--train TASK` recomputes the ground truth of a task with Keras, which
+takes minutes; `--list` lists the tasks, which `_advice_tasks.py` defines. `--train sampled-NUMBER` draws a random one.
 """
 
 from __future__ import annotations
@@ -22,25 +22,29 @@ from keras_lr.analysis._suggestion.calibration import CALIBRATION
 
 GRID_EPOCHS = {"1": 1, "2": 2, "4": 4, "8": 8, "all": 1000}
 GRID = """
-## What training at every rate would tell
+## For comparison: training at every rate
 
-One seed trains all 22 rates of the grid, from the same start, and takes the rate of least validation loss. A sweep of
-300 steps is seven epochs of the digits tasks at most.
+One seed trains all 22 rates of the grid from the same initial weights and chooses the rate with the lowest validation
+loss. A sweep of 300 steps is at most seven epochs of the digits tasks.
 
 """
 RESULT = Path(__file__).parent / "results" / "advice.md"
 INTRODUCTION = """# Regret of a suggested learning rate
 
-Every seed's curve alone; a refusal counts as regret 1. Each task is judged with constants fitted on all others, or,
-in "keras_lr (nine tasks)", on the other nine of the corpus alone. "keras_lr" reads the curve alone, as `suggest` does;
-"optimizer known" is what `find_lr` says; "refined" adds short runs at constant rates to that, with as many steps as the
-sweep had; "3 repeats" reads the curves of three seeds together. "Share good" counts suggestions
-between the lowest and the highest rate of the grid whose regret is at most 0.05. In one task of the corpus
-(synthseq-gru-adam) a single rate is good in that sense, which only chance could hit: 0.9 is the most there. "At most
-0.05" counts by the regret itself, interpolated. "Wrong" is the share of the clear suggestions whose regret is above
-0.05. The last table is of tasks drawn at random (`_advice_sampled.py`), without those that cannot be learned; many are
-slow to start, which a short sweep hardly shows. The form of the rule was chosen before the later half of them was made;
-that a clear suggestion needs a fall by half of the loss was chosen on all tasks.
+Regret is the fraction of the possible gain that a suggestion loses; a refusal counts as 1. The curve of each seed is
+judged on its own, with constants fitted on all other tasks, or on the other nine of the corpus for "keras_lr (nine
+tasks)". "keras_lr" reads the curve alone, as `suggest` does. "Optimizer known" is the suggestion of `find_lr`.
+"Refined" adds short runs at constant rates with as many steps as the sweep. "3 repeats" reads the curves of three seeds
+together.
+
+"Fraction good" counts suggestions between the lowest and the highest rate of the grid with a regret of at most 0.05. In
+one task of the corpus (synthseq-gru-adam) only a single rate is good in that sense, which only chance could hit, so 0.9
+is the maximum there. "At most 0.05" counts by the interpolated regret itself. "Wrong" is the fraction of the clear
+suggestions with a regret above 0.05.
+
+The last table is for tasks drawn at random (`_advice_sampled.py`), without those that cannot be learned. Many of them
+start slowly, which a short sweep hardly shows. The form of the rule was chosen before their second half was drawn. That
+a clear suggestion needs the loss to fall by half was chosen on all tasks.
 """
 
 
@@ -64,14 +68,14 @@ def _sections(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     sampled = scores["task"].str.startswith("sampled-")
     return [
         ("The ten tasks of the corpus", scores[corpus]),
-        ("The further tasks", scores[~corpus & ~fresh & ~sampled]),
+        ("Further tasks", scores[~corpus & ~fresh & ~sampled]),
         ("Fresh tasks, on which nothing is fitted, with the shipped constants", scores[fresh]),
         ("Tasks drawn at random, on which nothing is fitted, with the shipped constants", scores[sampled]),
     ]
 
 
 def train(name: str, folder: Path) -> None:
-    """Makes a task's ground truth anew."""
+    """Recomputes a task's ground truth."""
     from _advice_tasks import TASKS
     from _advice_train import make
 
@@ -88,10 +92,10 @@ def train(name: str, folder: Path) -> None:
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", metavar="TASK", action="append", help="make the ground truth of TASK anew and stop")
-    parser.add_argument("--fit", action="store_true", help="print the constants fitted on every task and stop")
-    parser.add_argument("--list", action="store_true", help="name the tasks that have data and stop")
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the ground truth (default: %(default)s)")
+    parser.add_argument("--train", metavar="TASK", action="append", help="recompute the ground truth of TASK and exit")
+    parser.add_argument("--fit", action="store_true", help="print the constants fitted on all tasks and exit")
+    parser.add_argument("--list", action="store_true", help="list the tasks that have data and exit")
+    parser.add_argument("--data", type=Path, default=DATA, help="directory of the ground truth (%(default)s)")
     options = parser.parse_args()
     if options.train:
         for name in options.train:

@@ -1,8 +1,8 @@
-"""What a run ends at under `AutoLR` from seven start rates, beside a fixed rate and two public ways.
+"""The result of training with `AutoLR` from seven initial rates, compared with a constant rate and two alternatives.
 
-`python benchmarks/autolr.py` trains everything anew with `fit`, prints the tables and writes
-`benchmarks/results/autolr.md`. `--runs FILE` keeps each run in a CSV file and skips those already in it; `--tasks`,
-`--ways`, `--starts` and `--seeds` choose a part. Needs scikit-learn (the `examples` extra).
+`python benchmarks/autolr.py` trains everything with `fit`, prints the tables and writes `benchmarks/results/autolr.md`.
+`--runs FILE` appends each run to a CSV file and skips runs that it already holds; `--tasks`, `--ways`, `--starts` and
+`--seeds` select a part. Needs scikit-learn (the `examples` extra).
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def _plateau() -> keras.callbacks.Callback:
 
 WAYS: dict[str, Callable[[], keras.callbacks.Callback | None]] = {
     "AutoLR": keras_lr.AutoLR,
-    "a fixed rate": lambda: None,
+    "a constant rate": lambda: None,
     "ReduceLROnPlateau(factor=0.3, patience=2)": _plateau,
     "ScheduleFreeAdamW": lambda: None,
 }
 
 
 class Bench:
-    """One compiled model of a task, put back to a seed's start before each run."""
+    """One compiled model of a task, reset to the initial state of a seed before each run."""
 
     def __init__(self, task: Task, way: str) -> None:
         self.task, self.way = task, way
@@ -64,7 +64,7 @@ class Bench:
         self.model(self.x[:2])
 
     def run(self, start: float, seed: int) -> tuple[float, str]:
-        """The lowest finite validation loss within the task's epochs (infinite where none was), and what was done."""
+        """The lowest finite validation loss, infinite if there is none, and AutoLR's actions."""
         self._reset(start, seed)
         callback = WAYS[self.way]()
         history = self.model.fit(
@@ -86,7 +86,7 @@ class Bench:
         fresh(self.x[:2])
         for variable, value in zip(self.model.variables, fresh.variables, strict=True):
             variable.assign(value)
-        # A built optimizer is rebuilt by its own constructor's rules: Schedule-Free copies the weights into its slots.
+        # The slots come from a new optimizer built on the new weights, which Schedule-Free copies into its slots.
         optimizer = self.model.optimizer
         blank = type(optimizer).from_config(optimizer.get_config())
         blank.build(fresh.trainable_variables)
@@ -103,7 +103,7 @@ def _actions(callback: keras.callbacks.Callback | None) -> str:
 
 
 def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) -> Iterator[dict]:
-    """Every run that is not known yet, one row each."""
+    """Trains every run that is not known yet; one row per run."""
     for name, way in product(options.tasks, options.ways):
         wanted = [key for key in product([name], [way], options.starts, range(options.seeds)) if key not in known]
         if not wanted:
@@ -116,7 +116,7 @@ def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) 
 
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with their regret; a run that was never finite ends at ten times untrained."""
+    """The runs with their regret; a run that was never finite counts as ten times the untrained loss."""
     truths = {task: Truth.load(task) for task in runs["task"].unique()}
 
     def regret(row: pd.Series) -> float:
@@ -129,17 +129,17 @@ def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(title: str, runs: pd.DataFrame) -> str:
-    """One table a way, and the mean regret of each task."""
-    fixed = runs[runs["way"] == "a fixed rate"].groupby(["task", "start"])["regret"].median()
+    """A table of the ways, and one of the mean regret of each task."""
+    fixed = runs[runs["way"] == "a constant rate"].groupby(["task", "start"])["regret"].median()
     good = fixed.index[fixed <= GOOD_REGRET]
     lines = [
         f"## {title}",
         "",
-        f"Tasks: {runs['task'].nunique()}; start rates: {runs['start'].nunique()}, from {runs['start'].min():g} to "
-        f"{runs['start'].max():g}; seeds: {runs['seed'].nunique()}. A good start is one whose fixed rate has a median "
-        f"regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
+        f"Tasks: {runs['task'].nunique()}; initial rates: {runs['start'].nunique()}, from {runs['start'].min():g} to "
+        f"{runs['start'].max():g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
+        f"median regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
-        "| way | mean regret | share at 0.05 or less | mean regret from a good start | runs |",
+        "| way | mean regret | fraction at 0.05 or less | mean regret from a good rate | runs |",
         "|-|-|-|-|-|",
     ]
     for way in WAYS:
@@ -158,7 +158,7 @@ def summary(title: str, runs: pd.DataFrame) -> str:
 def main() -> None:
     """Trains, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, help="CSV file of runs to go on from and to append to")
+    parser.add_argument("--runs", type=Path, help="CSV file of known runs, to which new ones are appended")
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=[*CORPUS, *OTHERS], metavar="TASK")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--starts", nargs="+", type=float, default=list(STARTS), metavar="RATE")
@@ -175,7 +175,7 @@ def main() -> None:
     runs = with_regrets(pd.DataFrame(rows, columns=COLUMNS))
     runs = runs[runs["task"].isin(options.tasks) & (runs["seed"] < options.seeds)]
     parts = {"The ten tasks of the corpus": CORPUS, "Further tasks": FURTHER}
-    text = "# Where a run ends, by its start rate\n\n" + "\n".join(
+    text = "# The result of training, by initial rate\n\n" + "\n".join(
         summary(title, part) for title, names in parts.items() if len(part := runs[runs["task"].isin(list(names))])
     )
     print(text)

@@ -1,8 +1,8 @@
-"""How often the verdict on a learning rate is right, judged on tasks the scorecard has not seen.
+"""How often the verdict on a learning rate is right, on tasks that the scorecard was not fitted on.
 
-`python benchmarks/diagnosis.py` prints the tables and writes `benchmarks/results/diagnosis.md`; with `--fit`
-it also writes `keras_lr/analysis/_diagnosis/scorecard_table.py` from all tasks. Needs scikit-learn
-(the `examples` extra).
+`python benchmarks/diagnosis.py` prints the tables and writes `benchmarks/results/diagnosis.md`. With `--fit` it also
+fits the scorecard on all tasks and writes `keras_lr/analysis/_diagnosis/scorecard_table.py`. Needs scikit-learn (the
+`examples` extra).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TABLE = HERE.parent / "keras_lr" / "analysis" / "_diagnosis" / "scorecard_table.
 
 
 def judge(runs: pd.DataFrame, pool: list[str]) -> pd.DataFrame:
-    """Verdicts on whole runs of the tasks in `pool` by cards fitted on its other tasks, with and without the metric."""
+    """Verdicts on complete runs of each task in `pool` by a card fitted on the others, with and without the metric."""
     judged = []
     for task in pool:
         card = fit(runs[runs["task"].isin(pool) & (runs["task"] != task)], FEATURE_NAMES, METRIC_FEATURES)
@@ -39,7 +39,7 @@ def judge(runs: pd.DataFrame, pool: list[str]) -> pd.DataFrame:
 
 
 def accuracy_and_opposite(judged: pd.DataFrame, column: str = "verdict") -> tuple[float, float]:
-    """Balanced accuracy, and the share of runs told the opposite of the truth."""
+    """Balanced accuracy, and the fraction of runs with the opposite of the right verdict."""
     pairs = judged["label"] + ">" + judged[column]
     opposite = pairs.isin(["too_low>too_high", "too_high>too_low"]).mean()
     return balanced_accuracy_score(judged["label"], judged[column]), float(opposite)
@@ -53,7 +53,7 @@ def summary(name: str, judged: pd.DataFrame) -> str:
     lines = [
         f"## {name}",
         "",
-        f"{len(judged)} runs, balanced accuracy {accuracy:.3f}, opposite advice {opposite:.2%}; "
+        f"{len(judged)} runs: balanced accuracy {accuracy:.3f}, opposite verdict {opposite:.2%}; "
         f"from the loss alone {bare:.3f} and {bare_opposite:.2%}.",
         "",
         "| true \\ verdict | " + " | ".join(LABELS) + " |",
@@ -64,7 +64,7 @@ def summary(name: str, judged: pd.DataFrame) -> str:
 
 
 def by_task(judged: pd.DataFrame) -> str:
-    """Balanced accuracy of each task in Markdown, the worst first."""
+    """Balanced accuracy of each task in Markdown, the lowest first."""
     scores = {task: accuracy_and_opposite(part) for task, part in judged.groupby("task")}
     rows = [
         f"| {task} | {score[0]:.2f} | {score[1]:.1%} |" for task, score in sorted(scores.items(), key=lambda i: i[1])
@@ -92,7 +92,7 @@ def write_table(card: Scorecard) -> None:
 def main() -> None:
     """Judges, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fit", action="store_true", help="also write the scorecard the package uses, from all tasks")
+    parser.add_argument("--fit", action="store_true", help="also write the package's scorecard, fitted on all tasks")
     refit = parser.parse_args().fit
     runs = load_runs(HERE / "data")
     judged = judge(runs, sorted(runs["task"].unique()))
@@ -100,9 +100,9 @@ def main() -> None:
     sections = [
         "# Verdicts on unseen tasks (leave one task out)\n",
         summary("The ten tasks of the corpus", judged[corpus]),
-        summary("The further tasks", judged[~corpus]),
+        summary("Further tasks", judged[~corpus]),
         summary("All tasks", judged),
-        summary("The ten tasks of the corpus, each by the other nine alone", judge(runs, list(CORPUS))),
+        summary("The ten tasks of the corpus, each judged by the other nine alone", judge(runs, list(CORPUS))),
         by_task(judged),
     ]
     text = "\n".join(sections)

@@ -1,4 +1,4 @@
-"""How often what is planted in a loss is found where it is, and how often something is found in none.
+"""How often a planted finding is found in the right place, and how often a finding is reported without one.
 
 `python benchmarks/findings.py [--draws N] [--false-alarm-draws N]` prints the table and writes
 `benchmarks/results/findings.md`.
@@ -20,15 +20,15 @@ from keras_lr.analysis._diagnosis.readers import read_history
 EPOCHS = ((10, 20), (20, 50), (50, 200), (200, 2000))
 RATIOS = ((3, 5), (5, 10), (10, 30), (30, 250))
 ALARMS = ("oscillation", "divergence", "early_plateau", "overfitting")
-# Series without the plant, for each with it, by which the oracle is calibrated.
-NULLS_A_DRAW = 20
+# Number of series without the plant per series with it; they calibrate the oracle.
+NULLS_PER_DRAW = 20
 OUT = Path(__file__).parent / "results" / "findings.md"
 
 Planter = Callable[[int, float, np.random.Generator], Plant]
 
 
 class Cell(NamedTuple):
-    """Shares of draws: the kind found, its span right, the oracle right, and another alarm than what was planted."""
+    """Fractions of draws: the kind is found, its span is right, the oracle is right, another alarm is raised."""
 
     found: float
     right: float
@@ -37,9 +37,9 @@ class Cell(NamedTuple):
 
 
 def cell(planter: Planter, epochs: tuple[int, int], ratios: tuple[int, int], draws: int) -> Cell:
-    """Plants `draws` times with lengths and signal-to-noise ratios spread evenly in their logarithm."""
+    """Plants `draws` times, with log-uniform lengths and signal-to-noise ratios."""
     generator, chance = np.random.default_rng([*epochs, *ratios]), np.random.default_rng(0)
-    counts, told, nulls = np.zeros(3), [], []
+    counts, onsets, nulls = np.zeros(3), [], []
     for _ in range(draws):
         size = int(np.exp(generator.uniform(*np.log(epochs))))
         plant = planter(size, float(np.exp(generator.uniform(*np.log(ratios)))), generator)
@@ -49,19 +49,19 @@ def cell(planter: Planter, epochs: tuple[int, int], ratios: tuple[int, int], dra
         other = any(item.kind in ALARMS and item.kind != plant.kind for item in findings)
         counts += (bool(spans), right, other)
         if plant.columns is not None:
-            onset, evidence, in_noise = oracle(plant, chance, NULLS_A_DRAW)
-            told.append((plant.right(onset, size - 1), evidence))
+            onset, evidence, in_noise = oracle(plant, chance, NULLS_PER_DRAW)
+            onsets.append((plant.right(onset, size - 1), evidence))
             nulls.append(in_noise)
     found, right, other = counts / draws
-    return Cell(found, right, _sure_and_right(told, nulls), other)
+    return Cell(found, right, _sure_and_right(onsets, nulls), other)
 
 
-def _sure_and_right(told: list[tuple[bool, float]], nulls: list[np.ndarray]) -> float:
-    """Share of the oracle's onsets that are right with evidence that 1% of series without a plant reach."""
-    if not told:
+def _sure_and_right(onsets: list[tuple[bool, float]], nulls: list[np.ndarray]) -> float:
+    """Fraction of the oracle's onsets that are right, with evidence that only 1% of series without a plant exceed."""
+    if not onsets:
         return np.nan
     bound = np.quantile(np.concatenate(nulls), 0.99)
-    return float(np.mean([right and evidence > bound for right, evidence in told]))
+    return float(np.mean([right and evidence > bound for right, evidence in onsets]))
 
 
 def section(planter: Planter, draws: int) -> str:
@@ -76,13 +76,13 @@ def section(planter: Planter, draws: int) -> str:
         ]
         rows.append(f"| {epochs[0]}-{epochs[1]} | " + " | ".join(texts) + " |")
     title = planter.__name__.replace("_", " ").capitalize()
-    told = f"{(planter.__doc__ or '').strip()} Something else is told in {np.mean(others):.1%}."
-    lines = [f"## {title}", "", told, "", "| epochs | " + " | ".join(heads) + " |"]
+    text = f"{(planter.__doc__ or '').strip()} Another finding is reported in {np.mean(others):.1%}."
+    lines = [f"## {title}", "", text, "", "| epochs | " + " | ".join(heads) + " |"]
     return "\n".join([*lines, "|-|" + "-|" * len(heads), *rows]) + "\n"
 
 
 def false_alarms(draws: int) -> str:
-    """How often a decay with noise and nothing else is told to be more."""
+    """How often a finding is reported in a decay with nothing but noise."""
     generator = np.random.default_rng(1)
     counts = dict.fromkeys(ALARMS, 0)
     any_alarm = 0
@@ -98,16 +98,17 @@ def false_alarms(draws: int) -> str:
 def main() -> None:
     """Plants, searches, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=100, help="draws in each cell of the tables (default 100)")
+    parser.add_argument("--draws", type=int, default=100, help="draws per cell of the tables (default 100)")
     parser.add_argument("--false-alarm-draws", type=int, default=2000, help="decays with noise (default 2000)")
     arguments = parser.parse_args()
     head = (
         "# Findings planted in a noisy decay\n\n"
-        "Share of draws in which the finding's span is right, within 10% of its length or an epoch where that is less; "
-        "in brackets the share found at all; after the stroke the share of an oracle that knows the shape of the decay "
-        "and of the plant, fits its onset, size and period or growth by least squares, and tells it where 1% of such "
-        "series without the plant are told, by simulation; ours weighs all shapes by their likelihood and may place "
-        f"more. A share of {arguments.draws} draws has a standard error of {0.5 / arguments.draws**0.5:.2f} at most.\n"
+        "Each cell gives three fractions of the draws, as `right (found) / oracle`. Right: the span of the finding is "
+        "off by at most 10% of its length, or by one epoch if that is more. Found: the finding is reported at all. "
+        "Oracle: the same as right for an oracle that knows the shapes of the decay and of the plant and fits the "
+        "onset, size and period or growth by least squares; in simulated series without the plant it reports a finding "
+        "in 1%. keras_lr weighs all shapes by their likelihood, so it may do better. A fraction of "
+        f"{arguments.draws} draws has a standard error of at most {0.5 / arguments.draws**0.5:.2f}.\n"
     )
     sections = [head, *(section(planter, arguments.draws) for planter in PLANTS)]
     sections.append(false_alarms(arguments.false_alarm_draws))

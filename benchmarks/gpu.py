@@ -1,11 +1,11 @@
-"""Whether a range test stays on the GPU and is right there, and what it costs beside `fit`.
+"""Whether a range test stays on the GPU and is right there, and its speed compared with `fit`.
 
     python benchmarks/gpu.py [--quick] [--repeats 5] [--steps 200]
 
-Checks that weights, optimizer slots and losses live on the GPU during a sweep and that sweeps on CPU and GPU agree;
-then times plain `fit`, a per-batch callback, the range test and a search at several model sizes, in turn, medians. On a
-machine without a GPU it says why and does the same on the CPU. Writes `benchmarks/results/gpu.md`; ends with 1 where a
-check fails.
+Checks that weights, optimizer slots and losses stay on the GPU during a sweep, and that sweeps on CPU and GPU agree.
+Then times plain `fit`, a per-batch callback, the range test and a search at several model sizes, in turn, as medians.
+Without a GPU it says why and does the same on the CPU. Writes `benchmarks/results/gpu.md`; exits with 1 if a check
+fails.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LEFT_OUT = "bare in-graph loop"
 
 @dataclass(frozen=True)
 class Case:
-    """A model size, and how long a search of it trains."""
+    """A model size, and the size of a search of it."""
 
     title: str
     build: Callable[[], keras.Model]
@@ -58,7 +58,7 @@ def cnn() -> keras.Model:
 
 
 def compiled(model: keras.Model) -> keras.Model:
-    """The model as a user compiles it: Keras decides on XLA."""
+    """The model as a user compiles it, so that Keras decides whether to use XLA."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-6), loss, metrics=["accuracy"])
     return model
@@ -76,7 +76,7 @@ def cases(*, quick: bool) -> list[Case]:
 
 @contextlib.contextmanager
 def noted_devices() -> Iterator[dict[str, tuple[str, bool]]]:
-    """Device and floatingness of every variable that the sweeps within the block touch, by name."""
+    """The device of every variable that sweeps within the block use, and whether it is a float, by name."""
     prepare = StepLoop.prepare
     found: dict[str, tuple[str, bool]] = {}
 
@@ -96,19 +96,19 @@ def noted_devices() -> Iterator[dict[str, tuple[str, bool]]]:
 
 
 def placement(device: str, x: np.ndarray, y: np.ndarray) -> tuple[bool, str]:
-    """Whether everything a sweep computes with lives on `device`, and that in words."""
+    """Whether everything that a sweep computes with is on `device`, and a sentence about it."""
     with noted_devices() as found:
         keras_lr.find_lr(mlp(64), x, y, **range_test.options(20))
     astray = {name: place for name, (place, floating) in found.items() if floating and place != device}
     counters = sorted({place for place, floating in found.values() if not floating})
     numbers = sum(floating for _, floating in found.values())
-    text = f"{numbers - len(astray)} of {numbers} weights, slots, metrics and losses live on {device} during a sweep"
+    text = f"{numbers - len(astray)} of {numbers} weights, slots, metrics and losses are on {device} during a sweep"
     text += f" (integer counters: {', '.join(counters)})"
-    return not astray, f"{text}{'; astray: ' + str(astray) if astray else ''}."
+    return not astray, f"{text}{'; elsewhere: ' + str(astray) if astray else ''}."
 
 
 def agreement(device: str, x: np.ndarray, y: np.ndarray) -> tuple[bool, str]:
-    """Whether sweeps on the CPU and on `device` agree, in full float32, and that in words."""
+    """Whether sweeps on the CPU and on `device` agree in full float32, and a sentence about it."""
     tf.config.experimental.enable_tensor_float_32_execution(False)
     worst = {}
     for title, build in {"MLP 2x64": functools.partial(mlp, 64), "small CNN": cnn}.items():
@@ -121,14 +121,14 @@ def agreement(device: str, x: np.ndarray, y: np.ndarray) -> tuple[bool, str]:
     tf.config.experimental.enable_tensor_float_32_execution(True)
     figures = ", ".join(f"{title} {value:.1e}" for title, value in worst.items())
     text = (
-        f"Over {AGREEMENT_STEPS} steps the losses on {device}, pinned by a strategy and by `tf.device`, differ from "
-        f"those on CPU:0 by at most (relative): {figures}; allowed {TOLERANCE:g}."
+        f"Over {AGREEMENT_STEPS} steps, the losses on {device}, selected by a strategy and by `tf.device`, differ from "
+        f"those on CPU:0 by a relative error of at most {figures}; {TOLERANCE:g} is allowed."
     )
     return max(worst.values()) <= TOLERANCE, text
 
 
 def swept(build: Callable[[], keras.Model], scope: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Losses of a sweep of a model built within `scope`, from the same weights on the same batches each time."""
+    """Losses of a sweep of a model built within `scope`, always with the same weights and batches."""
     keras.utils.set_random_seed(0)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(range_test.BATCH_SIZE, drop_remainder=True)
     with scope:
@@ -136,7 +136,7 @@ def swept(build: Callable[[], keras.Model], scope: Any, x: np.ndarray, y: np.nda
 
 
 def ways(case: Case, x: np.ndarray, y: np.ndarray, steps: int) -> dict[str, range_test.Way]:
-    """What is timed, by name; of the search, the steps of all its runs count."""
+    """The calls to time, by name; for the search, the steps of all its runs are counted."""
     found = range_test.ways(case.build, x, y, steps, arrays=False)
     del found[LEFT_OUT]
     total = case.rates * case.epochs * -(-len(x) // range_test.BATCH_SIZE)
@@ -144,7 +144,7 @@ def ways(case: Case, x: np.ndarray, y: np.ndarray, steps: int) -> dict[str, rang
 
 
 def search(case: Case, x: np.ndarray, y: np.ndarray) -> None:
-    """Trains the case's rates, with all building and tracing."""
+    """Trains the case's rates, including all building and tracing."""
     rates = [float(f"{rate:.3g}") for rate in np.geomspace(1e-5, 1e-2, case.rates)]
     with tempfile.TemporaryDirectory() as directory:
         tuner = keras_lr.LogGridSearch(
@@ -161,10 +161,10 @@ def table(title: str, first: dict[str, Any], later: dict[str, Any]) -> str:
     """A Markdown table of the figures and their ratios."""
     fit, per_batch = later["plain `fit`"][0], later["per-batch callback"][0]
     lines = [
-        f"**{title}** (the search trained by its way `{ENGINES[title]}`)",
+        f"**{title}** (engine of the search: `{ENGINES[title]}`)",
         "",
-        "| way | µs a step | against plain `fit` | faster than the per-batch callback | first call, seconds a step "
-        "against `fit`'s |",
+        "| way | µs per step | relative to plain `fit` | times faster than the per-batch callback | first call, per "
+        "step, relative to `fit` |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, (seconds, _) in later.items():
@@ -176,11 +176,11 @@ def table(title: str, first: dict[str, Any], later: dict[str, Any]) -> str:
 
 
 def machine() -> tuple[str, str]:
-    """The device to run on, as TensorFlow spells it, and the machine in words."""
+    """TensorFlow's name of the device to run on, and a description of the machine."""
     devices = inspect_devices()
     versions = f"TensorFlow {devices['tensorflow']}, Keras {devices['keras']}"
     if not devices["gpus"]:
-        return "CPU:0", f"No GPU: {devices['why_no_gpu']} What follows ran on the CPU. {versions}."
+        return "CPU:0", f"No GPU: {devices['why_no_gpu']} The results below are from the CPU. {versions}."
     names = "; ".join(
         f"{gpu['name']} (compute capability {gpu['compute_capability']}, {gpu.get('memory', 'memory unknown')})"
         for gpu in devices["gpus"]
@@ -192,8 +192,8 @@ def main() -> int:
     """Checks, measures, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer sizes and short searches")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each way after its first (%(default)d)")
-    parser.add_argument("--steps", type=int, default=200, help="training steps a run (%(default)d)")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each way after the first (%(default)d)")
+    parser.add_argument("--steps", type=int, default=200, help="training steps per run (%(default)d)")
     arguments = parser.parse_args()
     images, labels = load_digits(return_X_y=True)
     x, y = (images / 16).astype("float32"), labels.astype("int32")
@@ -202,7 +202,7 @@ def main() -> int:
     parts = [words, *(f"- {'passed' if passed else 'FAILED'}: {text}" for passed, text in checks)]
     parts.append(
         f"{arguments.steps} steps, batch size {range_test.BATCH_SIZE}, scikit-learn's digits, medians of "
-        f"{arguments.repeats} interleaved runs. A search's time holds all its building and tracing."
+        f"{arguments.repeats} interleaved runs. The time of a search includes all its building and tracing."
     )
     print("\n\n".join(parts), flush=True)
     for case in cases(quick=arguments.quick):

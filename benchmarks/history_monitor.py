@@ -1,10 +1,10 @@
-"""What `HistoryMonitor` costs a fit.
+"""How much `HistoryMonitor` slows a fit.
 
     python benchmarks/history_monitor.py [--repeats 15] [--epochs 20]
 
-Fits with the callback and without take turns in one process, the first of the two alternating, so that both meet the
-same load; the figures are the medians of the turns' ratios, of the clock's time and of the processors' time. A third
-fit beside them, without the callback too, tells the noise. Writes `benchmarks/results/history_monitor.md`.
+Fits with the callback and without it take turns in one process, in alternating order, so that both see the same load.
+The figures are medians of the ratios per turn, of elapsed time and of processor time. A third fit, also without the
+callback, shows the noise. Writes `benchmarks/results/history_monitor.md`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy as np
 import keras_lr
 
 RESULTS = Path(__file__).parent / "results" / "history_monitor.md"
-SIZES = {"2,000 samples, 63 steps an epoch": (2000, 32), "64,000 samples, 1,000 steps an epoch": (64_000, 64)}
+SIZES = {"2,000 samples, 63 steps per epoch": (2000, 32), "64,000 samples, 1,000 steps per epoch": (64_000, 64)}
 WIDTH = 64
 SIDES = ("monitor", "plain", "plain again")
 
 
 def build() -> keras.Model:
-    """Two hidden layers of 64 units under Adam: the smaller the model, the dearer a callback."""
+    """Two hidden layers of 64 units with Adam. The smaller the model, the larger the share of a callback."""
     keras.utils.set_random_seed(0)
     hidden = [keras.layers.Dense(WIDTH, activation="relu") for _ in range(2)]
     model = keras.Sequential([keras.Input((WIDTH,)), *hidden, keras.layers.Dense(1)])
@@ -38,13 +38,13 @@ def build() -> keras.Model:
 
 
 def turns_of(samples: int, batch_size: int, epochs: int, repeats: int) -> np.ndarray:
-    """Seconds of each fit, shape `(repeats, 3, 2)`: the three sides, of the clock and of the processors."""
+    """Seconds of each fit, shape `(repeats, 3, 2)`: the three sides, elapsed and processor time."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(samples, WIDTH)).astype("float32")
     y = np.sin(x[:, :4].sum(axis=1, keepdims=True))
     models = {side: build() for side in SIDES}
     turns = np.empty((repeats, len(SIDES), 2))
-    # The first turn is warm-up: the last one takes its place.
+    # Turn -1 warms up; its figures go to the last row, which the last turn overwrites.
     for turn in range(-1, repeats):
         for place in np.roll(range(len(SIDES)), turn):
             side = SIDES[place]
@@ -56,7 +56,7 @@ def turns_of(samples: int, batch_size: int, epochs: int, repeats: int) -> np.nda
 
 
 def row(name: str, turns: np.ndarray) -> str:
-    """One line of the table: the median ratios with the callback and, for the noise, without."""
+    """One row of the table: the median ratios with the callback and, for the noise, without it."""
     ratios = np.median(turns[:, [0, 2]] / turns[:, [1]], axis=0)
     seconds = np.median(turns[:, 1, 0])
     return f"| {name} | {seconds:.2f} s | {ratios[0, 0]:.3f} | {ratios[0, 1]:.3f} | {ratios[1, 0]:.3f} |"
@@ -76,9 +76,9 @@ def main() -> None:
         rows.append(row(f"{name}, {epochs} epochs", turns))
     text = "\n".join(
         [
-            "# A fit with `HistoryMonitor` over a plain one\n",
+            "# A fit with `HistoryMonitor`, relative to a plain one\n",
             f"Medians of the ratios of {arguments.repeats} turns.\n",
-            "| fit | plain | time with it | processor time with it | another plain fit (noise) |",
+            "| fit | plain | elapsed time with it | processor time with it | another plain fit (noise) |",
             "|-|-|-|-|-|",
             *rows,
             "",

@@ -1,6 +1,6 @@
-"""Time and peak memory of analysing a CSV file of a million steps, in a process of its own without TensorFlow.
+"""Time and peak memory of analysing a CSV file of a million steps, in a fresh process without TensorFlow.
 
-`python benchmarks/long_history.py [STEPS]` prints both beside the bounds of 5 s and 500 MB.
+`python benchmarks/long_history.py [STEPS]` prints both, with their bounds of 5 s and 500 MB.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ print(f"{diagnosis.n_epochs} steps, verdict {diagnosis.verdict}: {seconds:.2f} s
 
 
 def write_run(path: Path, steps: int) -> None:
-    """A decay with noise and a learning-rate column, one row a step."""
+    """Writes a decay with noise and a learning-rate column, one row per step."""
     time = np.arange(steps)
     loss = np.exp(-time / steps * 5) + np.random.default_rng(0).normal(0, 0.05, steps)
     pd.DataFrame({"step": time, "loss": loss, "learning_rate": 1e-3}).to_csv(path, index=False)
 
 
 def main() -> None:
-    """Writes the file, analyses it in a fresh process and prints what that took."""
+    """Writes the file, analyses it in a fresh process and prints the figures."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.csv"
         write_run(path, int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

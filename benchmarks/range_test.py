@@ -1,10 +1,10 @@
-"""Speed of the range test beside the limit, what other finders do, and plain training.
+"""Speed of the range test, compared with the limit, with other finders and with plain training.
 
     python benchmarks/range_test.py [--repeats 7] [--steps 300]
 
-Every way runs in turn within one process, and each figure is the median over the turns; a first call, with its
-tracing, is the median over three new models. Ratios carry over to other machines, times do not. The ratio of processor
-time tells whether a busy machine blurred the ratio of elapsed time. Writes `benchmarks/results/range_test.md`.
+All ways run in turn in one process, and each figure is the median over the turns. A first call, which includes tracing,
+is the median over three new models. Ratios carry over to other machines, times do not. The ratio of processor time
+shows whether a busy machine distorted the ratio of elapsed time. Writes `benchmarks/results/range_test.md`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "range_test.md"
 
 
 class PerBatchFinder(keras.callbacks.Callback):
-    """What every Keras finder does: sets the rate before each batch and reads the logged loss after it."""
+    """Does what other Keras finders do: sets the rate before each batch and reads the logged loss after it."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def cnn() -> keras.Model:
 
 
 def compiled(model: keras.Model) -> keras.Model:
-    """The model with Adam and cross-entropy, left to run without XLA as plain `fit` does on a CPU."""
+    """The model with Adam and cross-entropy, without XLA, as in plain `fit` on a CPU."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-6), loss, jit_compile=False)
     return model
@@ -83,7 +83,7 @@ def repeated_set(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
 
 
 def bare_loop(model: keras.Model, data: tf.data.Dataset, steps: int) -> Callable[[], None]:
-    """The limit: the model's own training step in one compiled loop, with nothing set, kept or restored."""
+    """The limit: the model's own training step in one compiled loop that sets, records and restores nothing."""
 
     @tf.function(autograph=False)
     def loop(iterator: Any) -> None:
@@ -98,14 +98,14 @@ def bare_loop(model: keras.Model, data: tf.data.Dataset, steps: int) -> Callable
 
 @dataclass(frozen=True)
 class Way:
-    """One way to run training steps, and how many a call runs."""
+    """A way to run training steps, and the number of steps per call."""
 
     call: Callable[[], Any]
     steps: int
 
 
 def ways(build: Callable[[], keras.Model], x: Any, y: Any, steps: int, *, arrays: bool) -> dict[str, Way]:
-    """The ways to run `steps` training steps, by name, each on a new model; over arrays `fit` runs whole epochs."""
+    """The ways to run `steps` training steps, by name, each with a new model; on arrays `fit` runs whole epochs."""
     data = repeated_set(x, y)
     feed: dict[str, Any] = {"x": x, "y": y, "batch_size": BATCH_SIZE} if arrays else {"x": data}
     epoch = -(-len(x) // BATCH_SIZE)
@@ -131,19 +131,19 @@ def finder(steps: int) -> keras_lr.LRRangeTest:
 
 
 def options(steps: int) -> dict[str, Any]:
-    """Arguments under which no sweep ends early."""
+    """Arguments with which no sweep ends early."""
     return {**RATES, "num_steps": steps, "stop_on_divergence": False, "verbose": False}
 
 
 def timed(way: Way) -> np.ndarray:
-    """Elapsed and processor seconds a step."""
+    """Elapsed and processor seconds per step."""
     began = np.array([time.perf_counter(), time.process_time()])
     way.call()
     return (np.array([time.perf_counter(), time.process_time()]) - began) / way.steps
 
 
 def measure(make: Callable[[], dict[str, Way]], repeats: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Seconds a step of each way's first call, and of `repeats` later ones, taken in turn; medians."""
+    """Median seconds per step of each way's first call, and of `repeats` later ones taken in turn."""
     first: dict[str, list[np.ndarray]] = {}
     later: dict[str, list[np.ndarray]] = {}
     for _ in range(FIRST_CALLS):
@@ -167,8 +167,8 @@ def table(title: str, first: dict[str, Any], later: dict[str, Any]) -> str:
     lines = [
         f"**{title}**",
         "",
-        "| way | µs a step | against the bare loop | the same in processor time | faster than the per-batch callback | "
-        "against plain `fit` | first call against the first `fit` |",
+        "| way | µs per step | relative to the bare loop | the same in processor time | times faster than the "
+        "per-batch callback | relative to plain `fit` | first call relative to the first `fit` |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, seconds in later.items():
@@ -181,24 +181,24 @@ def table(title: str, first: dict[str, Any], later: dict[str, Any]) -> str:
 
 
 def extra_memory(model: keras.Model) -> str:
-    """What the snapshot holds, against the state of the model, its optimizer and its metrics."""
+    """The size of the snapshot, relative to the state of the model, its optimizer and its metrics."""
     variables = {id(variable): variable for variable in [*model.variables, *model.metrics_variables]}
     variables.update({id(variable): variable for variable in model.optimizer.variables})
     state = sum(np.asarray(variable).nbytes for variable in variables.values())
     held = sum(np.asarray(value).nbytes for value in StateSnapshot(model)._values)
-    return f"Memory: the snapshot holds {held:,} bytes, {held / state:.2f} of the {state:,} bytes of state."
+    return f"Memory: the snapshot holds {held:,} bytes, {held / state:.2f} times the {state:,} bytes of state."
 
 
 def main() -> None:
     """Measures, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each way after its first (%(default)d)")
-    parser.add_argument("--steps", type=int, default=300, help="training steps a run (%(default)d)")
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each way after the first (%(default)d)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps per run (%(default)d)")
     arguments = parser.parse_args()
     x, y = load_digits(return_X_y=True)
     x, y = (x / 16).astype("float32"), y.astype("int32")
     keras.utils.set_random_seed(0)
-    # What a process does once, such as starting its threads, belongs to no way.
+    # What a process does only once, such as starting its threads, must not count for any way.
     mlp().fit(x, y, verbose=0)
     parts = [
         f"{arguments.steps} steps, batch size {BATCH_SIZE}, scikit-learn's digits, medians of {arguments.repeats} "

@@ -1,7 +1,7 @@
-"""How long the demo's full report takes to build and to open, and how large it is: `python benchmarks/report.py`.
+"""Size of the demo's full report, and the time to build and to open it: `python benchmarks/report.py`.
 
-Six learning rates x three seeds x twelve epochs, a range test of three sweeps, three diagnosed runs: results as large
-as `keras-lr demo` makes them, but computed, so that no training is timed. Prints a table; `--output` writes it too.
+The results are as large as those of `keras-lr demo` (six learning rates x three seeds x twelve epochs, a range test of
+three sweeps, three diagnosed runs), but computed without training. Prints a table; `--output` also writes it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ LIMITS = {
 
 
 def build():
-    """The report, from results that are there."""
+    """Seconds to build the report from existing results, and the page."""
     from keras_lr import Report, analyze_history
     from tests.report_samples import history
     from tests.result_records import make_range_test
@@ -42,13 +42,13 @@ def build():
 
 
 def first_build():
-    """Seconds of the first build in a fresh process, with matplotlib's and Jinja's imports."""
+    """Seconds of the first build in a fresh process, which includes the imports of matplotlib and Jinja2."""
     command = [sys.executable, __file__, "--once"]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def opening(page):
-    """Seconds until a headless Chromium has loaded the page; None where there is no Chromium."""
+    """Seconds until a headless Chromium has loaded the page; None without Chromium."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         return None
@@ -71,7 +71,7 @@ def opening(page):
 def main():
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, help="write the table to this file")
+    parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ["SOURCE_DATE_EPOCH"] = "0"

@@ -1,8 +1,8 @@
-"""Two workers against one on the same grid, each worker on a processor core of its own.
+"""Two workers compared with one on the same grid, with one processor core per worker.
 
-`python benchmarks/scale_out.py` prints the times and writes `benchmarks/results/scale_out.md`. The grid's points are
-equal items: no rate diverges, none stops early. Times are of the whole command, imports and tracing included; the runs
-with one and with two workers take turns. Needs two cores.
+`python benchmarks/scale_out.py` prints the times and writes `benchmarks/results/scale_out.md`. All points of the grid
+take the same time: no rate diverges or stops early. Times are those of the whole command, with imports and tracing.
+Runs with one and with two workers take turns. Needs two cores.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def validation_data():
 
 
 def search(folder: Path, *, workers: int, epochs: int, cores: list[int]):
-    """Seconds of one search with `workers` local workers, and its table."""
+    """Seconds of one search with `workers` local workers, and its records."""
     import keras_lr
 
     command = [sys.executable, "-m", "keras_lr", "search", f"{HERE}:build"]
@@ -92,9 +92,9 @@ def report(times: dict[int, list[float]], difference: float, epochs: int) -> str
     medians = {workers: statistics.median(seconds) for workers, seconds in times.items()}
     ratio = medians[2] / medians[1]
     lines = [
-        "# Two workers against one\n",
-        f"Digits, a small convolutional network, {len(RATES)} learning rates x 3 repeats x {epochs} epochs; whole "
-        "command, one core a worker.\n",
+        "# Two workers compared with one\n",
+        f"Digits, a small convolutional network, {len(RATES)} learning rates x 3 repeats x {epochs} epochs. Times of "
+        "the whole command, with one core per worker.\n",
         "| workers | runs | median seconds | all |",
         "|-|-|-|-|",
     ]
@@ -104,8 +104,8 @@ def report(times: dict[int, list[float]], difference: float, epochs: int) -> str
     ]
     verdict = "met" if ratio <= TARGET else "missed"
     lines += [
-        f"\nRatio {ratio:.2f}; target at most {TARGET}: {verdict}. The losses differ by at most {difference:.1g} of "
-        "their value.\n"
+        f"\nRatio {ratio:.2f}; target at most {TARGET}: {verdict}. The relative difference of the losses is at most "
+        f"{difference:.1g}.\n"
     ]
     return "\n".join(lines)
 
@@ -113,8 +113,8 @@ def report(times: dict[int, list[float]], difference: float, epochs: int) -> str
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3, help="runs of each (%(default)d)")
-    parser.add_argument("--epochs", type=int, default=100, help="epochs a run (%(default)d)")
+    parser.add_argument("--runs", type=int, default=3, help="runs per number of workers (%(default)d)")
+    parser.add_argument("--epochs", type=int, default=100, help="epochs per run (%(default)d)")
     options = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:

@@ -1,11 +1,11 @@
-"""What a schedule costs a training step, beside a constant rate.
+"""How much a schedule slows a training step, compared with a constant rate.
 
     python benchmarks/schedules.py [--repeats 400] [--steps 25]
 
-For each schedule one model with it and one with a constant rate take short turns within one process, the first of the
-two alternating, so that both meet the same load; the figures are the medians of the turns' ratios, of the clock's time
-and of the processors' time. `fit` adds to a step what is the same for both. Ratios carry over to other machines, times
-do not. Writes `benchmarks/results/schedules.md`.
+For each schedule, a model with it and a model with a constant rate take short turns in one process, in alternating
+order, so that both see the same load. The figures are medians of the ratios per turn, of elapsed time and of processor
+time. `fit` adds the same time to both. Ratios carry over to other machines, times do not. Writes
+`benchmarks/results/schedules.md`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 
 
 def build(rate: Any) -> keras.Model:
-    """Two hidden layers of 64 units under Adam: the smaller the model, the dearer a schedule."""
+    """Two hidden layers of 64 units with Adam. The smaller the model, the larger the share of a schedule."""
     keras.utils.set_random_seed(0)
     hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
     model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(10)])
@@ -61,13 +61,13 @@ def build(rate: Any) -> keras.Model:
 
 
 def turns_of(model: keras.Model, constant: keras.Model, data: tf.data.Dataset, steps: int, repeats: int) -> np.ndarray:
-    """Seconds of each turn, shape `(repeats, 2, 2)`: with the schedule and without, of the clock and the processors."""
+    """Seconds of each turn, shape `(repeats, 2, 2)`: with the schedule and without, elapsed and processor time."""
     sides = []
     for one in (model, constant):
         one.make_train_function()
         sides.append((one.train_function, iter(data)))
     turns = np.empty((repeats, 2, 2))
-    # The first three are warm-up: later turns take their places.
+    # Turns -3 to -1 warm up; their figures go to the last rows, which the last turns overwrite.
     for turn in range(-3, repeats):
         for place in (0, 1) if turn % 2 else (1, 0):
             step, iterator = sides[place]
@@ -79,7 +79,7 @@ def turns_of(model: keras.Model, constant: keras.Model, data: tf.data.Dataset, s
 
 
 def row(name: str, turns: np.ndarray, steps: int) -> str:
-    """One line of the table, with the quartiles of the turns."""
+    """One row of the table, with the quartiles of the turns."""
     ratios = turns[:, 0] / turns[:, 1]
     low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75], axis=0)
     spread = [f"{middle[clock]:.3f} | {low[clock]:.3f} to {high[clock]:.3f}" for clock in (0, 1)]
@@ -90,17 +90,18 @@ def main() -> None:
     """Measures, prints and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=400, help="turns of each schedule (%(default)d)")
-    parser.add_argument("--steps", type=int, default=25, help="training steps a turn (%(default)d)")
+    parser.add_argument("--steps", type=int, default=25, help="training steps per turn (%(default)d)")
     arguments = parser.parse_args()
     x, y = load_digits(return_X_y=True)
     pairs = tf.data.Dataset.from_tensor_slices(((x / 16).astype("float32"), y.astype("int32")))
     data = pairs.cache().repeat().batch(BATCH_SIZE).prefetch(4)
     lines = [
-        f"A training step with a schedule over one with a constant rate: MLP 2x64 under Adam, batch size {BATCH_SIZE}, "
-        f"{arguments.steps} calls of the model's `train_function` a turn, medians and quartiles of {arguments.repeats} "
-        f"interleaved turns; TensorFlow {tf.__version__}, Keras {keras.__version__}, {os.cpu_count()} CPU cores.",
+        "A training step with a schedule, relative to one with a constant rate: MLP 2x64 with Adam, batch size "
+        f"{BATCH_SIZE}, {arguments.steps} calls of the model's `train_function` per turn, medians and quartiles of "
+        f"{arguments.repeats} interleaved turns; TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"{os.cpu_count()} CPU cores.",
         "",
-        "| schedule | ratio | quartiles | of processor time | quartiles | µs a step at the constant rate |",
+        "| schedule | ratio | quartiles | ratio of processor time | quartiles | µs per step at the constant rate |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, make in SCHEDULES.items():

@@ -1,9 +1,9 @@
-"""Speed and memory of a search over learning rates beside `keras_tuner.GridSearch`.
+"""Speed and memory of a search over learning rates, compared with `keras_tuner.GridSearch`.
 
     python benchmarks/search.py [--rounds 3]
 
-Each figure is the median over fresh processes that run in turn, one at a time; the time is that of the search alone,
-with all building and tracing. Ratios carry over to other machines, times do not. Writes
+Each figure is the median over fresh processes, which run in turn, one at a time. Times are those of the search alone,
+including all building and tracing. Ratios carry over to other machines, times do not. Writes
 `benchmarks/results/search.md`.
 """
 
@@ -107,7 +107,7 @@ def our_search(
 
 
 def growth(engine: str) -> float:
-    """Megabytes that 50 trials add to the process after a first search."""
+    """Megabytes by which 50 trials grow the process after a first search."""
     data = {**digits(), "epochs": 2}
     rates = [float(f"{rate:.6g}") for rate in np.geomspace(1e-5, 1e-1, 50)]
     our_search(mlp, data, 1, engine, rates[:2])
@@ -155,7 +155,7 @@ def child(name: str) -> None:
 
 
 def measured(rounds: int, names: list[str]) -> dict[str, float]:
-    """The median figure of each way, over fresh processes in turn."""
+    """The median figure of each way over fresh processes, run in turn."""
     found: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
@@ -182,9 +182,9 @@ def report(figures: dict[str, float], rounds: int) -> str:
     one, four = (figures[f"MLP: LogGridSearch, stacked, {repeats}"] for repeats in ("1 repeat", "4 repeats"))
     lines += [
         "",
-        f"From one repeat to four, each further one costs a stacked search {(four - one) / 3 / one:.2f} of the first.",
+        f"In a stacked search, three further repeats take {(four - one) / 3 / one:.2f} of the time of the first, each.",
         "",
-        "| 50 trials | memory grows by MB |",
+        "| 50 trials | growth of memory, MB |",
         "|---|---:|",
         *(f"| {name.split(': ')[1]} | {value:.1f} |" for name, value in figures.items() if name.startswith("memory")),
     ]
@@ -194,8 +194,8 @@ def report(figures: dict[str, float], rounds: int) -> str:
 def main() -> None:
     """Measures, prints and writes the tables; or runs one way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="processes for each figure (%(default)d)")
-    parser.add_argument("--way", choices=WAYS, help="run one way alone and print its figure")
+    parser.add_argument("--rounds", type=int, default=3, help="processes per figure (%(default)d)")
+    parser.add_argument("--way", choices=WAYS, help="run only one way, and print its figure")
     arguments = parser.parse_args()
     if arguments.way:
         child(arguments.way)

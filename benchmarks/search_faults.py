@@ -1,8 +1,8 @@
-"""A campaign of kill -9: searches of one process and of three are killed at random moments and resumed.
+"""A campaign of kill -9: searches in one process and in three are killed at random moments and resumed.
 
-`python benchmarks/search_faults.py` prints one line a kind and writes `benchmarks/results/search_faults.md`. A search
-is killed once a random share of its records stands, resumed by the same command, and compared with a search that
-nothing interrupted: every row must be there once, with the same numbers. The searches are those of
+`python benchmarks/search_faults.py` prints one row per kind and writes `benchmarks/results/search_faults.md`. A search
+is killed once a random fraction of its records is written, resumed by the same command, and compared with an
+uninterrupted search: every row must exist exactly once, with the same numbers. The searches are those of
 `tests/search/test_faults.py`.
 """
 
@@ -25,15 +25,15 @@ from tests.search import fault_search  # noqa: E402
 RESULT = ROOT / "benchmarks" / "results" / "search_faults.md"
 KINDS = {
     "one process, stacked": ("stacked", None),
-    "one process, one function a run": ("function", None),
-    "the chief of three": ("function", "chief"),
-    "a worker of three": ("function", "worker"),
+    "one process, run by run": ("function", None),
+    "the chief of three processes": ("function", "chief"),
+    "a worker of three processes": ("function", "worker"),
 }
 TOLERANCE = 1e-4
 
 
 def kill_and_resume(folder: Path, engine: str, victim: str | None, moment: float, whole: int) -> bool:
-    """Kills a search and finishes it; False where it had ended before the kill."""
+    """Kills a search and finishes it; returns False if it had ended before the kill."""
     if victim is None:
         hit = fault_search.kill_when(
             fault_search.start_search(folder, engine=engine), folder, recorded=moment, whole=whole
@@ -52,11 +52,11 @@ def kill_and_resume(folder: Path, engine: str, victim: str | None, moment: float
 
 
 def faults_of(folder: Path, unbroken: Path) -> list[str]:
-    """What is wrong with a resumed search; empty where nothing is."""
+    """What is wrong with a resumed search, if anything."""
     written = fault_search.lines(folder)
     found = []
     if len(written) != len(set(written)):
-        found.append(f"{len(written) - len(set(written))} rows doubled")
+        found.append(f"{len(written) - len(set(written))} duplicate rows")
     if len(set(written)) != fault_search.ROWS:
         found.append(f"{fault_search.ROWS - len(set(written))} rows lost")
         return found
@@ -67,7 +67,7 @@ def faults_of(folder: Path, unbroken: Path) -> list[str]:
 
 
 def campaign(kind: str, kills: int, unbroken: dict[str, Path]) -> str:
-    """A line of the table: how many kills, how many of them hit a running search, and what went wrong."""
+    """A row of the table: the number of kills, of those that hit a running search, and of faults."""
     engine, victim = KINDS[kind]
     generator = np.random.default_rng(sorted(KINDS).index(kind))
     hits, wrong, start = 0, [], time.perf_counter()
@@ -84,7 +84,7 @@ def campaign(kind: str, kills: int, unbroken: dict[str, Path]) -> str:
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="kills a kind (%(default)d)")
+    parser.add_argument("--kills", type=int, default=20, help="kills per kind (%(default)d)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         unbroken = {engine: Path(folder) / engine for engine in ("stacked", "function")}
@@ -100,8 +100,8 @@ def main() -> None:
 def report(lines: list[str]) -> str:
     """The result in Markdown."""
     head = (
-        "# Searches killed at random moments\n\nEach was resumed by the same command and compared with one that "
-        f"nothing interrupted: {fault_search.ROWS} rows, numbers within {TOLERANCE:g}.\n\n"
+        "# Searches killed at random moments\n\nEach was resumed by the same command and compared with an "
+        f"uninterrupted search: {fault_search.ROWS} rows, with numbers within a relative {TOLERANCE:g}.\n\n"
         "| kind | kills | of a running search | faults | seconds |\n|-|-|-|-|-|\n"
     )
     return head + "\n".join(lines) + "\n"

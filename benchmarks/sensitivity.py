@@ -1,7 +1,7 @@
-"""Does the basin of a search with three repeats hold the true best learning rate, and is it narrow?
+"""Does the basin of a search with three repeats contain the true best learning rate, and is it narrow?
 
-`python benchmarks/sensitivity.py` prints the tables and writes `benchmarks/results/sensitivity.md`; no TensorFlow.
-`python benchmarks/sensitivity.py --train TASK` makes the fifteen seeds of a task anew with Keras (minutes).
+`python benchmarks/sensitivity.py` prints the tables and writes `benchmarks/results/sensitivity.md`, without TensorFlow.
+`python benchmarks/sensitivity.py --train TASK` retrains the fifteen seeds of a task with Keras, which takes minutes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from keras_lr.analysis._sensitivity.basin import find_basin
 RESULT = Path(__file__).parent / "results" / "sensitivity.md"
 SEARCHES = 200
 REPEATS = 3
+MEASURES = "contains the best of the other 12 | contains the corpus's best | median decades | fraction of good points"
 Places = tuple[int, int]
 Rule = Callable[[np.ndarray, np.ndarray, float], Places]
 
@@ -31,7 +32,7 @@ def keras_lr(rates: np.ndarray, scores: np.ndarray, gain: float) -> Places:
 
 
 def best_alone(_rates: np.ndarray, scores: np.ndarray, _gain: float) -> Places:
-    """What a search that keeps only means names."""
+    """The best rate alone, as of a search that keeps only means."""
     return _around(scores, np.zeros(len(scores), dtype=bool))
 
 
@@ -71,13 +72,13 @@ def _around(scores: np.ndarray, within: np.ndarray) -> Places:
 
 
 def seeds(task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Rates, and the best validation loss of each seed, shape `(n_rates, n_seeds)`; infinite where a run diverged."""
+    """Rates, and the best validation loss per seed, shape `(n_rates, n_seeds)`, infinite if the run diverged."""
     table = pd.read_csv(DATA / f"{task}.seeds.csv.gz").pivot(index="lr", columns="seed", values="val_loss")
     return table.index.to_numpy(), table.fillna(np.inf).to_numpy()
 
 
 def corpus_scores(task: str) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the corpus's own three seeds over its whole grid."""
+    """The same for the corpus's own three seeds over its whole grid."""
     grid = pd.read_csv(DATA / f"{task}.grid.csv.gz")
     runs = grid["val_loss"].where(np.isfinite(grid["val_loss"])).groupby([grid["lr"], grid["seed"]])
     table = runs.agg(lambda losses: losses.min(skipna=False)).unstack()
@@ -85,12 +86,12 @@ def corpus_scores(task: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def place_of(rate: float, rates: np.ndarray) -> int:
-    """Place of the nearest rate."""
+    """Index of the nearest rate."""
     return int(np.argmin(np.abs(np.log10(rates / rate))))
 
 
 def searches(task: str) -> pd.DataFrame:
-    """One row a (search, rule): three seeds make the basin, the other twelve the truth."""
+    """One row per search and rule: three seeds give the basin, the other twelve the truth."""
     rates, scores = seeds(task)
     truth = Truth.load(task)
     gain = truth.untrained - scores.min()
@@ -116,8 +117,8 @@ def searches(task: str) -> pd.DataFrame:
 
 
 def corpus_table(tasks: list[str]) -> tuple[str, int]:
-    """The basin of the corpus's own three seeds beside the best of fifteen fresh ones, and how many hold it."""
-    lines = ["| task | basin of the corpus's 3 seeds | best of 15 other seeds | held | decades |", "|-|-|-|-|-|"]
+    """The basin of the corpus's three seeds, the best of fifteen fresh ones, and how many basins contain it."""
+    lines = ["| task | basin of the corpus's 3 seeds | best of 15 other seeds | contained | decades |", "|-|-|-|-|-|"]
     held = 0
     for task in tasks:
         rates, scores = corpus_scores(task)
@@ -135,22 +136,16 @@ def corpus_table(tasks: list[str]) -> tuple[str, int]:
 
 
 def task_table(table: pd.DataFrame) -> str:
-    """One line a task."""
-    lines = [
-        "| task | holds the best of the other 12 | holds the corpus's best | median decades | share of points good |",
-        "|-|-|-|-|-|",
-    ]
+    """One row per task."""
+    lines = [f"| task | {MEASURES} |", "|-|-|-|-|-|"]
     for task, part in table.groupby("task"):
         lines.append(f"| {task} | {_cells(part)} |")
     return "\n".join(lines) + "\n"
 
 
 def rule_table(table: pd.DataFrame) -> str:
-    """One line a rule, over all tasks."""
-    lines = [
-        "| rule | holds the best of the other 12 | holds the corpus's best | median decades | share of points good |",
-        "|-|-|-|-|-|",
-    ]
+    """One row per rule, over all tasks."""
+    lines = [f"| rule | {MEASURES} |", "|-|-|-|-|-|"]
     lines += [f"| {rule} | {_cells(table[table['rule'] == rule])} |" for rule in RULES]
     return "\n".join(lines) + "\n"
 
@@ -165,22 +160,22 @@ def report(tasks: list[str]) -> str:
     table = pd.concat([searches(task) for task in tasks])
     corpus, held = corpus_table(tasks)
     return (
-        "# Does the basin hold the true best learning rate?\n\n"
-        f"{len(tasks)} tasks of the corpus, three rates a decade, {REPEATS} repeats a search. Fifteen fresh seeds were "
-        f"trained at the eleven rates around each task's best; {SEARCHES} times a task, {REPEATS} of them made a "
-        "search and the other 12 the truth (median over seeds of the best validation loss). A point is good where the "
-        f"truth loses at most {GOOD_REGRET:.0%} of the possible gain. The corpus's own best comes from 3 seeds and "
-        "another split of the data, so that it is a noisier truth.\n\n"
+        "# Does the basin contain the true best learning rate?\n\n"
+        f"{len(tasks)} tasks of the corpus, three rates per decade, {REPEATS} repeats per search. Fifteen fresh seeds "
+        f"were trained at the eleven rates around each task's best. {SEARCHES} times per task, {REPEATS} of them "
+        "formed a search and the other 12 the truth (the median over seeds of the best validation loss). A point is "
+        f"good if it loses at most {GOOD_REGRET:.0%} of the possible gain according to the truth. The corpus's own "
+        "best comes from 3 seeds and another split of the data, so it is a noisier truth.\n\n"
         f"## By rule\n\n{rule_table(table)}\n## By task, keras_lr\n\n{task_table(table[table['rule'] == 'keras_lr'])}\n"
-        f"## The corpus's own search\n\nThe best of fifteen other seeds lies in the basin in {held} of {len(tasks)} "
-        f"tasks.\n\n{corpus}"
+        f"## The corpus's own search\n\nThe basin contains the best rate of fifteen other seeds in {held} of "
+        f"{len(tasks)} tasks.\n\n{corpus}"
     )
 
 
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train", metavar="TASK", action="append", help="make the seeds of TASK anew and stop")
+    parser.add_argument("--train", metavar="TASK", action="append", help="retrain the seeds of TASK and exit")
     options = parser.parse_args()
     if options.train:
         from _sensitivity_train import make

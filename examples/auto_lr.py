@@ -1,4 +1,4 @@
-"""Train from a learning rate that learns nothing, as compiled and under AutoLR: `python examples/auto_lr.py`."""
+"""Train from a learning rate that is far too low, without AutoLR and with it: `python examples/auto_lr.py`."""
 
 import argparse
 
@@ -10,7 +10,7 @@ import keras_lr
 
 
 def build(learning_rate):
-    """A compiled classifier, the same at every call."""
+    """A compiled classifier with the same weights at every call."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -26,9 +26,9 @@ def build(learning_rate):
 
 
 def main():
-    """Trains twice, tells what was changed and why, and writes `auto_lr.html`."""
+    """Trains twice, prints what AutoLR changed and why, and writes `auto_lr.html`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--start", type=float, default=1e-6, help="the learning rate to compile with")
+    parser.add_argument("--start", type=float, default=1e-6, help="the learning rate to compile with (%(default)g)")
     parser.add_argument("--report", default="auto_lr.html", help="the page to write")
     options = parser.parse_args()
 
@@ -36,7 +36,7 @@ def main():
     x, x_test, y, y_test = train_test_split(images / 16, labels, random_state=0, stratify=labels)
 
     auto = keras_lr.AutoLR()
-    for name, callbacks in (("as compiled", []), ("with AutoLR", [auto])):
+    for name, callbacks in (("without AutoLR", []), ("with AutoLR", [auto])):
         model = build(options.start)
         model.fit(x, y, batch_size=32, epochs=10, validation_split=0.2, verbose=0, callbacks=callbacks)
         accuracy = model.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
@@ -46,7 +46,7 @@ def main():
         change = f"{action.learning_rate_before:.2g} to {action.learning_rate_after:.2g}"
         print(f"epoch {action.epoch}, {action.kind}, {change}: {action.reason}")
 
-    keras_lr.Report("Handwritten digits from a bad start").add(auto.log).save(options.report)
+    keras_lr.Report("Handwritten digits from a bad learning rate").add(auto.log).save(options.report)
 
 
 if __name__ == "__main__":

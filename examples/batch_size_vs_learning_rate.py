@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import keras_lr
-from keras_lr.analysis._sensitivity.summary import summarize
+from keras_lr.analysis import analyze_sensitivity
 from keras_lr.plots import plot_heatmap
 
 
@@ -21,7 +21,7 @@ def build():
 
 
 def main():
-    """Searches both axes, prints the best rate of each batch size, and writes `batch_size.png`."""
+    """Searches batch sizes and rates, prints the best rate per batch size, and writes `batch_size.png`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--picture", default="batch_size.png", help="the picture to write")
     options = parser.parse_args()
@@ -37,11 +37,11 @@ def main():
         result = tuner.sensitivity()
 
     for batch_size, part in result.frame.groupby("batch_size"):
-        best = summarize(part)
+        best = analyze_sensitivity(part)
         print(
             f"batch size {batch_size}: learning rate {best.best_learning_rate:.2g}, {best.low:.2g} to {best.high:.2g}"
         )
-    print(f"all together: {result.reason}")
+    print(f"overall: {result.reason}")
     plot_heatmap(result).figure.savefig(options.picture)
 
 

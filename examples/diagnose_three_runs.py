@@ -1,6 +1,6 @@
-"""Three learning rates on the digits: each run is diagnosed, then all are compared.
+"""Diagnose three runs with different learning rates, then compare them: `python examples/diagnose_three_runs.py`.
 
-Needs scikit-learn (the `examples` extra); offline, under a minute.
+Needs scikit-learn (the `examples` extra). Runs offline in under a minute.
 """
 
 import keras

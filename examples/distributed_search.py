@@ -1,10 +1,10 @@
-"""The same search by two processes of this machine: `python examples/distributed_search.py`.
+"""Search with two processes on this machine: `python examples/distributed_search.py`.
 
 From a shell: `keras-lr search distributed_search.py:build --data distributed_search.py:train_data ... --workers 2`.
-On a cluster, start that command without `--workers` on each machine, over a shared folder, with KerasTuner's
-variables: KERASTUNER_TUNER_ID=chief on one and a name of its own on each other, KERASTUNER_ORACLE_IP and
-KERASTUNER_ORACLE_PORT of the chief on all. One worker a GPU: set CUDA_VISIBLE_DEVICES for each; `--workers` does so
-by itself.
+On a cluster whose machines share a directory, start that command without `--workers` on each machine, with KerasTuner's
+environment variables: the chief's KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT on all of them,
+KERASTUNER_TUNER_ID=chief on one, and a different KERASTUNER_TUNER_ID on each of the others. For one worker per GPU, set
+CUDA_VISIBLE_DEVICES for each worker; `--workers` does this by itself.
 """
 
 import argparse
@@ -25,27 +25,27 @@ def build():
 
 
 def split():
-    """Handwritten digits, three quarters of them to train on."""
+    """Handwritten digits, of which three quarters are for training."""
     images, labels = load_digits(return_X_y=True)
     return train_test_split((images / 16).astype("float32"), labels, random_state=0, stratify=labels)
 
 
 def train_data():
-    """What `--data` names."""
+    """The data for `--data`."""
     x, _, y, _ = split()
     return x, y
 
 
 def validation_data():
-    """What `--validation-data` names."""
+    """The data for `--validation-data`."""
     _, x, _, y = split()
     return x, y
 
 
 def main():
-    """Starts a chief and two workers, and prints what they found."""
+    """Starts two workers, distributes the grid to them, and prints the best rate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--directory", default="runs", help="where the records are kept; a second run trains nothing")
+    parser.add_argument("--directory", default="runs", help="directory of the records; a second run trains nothing")
     options = parser.parse_args()
     data = ["--data", f"{__file__}:train_data", "--validation-data", f"{__file__}:validation_data"]
     grid = ["--min-lr", "1e-5", "--max-lr", "0.1", "--repeats", "3", "--epochs", "10", "--no-extend"]

@@ -1,4 +1,4 @@
-"""Train over a log grid of learning rates and look at the U-curve: `python examples/grid_search.py`."""
+"""Train over a log grid of learning rates and plot the U-curve: `python examples/grid_search.py`."""
 
 import argparse
 import tempfile
@@ -26,7 +26,7 @@ def build():
 
 
 def main():
-    """Searches, prints what the curves say, and writes `grid_search.html` and `grid_search.png`."""
+    """Searches, prints the best rates, and writes `grid_search.html` and `grid_search.png`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", default="grid_search.html", help="the page to write")
     parser.add_argument("--picture", default="grid_search.png", help="the picture to write")
@@ -35,13 +35,13 @@ def main():
     images, labels = load_digits(return_X_y=True)
     x, x_val, y, y_val = train_test_split(images / 16, labels, random_state=0, stratify=labels)
 
-    with tempfile.TemporaryDirectory() as directory:  # a folder that you keep lets the same call go on after a stop
+    with tempfile.TemporaryDirectory() as directory:  # in a permanent directory, the same call resumes the search
         tuner = keras_lr.LogGridSearch(build, min_lr=1e-5, max_lr=1.0, points_per_decade=2, directory=directory)
         tuner.search(x, y, validation_data=(x_val, y_val), epochs=10, batch_size=32, verbose=0)
         result = tuner.sensitivity()
 
     print(f"{result.confidence}: {result.reason}")
-    print(f"learning rate {result.best_learning_rate:.2g}, as good from {result.low:.2g} to {result.high:.2g}")
+    print(f"learning rate {result.best_learning_rate:.2g}, equally good from {result.low:.2g} to {result.high:.2g}")
     print(f"trained by: {result.engine}")
     print("with fewer epochs:")
     for row in result.best_by_epochs().itertuples():

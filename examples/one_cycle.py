@@ -1,8 +1,6 @@
-"""From a range test to a one-cycle schedule, with the momentum against it, and the rate of each epoch recorded.
+"""Run a range test, make a one-cycle schedule from it, and train with inverse momentum: `python examples/one_cycle.py`.
 
-    python examples/one_cycle.py
-
-Trains a small network on scikit-learn's digits; no download, well under a minute.
+Trains a small network on scikit-learn's digits, offline and in well under a minute.
 """
 
 import os
@@ -28,7 +26,7 @@ def build(learning_rate=0.01):
 
 
 def main():
-    """Measures, makes a schedule, trains with it and with a constant rate."""
+    """Runs a range test, makes a schedule, and trains with a constant rate and with the schedule."""
     images, labels = load_digits(return_X_y=True)
     x, x_test, y, y_test = train_test_split(images / 16, labels, random_state=0, stratify=labels)
 

@@ -1,4 +1,4 @@
-"""Find a learning rate for handwritten digits, look at it, and train with it: `python examples/range_test.py`."""
+"""Find a learning rate for handwritten digits, report it, and train with it: `python examples/range_test.py`."""
 
 import argparse
 
@@ -10,7 +10,7 @@ import keras_lr
 
 
 def build(learning_rate=1e-3):
-    """A compiled classifier; the learning rate it starts with does not matter to the range test."""
+    """A compiled classifier; its learning rate does not matter to the range test."""
     model = keras.Sequential(
         [
             keras.Input((64,)),
@@ -25,7 +25,7 @@ def build(learning_rate=1e-3):
 
 
 def main():
-    """Measures, judges, trains, and writes `range_test.html`."""
+    """Runs a range test, trains with the suggested rate, and writes `range_test.html`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--report", default="range_test.html", help="the page to write")
     options = parser.parse_args()
@@ -39,7 +39,7 @@ def main():
     advice = finder.result.suggestion
     print(f"{advice.confidence}: {advice.reason}")
     if advice.learning_rate is None:
-        raise SystemExit("No usable learning rate: look at the report for the curve.")
+        raise SystemExit("No usable learning rate was found.")
     print(f"learning rate {advice.learning_rate:.2g}, usable from {advice.low:.2g} to {advice.high:.2g}")
 
     model = build(advice.learning_rate)

@@ -1,7 +1,4 @@
-"""Draws a small picture of every schedule, for a table.
-
-python examples/schedule_pictures.py [--output docs/schedules]
-"""
+"""Draw a small picture of every schedule, for a table: `python examples/schedule_pictures.py [--output DIR]`."""
 
 import argparse
 import os
@@ -32,7 +29,7 @@ SCHEDULES = {
 
 
 def draw(schedule, path):
-    """One line on grey axes that can be read on a white page and on a dark one."""
+    """Draws one line on grey axes, which are readable on light and dark pages."""
     axes = Figure(figsize=(1.6, 0.8), layout="constrained").subplots()
     s.preview(schedule, STEPS).plot(axes)
     axes.set(xlabel="", ylabel="", xticks=[], yticks=[], ylim=(-0.04, 1.06))
@@ -42,9 +39,9 @@ def draw(schedule, path):
 
 
 def main():
-    """Writes a PNG a schedule."""
+    """Writes one PNG per schedule."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="docs/schedules", help="folder of the pictures (%(default)s)")
+    parser.add_argument("--output", default="docs/schedules", help="directory of the pictures (%(default)s)")
     folder = Path(parser.parse_args().output)
     folder.mkdir(parents=True, exist_ok=True)
     for name, schedule in SCHEDULES.items():

@@ -1,4 +1,4 @@
-"""Picture the demo's report in light and in dark: `python examples/screenshot_report.py`.
+"""Take screenshots of the demo's report in light and dark mode: `python examples/screenshot_report.py`.
 
 Needs Chromium and the playwright package; writes `docs/report-light.png` and `docs/report-dark.png`.
 """
@@ -16,10 +16,10 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def main():
-    """Makes the report, or takes the one given, and pictures its first screen."""
+    """Takes screenshots of the first screen of the demo's report, or of the given one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--report", type=Path, help="a page to picture; the demo's own where not given")
-    parser.add_argument("--output", type=Path, default=DOCS, help="the folder to write to")
+    parser.add_argument("--report", type=Path, help="the page to show (default: the report of the demo)")
+    parser.add_argument("--output", type=Path, default=DOCS, help="the directory to write to")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         page = options.report or Path(folder, "report.html")
@@ -29,7 +29,7 @@ def main():
 
 
 def picture(page, output):
-    """Writes the two pictures, each of 1120 x 620 pixels."""
+    """Writes the two pictures, 1120 x 620 pixels each."""
     output.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))

@@ -1,4 +1,4 @@
-"""Carry what a model learned over to new classes: `python examples/transfer_learning.py`."""
+"""Transfer what a model has learned to new classes: `python examples/transfer_learning.py`."""
 
 import keras
 from sklearn.datasets import load_digits
@@ -8,19 +8,19 @@ import keras_lr
 
 
 def make_model(stem):
-    """The stem with a new head for five classes."""
+    """The stem, with a new head for five classes."""
     head = keras.layers.Dense(5, name="head")
     return keras.Sequential([keras.Input((64,)), stem, head])
 
 
 def compile_model(model, optimizer):
-    """The same loss and metric for every model here."""
+    """Compiles with the loss and metric that all models here share."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, metrics=["accuracy"])
 
 
 def main():
-    """Learns the digits 0 to 4, then 5 to 9 from 100 images, with one rate and with a rate for each part."""
+    """Learns the digits 0 to 4, then 5 to 9 from 100 images, with one rate for all parts and with one rate per part."""
     images, labels = load_digits(return_X_y=True)
     images = images / 16
     old, new = labels < 5, labels >= 5
@@ -43,7 +43,7 @@ def main():
         compile_model(model, keras_lr.discriminative(model, factors, optimizer=keras.optimizers.Adam()))
         advice = keras_lr.find_lr(model, x, y, batch_size=20, num_steps=100, repeats=3).suggestion
         rate = advice.learning_rate or 1e-3
-        # The sweep knows the parts: each keeps its share of the suggested rate.
+        # The range test raised the rates of all parts together, so the suggestion is the rate before their factors.
         optimizer = keras_lr.discriminative(model, factors, optimizer=keras.optimizers.Adam(rate))
         compile_model(model, optimizer)
         model.fit(x, y, batch_size=20, epochs=30, verbose=0)

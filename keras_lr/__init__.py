@@ -1,6 +1,6 @@
 """Choose, schedule, diagnose and explain the learning rate of a Keras model.
 
-Importing this module is cheap: each public name loads what it needs at first use.
+Importing this module is fast: each public name loads what it needs when it is first used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+# The module that defines each name.
 _HOMES = {
     "AutoLR": "keras_lr.callbacks",
     "AutoLRLog": "keras_lr.results",
@@ -68,5 +69,5 @@ def __dir__() -> list[str]:
 
 
 if "keras" in sys.modules:
-    # Registers the schedules with Keras, so that loading a saved model finds them.
+    # Registers the schedules with Keras, so that a saved model can be loaded.
     importlib.import_module("keras_lr.schedules")

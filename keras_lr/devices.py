@@ -1,4 +1,4 @@
-"""What TensorFlow sees of the machine, and what a model runs on."""
+"""The devices that TensorFlow sees, why it may not see a GPU, and setting them up."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import tensorflow as tf
 from keras_lr._keras.snapshot import ops_are_deterministic
 from keras_lr.errors import DeviceError, InvalidArgumentError
 
+__all__ = ["inspect_devices", "set_up_devices"]
+
 _NVIDIA_VENDOR = "0x10de"
 _DISPLAY_CLASS = "0x03"
 _QUERY_SECONDS = 10
@@ -29,12 +31,12 @@ STRATEGIES = ("none", "mirrored")
 
 @dataclass(frozen=True)
 class Nvidia:
-    """What the operating system knows of NVIDIA hardware.
+    """What the operating system knows about NVIDIA hardware.
 
     Attributes:
         present: Whether an NVIDIA display controller is on the bus, or its driver is loaded.
-        driver_version: Version of the loaded kernel driver; None where none is loaded.
-        memory_mebibytes: Total memory of each GPU in MiB, in the driver's order; empty where `nvidia-smi` is missing.
+        driver_version: Version of the loaded kernel driver; None if none is loaded.
+        memory_mebibytes: Total memory of each GPU in MiB, in the driver's order; empty without `nvidia-smi`.
     """
 
     present: bool
@@ -43,10 +45,10 @@ class Nvidia:
 
 
 def read_nvidia(root: Path = Path("/")) -> Nvidia:
-    """Reads the bus, the driver's version and each GPU's memory; starts no CUDA context.
+    """Reads the bus, the driver's version and each GPU's memory, without starting a CUDA context.
 
     Args:
-        root: Where `proc` and `sys` are mounted.
+        root: The directory that contains `proc` and `sys`.
     """
     version_file = root / "proc/driver/nvidia/version"
     driver = _driver_version(version_file.read_text()) if version_file.is_file() else None
@@ -84,7 +86,7 @@ def _memory() -> tuple[int, ...]:
 
 
 def describe_devices() -> dict[str, Any]:
-    """Versions, GPUs, CPU count, precision and XLA, as plain values. Nothing is initialised or changed."""
+    """Versions, GPUs, CPU count, precision and XLA, as plain values; initializes and changes nothing."""
     build = tf.sysconfig.get_build_info()
     return {
         "python": platform.python_version(),
@@ -99,10 +101,10 @@ def describe_devices() -> dict[str, Any]:
 
 
 def inspect_devices(root: Path = Path("/")) -> dict[str, Any]:
-    """What `describe_devices` says, and the driver, each GPU's memory, the strategy, and why no GPU is used.
+    """`describe_devices`, plus the driver, each GPU's memory, the strategy, and why no GPU is used.
 
     Args:
-        root: Where `proc` and `sys` are mounted.
+        root: The directory that contains `proc` and `sys`.
     """
     nvidia = read_nvidia(root)
     devices = describe_devices()
@@ -121,12 +123,12 @@ def inspect_devices(root: Path = Path("/")) -> dict[str, Any]:
 
 
 def why_no_gpu(nvidia: Nvidia, *, cuda: bool, visible: str | None = None) -> str:
-    """The likeliest reason that TensorFlow uses no GPU, with the mend, in one or two sentences.
+    """The likeliest reason why TensorFlow uses no GPU, and the remedy, in one or two sentences.
 
     Args:
         nvidia: What the operating system knows.
         cuda: Whether TensorFlow was built with CUDA.
-        visible: The value of `CUDA_VISIBLE_DEVICES`; the environment's where None.
+        visible: The value of `CUDA_VISIBLE_DEVICES`; None to read the environment.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
     if not nvidia.present:
@@ -175,15 +177,16 @@ def set_up_devices(
     precision: Precision | None = None,
     deterministic: bool = False,
 ) -> None:
-    """Changes TensorFlow's and Keras's global settings; nothing else in keras_lr does.
+    """Changes global settings of TensorFlow and Keras; nothing else in keras_lr does.
 
-    Call it before anything has run on a device: TensorFlow fixes its devices at first use.
+    Call it before anything runs on a device: TensorFlow fixes its devices at their first use.
 
     Args:
-        device: "auto" leaves the choice to TensorFlow, "cpu" hides every GPU, "gpu" or "gpu:1" shows that one alone.
-        memory_growth: Whether a GPU's memory is taken as needed, rather than all at the start.
-        precision: Keras's global dtype policy; None leaves it.
-        deterministic: Whether the same seeds give the same bits, at the price of speed.
+        device: "auto" leaves the choice to TensorFlow, "cpu" hides every GPU, "gpu" hides all but the first, "gpu:1"
+            all but number 1.
+        memory_growth: Whether to allocate a GPU's memory as it is needed, rather than all at the start.
+        precision: Keras's global dtype policy; None leaves it as it is.
+        deterministic: Whether the same seeds give the same bits, which is slower.
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
@@ -199,7 +202,8 @@ def set_up_devices(
                 tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError as err:
         raise DeviceError(
-            f"Devices must be set up before TensorFlow starts them. Received: {err}. Call this before any op runs."
+            f"Devices must be set up before TensorFlow uses them ({str(err).rstrip('.')}). Call `set_up_devices` "
+            "before you make any model or tensor."
         ) from err
     if precision is not None:
         keras.config.set_dtype_policy(precision)
@@ -211,7 +215,7 @@ def strategy_scope(strategy: str) -> contextlib.AbstractContextManager[Any]:
     """The scope in which to build and compile the model.
 
     Args:
-        strategy: "none", or "mirrored" for one replica on each visible GPU (or logical CPU where there is none).
+        strategy: "none", or "mirrored" for one replica per visible GPU, or without a GPU per logical CPU.
 
     Raises:
         InvalidArgumentError: `strategy` is unknown.
@@ -232,13 +236,13 @@ def _visible_gpus(device: str) -> list[Any]:
     found = re.fullmatch(r"gpu(?::(\d+))?", device)
     if found is None:
         raise InvalidArgumentError(
-            f'`device` must be "auto", "cpu", "gpu" or "gpu:N". Received: {device!r}. Write for example "gpu:0".'
+            f'`device` must be "auto", "cpu", "gpu" or "gpu:N", such as "gpu:0". Received: {device!r}.'
         )
     gpus = tf.config.list_physical_devices("GPU")
     number = int(found.group(1) or 0)
     if number >= len(gpus):
         raise DeviceError(
-            f"`device` must name a GPU that TensorFlow sees. Received: {device!r}, of {len(gpus)} GPUs. "
-            "Run `keras-lr devices` to see them, and why one is missing."
+            f"`device` must name a GPU that TensorFlow sees. Received: {device!r}; it sees {len(gpus)} GPUs. "
+            "Run `keras-lr devices` to list them, or to learn why there is none."
         )
     return [gpus[number]]

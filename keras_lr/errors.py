@@ -2,18 +2,31 @@
 
 KerasLRError
 ├── InvalidArgumentError (ValueError)      an argument breaks its rule
-│   └── InvalidRangeError                  a range of learning rates is not one
+│   └── InvalidRangeError                  a range of learning rates is empty, reversed or out of bounds
 ├── ModelError (ValueError)                the model cannot be trained or swept as it is
 ├── DataError (RuntimeError)               the training data is empty or failed
-├── DeviceError (RuntimeError)             a device is missing, or can no longer be set up
-├── SearchError (RuntimeError)             a search cannot go on: another one's project, or every run failed
-├── StorageError (OSError)                 a record cannot be written: read-only, or no space left
-├── CurveError (ValueError)                a loss curve cannot be read
+├── DeviceError (RuntimeError)             a device is missing or can no longer be set up
+├── SearchError (RuntimeError)             a search cannot continue
+├── StorageError (OSError)                 a record cannot be written
+├── CurveError (ValueError)                a loss curve or training history cannot be read
 └── ResultFormatError (ValueError)         a stored result is damaged, foreign or too new
 
-Each leaf is also a builtin, so that code which knows nothing of keras_lr can catch it. A message names the argument,
-the rule, what was received, and the mend.
+Each leaf is also a builtin exception, so code that does not know keras_lr can catch it. A message names the argument,
+the rule, the received value and the remedy.
 """
+
+__all__ = [
+    "CurveError",
+    "DataError",
+    "DeviceError",
+    "InvalidArgumentError",
+    "InvalidRangeError",
+    "KerasLRError",
+    "ModelError",
+    "ResultFormatError",
+    "SearchError",
+    "StorageError",
+]
 
 
 class KerasLRError(Exception):
@@ -29,28 +42,28 @@ class InvalidRangeError(InvalidArgumentError):
 
 
 class ModelError(KerasLRError, ValueError):
-    """The model cannot be trained or swept as it is: not compiled, or nothing to train."""
+    """The model cannot be trained or swept as it is: it is not compiled, or has nothing to train."""
 
 
 class DataError(KerasLRError, RuntimeError):
-    """The training data is empty, or a batch of it failed."""
+    """The training data is empty, or one of its batches failed."""
 
 
 class DeviceError(KerasLRError, RuntimeError):
-    """A device is missing, or TensorFlow has started its devices so that they can no longer be set up."""
+    """A device is missing, or TensorFlow has already initialized its devices, so they can no longer be set up."""
 
 
 class SearchError(KerasLRError, RuntimeError):
-    """A search cannot go on: its project belongs to another search, or every run failed."""
+    """A search cannot continue: its project belongs to another search, or every run failed."""
 
 
 class StorageError(KerasLRError, OSError):
-    """A record of a search cannot be written: the directory is read-only, or no space is left."""
+    """A record of a search cannot be written: the directory is read-only, or the disk is full."""
 
 
 class CurveError(KerasLRError, ValueError):
-    """A loss curve cannot be read: wrong shape, unordered learning rates, or no finite loss."""
+    """A loss curve or training history cannot be read: wrong shape, unordered, or without a finite loss."""
 
 
 class ResultFormatError(KerasLRError, ValueError):
-    """A stored result is damaged, is not a keras_lr result, or comes from a newer version."""
+    """A stored result is damaged, is not a keras_lr result, or was written by a newer version."""

@@ -25,7 +25,7 @@ from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 
 def history(learning_rate: float, *, epochs: int = 30) -> dict[str, list[float]]:
-    """A run of a classifier: slow at low rates, quick at middle ones, blowing up at high ones."""
+    """A run of a classifier: slow at low learning rates, quick at middle ones, divergent at high ones."""
     epoch = np.arange(epochs)
     noise = np.random.default_rng(7).normal(scale=0.01, size=(2, epochs))
     if learning_rate >= 1:
@@ -40,7 +40,7 @@ def history(learning_rate: float, *, epochs: int = 30) -> dict[str, list[float]]
 
 
 def auto_lr_log(**changes: Any) -> AutoLRLog:
-    """A run that broke at a rate of 3, was rolled back, and annealed at its end."""
+    """A run that broke down at a learning rate of 3, was rolled back, and annealed at its end."""
     epochs = np.arange(12)
     rates = np.where(epochs < 3, 3.0, 0.01)
     fields: dict[str, Any] = {
@@ -100,7 +100,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\u202e\x07\x00\ud800=cmd()|'calc
 
 
 def hostile_records(text: str = HOSTILE) -> list[Any]:
-    """Every kind of result, with `text` wherever a result holds a name or a sentence from elsewhere."""
+    """Every kind of result, with `text` wherever a result holds a name or a sentence from outside."""
     finding = Finding("oscillation", "critical", 2, 9, 3.0, text, text, text)
     run = Diagnosis(
         verdict="too_high",

@@ -1,4 +1,4 @@
-"""One contract for every public callback: it is a keras Callback that leaves a fit it has no business with alone."""
+"""The contract of every public callback: a Keras callback that changes no number it is not meant to change."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 SWEEPS = {"LRRangeTest"}
 """Callbacks after which `fit` ends without an epoch."""
-STEERS = {"MomentumCycle"}
-"""Callbacks whose purpose is another training, from the first step on."""
+CHANGES_TRAINING = {"MomentumCycle"}
+"""Callbacks that change the training on purpose, from the first step on."""
 
 
 def make(name: str, tmp_path: Any) -> keras.callbacks.Callback:
@@ -63,8 +63,8 @@ def test_it_is_public_and_documented(name: str) -> None:
     assert "Args:" in (kind.__doc__ or "")
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLIC if name not in STEERS])
-def test_it_leaves_evaluation_and_the_numbers_of_a_fit_alone(name: str, tmp_path: Any, capsys: Any) -> None:
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name not in CHANGES_TRAINING])
+def test_it_leaves_evaluation_and_the_numbers_of_a_fit_as_they_are(name: str, tmp_path: Any, capsys: Any) -> None:
     plain, watched = plain_fit(), fitted(make(name, tmp_path), sweeps=name in SWEEPS)
     assert {key: watched[0][key] for key in plain[0]} == plain[0]
     assert watched[2] == plain[2]

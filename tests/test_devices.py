@@ -1,4 +1,4 @@
-"""What is said of the machine's devices, and setting them up."""
+"""The description of the machine's devices, and setting them up."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def machine(root: Path, *, driver: str = "", vendor: str = "", kind: str = "0x03
         ({"driver": OPEN_DRIVER_FILE}, True, "580.159.04"),
     ],
 )
-def test_the_system_tells_of_the_hardware(tmp_path: Path, files: dict, present: bool, version: str | None) -> None:
+def test_the_hardware_is_read_from_the_system(tmp_path: Path, files: dict, present: bool, version: str | None) -> None:
     found = read_nvidia(machine(tmp_path, **files))
     assert (found.present, found.driver_version) == (present, version)
 
@@ -65,7 +65,7 @@ def test_the_system_tells_of_the_hardware(tmp_path: Path, files: dict, present: 
         (Nvidia(True, "550.54.15"), True, "0", r'pip install "keras-lr\[gpu\]"'),
     ],
 )
-def test_the_reason_for_no_gpu_names_the_mend(nvidia: Nvidia, cuda: bool, visible: str | None, reason: str) -> None:
+def test_the_reason_for_no_gpu_names_the_remedy(nvidia: Nvidia, cuda: bool, visible: str | None, reason: str) -> None:
     assert re.search(reason, why_no_gpu(nvidia, cuda=cuda, visible=visible))
 
 
@@ -80,7 +80,7 @@ def test_inspection_adds_to_the_description() -> None:
     ("arguments", "error", "message"),
     [
         ({"device": "tpu"}, InvalidArgumentError, r"`device` must be .* Received: 'tpu'"),
-        ({"device": "gpu:64"}, DeviceError, r"Received: 'gpu:64', of \d+ GPUs.*keras-lr devices"),
+        ({"device": "gpu:64"}, DeviceError, r"Received: 'gpu:64'; it sees \d+ GPUs.*keras-lr devices"),
         ({"precision": "float8"}, InvalidArgumentError, r"`precision` must be one of .* Received: 'float8'"),
     ],
 )
@@ -115,6 +115,6 @@ print("set up")
 """
 
 
-def test_setting_up_changes_what_it_says(tmp_path: Path) -> None:
+def test_setting_up_changes_what_it_promises(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SET_UP], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.stdout.strip() == "set up", done.stderr

@@ -1,4 +1,4 @@
-"""What an import and the light commands load."""
+"""Which libraries an import and the light commands load."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ HEAVY = ("tensorflow", "keras", "keras_tuner")
 
 
 def loaded(code: str, cwd: Path) -> list[str]:
-    """The heavy libraries that a program has loaded at its end."""
+    """The heavy libraries that are loaded when a program ends."""
     program = f"import sys\n{code}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=cwd)
     return list(eval(done.stdout.splitlines()[-1]))
 
 
-def test_importing_the_package_loads_nothing_of_weight(tmp_path: Path) -> None:
+def test_importing_the_package_loads_no_heavy_library(tmp_path: Path) -> None:
     code = "before = set(sys.modules)\nimport keras_lr\nassert 'numpy' not in sys.modules\nkeras_lr.__version__"
     assert loaded(code, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["suggest", "analyze_history", "RangeTestResult", "errors"])
-def test_judging_needs_no_keras(name: str, tmp_path: Path) -> None:
+def test_analysis_needs_no_keras(name: str, tmp_path: Path) -> None:
     assert loaded(f"import keras_lr; keras_lr.{name}", tmp_path) == []
 
 

@@ -1,4 +1,4 @@
-"""Parts of a model at rates of their own."""
+"""Parts of a model that train at different rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.versions import needs_multi_optimizer
 
 
 def rates(model: keras.Model) -> dict[str, float]:
-    """The rate that each weight is trained at, by the end of its path."""
+    """The rate at which each weight is trained, by the end of its path."""
     optimizer = model.optimizer
     found = {}
     for weight in model.trainable_variables:
@@ -39,7 +39,7 @@ def test_the_first_step_moves_each_part_by_its_factor() -> None:
 
 
 @needs_multi_optimizer
-def test_what_no_key_covers_keeps_the_base_rate_and_the_inner_key_wins() -> None:
+def test_uncovered_layers_keep_the_base_rate_and_the_inner_key_wins() -> None:
     inner = keras.Sequential([keras.layers.Dense(3, name="a"), keras.layers.Dense(3, name="b")], name="inner")
     inputs = keras.Input((4,))
     model = keras.Model(inputs, keras.layers.Dense(1, name="head")(inner(inputs)))
@@ -86,9 +86,9 @@ def test_the_range_test_keeps_the_ratios() -> None:
     assert after["stem/kernel"] == pytest.approx(0.1 * chosen, rel=1e-5)
 
 
-def test_an_older_keras_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_keras_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(keras.optimizers, "MultiOptimizer", raising=False)
-    with pytest.raises(ModelError, match=f"must have `keras.optimizers.MultiOptimizer`.*keras {keras.__version__}"):
+    with pytest.raises(ModelError, match=f"needs `keras.optimizers.MultiOptimizer`.*keras {keras.__version__} lacks"):
         keras_lr.discriminative(regression("sgd"), {"stem": 0.1})
 
 
@@ -98,7 +98,7 @@ def test_refuses_a_model_that_is_not_ready() -> None:
     with pytest.raises(ModelError, match="`model` must be built and have trainable weights"):
         keras_lr.discriminative(unbuilt, {"head": 0.1}, optimizer="sgd")
     bare = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="head")])
-    with pytest.raises(ModelError, match="`optimizer` must be given where the model is not compiled"):
+    with pytest.raises(ModelError, match="`optimizer` must be given, since the model is not compiled"):
         keras_lr.discriminative(bare, {"head": 0.1})
 
 
@@ -122,7 +122,9 @@ def test_refuses_a_key_that_others_cover_whole_and_several_optimizers() -> None:
     inner = keras.Sequential([keras.layers.Dense(3, name="only")], name="inner")
     model = keras.Sequential([keras.Input((4,)), inner])
     model.compile("sgd", "mse")
-    with pytest.raises(InvalidArgumentError, match="must leave each key weights of its own"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"must leave each key some weights, but other keys cover all weights of \['inner'\]"
+    ):
         keras_lr.discriminative(model, {"inner": 0.1, "only": 0.5})
     model.compile(keras_lr.discriminative(model, {"inner": 0.1}), "mse")
     with pytest.raises(InvalidArgumentError, match="`optimizer` must be a single optimizer"):

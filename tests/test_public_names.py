@@ -1,26 +1,39 @@
-"""What `keras_lr` shows to its users."""
+"""The public names of `keras_lr`: complete, documented, and nothing else."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
-import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import pytest
 
 import keras_lr
 from keras_lr import errors
+from keras_lr.report._sections.schedule import KERAS_LR_SCHEDULES, KERAS_SCHEDULES
 
-PACKAGES = [
-    f"keras_lr.{module.name}"
-    for module in pkgutil.iter_modules(keras_lr.__path__)
-    if module.ispkg or module.name == "errors"
-]
+PACKAGE = Path(keras_lr.__file__).parent
+MODULES = {
+    "analysis",
+    "callbacks",
+    "devices",
+    "errors",
+    "optimizers",
+    "plots",
+    "range_test",
+    "report",
+    "results",
+    "schedules",
+    "search",
+}
+"""The public modules. `cli` can be imported too, for the command's entry point; its `__all__` is not documented."""
+
 FIXED = {
     "LRRangeTest",
     "find_lr",
@@ -49,13 +62,53 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         _ = keras_lr.find_learning_rate
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_all_lists_what_a_package_gives(package: str) -> None:
-    module = importlib.import_module(package)
-    names = getattr(module, "__all__", [])
-    assert len(names) == len(set(names))
-    for name in names:
-        assert hasattr(module, name), f"{package}.{name}"
+def public_module(name: str) -> ModuleType:
+    return importlib.import_module(f"keras_lr.{name}")
+
+
+PUBLIC = [
+    (module, name) for module in sorted(MODULES) for name in getattr(public_module(module), "__all__", ["__all__"])
+]
+
+
+def test_everything_but_the_public_modules_is_private() -> None:
+    paths = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")]
+    names = {".".join(part for part in path.parts if part != "__init__") for path in paths}
+    public = {name for name in names if not any(part.startswith("_") for part in name.split("."))}
+    assert public == {"", "cli", *MODULES}
+    assert set(keras_lr.__all__) >= MODULES
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES, "cli"}))
+def test_all_is_sorted_and_real(module: str) -> None:
+    names = public_module(module).__all__
+    assert list(names) == sorted(set(names))
+    assert [name for name in names if not hasattr(public_module(module), name)] == []
+
+
+@pytest.mark.parametrize("module", sorted({*MODULES, "cli"} - {"devices", "optimizers"}))
+def test_all_is_complete(module: str) -> None:
+    """In `devices` and `optimizers`, which are files and not packages, helpers stand beside what is public."""
+    namespace = vars(public_module(module))
+    given = {
+        name
+        for name, value in namespace.items()
+        if not name.startswith("_") and str(getattr(value, "__module__", "")).startswith("keras_lr")
+    }
+    assert given == set(public_module(module).__all__)
+
+
+def test_each_name_of_the_facade_is_public_in_its_home() -> None:
+    for name, home in keras_lr._HOMES.items():
+        assert name in importlib.import_module(home).__all__, f"{home}.{name}"
+        assert getattr(keras_lr, name) is getattr(importlib.import_module(home), name)
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[f"{module}.{name}" for module, name in PUBLIC])
+def test_every_name_of_a_public_module_says_what_it_is(module: str, name: str) -> None:
+    summary = (inspect.getdoc(getattr(public_module(module), name)) or "").strip().splitlines()
+    assert summary
+    assert summary[0].endswith((".", ":"))
 
 
 @pytest.mark.parametrize("name", [name for name in keras_lr.__all__ if name != "__version__"])
@@ -73,14 +126,26 @@ def test_every_public_name_says_what_it_is(name: str) -> None:
         assert not own, f"{name} has undocumented methods {own}"
 
 
-@pytest.mark.parametrize("name", ["LRRangeTest", "find_lr", "suggest", "analyze_history"])
-def test_documented_arguments_are_the_real_ones(name: str) -> None:
-    value = getattr(keras_lr, name)
-    documented = re.search(r"Args:\n(.*?)(?:\n\n|\Z)", inspect.getdoc(value) or "", re.DOTALL)
-    assert documented is not None
-    described = set(re.findall(r"^    (\w+):", documented.group(1), re.MULTILINE))
-    signature = inspect.signature(value.__init__ if inspect.isclass(value) else value)
-    assert described == set(signature.parameters) - {"self"}
+def described_in(section: str, value: object) -> set[str]:
+    found = re.search(rf"^{section}:\n(.*?)(?:\n\n|\Z)", inspect.getdoc(value) or "", re.DOTALL | re.MULTILINE)
+    return set(re.findall(r"^    \*{0,2}(\w+):", found.group(1), re.MULTILINE)) if found else set()
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC, ids=[f"{module}.{name}" for module, name in PUBLIC])
+def test_documented_arguments_are_the_real_ones(module: str, name: str) -> None:
+    value = getattr(public_module(module), name)
+    if dataclasses.is_dataclass(value):
+        assert described_in("Attributes", value) == {field.name for field in dataclasses.fields(value)}
+    elif not (inspect.isclass(value) and issubclass(value, Exception)):
+        signature = inspect.signature(value.__init__ if inspect.isclass(value) else value)
+        assert described_in("Args", value) == set(signature.parameters) - {"self"}
+
+
+def test_the_report_can_write_every_schedule_as_code() -> None:
+    """Except for `Sequential`, whose arguments are lists of schedules."""
+    schedules = [getattr(keras_lr.schedules, name) for name in keras_lr.schedules.__all__]
+    assert {*KERAS_LR_SCHEDULES, "Sequential"} == {value.__name__ for value in schedules if inspect.isclass(value)}
+    assert all(hasattr(keras.optimizers.schedules, name) for name in KERAS_SCHEDULES)
 
 
 def test_errors_are_also_builtins() -> None:

@@ -1,4 +1,4 @@
-"""Models of every kind that a range test must serve."""
+"""Models of every kind that a range test must support."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What touches a live model: its state, its data, and the in-graph sweep."""
+"""The only package that uses private parts of Keras and TensorFlow; `tests/_keras/` has a contract test for each."""

@@ -1,4 +1,4 @@
-"""Batches of arrays, cut inside the compiled loop."""
+"""The batches that `fit` would see, read inside a compiled loop without disturbing the user's data."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ from keras_lr._keras.tf_data import independent, pipeline_variables
 from keras_lr.errors import DataError, InvalidArgumentError
 
 _MAX_BYTES = 64 * 2**20
+_ADAPTER_PARTS = ("_inputs", "_num_samples", "_batch_size", "_shuffle")
 
 
 class ArraySource(NamedTuple):
-    """The rows that one sweep reads, and which of them make each batch."""
+    """The rows that one sweep reads, and where each of its batches begins and ends."""
 
     arrays: Any
     rows: tf.Tensor
     splits: tf.Tensor
 
     def get_next(self, step: Any) -> Any:
-        """The batch of a step; traced into the loop."""
+        """The batch of step `step`; traced into the loop."""
         with tf.device("CPU:0"):
             rows = self.rows[self.splits[step] : self.splits[step + 1]]
             return _map(lambda array: tf.gather(array, rows), self.arrays)
 
 
 class ArrayStream:
-    """Batches of NumPy arrays and pandas frames in the order of `fit`: shuffled anew each pass, the last one short.
+    """Batches of NumPy arrays and pandas frames in the order of `fit`: reshuffled on each pass, the last batch short.
 
-    For small batches a gather inside the loop is several times cheaper than a `tf.data` pipeline. Large ones are
-    better prefetched, so that `serves` declines them.
+    For small batches, a gather inside the loop is several times cheaper than a `tf.data` pipeline. Large batches gain
+    more from prefetching, so `serves` declines them.
 
     Args:
         adapter: Keras's adapter of the arrays.
 
     Raises:
-        InvalidArgumentError: The batch size is not an integer above 0.
+        InvalidArgumentError: The batch size is not an integer >= 1.
     """
 
     def __init__(self, adapter: ArrayDataAdapter) -> None:
@@ -61,14 +62,19 @@ class ArrayStream:
         self._shuffle = adapter._shuffle
         if not isinstance(self._batch_size, (int, np.integer)) or self._batch_size < 1:
             raise InvalidArgumentError(
-                f"`batch_size` must be an integer of at least 1. Received: {self._batch_size!r}. Pass 32 or None."
+                f"`batch_size` must be an integer >= 1, got {self._batch_size!r}. Pass 32, or None for the default."
             )
         self._batches: Iterator[np.ndarray] = self._endless_batches()
 
     @classmethod
     def serves(cls, adapter: Any, num_steps: int) -> bool:
-        """Whether these arrays are ones that NumPy can cut and the sweep's share of them is small."""
-        if not isinstance(adapter, ArrayDataAdapter) or adapter._num_samples == 0:
+        """Whether NumPy can index the arrays and the sweep reads little of them.
+
+        An adapter of another version of Keras that lacks a part is declined: `IteratorStream` reads the same batches.
+        """
+        if not isinstance(adapter, ArrayDataAdapter) or not all(hasattr(adapter, part) for part in _ADAPTER_PARTS):
+            return False
+        if adapter._num_samples == 0:
             return False
         leaves = [leaf for leaf in keras.tree.flatten(adapter._inputs) if leaf is not None]
         if not all(_is_plain(leaf) for leaf in leaves):
@@ -77,7 +83,7 @@ class ArrayStream:
         return bool(rows * sum(_row_bytes(leaf) for leaf in leaves) <= _MAX_BYTES)
 
     def signature(self) -> ArraySource:
-        """What `source` gives, as `tf.TensorSpec`s with every length left open."""
+        """The type of `source`, as `tf.TensorSpec`s whose lengths are all open."""
         arrays = _map(
             lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype), self._cut(np.zeros(1, np.int64))
         )
@@ -95,14 +101,14 @@ class ArrayStream:
         return self._cut(np.arange(min(self._batch_size, self._samples)))
 
     def renew(self) -> bool:
-        """False, since the batches have no end."""
+        """False: the batches never end."""
         return False
 
     def close(self) -> None:
-        """Nothing runs beside the loop."""
+        """Does nothing, since no thread or process runs beside the loop."""
 
     def hand_back(self) -> None:
-        """Nothing was taken from the user's data."""
+        """Does nothing, since arrays can be read again."""
 
     def _cut(self, rows: np.ndarray) -> Any:
         def take(array: Any) -> Any:
@@ -112,7 +118,7 @@ class ArrayStream:
             return convert_to_sliceable(_map(take, self._inputs), target_backend="tensorflow")
 
     def _endless_batches(self) -> Iterator[np.ndarray]:
-        # Seeded by the global state, which the sweep puts back: the same seed gives the same batches.
+        # Seeded from NumPy's global state, which the sweep restores, so that the same seed gives the same batches.
         rng = np.random.default_rng(np.random.randint(2**31, size=4))
         size = self._batch_size
         while True:
@@ -140,10 +146,10 @@ def _row_bytes(leaf: Any) -> float:
 
 
 class GeneratorReplay:
-    """Records what is drawn from a generator, and plays it again.
+    """Records the batches drawn from a generator, and replays them.
 
     Args:
-        adapter: Keras's adapter of the generator; its `generator` is replaced by a recording one.
+        adapter: Keras's adapter of the generator, whose `generator` is replaced by a recording one.
     """
 
     def __init__(self, adapter: GeneratorDataAdapter) -> None:
@@ -154,9 +160,12 @@ class GeneratorReplay:
         adapter.generator = self._recording
 
     def rewind(self) -> None:
-        """Lets the training that follows see the recorded batches first."""
+        """Makes the adapter yield the recorded batches, then the rest.
+
+        The original generator begins with the batches that Keras has peeked at; those recorded are skipped there.
+        """
         self._adapter.generator = lambda: itertools.chain(
-            self._taken, itertools.islice(self._source(), self._peeked, None)
+            self._taken, itertools.islice(self._source(), min(self._peeked, len(self._taken)), None)
         )
 
     def _recording(self) -> Iterator[Any]:
@@ -166,20 +175,20 @@ class GeneratorReplay:
 
 
 class IteratorSource(NamedTuple):
-    """A running iterator."""
+    """An iterator that is already running."""
 
     iterator: Any
 
     def get_next(self, step: Any) -> Any:
-        """The next batch, whatever the step; traced into the loop."""
+        """The next batch, whatever `step` is; traced into the loop."""
         return next(self.iterator) if tf.executing_eagerly() else self.iterator.get_next()
 
 
 class IteratorStream:
-    """Batches of any data that Keras turns into a `tf.data` pipeline, over as many passes as a sweep needs.
+    """Batches of any data that `fit` takes, over as many passes as a sweep needs.
 
-    The user's own pipeline is left as it was: a shuffled set is read through a copy with a shuffle state of its own,
-    the random states within its functions are put back, and what is taken from a one-shot Python generator is handed
+    The user's data stay as they were. A shuffled pipeline is read through a copy that has its own shuffle state, the
+    random states inside its functions are restored, and the batches taken from a one-shot Python generator are handed
     to the training that follows.
 
     Args:
@@ -193,13 +202,13 @@ class IteratorStream:
         by_reader = isinstance(adapter, PyDatasetAdapter)
         dataset = epochs._get_iterator()
         if not isinstance(dataset, tf.data.Dataset) and isinstance(adapter, (TFDatasetAdapter, ArrayDataAdapter)):
-            # What `fit` has distributed already cannot be repeated.
+            # `fit` has already distributed this dataset, and a distributed dataset cannot be repeated.
             dataset = adapter.get_tf_dataset()
         self._state = VariableSnapshot(pipeline_variables(dataset) if isinstance(dataset, tf.data.Dataset) else ())
         if isinstance(dataset, tf.data.Dataset) and self._replay is None:
             dataset = independent(dataset)
-            # A `PyDataset` draws its order from Python's random state as a pass begins, which a prefetching `repeat`
-            # would do behind the sweep's back, after a batch that failed too.
+            # A `PyDataset` draws its order from Python's random state when a pass begins. `repeat` prefetches, so it
+            # would begin a pass at any time, even after a batch has failed and the state has been restored.
             if not by_reader and dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
                 dataset = dataset.repeat()
             dataset = strategy.experimental_distribute_dataset(dataset)
@@ -208,31 +217,29 @@ class IteratorStream:
         self._iterator: Any = iter(dataset)
 
     def signature(self) -> IteratorSource:
-        """What `source` gives."""
+        """The type of `source`: the source itself."""
         return IteratorSource(self._iterator)
 
     def source(self, num_steps: int) -> IteratorSource:
-        """The batches from where the stream stands."""
+        """The batches that come next."""
         return IteratorSource(self._iterator)
 
     def first_batch(self) -> Any:
-        """The first batch, which stays in the stream; None where there is none."""
+        """The first batch, which stays in the stream; None if the data is empty."""
         first = next(self._iterator, None)
         if first is not None:
             self._iterator = itertools.chain([first], self._iterator)
         return first
 
     def renew(self) -> bool:
-        """Starts another pass after the data ended; False where there is none."""
+        """Starts another pass after the data has ended, and returns whether it could."""
         if not self._renewable:
             return False
         self._iterator = iter(self._dataset)
         return True
 
     def close(self) -> None:
-        """Ends prefetching and worker processes, so that nothing draws from a random state any more, and puts those of
-        the pipeline back.
-        """
+        """Stops prefetching and workers, so that nothing consumes random state, then restores that of the pipeline."""
         self._iterator = None
         enqueuer = getattr(self._adapter, "enqueuer", None)
         if enqueuer is not None:
@@ -240,7 +247,7 @@ class IteratorStream:
         self._state.restore()
 
     def hand_back(self) -> None:
-        """Lets the training that follows see the batches which the sweep took from a one-shot generator."""
+        """Gives the batches taken from a one-shot generator to the training that follows."""
         if self._replay is not None:
             self._replay.rewind()
 
@@ -249,33 +256,33 @@ BatchStream = ArrayStream | IteratorStream
 
 
 def stream_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> BatchStream:
-    """The stream of the data that a running `fit` was given."""
+    """A stream of the data of a running `fit`."""
     if not is_distributed(model) and ArrayStream.serves(epochs.data_adapter, num_steps):
         return ArrayStream(epochs.data_adapter)
     return IteratorStream(epochs, model.distribute_strategy)
 
 
 def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
-    """The stream of what `fit` would be given; under a distribution strategy it builds the model, as `fit` does.
+    """A stream of the data that `fit` would take; under a distribution strategy this builds the model, as `fit` does.
 
     Args:
         model: A compiled model.
-        num_steps: Number of steps of all sweeps.
+        num_steps: Number of steps of all sweeps together.
         **data: `x`, `y`, `sample_weight`, `batch_size`, `shuffle` and `class_weight` of `fit`.
 
     Raises:
-        DataError: `x` is a `PyDataset` without a batch.
+        DataError: `x` is a `PyDataset` of length 0.
     """
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays and not is_distributed(model):
         adapter = get_data_adapter(**data)
         if ArrayStream.serves(adapter, num_steps):
             return ArrayStream(adapter)
-    # Elsewhere Keras warns that it cannot shuffle, although `True` is its own default.
+    # For other data Keras warns that it cannot shuffle, although `True` is its own default.
     reader = isinstance(data["x"], keras.utils.PyDataset) and data["x"].num_batches is not None
     data["shuffle"] = data["shuffle"] and (arrays or reader)
     if reader and data["x"].num_batches < 1:
-        raise DataError("`x` must yield at least one batch. Received a `PyDataset` of length 0. Give it batches.")
+        raise DataError("`x` must yield at least one batch. Received a `PyDataset` of length 0.")
     epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **data)
     build_on_first_of(model, epochs)
     epochs.reset()
@@ -283,9 +290,9 @@ def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
 
 
 def sliceable_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
-    """The arrays of `fit` as nested tuples whose leaves can be cut along the first axis; None for other data.
+    """The arrays of `fit` as nested tuples whose leaves can be sliced along the first axis; None for other data.
 
-    A class weight is turned into sample weights, as `fit` does.
+    Class weights become sample weights, as in `fit`.
     """
     if not can_convert_arrays((x, y, sample_weight)):
         return None
@@ -294,5 +301,5 @@ def sliceable_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any = Non
 
 
 def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tuple[Any, Any]:
-    """Training and validation part of `(x, y, sample_weight)`, cut as `fit(validation_split=...)` cuts them."""
+    """The training and the validation part of `(x, y, sample_weight)`, split as by `fit(validation_split=...)`."""
     return train_validation_split(data, validation_split)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""A number that Keras takes for a float and TensorFlow for a tensor."""
+"""A number that is a float to Keras and a tensor to TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import tensorflow as tf
 
 
 class DynamicFloat(float):
-    """A float that is computed anew in each training step.
+    """A float whose value is recomputed in each training step.
 
-    Keras optimizers keep their momentum as a Python number, which a traced step holds for ever. In the optimizer's
-    place for it this one answers comparisons, `get_config` and JSON as the number it was made from, and arithmetic and
-    conversion to a tensor with what `compute` returns.
+    A Keras optimizer holds its momentum as a Python number, and tracing a step turns that number into a constant. Set
+    in its place, this one behaves differently for its two readers:
+
+    - Comparisons, `get_config`, JSON, copies and pickles see the number it was made from. Keras compares the momentum
+      with 0 when it builds the slots, and saves it with the model.
+    - Arithmetic and conversion to a tensor, which happen while a step is traced, see the tensor that `compute` returns.
 
     Args:
-        value: The number it stands for outside of a step.
-        compute: Returns the value of the current step, a scalar tensor; called while a step is traced.
+        value: The number outside of a step.
+        compute: Returns the value in a step, a scalar tensor; called while the step is traced.
     """
 
     _compute: Callable[[], Any]
@@ -30,7 +33,7 @@ class DynamicFloat(float):
 
     @property
     def dtype(self) -> str:
-        """What `keras.ops` makes of it."""
+        """The dtype that `keras.ops` converts it to."""
         return str(keras.config.floatx())
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:

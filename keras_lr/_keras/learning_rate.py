@@ -1,4 +1,4 @@
-"""Setting the learning rate of whatever optimizer a model was compiled with."""
+"""Reading and setting the learning rate of any optimizer: wrapped, one of several, or driven by a schedule."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import tensorflow as tf
 from keras_lr.schedules._scaled import Scaled
 
 _STEPS = [2**exponent for exponent in range(21)]
-"""Where to look for a rate of a schedule that is 0 now: soon, for one that warms up, and up to a million steps on."""
+"""Steps at which a schedule that is 0 now is probed for another rate: early, for warmup, and up to a million."""
 
 _SAMPLES = 65
 
 
 class RateControl:
-    """Drives the learning rate of an optimizer from inside a traced step, and gives it back.
+    """Drives the learning rate of an optimizer from inside a traced step, and restores it.
 
-    Wrapped optimizers are reached through their wrapper. Of several optimizers (`keras.optimizers.MultiOptimizer`)
-    each keeps its ratio to the first; where a schedule is 0 now, the ratio of another step. A schedule or a callable is
-    swapped for a variable while the sweep runs.
+    A wrapped optimizer is reached through its wrapper. The parts of a `keras.optimizers.MultiOptimizer` keep their
+    ratios to the first part, taken at another step if a schedule is 0 now. A schedule or a callable is replaced by a
+    variable between `engage` and `release`.
 
     Args:
         optimizer: The compiled optimizer.
@@ -40,7 +40,7 @@ class RateControl:
         ]
 
     def engage(self) -> None:
-        """Puts a variable in the place of each schedule."""
+        """Replaces each schedule by a variable."""
         for leaf, stand_in in zip(self._leaves, self._stand_ins, strict=True):
             if stand_in is not None:
                 leaf.learning_rate = stand_in.read_value
@@ -52,30 +52,30 @@ class RateControl:
             target.assign(tf.cast(rate if ratio == 1.0 else rate * ratio, target.dtype))
 
     def release(self) -> None:
-        """Puts each schedule back; the variables are restored with the rest of the optimizer."""
+        """Restores each schedule. A rate that is a variable is restored with the rest of the optimizer's state."""
         for leaf, stand_in, original in zip(self._leaves, self._stand_ins, self._originals, strict=True):
             if stand_in is not None:
                 leaf.learning_rate = original
 
 
 def compiled_rate(leaf: Any) -> Any:
-    """What the optimizer holds as its rate: a `keras.Variable`, a schedule, or a callable."""
+    """The optimizer's rate as compiled: a `keras.Variable`, a schedule, or a callable."""
     return leaf._learning_rate
 
 
 def iterations_of(leaf: Any) -> Any:
-    """The variable that counts the optimizer's steps; under gradient accumulation `iterations` counts updates."""
+    """The variable that counts steps; with gradient accumulation the public `iterations` counts updates."""
     return leaf._iterations
 
 
 def holds_one_rate(optimizer: Any) -> bool:
-    """Whether the optimizer itself holds its learning rate, as a variable: it is no wrapper and follows no schedule."""
+    """Whether the optimizer is not a wrapper and holds its learning rate as a variable, not a schedule."""
     rate = getattr(optimizer, "_learning_rate", None)
     return isinstance(rate, keras.Variable) and not hasattr(optimizer, "inner_optimizer")
 
 
 def set_learning_rate(optimizer: Any, rate: float) -> None:
-    """Sets a fixed learning rate for good, also where the optimizer was compiled with a schedule."""
+    """Sets a constant learning rate, replacing a schedule; several optimizers keep their ratios."""
     leaves = leaf_optimizers(optimizer)
     for leaf, ratio in zip(leaves, _ratios(leaves), strict=True):
         if isinstance(compiled_rate(leaf), keras.Variable):
@@ -85,17 +85,17 @@ def set_learning_rate(optimizer: Any, rate: float) -> None:
 
 
 def follows_schedule(optimizer: Any) -> bool:
-    """Whether a learning rate is a schedule or a callable, not a number."""
+    """Whether any learning rate is a schedule or a callable."""
     return any(not isinstance(compiled_rate(leaf), keras.Variable) for leaf in leaf_optimizers(optimizer))
 
 
 def keeps_average(optimizer: Any) -> bool:
-    """Whether any part of the optimizer was made with `use_ema=True`."""
+    """Whether any optimizer was made with `use_ema=True`."""
     return any(bool(getattr(leaf, "use_ema", False)) for leaf in leaf_optimizers(optimizer))
 
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
-    """The optimizers that hold a learning rate: through loss scaling, and each of several."""
+    """The optimizers that hold a learning rate: inside a loss-scaling wrapper, and each part of a `MultiOptimizer`."""
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
         return leaf_optimizers(inner)
@@ -106,7 +106,7 @@ def leaf_optimizers(optimizer: Any) -> list[Any]:
 
 
 def _ratios(leaves: Sequence[Any]) -> list[float]:
-    """Each optimizer's rate divided by the first one's: now, or where a schedule is 0 now, when none is."""
+    """Each optimizer's rate divided by the first one's, now, or at the first of `_STEPS` where none is 0."""
     now = [_current_rate(leaf) for leaf in leaves]
     others = ([_rate_at(leaf, step) for leaf in leaves] for step in _STEPS if 0.0 in now and len(leaves) > 1)
     rates = next((rates for rates in (now, *others) if 0.0 not in rates), now)
@@ -114,7 +114,7 @@ def _ratios(leaves: Sequence[Any]) -> list[float]:
 
 
 def _rate_at(leaf: Any, step: int) -> float:
-    """A schedule's rate at `step`; any other rate is what it is now."""
+    """A schedule's rate at `step`; any other rate as it is now."""
     rate = compiled_rate(leaf)
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         return _current_rate(leaf)
@@ -126,14 +126,12 @@ def _current_rate(leaf: Any) -> float:
 
 
 def current_learning_rate(optimizer: Any) -> float:
-    """The rate of the next step; of several optimizers the first one's."""
+    """The rate of the next step; with several optimizers, the first one's."""
     return float(tf.convert_to_tensor(leaf_optimizers(optimizer)[0].learning_rate))
 
 
 def rates_ahead(optimizer: Any, num_steps: int) -> np.ndarray:
-    """The rates of the next `num_steps` steps at 65 of them: a schedule's, or the constant rate; of several optimizers
-    the first one's.
-    """
+    """The first optimizer's rates over the next `num_steps` steps, at up to 65 of them; a constant rate once."""
     leaf = leaf_optimizers(optimizer)[0]
     if not isinstance(compiled_rate(leaf), keras.optimizers.schedules.LearningRateSchedule):
         return np.array([current_learning_rate(optimizer)])
@@ -143,18 +141,18 @@ def rates_ahead(optimizer: Any, num_steps: int) -> np.ndarray:
 
 
 class RateFactor:
-    """One factor on the learning rate of each optimizer of a model.
+    """A factor on the learning rate of every optimizer of a model.
 
-    A constant rate is assigned. A schedule is wrapped in `Scaled`, a callable likewise, once; the training function
-    must then be made anew, since it may have been traced with the bare one.
+    A constant rate is assigned. A schedule or a callable is wrapped once, a schedule in `Scaled`; the training function
+    must then be rebuilt, since it may have been traced with the unwrapped one.
 
     Args:
         optimizer: The compiled optimizer.
-        bases: What `bases` was before a restart, where the optimizer may since hold changed rates.
+        bases: `bases` from before a restart, for an optimizer whose rates may have changed since.
 
     Attributes:
-        rewired: Whether a schedule or a callable was wrapped.
-        bases: Each optimizer's constant rate, or the factor already on its schedule, at a factor of 1.
+        rewired: Whether a schedule or a callable was wrapped just now.
+        bases: What a factor of 1 means: each optimizer's constant rate, or the factor that its schedule already had.
     """
 
     def __init__(self, optimizer: Any, bases: Sequence[float] | None = None) -> None:
@@ -166,7 +164,7 @@ class RateFactor:
         self.bases = tuple(base for base, _ in setters) if bases is None else tuple(bases)
 
     def set(self, factor: float) -> None:
-        """Makes the rate `factor` times what it was compiled as; takes effect at the next step."""
+        """Sets every rate to `factor` times its base, from the next step on."""
         for base, assign in zip(self.bases, self._assign, strict=True):
             assign(base * factor)
 
@@ -176,20 +174,31 @@ class RateFactor:
         return current_learning_rate(self._optimizer)
 
     def _attach(self, leaf: Any) -> tuple[float, Callable[[float], None]]:
-        """What the rate is multiplied from, and the function that assigns the product."""
+        """The base that a factor multiplies, and a function that assigns the product."""
         rate = compiled_rate(leaf)
         if isinstance(rate, keras.Variable):
-            return float(tf.convert_to_tensor(rate)), rate.assign
+            return _base(rate), rate.assign
         if not isinstance(rate, (Scaled, _ScaledCallable)):
             self.rewired = True
             scheduled = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
             rate = Scaled(rate) if scheduled else _ScaledCallable(rate)
             leaf.learning_rate = rate
-        return rate.factor, lambda factor: setattr(rate, "factor", factor)
+        return _base(rate), lambda factor: setattr(rate, "factor", factor)
+
+
+def rate_bases(optimizer: Any) -> tuple[float, ...]:
+    """The `bases` that a new `RateFactor` would have; changes nothing."""
+    return tuple(_base(compiled_rate(leaf)) for leaf in leaf_optimizers(optimizer))
+
+
+def _base(rate: Any) -> float:
+    if isinstance(rate, keras.Variable):
+        return float(tf.convert_to_tensor(rate))
+    return float(rate.factor) if isinstance(rate, (Scaled, _ScaledCallable)) else 1.0
 
 
 class _ScaledCallable:
-    """A rate that is computed by a callable, times a variable factor."""
+    """A callable's rate times a variable factor."""
 
     def __init__(self, rate: Callable[[], Any]) -> None:
         self._rate = rate
@@ -208,9 +217,10 @@ class _ScaledCallable:
 
 
 class RateReader:
-    """Reads the rates of each optimizer of a model in one compiled call, without waiting for the device.
+    """Reads the rates of all optimizers of a model in one compiled call, without waiting for the device.
 
-    A schedule is asked for the steps just done; an assigned rate, or a callable's, holds for all of them.
+    A schedule is evaluated at the steps just done. A constant or a callable's rate is taken to have held for all of
+    them.
 
     Args:
         optimizer: The compiled optimizer.
@@ -226,19 +236,22 @@ class RateReader:
 
     @property
     def names(self) -> list[str]:
-        """One an optimizer: "learning_rate", or with several "learning_rate_" and the optimizer's name."""
+        """One name per optimizer: "learning_rate", or for several "learning_rate_" followed by the optimizer's name."""
         return _names(self._leaves)
 
     def read(self) -> tuple[list[Any], list[Any], Any]:
-        """The rate of the last step, a scalar tensor an optimizer; those of the last `num_steps`, newest last; and the
-        number of steps that the first optimizer has ever done, a scalar tensor.
+        """The rates of the steps just done.
 
-        To be called after a first step: by then an optimizer that is not built trains nothing, and is left out.
+        Call it after a first step: an optimizer that is not built by then trains nothing, and is left out.
+
+        Returns:
+            The rate of the last step, one scalar tensor per optimizer; the rates of the last `num_steps` steps, one
+            vector per optimizer, newest last; and the number of steps that the first optimizer has done in its life.
         """
         if not self._leaves:
             self._leaves = [leaf for leaf in leaf_optimizers(self._optimizer) if leaf.built]
         sources = [compiled_rate(leaf) for leaf in self._leaves]
-        # A callback may have put a schedule in the place of another meanwhile.
+        # A callback may have replaced a schedule since the last call.
         if len(sources) != len(self._sources) or any(a is not b for a, b in zip(sources, self._sources, strict=True)):
             self._sources = sources
             self._read = tf.function(self._rates, autograph=False).get_concrete_function()
@@ -259,7 +272,7 @@ class RateReader:
 
 
 def _steps_done(leaf: Any) -> Any:
-    """Steps of the schedule: `iterations` counts updates, which gradient accumulation makes fewer."""
+    """The step that a schedule is evaluated at."""
     return tf.cast(tf.convert_to_tensor(iterations_of(leaf)), tf.int64)
 
 

@@ -1,4 +1,4 @@
-"""Seeing, and adding to, what a training step logs before any callback does."""
+"""Values that a callback adds to the logs of `fit` before any other callback sees them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ _STEP, _EPOCH = "train_function", "_get_metrics_result_or_logs"
 
 
 class LogInterceptor:
-    """Stands between a model and the callbacks of its `fit`, so that a callback's place in their list does not matter.
+    """Adds to the logs of a running `fit` at their source, so that a callback's place in the list does not matter.
 
-    It wraps the model's training function, and the method by which `fit` reads an epoch's logs, from an epoch's first
-    step to its last, and leaves no trace on the model afterwards. What is called without `arm` is another fit's, as
-    after an interruption: it passes untouched.
+    `fit` calls `logs = model.train_function(iterator)` for each execution, and after the last one of an epoch
+    `model._get_metrics_result_or_logs(logs)`. Both are wrapped on the model at the first step of an epoch and unwrapped
+    after its last. Interceptors nest: each wraps what it finds and unwraps only itself.
+
+    `arm` announces an execution. One that comes without it belongs to another `fit`, after an error has ended this
+    one; it gets the logs it would have had, and the wrappers are removed.
 
     Args:
-        model: The model that is being fitted.
-        on_step: Returns values to add to the logs of an execution that has just run; None to add none.
-        on_epoch: Receives the logs of an epoch's training, without validation, and returns values to add to them.
+        model: The model being trained.
+        on_step: Returns the values to add to the logs of the execution that has just run; None to add none.
+        on_epoch: Receives an epoch's training logs, without validation, and returns the values to add to them.
     """
 
     def __init__(
@@ -40,14 +43,15 @@ class LogInterceptor:
         self._outer_logs: Any = None
 
     def arm(self) -> None:
-        """Makes ready for the next execution; to be called before each, from `on_train_batch_begin`."""
+        """Prepares for the next execution; to be called from `on_train_batch_begin`."""
         self._armed = True
-        if not self._stands_in(_STEP):
-            self._inner_step = self._put(_STEP, self._step)
-        if not self._stands_in(_EPOCH):
-            self._inner_epoch = self._put(_EPOCH, self._epoch)
+        if not self._wraps(_STEP):
+            self._inner_step = self._wrap(_STEP, self._step)
+        if not self._wraps(_EPOCH):
+            self._inner_epoch = self._wrap(_EPOCH, self._epoch)
 
-    def _put(self, name: str, method: Callable[[Any], Any]) -> Any:
+    def _wrap(self, name: str, method: Callable[[Any], Any]) -> Any:
+        """Puts `method` in the place of the model's `name`, and returns what was there."""
         inner = getattr(self._model, name)
 
         def intercepted(value: Any) -> Any:
@@ -57,8 +61,8 @@ class LogInterceptor:
         setattr(self._model, name, intercepted)
         return inner
 
-    def _stands_in(self, name: str) -> bool:
-        """Whether this interceptor already wraps the model's `name`, possibly inside those of other callbacks."""
+    def _wraps(self, name: str) -> bool:
+        """Whether this interceptor wraps the model's `name`, directly or inside the wrappers of others."""
         current = getattr(self._model, name)
         while hasattr(current, "interceptor"):
             if current.interceptor is self:
@@ -66,11 +70,12 @@ class LogInterceptor:
             current = current.inner
         return False
 
-    def _remove(self) -> None:
-        """Takes off what stands outermost; the interceptors of other callbacks take off their own."""
+    def _unwrap(self) -> None:
+        """Removes the outermost wrappers if they are this interceptor's; the others remove theirs in turn."""
         for name, inner in ((_STEP, self._inner_step), (_EPOCH, self._inner_epoch)):
             if getattr(getattr(self._model, name), "interceptor", None) is self:
                 setattr(self._model, name, inner)
+        # The last one out deletes the attribute, so that the method of the class shows again.
         bound = self._model.__dict__.get(_EPOCH)
         if bound is not None and not hasattr(bound, "interceptor"):
             delattr(self._model, _EPOCH)
@@ -80,20 +85,20 @@ class LogInterceptor:
         try:
             logs = self._inner_step(iterator)
         except BaseException:
-            self._remove()
+            self._unwrap()
             raise
         if not armed:
-            self._remove()
+            self._unwrap()
             return logs
         self._inner_logs = logs
-        # A new object, by which the call at the epoch's end is told from one in an evaluation.
         self._outer_logs = {**logs, **(self._on_step() if self._on_step else {})}
         return self._outer_logs
 
     def _epoch(self, logs: Any) -> Any:
+        # `evaluate` calls this method too. The call at the epoch's end passes on the very dict that `_step` returned.
         if logs is not self._outer_logs:
             return self._inner_epoch(logs)
-        self._remove()
+        self._unwrap()
         result = dict(self._inner_epoch(self._inner_logs))
         self._inner_logs = self._outer_logs = None
         return {**result, **self._on_epoch(result)}

@@ -1,4 +1,4 @@
-"""Private parts of `keras.Model` that have no public counterpart, each behind a function that says what it gives."""
+"""Private parts of `keras.Model` that have no public counterpart, each behind a function that says what it returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME_COUNTERS = "object_name_uids"
 
 
 def layers_of(model: keras.Model, *, include_self: bool = True, recursive: bool = True) -> list[Any]:
-    """Every layer within `model`, at any depth unless `recursive` is False."""
+    """The layers of `model`, at every depth or, without `recursive`, its direct layers alone."""
     return list(model._flatten_layers(include_self=include_self, recursive=recursive))
 
 
@@ -28,38 +28,45 @@ def build_on(model: keras.Model, batch: Any) -> None:
 
 
 def build_on_first_of(model: keras.Model, epochs: Any) -> None:
-    """Builds the model under a distribution strategy from the first batch of an epoch iterator, as `fit` does."""
+    """Builds the model from the first batch of an epoch iterator, as `fit` does.
+
+    Keras does so under a distribution strategy only; elsewhere the first step builds.
+    """
     model._maybe_symbolic_build(iterator=epochs)
 
 
 def logs_of(model: keras.Model, result: Any) -> dict[str, float]:
-    """What `fit` logs for the last step's result, as plain floats."""
+    """What `fit` logs at an epoch's end, as plain floats, given what the last step returned."""
     return {name: float(value) for name, value in model._get_metrics_result_or_logs(result).items()}
 
 
 def loss_tracker(model: keras.Model) -> Any:
-    """The metric behind the logged loss; None where the model keeps none."""
-    return getattr(model, "_loss_tracker", None)
+    """The metric behind the logged loss, a new one after each `compile`; None before the first.
+
+    If Keras has moved it, this returns a new object on each call. A cache that compares it by identity then misses,
+    rather than hit after the model was compiled with another loss.
+    """
+    return getattr(model, "_loss_tracker", object())
 
 
 def forward(model: keras.Model, x: Any, *, training: bool) -> Any:
-    """The prediction of `train_step` (`training=True`) or of `test_step`."""
+    """The predictions of `train_step` (`training=True`) or of `test_step`."""
     return model(x, training=training) if model._call_has_training_arg else model(x)
 
 
 def loss_of(model: keras.Model, x: Any, y: Any, prediction: Any, sample_weight: Any, *, training: bool) -> Any:
-    """The total loss of a step: the compiled losses, what layers add, and the regularizers."""
+    """The total loss of a step: the compiled losses, those that layers add, and the regularizers'."""
     return model._compute_loss(x=x, y=y, y_pred=prediction, sample_weight=sample_weight, training=training)
 
 
 def metric_direction(metric: Any) -> str | None:
-    """ "up" or "down" where the metric says which is better, else None."""
+    """ "up" or "down" if the metric declares which is better, else None."""
     return getattr(metric, "_direction", None)
 
 
 @contextmanager
 def fresh_layer_names() -> Iterator[None]:
-    """Within it, layers are named as in a fresh process; afterwards the counters go on from where they stood."""
+    """Names layers as in a new process within the block, and continues the former counters after it."""
     counters = global_state.get_global_attribute(_NAME_COUNTERS)
     global_state.set_global_attribute(_NAME_COUNTERS, None)
     try:

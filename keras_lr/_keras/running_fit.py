@@ -1,4 +1,4 @@
-"""Hearing of a `fit` that an exception ends, of which Keras tells its callbacks nothing."""
+"""What Keras does not tell a callback about the `fit` that is calling it: the data, the errors, the other callbacks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 from typing import Any
 
 import keras
@@ -20,35 +21,56 @@ _LOOP = "catch_stop_iteration"
 
 
 def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator | None:
-    """The epoch iterator of the `model.fit` that is calling; None where none is.
+    """The epoch iterator of the `model.fit` that is calling; None outside of one.
 
-    Keras hands a callback no data, so it is taken from the frame of `fit`, which always stands above a callback's
-    method.
+    Keras passes no data to a callback. The frame of `fit` is always among its callers and holds the iterator.
     """
-    frame = sys._getframe(1)
+    of_model = (frame for frame in _calling_frames() if frame.f_locals.get("self") is model)
+    return next((epochs for frame in of_model if (epochs := _epoch_iterator(frame)) is not None), None)
+
+
+def callbacks_of_fit() -> keras.callbacks.CallbackList | None:
+    """The list through which Keras is calling a callback; None outside of one."""
+    callers = (frame.f_locals.get("self") for frame in _calling_frames())
+    return next((caller for caller in callers if isinstance(caller, keras.callbacks.CallbackList)), None)
+
+
+def _calling_frames() -> Iterator[FrameType]:
+    """The frames of all callers, innermost first."""
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if frame.f_locals.get("self") is model and (epochs := _epoch_iterator(frame)) is not None:
-            return epochs
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
+        yield frame
+        frame = frame.f_back
+
+
+def _epoch_iterator(frame: FrameType) -> EpochIterator | None:
+    return next((value for value in list(frame.f_locals.values()) if isinstance(value, EpochIterator)), None)
 
 
 def skip_epochs(model: keras.Model, epochs: EpochIterator, *, last_epoch: int) -> None:
-    """Lets the running `fit` end without an epoch.
+    """Makes the running `fit` end without training an epoch; to be called from `on_train_begin`.
+
+    Keras has no such request: `stop_training` is read after the first step. But after `on_train_begin`, `fit` evaluates
+    `self._initial_epoch or initial_epoch` once and trains the epochs from there, so `_initial_epoch` is set past the
+    last one.
 
     Args:
-        model: The model that is fitted.
+        model: The model being trained.
         epochs: The epoch iterator of that `fit`.
-        last_epoch: Number of epochs it was asked for.
+        last_epoch: Number of epochs that `fit` was asked for.
     """
     model._initial_epoch = _NoEpoch(model, epochs, max(last_epoch, 1))
 
 
 class _NoEpoch(int):
-    """An initial epoch past the last one, which holds for one `fit` only.
+    """An initial epoch past the last one, for one `fit` only.
 
-    `fit` takes it by its truth value. There it takes itself back, and where another `fit` reads it, since an error in
-    a callback ended the first one, it does not count.
+    `_initial_epoch` would keep a plain number, and every later `fit` of the model would train nothing. `or` calls
+    `__bool__`, the only code that runs between that read and the epochs, so `__bool__` does two things:
+
+    - It restores the former `_initial_epoch`.
+    - It returns True only for the `fit` it was made for, whose frame holds `epochs`. If another callback's error ended
+      that `fit` before the read, the next `fit` meets this number; it gets False and trains from its own first epoch.
     """
 
     _model: weakref.ref[keras.Model]
@@ -68,99 +90,101 @@ class _NoEpoch(int):
         return epochs is not None and _epoch_iterator(sys._getframe(1)) is epochs
 
 
-def _epoch_iterator(frame: Any) -> EpochIterator | None:
-    return next((value for value in list(frame.f_locals.values()) if isinstance(value, EpochIterator)), None)
+def on_fit_error(model: keras.Model, handler: Callable[[BaseException], None]) -> Callable[[], None]:
+    """Calls `handler` once with the exception that ends the running `fit`, and lets the exception pass.
 
-
-def callbacks_of_fit() -> keras.callbacks.CallbackList | None:
-    """The list through which Keras is calling a callback; None outside of one."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList):
-            return caller
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
-
-
-class BrokenFit:
-    """Calls `on_break` once with the exception that leaves a running `fit`, Ctrl-C among them, and lets it pass.
-
-    Watched are the loop over the batches, its data, and the calls of every callback. What is put in place sits on
-    objects that belong to this one fit, never on the model.
+    Keras does not tell its callbacks of an exception, Ctrl-C among them, so a callback that has changed the optimizer
+    could not restore it. Three things are wrapped to see it: the loop over the training batches, that over the
+    validation batches, and the calls of all callbacks in between. All of them belong to objects that Keras makes for
+    one `fit`; the model itself is not touched.
 
     Args:
-        on_break: Receives the exception.
-    """
+        model: The model whose `fit` is calling.
+        handler: Receives the exception, after which nothing is watched any more.
 
-    def __init__(self, on_break: Callable[[BaseException], None]) -> None:
-        self._on_break = on_break
-        self._told = False
+    Returns:
+        A function that ends the watch; to be called when training ends without an error.
+    """
+    watch = _FitWatch(handler)
+    watch.begin(model)
+    return watch.end
+
+
+class _FitWatch:
+    """The wrappers that `on_fit_error` puts on the objects of one `fit`."""
+
+    def __init__(self, handler: Callable[[BaseException], None]) -> None:
+        self._handler = handler
+        self._handled = False
         self._placed: list[tuple[Any, str]] = []
 
-    def watch_fit(self, model: keras.Model) -> None:
-        """Watches the `fit` of `model` that is calling: its loops, and the callbacks in between."""
+    def begin(self, model: keras.Model) -> None:
+        """Watches the `fit` of `model` that is calling."""
         callbacks = callbacks_of_fit()
         if callbacks is not None:
-            begin_test = callbacks.on_test_begin
-
-            def begin_and_watch(*arguments: Any, **options: Any) -> None:
-                begin_test(*arguments, **options)
-                self._watch_loop(getattr(model, "_eval_epoch_iterator", None))
-
-            self._place(callbacks, "on_test_begin", self._guarded(begin_and_watch))
             for name in _HOOKS:
-                self._place(callbacks, name, self._guarded(getattr(callbacks, name)))
+                self._place(callbacks, name, self._watched(getattr(callbacks, name)))
+            self._place(callbacks, "on_test_begin", self._watched(self._then_watch_validation(callbacks, model)))
         self._watch_loop(epoch_iterator_of_fit(model))
 
+    def end(self) -> None:
+        """Removes every wrapper."""
+        for place, name in self._placed:
+            place.__dict__.pop(name, None)
+        self._placed.clear()
+
+    def _then_watch_validation(self, callbacks: keras.callbacks.CallbackList, model: keras.Model) -> Callable[..., Any]:
+        """`on_test_begin`, which comes after `fit` has made the iterator of its validation and before it is read."""
+        on_test_begin = callbacks.on_test_begin
+
+        def begin_and_watch(*arguments: Any, **options: Any) -> None:
+            on_test_begin(*arguments, **options)
+            self._watch_loop(getattr(model, "_eval_epoch_iterator", None))
+
+        return begin_and_watch
+
     def _watch_loop(self, epochs: EpochIterator | None) -> None:
-        """Watches a loop over batches: the steps, their data, the callbacks in between."""
+        """Watches a loop over batches, whose steps, data and callbacks all run inside `catch_stop_iteration`."""
         if epochs is None or (epochs, _LOOP) in self._placed:
             return
         inner = getattr(epochs, _LOOP)
 
         @contextmanager
-        def guarded() -> Iterator[None]:
-            with self._guard(), inner():
+        def watched() -> Iterator[None]:
+            with self._reporting(), inner():
                 yield
 
-        self._place(epochs, _LOOP, guarded)
+        self._place(epochs, _LOOP, watched)
 
-    def release(self) -> None:
-        """Takes everything off again."""
-        for place, name in self._placed:
-            place.__dict__.pop(name, None)
-        self._placed.clear()
+    def _watched(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            with self._reporting():
+                return function(*arguments, **options)
+
+        return watched
 
     def _place(self, place: Any, name: str, value: Any) -> None:
         setattr(place, name, value)
         self._placed.append((place, name))
 
-    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def guarded(*arguments: Any, **options: Any) -> Any:
-            with self._guard():
-                return function(*arguments, **options)
-
-        return guarded
-
     @contextmanager
-    def _guard(self) -> Iterator[None]:
+    def _reporting(self) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
-            if not self._told:
-                self._told = True
-                self._on_break(error)
-                self.release()
+            if not self._handled:
+                self._handled = True
+                self._handler(error)
+                self.end()
             raise
 
 
-def stand_before_backup(callback: keras.callbacks.Callback) -> None:
-    """Moves `callback` before the `BackupAndRestore` of the `fit` that is calling, if it stands after one.
+def move_before_backup(callback: keras.callbacks.Callback) -> None:
+    """Moves `callback` before the `BackupAndRestore` of the running `fit`, if it comes after one.
 
-    What it does at the end of an epoch is then part of that epoch's backup. The list is Keras's own copy, so the user's
-    stays; to move an entry forward is safe while Keras goes through it.
+    Each backup then includes what `callback` does at the end of that epoch. The list is Keras's own copy, so the user's
+    list stays as it is, and moving an entry forward is safe while Keras iterates over the list.
     """
     running = callbacks_of_fit()
     backups = _backups(running)
@@ -170,18 +194,19 @@ def stand_before_backup(callback: keras.callbacks.Callback) -> None:
 
 
 def refuse_backup() -> None:
-    """Refuses a backup of a broken training in a `fit` that is to end without an epoch.
+    """Refuses to end the running `fit` without an epoch if it has a backup of an unfinished training.
 
-    Keras would train on from the backup, or delete it as that fit ends.
+    Keras would train on from the backup, or delete it when that `fit` ends.
 
     Raises:
-        InvalidArgumentError: The `BackupAndRestore` of the `fit` that is calling has one.
+        InvalidArgumentError: A `BackupAndRestore` of the running `fit` holds a backup.
     """
     for backup in _backups(callbacks_of_fit()):
         if tf.io.gfile.exists(backup._weights_path):
             raise InvalidArgumentError(
-                "`callbacks` must hold no `BackupAndRestore` with a backup where a range test ends the fit. Received: "
-                f"backup_dir={str(backup.backup_dir)!r}. Finish that training first, or leave the backup out here."
+                "`callbacks` must hold no `BackupAndRestore` with a backup of an unfinished training, since a range "
+                f"test ends the fit at once. Received: backup_dir={str(backup.backup_dir)!r}. Finish that training "
+                "first, or remove the callback from this fit."
             )
 
 

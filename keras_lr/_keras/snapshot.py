@@ -1,4 +1,4 @@
-"""The whole state of a live training run: taken once, put back exactly."""
+"""The whole state of a live training run: copied once, restored exactly."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _GLOBAL_SEED_GENERATOR = "global_seed_generator"
 
 
 class VariableSnapshot:
-    """A copy of each of some variables, on its own device.
+    """A copy of each variable on the variable's own device.
 
     Args:
-        variables: Keras's or TensorFlow's, distributed ones among them.
+        variables: Variables of Keras or TensorFlow, distributed or not.
     """
 
     def __init__(self, variables: Iterable[Any]) -> None:
@@ -40,13 +40,12 @@ class VariableSnapshot:
 class StateSnapshot(VariableSnapshot):
     """A copy of every variable that a training step can change.
 
-    That is the model's weights and the seed states of its layers, its metrics, the optimizer's slots, iterations and
-    loss scale, keras's global seed generator, and whatever other `tf.Variable` the traced step touches. It holds one
-    extra copy of each and writes no file.
+    These are the model's weights, the seed states of its layers, its metrics, and the optimizer's slots, iterations and
+    loss scale. Everything is held in memory; no file is written.
 
     Args:
         model: A compiled `keras.Model`, built.
-        extra: Further variables, such as those that a traced function captured.
+        extra: Further variables, such as those that a traced step touches.
     """
 
     def __init__(self, model: keras.Model, extra: Iterable[Any] = ()) -> None:
@@ -54,7 +53,7 @@ class StateSnapshot(VariableSnapshot):
 
 
 class RandomState:
-    """The random state of Python, NumPy, TensorFlow's eager mode and keras's global generator."""
+    """The random states of Python, NumPy, TensorFlow's eager mode, and Keras's global seed generator."""
 
     def __init__(self) -> None:
         self._python = random.getstate()
@@ -65,7 +64,7 @@ class RandomState:
         self._keras_state = None if self._keras is None else tf.identity(self._keras.state.value)
 
     def restore(self) -> None:
-        """Puts every generator back to where it stood."""
+        """Restores every generator to its state at construction."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
         if self._tensorflow is not None:
@@ -76,13 +75,13 @@ class RandomState:
 
 
 def trainer_variables(model: keras.Model) -> list[Any]:
-    """Every variable keras knows of: weights, seed states, metrics, optimizer."""
+    """Every variable that Keras lists: weights, seed states, metrics, optimizer."""
     optimizer = model.optimizer
     return [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else [])]
 
 
 def plain_variables(model: keras.Model) -> list[tf.Variable]:
-    """The `tf.Variable`s that the model or a layer holds as an attribute, which keras does not list."""
+    """The `tf.Variable`s that the model or a layer holds as attributes, which Keras does not list."""
     return [value for layer in layers_of(model) for value in vars(layer).values() if isinstance(value, tf.Variable)]
 
 
@@ -97,7 +96,7 @@ def seed_variables(model: keras.Model) -> list[Any]:
 
 
 def components(variables: Iterable[Any]) -> list[Any]:
-    """The distinct `tf.Variable`s behind `variables`; a distributed variable counts once a replica."""
+    """The distinct `tf.Variable`s behind `variables`; a distributed variable has one per replica."""
     found: dict[int, Any] = {}
     for variable in variables:
         backing = variable.value if isinstance(variable, keras.Variable) else variable
@@ -112,5 +111,5 @@ def ops_are_deterministic() -> bool:
 
 
 def _eager_generator() -> random.Random | None:
-    """The generator behind the seeds of eager TensorFlow ops; None before a global seed was set."""
+    """The generator that seeds eager TensorFlow ops; None before a global seed is set."""
     return getattr(context.context(), "_rng", None)

@@ -1,4 +1,8 @@
-"""An optimizer's own update rule on plain tensors, which TensorFlow's Keras leaves out (`stateless_apply` raises)."""
+"""What stacking copies of a model needs: an optimizer's own rule on plain tensors, and rules to batch rare operations.
+
+Keras's `stateless_apply` raises on TensorFlow. Everything private is looked up at its first use, because only one of
+the search's engines needs it: without a part, `stacking_unavailable` says so and the other engines work.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,25 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import tensorflow as tf
-from keras.src.optimizers.base_optimizer import BaseOptimizer
-from tensorflow.python.ops.parallel_for import pfor
 
-_RANDOM = (
+from keras_lr._keras.error_message import short_error_message
+
+_METHODS = (
+    "assign",
+    "assign_add",
+    "assign_sub",
+    "_var_key",
+    "_apply_weight_decay",
+    "_backend_update_step",
+)
+"""Methods of `BaseOptimizer` that work on any backend. TensorFlow's optimizer overrides them with others that need a
+`tf.Variable` and its distribution strategy."""
+
+_PFOR_PARTS = ("RegisterPFor", "wrap", "_fallback_converter", "_pfor_converter_registry")
+
+_RANDOM_OPS = (
     "StatelessRandomGetKeyCounter",
     "StatelessRandomNormalV2",
     "StatelessRandomUniformFullIntV2",
@@ -18,75 +36,106 @@ _RANDOM = (
     "StatelessRandomUniformV2",
     "StatelessTruncatedNormalV2",
 )
-"""Dropout and noise. One copy after the other, as TensorFlow treats the first versions of these, so that a copy draws
-what it would draw alone."""
+"""The operations of Dropout and noise. They run for one copy after the other, as TensorFlow does with the first
+versions of these operations, so that a copy draws the numbers it would draw alone."""
 
 
-class _Stateless:
-    """Puts the backend-free methods before those that reach for `tf.Variable` and its distribution strategy."""
-
-    assign = BaseOptimizer.assign
-    assign_add = BaseOptimizer.assign_add
-    assign_sub = BaseOptimizer.assign_sub
-    _var_key = BaseOptimizer._var_key
-    _apply_weight_decay = BaseOptimizer._apply_weight_decay
-    _backend_update_step = BaseOptimizer._backend_update_step
-    _backend_increment_gradient_accumulators = BaseOptimizer._backend_increment_gradient_accumulators
-    _overwrite_model_variables_with_average_value = BaseOptimizer._overwrite_model_variables_with_average_value
+def stacking_unavailable() -> str | None:
+    """Why the installed Keras or TensorFlow cannot stack copies of a model; None if it can."""
+    try:
+        parts = [
+            (f"keras {keras.__version__}", "BaseOptimizer", _base_optimizer(), _METHODS),
+            (f"tensorflow {tf.__version__}", "pfor", _pfor(), _PFOR_PARTS),
+        ]
+    except ImportError as error:
+        return short_error_message(error)
+    for library, owner, found, names in parts:
+        for name in names:
+            if not hasattr(found, name):
+                return f"{library} has no `{owner}.{name}`"
+    return None
 
 
 def stateless_kind(kind: type) -> Any:
-    """A kind of optimizer whose `apply` works inside a `keras.StatelessScope`."""
-    return type(kind.__name__, (_Stateless, kind), {})
+    """A subclass of an optimizer's class whose `apply` works inside a `keras.StatelessScope`."""
+    base = _base_optimizer()
+    return type(kind.__name__, (kind,), {name: getattr(base, name) for name in _METHODS})
 
 
 @contextlib.contextmanager
 def stateless(optimizer: Any, trainable_variables: list[Any]) -> Iterator[None]:
-    """Within it, `optimizer.apply` works inside a `keras.StatelessScope`.
+    """Makes `optimizer.apply` work inside a `keras.StatelessScope` within the block.
+
+    The optimizer looks variables up by key, which is `id(variable)` for the methods of `BaseOptimizer` and another one
+    for TensorFlow's, so its tables are replaced as well.
 
     Args:
-        optimizer: A built optimizer that holds its rate and its slots itself.
-        trainable_variables: The variables it was built on, in their order.
+        optimizer: A built optimizer that holds its own rate and slots.
+        trainable_variables: The variables it was built with, in the same order.
     """
-    original, indices = type(optimizer), optimizer._trainable_variables_indices
-    optimizer.__class__ = stateless_kind(original)
-    optimizer._trainable_variables_indices = {
-        id(variable): position for position, variable in enumerate(trainable_variables)
+    excluded = getattr(optimizer, "_exclude_from_weight_decay", ())
+    tables = {
+        "_trainable_variables_indices": {id(variable): place for place, variable in enumerate(trainable_variables)},
+        "_exclude_from_weight_decay": {
+            id(variable) for variable in trainable_variables if optimizer._var_key(variable) in excluded
+        },
+        "_exclude_from_weight_decay_cache": {},
     }
+    original = type(optimizer)
+    former = {name: getattr(optimizer, name) for name in tables if hasattr(optimizer, name)}
+    optimizer.__class__ = stateless_kind(original)
+    for name, table in tables.items():
+        setattr(optimizer, name, table)
     try:
         yield
     finally:
         optimizer.__class__ = original
-        optimizer._trainable_variables_indices = indices
+        for name in tables:
+            delattr(optimizer, name)
+        for name, table in former.items():
+            setattr(optimizer, name, table)
 
 
 def excludes_from_weight_decay(optimizer: Any) -> bool:
-    """Whether some variables were excluded from weight decay, by themselves or by name."""
-    names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_names")
+    """Whether any variables are excluded from weight decay, directly or by name."""
+    names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
     return any(bool(getattr(optimizer, name, None)) for name in names)
 
 
 def allow_many_traces(function: Any) -> None:
-    """Keeps TensorFlow from warning that `function` is traced often, as for many batch sizes."""
+    """Silences TensorFlow's warning about frequent tracing, for a function that is traced once per batch size."""
     function._omit_frequent_tracing_warning = True
 
 
 def register_rules() -> None:
-    """Adds the rules that are missing; more than once is harmless."""
+    """Registers the batching rules that TensorFlow lacks; calling it again is harmless."""
     _register("Bitcast", _stack_bitcast)
-    for name in _RANDOM:
+    for name in _RANDOM_OPS:
         _register(name, _one_by_one)
 
 
 def _register(name: str, rule: Any) -> None:
+    pfor = _pfor()
     if name not in pfor._pfor_converter_registry:
         pfor.RegisterPFor(name)(rule)
 
 
 def _stack_bitcast(operation: Any) -> Any:
     """Element-wise; part of `keras.ops.argmax`, and so of every accuracy."""
-    return pfor.wrap(tf.bitcast(operation.stacked_input(0), operation.get_attr("type")), True)
+    return _pfor().wrap(tf.bitcast(operation.stacked_input(0), operation.get_attr("type")), True)
 
 
 def _one_by_one(operation: Any) -> Any:
-    return pfor._fallback_converter(operation, warn=False)
+    return _pfor()._fallback_converter(operation, warn=False)
+
+
+def _base_optimizer() -> Any:
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+    return BaseOptimizer
+
+
+def _pfor() -> Any:
+    from tensorflow.python.ops.parallel_for import pfor
+
+    return pfor

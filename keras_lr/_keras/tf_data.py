@@ -1,4 +1,4 @@
-"""Reading a shuffled `tf.data` pipeline without changing the order that a later pass sees."""
+"""Copies of `tf.data` pipelines, so that reading a shuffled one does not change the order of a later pass."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ import tensorflow as tf
 
 _IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
 
+_STRIPPED_DEVICE = "/device::0"
+"""What is left of the device of a `tf.py_function` after TensorFlow has stripped it, and cannot be parsed."""
+
 _SEED_INPUTS = (2, 3)
+"""Inputs of a shuffle node: dataset, buffer size, two seeds; and in `ShuffleDatasetV3` the generator they share."""
 
 
 def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A pipeline whose reading leaves the order of `dataset` alone: itself, or a copy where it shuffles by a seed.
+    """A pipeline to read without changing the order of `dataset`: a copy if it shuffles by a seed, else `dataset`.
 
-    A seeded shuffle keeps one generator across its iterators, so that each reading changes the order of every later
-    pass; the copy makes its own from the same seeds. Without a seed the order is chance anyway. The copy holds the
-    in-memory sources of the pipeline once more.
+    A seeded shuffle shares one generator among its iterators, so each pass changes the order of every later one. The
+    copy makes its own generator from the same seeds. Without a seed the order is random anyway. In-memory sources of
+    the pipeline are duplicated by the copy.
     """
     return edited_copy(dataset, _own_generators) if _keeps_shuffle_state(dataset) else dataset
 
 
 def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef], None]) -> tf.data.Dataset:
-    """The pipeline that the graph of `dataset` gives after `edit` has changed it in place.
+    """The pipeline that is made from the graph of `dataset` after `edit` has changed that graph in place.
 
-    A pipeline that cannot be copied, such as one over a Python generator, is returned as it is.
+    A pipeline that cannot be serialized is returned as it is.
     """
     try:
         graph = tf.raw_ops.DatasetToGraphV2(
@@ -37,15 +41,18 @@ def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef]
     except tf.errors.OpError:
         return dataset
     definition = tf.compat.v1.GraphDef.FromString(graph.numpy())
+    for node in _all_nodes(definition):
+        if node.device == _STRIPPED_DEVICE:
+            node.device = ""
     edit(definition)
     variant = tf.raw_ops.DatasetFromGraph(graph_def=definition.SerializeToString())
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
 def with_own_generators(nodes: Iterable[Any]) -> list[Any]:
-    """Gives each shuffle among `nodes` a generator of its own, made from its seeds, and returns them.
+    """Gives each shuffle among `nodes` its own generator, made from its seeds, and returns these nodes.
 
-    `ShuffleDatasetV3` holds the shared generator as an input; `ShuffleDataset` has none.
+    `ShuffleDatasetV3` takes the shared generator as an input; `ShuffleDataset` has no such input.
     """
     shuffles = [node for node in nodes if node.op == "ShuffleDatasetV3"]
     for node in shuffles:
@@ -55,12 +62,17 @@ def with_own_generators(nodes: Iterable[Any]) -> list[Any]:
 
 
 def _own_generators(definition: tf.compat.v1.GraphDef) -> None:
+    with_own_generators(_all_nodes(definition))
+
+
+def _all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
+    """The nodes of the graph and of its functions."""
     functions = (function.node_def for function in definition.library.function)
-    with_own_generators(itertools.chain(definition.node, *functions))
+    return itertools.chain(definition.node, *functions)
 
 
 def _keeps_shuffle_state(dataset: tf.data.Dataset) -> bool:
-    """Whether a seeded reshuffle stands anywhere in the pipeline; a captured pipeline is taken for one."""
+    """Whether any part of the pipeline reshuffles by a seed; any pipeline that a function captures counts as such."""
     if getattr(dataset, "_reshuffle_each_iteration", False):
         seeds = (tf.get_static_value(getattr(dataset, name, None)) for name in ("_seed", "_seed2"))
         if any(seed is None or int(seed) for seed in seeds):
@@ -75,9 +87,9 @@ def _keeps_shuffle_state(dataset: tf.data.Dataset) -> bool:
 
 
 def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
-    """Each variable that a function of the pipeline uses, such as the seed state of an augmenting layer in a `map`.
+    """Each variable that a function of the pipeline uses, such as the seed state of an augmentation layer in a `map`.
 
-    A function keeps the memory of a variable alive, not the variable; one that is gone is left out.
+    A function keeps the memory of a variable alive but not the variable itself; one that was deleted is left out.
     """
     for function in dataset._functions():
         references = function.function.graph._weak_variables
@@ -87,9 +99,9 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
 
 
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
-    """The same pipeline with each shuffle seeded by `seed`, so that a repeat reads the same order at every rate.
+    """A copy of the pipeline whose shuffles are all seeded by `seed`, so that a repeat sees one order at every rate.
 
-    A pipeline that cannot be copied, such as one over a Python generator, is returned as it is.
+    A pipeline that cannot be serialized is returned as it is.
     """
     constants = [_constant(f"keras_lr_seed_{part}", value) for part, value in enumerate((seed + 1, 1))]
 

@@ -1,1 +1,1 @@
-"""Strings, files, checks and progress: what every part uses. No Keras, no plots."""
+"""Helpers that every other part uses: argument checks, formatting, files, downsampling, progress and Ctrl-C."""

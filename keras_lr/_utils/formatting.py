@@ -1,4 +1,4 @@
-"""Writing a learning rate as a person would."""
+"""Numbers and foreign text as people should see them in a plot, a page or a terminal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 import unicodedata
 from typing import Any
 
-_REPLACED = "\N{REPLACEMENT CHARACTER}"
-_KEPT = "\n\t"
-# Embeddings, overrides and isolates turn the text that follows; letters of a right-to-left script need none of them.
-_DIRECTIONS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_ALLOWED_CONTROLS = "\n\t"
+_DIRECTION_MARKS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+"""Embeddings, overrides and isolates, which reorder the text that follows. Right-to-left scripts do not need them."""
 
 
 def format_rate(rate: float, *, digits: int = 2) -> str:
@@ -25,7 +25,7 @@ def format_rate(rate: float, *, digits: int = 2) -> str:
 
 
 def format_number(value: float | None, *, digits: int = 4) -> str:
-    """A number for a table; an empty mark where there is none."""
+    """A number for a table cell; a dash for None and NaN."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -34,18 +34,18 @@ def format_number(value: float | None, *, digits: int = 4) -> str:
 
 
 def shown(value: Any) -> Any:
-    """`value`; in a text each control character, lone surrogate and mark of direction becomes a replacement mark."""
+    """`value` made safe to display: control characters, lone surrogates and direction marks in a text are replaced."""
     if not isinstance(value, str) or (value.isascii() and value.isprintable()):
         return value
-    return type(value)("".join(_REPLACED if _hides(char) else char for char in value))
+    return type(value)("".join(_REPLACEMENT if _is_unsafe(char) else char for char in value))
 
 
 def shortened(text: str, limit: int) -> str:
-    """At most `limit` characters of `text`, with a mark where some are left out."""
+    """`text` cut to at most `limit` characters, the last of them an ellipsis if something was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def _hides(char: str) -> bool:
-    if char in _KEPT:
+def _is_unsafe(char: str) -> bool:
+    if char in _ALLOWED_CONTROLS:
         return False
-    return unicodedata.category(char) in ("Cc", "Cs") or ord(char) in _DIRECTIONS
+    return unicodedata.category(char) in ("Cc", "Cs") or ord(char) in _DIRECTION_MARKS

@@ -8,11 +8,11 @@ from types import FrameType
 
 
 class HeldInterrupt:
-    """Holds Ctrl-C back, so that it never cuts through the taking or the putting back of a model's state.
+    """Holds Ctrl-C back while the block runs, so that it never cuts through saving or restoring a model's state.
 
-    The first Ctrl-C is raised by `check`, and at the latest on leaving; a second one is raised at once, for a step or
-    data that never end, unless `patient`. Only Python's own handler is replaced, and only in the main thread, which
-    is the one it interrupts.
+    The first Ctrl-C is raised by `check`, or when the block ends. A second one is raised at once, in case a step or the
+    data never ends, unless `patient` is set. The handler is installed only in the main thread, the one Ctrl-C
+    interrupts, and only if Python's own handler is in place.
 
     Attributes:
         patient: Whether a second Ctrl-C waits too.
@@ -38,7 +38,7 @@ class HeldInterrupt:
         self.check()
 
     def check(self) -> None:
-        """Raises the `KeyboardInterrupt` that was held back."""
+        """Raises the `KeyboardInterrupt` that was held back, if any."""
         if self._pending:
             self._pending = False
             raise KeyboardInterrupt

@@ -1,8 +1,9 @@
-"""One live line that says what is running and how far it is."""
+"""Progress bars and notices on stderr."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -11,60 +12,76 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Update = Callable[[int, int, int, str], None]
-"""Takes the epochs done and of all runs, the grid points done, and the best so far in words."""
+"""Takes the number of epochs done, the total of all runs, the number of grid points done, and the best so far as text.
+"""
 
 
 @contextlib.contextmanager
 def progress_line(
     task: str, total: int, *, show: bool | Literal["auto", 0, 1, 2], unit: str = "steps"
 ) -> Iterator[Callable[[int], None]]:
-    """A progress line on stderr, gone when done on a terminal and left elsewhere.
+    """A progress bar for one task; a terminal clears it at the end, a log file keeps it.
 
-    Yields a function that takes the number of steps, or `unit`, done.
+    Args:
+        task: What is running, to the left of the bar.
+        total: Number of steps, or of `unit`.
+        show: "auto" shows the bar on a terminal only.
+        unit: What is counted.
+
+    Yields:
+        A function that takes the number of steps done.
     """
-    if not (sys.stderr.isatty() if show == "auto" else show):
+    if not _is_shown(show):
         yield lambda done: None
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=console.is_terminal) as progress:
-        identifier = progress.add_task(task, total=total)
-        yield lambda done: progress.update(identifier, completed=done)
+    with _bar(task, unit, total=total, keep_in_logs=True) as update:
+        yield lambda done: update(completed=done)
 
 
 @contextlib.contextmanager
 def search_line(*, verbose: Any) -> Iterator[Update | None]:
-    """A progress line on stderr, gone when done; yields None where it is not shown.
+    """A progress bar for a search over learning rates, cleared at the end.
 
     Args:
-        verbose: As in `fit`: "auto" shows the line on a terminal, 0 never, another number always.
+        verbose: As in `fit`: "auto" shows the bar on a terminal only, 0 never, any other number always.
+
+    Yields:
+        The function to call after each epoch; None if the bar is not shown.
     """
-    if not (sys.stderr.isatty() if verbose == "auto" else verbose):
+    if not _is_shown(verbose):
         yield None
         return
-    columns = (
-        TextColumn("Learning rates"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs, {task.fields[points]} rates done, best {task.fields[best]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("search", total=None, points=0, best="none yet")
+    counts = "epochs, {task.fields[points]} rates done, best {task.fields[best]}"
+    with _bar("Learning rates", counts, total=None, points=0, best="none yet") as update:
 
-        def update(done: int, total: int, points: int, best: str) -> None:
-            progress.update(task, completed=done, total=total, points=points, best=best)
+        def update_all(done: int, total: int, points: int, best: str) -> None:
+            update(completed=done, total=total, points=points, best=best)
 
-        yield update
+        yield update_all
 
 
 def notice(line: str, *, verbose: Any) -> None:
-    """Writes a line to stderr, also into a log file; `verbose=0` hides it."""
+    """Writes one line to stderr unless `verbose` is 0; a log file gets it too."""
     if verbose:
         print(f"keras_lr: {line}", file=sys.stderr, flush=True)
+
+
+def _is_shown(show: Any) -> bool:
+    return sys.stderr.isatty() if show == "auto" else bool(show)
+
+
+@contextlib.contextmanager
+def _bar(
+    task: str, counts: str, *, total: int | None, keep_in_logs: bool = False, **fields: Any
+) -> Iterator[Callable[..., None]]:
+    """A bar between `task` and `counts`, which may name `fields`; yields the function that changes any of them."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(counts),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal or not keep_in_logs) as progress:
+        yield functools.partial(progress.update, progress.add_task(task, total=total, **fields))

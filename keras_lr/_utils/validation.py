@@ -1,4 +1,4 @@
-"""Checks of what a user passes: each returns the plain Python value, or refuses it by the argument's name."""
+"""Argument checks. Each returns the value as a plain Python type, or raises an error that names the argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 
 
 def is_number(value: Any) -> bool:
-    """Whether `value` is a real number, of Python or NumPy, finite or not; a bool is none."""
+    """Whether `value` is a real number of Python or NumPy, finite or not; a bool is not a number."""
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
 
 
@@ -25,7 +25,7 @@ def real(name: str, value: Any) -> float:
 
 
 def positive(name: str, value: Any) -> float:
-    """`value` as a float above zero."""
+    """`value` as a float greater than 0."""
     number = real(name, value)
     if number <= 0:
         raise InvalidArgumentError(f"`{name}` must be greater than 0. Received: {value!r}. Pass a positive number.")
@@ -33,7 +33,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def non_negative(name: str, value: Any) -> float:
-    """`value` as a float that is zero or more."""
+    """`value` as a float of at least 0."""
     number = real(name, value)
     if number < 0:
         raise InvalidArgumentError(f"`{name}` must be 0 or more. Received: {value!r}. Pass a non-negative number.")
@@ -41,7 +41,7 @@ def non_negative(name: str, value: Any) -> float:
 
 
 def at_most(name: str, value: float, limit_name: str, limit: float) -> None:
-    """Refuses a rate above the one that must bound it."""
+    """Raises `InvalidRangeError` if `value` exceeds `limit`; the message names both arguments."""
     if value > limit:
         raise InvalidRangeError(
             f"`{name}` must be at most `{limit_name}`. Received: {name}={value!r}, {limit_name}={limit!r}. "
@@ -50,7 +50,7 @@ def at_most(name: str, value: float, limit_name: str, limit: float) -> None:
 
 
 def increasing_pair(name: str, value: Any) -> tuple[float, float]:
-    """`value` as two floats, zero or more, the second greater than the first."""
+    """`value` as two floats of at least 0, the second greater than the first."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise InvalidArgumentError(f"`{name}` must be two numbers. Received: {value!r}. Pass (lowest, highest).")
     low, high = non_negative(name, value[0]), non_negative(name, value[1])
@@ -80,14 +80,14 @@ def share(name: str, value: Any) -> float:
 
 
 def whole_number(name: str, value: Any, *, least: int = 1, remedy: str = "") -> int:
-    """`value` as an int of at least `least`; `remedy` is a sentence that ends the message."""
+    """`value` as an int of at least `least`; `remedy` is a sentence to end the error message with."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < least:
         raise InvalidArgumentError(f"`{name}` must be an integer >= {least}, got {value!r}. {remedy}".rstrip())
     return int(value)
 
 
 def steps(name: str, value: Any, *, least: int = 1) -> int:
-    """`value` as an int of at least `least` that counts optimizer steps."""
+    """`value` as a number of optimizer steps, an int of at least `least`."""
     return whole_number(name, value, least=least, remedy="Count optimizer steps, not epochs.")
 
 
@@ -107,14 +107,14 @@ def learning_rate_range(min_lr: Any, max_lr: Any) -> tuple[float, float]:
 
 
 def flag(name: str, value: Any) -> bool:
-    """`value` itself where it is a bool."""
+    """`value` as a bool; raises `InvalidArgumentError` for anything else, also 0 and 1."""
     if not isinstance(value, (bool, np.bool_)):
         raise InvalidArgumentError(f"`{name}` must be True or False, got {value!r}.")
     return bool(value)
 
 
 def choice(name: str, value: Any, options: Collection[str]) -> str:
-    """`value` itself where it is one of `options`."""
+    """`value` itself; raises `InvalidArgumentError` unless it is one of `options`."""
     if not isinstance(value, str) or value not in options:
         raise InvalidArgumentError(
             f"`{name}` must be one of {sorted(options)}. Received: {value!r}. Choose one of these."
@@ -123,11 +123,7 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
 
 
 def check_logged(monitor: str, logs: Mapping[str, Any]) -> None:
-    """Refuses the name of a loss that an epoch does not log.
-
-    Raises:
-        ModelError: `logs` do not hold it.
-    """
+    """Raises `ModelError` if an epoch's `logs` do not contain `monitor`."""
     if monitor not in logs:
         raise ModelError(
             f"`monitor` must name a loss in the logs. Received: {monitor!r}; the logs hold {sorted(logs)}. "

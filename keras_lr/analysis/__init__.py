@@ -1,7 +1,12 @@
-"""Judging what was measured: numpy, scipy and pandas only."""
+"""Functions that read a learning rate off measurements: a range test's curve, training histories, a search.
+
+They need NumPy, SciPy and pandas, but not Keras.
+"""
 
 from keras_lr.analysis._diagnosis.compare import analyze_histories
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
+from keras_lr.analysis._race import Race
+from keras_lr.analysis._sensitivity.summary import analyze_sensitivity
 from keras_lr.analysis._suggestion.suggest import suggest
 
-__all__ = ["analyze_histories", "analyze_history", "suggest"]
+__all__ = ["Race", "analyze_histories", "analyze_history", "analyze_sensitivity", "suggest"]

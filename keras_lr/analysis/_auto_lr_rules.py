@@ -1,4 +1,7 @@
-"""When a learning rate should change: rules on epoch losses that scaling or shifting the loss leaves alone."""
+"""The rules by which `AutoLR` changes a learning rate, as functions of the epoch losses.
+
+Scaling or shifting the loss changes no decision. The rule for a diverged epoch is in `analysis._diverged`.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,37 @@ from typing import Literal
 
 import numpy as np
 
+from keras_lr.analysis._statistics import median_change, step_noise
+
+# Steps of the learning rate: half a decade down or up, and a whole decade up if the loss falls in a straight line.
 LOWER_FACTOR = 10**-0.5
 RAISE_FACTOR = 10**0.5
 STEEP_RAISE_FACTOR = 10.0
-GAIN_LOST = 0.5
-SWING_SHARE = 0.05
-MIN_SWINGS = 2
-WINDOW_BLOCKS = 4
-STEADY_SHARE = 0.8
-STRAIGHT_SHARE = 0.95
-STILL_SHARE = 0.01
-MIN_MOVES = 3
+
+# A long run is read as about this many points, each the mean of several epochs.
+POINTS_PER_RUN = 20
+# The rules look at this many points at the end; an oscillation is searched in one more.
+WINDOW_POINTS = 4
+
+# Oscillation: at least this many rises, each of more than this fraction of the total fall.
+MIN_RISES = 2
+RISE_FRACTION = 0.05
+# Slow learning: the smallest of the last falls is at least this fraction of the largest one.
+STEADY_FRACTION = 0.8
+# The falls lie on a straight line: the same, so near to 1 that no end of the fall is in sight.
+STRAIGHT_FRACTION = 0.95
+# Plateau: the two halves of the window differ by at most this fraction of the total fall.
+STILL_FRACTION = 0.01
+
+# Fewer losses give no noise scale.
+MIN_NOISE_EPOCHS = 3
+# The baseline of a sweep is its first tenth, but at least this many steps.
 BASELINE_STEPS = 10
 
 
 @dataclass(frozen=True)
 class Change:
-    """What to do with the learning rate: its factor, and why in one sentence."""
+    """What to do with the learning rate: its factor, dimensionless, and why in one sentence."""
 
     kind: Literal["rollback", "lower", "raise", "anneal"]
     factor: float
@@ -34,13 +51,13 @@ class Change:
 
 @dataclass(frozen=True)
 class LossTrend:
-    """The training loss so far.
+    """The training loss so far, in its own unit.
 
     Attributes:
-        start: Loss before the first step, or the first epoch's where that is unknown.
+        start: Loss before the first step, or the first epoch's loss if that is unknown.
         best: Lowest loss of an epoch so far.
-        losses: Finite losses since the last change of the rate, oldest first, shape `(n_blocks,)`; each the mean of as
-            many epochs as `block_epochs` says.
+        losses: Finite losses since the learning rate last changed, oldest first, shape `(n_points,)`; each is the mean
+            of `epochs_per_point` epochs.
     """
 
     start: float
@@ -49,76 +66,59 @@ class LossTrend:
 
     @property
     def fall(self) -> float:
-        """How far the loss has fallen in all, 0 or more."""
+        """How far the loss has fallen in total, at least 0."""
         return max(self.start - self.best, 0.0)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a range test tells of the loss before the first step: its level, and the noise of a step's loss."""
+    """The loss before training, known from a range test: its level, and the standard deviation of a step's loss."""
 
     start: float
     noise: float
 
 
 def read_baseline(losses: np.ndarray) -> Baseline | None:
-    """The level and the noise at the start of sweeps, where the rate is too low to move the loss; None of too few.
+    """Estimates the baseline from the start of sweeps, where the learning rate is too low to change the loss.
 
     Args:
         losses: Each step's own loss, in the order of the sweep, shape `(repeats, n_steps)`.
-    """
-    head = losses[:, : max(BASELINE_STEPS, losses.shape[1] // 10)]
-    moves = np.abs(np.diff(head, axis=1))
-    if moves.shape[1] < BASELINE_STEPS - 1 or not np.isfinite(head).all():
-        return None
-    return Baseline(float(np.median(head)), 1.4826 * float(np.median(moves)) / math.sqrt(2))
-
-
-def block_epochs(planned_epochs: int) -> int:
-    """Number of epochs that the rules read as one point, so that a long run is judged by its course, not its noise."""
-    return max(1, round(planned_epochs / 20))
-
-
-def find_divergence(loss: float, *, start: float, best: float, noise: float) -> Change | None:
-    """A rollback where an epoch's loss is not finite, has lost half of the fall so far, or is above where it began.
-
-    Args:
-        loss: The epoch's loss.
-        start: Loss before the first step, or the first epoch's.
-        best: Lowest loss of an epoch so far; `start` where there was none.
-        noise: Rise that means nothing, such as the standard deviation of a step's loss.
-    """
-    if not np.isfinite(loss):
-        return Change("rollback", LOWER_FACTOR, "The loss became NaN or infinite.")
-    fall = max(start - best, 0.0)
-    if not loss - best > max(GAIN_LOST * fall, noise):
-        return None
-    if loss > start:
-        return Change("rollback", LOWER_FACTOR, "The loss rose above where it began.")
-    return Change("rollback", LOWER_FACTOR, f"The loss lost {(loss - best) / fall:.0%} of its whole fall again.")
-
-
-def typical_move(losses: Sequence[float]) -> float:
-    """Median move from epoch to epoch, in units of which a rise counts where no noise is known; infinite of under 3."""
-    return float(np.median(np.abs(np.diff(losses)))) if len(losses) >= MIN_MOVES else math.inf
-
-
-def find_change(course: LossTrend) -> Change | None:
-    """What the course since the last change of the rate speaks for; None to go on."""
-    if course.losses.size < WINDOW_BLOCKS or not course.fall > 0:
-        return None
-    return _oscillation(course) or _slow_learning(course) or _plateau(course)
-
-
-def annealed(progress: float, fraction: float) -> float:
-    """Factor of a decay to 0 over the last `fraction` of a run.
-
-    Args:
-        progress: Share of the planned run done, in [0, 1].
-        fraction: Share of the run that the decay takes, in [0, 1]; 0 for no decay.
 
     Returns:
-        `min(1, (1 - progress) / fraction)`.
+        None if the sweeps have fewer than 10 steps, or a loss at their start is not finite.
+    """
+    head = losses[:, : max(BASELINE_STEPS, losses.shape[1] // 10)]
+    if head.shape[1] < BASELINE_STEPS or not np.isfinite(head).all():
+        return None
+    return Baseline(float(np.median(head)), step_noise(head))
+
+
+def epochs_per_point(planned_epochs: int) -> int:
+    """Number of epochs that are averaged into one point, so that a long run is judged by its trend, not its noise."""
+    return max(1, round(planned_epochs / POINTS_PER_RUN))
+
+
+def typical_change(losses: Sequence[float]) -> float:
+    """Median absolute change between epochs, the noise scale when none is known; inf for fewer than 3 epochs."""
+    return median_change(np.asarray(losses)) if len(losses) >= MIN_NOISE_EPOCHS else math.inf
+
+
+def find_change(trend: LossTrend) -> Change | None:
+    """The change of the learning rate that the trend since the last change calls for; None to keep the rate."""
+    if trend.losses.size < WINDOW_POINTS or not trend.fall > 0:
+        return None
+    return _lower_if_oscillating(trend) or _raise_if_slow(trend) or _anneal_if_level(trend)
+
+
+def anneal_factor(progress: float, fraction: float) -> float:
+    """Factor on the learning rate of a linear decay to 0 over the last `fraction` of a run.
+
+    Args:
+        progress: Fraction of the planned run done, in [0, 1].
+        fraction: Fraction of the run that the decay takes, in [0, 1]; 0 for no decay.
+
+    Returns:
+        `min(1, (1 - progress) / fraction)`, in [0, 1].
 
     Source:
         Hagele et al. 2024, arXiv:2405.18392: a constant rate with a cooldown does as well as a cosine.
@@ -126,29 +126,31 @@ def annealed(progress: float, fraction: float) -> float:
     return 1.0 if fraction == 0 else float(np.clip((1 - progress) / fraction, 0.0, 1.0))
 
 
-def _oscillation(course: LossTrend) -> Change | None:
-    rises = np.diff(course.losses[-WINDOW_BLOCKS - 1 :])
-    swings = int((rises > SWING_SHARE * course.fall).sum())
-    if swings < MIN_SWINGS:
+def _lower_if_oscillating(trend: LossTrend) -> Change | None:
+    changes = np.diff(trend.losses[-WINDOW_POINTS - 1 :])
+    rises = int((changes > RISE_FRACTION * trend.fall).sum())
+    if rises < MIN_RISES:
         return None
-    return Change("lower", LOWER_FACTOR, f"The loss oscillates: it rose {swings} times in its last {rises.size} steps.")
-
-
-def _slow_learning(course: LossTrend) -> Change | None:
-    falls = -np.diff(course.losses[-WINDOW_BLOCKS:])
-    if falls.max() <= 0 or falls.min() < STEADY_SHARE * falls.max():
-        return None
-    straight = falls.min() >= STRAIGHT_SHARE * falls.max()
     return Change(
-        "raise",
-        STEEP_RAISE_FACTOR if straight else RAISE_FACTOR,
-        f"Learning is slow: the last {falls.size} falls of the loss are alike, so that it is far from where it levels.",
+        "lower", LOWER_FACTOR, f"The loss oscillates: it rose {rises} times in its last {changes.size} changes."
     )
 
 
-def _plateau(course: LossTrend) -> Change | None:
-    recent = course.losses[-WINDOW_BLOCKS:]
-    move = float(recent[: WINDOW_BLOCKS // 2].mean() - recent[WINDOW_BLOCKS // 2 :].mean())
-    if abs(move) > STILL_SHARE * course.fall:
+def _raise_if_slow(trend: LossTrend) -> Change | None:
+    falls = -np.diff(trend.losses[-WINDOW_POINTS:])
+    if falls.max() <= 0 or falls.min() < STEADY_FRACTION * falls.max():
+        return None
+    straight = falls.min() >= STRAIGHT_FRACTION * falls.max()
+    return Change(
+        "raise",
+        STEEP_RAISE_FACTOR if straight else RAISE_FACTOR,
+        f"Learning is slow: the last {falls.size} falls of the loss are nearly equal, so it is far from levelling off.",
+    )
+
+
+def _anneal_if_level(trend: LossTrend) -> Change | None:
+    recent = trend.losses[-WINDOW_POINTS:]
+    change = float(recent[: WINDOW_POINTS // 2].mean() - recent[WINDOW_POINTS // 2 :].mean())
+    if abs(change) > STILL_FRACTION * trend.fall:
         return None
     return Change("anneal", 1.0, "The loss has stopped falling.")

@@ -1,46 +1,97 @@
-"""Smoothing a loss curve over log learning rate, with widths in decades so that the number of steps does not matter."""
+"""Statistics that several judges share: block means, trends, noise, ratios and smoothing."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import median_filter
 
+# Standard deviation of a normal distribution, in units of its median absolute deviation.
 MAD_TO_SIGMA = 1.4826
+# Median absolute deviation of a normal distribution, in units of its standard deviation.
+SIGMA_TO_MAD = 0.6745
 
 
 def block_means(values: np.ndarray, max_points: int) -> np.ndarray:
-    """Means of at most `max_points` consecutive blocks of nearly equal size."""
+    """Means of consecutive blocks of nearly equal size.
+
+    Args:
+        values: Shape `(n,)`.
+        max_points: Largest number of blocks.
+
+    Returns:
+        Shape `(min(n, max_points),)`; `values` itself if it is no longer than `max_points`.
+    """
     if values.size <= max_points:
         return values
-    edges = np.linspace(0, values.size, max_points + 1).astype(int)
+    edges = _block_edges(values.size, max_points)
     return np.asarray(np.add.reduceat(values, edges[:-1]) / np.diff(edges))
 
 
+def block_starts(values: np.ndarray, max_points: int) -> np.ndarray:
+    """The first value of each block that `block_means` averages, in the same shape."""
+    return values if values.size <= max_points else np.asarray(values[_block_edges(values.size, max_points)[:-1]])
+
+
+def _block_edges(size: int, blocks: int) -> np.ndarray:
+    return np.linspace(0, size, blocks + 1).astype(int)
+
+
 def rank_trend(values: np.ndarray) -> float:
-    """Share of pairs that rise minus share that fall, in [-1, 1]: Kendall's tau against time."""
+    """Kendall's tau against time, in [-1, 1]: the share of pairs that rise minus the share that fall."""
     first, second = np.triu_indices(values.size, 1)
     return float(np.sign(values[second] - values[first]).mean()) if first.size else 0.0
 
 
-def noise_level(values: np.ndarray) -> float:
-    """Standard deviation of the noise about a smooth course, from the median absolute second difference."""
-    return float(np.median(np.abs(np.diff(values, 2))) / 0.6745 / np.sqrt(6)) if values.size > 2 else 0.0
+def median_change(values: np.ndarray) -> float:
+    """Median absolute difference between successive values along the last axis, in their unit."""
+    return float(np.median(np.abs(np.diff(values))))
 
 
-def share(part: float, whole: float) -> float:
-    """`part / whole`; infinite with the sign of `part` where there is no positive whole to compare it with."""
+def step_noise(values: np.ndarray) -> float:
+    """Standard deviation of one step's loss about its trend, from first differences.
+
+    For curves of many steps: the trend must move little per step. The median ignores lone spikes.
+
+    Args:
+        values: Finite losses in the order of the steps, shape `(n,)` or `(repeats, n)` with n > 1.
+
+    Returns:
+        At least 0, in the unit of the loss.
+
+    Source:
+        Rice 1984, doi:10.1214/aos/1176346788, with the median absolute deviation in place of the mean square.
+    """
+    return float(MAD_TO_SIGMA * median_change(values) / np.sqrt(2))
+
+
+def curvature_noise(values: np.ndarray) -> float:
+    """Standard deviation of the noise about a smooth curve, from second differences.
+
+    For curves of few epochs: second differences cancel even a steep trend, if it is locally straight.
+
+    Args:
+        values: Finite, shape `(n,)`.
+
+    Returns:
+        At least 0, in the unit of `values`; 0 for fewer than three values.
+    """
+    return float(np.median(np.abs(np.diff(values, 2))) / SIGMA_TO_MAD / np.sqrt(6)) if values.size > 2 else 0.0
+
+
+def ratio(part: float, whole: float) -> float:
+    """`part / whole`; if `whole` is not positive, infinity with the sign of `part`. 0 if `part` is 0."""
     if part == 0:
         return 0.0
     return float(part / whole) if whole > 0 else float(np.copysign(np.inf, part))
 
 
-def compress(ratio: float) -> float:
-    """Signed logarithm of a ratio in percent, so that an exploded loss does not dwarf everything else."""
-    return float(np.sign(ratio) * np.log10(1 + 100 * min(abs(ratio), 1e4)))
+def compress(fraction: float) -> float:
+    """Signed log10 of 1 plus the percentage, in about [-6, 6], so that an exploded loss does not dwarf the rest."""
+    return float(np.sign(fraction) * np.log10(1 + 100 * min(abs(fraction), 1e4)))
 
 
 def reaches_zero(losses: np.ndarray) -> bool:
-    """Whether a loss that is never negative has fallen to 0 at its end: it lies flat there because it is perfect."""
+    """Whether a loss that is never negative ends at 0: it is flat there because it is perfect."""
     return bool(losses[-1] == 0 and losses.min() == 0 and losses.max() > 0)
 
 
@@ -60,6 +111,8 @@ def rolling_median(values: np.ndarray, *, width: int = 5) -> np.ndarray:
 def gaussian_smooth(decades: np.ndarray, values: np.ndarray, *, width_decades: float) -> np.ndarray:
     """Kernel mean over log learning rate, without the lag of a running average.
 
+    A width in decades makes the result independent of the number of steps.
+
     Args:
         decades: Log10 of the learning rates, increasing, shape `(n,)`.
         values: Finite values, shape `(n,)`.
@@ -73,23 +126,6 @@ def gaussian_smooth(decades: np.ndarray, values: np.ndarray, *, width_decades: f
     """
     weights = np.exp(-0.5 * ((decades[:, None] - decades) / width_decades) ** 2)
     return np.asarray(weights @ values / weights.sum(axis=1))
-
-
-def step_noise(values: np.ndarray) -> float:
-    """Standard deviation of one step's loss about its trend, from successive differences.
-
-    The median of the absolute differences ignores the trend, which moves little in one step, and lone spikes.
-
-    Args:
-        values: Finite losses in the order of the steps, shape `(n,)` with n > 1.
-
-    Returns:
-        At least 0, in the unit of the loss.
-
-    Source:
-        Rice 1984, doi:10.1214/aos/1176346788, with the median absolute deviation in the place of the mean square.
-    """
-    return float(MAD_TO_SIGMA * np.median(np.abs(np.diff(values))) / np.sqrt(2))
 
 
 def exponential_average(values: np.ndarray, *, beta: float = 0.98) -> np.ndarray:

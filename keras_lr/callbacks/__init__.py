@@ -1,6 +1,6 @@
 """Keras callbacks: they measure, schedule, record and repair the learning rate while a model trains."""
 
-from keras_lr.callbacks._auto_lr.callback import AutoLR
+from keras_lr.callbacks._auto_lr import AutoLR
 from keras_lr.callbacks._history_monitor import HistoryMonitor
 from keras_lr.callbacks._lr_recorder import LRRecorder
 from keras_lr.callbacks._momentum_cycle import MomentumCycle

@@ -1,4 +1,4 @@
-"""The learning rate among the logged values."""
+"""`LRRecorder`: the learning rate among the logged values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from keras_lr._keras.callback_state import attach_state, detach_state
+from keras_lr._keras.callback_state import attach_state, detach_state, ignore_loads
 from keras_lr._keras.learning_rate import RateReader, iterations_of, leaf_optimizers
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._utils import validation
@@ -21,20 +21,20 @@ _STATE = "lr_recorder"
 class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
     """Logs the learning rate as if the model's step returned it, so that every other callback sees it.
 
-    `History`, `CSVLogger`, `TensorBoard` and the progress bar then hold "learning_rate" in each epoch, the rate of the
-    epoch's last step, wherever this callback stands in the list. Of several optimizers (`MultiOptimizer`) each has a
-    "learning_rate_" with its name. With `frequency="step"` the logs of each batch hold it too (so does
-    `TensorBoard(update_freq=1)`), `History` gains "learning_rate_steps", a list an epoch, and `to_frame` has a row a
-    step, each step of an execution with `steps_per_execution` apart. (TensorBoard's "epoch_learning_rate" is Keras's
-    own, the rate of the step to come.)
+    `History`, `CSVLogger`, `TensorBoard` and the progress bar then contain "learning_rate" for each epoch, the rate of
+    its last step, wherever this callback stands in the list. With several optimizers (`MultiOptimizer`) the names are
+    "learning_rate_" followed by the optimizer's name. With `frequency="step"` the logs of each batch contain the rate
+    too (and `TensorBoard(update_freq=1)` shows it), `History` gains "learning_rate_steps", one list per epoch, and
+    `to_frame` has one row per step, also if `steps_per_execution` runs several steps at once. (TensorBoard's
+    "epoch_learning_rate" is Keras's own: the rate of the next step.)
 
-    A fit that `keras.callbacks.BackupAndRestore` resumes goes on with the epochs recorded before.
+    A fit that `keras.callbacks.BackupAndRestore` resumes continues with the epochs recorded before.
 
     Args:
-        frequency: "epoch" or "step"; reading each step costs some 50 microseconds.
+        frequency: "epoch" or "step"; reading a step takes about 50 microseconds.
 
     Raises:
-        InvalidArgumentError: `frequency` is neither.
+        InvalidArgumentError: `frequency` is neither "epoch" nor "step".
     """
 
     def __init__(self, *, frequency: str = "epoch") -> None:
@@ -47,15 +47,15 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         self._reader: RateReader | None = None
 
     def get_state(self) -> dict[str, Any]:
-        """The epochs so far as plain JSON values."""
+        """The epochs so far, as plain JSON values."""
         return {"epochs": [dict(epoch) for epoch in self._epochs]}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from what `get_state` returned."""
+        """Continues from what `get_state` returned."""
         self._epochs = [dict(epoch) for epoch in state["epochs"]]
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an epoch, or a step: `epoch`, `step` (counted from 0), and a column an optimizer."""
+        """One row per epoch or step: `epoch`, `step` (counted from 0) if by step, and one column per optimizer."""
         if self.frequency == "epoch":
             return pd.DataFrame([{"epoch": row["epoch"], **row["rates"]} for row in self._epochs])
         parts = [pd.DataFrame({"epoch": row["epoch"], **row["steps"]}) for row in self._epochs]
@@ -64,13 +64,13 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         return frame
 
     def set_model(self, model: keras.Model) -> None:
-        """Lets the model's weights carry the state; called by Keras before any training begins."""
+        """Attaches the state of this callback to the model's weights."""
         super().set_model(model)
         if model.optimizer is not None:
             attach_state(model, self, name=_STATE)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Gets ready to read."""
+        """Prepares to read the rates."""
         by_step = self.frequency == "step"
         self._reader = RateReader(self.model.optimizer, num_steps=self.model.steps_per_execution if by_step else 1)
         self._interceptor = LogInterceptor(
@@ -78,24 +78,25 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Forgets the epochs that a new fit does again."""
+        """Forgets the epochs that a new fit trains again."""
+        ignore_loads(self.model, name=_STATE)
         self._epoch, self._executions = epoch, []
         self._steps_before = int(tf.convert_to_tensor(iterations_of(leaf_optimizers(self.model.optimizer)[0])))
         self._epochs = [row for row in self._epochs if row["epoch"] < epoch]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        """Makes ready to read what runs next."""
+        """Prepares to read the next execution."""
         if self._interceptor is not None:
             self._interceptor.arm()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adds the steps to `History`, which logs have no place for."""
+        """Adds the steps to `History`; logs cannot hold a list."""
         if self.frequency == "step" and self._epochs:
             for name, rates in self._epochs[-1]["steps"].items():
                 self.model.history.history.setdefault(f"{name}_steps", []).append(list(rates))
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Leaves the model as it was."""
+        """Detaches this callback from the model."""
         self._interceptor = self._reader = None
         detach_state(self.model, name=_STATE)
 
@@ -118,7 +119,7 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
         return {name: math.nan if rate is None else rate for name, rate in rates.items()}
 
     def _steps(self, names: list[str]) -> dict[str, list[float | None]]:
-        """The rates of the epoch's steps; of an execution that the data's end cut short only those that ran."""
+        """The rates of the epoch's steps, without the steps of an execution that the data were too short for."""
         series: dict[str, list[float | None]] = {name: [] for name in names}
         before = self._steps_before
         for rates, done in self._executions:
@@ -130,6 +131,6 @@ class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _plain(rate: Any) -> float | None:
-    """A JSON value: it has no NaN."""
+    """`rate` as a float, or None if it is not finite, which JSON cannot hold."""
     number = float(rate)
     return number if math.isfinite(number) else None

@@ -1,4 +1,4 @@
-"""Momentum against the learning rate."""
+"""`MomentumCycle`: cycles the momentum against the learning rate."""
 
 from __future__ import annotations
 
@@ -10,42 +10,43 @@ import tensorflow as tf
 
 from keras_lr._keras.dynamic_float import DynamicFloat
 from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers
-from keras_lr._keras.running_fit import BrokenFit
+from keras_lr._keras.running_fit import on_fit_error
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.schedules._base import PRECISION
-from keras_lr.schedules._preview import opposed, own_position, position_in_range, preview
+from keras_lr.schedules._preview import cycle_position_of, momentum_at, position_in_range, preview
 from keras_lr.schedules._scaled import Scaled
 
 MOMENTA = ("momentum", "beta_1", "adam_beta_1")
-# Its `beta_1` is where between two sequences the weights stand, and must not move between steps.
-_WITHOUT = ("ScheduleFreeAdamW",)
+# Its `beta_1` interpolates between two sequences of weights and must stay constant.
+_NOT_CYCLED = ("ScheduleFreeAdamW",)
 
 
 class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
     """Lowers the momentum while the learning rate is high, and raises it while the rate is low.
 
-    The momentum (`momentum`, or `beta_1` where the optimizer has that) is `max_momentum` at the bottom of the learning
+    The momentum (`momentum` or `beta_1`, depending on the optimizer) is `max_momentum` at the bottom of the learning
     rate's cycle and `min_momentum` at its top. It is computed inside each step from the optimizer's own step counter,
-    so it holds under `steps_per_execution` and XLA, and a resumed fit goes on exactly. After the fit, also a broken
-    one, the optimizer has the momentum it was compiled with.
+    so it also works with `steps_per_execution` and XLA, and a resumed fit continues exactly. After the fit, also one
+    that an error ended, the optimizer has the momentum it was compiled with.
 
-    `OneCycle` and `Cyclical` know their cycle. With any other schedule the momentum follows the rate itself, from the
-    lowest to the highest of the fit's steps, or over `rate_range`.
+    The cycle is that of a `OneCycle` or `Cyclical` schedule. With any other schedule the momentum follows the rate
+    itself, from the lowest to the highest rate of the fit, or over `rate_range`.
 
     Args:
         min_momentum: Momentum at the highest rate, in (0, 1).
         max_momentum: Momentum at the lowest rate, in (0, 1), above `min_momentum`.
-        rate_range: Lowest and highest learning rate; required where the rate does not change by a schedule, or where
-            Keras cannot tell how many steps an epoch has.
+        rate_range: Lowest and highest learning rate; required if no schedule changes the rate or if Keras does not know
+            the number of steps per epoch.
 
     Raises:
         InvalidRangeError: A range is reversed or empty.
-        InvalidArgumentError: Another argument breaks its rule, or `rate_range` is missing when `fit` begins.
-        ModelError: The model's optimizer has no momentum; raised when `fit` begins.
+        InvalidArgumentError: Another argument breaks its rule; or, as `fit` begins, `rate_range` is required.
+        ModelError: The model's optimizer has no momentum; raised as `fit` begins.
 
     Source:
-        Smith 2018, arXiv:1803.09820, section 4.3; the numbers are those of PyTorch's `OneCycleLR` and `CyclicLR`.
+        Smith 2018, arXiv:1803.09820, section 4.3; the default momenta are those of PyTorch's `OneCycleLR` and
+        `CyclicLR`.
     """
 
     def __init__(
@@ -61,28 +62,27 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         validation.increasing_pair("min_momentum, max_momentum", (min_momentum, max_momentum))
         self.rate_range = None if rate_range is None else validation.increasing_pair("rate_range", rate_range)
         self._momenta: list[Callable[[], Any]] = []
-        self._watch: BrokenFit | None = None
+        self._stop_watching: Callable[[], None] | None = None
 
     @property
     def momentum(self) -> float | None:
-        """The momentum of the next step; of several optimizers the first one's. None before `fit` begins."""
+        """The momentum of the next step, with several optimizers the first one's; None before `fit` begins."""
         return float(tf.convert_to_tensor(self._momenta[0]())) if self._momenta else None
 
     def get_state(self) -> dict[str, Any]:
-        """Nothing: the momentum is a function of the step, which the optimizer keeps."""
+        """An empty state: the momentum is a function of the step, which the optimizer stores."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Nothing to go on from."""
+        """Does nothing; the state is empty."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Watches for the end of the fit, by whatever way."""
+        """Makes sure that the compiled momentum is restored if an error ends the fit."""
         self._momenta = []
-        self._watch = BrokenFit(lambda error: self._put_back())
-        self._watch.watch_fit(self.model)
+        self._stop_watching = on_fit_error(self.model, lambda error: self._restore())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Puts the cycled momentum in the place of the fixed one, once."""
+        """Replaces the compiled momentum by the cycled one, before the first epoch."""
         if self._momenta:
             return
         for leaf, names in _cycled_names(self.model.optimizer):
@@ -93,13 +93,13 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.make_train_function(force=True)
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Puts the fixed momentum back."""
-        if self._watch is not None:
-            self._watch.release()
-            self._watch = None
-        self._put_back()
+        """Restores the compiled momentum."""
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
+        self._restore()
 
-    def _put_back(self) -> None:
+    def _restore(self) -> None:
         for leaf in leaf_optimizers(self.model.optimizer):
             for name in MOMENTA:
                 momentum = getattr(leaf, name, None)
@@ -108,17 +108,17 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
                     self.model.train_function = None
 
     def _momentum_of(self, leaf: Any) -> Callable[[], Any]:
-        position = own_position(compiled_rate(leaf)) if self.rate_range is None else None
+        position = cycle_position_of(compiled_rate(leaf)) if self.rate_range is None else None
         if position is not None:
             return lambda: self._opposed(position(keras.ops.cast(iterations_of(leaf), PRECISION)))
         low, high = self.rate_range or self._planned_range(compiled_rate(leaf))
         return lambda: self._opposed(position_in_range(leaf.learning_rate, low, high))
 
     def _opposed(self, position: Any) -> Any:
-        return opposed(position, self.min_momentum, self.max_momentum)
+        return momentum_at(position, self.min_momentum, self.max_momentum)
 
     def _planned_range(self, rate: Any) -> tuple[float, float]:
-        """The lowest and the highest rate of the whole fit."""
+        """The lowest and highest rate of the whole fit."""
         schedule = rate.schedule if isinstance(rate, Scaled) else rate
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and steps and epochs:
@@ -126,21 +126,25 @@ class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
             if rates.min() < rates.max():
                 return float(rates.min()), float(rates.max())
         raise InvalidArgumentError(
-            "`rate_range` must be given where the learning rate does not change by a schedule, or an epoch's length is "
-            f"unknown. Received: rate_range=None, a {type(rate).__name__} as the rate, {steps} steps an epoch. Pass "
+            "`rate_range` is required unless a schedule changes the learning rate and the steps per epoch are known. "
+            f"Received: rate_range=None, a {type(rate).__name__} as the learning rate, {steps} steps per epoch. Pass "
             "`rate_range=(lowest, highest)`."
         )
 
 
 def _cycled_names(optimizer: Any) -> list[tuple[Any, list[str]]]:
-    """Each optimizer with the attributes that are its momentum; it must have one that is not zero."""
+    """Each optimizer with the names of its momentum attributes.
+
+    Raises:
+        ModelError: An optimizer has none that is above 0.
+    """
     found = []
     for leaf in leaf_optimizers(optimizer):
         momenta = {name: getattr(leaf, name) for name in MOMENTA if isinstance(getattr(leaf, name, None), float)}
-        names = [name for name, value in momenta.items() if value > 0 and type(leaf).__name__ not in _WITHOUT]
+        names = [name for name, value in momenta.items() if value > 0 and type(leaf).__name__ not in _NOT_CYCLED]
         if not names:
             raise ModelError(
-                "The optimizer must have a `momentum`, or a `beta_1` that is one, greater than 0 to cycle. Received: "
+                "The optimizer must have a `momentum` or a `beta_1` above 0 to cycle. Received: "
                 f"{type(leaf).__name__} with {momenta or 'neither'}. Compile with SGD(momentum=0.9) or Adam."
             )
         found.append((leaf, names))

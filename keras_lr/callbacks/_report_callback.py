@@ -1,30 +1,35 @@
-"""A report written when a training ends, however it ends."""
+"""`ReportCallback`: a report of a training run, written when it ends, also by an error."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_lr._keras.learning_rate import current_learning_rate
-from keras_lr._keras.running_fit import BrokenFit, callbacks_of_fit
-from keras_lr._utils.validation import check_logged
+from keras_lr._keras.callback_state import attach_state, detach_state, ignore_loads
+from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
-from keras_lr.callbacks._auto_lr.callback import AutoLR
+from keras_lr.callbacks._auto_lr import AutoLR
+from keras_lr.callbacks._history_monitor import EpochHistory
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.range_test._callback import LRRangeTest
-from keras_lr.results._diagnosis import Diagnosis
+from keras_lr.results._diagnosis import Diagnosis, direction_of
 from keras_lr.results._record import Record
+
+_STATE = "report_callback"
 
 
 class ReportCallback(keras.callbacks.Callback):
-    """Writes an HTML report at the end of a `fit`, and where Ctrl-C or an exception ends it early.
+    """Writes an HTML report at the end of a `fit`, also when Ctrl-C or an exception ends it early.
 
-    The report holds the diagnosis of the training history, and what `LRRangeTest` and `AutoLR` in the same list of
-    callbacks measured. A file that exists is replaced. Where a fit breaks before its first epoch has ended and nothing
-    else was measured, there is nothing to show and nothing is written.
+    The report contains the diagnosis of the training history and the results of any `LRRangeTest` and `AutoLR` in the
+    same list of callbacks. An existing file is replaced. If a fit fails before its first epoch has ended, and nothing
+    else was measured, no report is written.
+
+    A fit that `keras.callbacks.BackupAndRestore` resumes continues with the epochs from before.
 
     Args:
         path: The file to write; its folder must exist.
@@ -32,10 +37,10 @@ class ReportCallback(keras.callbacks.Callback):
         monitor: Name of the training loss in the logs.
 
     Attributes:
-        report: The `Report` last written; None before.
+        report: The last `Report` that was written; None before the first.
 
     Raises:
-        InvalidArgumentError: `title` is empty, or, once training begins, the folder of `path` does not exist.
+        InvalidArgumentError: `title` is empty; or, as training begins, the folder of `path` does not exist.
         ModelError: `monitor` is not in the logs; raised when the first epoch ends.
 
     Example:
@@ -47,60 +52,69 @@ class ReportCallback(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         if not isinstance(title, str) or not title.strip():
-            raise InvalidArgumentError(
-                f"`title` must be a text that is not empty. Received: {title!r}. Name the model."
-            )
+            raise InvalidArgumentError(f"`title` must be a non-empty string. Received: {title!r}. Name the model.")
         self.path = Path(path)
         self.title = title
         self.monitor = monitor
         self.report: Any = None
-        self._rows: list[dict[str, float]] = []
+        self._history = EpochHistory(monitor)
         self._siblings: list[keras.callbacks.Callback] = []
-        self._watch: BrokenFit | None = None
+        self._stop_watching: Callable[[], None] | None = None
+
+    def get_state(self) -> dict[str, Any]:
+        """The epochs so far, as plain JSON values."""
+        return {"rows": self._history.to_list()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continues from what `get_state` returned."""
+        self._history.restore(state["rows"])
+
+    def set_model(self, model: keras.Model) -> None:
+        """Attaches the state of this callback to the model's weights."""
+        super().set_model(model)
+        if model.optimizer is not None:
+            attach_state(model, self, name=_STATE)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Looks whether the report can be written, before any time is spent."""
+        """Checks that the report can be written, before any time is spent."""
         if not self.path.parent.is_dir():
             raise InvalidArgumentError(
-                f"`path` must be in a folder that exists. Received: {self.path}. Make the folder first."
+                f"`path` must be in a folder that exists. Received: {self.path}. Create the folder first."
             )
+        move_before_backup(self)
         callbacks = callbacks_of_fit()
         self._siblings = [] if callbacks is None else callbacks.callbacks
-        self._watch = BrokenFit(self._on_break)
-        self._watch.watch_fit(self.model)
+        self._stop_watching = on_fit_error(self.model, self._on_error)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Forgets the epochs that a new fit does again."""
-        self._rows = [row for row in self._rows if row["epoch"] < epoch]
+        """Forgets the epochs that a new fit trains again."""
+        ignore_loads(self.model, name=_STATE)
+        self._history.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Remembers the epoch."""
-        logs = logs or {}
-        check_logged(self.monitor, logs)
-        names = (self.monitor, f"val_{self.monitor}")
-        values = {name: float(logs[name]) for name in names if name in logs}
-        rate = logs.get("learning_rate")
-        rate = current_learning_rate(self.model.optimizer) if rate is None else float(rate)
-        self._rows.append({"epoch": epoch, **values, "learning_rate": rate})
+        """Stores the losses and the learning rate of the epoch."""
+        self._history.end_epoch(epoch, logs or {}, self.model.optimizer)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Writes the report."""
-        if self._watch is not None:
-            self._watch.release()
-            self._watch = None
+        if self._stop_watching is not None:
+            self._stop_watching()
+            self._stop_watching = None
+        detach_state(self.model, name=_STATE)
         self._write()
 
-    def _on_break(self, error: BaseException) -> None:
-        self._watch = None
-        planned = (self.params or {}).get("epochs")
-        done = f"{len(self._rows)} of {planned} epochs" if planned else f"{len(self._rows)} epochs"
+    def _on_error(self, error: BaseException) -> None:
+        self._stop_watching = None
+        detach_state(self.model, name=_STATE)
+        trained, planned = len(self._history.rows), (self.params or {}).get("epochs")
+        done = f"{trained} of {planned} epochs" if planned else f"{trained} epochs"
         what = "interrupted" if isinstance(error, KeyboardInterrupt) else f"ended by {type(error).__name__}"
         try:
             self._write(
-                problem=f"The training was {what} after {done}.", action="Finish it before trusting the answer."
+                problem=f"The training was {what} after {done}.", action="Finish it before trusting the diagnosis."
             )
         except OSError as err:
-            # The reason why the training ended must not be hidden behind this one.
+            # Raising this one would hide why the training ended.
             error.add_note(f"keras_lr: the report could not be written: {err}")
 
     def _write(self, problem: str = "", action: str = "") -> None:
@@ -118,7 +132,7 @@ class ReportCallback(keras.callbacks.Callback):
         self.report = report
 
     def _results(self) -> list[Record]:
-        found: list[Record | None] = [self._diagnosis()] if self._rows else []
+        found: list[Record | None] = [self._diagnosis()] if self._history.rows else []
         for callback in self._siblings:
             if isinstance(callback, LRRangeTest):
                 found.append(callback.result)
@@ -127,14 +141,13 @@ class ReportCallback(keras.callbacks.Callback):
         return [record for record in found if record is not None]
 
     def _diagnosis(self) -> Diagnosis:
-        names = dict.fromkeys(name for row in self._rows for name in row)
-        columns = {name: np.array([row.get(name, np.nan) for row in self._rows]) for name in names}
+        columns = self._history.columns()
         try:
             return analyze_history(columns)
         except CurveError as err:
-            return self._unjudged(columns, str(err))
+            return self._without_verdict(columns, str(err))
 
-    def _unjudged(self, columns: dict[str, np.ndarray], reason: str) -> Diagnosis:
+    def _without_verdict(self, columns: dict[str, np.ndarray], reason: str) -> Diagnosis:
         def series(name: str) -> tuple[float | None, ...]:
             values = columns.get(name, np.empty(0)).tolist()
             return tuple(value if np.isfinite(value) else None for value in values)
@@ -143,11 +156,12 @@ class ReportCallback(keras.callbacks.Callback):
             verdict="unclear",
             reasons=(reason,),
             findings=(),
-            n_epochs=len(self._rows),
+            n_epochs=len(self._history.rows),
             learning_rate=float(np.median(columns["learning_rate"])),
             monitor=self.monitor,
             epochs=tuple(int(epoch) for epoch in columns["epoch"]),
-            losses=series(self.monitor) or (None,) * len(self._rows),
+            losses=series(self.monitor),
             val_losses=series(f"val_{self.monitor}"),
             learning_rates=series("learning_rate"),
+            direction=direction_of(self.monitor),
         )

@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that `--help` stays instant."""
+"""The command line. Each command imports its dependencies only when it runs, so that `--help` is instant."""
 
 from keras_lr.cli._main import main
 

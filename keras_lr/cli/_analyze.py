@@ -1,53 +1,45 @@
-"""`keras-lr analyze`: what training histories say about their learning rates, without TensorFlow."""
+"""`keras-lr analyze`: judges learning rates by training histories, without TensorFlow."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from keras_lr.cli._options import output_file
-from keras_lr.cli._output import standard_output
+from keras_lr.cli._output import FOUND, standard_output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from keras_lr.results._diagnosis import Diagnosis, HistoryComparison
 
-FOUND = 1
-_VERDICTS = {
-    "too_low": "The learning rate was too low",
-    "good": "The learning rate was good",
-    "too_high": "The learning rate was too high",
-    "unclear": "No verdict on the learning rate",
-}
-
 
 def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
         "analyze",
-        help="judge finished runs by their histories",
-        description="Judges the learning rate of each run from its CSVLogger file, JSON history or TensorBoard folder, "
-        "and compares several.",
+        help="judge the learning rates of finished runs",
+        description="Judges the learning rate of each run by its CSVLogger file, JSON history or TensorBoard "
+        "directory, and compares the runs if there are several.",
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a CSVLogger file, a JSON history or a TensorBoard folder"
+        "runs", nargs="+", metavar="RUN", help="a CSVLogger file, a JSON history or a TensorBoard directory"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--report", type=output_file, metavar="F", help="write an HTML report to F")
+    parser.add_argument("--report", type=output_file, metavar="FILE", help="write an HTML report to FILE")
     parser.add_argument("--title", default="Training histories", help="title of the report")
     parser.add_argument(
         "--fail-on",
         type=_conditions,
         default=frozenset(),
         metavar="WORDS",
-        help=f"exit with {FOUND} on any of these verdicts or findings, as too_high,divergence",
+        help=f"exit with {FOUND} on any of these verdicts or findings, for example too_high,divergence",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the verdicts and findings; 1 where one of them is in `--fail-on`."""
+    """Prints the verdicts and findings; returns 1 if `--fail-on` names one of them."""
     from keras_lr.analysis._diagnosis.compare import analyze_histories
     from keras_lr.analysis._diagnosis.diagnose import analyze_history
 
@@ -67,12 +59,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _conditions(text: str) -> frozenset[str]:
-    from keras_lr.results._diagnosis import FindingKind, Verdict
+    from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS
 
-    known = {*get_args(Verdict), *get_args(FindingKind)}
+    known: set[str] = {*VERDICTS, *FINDING_KINDS}
     words = frozenset(word.strip() for word in text.split(",") if word.strip())
     if not words or words - known:
-        raise argparse.ArgumentTypeError(f"must be among {', '.join(sorted(known))}. Received: {text!r}")
+        raise argparse.ArgumentTypeError(f"must name verdicts or findings ({', '.join(sorted(known))}), got {text!r}")
     return words
 
 
@@ -104,11 +96,14 @@ def _print(diagnoses: dict[str, Diagnosis], comparison: HistoryComparison | None
 def _print_one(console: Console, diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
-    console.print(Text(f"{_VERDICTS[diagnosis.verdict]} ({diagnosis.n_epochs} {diagnosis.unit}s).", style="bold"))
+    from keras_lr.results._diagnosis import FINDING_KINDS, verdict_sentence
+
+    judged = f"{verdict_sentence(diagnosis.verdict)} ({diagnosis.n_epochs} {diagnosis.unit}s)."
+    console.print(Text(judged, style="bold"))
     for reason in diagnosis.reasons:
         console.print(Text(f"  {reason}"))
     for finding in diagnosis.findings:
-        heading = finding.kind.replace("_", " ").capitalize()
+        heading = FINDING_KINDS[finding.kind].name.capitalize()
         span = f"{diagnosis.unit}s {finding.start_epoch}-{finding.end_epoch}"
         console.print(Text(f"{heading}, {span}: {finding.evidence} {finding.advice}"))
 
@@ -122,7 +117,7 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     name = comparison.best_run
     if name is None:
         finite = any(loss is not None for loss in comparison.best_losses.values())
-        best = "The runs were judged by different series: none is best." if finite else "No run has a finite loss."
+        best = f"No best run: {'the runs were judged by different series' if finite else 'no run has a finite loss'}."
     else:
         what, value = best_in_words(comparison.diagnoses[name], comparison.best_losses[name])
         ahead = "" if comparison.part_epoch is None else f", ahead from epoch {comparison.part_epoch}"

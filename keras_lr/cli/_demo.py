@@ -1,4 +1,4 @@
-"""`keras-lr demo`: the whole tour on real data, offline."""
+"""`keras-lr demo`: a tour of the whole package on real data, offline."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import argparse
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_lr.cli._loading import start_tensorflow
 from keras_lr.cli._options import output_file
-from keras_lr.cli._output import print_sensitivity, print_suggestion, standard_output
-from keras_lr.errors import KerasLRError
+from keras_lr.cli._output import INTERRUPTED, print_sensitivity, print_suggestion, standard_output
+from keras_lr.errors import KerasLRError, SearchError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from keras_lr.results._record import Record
 
-BATCH_SIZE = 32
 TITLE = "Handwritten digits, two layers of 64"
-SCRIPT = """import keras
+BATCH_SIZE = 32
+NUM_STEPS = 200
+REPEATS = 3
+SEARCH_EPOCHS = 12
+EPOCHS = 20
+FACTORS = {"too low": 0.003, "good": 1.0, "too high": 100.0}
+"""Learning rates of the three diagnosed runs, relative to the best one."""
+
+_SCRIPT = """import keras
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -41,39 +48,50 @@ x, y = load_digits(return_X_y=True)
 x, x_test, y, y_test = train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
 
 keras.utils.set_random_seed(0)
-hint = keras_lr.find_lr(build(), x, y, batch_size=32, num_steps=200, repeats=3)
+hint = keras_lr.find_lr(build(), x, y, batch_size={batch_size}, num_steps={num_steps}, repeats={repeats})
 
-tuner = keras_lr.LogGridSearch(build, min_lr=1e-5, max_lr=1.0, points_per_decade=1, repeats=3, directory="runs")
-tuner.search(x, y, validation_data=(x_test, y_test), epochs=12, batch_size=32)
+tuner = keras_lr.LogGridSearch(
+    build, min_lr=1e-5, max_lr=1.0, points_per_decade=1, repeats={repeats}, directory="runs"
+)
+tuner.search(x, y, validation_data=(x_test, y_test), epochs={search_epochs}, batch_size={batch_size})
 result = tuner.sensitivity()
 
 report = keras_lr.Report("Handwritten digits").add(hint).add(result)
-for factor in (1 / 300, 1, 100):
+for factor in {factors}:
     keras.utils.set_random_seed(0)
     model = build()
     model.optimizer.learning_rate = result.best_learning_rate * factor
     history = model.fit(
-        x, y, validation_data=(x_test, y_test), epochs=20, batch_size=32, callbacks=[keras_lr.LRRecorder()]
+        x,
+        y,
+        validation_data=(x_test, y_test),
+        epochs={epochs},
+        batch_size={batch_size},
+        callbacks=[keras_lr.LRRecorder()],
     )
     report.add(keras_lr.analyze_history(history))
 report.save("report.html")
 """
 
-_INTERRUPTED = 130
-_NUM_STEPS = 200
-_REPEATS = 3
-_SEARCH_EPOCHS = 12
-_EPOCHS = 20
-# Of the best learning rate, for the three runs that are diagnosed.
-_FACTORS = {"too low": 1 / 300, "good": 1.0, "too high": 100.0}
+
+def script() -> str:
+    """The demo as a program to paste, which gives the same results."""
+    return _SCRIPT.format(
+        batch_size=BATCH_SIZE,
+        num_steps=NUM_STEPS,
+        repeats=REPEATS,
+        search_epochs=SEARCH_EPOCHS,
+        epochs=EPOCHS,
+        factors=tuple(FACTORS.values()),
+    )
 
 
 class MissingExampleDataError(KerasLRError, ImportError):
-    """The demo's data comes with an extra that is not installed."""
+    """scikit-learn, which has the demo's data, is not installed."""
 
 
 def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Images scaled to [0, 1], shape `(n, 64)`, and their labels, to train and to test.
+    """Images scaled to [0, 1], shape `(n, 64)`, and their labels: first those to train on, then those to test on.
 
     Raises:
         MissingExampleDataError: scikit-learn is not installed.
@@ -83,8 +101,7 @@ def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         from sklearn.model_selection import train_test_split
     except ImportError as err:
         raise MissingExampleDataError(
-            "The demo must have scikit-learn, for its data. Received: no such package. "
-            'Install it with: pip install "keras-lr[examples]"'
+            'The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"'
         ) from err
     x, y = datasets.load_digits(return_X_y=True)
     x, x_test, y, y_test = train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
@@ -106,18 +123,23 @@ def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
         "demo",
-        help="the whole tour on scikit-learn's digits, offline",
-        description="On scikit-learn's digits: a range test, a search over learning rates, three runs diagnosed (too "
-        "low, good, too high), and a report of it all. Ctrl-C ends it early, with a report of what there is.",
+        help="a tour on scikit-learn's digits, offline",
+        description="Runs a range test and a search over learning rates on scikit-learn's digits, diagnoses three "
+        "trainings (too low, good, too high), and writes a report. Ctrl-C ends it early; the report then holds the "
+        "results so far.",
     )
     parser.add_argument(
-        "--report", type=output_file, default=Path("report.html"), metavar="F", help="the page to write (%(default)s)"
+        "--report",
+        type=output_file,
+        default=Path("report.html"),
+        metavar="FILE",
+        help="the page to write (%(default)s)",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Goes through the tour and writes the report of what was reached; 130 where Ctrl-C cut it short."""
+    """Runs the demo and writes the report; returns 130 if Ctrl-C cut it short."""
     start_tensorflow()
     tour = _Tour(*load_digits(), standard_output())
     interrupted = False
@@ -127,14 +149,14 @@ def run(options: argparse.Namespace) -> int:
         tour.diagnose()
     except KeyboardInterrupt:
         interrupted = True
-        tour.console.print("Interrupted: the report holds what there is.", markup=False)
+        tour.console.print("Interrupted. The report holds the results so far.", markup=False)
     if tour.results:
         tour.console.print(f"Report: {_write(options.report, tour.results, interrupted)}", markup=False)
-    return _INTERRUPTED if interrupted else 0
+    return INTERRUPTED if interrupted else 0
 
 
 class _Tour:
-    """The steps of the demo, and what they have brought so far."""
+    """The steps of the demo and their results so far."""
 
     def __init__(self, train: tuple[Any, Any], test: tuple[Any, Any], console: Console) -> None:
         self.train, self.test, self.console = train, test, console
@@ -151,7 +173,7 @@ class _Tour:
         self._head("1. Range test: raise the learning rate step by step")
         keras.utils.set_random_seed(0)
         size = BATCH_SIZE
-        found = find_lr(build(), *self.train, batch_size=size, num_steps=_NUM_STEPS, repeats=_REPEATS)
+        found = find_lr(build(), *self.train, batch_size=size, num_steps=NUM_STEPS, repeats=REPEATS)
         found = dataclasses.replace(found, environment={**found.environment, "batch_size": size, "seed": 0})
         self.results.append(found)
         if found.stop_reason == "interrupted":
@@ -160,19 +182,19 @@ class _Tour:
         print_suggestion(self.console, found.suggestion)
 
     def search(self) -> None:
-        """A search over a log grid, kept in a folder that is gone afterwards."""
+        """A search over a log grid, in a temporary directory."""
         from keras_lr.search._tuner import LogGridSearch
 
-        self._head("2. Search: train at each of 6 learning rates, 3 times")
+        self._head(f"2. Search: train {REPEATS} times at each of 6 learning rates")
         with tempfile.TemporaryDirectory() as folder:
             tuner = LogGridSearch(
-                build, min_lr=1e-5, max_lr=1.0, points_per_decade=1, repeats=_REPEATS, directory=folder
+                build, min_lr=1e-5, max_lr=1.0, points_per_decade=1, repeats=REPEATS, directory=folder
             )
-            with _whatever_there_is(lambda: self.results.append(tuner.sensitivity())):
+            with keeping_results_so_far(lambda: self.results.append(tuner.sensitivity())):
                 tuner.search(
                     *self.train,
                     validation_data=self.test,
-                    epochs=_SEARCH_EPOCHS,
+                    epochs=SEARCH_EPOCHS,
                     batch_size=BATCH_SIZE,
                     verbose="auto",
                 )
@@ -182,13 +204,13 @@ class _Tour:
         print_sensitivity(self.console, result)
 
     def diagnose(self) -> None:
-        """Three runs: at the best rate, far below and far above it."""
-        self._head("3. Diagnosis: what a run's history says about its learning rate")
+        """Three trainings: far below the best rate, at it, and far above it."""
+        self._head("3. Diagnosis: judge the learning rate of a run by its history")
         if self.rate is None:
-            self.console.print("Left out: no usable learning rate was found.", markup=False)
+            self.console.print("Skipped, because no usable learning rate was found.", markup=False)
             return
-        for name, factor in _FACTORS.items():
-            self._diagnose_one(name, float(f"{self.rate * factor:.2g}"))
+        for name, factor in FACTORS.items():
+            self._diagnose_one(name, self.rate * factor)
 
     def _diagnose_one(self, name: str, rate: float) -> None:
         import keras
@@ -197,25 +219,26 @@ class _Tour:
         from keras_lr._utils.progress import progress_line
         from keras_lr.analysis._diagnosis.diagnose import analyze_history
         from keras_lr.callbacks._lr_recorder import LRRecorder
+        from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS
 
         keras.utils.set_random_seed(0)
         model = build()
         model.optimizer.learning_rate = rate
-        with progress_line(f"Training, {name}", _EPOCHS, show="auto", unit="epochs") as progress:
+        with progress_line(f"Training, {name}", EPOCHS, show="auto", unit="epochs") as progress:
             shown = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: progress(epoch + 1))
             history = model.fit(
                 *self.train,
                 validation_data=self.test,
                 batch_size=BATCH_SIZE,
-                epochs=_EPOCHS,
+                epochs=EPOCHS,
                 verbose=0,
                 callbacks=[LRRecorder(), shown],
             )
         diagnosis = analyze_history(history)
         self.results.append(diagnosis)
-        found = ", ".join(finding.kind.replace("_", " ") for finding in diagnosis.findings)
+        found = ", ".join(FINDING_KINDS[finding.kind].name for finding in diagnosis.findings)
         self.console.print(
-            f"learning_rate={format_rate(rate)}: judged {diagnosis.verdict.replace('_', ' ')}, "
+            f"learning_rate={format_rate(rate)}: judged {VERDICTS[diagnosis.verdict].badge.lower()}, "
             f"{history.history['val_accuracy'][-1]:.1%} of the test images recognised"
             + (f" (found: {found})" if found else ""),
             markup=False,
@@ -227,10 +250,8 @@ class _Tour:
 
 
 @contextlib.contextmanager
-def _whatever_there_is(keep: Any) -> Iterator[None]:
-    """Keeps what a step has reached where Ctrl-C ends it."""
-    from keras_lr.errors import SearchError
-
+def keeping_results_so_far(keep: Callable[[], None]) -> Iterator[None]:
+    """Calls `keep` if Ctrl-C ends the block; a search that has recorded nothing has no result to keep."""
     try:
         yield
     except KeyboardInterrupt:
@@ -242,9 +263,9 @@ def _whatever_there_is(keep: Any) -> Iterator[None]:
 def _write(path: Path, results: list[Record], interrupted: bool) -> Path:
     from keras_lr.report import Report
 
-    report = Report(TITLE, script=SCRIPT)
+    report = Report(TITLE, script=script())
     for result in results:
         report.add(result)
     if interrupted:
-        report.warn("The demo was interrupted.", "Run it to the end for all its sections.")
+        report.warn("The demo was interrupted.", "Run it to the end to see all sections.")
     return report.save(path)

@@ -1,4 +1,4 @@
-"""`keras-lr devices`: what TensorFlow sees of this machine."""
+"""`keras-lr devices`: the devices that TensorFlow sees."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
         "devices",
-        help="show what TensorFlow sees",
-        description="Shows versions, GPUs, driver, precision and XLA as TensorFlow sees them, and why no GPU is used.",
+        help="show the devices that TensorFlow sees",
+        description="Shows the versions, GPUs, driver, precision and XLA setting that TensorFlow sees, and why it uses "
+        "no GPU.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)

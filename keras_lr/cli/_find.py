@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from keras_lr._utils import range_test_defaults as defaults
 from keras_lr.cli._loading import build_model, load_data, start_tensorflow
 from keras_lr.cli._options import (
     add_device_options,
@@ -16,15 +17,10 @@ from keras_lr.cli._options import (
     set_up,
     to_argv,
 )
-from keras_lr.cli._output import print_suggestion, standard_output, write_outputs
+from keras_lr.cli._output import INTERRUPTED, print_suggestion, standard_output, write_outputs
 
 if TYPE_CHECKING:
     from keras_lr.results._range_test import RangeTestResult
-
-_INTERRUPTED = 130
-_MEASURED = ("validation_data", "min_lr", "max_lr", "num_steps", "sweep", "repeats", "batch_size", "seed")
-_PLACES = ("device", "precision", "strategy")
-_FLAGS = ("refine", "memory_growth", "deterministic")
 
 
 def add_parser(commands: Any) -> None:
@@ -32,22 +28,41 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "find",
         help="run a range test on your model",
-        description="Runs a learning-rate range test. MODULE is an import path or a Python file: train.py:build.",
+        description="Runs a learning-rate range test on your model. MODULE is an import path or a Python file, for "
+        "example train.py:build.",
     )
     add_model_and_data(
-        parser, model="a function that returns a compiled model", validation="one batch to score each point on instead"
+        parser,
+        model="a function that returns a compiled model",
+        validation="one batch on which to measure the loss after each step, instead of on the training batch",
     )
-    parser.add_argument("--min-lr", type=learning_rate, default=1e-7, help="first learning rate (%(default)g)")
-    parser.add_argument("--max-lr", type=learning_rate, default=10.0, help="last learning rate (%(default)g)")
-    parser.add_argument("--num-steps", type=positive_int, default=100, help="training steps (%(default)d)")
     parser.add_argument(
-        "--sweep", choices=("exponential", "linear"), default="exponential", help="how the rate rises (%(default)s)"
+        "--min-lr", type=learning_rate, default=defaults.MIN_LR, help="first learning rate (%(default)g)"
     )
-    parser.add_argument("--repeats", type=positive_int, default=1, help="sweeps, each over other batches (%(default)d)")
     parser.add_argument(
-        "--refine", action="store_true", help="settle the suggestion by short runs, at most as many steps again"
+        "--max-lr", type=learning_rate, default=defaults.MAX_LR, help="last learning rate (%(default)g)"
     )
-    parser.add_argument("--batch-size", type=positive_int, help="samples a batch, for arrays (32)")
+    parser.add_argument(
+        "--num-steps", type=positive_int, default=defaults.NUM_STEPS, help="training steps (%(default)d)"
+    )
+    parser.add_argument(
+        "--sweep",
+        choices=("exponential", "linear"),
+        default=defaults.SWEEP,
+        help="how the learning rate increases (%(default)s)",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=defaults.REPEATS,
+        help="number of sweeps, each over different batches (%(default)d)",
+    )
+    parser.add_argument(
+        "--refine",
+        action="store_true",
+        help="refine the suggestion with short runs at constant rates; doubles the training steps at most",
+    )
+    parser.add_argument("--batch-size", type=positive_int, help="samples per batch, for arrays (32)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
     add_outputs(parser, title="Learning-rate range test")
     add_device_options(parser)
@@ -55,16 +70,21 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measures, prints the suggestion, and writes what was asked for; 130 where Ctrl-C cut the test short."""
+    """Runs the test, prints the suggestion and writes the requested files; returns 130 if Ctrl-C cut the test short."""
     start_tensorflow()
     result = _measure(options)
     console = standard_output()
     print_suggestion(console, result.suggestion)
-    write_outputs(console, options, result, to_argv("find", options, (*_MEASURED, *_PLACES), flags=_FLAGS))
+    write_outputs(console, options, result, find_argv(options))
     if result.stop_reason == "interrupted":
         console.print(result.stop_detail, markup=False)
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0
+
+
+def find_argv(options: argparse.Namespace) -> list[str]:
+    """The command line of the same range test without output files."""
+    return to_argv("find", options, without=("title", "report", "json"))
 
 
 def _measure(options: argparse.Namespace) -> RangeTestResult:

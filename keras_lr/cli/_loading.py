@@ -1,4 +1,4 @@
-"""Finding the user's model and data from `MODULE:NAME`."""
+"""Loading what a command works on: TensorFlow, and the user's model and data, given as `MODULE:NAME`."""
 
 from __future__ import annotations
 
@@ -17,65 +17,63 @@ from typing import Any
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 _NO_DATA = (list, str, bytes, bool, int, float, type(None))
-"""What a data function returns by mistake, above all [x, y], which Keras would read as two inputs without a target."""
+"""Types that a data function returns by mistake. Keras would read a list [x, y] as two inputs without a target."""
 
 
-def load_object(target: str, *, argument: str) -> Any:
-    """The object that `MODULE:NAME` names; MODULE is an import path or a Python file, NAME may have dots.
+def start_tensorflow() -> None:
+    """Imports TensorFlow and looks for GPUs, without log messages unless the user has set `TF_CPP_MIN_LOG_LEVEL`."""
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    # The search for CUDA writes to the file descriptor directly, whatever the log level.
+    with _silent_stderr():
+        import tensorflow as tf
 
-    Args:
-        target: For example `my_project.train:build` or `train.py:build`.
-        argument: Name of the command-line argument, for messages.
-
-    Raises:
-        InvalidArgumentError: There is no such module or name, or importing it failed.
-    """
-    module_name, colon, name = target.rpartition(":")
-    if not (module_name and colon and name):
-        raise InvalidArgumentError(
-            f"`{argument}` must be MODULE:NAME. Received: {target!r}. Write for example train.py:build."
-        )
-    found: Any = _import(module_name, argument)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise InvalidArgumentError(
-                f"`{argument}` must name something in {module_name}. Received: {name!r}, which it does not have. "
-                "Check the spelling."
-            )
-        found = getattr(found, part)
-    return found
+        tf.config.list_physical_devices()
 
 
 def build_model(target: str) -> Any:
     """Calls the user's `BUILD` and returns its compiled model.
 
+    Args:
+        target: As in `load_object`.
+
     Raises:
         InvalidArgumentError: The target cannot be found.
-        ModelError: `BUILD` cannot be called, failed, or returned no compiled Keras model.
+        ModelError: `BUILD` cannot be called, failed, or did not return a compiled Keras model.
     """
     build = load_object(target, argument="MODULE:BUILD")
     if not callable(build):
         raise ModelError(
-            f"`MODULE:BUILD` must be a function that returns a compiled model. Received: {target}, a value."
+            f"`MODULE:BUILD` must be a function that returns a compiled model, got {target}, which is of type "
+            f"{type(build).__name__}."
         )
     try:
         model = build()
     except Exception as err:
-        raise ModelError(
-            f"`MODULE:BUILD` must return a compiled model. Received: {describe(err)}. Mend {target}."
-        ) from err
+        raise build_error(target, err) from err
     import keras
 
-    if not isinstance(model, keras.Model) or not model.compiled:
-        received = "a model that is not compiled" if isinstance(model, keras.Model) else type(model).__name__
+    if not isinstance(model, keras.Model):
         raise ModelError(
-            f"`MODULE:BUILD` must return a compiled keras.Model. Received: {received}. Compile it in {target}."
+            f"`MODULE:BUILD` must return a compiled keras.Model, got {type(model).__name__}. Return the model in "
+            f"{target}."
+        )
+    if not model.compiled:
+        raise ModelError(
+            f"`MODULE:BUILD` must return a compiled model, got one that is not compiled. Compile it in {target}."
         )
     return model
 
 
+def build_error(target: str, err: Exception) -> ModelError:
+    """The error for a `BUILD` that raised `err`."""
+    return ModelError(f"`MODULE:BUILD` failed with {_described(err)}. Fix {target}.")
+
+
 def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
-    """The arguments `x`, `y` and `sample_weight` that the user's `DATA`, a value or a function of none, stands for.
+    """The user's `DATA`, a value or a function that returns one, as the arguments `x`, `y` and `sample_weight`.
 
     Args:
         target: As in `load_object`.
@@ -83,22 +81,47 @@ def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
 
     Raises:
         InvalidArgumentError: The target cannot be found.
-        DataError: `DATA` failed, or is no training data, such as a list, or a tuple of another length than 2 or 3.
+        DataError: `DATA` failed or is not training data, such as a list, or a tuple of neither 2 nor 3 parts.
     """
     data = load_object(target, argument=argument)
     if callable(data) and not hasattr(data, "__getitem__") and not hasattr(data, "__iter__"):
         try:
             data = data()
         except Exception as err:
-            raise DataError(f"`{argument}` must give data. Received: {describe(err)}. Mend {target}.") from err
+            raise DataError(f"`{argument}` failed with {_described(err)}. Fix {target}.") from err
     if not isinstance(data, tuple) and not isinstance(data, _NO_DATA):
         return {"x": data}
     if not isinstance(data, tuple) or len(data) not in (2, 3):
         received = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
         raise DataError(
-            f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset. Received: {received}. Mend {target}."
+            f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset, got {received}. Fix {target}."
         )
     return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+
+
+def load_object(target: str, *, argument: str) -> Any:
+    """The object that `MODULE:NAME` names.
+
+    Args:
+        target: MODULE is an import path or a Python file; NAME may have dots. For example `my_project.train:build` or
+            `train.py:build`.
+        argument: Name of the command-line argument, for messages.
+
+    Raises:
+        InvalidArgumentError: The module or the name does not exist, or the import failed.
+    """
+    module_name, colon, name = target.rpartition(":")
+    if not (module_name and colon and name):
+        raise InvalidArgumentError(f"`{argument}` must be MODULE:NAME, for example train.py:build, got {target!r}.")
+    found: Any = _import(module_name, argument)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InvalidArgumentError(
+                f"`{argument}` must name something in {module_name}, got {name!r}, which it does not define. Check the "
+                "spelling."
+            )
+        found = getattr(found, part)
+    return found
 
 
 def _import(module_name: str, argument: str) -> ModuleType:
@@ -113,19 +136,20 @@ def _import(module_name: str, argument: str) -> ModuleType:
         raise
     except (Exception, SystemExit) as err:
         raise InvalidArgumentError(
-            f"`{argument}` must name a module that can be imported. Received: {module_name}: {describe(err)}. Mend it."
+            f"`{argument}` must name a module that can be imported. Importing {module_name} failed with "
+            f"{_described(err)}."
         ) from err
 
 
 def _import_file(path: Path, argument: str) -> ModuleType:
     if not path.is_file():
-        raise InvalidArgumentError(f"`{argument}` must name a file that exists. Received: {path}. Check the path.")
+        raise InvalidArgumentError(f"`{argument}` must name an existing file, got {path}. Check the path.")
     if (known := sys.modules.get(path.stem)) is not None and getattr(known, "__file__", None) == str(path.resolve()):
         return known
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
     if spec is None or spec.loader is None:
-        raise InvalidArgumentError(f"`{argument}` must name a Python file. Received: {path}. Check the path.")
-    # The file's neighbours must be importable, as when it runs as a script.
+        raise InvalidArgumentError(f"`{argument}` must name a Python file, got {path}. Check the path.")
+    # The file may import its neighbours, as it may when it runs as a script.
     sys.path.insert(0, str(path.resolve().parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
@@ -138,30 +162,18 @@ def _import_file(path: Path, argument: str) -> ModuleType:
     return module
 
 
-def describe(err: BaseException) -> str:
-    """What went wrong in the user's code, and where."""
+def _described(err: BaseException) -> str:
+    """What went wrong in the user's code, and at which line."""
     ours = ("<frozen", importlib.__file__, __file__)
     frames = [frame for frame in traceback.extract_tb(err.__traceback__) if not frame.filename.startswith(ours)]
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(err).__name__}{where}: {err}"
-
-
-def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for GPUs quietly, unless the user has set `TF_CPP_MIN_LOG_LEVEL`."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    # Looking for CUDA writes to the descriptor itself, whatever the log level is.
-    with _silent_stderr():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
+    message = str(err).rstrip(".")
+    return f"{type(err).__name__}{where}" + (f": {message}" if message else "")
 
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Holds back what is written to descriptor 2; where the block fails, it is shown after all."""
+    """Holds back what is written to file descriptor 2, and shows it after all if the block fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:

@@ -10,15 +10,12 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from keras_lr.cli import _analyze, _demo, _devices, _find, _report, _search
+from keras_lr.cli._output import BAD_INPUT, INTERRUPTED, PIPE_CLOSED
 from keras_lr.errors import InvalidArgumentError, KerasLRError
-
-BAD_INPUT = 2
-INTERRUPTED = 130
-PIPE_CLOSED = 141
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are raised, so that every bad input is told in the same one line."""
+    """A parser that raises its errors, so that they are printed like all others, in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Raises `InvalidArgumentError`."""
@@ -29,10 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: The command line without the program's name; `sys.argv` where None.
+        arguments: The command line without the program's name; None reads `sys.argv`.
 
     Returns:
-        The exit code: 0, 2 for bad input, 130 after Ctrl-C, 141 where the output's reader has gone.
+        The exit code: 0, 1 if `analyze --fail-on` found something, 2 for bad input, 130 after Ctrl-C, 141 if the
+        reader of the output is gone.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("keras-lr: interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has had enough, as `head` has; what is still held back must not be told as an error at exit.
+        # The reader stopped early, as `head` does. Python would report the output that is still buffered as an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except (KerasLRError, OSError) as err:
@@ -62,7 +60,7 @@ def _one_line(err: Exception) -> str:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace | None:
-    """The arguments, or None where `--help` or `--version` has been answered."""
+    """The arguments, or None after `--help` or `--version`."""
     try:
         return build_parser().parse_args(words)
     except SystemExit:
@@ -73,7 +71,7 @@ def build_parser() -> Parser:
     """The parser with every command."""
     parser = Parser(prog="keras-lr", description="Choose, diagnose and explain the learning rate of a Keras model.")
     parser.add_argument("--version", action="version", version=f"keras-lr {version('keras-lr')}")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of an error")
+    parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (_demo, _find, _search, _analyze, _report, _devices):
         command.add_parser(commands)

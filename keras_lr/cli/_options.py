@@ -1,4 +1,4 @@
-"""Kinds of argument that several commands take."""
+"""Options that several commands share: their types, their help, and how to write them as a command line again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import argparse
 import contextlib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+_NO_OPTIONS = {"model", "run", "traceback"}
+"""Attributes of the parsed arguments that are no options of a command."""
 
 
 def learning_rate(text: str) -> float:
@@ -18,33 +21,39 @@ def learning_rate(text: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"must be a positive number, as 1e-3. Received: {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive number such as 1e-3, got {text!r}")
     return number
 
 
 def positive_int(text: str) -> int:
-    """A whole number of at least 1."""
+    """An integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1. Received: {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
     return int(text)
 
 
 def output_file(text: str) -> Path:
-    """A path to which a file can be written, told before hours of training and not after."""
+    """A path that can be written, checked before any training rather than after hours of it."""
     path = Path(text)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"must be a file in a folder that can be written to. Received: {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a file in a writable directory, got {text!r}")
     return path
 
 
 def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validation: str) -> None:
-    """Adds `MODULE:BUILD`, `--data` and `--validation-data`; the help of the first and the last differs."""
+    """Adds `MODULE:BUILD`, `--data` and `--validation-data`.
+
+    Args:
+        parser: The parser of the command.
+        model: Help of `MODULE:BUILD`.
+        validation: Help of `--validation-data`.
+    """
     parser.add_argument("model", metavar="MODULE:BUILD", help=model)
     parser.add_argument(
         "--data",
         metavar="MODULE:DATA",
         required=True,
-        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one",
+        help="(x, y), (x, y, sample_weight), a dataset, or a function that returns one of these",
     )
     parser.add_argument("--validation-data", metavar="MODULE:DATA", help=validation)
 
@@ -52,44 +61,23 @@ def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validatio
 def add_outputs(parser: argparse.ArgumentParser, *, title: str) -> None:
     """Adds `--title`, `--report` and `--json`."""
     parser.add_argument("--title", default=title, help="title of the report")
-    parser.add_argument("--report", type=output_file, metavar="F", help="write an HTML report to F")
-    parser.add_argument("--json", type=output_file, metavar="F", help="write the result to F")
-
-
-def to_argv(
-    command: str,
-    options: argparse.Namespace,
-    values: Iterable[str],
-    *,
-    lists: Iterable[str] = (),
-    flags: Iterable[str] = (),
-) -> list[str]:
-    """The words that give a command on a model the same options again; those that were not given are left out."""
-    words = ["keras-lr", command, options.model, "--data", options.data]
-    for name in values:
-        if (value := getattr(options, name)) is not None:
-            words += [_option(name), str(value)]
-    for name in lists:
-        if given := getattr(options, name):
-            words += [_option(name), *map(str, given)]
-    return words + [_option(name) for name in flags if getattr(options, name)]
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    parser.add_argument("--report", type=output_file, metavar="FILE", help="write an HTML report to FILE")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the result to FILE")
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--device`, `--memory-growth`, `--precision`, `--deterministic` and `--strategy`."""
     group = parser.add_argument_group("device")
     group.add_argument("--device", default="auto", metavar="D", help="auto, cpu, gpu or gpu:N (%(default)s)")
-    group.add_argument("--memory-growth", action="store_true", help="take a GPU's memory as needed, not all at once")
+    group.add_argument("--memory-growth", action="store_true", help="allocate GPU memory as needed, not all at once")
     group.add_argument(
         "--precision",
         choices=("float32", "mixed_float16", "mixed_bfloat16"),
-        help="Keras's global dtype policy; your model may set its own",
+        help="Keras's global dtype policy; a model may set its own",
     )
-    group.add_argument("--deterministic", action="store_true", help="the same seed gives the same bits, more slowly")
+    group.add_argument(
+        "--deterministic", action="store_true", help="make runs with the same seed bit-identical, but slower"
+    )
     group.add_argument(
         "--strategy",
         choices=("none", "mirrored"),
@@ -99,11 +87,11 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
 
 
 def set_up(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
-    """Sets TensorFlow up as the options say; returns the scope in which to build the model.
+    """Sets TensorFlow up as the options say, and returns the scope in which to build the model.
 
     Raises:
         InvalidArgumentError: An option breaks its rule.
-        DeviceError: There is no such GPU.
+        DeviceError: The GPU does not exist.
     """
     from keras_lr.devices import set_up_devices, strategy_scope
 
@@ -114,3 +102,26 @@ def set_up(options: argparse.Namespace) -> contextlib.AbstractContextManager[Any
         deterministic=options.deterministic,
     )
     return strategy_scope(options.strategy)
+
+
+def to_argv(command: str, options: argparse.Namespace, *, without: Collection[str] = ()) -> list[str]:
+    """The command line that gives `command`, a command on a model, the same options again.
+
+    It is built from all parsed options, so that a new one is passed on without being listed anywhere. This relies on
+    each option storing its value under its own name, with None, False or an empty list if it was not given.
+
+    Args:
+        command: Name of the command.
+        options: What the command's parser returned.
+        without: Names of options to leave out, such as "json".
+    """
+    argv = ["keras-lr", command, options.model]
+    for name, value in vars(options).items():
+        if name in _NO_OPTIONS or name in without or value is None or value is False or value == []:
+            continue
+        argv.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, list):
+            argv += map(str, value)
+        elif value is not True:
+            argv.append(str(value))
+    return argv

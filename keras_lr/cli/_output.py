@@ -1,4 +1,4 @@
-"""What commands print."""
+"""What commands print, and the codes they exit with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ if TYPE_CHECKING:
     from keras_lr.results._record import Record
     from keras_lr.results._sensitivity import SensitivityResult
 
-_STYLES = {"clear": ("green", "Clear"), "tentative": ("yellow", "Tentative"), "none": ("red", "No answer")}
+FOUND = 1
+"""A verdict or finding of `--fail-on` was found."""
+BAD_INPUT = 2
+INTERRUPTED = 130
+"""Ctrl-C."""
+PIPE_CLOSED = 141
+"""The reader of the output is gone."""
+
+_COLORS = {"clear": "green", "tentative": "yellow", "none": "red"}
 
 
 def standard_output() -> Console:
-    """The console for results; plain where the output is not a terminal."""
+    """The console for results; plain text if the output is not a terminal."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
@@ -33,7 +41,7 @@ def print_suggestion(console: Console, suggestion: Suggestion) -> None:
 
 
 def print_sensitivity(console: Console, result: SensitivityResult) -> None:
-    """Prints the badge, the best learning rate with its basin, the reason, and how the runs were trained."""
+    """Prints the badge, the best learning rate with its basin, the reason, and the engine that trained the runs."""
     _print_rate(console, result.confidence, result.best_learning_rate, (result.low, result.high), result.reason)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
         console.print(f"Best batch size: {result.best_batch_size}", markup=False)
@@ -51,9 +59,9 @@ def _print_rate(
     from rich.text import Text
 
     from keras_lr._utils.formatting import format_rate
+    from keras_lr.results._range_test import CONFIDENCE_BADGES
 
-    color, badge = _STYLES[confidence]
-    line = Text.assemble((f"{badge}: ", f"bold {color}"))
+    line = Text.assemble((f"{CONFIDENCE_BADGES[confidence]}: ", f"bold {_COLORS[confidence]}"))
     low, high = interval
     if rate is None or low is None or high is None:
         line.append("no usable learning rate found")
@@ -64,12 +72,12 @@ def _print_rate(
     console.print(Text(reason))
 
 
-def write_outputs(console: Console, options: argparse.Namespace, result: Record, words: Sequence[str]) -> None:
-    """Writes the result and its report where they were asked for, and says where; `words` make the result again."""
+def write_outputs(console: Console, options: argparse.Namespace, result: Record, argv: Sequence[str]) -> None:
+    """Writes the requested files and prints their paths; the report shows `argv`, the command to reproduce it."""
     if options.json:
         console.print(f"Result: {result.save(options.json)}", markup=False)
     if options.report:
         from keras_lr.report import Report
 
-        report = Report(options.title, script=shlex.join(words)).add(result)
+        report = Report(options.title, script=shlex.join(argv)).add(result)
         console.print(f"Report: {report.save(options.report)}", markup=False)

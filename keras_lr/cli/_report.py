@@ -1,4 +1,4 @@
-"""`keras-lr report`: stored results as one HTML page."""
+"""`keras-lr report`: saved results as one HTML page."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
         "report",
-        help="make an HTML report of stored results",
-        description="Makes one HTML page of stored results and searches.",
+        help="make an HTML report from saved results",
+        description="Makes one HTML page from saved results and searches.",
     )
     parser.add_argument(
-        "results", nargs="+", type=Path, metavar="RESULT", help="what `result.save` wrote, or a search's folder"
+        "results",
+        nargs="+",
+        type=Path,
+        metavar="RESULT",
+        help="a file written by `result.save`, or a search directory",
     )
-    parser.add_argument("-o", "--output", type=output_file, required=True, metavar="F", help="the page to write")
+    parser.add_argument("-o", "--output", type=output_file, required=True, metavar="FILE", help="the page to write")
     parser.add_argument("--title", default="Learning-rate report", help="title of the report")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Reads every result before it writes."""
+    """Reads all results, then writes the page."""
     from keras_lr.errors import ResultFormatError
     from keras_lr.report import Report
     from keras_lr.report._sections import record_from_dict

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._loading import describe, load_data, load_object, start_tensorflow
+from keras_lr.cli._loading import build_error, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
     add_device_options,
     add_model_and_data,
@@ -21,46 +21,117 @@ from keras_lr.cli._options import (
     set_up,
     to_argv,
 )
-from keras_lr.cli._output import print_sensitivity, standard_output, write_outputs
-from keras_lr.errors import InvalidArgumentError, ModelError, SearchError
+from keras_lr.cli._output import INTERRUPTED, print_sensitivity, standard_output, write_outputs
+from keras_lr.errors import InvalidArgumentError, SearchError
 
 if TYPE_CHECKING:
+    from keras_lr.search._distributed.local import LocalWorkers
     from keras_lr.search._tuner import LogGridSearch
 
-_VALUES = ("validation_data", "min_lr", "max_lr", "points_per_decade", "repeats", "epochs", "objective", "seed")
-_LISTS = ("learning_rates", "batch_sizes")
-_FLAGS = ("no_extend", "refine", "pruning", "memory_growth", "deterministic")
-_PLACES = ("directory", "project", "device", "precision", "strategy")
 
-_INTERRUPTED = 130
+def add_parser(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "search",
+        help="train your model over a log grid of learning rates",
+        description="Trains your model several times at each learning rate of a log grid, and prints the best rate and "
+        "the range of rates that are as good. Run the same command again to resume a search. MODULE is an import path "
+        "or a Python file, for example train.py:build.",
+    )
+    add_model_and_data(
+        parser,
+        model="build() or build(hp), which returns a compiled model",
+        validation="data to judge the runs by; without it they are judged by the training loss",
+    )
+    _add_grid(parser)
+    parser.add_argument("--epochs", type=positive_int, default=10, help="epochs of each run (%(default)d)")
+    parser.add_argument("--objective", help="metric to judge the runs by (val_loss, or loss without validation data)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first repeat (%(default)d)")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("runs"), metavar="DIR", help="directory of all searches (%(default)s)"
+    )
+    parser.add_argument("--project", default="lr", help="name of this search, its subdirectory (%(default)s)")
+    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes on this machine")
+    add_outputs(parser, title="Learning-rate sensitivity")
+    add_device_options(parser)
+    parser.set_defaults(run=run)
 
 
-def search_words(options: argparse.Namespace) -> list[str]:
-    """The words that give the same search, without workers and output files."""
-    return to_argv("search", options, (*_VALUES, *_PLACES), lists=_LISTS, flags=_FLAGS)
+def _add_grid(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--min-lr", type=learning_rate, default=1e-6, help="lowest learning rate (%(default)g)")
+    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help="highest learning rate (%(default)g)")
+    parser.add_argument(
+        "--points-per-decade", type=float, default=1.0, metavar="N", help="learning rates per decade (%(default)g)"
+    )
+    parser.add_argument(
+        "--learning-rates",
+        type=learning_rate,
+        nargs="+",
+        metavar="LR",
+        help="learning rates to train, instead of a log grid",
+    )
+    parser.add_argument(
+        "--batch-sizes",
+        type=positive_int,
+        nargs="+",
+        metavar="N",
+        help="batch size (32); several form a second axis",
+    )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="runs per learning rate, each with its own seed (%(default)d)"
+    )
+    parser.add_argument(
+        "--no-extend", action="store_true", help="do not extend the grid if the best rate is at its edge"
+    )
+    parser.add_argument("--refine", action="store_true", help="add rates around the best ones")
+    parser.add_argument("--pruning", action="store_true", help="stop a rate early once it can no longer be the best")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Searches, prints the best rate and writes the requested files; returns 130 after Ctrl-C."""
+    start_tensorflow()
+    from keras_lr.search._distributed.protocol import role
+
+    part = role()
+    if options.workers and part != "alone":
+        raise InvalidArgumentError(
+            "`--workers` cannot be combined with KerasTuner's environment variables, which already make this process "
+            "part of another search. Leave one of them out."
+        )
+    around = _workers_of(options) if options.workers else contextlib.nullcontext()
+    try:
+        # The workers start first, so that they load while this process builds its own model.
+        with around as workers, set_up(options):
+            tuner = _search(options, workers)
+    except KeyboardInterrupt:
+        standard_output().print("Interrupted. Run the same command again to resume.", markup=False)
+        return INTERRUPTED
+    if part != "worker":
+        _show(options, tuner)
+    return 0
 
 
 @contextlib.contextmanager
-def workers_of(options: argparse.Namespace) -> Iterator[None]:
-    """Makes this process the chief of `options.workers` workers for the block.
+def _workers_of(options: argparse.Namespace) -> Iterator[LocalWorkers]:
+    """Makes this process the chief of `options.workers` workers within the block.
 
     Raises:
-        SearchError: The block ended although a worker failed and the grid is not done.
+        SearchError: The block failed with one; the message adds how the workers failed.
     """
-    from keras_lr.search._distributed.chief import attended_by
     from keras_lr.search._distributed.local import LocalWorkers, free_port
+    from keras_lr.search._storage import SearchFolder
 
     port, gpus = free_port(), _gpus()
     workers = LocalWorkers(
-        [sys.executable, "-m", "keras_lr", *search_words(options)[1:]],
+        [sys.executable, "-m", "keras_lr", *search_argv(options)[1:]],
         count=options.workers,
         port=port,
-        logs=options.directory / options.project / "logs",
+        logs=SearchFolder(options.directory / options.project).logs,
         gpus=gpus,
     )
-    with _chief(port, hides_gpus=bool(gpus)), workers, attended_by(workers):
+    with _chief(port, hides_gpus=bool(gpus)), workers:
         try:
-            yield
+            yield workers
         except SearchError as err:
             raise SearchError(f"{err} {workers.failures()}".strip()) from err
         if failures := workers.failures():
@@ -69,7 +140,7 @@ def workers_of(options: argparse.Namespace) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _chief(port: int, *, hides_gpus: bool) -> Iterator[None]:
-    """Makes this process a chief for the block; it trains nothing and must not take a worker's GPU."""
+    """Makes this process the chief within the block. It trains nothing, so it must not take a GPU from a worker."""
     import tensorflow as tf
 
     from keras_lr.search._distributed.local import chief_address
@@ -86,7 +157,7 @@ def _chief(port: int, *, hides_gpus: bool) -> Iterator[None]:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, by the names CUDA has for them."""
+    """The GPUs that this process may use, as CUDA names them."""
     import tensorflow as tf
 
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -95,81 +166,15 @@ def _gpus() -> list[str]:
     return [str(number) for number in range(len(tf.config.list_physical_devices("GPU")))]
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "search",
-        help="train your model over a log grid of learning rates",
-        description="Trains a model at each learning rate of a log grid, several times, and shows the range of good "
-        "rates. The same command again goes on where it was stopped. MODULE is an import path or a Python file: "
-        "train.py:build.",
-    )
-    add_model_and_data(
-        parser,
-        model="build() or build(hp), which returns a compiled model",
-        validation="likewise; without it the training loss is judged",
-    )
-    _add_grid(parser)
-    parser.add_argument("--epochs", type=positive_int, default=10, help="length of each run (%(default)d)")
-    parser.add_argument("--objective", help="what to judge by (val_loss, or loss without validation data)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first repeat (%(default)d)")
-    parser.add_argument(
-        "--directory", type=Path, default=Path("runs"), metavar="F", help="folder of the projects (%(default)s)"
-    )
-    parser.add_argument("--project", default="lr", help="folder of this search in it (%(default)s)")
-    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes of this machine")
-    add_outputs(parser, title="Learning-rate sensitivity")
-    add_device_options(parser)
-    parser.set_defaults(run=run)
+def search_argv(options: argparse.Namespace) -> list[str]:
+    """The command line of the same search without local workers and output files.
+
+    Each worker runs it, and the report shows it.
+    """
+    return to_argv("search", options, without=("workers", "title", "report", "json"))
 
 
-def _add_grid(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--min-lr", type=learning_rate, default=1e-6, help="lowest learning rate (%(default)g)")
-    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help="highest learning rate (%(default)g)")
-    parser.add_argument(
-        "--points-per-decade", type=float, default=1.0, metavar="N", help="learning rates a decade (%(default)g)"
-    )
-    parser.add_argument(
-        "--learning-rates", type=learning_rate, nargs="+", metavar="LR", help="the grid itself, instead"
-    )
-    parser.add_argument(
-        "--batch-sizes", type=positive_int, nargs="+", metavar="N", help="batch size (32); several are a second axis"
-    )
-    parser.add_argument(
-        "--repeats", type=positive_int, default=3, help="runs of each rate, each with its seed (%(default)d)"
-    )
-    parser.add_argument(
-        "--no-extend", action="store_true", help="do not go on beyond an edge where the best rate stands"
-    )
-    parser.add_argument("--refine", action="store_true", help="add rates around the basin")
-    parser.add_argument("--pruning", action="store_true", help="stop a rate early that cannot win any more")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Searches, prints the best rate with its basin, and writes what was asked for; 130 after Ctrl-C."""
-    start_tensorflow()
-    from keras_lr.search._distributed.protocol import role
-
-    part = role()
-    if options.workers and part != "alone":
-        raise InvalidArgumentError(
-            "`--workers` must not come with KerasTuner's environment variables, which make this process a part of "
-            "another search already. Received both. Leave one out."
-        )
-    around = workers_of(options) if options.workers else contextlib.nullcontext()
-    try:
-        # The workers start first: they get ready while this process builds its own model.
-        with around, set_up(options):
-            tuner = _search(options)
-    except KeyboardInterrupt:
-        standard_output().print("Interrupted. The same command goes on from here.", markup=False)
-        return _INTERRUPTED
-    if part != "worker":
-        _show(options, tuner)
-    return 0
-
-
-def _search(options: argparse.Namespace) -> LogGridSearch:
+def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGridSearch:
     from keras_lr.search._tuner import LogGridSearch
 
     sizes = options.batch_sizes or []
@@ -191,6 +196,7 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
         directory=options.directory,
         project_name=options.project,
     )
+    tuner.worker_pool = workers
     validation = (
         {} if scored is None else {"validation_data": scored["x"] if len(scored) == 1 else tuple(scored.values())}
     )
@@ -200,7 +206,7 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
 
 
 def _hypermodel(target: str) -> Any:
-    """The user's build function, whose own errors are told as those of the model."""
+    """The user's build function, whose errors are reported as errors of `MODULE:BUILD`."""
     build = load_object(target, argument="MODULE:BUILD")
     if not callable(build):
         return build
@@ -210,9 +216,7 @@ def _hypermodel(target: str) -> Any:
         try:
             return build(*arguments)
         except Exception as err:
-            raise ModelError(
-                f"`MODULE:BUILD` must return a compiled model. Received: {describe(err)}. Mend {target}."
-            ) from err
+            raise build_error(target, err) from err
 
     return guarded
 
@@ -222,4 +226,4 @@ def _show(options: argparse.Namespace, tuner: LogGridSearch) -> None:
     result = tuner.sensitivity()
     print_sensitivity(console, result)
     console.print(f"Records: {tuner.project_dir}", markup=False)
-    write_outputs(console, options, result, search_words(options))
+    write_outputs(console, options, result, search_argv(options))

@@ -1,4 +1,4 @@
-"""Records drawn on matplotlib Axes, by seaborn: a record in, axes in and out."""
+"""Plots of results with seaborn: each takes a result and matplotlib Axes, and returns the Axes."""
 
 from keras_lr.plots._auto_lr import plot_auto_lr
 from keras_lr.plots._history import plot_histories, plot_history

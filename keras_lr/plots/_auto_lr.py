@@ -1,4 +1,4 @@
-"""The picture of a run under `AutoLR`."""
+"""The plot of a run under `AutoLR`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.plots._losses import LossLines, Scale, checked_panels, draw_losses, name_lines
+from keras_lr.plots._losses import LossLines, Scale, add_line_legend, checked_panels, draw_losses
 from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, style_axes
 from keras_lr.results._auto_lr import AutoLRLog
 
@@ -25,30 +25,30 @@ ACTION_MARKS = {
 
 
 def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
-    """Draws the learning rate of each epoch with each change marked, and the losses below.
+    """Draws the learning rate per epoch with every change marked, and the losses below it.
 
     Args:
-        log: What `AutoLR` kept.
-        axes: Two Axes, for the rate and for the losses; those of a new figure where None.
+        log: The `log` of an `AutoLR` callback.
+        axes: Two Axes, for the learning rate and for the losses; None makes a new figure.
 
     Returns:
         The two axes drawn on.
 
     Raises:
-        InvalidArgumentError: `axes` are not two.
+        InvalidArgumentError: The number of `axes` is not two.
     """
-    stack = stacked(Figure(figsize=(7.6, 5.0), layout="constrained")) if axes is None else axes
+    stack = stacked_axes(Figure(figsize=(7.6, 5.0), layout="constrained")) if axes is None else axes
     above, below = checked_panels(stack, 2)
     _draw_rates(above, log)
     lines = LossLines.of(log.epochs, log.losses, log.val_losses)
     draw_losses(below, [lines], Scale.of([lines]))
     below.set(xlabel="Epoch", ylabel="Loss")
-    name_lines(below)
+    add_line_legend(below)
     return [above, below]
 
 
-def stacked(figure: Figure) -> list[Axes]:
-    """Two axes above each other that share the epochs, for the rate and for the losses."""
+def stacked_axes(figure: Figure) -> list[Axes]:
+    """Two axes that share the epochs: the learning rate's above the losses'."""
     return list(figure.subplots(2, 1, sharex=True))
 
 
@@ -67,7 +67,7 @@ def _draw_rates(ax: Axes, log: AutoLRLog) -> None:
             legend=False,
             ax=ax,
         )
-    # A change marks the curve where it acted: an anneal's own rate is reached only at its end, a dry run's never.
+    # Marks stand on the curve, because the new rate itself may come later (anneal) or never (dry run).
     rate_at = dict(zip(log.epochs[known].tolist(), log.learning_rates[known].tolist(), strict=True))
     for kind, (marker, color) in ACTION_MARKS.items():
         marked = [action for action in log.actions if action.kind == kind]

@@ -1,4 +1,4 @@
-"""The pictures of training histories, with what was found in them."""
+"""Plots of training histories with their findings."""
 
 from __future__ import annotations
 
@@ -6,66 +6,74 @@ from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from keras_lr.analysis._diagnosis.history import is_higher_better
-from keras_lr.plots._losses import LossLines, Scale, checked_panels, draw_losses, label_panel, mark_findings, name_lines
+from keras_lr.plots._losses import (
+    LossLines,
+    Scale,
+    add_line_legend,
+    checked_panels,
+    draw_losses,
+    label_panel,
+    mark_findings,
+)
 from keras_lr.plots._style import new_axes, plain_text
-from keras_lr.results._diagnosis import Diagnosis
+from keras_lr.results._diagnosis import Diagnosis, Direction
 
 
 def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
-    """Draws loss and validation loss against the epoch, and hatches the epochs in which something was found.
+    """Draws loss and validation loss against the epoch, and fills the epochs of each finding with a pattern.
 
-    A loss far above the rest, or not finite, is a cross at the upper edge.
+    A loss that is far worse than the rest, or not finite, is drawn as a cross at the edge.
 
     Args:
         diagnosis: What `analyze_history` returned.
-        ax: Axes to draw on; those of a new figure where None.
+        ax: Axes to draw on; None makes a new figure.
 
     Returns:
         The axes drawn on.
     """
     ax = new_axes() if ax is None else ax
     lines = _lines(diagnosis)
-    draw_losses(ax, [lines], Scale.of([lines]))
+    draw_losses(ax, [lines], Scale.of([lines], direction=diagnosis.direction))
     mark_findings(ax, diagnosis.findings)
     ax.set_xlabel(diagnosis.unit.capitalize())
-    name = plain_text(diagnosis.monitor, limit=32)
-    # What should grow is negated in the record, so that lower is better everywhere.
-    ax.set_ylabel(f"Negated {name}" if is_higher_better(diagnosis.monitor) else name.capitalize(), parse_math=False)
-    name_lines(ax)
+    ax.set_ylabel(plain_text(diagnosis.monitor, limit=32).capitalize(), parse_math=False)
+    add_line_legend(ax)
     return ax
 
 
 def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] | None = None) -> list[Axes]:
-    """Draws several runs beside each other, with one scale for all.
+    """Draws several runs side by side, all on the same scale.
 
     Args:
         diagnoses: What `analyze_history` returned, by the run's name.
-        axes: As many Axes as runs; those of a new figure where None.
+        axes: One Axes per run; None makes a new figure.
 
     Returns:
-        The axes drawn on, one a run.
+        The axes drawn on, one per run.
 
     Raises:
-        InvalidArgumentError: `axes` are more or fewer than the runs.
+        InvalidArgumentError: The number of `axes` is not that of the runs.
     """
     drawn = checked_panels(axes, len(diagnoses))
     for ax, draw in zip(drawn, history_panels(diagnoses).values(), strict=True):
         draw(ax)
     if drawn:
-        name_lines(drawn[0])
+        add_line_legend(drawn[0])
     return drawn
 
 
 def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Axes], None]]:
-    """What draws each panel of `plot_histories`, all to one scale, by the run's name."""
-    scale = Scale.of([_lines(diagnosis) for diagnosis in diagnoses.values()])
+    """By the run's name, a function that draws its panel of `plot_histories`."""
+    direction: Direction = "min" if any(run.direction == "min" for run in diagnoses.values()) else "max"
+    scale = Scale.of([_lines(diagnosis) for diagnosis in diagnoses.values()], direction=direction)
+    monitors = {diagnosis.monitor for diagnosis in diagnoses.values()}
+    label = plain_text(monitors.pop(), limit=32).capitalize() if len(monitors) == 1 else "Loss"
 
     def drawn(name: str, diagnosis: Diagnosis) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
             draw_losses(ax, [_lines(diagnosis)], scale)
             mark_findings(ax, diagnosis.findings)
-            label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y="Loss")
+            label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y=label)
 
         return draw
 

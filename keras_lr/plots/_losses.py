@@ -1,4 +1,8 @@
-"""Loss and validation loss against the epoch, as they are drawn wherever a run is shown."""
+"""Loss and validation loss against the epoch, drawn alike in every plot of a run.
+
+A plot builds `LossLines` per run and one `Scale` for all, then calls `draw_losses`, `mark_findings` and
+`add_line_legend` on each panel.
+"""
 
 from __future__ import annotations
 
@@ -15,90 +19,20 @@ from matplotlib.ticker import MaxNLocator
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._style import BLUE, GREY, ORANGE, plain_text, style_axes
-from keras_lr.results._diagnosis import Finding
+from keras_lr.results._diagnosis import FINDING_KINDS, Direction, Finding
 
-_PANEL_INCHES = 2.2
-
-HATCHES = {"oscillation": "////", "divergence": "xxx", "overfitting": "\\\\\\\\"}
-DOTTED = ("stagnation", "early_plateau")
-_DOT_ROWS = 9
-_HALF_EPOCH = 0.4
-
-_RAIL = 0.985
-_MOST_CROSSES = 100
 _DASHED = (0, (4, 2))
+_MAX_CROSSES = 100
+_CROSS_MARGIN = 0.015
 
+_HATCHES = {"hatched": "////", "hatched backwards": "\\\\\\\\", "cross-hatched": "xxx"}
+_DOT_ROWS = 9
+# A finding's last epoch belongs to it, and one of a single epoch must be visible.
+_EPOCH_MARGIN = 0.4
 
-def columns_of(width_inches: float, count: int) -> int:
-    """Number of panels beside each other: as many as the width has room for, with rows of nearly one length."""
-    most = max(1, min(count, int(width_inches / 1.9), 4))
-    return -(-count // -(-count // most)) if count else 1
-
-
-def panels(figure: Figure, count: int) -> list[Axes]:
-    """`count` axes that share both scales, row by row, as many in a row as the figure has room for."""
-    columns = columns_of(float(figure.get_figwidth()), count)
-    rows = -(-count // columns)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for spare in grid[count:]:
-        spare.set_axis_off()
-    # With a short last row, the panels above its gap are the lowest of their column.
-    for axes in grid[max(0, count - columns) : count]:
-        axes.xaxis.set_tick_params(labelbottom=True)
-    return list(grid[:count])
-
-
-def new_panels(count: int) -> list[Axes]:
-    """The same on a figure of their own."""
-    columns = columns_of(7.6, count)
-    return panels(Figure(figsize=(7.6, _PANEL_INCHES * -(-count // columns) + 0.3), layout="constrained"), count)
-
-
-def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
-    """The axes given, or new ones; none for no panel.
-
-    Raises:
-        InvalidArgumentError: There are not as many axes as panels.
-    """
-    if axes is None:
-        return new_panels(count) if count else []
-    given = list(axes)
-    if len(given) != count:
-        raise InvalidArgumentError(
-            f"`axes` must hold one Axes a panel, {count}. Received: {len(given)}. Leave it out for a new figure."
-        )
-    return given
-
-
-def label_panel(ax: Axes, *, title: str, x: str, y: str) -> None:
-    """Titles a panel, and labels its axes where it stands at the left or the lower edge of its figure."""
-    ax.set_title(plain_text(title, limit=30), fontsize="medium", parse_math=False)
-    place = ax.get_subplotspec()
-    if place is None or place.is_first_col():
-        ax.set_ylabel(y)
-    if place is None or ax.xaxis.get_tick_params().get("labelbottom", True):
-        ax.set_xlabel(x)
-
-
-def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
-    """Hatches oscillation, divergence and overfitting, and dots stagnation and plateaus, each over its own epochs."""
-    for finding in findings:
-        start, end = finding.start_epoch - _HALF_EPOCH, finding.end_epoch + _HALF_EPOCH
-        if hatch := HATCHES.get(finding.kind):
-            ax.axvspan(start, end, facecolor="none", edgecolor=GREY, hatch=hatch, linewidth=0, alpha=0.55, zorder=0)
-        elif finding.kind in DOTTED:
-            # Dotted lines: matplotlib's own dot hatch takes 40 KB of SVG.
-            ax.hlines(
-                (np.arange(_DOT_ROWS) + 0.5) / _DOT_ROWS,
-                start,
-                end,
-                transform=ax.get_xaxis_transform(),
-                colors=GREY,
-                linewidths=1.6,
-                linestyles=[(0, (0.05, 4))],
-                capstyle="round",
-                zorder=0,
-            )
+_FIGURE_INCHES = 7.6
+_PANEL_INCHES = 2.2
+_MAX_COLUMNS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +51,11 @@ class LossLines:
 
     @classmethod
     def of(cls, epochs: Any, training: Any, validation: Any = ()) -> Self:
-        """The lines from sequences in which None stands for a missing number; an empty one is missing throughout."""
+        """Builds the lines from sequences in which None is a missing number; an empty one is missing throughout."""
         return cls(np.array(epochs), _finite_or_nan(training, len(epochs)), _finite_or_nan(validation, len(epochs)))
 
     def finite(self) -> np.ndarray:
-        """All losses there are, shape `(k,)`."""
+        """All finite losses, shape `(k,)`."""
         losses = np.concatenate([self.training, self.validation])
         finite: np.ndarray = losses[np.isfinite(losses)]
         return finite
@@ -129,34 +63,47 @@ class LossLines:
 
 @dataclass(frozen=True)
 class Scale:
-    """The part of the plane that every panel beside each other shows.
+    """The limits shared by all panels of a plot.
 
     Attributes:
         low: Lowest loss.
-        high: Highest loss; a loss above it is a cross.
+        high: Highest loss.
         first: First epoch.
         last: Last epoch.
+        direction: "min" if lower is better, so that worse values lie above `high`; "max" if they lie below `low`.
     """
 
     low: float
     high: float
     first: float
     last: float
+    direction: Direction = "min"
 
     @classmethod
-    def of(cls, runs: Sequence[LossLines]) -> Self:
-        """The scale on which one diverged run does not flatten the others."""
-        low, high = _loss_limits(runs)
+    def of(cls, runs: Sequence[LossLines], *, direction: Direction = "min") -> Self:
+        """Chooses limits that one diverged run cannot stretch until the others look flat."""
+        losses = [finite for finite in (run.finite() for run in runs) if finite.size]
+        if direction == "min":
+            low, high = _loss_limits(losses)
+        else:
+            high, low = (-limit for limit in _loss_limits([-values for values in losses]))
         epochs = [epoch for run in runs if len(run.epochs) for epoch in (run.epochs[0], run.epochs[-1])]
         first, last = (float(min(epochs)), float(max(epochs))) if epochs else (0.0, 1.0)
         pad = 0.045 * (last - first) or 0.5
-        return cls(low, high, first - pad, last + pad)
+        return cls(low, high, first - pad, last + pad, direction)
+
+    def holds(self, losses: np.ndarray) -> np.ndarray:
+        """Whether each loss is finite and not worse than the scale shows."""
+        shown = losses <= self.high if self.direction == "min" else losses >= self.low
+        inside: np.ndarray = shown & np.isfinite(losses)
+        return inside
 
 
 def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
-    """Draws both lines of each run; a loss above the scale, or a training loss that is not finite, is a cross on top.
+    """Draws the training and the validation loss of each run.
 
-    A missing validation loss is no cross: mostly nobody asked for it.
+    A loss worse than the scale shows, or a training loss that is not finite, becomes a cross at the edge. A missing
+    validation loss does not: usually nobody asked for it.
     """
     epochs = np.concatenate([run.epochs for run in runs])
     units = np.repeat(np.arange(len(runs)), [len(run.epochs) for run in runs])
@@ -166,24 +113,79 @@ def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
     }
     for name, look in looks.items():
         losses = np.concatenate([getattr(run, name) for run in runs])
-        _draw_lines(ax, epochs, losses, units, scale.high, label=name, **look)
-        above = losses > scale.high if name == "validation" else ~(losses <= scale.high)
-        _draw_crosses(ax, np.unique(epochs[above]), color=look["color"])
+        inside = scale.holds(losses)
+        _draw_lines(ax, epochs, losses, units, inside, label=name, **look)
+        outside = ~inside & ~np.isnan(losses) if name == "validation" else ~inside
+        _draw_crosses(ax, np.unique(epochs[outside]), direction=scale.direction, color=look["color"])
     style_axes(ax)
     ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
     ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
-def name_lines(ax: Axes) -> None:
-    """A legend that names each kind of line once, where there is one."""
+def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
+    """Fills the epochs of each finding with the pattern of its kind, if it has one."""
+    for finding in findings:
+        start, end = finding.start_epoch - _EPOCH_MARGIN, finding.end_epoch + _EPOCH_MARGIN
+        pattern = FINDING_KINDS[finding.kind].pattern
+        if hatch := _HATCHES.get(pattern):
+            ax.axvspan(start, end, facecolor="none", edgecolor=GREY, hatch=hatch, linewidth=0, alpha=0.55, zorder=0)
+        elif pattern == "dotted":
+            # Dotted lines, because matplotlib's own dotted hatch takes 40 KB of SVG.
+            ax.hlines(
+                (np.arange(_DOT_ROWS) + 0.5) / _DOT_ROWS,
+                start,
+                end,
+                transform=ax.get_xaxis_transform(),
+                colors=GREY,
+                linewidths=1.6,
+                linestyles=[(0, (0.05, 4))],
+                capstyle="round",
+                zorder=0,
+            )
+
+
+def add_line_legend(ax: Axes) -> None:
+    """Adds a legend that names each kind of line once; none if no line was drawn."""
     handles, labels = ax.get_legend_handles_labels()
     if named := dict(zip(labels, handles, strict=True)):
         ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="best")
 
 
-def _loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
-    losses = [finite for finite in (run.finite() for run in runs) if finite.size]
+def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
+    """The given axes, or the panels of a new figure.
+
+    Raises:
+        InvalidArgumentError: The number of axes is not `count`.
+    """
+    if axes is None:
+        return _new_panels(count) if count else []
+    given = list(axes)
+    if len(given) != count:
+        raise InvalidArgumentError(
+            f"`axes` must hold one Axes per panel, {count} in all. Received: {len(given)}. Omit it for a new figure."
+        )
+    return given
+
+
+def label_panel(ax: Axes, *, title: str, x: str, y: str) -> None:
+    """Titles a panel, and labels its axes if it stands at the left or the lower edge of the figure."""
+    ax.set_title(plain_text(title, limit=30), fontsize="medium", parse_math=False)
+    place = ax.get_subplotspec()
+    if place is None or place.is_first_col():
+        ax.set_ylabel(y)
+    if place is None or ax.xaxis.get_tick_params().get("labelbottom", True):
+        ax.set_xlabel(x)
+
+
+def _finite_or_nan(values: Any, size: int) -> np.ndarray:
+    numbers: np.ndarray = np.array(values if len(values) else [None] * size, dtype=np.float64)
+    numbers[~np.isfinite(numbers)] = np.nan
+    return numbers
+
+
+def _loss_limits(losses: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Lowest and highest loss to show, from the finite losses of each run; lower is better."""
     if not losses:
         return 0.0, 1.0
     lowest = min(float(run.min()) for run in losses)
@@ -193,19 +195,19 @@ def _loss_limits(runs: Iterable[LossLines]) -> tuple[float, float]:
     return lowest - pad, highest + pad
 
 
-def _finite_or_nan(values: Any, size: int) -> np.ndarray:
-    numbers: np.ndarray = np.array(values if len(values) else [None] * size, dtype=np.float64)
-    numbers[~np.isfinite(numbers)] = np.nan
-    return numbers
+def _robust_max(losses: np.ndarray) -> float:
+    """The run's highest loss, or less if a spike stands far above most of the run."""
+    low = float(losses.min())
+    usual = max(float(losses[0]), float(np.quantile(losses, 0.75)))
+    return min(float(losses.max()), low + 2 * (usual - low)) if usual > low else float(losses.max())
 
 
 def _draw_lines(
-    ax: Axes, epochs: np.ndarray, losses: np.ndarray, units: np.ndarray, highest: float, *, label: str, **look: Any
+    ax: Axes, epochs: np.ndarray, losses: np.ndarray, units: np.ndarray, inside: np.ndarray, *, label: str, **look: Any
 ) -> None:
-    inside = np.isfinite(losses) & (losses <= highest)
     if not inside.any():
         return
-    # A line needs two points; a run with one shows as a dot.
+    # A line needs two points, so a run with only one gets a dot.
     marker = "o" if np.max(np.bincount(units[inside])) == 1 else None
     sns.lineplot(
         x=epochs,
@@ -222,15 +224,22 @@ def _draw_lines(
     )
 
 
-def _draw_crosses(ax: Axes, epochs: np.ndarray, *, color: str) -> None:
+def _draw_crosses(ax: Axes, epochs: np.ndarray, *, direction: Direction, color: str) -> None:
     if epochs.size:
-        shown = epochs[evenly_chosen(epochs.size, _MOST_CROSSES)]
-        rail = ax.get_xaxis_transform()
-        ax.plot(shown, np.full(shown.size, _RAIL), "x", color=color, transform=rail, clip_on=False)
+        shown = epochs[evenly_chosen(epochs.size, _MAX_CROSSES)]
+        heights = np.full(shown.size, 1 - _CROSS_MARGIN if direction == "min" else _CROSS_MARGIN)
+        ax.plot(shown, heights, "x", color=color, transform=ax.get_xaxis_transform(), clip_on=False)
 
 
-def _robust_max(losses: np.ndarray) -> float:
-    """The run's highest loss, or less where it is far above most of the run."""
-    low = float(losses.min())
-    usual = max(float(losses[0]), float(np.quantile(losses, 0.75)))
-    return min(float(losses.max()), low + 2 * (usual - low)) if usual > low else float(losses.max())
+def _new_panels(count: int) -> list[Axes]:
+    """`count` axes of a new figure that share both scales, row by row, in rows of nearly equal length."""
+    rows = -(-count // _MAX_COLUMNS)
+    columns = -(-count // rows)
+    figure = Figure(figsize=(_FIGURE_INCHES, _PANEL_INCHES * rows + 0.3), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in grid[count:]:
+        spare.set_axis_off()
+    # If the last row is short, the panels above its gap are the lowest of their columns.
+    for axes in grid[max(0, count - columns) : count]:
+        axes.xaxis.set_tick_params(labelbottom=True)
+    return list(grid[:count])

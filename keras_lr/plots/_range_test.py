@@ -1,4 +1,4 @@
-"""The picture of a range test: raw losses, smoothed losses, regions and the suggestion."""
+"""The plots of a range test: the losses with their regions and the suggestion, and the slope."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._suggestion.regions import Region, SmoothCurve, regions, smooth_curve
 from keras_lr.plots._style import (
     BLUE,
-    GREEN,
     GREY,
     ORANGE,
-    PINK,
+    REGION_COLORS,
     learning_rate_axis,
     limit_rates,
     mark_rate,
@@ -26,23 +25,23 @@ from keras_lr.plots._style import (
 )
 from keras_lr.results._range_test import RangeTestResult
 
-REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
-MAX_POINTS = 2000
-_POINTS_PER_CHARACTER = 4.8
-_ROW_POINTS = 12
-
-MAX_SLOPE_POINTS = 1000
+_MAX_POINTS = 2000
+_MAX_SLOPE_POINTS = 1000
+_MIN_POINTS_PER_REPEAT = 100
+# Of the region labels, in points: the mean width of a character and the height of a row.
+_CHARACTER_WIDTH = 4.8
+_ROW_HEIGHT = 12
 
 
 def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     """Draws loss against learning rate.
 
-    Every repeat's own losses are drawn faint and the smoothed median bold. Where the curve gave a suggestion, a strip
-    above the plot names the regions, the usable range is shaded and the suggested learning rate marked.
+    The losses of each repeat are drawn faint, their smoothed median bold. If the curve gave a suggestion, a strip above
+    the plot names the regions, the usable range is shaded and the suggested learning rate is marked.
 
     Args:
         result: What the range test measured.
-        ax: Axes to draw on; those of a new figure where None.
+        ax: Axes to draw on; None makes a new figure.
 
     Returns:
         The axes drawn on.
@@ -53,11 +52,45 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     limit_rates(ax, curve.learning_rates)
     _draw_losses(ax, result, curve)
     style_axes(ax)
-    _limit(ax, result, curve)
+    _limit_losses(ax, result, curve)
     _mark_regions(ax, regions(result))
     _mark_suggestion(ax, result, curve)
     scored = "validation batch's" if result.scored_on == "validation" else "each batch's"
     ax.set_ylabel(f"{scored} {plain_text(result.monitor, limit=32)}".capitalize(), parse_math=False)
+    return ax
+
+
+def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
+    """Draws how fast the smoothed loss changes with the learning rate, and marks where it falls fastest.
+
+    Args:
+        result: What the range test measured.
+        ax: Axes to draw on; None makes a new figure.
+
+    Returns:
+        The axes drawn on.
+    """
+    ax = new_axes() if ax is None else ax
+    curve = smooth_curve(result)
+    learning_rate_axis(ax, log=result.sweep == "exponential")
+    limit_rates(ax, curve.learning_rates)
+    style_axes(ax)
+    ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
+    if len(curve.slopes) < 2:
+        return ax
+    kept = spike_keeping_indices(curve.slopes, _MAX_SLOPE_POINTS)
+    sns.lineplot(
+        x=curve.learning_rates[kept],
+        y=curve.slopes[kept],
+        color=BLUE,
+        linewidth=2.0,
+        estimator=None,
+        sort=False,
+        legend=False,
+        ax=ax,
+    )
+    ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
+    _mark_steepest(ax, curve)
     return ax
 
 
@@ -76,23 +109,23 @@ def _draw_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
             legend=False,
             ax=ax,
         )
-        # Once diverged, the loss may fall back by chance; a bold line there would read as a second valley.
+        # After divergence the loss may fall back by chance; a bold line there would look like a second valley.
         drawn = slice(curve.divergence + 1)
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
-        kept = spike_keeping_indices(y, MAX_POINTS)
+        kept = spike_keeping_indices(y, _MAX_POINTS)
         sns.lineplot(x=x[kept], y=y[kept], color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
 
 
 def _drawn_losses(result: RangeTestResult) -> pd.DataFrame:
-    """The finite losses of every repeat; of a long sweep those that keep each stretch's lowest and highest."""
+    """The finite losses of each repeat, thinned without losing spikes if the sweep is long."""
     repeats = [run[np.isfinite(run["loss"])] for _, run in result.to_frame().groupby("repeat")]
-    limit = max(100, MAX_POINTS // max(1, len(repeats)))
+    limit = max(_MIN_POINTS_PER_REPEAT, _MAX_POINTS // max(1, len(repeats)))
     kept = [run.iloc[spike_keeping_indices(run["loss"], limit)] for run in repeats]
     return pd.concat(kept) if kept else pd.DataFrame()
 
 
-def _limit(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
-    """Keeps a diverging tail from flattening everything else."""
+def _limit_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
+    """Limits y so that a diverging tail does not flatten everything else."""
     if not len(curve.losses):
         ax.text(0.5, 0.5, "No finite loss", transform=ax.transAxes, ha="center", va="center")
         return
@@ -118,6 +151,11 @@ def _mark_regions(ax: Axes, found: tuple[Region, ...]) -> None:
             clip_on=False,
             solid_capstyle="butt",
         )
+    _name_regions(ax, found)
+
+
+def _name_regions(ax: Axes, found: tuple[Region, ...]) -> None:
+    """Writes each region's name above it; a name that would cover its neighbour goes to the second row."""
     taken = [0.0, 0.0]
     for region in found:
         middle, half = _label_place(ax, region)
@@ -125,15 +163,15 @@ def _mark_regions(ax: Axes, found: tuple[Region, ...]) -> None:
         if middle - half < taken[row]:
             middle = taken[row] + half
         taken[row] = middle + half
-        height = 1.045 + row * _ROW_POINTS / (ax.get_window_extent().height / ax.figure.dpi * 72)
+        height = 1.045 + row * _ROW_HEIGHT / (ax.get_window_extent().height / ax.figure.dpi * 72)
         ax.text(middle, height, region.name, transform=ax.transAxes, ha="center", va="bottom", fontsize="small")
 
 
 def _label_place(ax: Axes, region: Region) -> tuple[float, float]:
-    """Middle of the region's label and half its width, as fractions of the axes' width, kept inside the axes."""
+    """Centre and half-width of the region's label, as fractions of the axes' width, with the label inside the axes."""
     to_axes = ax.transData + ax.transAxes.inverted()
     left, right = (to_axes.transform((rate, 1))[0] for rate in (region.low, region.high))
-    half = _POINTS_PER_CHARACTER * len(region.name) / (width_inches(ax) * 72) / 2
+    half = _CHARACTER_WIDTH * len(region.name) / (width_inches(ax) * 72) / 2
     return float(np.clip((left + right) / 2, half, 1 - half)), half
 
 
@@ -144,40 +182,6 @@ def _mark_suggestion(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> N
     loss = float(np.interp(np.log(rate), np.log(curve.learning_rates), curve.losses))
     mark_rate(ax, rate, "suggested", color=BLUE)
     ax.plot([rate], [loss], marker="D", markersize=8, color=BLUE, markeredgewidth=0, linestyle="none")
-
-
-def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
-    """Draws how fast the smoothed loss changes with the learning rate, and marks where it falls fastest.
-
-    Args:
-        result: What the range test measured.
-        ax: Axes to draw on; those of a new figure where None.
-
-    Returns:
-        The axes drawn on.
-    """
-    ax = new_axes() if ax is None else ax
-    curve = smooth_curve(result)
-    learning_rate_axis(ax, log=result.sweep == "exponential")
-    limit_rates(ax, curve.learning_rates)
-    style_axes(ax)
-    ax.set_ylabel("Loss change per decade" if result.sweep == "exponential" else "Loss change per unit")
-    if len(curve.slopes) < 2:
-        return ax
-    kept = spike_keeping_indices(curve.slopes, MAX_SLOPE_POINTS)
-    sns.lineplot(
-        x=curve.learning_rates[kept],
-        y=curve.slopes[kept],
-        color=BLUE,
-        linewidth=2.0,
-        estimator=None,
-        sort=False,
-        legend=False,
-        ax=ax,
-    )
-    ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
-    _mark_steepest(ax, curve)
-    return ax
 
 
 def _mark_steepest(ax: Axes, curve: SmoothCurve) -> None:

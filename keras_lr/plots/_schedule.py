@@ -1,4 +1,4 @@
-"""The picture of a learning-rate schedule."""
+"""The plot of a learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from keras_lr.results._schedule import SchedulePreview
 
 
 def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
-    """Draws the learning rate against the step, and the momentum on an axis of its own.
+    """Draws the learning rate against the step, and the momentum on a second y axis.
 
     Args:
         schedule: What `keras_lr.schedules.preview` returned.
-        ax: Axes to draw on; those of a new figure where None.
+        ax: Axes to draw on; None makes a new figure.
 
     Returns:
-        The axes drawn on; the momentum's stand in the same place on their figure.
+        The axes drawn on; the momentum has axes of its own at the same place in the figure.
     """
     axes = new_axes() if ax is None else ax
-    _line(axes, schedule, schedule.learning_rates, BLUE)
+    _draw_line(axes, schedule, schedule.learning_rates, BLUE)
     style_axes(axes)
     axes.set(xlabel="Step", ylabel="Learning rate")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
@@ -35,13 +35,13 @@ def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     if schedule.momentums is not None:
         beside = axes.twinx()
-        _line(beside, schedule, schedule.momentums, ORANGE, linestyle="--")
+        _draw_line(beside, schedule, schedule.momentums, ORANGE, linestyle="--")
         beside.spines[["top", "left"]].set_visible(False)
         beside.set_ylabel("Momentum (dashed)")
     return axes
 
 
-def _line(ax: Axes, schedule: SchedulePreview, values: object, color: str, linestyle: str = "-") -> None:
+def _draw_line(ax: Axes, schedule: SchedulePreview, values: object, color: str, linestyle: str = "-") -> None:
     marker = "o" if len(schedule.steps) == 1 else None
     sns.lineplot(
         x=schedule.steps, y=values, color=color, linestyle=linestyle, linewidth=1.8, marker=marker, estimator=None,

@@ -1,6 +1,7 @@
-"""Colours and figure settings of every plot.
+"""Colours and settings shared by all plots.
 
-The colours come from seaborn's colorblind palette; these five keep a contrast of 3:1 on white and on a dark page alike.
+The five colours come from seaborn's colorblind palette. Each has a contrast of at least 3:1 both on white and on a dark
+page. The report's style sheet takes them from here.
 """
 
 from __future__ import annotations
@@ -19,24 +20,27 @@ GREEN = "#029e73"
 ORANGE = "#d55e00"
 PINK = "#cc78bc"
 GREY = "#949494"
+# On a dark page the report draws BLUE brighter, since it carries the main line of every figure.
+BLUE_ON_DARK = "#3fa2e3"
+REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
 
 
 def new_axes() -> Axes:
-    """Axes on a figure of their own, outside pyplot, so that no global state changes."""
+    """Axes on a new figure that pyplot does not know, so that no global state changes."""
     figure = Figure(figsize=(7.6, 4.0), layout="constrained")
     axes: Axes = figure.subplots()
     return axes
 
 
 def style_axes(ax: Axes) -> None:
-    """Removes what carries no information: the upper and right spine, and a grid in front of the data."""
+    """Removes the upper and right spines and draws a faint grid behind the data."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(True, axis="y", linewidth=0.6, alpha=0.15)
     ax.set_axisbelow(True)
 
 
 def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
-    """Labels the x axis with learning rates written as one types them."""
+    """Makes x the learning rate, with tick labels as one would type them."""
     ax.set_xlabel("Learning rate" + (" (log scale)" if log else ""))
     if log:
         ax.set_xscale("log")
@@ -46,9 +50,14 @@ def learning_rate_axis(ax: Axes, *, log: bool = True) -> None:
 
 
 def limit_rates(ax: Axes, rates: np.ndarray, *, margin: float = 0.0) -> None:
-    """Sets the x axis to the rates, with a margin as a share of their width; a single rate gets some room around it.
+    """Limits the x axis to the rates, which must be increasing.
 
-    To be called before drawing: a log axis cannot make room around one point by itself.
+    Call it before drawing: matplotlib leaves no room around a single point on a log axis.
+
+    Args:
+        ax: Axes whose x axis is the learning rate.
+        rates: Learning rates, increasing; no limits are set if there are none.
+        margin: Extra room on each side of a log axis, as a fraction of its width.
     """
     if not len(rates):
         return
@@ -62,7 +71,7 @@ def limit_rates(ax: Axes, rates: np.ndarray, *, margin: float = 0.0) -> None:
 
 
 def mark_rate(ax: Axes, rate: float, text: str, *, color: str) -> None:
-    """A dashed line at `rate` with its name at the foot, on the side where there is room; the limits must be set."""
+    """Draws a dashed line at `rate` with a label at its foot, on the side with room; the limits must already be set."""
     ax.axvline(rate, color=color, linewidth=1.2, linestyle=(0, (4, 3)))
     share = float(ax.transAxes.inverted().transform(ax.transData.transform((rate, ax.get_ylim()[0])))[0])
     side, offset = ("right", -7) if share > 0.3 else ("left", 7)
@@ -79,7 +88,7 @@ def mark_rate(ax: Axes, rate: float, text: str, *, color: str) -> None:
 
 
 def legend_above(ax: Axes) -> None:
-    """A legend between the title's place and the axes, in as many columns as there is room for."""
+    """Puts a legend between the title and the axes, in as many columns as fit."""
     if ax.get_legend_handles_labels()[0]:
         columns = max(1, int(width_inches(ax) / 1.5))
         ax.legend(
@@ -95,7 +104,7 @@ def legend_above(ax: Axes) -> None:
 
 
 def width_inches(ax: Axes) -> float:
-    """Width of the axes on its figure or subfigure."""
+    """Width of the axes, in inches."""
     return float(ax.get_window_extent().width / ax.figure.dpi)
 
 

@@ -1,4 +1,4 @@
-"""Figures as SVG text that can be put into an HTML page, the same bytes each time."""
+"""Figures as SVG text for an HTML page; the same figure always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from matplotlib.figure import Figure
 
 from keras_lr.plots._style import plain_text
 
-# Said once, on the root, for all letters; what is no letter says its own.
-_LETTERS = {"fill": "currentColor", "font-size": "10px", "text-anchor": "middle"}
-_NO_EFFECT = {"stroke-dashoffset": "0"}
-
-# Drawn in this colour, text and axes take the page's own text colour, so one figure serves a light and a dark page.
+# Text and axes are drawn in this colour, which `_rewrite` replaces by the page's own text colour, so that one figure
+# serves a light and a dark page.
 _INK = "#12161c"
 _STYLE = {
     "svg.hashsalt": "keras_lr",
@@ -38,53 +35,19 @@ _STYLE = {
     "patch.edgecolor": _INK,
     "savefig.facecolor": "none",
 }
-# To read or set the backend would choose one.
+# Reading or setting "backend" would make matplotlib choose one.
 _DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"}
-# Of two threads, the second would take the first one's style for the user's, and put it back for good.
+# `rc_context` is not thread-safe: a second thread would save the first one's style as the user's and restore that.
 _DRAWING = threading.Lock()
+
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _LINK = re.compile(r'xlink:href="#([^"]+)"')
 _DECIMALS = re.compile(r"-?\d+\.\d{3,}")
 _XLINK = "{http://www.w3.org/1999/xlink}href"
-_DROPPED = {"metadata", "style"}
-
-
-def slim(root: Element) -> None:
-    """Removes groups that say nothing, shapes that paint nothing, and attributes that are said already."""
-    shared = {element.get("id"): element for element in root.iter() if element.tag == "path" and element.get("id")}
-    for element in root.iter():
-        if element.tag == "use":
-            _drop_overruled(element, shared.get(element.get("href", "").removeprefix("#")))
-        if element.tag == "text":
-            _drop_equal(element, _LETTERS)
-        _drop_equal(element, _NO_EFFECT)
-    _drop_empty(root)
-    root.attrib |= _LETTERS
-
-
-def _drop_overruled(use: Element, shape: Element | None) -> None:
-    """A shape's own attribute wins over that of the `<use>` which shows it."""
-    for name in ("fill", "stroke", "stroke-width"):
-        if shape is not None and name in shape.attrib:
-            use.attrib.pop(name, None)
-
-
-def _drop_equal(element: Element, values: dict[str, str]) -> None:
-    for name, value in values.items():
-        if element.get(name) == value:
-            del element.attrib[name]
-
-
-def _drop_empty(element: Element) -> None:
-    children: list[Element] = []
-    for child in list(element):
-        _drop_empty(child)
-        unseen = child.tag == "path" and child.get("fill") == "none" and child.get("stroke", "none") == "none"
-        if child.tag == "g" and not child.attrib:
-            children.extend(child)
-        elif not unseen and not (child.tag in ("defs", "g") and not len(child)):
-            children.append(child)
-    element[:] = children
+_DROPPED_TAGS = {"metadata", "style"}
+# The root element states these for all texts, so that only texts that differ need their own.
+_TEXT_DEFAULTS = {"fill": "currentColor", "font-size": "10px", "text-anchor": "middle"}
+_NO_EFFECT = {"stroke-dashoffset": "0"}
 
 
 def figure_svg(
@@ -96,26 +59,26 @@ def figure_svg(
     width: float = 7.6,
     height: float = 3.9,
 ) -> str:
-    """One figure as an inline `<svg>` element with a title and a description for those who cannot see it.
+    """One figure as an inline `<svg>` element, with a title and a description for screen readers.
 
     Args:
         draw: Draws on the empty figure it is given.
         title: Short name of the figure.
         description: What the figure shows, in words.
-        prefix: Put before every id, so that two figures on a page share none.
+        prefix: Starts every id in the figure; unique on the page.
         width: In inches.
         height: In inches.
 
     Returns:
-        Text without `style=` attributes, so that a strict content security policy can hold.
+        SVG text without `style=` attributes, which a strict content security policy would forbid.
     """
-    # pyplot-free figures still read rcParams, which the user may have changed: start from the defaults.
+    # Even without pyplot a figure reads rcParams, which the user may have changed, so start from the defaults.
     with _DRAWING, mpl.rc_context(_DEFAULTS), mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
         stream = io.StringIO()
         with warnings.catch_warnings():
-            # The browser has fonts that matplotlib lacks.
+            # The browser may have the fonts that matplotlib lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return _inline(stream.getvalue(), title=title, description=description, prefix=prefix)
@@ -127,25 +90,25 @@ def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
     names = {name: f"{prefix}-{place}" for place, name in enumerate(referenced)}
     for element in list(root.iter()):
         element.tag = element.tag.rpartition("}")[2]
-        for child in [child for child in element if child.tag.rpartition("}")[2] in _DROPPED]:
+        for child in [child for child in element if child.tag.rpartition("}")[2] in _DROPPED_TAGS]:
             element.remove(child)
         element.tail = None
         if element.tag != "text":
             element.text = None
         _rewrite(element, names)
-    slim(root)
+    _slim(root)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "stroke-linejoin": "round"}
     for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        label = ElementTree.Element(tag, {"id": f"{prefix}-{tag}"})
+        label = Element(tag, {"id": f"{prefix}-{tag}"})
         label.text = plain_text(text, limit=1000)
         root.insert(position, label)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _rewrite(element: ElementTree.Element, names: dict[str, str]) -> None:
-    """Turns `style=` into attributes, and gives ids their new names."""
+def _rewrite(element: Element, names: dict[str, str]) -> None:
+    """Turns `style=` into attributes and renames ids."""
     attributes = dict(element.attrib)
     for declaration in attributes.pop("style", "").split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
@@ -167,3 +130,41 @@ def _rewrite(element: ElementTree.Element, names: dict[str, str]) -> None:
 
 def _round(match: re.Match[str]) -> str:
     return f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def _slim(root: Element) -> None:
+    """Removes empty groups, invisible shapes and redundant attributes."""
+    shared = {element.get("id"): element for element in root.iter() if element.tag == "path" and element.get("id")}
+    for element in root.iter():
+        if element.tag == "use":
+            _drop_overruled(element, shared.get(element.get("href", "").removeprefix("#")))
+        if element.tag == "text":
+            _drop_equal(element, _TEXT_DEFAULTS)
+        _drop_equal(element, _NO_EFFECT)
+    _drop_empty(root)
+    root.attrib |= _TEXT_DEFAULTS
+
+
+def _drop_overruled(use: Element, shape: Element | None) -> None:
+    """Removes attributes that the referenced shape sets itself, which win over those of `<use>`."""
+    for name in ("fill", "stroke", "stroke-width"):
+        if shape is not None and name in shape.attrib:
+            use.attrib.pop(name, None)
+
+
+def _drop_equal(element: Element, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        if element.get(name) == value:
+            del element.attrib[name]
+
+
+def _drop_empty(element: Element) -> None:
+    children: list[Element] = []
+    for child in list(element):
+        _drop_empty(child)
+        invisible = child.tag == "path" and child.get("fill") == "none" and child.get("stroke", "none") == "none"
+        if child.tag == "g" and not child.attrib:
+            children.extend(child)
+        elif not invisible and not (child.tag in ("defs", "g") and not len(child)):
+            children.append(child)
+    element[:] = children

@@ -1,4 +1,4 @@
-"""The learning-rate range test, as a callback of `model.fit`."""
+"""`LRRangeTest`: a range test inside `model.fit`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from keras_lr._keras.batches import stream_of_fit
 from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
 from keras_lr._utils import validation
+from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
 from keras_lr.results._range_test import RangeTestResult, Suggestion
@@ -19,31 +20,32 @@ from keras_lr.results._range_test import RangeTestResult, Suggestion
 class LRRangeTest(keras.callbacks.Callback):
     """Raises the learning rate step by step and records each batch's own loss.
 
-    The test runs before the first epoch, inside one compiled loop, and leaves everything as it was: weights,
-    optimizer, metrics, random states, data order. Then `fit` ends without an epoch, or, with `apply=True`, trains all
-    its epochs at the suggested rate.
+    The test runs before the first epoch, inside one compiled loop. Weights, optimizer, metrics, random states and data
+    order are then restored. By default `fit` ends without an epoch; with `apply=True` it trains all its epochs at the
+    suggested rate.
 
     Args:
         min_lr: First learning rate, above 0.
         max_lr: Last learning rate, above `min_lr`.
-        num_steps: Number of training steps, at least 2, each with one batch; over as many epochs as the data needs.
-        sweep: "exponential" (equal ratios) or "linear" (equal differences).
-        apply: Whether to set the suggested learning rate and go on with the training.
+        num_steps: Number of training steps, at least 2, each with one batch; the data is repeated as often as needed.
+        sweep: How the rate rises: "exponential" (equal ratios) or "linear" (equal differences).
+        apply: Whether to set the suggested learning rate and train on.
         repeats: Number of sweeps, each from the same weights with other batches and dropout masks.
-        validation_data: `(x, y)` or `(x, y, sample_weight)`, one batch on which each point is scored instead of its
+        validation_data: One batch `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead of its
             training batch.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto" shows a progress line on a terminal; True, 1 and 2 always, False and 0 never.
-        refine: Whether to settle the suggestion by short runs at constant rates with as many steps again.
+        verbose: "auto" shows a progress bar on a terminal; True, 1 and 2 always show it, False and 0 never.
+        refine: Whether to refine the suggestion by short runs at constant rates near it, from the same weights. They
+            take at most as many steps as the sweeps.
 
     Attributes:
-        result: A `RangeTestResult` once the test has run, also where it was cut short; None before.
+        result: The `RangeTestResult`, also of a test that was cut short; None before the test.
 
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
-        InvalidArgumentError: Another argument breaks its rule; as `fit` begins, where it would end with a backup of a
-            broken training in its `BackupAndRestore`.
+        InvalidArgumentError: Another argument breaks its rule; or, as `fit` begins without `apply`, a
+            `BackupAndRestore` beside this callback holds a backup of an unfinished training.
 
     Source:
         Smith 2017, arXiv:1506.01186.
@@ -51,12 +53,12 @@ class LRRangeTest(keras.callbacks.Callback):
 
     def __init__(
         self,
-        min_lr: float = 1e-7,
-        max_lr: float = 10.0,
-        num_steps: int = 100,
-        sweep: Literal["exponential", "linear"] = "exponential",
+        min_lr: float = MIN_LR,
+        max_lr: float = MAX_LR,
+        num_steps: int = NUM_STEPS,
+        sweep: Literal["exponential", "linear"] = SWEEP,
         apply: bool = False,
-        repeats: int = 1,
+        repeats: int = REPEATS,
         *,
         validation_data: Any = None,
         monitor: str = "loss",
@@ -88,8 +90,8 @@ class LRRangeTest(keras.callbacks.Callback):
         epochs = epoch_iterator_of_fit(model)
         if epochs is None:
             raise DataError(
-                "`LRRangeTest` must be a callback of `model.fit`. Received a call from elsewhere. "
-                "Use `find_lr` instead."
+                "`LRRangeTest` must run as a callback of `model.fit`, but was called from elsewhere. Use `find_lr` "
+                "instead."
             )
         if not self.apply:
             refuse_backup()
@@ -104,11 +106,11 @@ class LRRangeTest(keras.callbacks.Callback):
             self._apply(self.result.suggestion)
             return
         skip_epochs(model, epochs, last_epoch=self.params.get("epochs") or 1)
-        # Keras overwrites the weights by their average at the end of every fit.
+        # At the end of every fit Keras overwrites the weights by their moving average.
         self._after_fit = measurement.restore if keeps_average(model.optimizer) else None
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Undoes what `fit` does at its end, where no epoch was run."""
+        """Restores the weights that `fit` changed at its end, although it trained no epoch."""
         if self._after_fit is not None:
             self._after_fit()
             self._after_fit = None
@@ -120,20 +122,18 @@ class LRRangeTest(keras.callbacks.Callback):
             DataError: The test has not run.
         """
         if self.result is None:
-            raise DataError(
-                "`result` must come from a `fit` with this callback. Received no such fit. Call `model.fit` first."
-            )
+            raise DataError("`LRRangeTest` has no result yet. Call `model.fit` with it first.")
         return self.result
 
     def _apply(self, suggestion: Suggestion) -> None:
         if suggestion.learning_rate is None:
             raise ModelError(
-                f"`apply=True` must have a suggested learning rate to train with. Received none: {suggestion.reason} "
-                "Set the learning rate yourself, or test another range."
+                f"`apply=True` needs a suggested learning rate, but the range test gave none: {suggestion.reason} "
+                "Set the learning rate yourself or test another range."
             )
         optimizer = self.model.optimizer
         scheduled = follows_schedule(optimizer)
         set_learning_rate(optimizer, suggestion.learning_rate)
         if scheduled:
-            # The schedule may be traced into the function of an earlier fit.
+            # An earlier fit may have traced the schedule into its training function.
             self.model.make_train_function(force=True)

@@ -1,4 +1,4 @@
-"""A range test in one call."""
+"""`find_lr`: a range test as one call."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Literal
 import keras
 
 from keras_lr._keras.batches import stream_of
+from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import ModelError
 from keras_lr.range_test._input_scale import warn_of_input_scale
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
@@ -22,48 +23,52 @@ def find_lr(
     sample_weight: Any = None,
     class_weight: dict[int, float] | None = None,
     shuffle: bool = True,
-    min_lr: float = 1e-7,
-    max_lr: float = 10.0,
-    num_steps: int = 100,
-    sweep: Literal["exponential", "linear"] = "exponential",
-    repeats: int = 1,
+    min_lr: float = MIN_LR,
+    max_lr: float = MAX_LR,
+    num_steps: int = NUM_STEPS,
+    sweep: Literal["exponential", "linear"] = SWEEP,
+    repeats: int = REPEATS,
     validation_data: Any = None,
     monitor: str = "loss",
     stop_on_divergence: bool = True,
     verbose: bool | Literal["auto", 0, 1, 2] = "auto",
     refine: bool = False,
 ) -> RangeTestResult:
-    """Runs a learning-rate range test and leaves the model as it was.
+    """Runs a learning-rate range test and restores the model.
+
+    The test raises the learning rate step by step and records each batch's own loss. Weights, optimizer, metrics and
+    random states are then restored, so a later `fit` trains as if the test had not been run.
 
     Args:
         model: A compiled `keras.Model`.
-        x: What `model.fit` takes: arrays, frames, lists or dicts of them, a batched `tf.data.Dataset`, a `PyDataset`,
-            or a generator. The batches taken from a one-shot generator are spent.
-        y: Targets, where `x` does not hold them.
-        batch_size: Samples a batch, for arrays; 32 where None.
+        x: Any input of `model.fit`: arrays, frames, lists or dicts of them, a batched `tf.data.Dataset`, a
+            `PyDataset`, or a generator. A generator loses the batches that the test takes from it.
+        y: Targets, unless `x` contains them.
+        batch_size: Samples per batch, for arrays; None for 32.
         sample_weight: As in `model.fit`.
         class_weight: As in `model.fit`.
         shuffle: As in `model.fit`.
         min_lr: First learning rate, above 0.
         max_lr: Last learning rate, above `min_lr`.
         num_steps: Number of training steps, at least 2, each with one batch.
-        sweep: "exponential" or "linear".
+        sweep: How the rate rises: "exponential" (equal ratios) or "linear" (equal differences).
         repeats: Number of sweeps, each from the same weights with other batches and dropout masks.
-        validation_data: One batch `(x, y)` or `(x, y, sample_weight)` on which to score each point instead.
+        validation_data: One batch `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead of its
+            training batch.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto" shows a progress line on a terminal; True, 1 and 2 always, False and 0 never.
-        refine: Whether to spend as many steps again on short runs at constant rates near the suggestion, from the same
-            start, and to settle it by them.
+        verbose: "auto" shows a progress bar on a terminal; True, 1 and 2 always show it, False and 0 never.
+        refine: Whether to refine the suggestion by short runs at constant rates near it, from the same weights. They
+            take at most as many steps as the sweeps.
 
     Returns:
-        The measured curve and the suggestion, which also weighs the model's optimizer (see `suggest`). Ctrl-C ends the
-        test early, with the points so far.
+        The measured curve and the suggestion, which also depends on the model's optimizer (see `suggest`). Ctrl-C ends
+        the test early and returns the points so far.
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
-        ModelError: The model is not compiled, has nothing to train, or its step trains with another optimizer than the
-            compiled one.
+        ModelError: The model is not compiled, has nothing to train, or its step does not train with the compiled
+            optimizer.
         DataError: The data is empty or its first batch fails.
     """
     settings = RangeTestSettings(
@@ -99,5 +104,5 @@ def _check_compiled(model: Any) -> None:
         raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}. Pass the model itself.")
     if not model.compiled:
         raise ModelError(
-            "`model` must be compiled. Received a model that is not. Call `model.compile(optimizer, loss)` first."
+            "`model` must be compiled. Received an uncompiled model. Call `model.compile(optimizer, loss)` first."
         )

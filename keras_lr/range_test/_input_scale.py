@@ -1,4 +1,4 @@
-"""Whether a model's inputs have a scale at which the usual range of learning rates holds."""
+"""Warns about inputs on a scale at which the usual range of learning rates does not hold."""
 
 from __future__ import annotations
 
@@ -24,33 +24,34 @@ _RESCALING = (
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
 )
-_LOOK_UPS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.Hashing, keras.layers.Discretization)
-_read_sets: weakref.WeakSet[tf.data.Dataset] = weakref.WeakSet()
+_LOOKUPS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.Hashing, keras.layers.Discretization)
+_read_datasets: weakref.WeakSet[tf.data.Dataset] = weakref.WeakSet()
 
 
 def warn_of_input_scale(model: keras.Model, x: Any, *, stacklevel: int = 2) -> None:
-    """Warns once where inputs are neither near [0, 1] nor standardised, so that the usual learning rates mislead.
+    """Warns once if inputs are neither near [0, 1] nor standardised, which shifts the usual learning rates.
 
-    Whole numbers that a model looks up, inputs that its first layer rescales, and generators, which cannot be read
-    without spending a batch, pass. A `tf.data` set is read once, since its first batch may have to fill a buffer.
+    Exempt are integers that the model looks up, inputs that its first layers rescale, and generators, which cannot be
+    read without losing a batch. A `tf.data.Dataset` is read once per process, since its first batch may have to fill a
+    shuffle buffer.
 
     Args:
         model: A compiled model.
-        x: What `fit` takes.
+        x: Any input of `model.fit`.
         stacklevel: As in `warnings.warn`, counted from the caller.
     """
     layers = _first_layers(model)
     if any(isinstance(layer, _RESCALING) for layer in layers):
         return
-    looked_up = any(isinstance(layer, _LOOK_UPS) for layer in layers_of(model))
+    looked_up = any(isinstance(layer, _LOOKUPS) for layer in layers_of(model))
     for name, values in _named_inputs(x):
         if looked_up and values.dtype.kind in "iu":
             continue
         if (finding := scale_finding(values)) is not None:
             warnings.warn(
-                f"The inputs{name} {finding}, neither near [0, 1] nor standardised, so that the usual learning rates "
-                "from 1e-6 to 1 mislead. Divide pixels by 255, standardise features, or begin the model with "
-                "keras.layers.Normalization or Rescaling.",
+                f"The inputs{name} {finding}: they are neither near [0, 1] nor standardised, so the usual learning "
+                "rates from 1e-6 to 1 may not apply. Divide pixels by 255, standardise features, or begin the model "
+                "with keras.layers.Normalization or Rescaling.",
                 UserWarning,
                 stacklevel=stacklevel + 1,
             )
@@ -58,9 +59,9 @@ def warn_of_input_scale(model: keras.Model, x: Any, *, stacklevel: int = 2) -> N
 
 
 def scale_finding(values: np.ndarray) -> str | None:
-    """What is wrong with the scale of one batch; None where nothing is.
+    """What is wrong with the scale of one batch, as a verb phrase; None if nothing is.
 
-    The root mean square of each feature is 1 where it is standardised and below 1 in [0, 1].
+    A feature's root mean square is 1 if it is standardised, and at most 1 if it lies in [0, 1].
 
     Args:
         values: Shape `(n_samples, ..., n_features)`, or `(n_samples,)` for one feature.
@@ -79,7 +80,7 @@ def scale_finding(values: np.ndarray) -> str | None:
 
 
 def _first_layers(model: keras.Model) -> list[Any]:
-    """The layers that see the inputs first; all that come before any other with weights."""
+    """The layers up to and including the first one with weights."""
     first = []
     for layer in layers_of(model, include_self=False, recursive=False):
         first.append(layer)
@@ -89,22 +90,22 @@ def _first_layers(model: keras.Model) -> list[Any]:
 
 
 def _named_inputs(x: Any) -> list[tuple[str, np.ndarray]]:
-    """The arrays of one batch, each with its name in a dict of inputs."""
+    """The arrays of one batch, each with its key if the inputs are a dict."""
     try:
         batch = _first_inputs(x)
         if isinstance(batch, dict):
             return [(f" {key!r}", array) for key, part in batch.items() for array in _arrays(part)]
         return [("", array) for array in _arrays(batch)]
     except Exception:
-        # The test itself refuses data that fail, with an error that says so; sparse tensors cannot be sliced.
+        # The range test itself reports data that fail. Sparse tensors cannot be sliced.
         return []
 
 
 def _first_inputs(x: Any) -> Any:
     if isinstance(x, tf.data.Dataset):
-        if x in _read_sets:
+        if x in _read_datasets:
             return None
-        _read_sets.add(x)
+        _read_datasets.add(x)
         pipeline = VariableSnapshot(pipeline_variables(x))
         try:
             return _inputs_of(next(iter(independent(x)), None))

@@ -1,4 +1,4 @@
-"""The compiled loop that takes a batch, sets the learning rate, trains one step and keeps the loss."""
+"""The compiled loop of a range test: take a batch, set the learning rate, train a step, store the loss."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]]
 
 
 class StepLoop:
-    """Training steps at given learning rates, each step's own loss kept on the device.
+    """Trains steps at given learning rates and stores each step's own loss on the device.
 
-    The logged loss of a Keras step is the mean since the metrics were last reset, so they are reset after each step.
-    The losses stand in a variable, not in the loop's outputs, so that those before a failing step survive it.
+    Keras logs the mean loss since the metrics were last reset, so they are reset after each step. The losses are stored
+    in a variable instead of being returned, so that those before a failing step survive it.
 
     Args:
         model: A compiled model; held weakly, so that a cached loop does not keep it alive.
         monitor: Name of the loss in the logs of `train_step`.
-        validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored instead; None for the
-            training batch.
+        validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored; None for the training
+            batch.
 
     Attributes:
         in_graph: Whether the loop is compiled.
-        chunk_steps: Number of steps to run at once, as learnt from the last ones.
+        chunk_steps: Number of steps to run per call, adapted to how long the last call took.
     """
 
     def __init__(self, model: keras.Model, *, monitor: str, validation_batch: Any = None) -> None:
@@ -55,19 +55,21 @@ class StepLoop:
 
     @property
     def model(self) -> keras.Model:
-        """The live model."""
+        """The model.
+
+        Raises:
+            ModelError: It was garbage-collected.
+        """
         model = self._model()
         if model is None:
-            raise ModelError(
-                "`model` must outlive its range test. Received a model that was deleted. Keep a reference to it."
-            )
+            raise ModelError("The model was garbage-collected during the range test; keep a reference to it.")
         return model
 
     def prepare(self, signature: Any) -> list[Any]:
         """Builds the model and its optimizer, traces the loop, and returns every variable that the loop touches.
 
         Args:
-            signature: The source of the batches, or `tf.TensorSpec`s in its place.
+            signature: The source of the batches, or the `tf.TensorSpec`s that describe it.
         """
         if not self.in_graph:
             return []
@@ -77,13 +79,13 @@ class StepLoop:
         return [variable for variable in concrete.graph.variables if id(variable) not in own]
 
     def begin(self, num_steps: int) -> None:
-        """Makes room for the losses of `num_steps` steps."""
+        """Resets the stored losses, with room for `num_steps` steps."""
         self._losses.assign(np.full(num_steps, np.nan))
         self._completed.assign(0)
         self.model.reset_metrics()
 
     def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
-        """Runs the steps `start` to `stop`; what an exception leaves behind is read by `losses`."""
+        """Runs the steps from `start` up to `stop`; `losses` holds those done, also after an exception."""
         self._loop(source, learning_rates, tf.constant(start), tf.constant(stop))
 
     @property
@@ -114,7 +116,7 @@ class StepLoop:
             total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
             loss = total / samples
         stored = self._losses.scatter_update(tf.IndexedSlices(loss, index))
-        # Without the order, a step that fails at the end of the data would still be counted.
+        # Otherwise a step that fails because the data has ended could still be counted.
         with tf.control_dependencies([stored]):
             self._completed.assign_add(1)
 
@@ -129,7 +131,7 @@ class StepLoop:
         model.reset_metrics()
         if model.distribute_strategy.num_replicas_in_sync == 1:
             return loss
-        # The last batch of an epoch may be cut into unequal shares.
+        # The replicas may get unequal shares of an epoch's last batch.
         samples = tf.cast(_samples(batch), tf.float64)
         return loss * samples, samples
 
@@ -137,14 +139,14 @@ class StepLoop:
         if not isinstance(logs, dict) or self._monitor not in logs:
             names = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
             raise ModelError(
-                f"`monitor` must name a value that the model's step returns. Received: {self._monitor!r}; the step "
-                f"returns {names}. Name one of these."
+                f"`monitor` must name a value that `train_step` returns. Received: {self._monitor!r}; the step returns "
+                f"{names}. Name one of these."
             )
         return logs[self._monitor]
 
 
 def _without_optionals(batch: Any) -> Any:
-    """Keras marks a missing part of a generator's batch by an empty Optional."""
+    """`batch` with None for each part that a generator left out, which Keras marks by an empty Optional."""
     return keras.tree.map_structure(lambda part: None if isinstance(part, tf.experimental.Optional) else part, batch)
 
 
@@ -154,12 +156,12 @@ def _samples(batch: Any) -> Any:
 
 
 def _home(model: keras.Model) -> str | None:
-    """The device of the model's weights, of the first replica's where there are several; None where it has none yet."""
+    """The device of the weights, on the first replica if there are several; None if the model is not built."""
     return next((str(part.device) for part in components(model.weights[:1])), None)
 
 
 def cached_loop(model: keras.Model, monitor: str) -> StepLoop | None:
-    """The loop traced before for this model, unless it was compiled anew, frozen or given another rate since."""
+    """The loop that an earlier range test traced, unless the model was compiled, frozen or given a new rate since."""
     signature, loop = _loops.get(model, ((), None))
     current = _signature(model, monitor)
     fits = len(signature) == len(current) and all(old is new for old, new in zip(signature, current, strict=True))
@@ -167,16 +169,16 @@ def cached_loop(model: keras.Model, monitor: str) -> StepLoop | None:
 
 
 def keep_loop(model: keras.Model, monitor: str, loop: StepLoop) -> None:
-    """Keeps a traced loop for the model's next range test, for as long as the model lives.
+    """Caches a traced loop for the next range test of the model, for as long as the model lives.
 
-    One that drives several optimizers is not kept, since the ratios of their rates are traced into it.
+    A loop that drives several optimizers is not cached, since the ratios of their rates are traced into it.
     """
     if len(leaf_optimizers(model.optimizer)) == 1:
         _loops[model] = (_signature(model, monitor), loop)
 
 
 def _signature(model: keras.Model, monitor: str) -> tuple[Any, ...]:
-    """Every object that tracing baked into the loop; compared by identity, and none of them refers to the model."""
+    """The objects that are traced into the loop, to be compared by identity; none of them refers to the model."""
     return (
         loss_tracker(model),
         model.optimizer,

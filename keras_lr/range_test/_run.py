@@ -1,4 +1,4 @@
-"""The arguments of a range test, checked."""
+"""Runs a range test: checks its arguments, sweeps, summarizes the curves, and refines the suggestion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.progress import progress_line
 from keras_lr.analysis._suggestion.calibration import kind_of
-from keras_lr.analysis._suggestion.refine import Plan, plan_runs, settle
+from keras_lr.analysis._suggestion.refine import Plan, plan_runs, refine_suggestion
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
 from keras_lr.devices import environment
 from keras_lr.errors import InvalidArgumentError
@@ -27,7 +27,7 @@ _DETAILS = {
     "completed": "The sweep reached the end of its range.",
     "diverged": "The loss diverged at a learning rate of {rate}.",
     "non_finite": "The loss became NaN or infinite at a learning rate of {rate}.",
-    "data_exhausted": "The data ended for good after {steps} of {num_steps} steps{sweep}.",
+    "data_exhausted": "The data ran out after {steps} of {num_steps} steps{sweep}.",
     "interrupted": "Interrupted after {steps} of {num_steps} steps{sweep}.",
     "error": "A step failed after {steps} of {num_steps} steps{sweep}: {error}.",
 }
@@ -35,7 +35,7 @@ _DETAILS = {
 
 @dataclass(frozen=True, eq=False)
 class RangeTestSettings:
-    """What a range test is asked to do; the arguments of `LRRangeTest` after their check.
+    """The checked arguments of a range test.
 
     Attributes:
         learning_rates: Increasing, shape `(num_steps,)`, float64.
@@ -45,7 +45,10 @@ class RangeTestSettings:
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
         verbose: "auto", a bool, or 0, 1 or 2 as in `fit`.
-        refine: Whether to settle the suggestion by short runs with as many steps again.
+        refine: Whether to refine the suggestion by short runs.
+
+    Raises:
+        InvalidArgumentError: An argument breaks its rule.
     """
 
     learning_rates: np.ndarray
@@ -55,7 +58,7 @@ class RangeTestSettings:
     monitor: str
     stop_on_divergence: bool
     verbose: bool | Literal["auto", 0, 1, 2]
-    refine: bool = False
+    refine: bool
 
     def __post_init__(self) -> None:
         validation.whole_number("repeats", self.repeats)
@@ -63,13 +66,13 @@ class RangeTestSettings:
         validation.flag("refine", self.refine)
         if self.verbose != "auto" and not (isinstance(self.verbose, (bool, int, np.bool_)) and 0 <= self.verbose <= 2):
             raise InvalidArgumentError(
-                f'`verbose` must be "auto", True, False, 0, 1 or 2. Received: {self.verbose!r}. Leave it out.'
+                f'`verbose` must be "auto", True, False, 0, 1 or 2. Received: {self.verbose!r}. Leave it at "auto".'
             )
         batch = self.validation_data
         if batch is not None and not (isinstance(batch, tuple) and len(batch) in (2, 3)):
             raise InvalidArgumentError(
                 "`validation_data` must be a tuple (x, y) or (x, y, sample_weight). "
-                f"Received: {type(batch).__name__}. Take one batch of your set."
+                f"Received: {type(batch).__name__}. Pass one batch of your validation set."
             )
 
 
@@ -82,20 +85,73 @@ def sweep_learning_rates(min_lr: float, max_lr: float, num_steps: int, sweep: st
     """
     validation.learning_rate_range(min_lr, max_lr)
     validation.whole_number("num_steps", num_steps, least=2)
-    if sweep not in ("exponential", "linear"):
-        raise InvalidArgumentError(
-            f'`sweep` must be "exponential" or "linear". Received: {sweep!r}. Use "exponential".'
-        )
+    validation.choice("sweep", sweep, ("exponential", "linear"))
     return np.geomspace(min_lr, max_lr, num_steps) if sweep == "exponential" else np.linspace(min_lr, max_lr, num_steps)
 
 
-def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
+@dataclass(frozen=True)
+class Measurement:
+    """What a range test returned and what ended it.
+
+    Attributes:
+        result: The measured curve, complete or cut short.
+        error: The exception that cut it short, or None.
+        restore: Restores the model once more, for a caller that changes it after the test.
+    """
+
+    result: RangeTestResult
+    error: BaseException | None
+    restore: Callable[[], None]
+
+
+def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings) -> Measurement:
+    """Runs every sweep, derives the suggestion, refines it if asked to, and restores the model.
+
+    Raises:
+        ModelError: The model has nothing to train, or its step does not return the monitored loss.
+        DataError: The data holds no batch, or its first batch fails.
+    """
+    budget = len(settings.learning_rates) * settings.repeats
+    total = budget * (2 if settings.refine else 1)
+    with progress_line("Range test", total, show=settings.verbose) as progress:
+        test = Sweep(
+            model,
+            stream,
+            monitor=settings.monitor,
+            validation_batch=_as_tensors(settings.validation_data),
+            stop_on_divergence=settings.stop_on_divergence,
+            on_progress=progress,
+        )
+        with test:
+            curves = _run_repeats(test, settings)
+            result, error = summarize_sweeps(model, settings, curves), curves[-1].error
+            if settings.refine and error is None:
+                result, error = refine(test, stream, result, num_steps=budget, optimizer=model.optimizer)
+    if error is not None and not isinstance(error, KeyboardInterrupt):
+        error.add_note("keras_lr: the model was restored to its state before the range test.")
+    return Measurement(result, error, test.restore)
+
+
+def _as_tensors(batch: Any) -> Any:
+    return keras.tree.map_structure(lambda part: None if part is None else keras.ops.convert_to_tensor(part), batch)
+
+
+def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
+    curves: list[Curve] = []
+    for _ in range(settings.repeats):
+        curves.append(test.run(settings.learning_rates))
+        if curves[-1].error is not None or curves[-1].stop_reason == "data_exhausted":
+            break
+    return curves
+
+
+def summarize_sweeps(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
     """The result of one or several sweeps of a model.
 
-    A sweep that was cut short says nothing of the rates it did not reach, so it does not count beside a whole one.
+    A sweep that was cut short says nothing about the rates it did not reach, so it counts only if no sweep is whole.
     """
     whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT] or curves
-    losses = consensus(whole)
+    losses = median_losses(whole)
     rates = settings.learning_rates[: len(losses)]
     repeat_losses = np.full((len(whole), len(losses)), np.nan)
     for row, curve in zip(repeat_losses, whole, strict=True):
@@ -118,9 +174,11 @@ def summarize(model: keras.Model, settings: RangeTestSettings, curves: list[Curv
     )
 
 
-def consensus(curves: list[Curve]) -> np.ndarray:
-    """The median loss at each step; a repeat that stopped counts as infinitely high, and the curve ends where the
-    median does."""
+def median_losses(curves: list[Curve]) -> np.ndarray:
+    """The median loss of each step, for as many steps as it is finite.
+
+    A repeat that stopped counts as infinitely high from there on.
+    """
     longest = max(len(curve.losses) for curve in curves)
     table = np.full((len(curves), longest), np.inf)
     for row, curve in zip(table, curves, strict=True):
@@ -129,9 +187,15 @@ def consensus(curves: list[Curve]) -> np.ndarray:
     return np.asarray(median[np.isfinite(median)])
 
 
+def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer) -> Suggestion:
+    if len(rates) == 0:
+        return Suggestion.refuse("No step gave a finite loss.", rule="none")
+    return suggest(rates, losses, optimizer=optimizer)
+
+
 def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
     steps = len(curve.losses)
-    # A divergence is seen at the last point kept, a loss that is not finite at the first one not kept.
+    # The curve keeps the point at which it diverged, but not the first loss that is not finite.
     reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
     error = "" if curve.error is None else short_error_message(curve.error)
     rate = format_rate(learning_rates[reached], digits=3)
@@ -140,19 +204,13 @@ def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
     )
 
 
-def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer) -> Suggestion:
-    if len(rates) == 0:
-        return Suggestion.refuse("No step gave a finite loss.", rule="none")
-    return suggest(rates, losses, optimizer=optimizer)
-
-
 def refine(
     test: Sweep, stream: BatchStream, result: RangeTestResult, *, num_steps: int, optimizer: keras.Optimizer
 ) -> tuple[RangeTestResult, BaseException | None]:
-    """The result with its suggestion settled by short runs, and the error that cut them short, if any.
+    """The result with its suggestion refined by short runs, and the error that cut them short, if any.
 
-    The runs go through the loop that the sweep compiled. Each starts from the state before the sweep; those of arrays
-    see the same batches too. Where there is nothing to refine, or the runs are cut short, the result stays as it is.
+    The runs use the loop that was compiled for the sweep. Each starts from the state before the sweep; with arrays, all
+    see the same batches too. Without a suggestion, or if the runs are cut short, the result stays as it is.
 
     Args:
         test: The range test, entered.
@@ -164,24 +222,25 @@ def refine(
     plan = plan_runs(result.suggestion, num_steps=num_steps)
     if plan is None:
         return result, None
-    losses, error = _run(test, stream, plan)
+    losses, error = _run_plan(test, stream, plan)
     if losses is None or not np.isfinite(losses[:, 0]).any():
         return result, error
     curves = result.repeat_losses if result.repeat_losses.size else result.losses
-    suggestion = settle(
+    suggestion = refine_suggestion(
         result.suggestion,
         plan.learning_rates,
         losses,
-        marks=landmarks_of(result.learning_rates, curves),
+        landmarks=landmarks_of(result.learning_rates, curves),
         kind=kind_of(optimizer),
     )
     refinement = Refinement(plan.learning_rates, losses, result.suggestion)
     return replace(result, suggestion=suggestion, refinement=refinement), None
 
 
-def _run(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray | None, BaseException | None]:
-    """Losses of every run, shape `(n_runs, n_steps)`, NaN after a run stopped; None where an error or the end of the
-    data cut the runs short, with that error.
+def _run_plan(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray | None, BaseException | None]:
+    """Losses of all runs, shape `(n_runs, n_steps)`, NaN after a run stopped.
+
+    If an error or the end of the data cuts the runs short, the losses are None and come with the error, if any.
     """
     losses = np.full((len(plan.learning_rates), plan.num_steps), np.nan)
     source = stream.source(plan.num_steps) if isinstance(stream, ArrayStream) else None
@@ -191,59 +250,3 @@ def _run(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray | Non
         if curve.error is not None or curve.stop_reason == "data_exhausted":
             return None, curve.error
     return losses, None
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What a range test left.
-
-    Attributes:
-        result: The measured curve, also where the test was cut short.
-        error: What cut it short, or None.
-        restore: Puts the model back once more, for what changes it after the test.
-    """
-
-    result: RangeTestResult
-    error: BaseException | None
-    restore: Callable[[], None]
-
-
-def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings) -> Measurement:
-    """Runs every sweep, reads the suggestion off the curves, settles it where asked to, and restores the model.
-
-    Raises:
-        ModelError: The model has nothing to train, or its step returns no such loss.
-        DataError: The data holds no batch, or its first batch fails.
-    """
-    budget = len(settings.learning_rates) * settings.repeats
-    total = budget * (2 if settings.refine else 1)
-    with progress_line("Range test", total, show=settings.verbose) as progress:
-        test = Sweep(
-            model,
-            stream,
-            monitor=settings.monitor,
-            validation_batch=_as_tensors(settings.validation_data),
-            stop_on_divergence=settings.stop_on_divergence,
-            on_progress=progress,
-        )
-        with test:
-            curves = _run_repeats(test, settings)
-            result, error = summarize(model, settings, curves), curves[-1].error
-            if settings.refine and error is None:
-                result, error = refine(test, stream, result, num_steps=budget, optimizer=model.optimizer)
-    if error is not None and not isinstance(error, KeyboardInterrupt):
-        error.add_note("keras_lr: the model was restored as it was before the range test.")
-    return Measurement(result, error, test.restore)
-
-
-def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
-    curves: list[Curve] = []
-    for _ in range(settings.repeats):
-        curves.append(test.run(settings.learning_rates))
-        if curves[-1].error is not None or curves[-1].stop_reason == "data_exhausted":
-            break
-    return curves
-
-
-def _as_tensors(batch: Any) -> Any:
-    return keras.tree.map_structure(lambda part: None if part is None else keras.ops.convert_to_tensor(part), batch)

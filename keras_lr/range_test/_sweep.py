@@ -1,4 +1,4 @@
-"""A range test on a live model: sweep, keep the losses, leave the model as it was."""
+"""Sweeps the learning rate of a live model and restores its whole state afterwards."""
 
 from __future__ import annotations
 
@@ -17,54 +17,18 @@ from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
 from keras_lr._keras.model import build_on, layers_of
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, seed_variables
 from keras_lr._utils.interrupt import HeldInterrupt
+from keras_lr.analysis._diverged import sweep_divergence
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._loop import StepLoop, cached_loop, keep_loop
 from keras_lr.results._range_test import StopReason
-
-_WINDOW_STEPS = 5
-_FACTOR = 4.0
-_NOISE_FACTOR = 4.0
 
 _CHUNK_SECONDS = 0.25
 _MAX_CHUNK_STEPS = 512
 
 
-def divergence_step(losses: np.ndarray) -> int | None:
-    """First step at which the loss has risen far above where it began.
-
-    Far is measured by the curve itself: `4` times its fall so far, or `16` times its noise where that is more, above
-    the median of the first tenth. Scaling or shifting the loss changes nothing, so negative and near-zero losses are
-    safe.
-
-    Args:
-        losses: Finite losses in the order of the sweep, shape `(n_steps,)`.
-
-    Returns:
-        A step in `[10, n_steps)`, or None where the loss has not diverged.
-
-    Source:
-        Custom. fastai and torch_lr_finder compare with a multiple of the best loss, which fails at or below zero.
-    """
-    start = max(2 * _WINDOW_STEPS, len(losses) // 10)
-    if len(losses) <= start:
-        return None
-    head = losses[:start]
-    baseline = float(np.median(head))
-    noise = 1.4826 * float(np.median(np.abs(np.diff(head)))) / np.sqrt(2)
-    windows = np.lib.stride_tricks.sliding_window_view(losses, _WINDOW_STEPS)
-    trailing = np.median(windows, axis=1)
-    best = np.minimum.accumulate(trailing)
-    scale = np.maximum(baseline - best, _NOISE_FACTOR * noise)
-    scale = np.maximum(scale, np.finfo(np.float32).eps * max(abs(baseline), 1.0))
-    risen = trailing > baseline + _FACTOR * scale
-    steps = np.flatnonzero(risen) + _WINDOW_STEPS - 1
-    steps = steps[steps >= start]
-    return int(steps[0]) if steps.size else None
-
-
 @dataclass(frozen=True)
 class Curve:
-    """One pass over the learning rates: its finite losses, why it ended, and the error that ended it."""
+    """The finite losses of one sweep, why it ended, and the error that ended it, if any."""
 
     losses: np.ndarray
     stop_reason: StopReason
@@ -72,21 +36,21 @@ class Curve:
 
 
 class Sweep:
-    """Runs range tests on `model` with the batches of `stream`, and restores everything.
+    """Sweeps the learning rate of `model` over the batches of `stream`, and restores everything.
 
-    Use as a context manager: on leaving, by whatever way, the model, the optimizer and every random state are as they
-    were on entering.
+    Use it as a context manager. When the block ends, also by an exception, the model, the optimizer and every random
+    state are what they were at its start.
 
     Args:
         model: A compiled model.
         stream: Where the batches come from.
         monitor: Name of the loss in the logs of `train_step`.
-        validation_batch: A fixed batch on which to score each point, or None.
+        validation_batch: A fixed batch on which each point is scored; None for the training batch.
         stop_on_divergence: Whether to end a sweep once its loss has diverged.
-        on_progress: Called with the number of steps done in all sweeps, a few times a second.
+        on_progress: Called with the number of steps done in all sweeps, a few times per second.
 
     Raises:
-        ModelError: The model has no optimizer or nothing to train; on entering, where its step does not train with that
+        ModelError: The model has no optimizer or nothing to train; as the block begins, its step trains with another
             optimizer.
     """
 
@@ -111,7 +75,7 @@ class Sweep:
         self._pass_is_new = True
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
-        # What is not built yet is built by the trace, which then has to be made twice.
+        # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
         if not model.optimizer.built and all(layer.built for layer in layers_of(model)):
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
@@ -145,20 +109,21 @@ class Sweep:
         self._interrupt.__exit__()
 
     def restore(self) -> None:
-        """Puts the model, the optimizer and the random states back to where they were on entering."""
+        """Restores the model, the optimizer and the random states to the start of the block."""
         self._snapshot.restore()
         self._random_state.restore()
 
     def run(self, learning_rates: np.ndarray, *, source: Any = None) -> Curve:
-        """One sweep over `learning_rates` from the state on entering; each further one draws other batches and
-        dropout masks.
+        """Trains one step at each of `learning_rates`, from the state at the start of the block.
+
+        Each further call draws other batches and dropout masks.
 
         Args:
             learning_rates: Rate of each step, shape `(num_steps,)`.
-            source: Batches of the stream that several sweeps are to share; None to draw new ones.
+            source: Batches of the stream for several calls to share; None to draw new ones.
 
         Returns:
-            The curve, also where Ctrl-C or an error ended it; only a failure before the very first step raises.
+            The curve, also if Ctrl-C or an error cut it short. Only a failure before the very first step raises.
 
         Raises:
             DataError: The data holds no batch, or its first batch fails.
@@ -168,7 +133,7 @@ class Sweep:
         try:
             self.loop.begin(len(learning_rates))
             curve = self._run_chunks(tf.constant(learning_rates, tf.float32), source)
-            # One that came in the last chunk would else be raised on leaving, and the points be lost.
+            # A Ctrl-C during the last chunk would otherwise be raised when the block ends, and the curve be lost.
             self._interrupt.check()
             return curve
         except KeyboardInterrupt as error:
@@ -219,7 +184,7 @@ class Sweep:
 
     def _ended(self, losses: np.ndarray) -> Curve | None:
         finite = _finite(losses)
-        if self._stop_on_divergence and (step := divergence_step(finite)) is not None:
+        if self._stop_on_divergence and (step := sweep_divergence(finite)) is not None:
             return Curve(finite[: step + 1], "diverged")
         if len(finite) < len(losses):
             return Curve(finite, "non_finite")
@@ -240,20 +205,22 @@ class Sweep:
         return [*extra, *plain_variables(model)]
 
 
-def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
-    """Refuses a model without an optimizer or without anything to train.
-
-    Args:
-        model: A compiled model.
-        built_only: Whether to let a model pass whose weights are not made yet.
-
-    Raises:
-        ModelError: It cannot be trained.
-    """
+def check_optimizer(model: keras.Model) -> None:
+    """Raises `ModelError` if the model was compiled without an optimizer."""
     if model.optimizer is None:
         raise ModelError(
             "`model` must be compiled with an optimizer. Received none. Call `model.compile(optimizer=...)` first."
         )
+
+
+def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
+    """Raises `ModelError` if the model has no optimizer or nothing to train.
+
+    Args:
+        model: A compiled model.
+        built_only: Whether a model without weights passes if it is not built yet.
+    """
+    check_optimizer(model)
     if not model.trainable_variables and (model.built or not built_only):
         raise ModelError(
             "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, "
@@ -262,20 +229,17 @@ def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
 
 
 def _check_optimizer_used(model: keras.Model, touched: list[Any]) -> None:
-    """Refuses a step that trains with other optimizers than the compiled one, whose rate would be swept in vain.
+    """Raises `ModelError` if the step trains with another optimizer, so that sweeping the compiled one has no effect.
 
     Args:
         model: A compiled model.
-        touched: Every variable that its step touches.
-
-    Raises:
-        ModelError: The step never counts on the compiled optimizer.
+        touched: Every variable that its step touches; a step counter among them shows that the optimizer is used.
     """
     counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
     if not {id(counter) for counter in counters} & {id(variable) for variable in components(touched)}:
         raise ModelError(
             "`train_step` must train with `model.optimizer`, whose learning rate is swept. Received a step that leaves "
-            f"the compiled {type(model.optimizer).__name__} unused. Compile with the optimizer that trains."
+            f"the compiled {type(model.optimizer).__name__} unused. Compile it with the optimizer that trains it."
         )
 
 

@@ -1,4 +1,4 @@
-"""Results shown to a person: record -> plain dict -> one HTML page."""
+"""Results as one self-contained HTML page: records become plain dicts, which the templates lay out."""
 
 from keras_lr.report._report import Report
 

@@ -1,4 +1,4 @@
-"""Numbers as tables and as CSV."""
+"""The parts of a section as plain dicts for the templates: sentences, tables, environment rows and figures."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from urllib.parse import quote
 import numpy as np
 
 from keras_lr._utils.formatting import format_number, shortened, shown
-from keras_lr.plots._losses import name_lines
+from keras_lr.plots._losses import add_line_legend
 from keras_lr.plots._svg import figure_svg
+from keras_lr.results._range_test import CONFIDENCE_BADGES, Confidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BADGES = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
 NO_RATE = "No usable learning rate found"
 
-_MOST_DECIMALS = 8
+_MAX_DECIMALS = 8
 _HEADING_LIMIT = 48
-# A spreadsheet takes a cell for a formula that starts so; one with another list separator also after that.
-_LEADING = ("\t", "\n")
+# A spreadsheet reads a cell that starts like this as a formula. It may also split the cell at other list separators.
 _FORMULA = re.compile(r"(^|[;,|\t\r\n])(\s*)([=+\-@＝＋－＠])")
+_LEADING_SPACE = ("\t", "\n")
 
-_LABELS = {
+_ENVIRONMENT_LABELS = {
     "cpus": "CPUs",
     "cuda": "CUDA",
     "cuda_version": "CUDA",
@@ -47,29 +47,29 @@ _LABELS = {
     "tensorflow_version": "TensorFlow",
     "xla": "XLA",
 }
-_VALUES = {"_DefaultDistributionStrategy": "none, one device"}
+_ENVIRONMENT_VALUES = {"_DefaultDistributionStrategy": "none, one device"}
 
-HALF_INCHES, BROAD_INCHES, NARROW_INCHES = 7.0, 10.5, 4.1
+_HALF_PAGE_INCHES, _FULL_PAGE_INCHES, _NARROW_PAGE_INCHES = 7.0, 10.5, 4.1
 _PANEL_INCHES = (3.5, 2.3)
 
 
-def verdict(
-    *, level: str, lead: str, rest: str, reason: str, badge: str = "", rate: str = "", code: str = ""
+def verdict_view(
+    *, level: Confidence, lead: str, rest: str, reason: str, badge: str = "", rate: str = "", code: str = ""
 ) -> dict[str, str]:
     """What the first screen says of a section.
 
     Args:
-        level: "clear", "tentative" or "none"; colours the badge.
-        lead: The sentence, up to the learning rate where there is one.
-        rest: The sentence after it.
-        reason: Why, for the badge.
-        badge: Its word; by default the level's.
+        level: Colours the badge.
+        lead: The first sentence, up to the learning rate if it names one.
+        rest: What follows the first sentence.
+        reason: Why, in small print.
+        badge: Text of the badge; by default that of the level.
         rate: The learning rate.
         code: Something to paste.
     """
     return {
         "level": level,
-        "badge": badge or BADGES[level],
+        "badge": badge or CONFIDENCE_BADGES[level],
         "lead": lead,
         "rate": rate,
         "rest": rest,
@@ -78,26 +78,36 @@ def verdict(
     }
 
 
-def count(number: int, noun: str) -> str:
+def warning_view(problem: str, action: str) -> dict[str, str]:
+    """A warning of the first screen: what is wrong and what to do about it, one sentence each."""
+    return {"problem": problem, "action": action}
+
+
+def fact_views(facts: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """The few numbers a reader asks for first, from pairs of label and value."""
+    return [{"label": label, "value": value} for label, value in facts]
+
+
+def counted(number: int, noun: str) -> str:
     """`1 step`, `2 steps`, `20,000 steps`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def sentence(text: str) -> str:
-    """`text` with a full stop at its end, where it has any text."""
+def as_sentence(text: str) -> str:
+    """`text` with a full stop, unless it is empty or already ends with a punctuation mark."""
     text = text.strip()
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
-def optimizer_call(environment: dict[str, Any], rate: str) -> str:
-    """The line to paste: a new optimizer where it is known which, else the rate of the one there is."""
-    if optimizer := known(environment, "optimizer", ""):
+def optimizer_call(environment: Mapping[str, Any], rate: str) -> str:
+    """The line to paste: a new optimizer if its class is known, else the assignment of the rate."""
+    if optimizer := code_value(environment, "optimizer", ""):
         return f"keras.optimizers.{optimizer}(learning_rate={rate})"
     return f"model.optimizer.learning_rate = {rate}"
 
 
-def known(environment: dict[str, Any], name: str, default: str) -> str:
-    """An entry that can stand in code: a Python name or a whole number; `default` for anything else."""
+def code_value(environment: Mapping[str, Any], name: str, default: str) -> str:
+    """An entry of the environment that is safe in code: a Python name or an integer; `default` for anything else."""
     value = environment.get(name)
     if isinstance(value, dict):
         value = value.get("name")
@@ -108,22 +118,22 @@ def known(environment: dict[str, Any], name: str, default: str) -> str:
 
 
 def thinning_note(measured: int, kept: int, noun: str) -> str:
-    """What was left out of the page's numbers; empty where nothing was."""
+    """How many of the measured points the page holds; empty if it holds all."""
     if kept == measured:
         return ""
     return (
-        f"Thinned from {count(measured, noun)} to {kept:,} here, in the CSV and in the JSON; each stretch kept its "
-        "lowest and highest loss."
+        f"Thinned from {counted(measured, noun)} to {kept:,} on this page, in the CSV and in the JSON; the lowest and "
+        "highest loss of each stretch are kept."
     )
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
-    """A table to read; the first cell of a row is its header.
+def table_view(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, Any]:
+    """A table to read; the first cell of each row is its header.
 
     Args:
         caption: What the table holds.
         columns: Headings.
-        rows: Cells: a text, or what `number`, `badge` or `chip` made.
+        rows: Cells: text, or what `number_cell`, `badge_cell` or `chip_cell` returned.
     """
     return {
         "caption": caption,
@@ -132,51 +142,44 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
     }
 
 
-def number(text: str) -> dict[str, str]:
+def number_cell(text: str) -> dict[str, str]:
     """A cell aligned with the numbers above and below it."""
     return {"text": text, "look": "number"}
 
 
-def aligned(values: Sequence[float | None], *, digits: int = 4) -> list[dict[str, str]]:
-    """A column of numbers with one count of decimals, so that they can be compared at a glance.
+def number_column(values: Sequence[float | None], *, digits: int = 4) -> list[dict[str, str]]:
+    """Cells of numbers with the same number of decimals, so that they can be compared at a glance.
 
     Args:
-        values: The column; a missing one becomes a dash, an infinite one "diverged".
-        digits: Significant digits of the largest.
+        values: The column; None becomes a dash, infinity "diverged".
+        digits: Significant digits of the largest number.
     """
     finite = [abs(value) for value in values if value is not None and np.isfinite(value) and value != 0]
     largest = max(finite, default=1.0)
     decimals = digits - 1 - math.floor(math.log10(largest))
-    if not 0 <= decimals <= _MOST_DECIMALS or (finite and min(finite) < 10.0 ** (1 - decimals)):
-        return [number("diverged" if _is_infinite(value) else format_number(value, digits=digits)) for value in values]
+    if not 0 <= decimals <= _MAX_DECIMALS or (finite and min(finite) < 10.0 ** (1 - decimals)):
+        return [
+            number_cell("diverged" if _is_infinite(value) else format_number(value, digits=digits)) for value in values
+        ]
     return [
-        number("diverged")
+        number_cell("diverged")
         if _is_infinite(value)
-        else number("–" if value is None or np.isnan(value) else f"{value:.{decimals}f}")
+        else number_cell("–" if value is None or np.isnan(value) else f"{value:.{decimals}f}")
         for value in values
     ]
 
 
-def badge(text: str, level: str) -> dict[str, str]:
-    """A cell that shows a verdict; `level` is "clear", "tentative" or "none"."""
+def badge_cell(text: str, level: Confidence) -> dict[str, str]:
+    """A cell that shows a verdict; `level` colours it."""
     return {"text": text, "look": f"badge {level}"}
 
 
-def chip(text: str, color: str) -> dict[str, str]:
-    """A cell with a patch of one of the plots' colours: "good", "unstable", "diverged" or "too-low"."""
-    return {"text": text, "look": f"chip {color}"}
+def chip_cell(text: str) -> dict[str, str]:
+    """A cell with a patch of the colour that the plots give the region named `text`."""
+    return {"text": text, "look": f"chip {text.replace(' ', '-')}"}
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """CSV text whose cells no spreadsheet takes for a formula."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([_cell(column) for column in columns])
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return stream.getvalue()
-
-
-def data(
+def data_view(
     *,
     caption: str,
     columns: Sequence[str],
@@ -185,19 +188,19 @@ def data(
     csv_rows: Iterable[Sequence[Any]],
     note: str = "",
 ) -> dict[str, Any]:
-    """A section's numbers: a table to read, and a CSV to take along, which may hold more.
+    """The numbers of a section: a table to read, and a CSV to download, which may hold more rows.
 
     Args:
         caption: What the table holds, and how much of it.
         columns: Headings of both.
-        rows: The table's cells, written as a person reads them.
-        csv_name: The file's name.
-        csv_rows: The CSV's cells: texts and numbers.
+        rows: Cells of the table, formatted for a reader.
+        csv_name: Name of the file.
+        csv_rows: Cells of the CSV: text and numbers.
         note: What was left out.
     """
     text = csv_text(columns, csv_rows)
     return {
-        "table": table(caption, columns, ([row[0], *(number(cell) for cell in row[1:])] for row in rows)),
+        "table": table_view(caption, columns, ([row[0], *map(number_cell, row[1:])] for row in rows)),
         "csv": text,
         "csv_link": data_link(text),
         "csv_name": csv_name,
@@ -205,32 +208,28 @@ def data(
     }
 
 
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV text with no cell that a spreadsheet would read as a formula."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([_csv_cell(column) for column in columns])
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
 def data_link(text: str) -> str:
-    """`text` as the target of a download link that needs no file and no network."""
+    """`text` as the target of a download link that needs neither a file nor a network."""
     return "data:text/csv;charset=utf-8," + quote(text, safe=",.")
 
 
-def _is_infinite(value: float | None) -> bool:
-    return value is not None and bool(np.isinf(value))
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.7g}" if np.isfinite(value) else ""
-    if not isinstance(value, str):
-        return "" if value is None else str(value)
-    text: str = shown(value)
-    return _FORMULA.sub(r"\1\2'\3", f"'{text}" if text.startswith(_LEADING) else text)
-
-
 def environment_rows(environment: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One `label` and `value` a fact, in the order given; what is None or an empty text is left out."""
-    rows = ({"label": _label(str(name)), "value": _value(value)} for name, value in environment.items())
-    return [row for row in rows if row["value"]]
+    """One row with `label` and `value` per entry, in the given order, without entries that are None or empty."""
+    rows = ((_environment_label(str(name)), _environment_value(value)) for name, value in environment.items())
+    return fact_views((label, value) for label, value in rows if value)
 
 
 def shared_environments(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows that all sections have in common, once, and then what each has of its own, under its heading."""
+    """First the rows that all sections share, then each section's own rows under its heading."""
     stated = [section for section in sections if section["environment"]]
     if not stated:
         return []
@@ -242,26 +241,7 @@ def shared_environments(sections: Sequence[Mapping[str, Any]]) -> list[dict[str,
     return [part for part in parts if part["rows"]]
 
 
-def _label(name: str) -> str:
-    words = name.replace("_", " ").strip()
-    return _LABELS.get(name) or words[:1].upper() + words[1:]
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_label(str(name))}: {_value(item)}" for name, item in value.items() if _value(item))
-    if isinstance(value, (list, tuple)):
-        return "; ".join(filter(None, map(_value, value))) or "none"
-    return _VALUES.get(str(value), str(value))
-
-
-def figure(
+def figure_view(
     draw: Callable[[Figure], object],
     *,
     title: str,
@@ -270,19 +250,17 @@ def figure(
     broad: bool = False,
     heights: tuple[float, float] = (4.4, 3.6),
 ) -> dict[str, Any]:
-    """What a template needs to show a figure.
-
-    Scaled down to a telephone, the labels of a wide figure are too small to read; so the page holds a narrow one too.
+    """A figure, drawn twice: on a phone the labels of the wide drawing would be too small to read.
 
     Args:
         draw: Draws on the empty figure it is given.
         title: Short name of the figure.
-        description: The finding in words, for those who cannot see it.
+        description: The finding in words, also for screen readers.
         prefix: Starts every id in the figure; unique on the page.
-        broad: Whether it takes the page's whole width, rather than standing beside text.
-        heights: In inches, on a wide page and on a narrow one.
+        broad: Whether the figure takes the full width of the page rather than standing beside text.
+        heights: Of the wide and the narrow drawing, in inches.
     """
-    widths = (BROAD_INCHES if broad else HALF_INCHES, NARROW_INCHES)
+    widths = (_FULL_PAGE_INCHES if broad else _HALF_PAGE_INCHES, _NARROW_PAGE_INCHES)
     wide, narrow = (
         figure_svg(draw, title=title, description=description, prefix=ids, width=width, height=height)
         for width, height, ids in zip(widths, heights, (prefix, f"{prefix}-n"), strict=True)
@@ -290,7 +268,7 @@ def figure(
     return {"title": title, "description": description, "wide": wide, "narrow": narrow, "panels": [], "broad": broad}
 
 
-def panel_figure(
+def panels_view(
     panels: Mapping[str, Callable[[Axes], object]],
     *,
     title: str,
@@ -298,34 +276,67 @@ def panel_figure(
     descriptions: Sequence[str],
     prefix: str,
 ) -> dict[str, Any]:
-    """Small multiples: a little figure a panel, which the page sets out in as many columns as it has room for.
+    """Small multiples: one small figure per panel, which the page sets in as many columns as fit.
 
     Args:
-        panels: What draws each panel, by its name.
-        title: Short name of the figure.
+        panels: By the panel's name, a function that draws it.
+        title: Short name of the whole.
         description: The finding of all panels together, in words.
-        descriptions: The finding of each panel.
-        prefix: Starts every id in the figure; unique on the page.
+        descriptions: The finding of each panel, also for screen readers.
+        prefix: Starts every id in the figures; unique on the page.
     """
 
-    def drawn(draw: Callable[[Axes], object], first: bool) -> Callable[[Figure], None]:
-        def on_figure(figure: Figure) -> None:
+    def on_figure(draw: Callable[[Axes], object], *, legend: bool) -> Callable[[Figure], None]:
+        def draw_on(figure: Figure) -> None:
             ax = figure.subplots()
             draw(ax)
-            if first:
-                name_lines(ax)
+            if legend:
+                add_line_legend(ax)
 
-        return on_figure
+        return draw_on
 
     svgs = [
         figure_svg(
-            drawn(draw, place == 0),
+            on_figure(draw, legend=place == 0),
             title=f"{title}: {name}",
-            description=told,
+            description=finding,
             prefix=f"{prefix}-{place}",
             width=_PANEL_INCHES[0],
             height=_PANEL_INCHES[1],
         )
-        for place, ((name, draw), told) in enumerate(zip(panels.items(), descriptions, strict=True))
+        for place, ((name, draw), finding) in enumerate(zip(panels.items(), descriptions, strict=True))
     ]
     return {"title": title, "description": description, "panels": svgs, "broad": True}
+
+
+def _is_infinite(value: float | None) -> bool:
+    return value is not None and bool(np.isinf(value))
+
+
+def _csv_cell(value: Any) -> str:
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.7g}" if np.isfinite(value) else ""
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    text: str = shown(value)
+    return _FORMULA.sub(r"\1\2'\3", f"'{text}" if text.startswith(_LEADING_SPACE) else text)
+
+
+def _environment_label(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return _ENVIRONMENT_LABELS.get(name) or words[:1].upper() + words[1:]
+
+
+def _environment_value(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        parts = ((_environment_label(str(name)), _environment_value(item)) for name, item in value.items())
+        return ", ".join(f"{label}: {text}" for label, text in parts if text)
+    if isinstance(value, (list, tuple)):
+        return "; ".join(filter(None, map(_environment_value, value))) or "none"
+    return _ENVIRONMENT_VALUES.get(str(value), str(value))

@@ -1,8 +1,8 @@
-"""Frozen dataclasses: what one part of the package hands to the next."""
+"""The results that keras_lr returns: frozen dataclasses that save to JSON, plot themselves and open in a report."""
 
 from keras_lr.results._auto_lr import AutoLRAction, AutoLRLog
 from keras_lr.results._diagnosis import Diagnosis, Finding, HistoryComparison
-from keras_lr.results._range_test import RangeTestResult, Suggestion
+from keras_lr.results._range_test import RangeTestResult, Refinement, Suggestion
 from keras_lr.results._schedule import SchedulePreview
 from keras_lr.results._sensitivity import SensitivityResult
 
@@ -13,6 +13,7 @@ __all__ = [
     "Finding",
     "HistoryComparison",
     "RangeTestResult",
+    "Refinement",
     "SchedulePreview",
     "SensitivityResult",
     "Suggestion",

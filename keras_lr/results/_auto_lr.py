@@ -1,4 +1,4 @@
-"""What `AutoLR` did to a run's learning rate, epoch by epoch, and why."""
+"""What `AutoLR` did to the learning rate of a run, epoch by epoch, and why."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ import pandas as pd
 
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import RangeTestResult
-from keras_lr.results._record import Record, float_array, optional_float, plain, text
+from keras_lr.results._record import Record, float_array, integer, optional_float, plain, text
 
 ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
 
 
 @dataclass(frozen=True)
 class AutoLRAction:
-    """One change of the learning rate; not a `Record`, its `kind` says what was done.
+    """One change of the learning rate.
+
+    Not a `Record`: its `kind` says what was done, not which class it is.
 
     Attributes:
-        kind: "probe" (set by the short range test before the first epoch), "rollback" (lowered, and the weights put
-            back to the last good epoch), "lower", "raise" or "anneal" (the decay over the last planned epochs begins).
-        epoch: First epoch, from 0, to which the new rate applies.
+        kind: "probe" (set by the short range test before the first epoch), "rollback" (lowered, with the weights of
+            the last good epoch restored), "lower", "raise" or "anneal" (the decay over the last planned epochs begins).
+        epoch: First epoch with the new rate, counted from 0.
         learning_rate_before: Rate until then, dimensionless.
-        learning_rate_after: Rate from then on; with `dry_run` the one that would have been set.
+        learning_rate_after: Rate from then on; with `dry_run` the rate that would have been set.
         reason: Why, in one sentence.
-        applied: False where `dry_run` only told it.
+        applied: False if `dry_run` only reported the change.
     """
 
     kind: ActionKind
@@ -48,7 +50,7 @@ class AutoLRAction:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The action `to_dict` described; raises `ResultFormatError` where it is none."""
+        """The action that `to_dict` described; raises `ResultFormatError` for anything else."""
         try:
             return cls(**data)
         except (TypeError, ValueError) as err:
@@ -59,19 +61,19 @@ class AutoLRAction:
 
 @dataclass(frozen=True, eq=False)
 class AutoLRLog(Record):
-    """A run under `AutoLR`: what each epoch trained with and reached, and each change with its reason.
+    """A run under `AutoLR`: the rate and losses of each epoch, and each change of the rate with its reason.
 
     Attributes:
         actions: The changes, in order.
         epochs: Epochs trained, shape `(n_epochs,)`, int64; an epoch that was rolled back stays in the list.
-        learning_rates: Rate at the end of each of these epochs, dimensionless, shape `(n_epochs,)`, float64.
-        losses: Training loss of each, shape `(n_epochs,)`, float64; NaN where not finite.
-        val_losses: Validation loss of each, shape `(n_epochs,)`, float64; NaN where not evaluated.
-        start_learning_rate: Rate the model was compiled with; a schedule's at its first step.
-        planned_epochs: Epochs `fit` was asked for; None where unknown.
-        dry_run: Whether the changes were only told.
+        learning_rates: Rate at the end of each epoch, dimensionless, shape `(n_epochs,)`, float64.
+        losses: Training loss of each epoch, shape `(n_epochs,)`, float64; NaN if it was not finite.
+        val_losses: Validation loss of each epoch, shape `(n_epochs,)`, float64; NaN if it was not evaluated.
+        start_learning_rate: Rate the model was compiled with; for a schedule, its rate at the first step.
+        planned_epochs: Number of epochs passed to `fit`; None if unknown.
+        dry_run: Whether the changes were only reported.
         monitor: Name of the training loss.
-        probe: The range test before the first epoch; None where none was run.
+        probe: The range test before the first epoch; None if it was not run.
     """
 
     kind: ClassVar[str] = "auto_lr_log"
@@ -90,10 +92,10 @@ class AutoLRLog(Record):
     def __post_init__(self) -> None:
         shapes = {np.shape(series) for series in (self.epochs, self.learning_rates, self.losses, self.val_losses)}
         if len(shapes) != 1:
-            raise ValueError(f"The series of an `AutoLRLog` must have one shape. Received: {sorted(shapes)}.")
+            raise ValueError(f"The series of an `AutoLRLog` must have the same shape. Received: {sorted(shapes)}.")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an epoch: `epoch`, `learning_rate`, `loss`, `val_loss`."""
+        """One row per epoch: `epoch`, `learning_rate`, `loss`, `val_loss`."""
         return pd.DataFrame(
             {
                 "epoch": self.epochs,
@@ -119,8 +121,8 @@ class AutoLRLog(Record):
             parsed[name] = float_array(values[name], ndim=1)
         parsed["epochs"] = float_array(values["epochs"], ndim=1).astype(np.int64)
         parsed["start_learning_rate"] = float(optional_float(values["start_learning_rate"]) or 0.0)
-        planned = optional_float(values.get("planned_epochs"))
-        parsed["planned_epochs"] = None if planned is None else int(planned)
+        planned = values.get("planned_epochs")
+        parsed["planned_epochs"] = None if planned is None else integer(planned)
         parsed["monitor"] = text(values.get("monitor", "loss"))
         probe = values.get("probe")
         parsed["probe"] = None if probe is None else RangeTestResult.from_dict(probe)

@@ -6,7 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
+from keras_lr._utils.formatting import format_rate
 from keras_lr.errors import ResultFormatError
+from keras_lr.results._range_test import Confidence
 from keras_lr.results._record import Record, optional_float, plain, text
 
 Verdict = Literal["too_low", "good", "too_high", "unclear"]
@@ -14,22 +16,90 @@ FindingKind = Literal[
     "oscillation", "stagnation", "divergence", "slow_learning", "early_plateau", "overfitting", "noisy_validation"
 ]
 Severity = Literal["info", "warning", "critical"]
+"""In rising order; "info" calls for no action."""
+Pattern = Literal["", "hatched", "hatched backwards", "cross-hatched", "dotted"]
+Direction = Literal["min", "max"]
+"""Whether lower ("min") or higher ("max") values of a series are better."""
+
+_GROWING_METRICS = ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "r2", "cosine_similarity", "top_k")
+
+
+@dataclass(frozen=True)
+class VerdictWords:
+    """How a verdict is shown.
+
+    Attributes:
+        badge: The verdict in one or two words.
+        level: Colours the badge as a suggestion's confidence does.
+        sentence: The verdict as a clause; `{rate}` stands for the learning rate.
+    """
+
+    badge: str
+    level: Confidence
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FindingWords:
+    """How a kind of finding is shown, and when it may be reported.
+
+    Attributes:
+        name: The kind in words.
+        pattern: Fills the epochs of the finding in a plot; empty where only the text names it.
+        earliest: When a running training can be judged: from the "step"s of an epoch, after an "epoch", or only at the
+            "end", because until then a healthy run looks the same.
+    """
+
+    name: str
+    pattern: Pattern = ""
+    earliest: Literal["step", "epoch", "end"] = "epoch"
+
+
+# The only lists of these words: plots, reports, callbacks and commands read them from here.
+VERDICTS: dict[Verdict, VerdictWords] = {
+    "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was too low"),
+    "good": VerdictWords("Good", "clear", "The learning rate {rate} was good"),
+    "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was too high"),
+    "unclear": VerdictWords("Unclear", "tentative", "No verdict on the learning rate {rate}"),
+}
+FINDING_KINDS: dict[FindingKind, FindingWords] = {
+    "oscillation": FindingWords("oscillation", "hatched", earliest="step"),
+    "stagnation": FindingWords("stagnation", "dotted"),
+    "divergence": FindingWords("divergence", "cross-hatched", earliest="step"),
+    "slow_learning": FindingWords("slow learning", earliest="end"),
+    "early_plateau": FindingWords("early plateau", "dotted"),
+    "overfitting": FindingWords("overfitting", "hatched backwards"),
+    "noisy_validation": FindingWords("noisy validation"),
+}
+
+
+def verdict_sentence(verdict: Verdict, learning_rate: float | None = None) -> str:
+    """The verdict as a clause without a full stop: `The learning rate 1e-2 was too low`."""
+    rate = "" if learning_rate is None else format_rate(learning_rate)
+    return " ".join(VERDICTS[verdict].sentence.format(rate=rate).split())
+
+
+def direction_of(monitor: str) -> Direction:
+    """Returns "max" for the name of a metric that grows as a model improves, such as accuracy; "min" for a loss."""
+    words = monitor.lower().removeprefix("val_")
+    grows = any(word in words.split("_") or words.endswith(word) for word in _GROWING_METRICS)
+    return "max" if grows and "loss" not in words else "min"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing seen in a series: where, how strongly, and what to do.
+    """One pattern found in a training history: where, how strong, and what to do about it.
 
-    Not a `Record`: its `kind` says what was seen, not which record it is.
+    Not a `Record`: its `kind` says what was found, not which class it is.
 
     Attributes:
-        kind: What was seen.
+        kind: What was found.
         severity: "info", "warning" or "critical".
         start_epoch: First epoch (or step) of the span, as the history counts them.
         end_epoch: Last epoch (or step) of the span, at least `start_epoch`.
-        effect_size: Strength, in `effect_unit`.
-        effect_unit: Unit of `effect_size`; never the loss's own.
-        evidence: What the series shows, in one sentence.
+        effect_size: Strength of the pattern, in `effect_unit`.
+        effect_unit: Unit of `effect_size`; never the loss's own unit.
+        evidence: What the history shows, in one sentence.
         advice: What to change, in one sentence.
     """
 
@@ -57,7 +127,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The finding `to_dict` described; raises `ResultFormatError` where it is none."""
+        """The finding that `to_dict` described; raises `ResultFormatError` for anything else."""
         try:
             return cls(**data)
         except (TypeError, ValueError) as err:
@@ -66,24 +136,25 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis(Record):
-    """The verdict on a run's learning rate, why, and everything found in its series.
+    """The verdict on the learning rate of a run, its reasons, and all findings in the history.
 
     Attributes:
         verdict: "too_low", "good", "too_high" or "unclear".
         reasons: Why, one sentence each, the strongest first.
         findings: What was found, in order of onset.
         n_epochs: Number of distinct epochs (or steps) read.
-        learning_rate: The run's median learning rate, dimensionless; None where the history has none.
-        suggested_low: Lower end of the rates to try next; None where the rate is unknown or should stay.
-        suggested_high: Upper end of them; None with it.
+        learning_rate: The run's median learning rate, dimensionless; None if the history does not record it.
+        suggested_low: Lower end of the rates to try next; None if the rate is unknown or should stay as it is.
+        suggested_high: Upper end of the rates to try next; None if `suggested_low` is None.
         monitor: Name of the series that was judged.
-        epochs: Epochs (or steps) of the series below, increasing; of a long history only some, with every stretch's
-            extremes.
-        losses: The judged loss at each of them, in its own unit, None where not finite; a metric that should grow is
-            negated.
-        val_losses: The same on validation data, None where not evaluated; empty where it never was.
-        learning_rates: Rate at each of them; empty where not recorded.
+        epochs: Epochs (or steps) of the series below, increasing; a long history is thinned, keeping the extremes of
+            every stretch.
+        losses: The judged series at each of them, as recorded, None where not finite: a loss, or a metric if the
+            history has no loss.
+        val_losses: The same on validation data, None where not evaluated; empty if it never was.
+        learning_rates: Learning rate at each of them; empty if not recorded.
         unit: What `epochs` and the findings' spans count.
+        direction: "min" if lower `losses` are better, "max" if they are values of a metric that should grow.
     """
 
     kind: ClassVar[str] = "diagnosis"
@@ -101,10 +172,13 @@ class Diagnosis(Record):
     val_losses: tuple[float | None, ...] = ()
     learning_rates: tuple[float | None, ...] = ()
     unit: Literal["epoch", "step"] = "epoch"
+    direction: Direction = "min"
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
             raise ValueError(f"`verdict` must be one of {get_args(Verdict)}. Received: {self.verdict!r}.")
+        if self.direction not in get_args(Direction):
+            raise ValueError(f"`direction` must be one of {get_args(Direction)}. Received: {self.direction!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
@@ -112,29 +186,43 @@ class Diagnosis(Record):
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        series = ("losses", "val_losses", "learning_rates")
+        series = {
+            name: tuple(optional_float(number) for number in values.get(name, ()))
+            for name in ("losses", "val_losses", "learning_rates")
+        }
+        direction = values.get("direction")
+        if direction is None:
+            direction = direction_of(text(values.get("monitor", "loss")))
+            if direction == "max":
+                series |= {name: _negated(series[name]) for name in ("losses", "val_losses")}
         return {
             **values,
             "reasons": tuple(text(reason) for reason in values["reasons"]),
             "findings": tuple(Finding.from_dict(finding) for finding in values["findings"]),
             "epochs": tuple(int(epoch) for epoch in values.get("epochs", ())),
-            **{name: tuple(optional_float(number) for number in values.get(name, ())) for name in series},
+            **series,
+            "direction": direction,
         }
+
+
+def _negated(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Turns the values of a record without a `direction`, which holds a growing metric negated, into the metric's."""
+    return tuple(None if value is None else -value for value in values)
 
 
 @dataclass(frozen=True)
 class HistoryComparison(Record):
-    """Several runs side by side.
+    """Several runs compared.
 
     Attributes:
         diagnoses: Each run's diagnosis, by its name.
-        best_losses: Each run's best validation loss, or training loss where not all runs have been validated, in the
-            loss's unit; negated for a metric that should grow; None where it has no finite one.
-        best_run: Name of the run with the lowest best loss; None where no run has a finite one, or the
-            runs were judged by different series.
-        part_epoch: First epoch from which the best run stays ahead of the second best; None where it never does.
-        suggested_low: Lower end of the rates to try next; None where the runs give no direction.
-        suggested_high: Upper end of them; None with it.
+        best_losses: Each run's best validation loss, or training loss unless all runs were validated, in the loss's
+            unit; the best value of the metric if the runs have no loss; None without a finite value.
+        best_run: Name of the run with the best of these values; None if no run has a finite one, or the runs were
+            judged by different series.
+        part_epoch: First epoch from which the best run stays ahead of the second best; None if it never does.
+        suggested_low: Lower end of the rates to try next; None if the runs give no direction.
+        suggested_high: Upper end of the rates to try next; None if `suggested_low` is None.
         reason: Why, in one sentence.
     """
 
@@ -150,4 +238,9 @@ class HistoryComparison(Record):
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {**values, "diagnoses": {name: Diagnosis.from_dict(item) for name, item in values["diagnoses"].items()}}
+        stored, best = dict(values["diagnoses"]), dict(values["best_losses"])
+        diagnoses = {name: Diagnosis.from_dict(item) for name, item in stored.items()}
+        for name, diagnosis in diagnoses.items():
+            if diagnosis.direction == "max" and stored[name].get("direction") is None and name in best:
+                (best[name],) = _negated((optional_float(best[name]),))
+        return {**values, "diagnoses": diagnoses, "best_losses": best}

@@ -10,26 +10,39 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.results._record import Record, float_array, optional_float, text
+from keras_lr.results._record import Record, float_array, integer, json_object, optional_float, text
 
 Confidence = Literal["clear", "tentative", "none"]
+CONFIDENCE_BADGES: dict[Confidence, str] = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
 
 StopReason = Literal["completed", "diverged", "non_finite", "data_exhausted", "interrupted", "error"]
 
 
+def check_rates(confidence: str, low: float | None, learning_rate: float | None, high: float | None) -> None:
+    """Raises `ValueError` unless the three rates are in order, or all None if the confidence is "none"."""
+    rates = (low, learning_rate, high)
+    if confidence not in get_args(Confidence):
+        raise ValueError(f"`confidence` must be one of {get_args(Confidence)}. Received: {confidence!r}.")
+    if confidence == "none":
+        if any(rate is not None for rate in rates):
+            raise ValueError(f'With confidence "none" all learning rates must be None. Received: {rates}.')
+    elif low is None or learning_rate is None or high is None or not 0 < low <= learning_rate <= high:
+        raise ValueError(f"The rates must satisfy 0 < low <= learning rate <= high. Received: {rates}.")
+
+
 @dataclass(frozen=True)
 class Suggestion(Record):
-    """A learning rate, the usable range around it, and how sure the curve makes us.
+    """A learning rate, the usable range around it, and how clearly the curve shows it.
 
     Attributes:
-        learning_rate: The suggested learning rate, dimensionless; None where `confidence` is "none".
-        low: Lower end of the usable range, at most `learning_rate`; None with it.
-        high: Upper end of the usable range, at least `learning_rate`; None with it.
+        learning_rate: The suggested learning rate, dimensionless; None if `confidence` is "none".
+        low: Lower end of the usable range, at most `learning_rate`; None if that is None.
+        high: Upper end of the usable range, at least `learning_rate`; None if that is None.
         confidence: "clear", "tentative" or "none".
-        reason: One plain sentence that says why.
-        rule: Name of the rule that gave the suggestion.
-        spread_decades: Standard deviation of what several sweeps suggest each alone, in decades of learning rate; None
-            for one sweep.
+        reason: Why, in one sentence.
+        rule: Name of the rule that made the suggestion.
+        spread_decades: Standard deviation of the suggestions that the sweeps give one by one, in decades of learning
+            rate; None for a single sweep.
     """
 
     kind: ClassVar[str] = "suggestion"
@@ -43,18 +56,11 @@ class Suggestion(Record):
     spread_decades: float | None = None
 
     def __post_init__(self) -> None:
-        numbers = (self.learning_rate, self.low, self.high)
-        if self.confidence not in get_args(Confidence):
-            raise ValueError(f"`confidence` must be one of {get_args(Confidence)}. Received: {self.confidence!r}.")
-        if self.confidence == "none":
-            if any(number is not None for number in numbers):
-                raise ValueError(f"Without confidence there is no learning rate. Received: {numbers}.")
-        elif any(number is None for number in numbers) or not 0 < self.low <= self.learning_rate <= self.high:  # type: ignore[operator]
-            raise ValueError(f"A suggestion must satisfy 0 < low <= learning_rate <= high. Received: {numbers}.")
+        check_rates(self.confidence, self.low, self.learning_rate, self.high)
 
     @classmethod
     def refuse(cls, reason: str, *, rule: str) -> Suggestion:
-        """No suggestion, and why."""
+        """A refusal to suggest a learning rate, with its reason."""
         return cls(None, None, None, "none", reason, rule)
 
     @classmethod
@@ -66,12 +72,12 @@ class Suggestion(Record):
 
 @dataclass(frozen=True, eq=False)
 class Refinement(Record):
-    """Short runs near a suggestion, each at one rate and from the same start, and what the sweep alone had said.
+    """Short runs near a suggestion, each at a constant rate and from the same start.
 
     Attributes:
         learning_rates: Rate of each run, increasing, dimensionless, shape `(n_runs,)`.
         losses: Loss of each step of each run, shape `(n_runs, n_steps)`, NaN after a run stopped.
-        sweep_suggestion: The suggestion before the runs.
+        sweep_suggestion: What the sweep alone had suggested.
     """
 
     kind: ClassVar[str] = "refinement"
@@ -83,7 +89,7 @@ class Refinement(Record):
     def __post_init__(self) -> None:
         if np.ndim(self.losses) != 2 or np.shape(self.learning_rates) != np.shape(self.losses)[:1]:
             raise ValueError(
-                f"`losses` must have one row a rate. Received: {np.shape(self.learning_rates)} and "
+                f"`losses` must have one row per rate. Received: {np.shape(self.learning_rates)} and "
                 f"{np.shape(self.losses)}."
             )
 
@@ -103,19 +109,19 @@ class RangeTestResult(Record):
     Attributes:
         learning_rates: Learning rate of each step, increasing, dimensionless, shape `(n_steps,)`, float64.
         losses: Loss of each step in the compiled loss's unit, shape `(n_steps,)`, float64: each batch's own loss, or
-            the validation batch's where `scored_on` is "validation"; over several repeats their median.
-        suggestion: The advice read off the curve.
+            the validation batch's if `scored_on` is "validation"; the median over several repeats.
+        suggestion: The learning rate read off the curve.
         stop_reason: "completed", "diverged", "non_finite", "data_exhausted", "interrupted" or "error".
         stop_detail: The same in one sentence.
-        num_steps: Number of steps asked for; `n_steps` is smaller where the test stopped early.
+        num_steps: Number of steps requested; `n_steps` is smaller if the test stopped early.
         sweep: "exponential" or "linear".
         scored_on: "training" or "validation".
         repeat_losses: Every repeat's losses, shape `(repeats, n_steps)`, NaN after a repeat stopped.
-        engine: "graph" where the sweep ran inside one compiled loop, "per_batch" where the model did not allow that.
-        engine_reason: Why the sweep did not run in one compiled loop; empty where it did.
+        engine: "graph" if the sweep ran inside one compiled loop, "per_batch" if the model did not allow that.
+        engine_reason: Why the sweep did not run in one compiled loop; empty if it did.
         monitor: Name of the loss in the logs of `train_step`.
         environment: Versions, devices, optimizer and precision of the run; may be empty.
-        refinement: The short runs that settled the suggestion; None where there were none.
+        refinement: The short runs that refined the suggestion; None without refinement.
     """
 
     kind: ClassVar[str] = "range_test"
@@ -138,12 +144,12 @@ class RangeTestResult(Record):
     def __post_init__(self) -> None:
         if np.shape(self.learning_rates) != np.shape(self.losses):
             raise ValueError(
-                f"`learning_rates` and `losses` must have one shape. Received: {np.shape(self.learning_rates)} and "
-                f"{np.shape(self.losses)}."
+                "`learning_rates` and `losses` must have the same shape. Received: "
+                f"{np.shape(self.learning_rates)} and {np.shape(self.losses)}."
             )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a step and repeat: `step`, `learning_rate`, `repeat`, `loss`."""
+        """One row per step and repeat: `step`, `learning_rate`, `repeat`, `loss`."""
         curves = self.repeat_losses if self.repeat_losses.size else self.losses[np.newaxis]
         repeats, steps = curves.shape
         frame = pd.DataFrame(
@@ -157,13 +163,13 @@ class RangeTestResult(Record):
         return frame.dropna(subset="loss", ignore_index=True)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the curve on `ax`, a matplotlib Axes (a new one where None), and returns it."""
+        """Draws the curve on `ax`, a matplotlib Axes (a new one if None), and returns it."""
         from keras_lr.plots import plot_range_test
 
         return plot_range_test(self, ax=ax)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The result as one self-contained HTML page; also written to `path` where given."""
+        """The result as one self-contained HTML page, also written to `path` if given."""
         from keras_lr.report import Report
 
         report = Report("Learning-rate range test").add(self)
@@ -196,10 +202,9 @@ class RangeTestResult(Record):
         parsed["suggestion"] = Suggestion.from_dict(values["suggestion"])
         if values.get("refinement") is not None:
             parsed["refinement"] = Refinement.from_dict(values["refinement"])
-        parsed["num_steps"] = int(optional_float(values["num_steps"]) or 0)
+        parsed["num_steps"] = integer(values["num_steps"])
         for name in ("stop_reason", "stop_detail", "sweep", "scored_on", "engine", "engine_reason", "monitor"):
             if name in values:
                 parsed[name] = text(values[name])
-        if not isinstance(values.get("environment", {}), dict):
-            raise TypeError("expected an object for `environment`")
+        json_object("environment", values.get("environment", {}))
         return parsed

@@ -1,11 +1,13 @@
-"""What every record shares: a dict and a JSON form with a schema version, read back strictly."""
+"""The base of all results: a dict and a JSON form with a schema version, read back strictly."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,11 +22,16 @@ SCHEMA_VERSION = 1
 class Record:
     """A frozen dataclass with a JSON form.
 
-    JSON has no NaN and no infinity: a non-finite number is written as `null` and read back as NaN in an array, as
+    JSON has neither NaN nor infinity: a non-finite number is written as `null` and read back as NaN in an array and as
     `None` elsewhere.
+
+    Attributes:
+        kind: Names the class in stored results.
+        former_names: The current name of each field that earlier versions stored under another one.
     """
 
     kind: ClassVar[str] = "record"
+    former_names: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
@@ -33,13 +40,14 @@ class Record:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        """The record `to_dict` described.
+        """The record that `to_dict` described.
 
         Raises:
-            ResultFormatError: `data` is not a dict of this kind, comes from a newer keras_lr, or a field is missing,
-                unknown or of the wrong type.
+            ResultFormatError: `data` is not a dict of this kind or was written by a newer keras_lr, or a field is
+                missing, unknown or of the wrong type.
         """
-        values = checked_payload(data, cls.kind)
+        stored = checked_payload(data, cls.kind)
+        values = {cls.former_names.get(name, name): value for name, value in stored.items()}
         names = {field.name for field in dataclasses.fields(cls)}
         required = {
             field.name
@@ -48,18 +56,20 @@ class Record:
         }
         if missing := sorted(required - values.keys()):
             raise ResultFormatError(
-                f"A stored {cls.kind} must have the fields {missing}. Received none of these. Save it anew."
+                f"A stored {cls.kind} must have the fields {missing}, which are missing here. Save the result again."
             )
         if unknown := sorted(values.keys() - names):
-            raise ResultFormatError(f"A stored {cls.kind} has no fields {unknown}. Remove them or update keras_lr.")
+            raise ResultFormatError(f"A stored {cls.kind} has no fields {unknown}. Remove them, or update keras_lr.")
         try:
             return cls(**cls._parse(values))
         except (TypeError, ValueError, KeyError, OverflowError) as err:
-            raise ResultFormatError(f"A stored {cls.kind} has a field of the wrong type: {err}. Save it anew.") from err
+            raise ResultFormatError(
+                f"A stored {cls.kind} has a field of the wrong type: {err}. Save the result again."
+            ) from err
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Turns JSON values into the constructor's arguments; a subclass turns lists into its own types."""
+        """Turns JSON values into the constructor's arguments; a subclass converts lists to its own types."""
         return values
 
     def to_json(self, *, indent: int | None = None) -> str:
@@ -68,11 +78,11 @@ class Record:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The record that `to_json` wrote; raises `ResultFormatError` where it did not."""
+        """The record that `to_json` wrote; raises `ResultFormatError` for any other text."""
         return cls.from_dict(parse_json(text))
 
     def save(self, path: str | Path) -> Path:
-        """Writes the JSON form to `path`, whole or not at all, and returns the path."""
+        """Writes the JSON form to `path`, completely or not at all, and returns the path."""
         return write_text_atomically(path, self.to_json(indent=1) + "\n")
 
     @classmethod
@@ -80,36 +90,38 @@ class Record:
         """Reads what `save` wrote.
 
         Raises:
-            ResultFormatError: The file is not such a record.
+            ResultFormatError: The file does not hold a record of this class.
             OSError: The file cannot be read.
         """
         return cls.from_json(read_text(path))
 
 
 def read_text(path: str | Path) -> str:
-    """The file's text; raises `ResultFormatError` where it is not UTF-8."""
+    """The text of a file; raises `ResultFormatError` if it is not UTF-8."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as err:
-        raise ResultFormatError(f"`path` must be a UTF-8 JSON file. Received: {path}, which is not text.") from err
+        raise ResultFormatError(
+            f"`path` must be a UTF-8 JSON file. Received: {path}, which is not UTF-8 text."
+        ) from err
 
 
 def parse_json(text: str) -> Any:
     """Parses strict JSON; raises `ResultFormatError` for anything else."""
 
     def refuse(constant: str) -> None:
-        raise ResultFormatError(f"Strict JSON has no {constant}. Write null for a missing number.")
+        raise ResultFormatError(f"Strict JSON has no {constant}. Use null for a missing number.")
 
     try:
         return json.loads(text, parse_constant=refuse)
     except (json.JSONDecodeError, RecursionError, ValueError) as err:
         if isinstance(err, ResultFormatError):
             raise
-        raise ResultFormatError(f"A stored result must be JSON. Received text that is not: {err}.") from err
+        raise ResultFormatError(f"A stored result must be JSON: {err}.") from err
 
 
 def checked_payload(data: Any, kind: str) -> dict[str, Any]:
-    """The fields of a stored record, after its kind and version have been checked."""
+    """The fields of a stored record; raises `ResultFormatError` if its kind or version does not fit."""
     if not isinstance(data, dict) or "kind" not in data:
         raise ResultFormatError(
             f"A stored result must be a JSON object with a `kind`. Received: {type(data).__name__}."
@@ -128,7 +140,7 @@ def checked_payload(data: Any, kind: str) -> dict[str, Any]:
 
 
 def float_array(values: Any, *, ndim: int) -> np.ndarray:
-    """A read-only float64 array of `ndim` dimensions, with `None` read as NaN."""
+    """A read-only float64 array of `ndim` dimensions; None becomes NaN."""
     array = np.array(values, dtype=np.float64)
     if array.ndim != ndim:
         raise ValueError(f"expected {ndim} dimensions, received {array.ndim}")
@@ -145,15 +157,30 @@ def optional_float(value: Any) -> float | None:
     return float(value)
 
 
+def integer(value: Any) -> int:
+    """`value` as an int; raises TypeError for anything that is not a number."""
+    number = optional_float(value)
+    if number is None:
+        raise TypeError("expected a number, received null")
+    return int(number)
+
+
+def json_object(name: str, value: Any) -> dict[str, Any]:
+    """`value` itself; raises TypeError, which names the field, unless it is a dict."""
+    if not isinstance(value, dict):
+        raise TypeError(f"expected an object for `{name}`, received {type(value).__name__}")
+    return value
+
+
 def text(value: Any) -> str:
-    """`value` itself where it is a string; raises TypeError otherwise."""
+    """`value` itself; raises TypeError unless it is a string."""
     if not isinstance(value, str):
         raise TypeError(f"expected a string, received {type(value).__name__}")
     return value
 
 
 def plain(value: Any) -> Any:
-    """`value` as dicts, lists, strings and finite numbers of Python's own; None for a number that is not finite."""
+    """`value` as dicts, lists, strings and finite Python numbers; a non-finite number becomes None."""
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""The learning rates that a schedule will give."""
+"""The learning rates that a schedule will give, computed before training."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.results._record import Record, float_array, optional_float, text
+from keras_lr.results._record import Record, float_array, integer, json_object, text
 
 
 @dataclass(frozen=True, eq=False)
 class SchedulePreview(Record):
-    """The learning rate, and the momentum where it is cycled too, against the step.
+    """The learning rate at each step, and the momentum if that is cycled too.
 
     Attributes:
-        name: What the schedule is called.
+        name: Name of the schedule.
         steps: Optimizer steps, counted from 0, increasing, shape `(n_steps,)`, int64.
         learning_rates: Rate of each step, dimensionless, shape `(n_steps,)`, float64.
-        total_steps: Number of steps looked at; more than `n_steps` where these are a sample of them.
-        momentums: Momentum of each step, shape `(n_steps,)`, float64; None where it is not cycled.
+        total_steps: Length of the previewed training; more than `n_steps` if `steps` is only a sample of it.
+        momentums: Momentum at each step, shape `(n_steps,)`, float64; None if it is not cycled.
         config: Arguments of the schedule by name, plain JSON values; may be empty.
-        annotations: Steps worth pointing out, each with a label, such as `((390, "epoch 2"),)`.
+        annotations: Steps to mark in the plot, each with a label, such as `((390, "epoch 2"),)`.
     """
 
     kind: ClassVar[str] = "schedule"
@@ -40,15 +40,17 @@ class SchedulePreview(Record):
         series = [self.steps, self.learning_rates] + ([] if self.momentums is None else [self.momentums])
         shapes = [np.shape(values) for values in series]
         if len(set(shapes)) != 1 or shapes[0] == (0,):
-            raise ValueError(f"The series of a `SchedulePreview` must have one shape, not empty. Received: {shapes}.")
+            raise ValueError(
+                f"The series of a `SchedulePreview` must be non-empty and have the same shape. Received: {shapes}."
+            )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a step: `step`, `learning_rate`, and `momentum` where it is cycled."""
+        """One row per step: `step`, `learning_rate`, and `momentum` if it is cycled."""
         columns = {"step": self.steps, "learning_rate": self.learning_rates}
         return pd.DataFrame(columns if self.momentums is None else {**columns, "momentum": self.momentums})
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the rates on `ax`, a matplotlib Axes (a new one where None), and returns it."""
+        """Draws the rates on `ax`, a matplotlib Axes (a new one if None), and returns it."""
         from keras_lr.plots import plot_schedule
 
         return plot_schedule(self, ax=ax)
@@ -62,16 +64,13 @@ class SchedulePreview(Record):
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
         momentums = values.get("momentums")
-        config = values.get("config", {})
-        if not isinstance(config, dict):
-            raise TypeError("expected an object for `config`")
         return {
             "name": text(values["name"]),
             "steps": _whole_numbers(values["steps"]),
             "learning_rates": float_array(values["learning_rates"], ndim=1),
-            "total_steps": int(optional_float(values["total_steps"]) or 0),
+            "total_steps": integer(values["total_steps"]),
             "momentums": None if momentums is None else float_array(momentums, ndim=1),
-            "config": config,
+            "config": json_object("config", values.get("config", {})),
             "annotations": tuple((int(step), text(label)) for step, label in values.get("annotations", ())),
         }
 

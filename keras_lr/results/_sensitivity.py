@@ -2,49 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.results._range_test import Confidence
-from keras_lr.results._record import Record, optional_float, text
+from keras_lr.results._range_test import Confidence, check_rates
+from keras_lr.results._record import Record, integer, json_object, optional_float, text
 
 RunStatus = Literal["ok", "diverged", "pruned", "failed"]
+RUN_STATUS_NAMES: dict[RunStatus, str] = {
+    "ok": "trained",
+    "diverged": "diverged",
+    "pruned": "stopped early",
+    "failed": "failed",
+}
+
+# The columns of a search's rows, in its records, its frame and its report.
 KEY_COLUMNS = ("learning_rate", "repeat", "batch_size", "epoch")
+"""Identify a row, which is sorted by them in this order."""
+INTEGER_COLUMNS = ("repeat", "batch_size", "epoch", "seed")
+"""The other columns hold floats, except for `status`."""
 FRAME_COLUMNS = (*KEY_COLUMNS, "seed", "loss", "val_loss", "status")
-_INTEGER_COLUMNS = ("repeat", "batch_size", "epoch", "seed")
-_FORMER_NAMES = {"tier": "engine", "tier_reason": "engine_reason"}
+"""Present in every frame; further metrics stand before `status`."""
+OWN_COLUMNS = (*KEY_COLUMNS, "seed", "status", "message", "event")
+"""Written by the search itself, so no metric may take these names; the last two occur in the records only."""
 
 
 @dataclass(frozen=True, eq=False)
 class SensitivityResult(Record):
-    """How the outcome of training depends on the learning rate, and the range that cannot be told from the best.
+    """How the outcome of training depends on the learning rate, and which rates are as good as the best.
 
     Attributes:
-        frame: One row a (learning rate, repeat, batch size, epoch), with the columns `learning_rate`, `repeat`,
+        frame: One row per learning rate, repeat, batch size and epoch, with the columns `learning_rate`, `repeat`,
             `batch_size`, `epoch` (from 0), `seed`, `loss`, `val_loss` (NaN without validation data), each metric and
-            its `val_` twin, and `status`. A run ends with its last row: "ok", "diverged" (its loss is not finite, and
-            NaN here), "pruned" (stopped early, so that its curve is partial) or "failed" (an exception).
-        objective: Column that is judged.
+            its `val_` counterpart, and `status`. The status in a run's last row says how it ended: "ok", "diverged"
+            (its loss became non-finite, stored as NaN), "pruned" (stopped early, so its curve is partial) or "failed"
+            (an exception).
+        objective: Column that is compared.
         direction: "min" or "max".
-        best_learning_rate: Grid point with the best median over the repeats of each run's best epoch; None where no
-            run trained. One of which a repeat diverged gives way to one of which none did, where that costs little.
-        low: Lower end of the basin, in which no grid point is told from the best by its noise; None with it.
-        high: Upper end of the basin.
+        best_learning_rate: Rate with the best median, over its repeats, of each run's best epoch; None if no run
+            trained. A rate with a diverged repeat is passed over for a stable one when that costs little.
+        low: Lower end of the basin, the rates around the best that are statistically indistinguishable from it; None
+            if `best_learning_rate` is None.
+        high: Upper end of the basin; None if `best_learning_rate` is None.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".
-        reason: One plain sentence that says why.
-        engine: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; where several were, the slowest.
-        engine_reason: Why no faster way could serve; empty where the fastest did.
-        best_batch_size: Batch size of the best run, to which `low` and `high` belong.
+        reason: Why, in one sentence.
+        engine: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; the slowest if several were
+            used.
+        engine_reason: Why no faster engine could be used; empty if the fastest was.
+        best_batch_size: Batch size of the best run, at which `low` and `high` were determined; None if no run trained.
         environment: Versions, devices, optimizer and precision of the search; may be empty.
     """
 
     kind: ClassVar[str] = "sensitivity"
+    former_names: ClassVar[Mapping[str, str]] = MappingProxyType({"tier": "engine", "tier_reason": "engine_reason"})
 
     frame: pd.DataFrame
     objective: str
@@ -64,19 +82,12 @@ class SensitivityResult(Record):
         missing = [name for name in (*FRAME_COLUMNS, self.objective) if name not in self.frame.columns]
         if missing:
             raise ValueError(f"`frame` must have the columns {missing}. Received: {list(self.frame.columns)}.")
-        unknown = sorted({str(status) for status in self.frame["status"]} - set(get_args(RunStatus)))
+        unknown = sorted({str(status) for status in self.frame["status"].unique()} - set(get_args(RunStatus)))
         if unknown:
             raise ValueError(f"`status` must be one of {get_args(RunStatus)}. Received: {unknown}.")
         if self.direction not in ("min", "max"):
             raise ValueError(f"`direction` must be 'min' or 'max'. Received: {self.direction!r}.")
-        if self.confidence not in get_args(Confidence):
-            raise ValueError(f"`confidence` must be one of {get_args(Confidence)}. Received: {self.confidence!r}.")
-        numbers = (self.best_learning_rate, self.low, self.high)
-        if self.confidence == "none":
-            if any(number is not None for number in numbers):
-                raise ValueError(f"Without confidence there is no learning rate. Received: {numbers}.")
-        elif any(number is None for number in numbers) or not 0 < self.low <= self.best_learning_rate <= self.high:  # type: ignore[operator]
-            raise ValueError(f"A result must satisfy 0 < low <= best_learning_rate <= high. Received: {numbers}.")
+        check_rates(self.confidence, self.low, self.best_learning_rate, self.high)
 
     @property
     def learning_rates(self) -> np.ndarray:
@@ -90,7 +101,7 @@ class SensitivityResult(Record):
 
     @property
     def repeats(self) -> int:
-        """Number of repeats of a rate."""
+        """Number of repeats per rate."""
         return int(self.frame["repeat"].nunique())
 
     def to_frame(self) -> pd.DataFrame:
@@ -100,7 +111,8 @@ class SensitivityResult(Record):
     def best_by_epochs(self) -> pd.DataFrame:
         """The best rate and its basin for each number of epochs, read off the curves.
 
-        One row a budget: `epochs`, `best_learning_rate`, `low`, `high`, `at_edge`, `confidence`, `best_batch_size`.
+        One row per number of epochs, with the columns `epochs`, `best_learning_rate`, `low`, `high`, `at_edge`,
+        `confidence` and `best_batch_size`.
         """
         from keras_lr.analysis._sensitivity.summary import best_by_epochs
 
@@ -108,18 +120,18 @@ class SensitivityResult(Record):
         return frame
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`; the frame by columns."""
+        """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`; `frame` by columns."""
         columns = {name: self.frame[name].tolist() for name in self.frame.columns}
         return {**super().to_dict(), "frame": {name: _finite(values) for name, values in columns.items()}}
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the U-curve on `ax`, a matplotlib Axes (a new one where None), and returns it."""
+        """Draws the U-curve on `ax`, a matplotlib Axes (a new one if None), and returns it."""
         from keras_lr.plots import plot_sensitivity
 
         return plot_sensitivity(self, ax=ax)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The result as one self-contained HTML page; also written to `path` where given."""
+        """The result as one self-contained HTML page, also written to `path` if given."""
         from keras_lr.report import Report
 
         report = Report("Learning-rate sensitivity").add(self)
@@ -141,7 +153,7 @@ class SensitivityResult(Record):
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
-        parsed = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+        parsed = dict(values)
         parsed["frame"] = _frame(values["frame"])
         for name in ("best_learning_rate", "low", "high"):
             parsed[name] = optional_float(values[name])
@@ -151,9 +163,8 @@ class SensitivityResult(Record):
         if not isinstance(values["at_edge"], bool):
             raise TypeError("expected true or false for `at_edge`")
         if values.get("best_batch_size") is not None:
-            parsed["best_batch_size"] = int(optional_float(values["best_batch_size"]) or 0)
-        if not isinstance(values.get("environment", {}), dict):
-            raise TypeError("expected an object for `environment`")
+            parsed["best_batch_size"] = integer(values["best_batch_size"])
+        json_object("environment", values.get("environment", {}))
         return parsed
 
 
@@ -164,10 +175,11 @@ def _finite(values: list[Any]) -> list[Any]:
 def _frame(columns: Any) -> pd.DataFrame:
     if not isinstance(columns, dict) or not all(isinstance(values, list) for values in columns.values()):
         raise TypeError("expected an object of lists for `frame`")
-    frame = pd.DataFrame({text(name): values for name, values in columns.items()})
-    for name in frame.columns:
-        if name in _INTEGER_COLUMNS:
-            frame[name] = frame[name].astype("int64")
-        elif name != "status":
-            frame[name] = frame[name].astype("float64")
-    return frame
+    return with_column_types(pd.DataFrame({text(name): values for name, values in columns.items()}))
+
+
+def with_column_types(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with integers, floats and text in the columns that hold them."""
+    integers = {name: "int64" for name in frame.columns if name in INTEGER_COLUMNS}
+    floats = {name: "float64" for name in frame.columns if name not in (*INTEGER_COLUMNS, "status")}
+    return frame.astype({**integers, **floats})

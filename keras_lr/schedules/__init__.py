@@ -1,6 +1,5 @@
-"""Learning-rate schedules: each a pure function of the step, registered with Keras, run inside the graph."""
+"""Learning-rate schedules: pure functions of the step that run inside the graph and are registered with Keras."""
 
-from keras_lr.results._schedule import SchedulePreview
 from keras_lr.schedules._cosine_restarts import CosineRestarts
 from keras_lr.schedules._cyclical import Cyclical
 from keras_lr.schedules._flat_cosine import FlatCosine
@@ -22,7 +21,6 @@ __all__ = [
     "OneCycle",
     "Polynomial",
     "Scaled",
-    "SchedulePreview",
     "Sequential",
     "Warmup",
     "WarmupStableDecay",

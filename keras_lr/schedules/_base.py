@@ -1,4 +1,4 @@
-"""What the schedules share: double precision inside, configuration from the constructor, nesting."""
+"""The base class of all schedules: double precision, configuration from the constructor's arguments, nesting."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 
 PRECISION = "float64"
+"""Data type of all computations inside a schedule."""
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Base of every keras_lr schedule: a pure function of the optimizer's step.
 
-    A subclass stores each constructor argument under its own name and writes `_rate`. The step arrives in float64: in
-    float32 steps above 2**24 run together, and `1 + cos(x)` near the end of a decay has no correct digit left. The
-    rate leaves in `keras.config.floatx()`.
+    A subclass stores each constructor argument under its own name and defines `_rate`, which receives the step in
+    float64. In float32, neighbouring steps above 2**24 are equal, and `1 + cos(x)` near the end of a decay has no
+    correct digit. The result is cast to `keras.config.floatx()`.
     """
 
     def __call__(self, step: Any) -> Any:
@@ -30,7 +31,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
         raise NotImplementedError(f"{type(self).__name__} must define `_rate`.")
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, by name; nested schedules in Keras's serialised form."""
+        """The constructor's arguments by name, with nested schedules in Keras's serialized form."""
         return {name: _serialize(getattr(self, name)) for name in _argument_names(type(self))}
 
     @classmethod
@@ -46,13 +47,25 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore
 def rate_at(schedule: Any, step: Any) -> Any:
     """The rate of a schedule, or of a constant, at `step`, in float64.
 
-    A keras_lr schedule is asked before it rounds to `floatx`, so that nesting costs no precision.
+    The rate of a keras_lr schedule is read before it is cast to `floatx`, so nesting costs no precision.
     """
     if isinstance(schedule, Schedule):
         return schedule._rate(step)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return ops.cast(schedule(ops.cast(step, "int64")), PRECISION)
     return ops.convert_to_tensor(schedule, PRECISION)
+
+
+def schedule_or_rate(name: str, value: Any) -> Any:
+    """`value` itself if it is a Keras schedule, or as a float if it is a positive rate."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return value
+    if not validation.is_number(value):
+        raise InvalidArgumentError(
+            f"`{name}` must be a keras LearningRateSchedule or a learning rate. Received: {value!r}. "
+            "Pass a schedule object or a positive float."
+        )
+    return validation.positive(name, value)
 
 
 def _argument_names(cls: type) -> list[str]:
@@ -73,15 +86,3 @@ def _deserialize(value: Any) -> Any:
     if isinstance(value, dict):
         return keras.saving.deserialize_keras_object(value)
     return value
-
-
-def schedule_or_rate(name: str, value: Any) -> Any:
-    """A Keras schedule as it is, or a positive constant rate as a float."""
-    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
-        return value
-    if not validation.is_number(value):
-        raise InvalidArgumentError(
-            f"`{name}` must be a keras LearningRateSchedule or a learning rate. Received: {value!r}. "
-            "Pass a schedule object or a positive float."
-        )
-    return validation.positive(name, value)

@@ -15,27 +15,27 @@ from keras_lr.schedules._base import Schedule
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class CosineRestarts(Schedule):
-    """Half cosines one after the other, each longer or lower than the last: it has no end.
+    """Falling half cosines, one after the other and without end; each may be longer and lower than the last.
 
-    Cycle `k`, counted from 0, begins at its peak `end + (initial - end) * m_mul ** k`, is
-    `first_decay_steps * t_mul ** k` steps long, and comes down to `end_learning_rate`; step 0 has the initial rate.
+    Cycle `k`, counted from 0, begins at its peak `end + (initial - end) * m_mul ** k`, lasts
+    `first_decay_steps * t_mul ** k` steps, and falls to `end_learning_rate`. The rate at step 0 is the initial one.
 
-    `keras.optimizers.schedules.CosineDecayRestarts` finds its cycle by a logarithm in float32, and misses restarts;
-    here a restart falls on its step.
+    `keras.optimizers.schedules.CosineDecayRestarts` finds the cycle by a float32 logarithm and misses restarts; here
+    each restart falls on its step.
 
     Args:
         initial_learning_rate: Peak of the first cycle, positive.
-        first_decay_steps: Number of steps of the first cycle.
-        t_mul: Length of each cycle over the one before, at least 1.
-        m_mul: Peak of each cycle, above the end rate, over the one before, in (0, 1].
-        end_learning_rate: Rate that each cycle falls to, at most the initial one.
+        first_decay_steps: Length of the first cycle in steps.
+        t_mul: Ratio of the lengths of consecutive cycles, at least 1.
+        m_mul: Ratio of the heights of consecutive peaks above the end rate, in (0, 1].
+        end_learning_rate: Rate at the end of each cycle, at most the initial rate.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
-        InvalidRangeError: The end rate is above the initial one.
+        InvalidArgumentError: An argument is out of its range.
+        InvalidRangeError: The end rate is above the initial rate.
 
     Source:
-        Loshchilov & Hutter 2017, arXiv:1608.03983. With `m_mul=1` the numbers are those of
+        Loshchilov & Hutter 2017, arXiv:1608.03983. With `m_mul=1` the rates are those of
         `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
     """
 
@@ -55,10 +55,10 @@ class CosineRestarts(Schedule):
         self.end_learning_rate = validation.non_negative("end_learning_rate", end_learning_rate)
         if self.t_mul < 1:
             raise InvalidArgumentError(
-                f"`t_mul` must be at least 1. Received: {t_mul}. Cycles cannot shrink to nothing."
+                f"`t_mul` must be at least 1. Received: {t_mul}. Cycles must not become shorter and shorter."
             )
         if self.m_mul > 1:
-            raise InvalidArgumentError(f"`m_mul` must be at most 1. Received: {m_mul}. Growing peaks diverge.")
+            raise InvalidArgumentError(f"`m_mul` must be at most 1. Received: {m_mul}. Peaks must not grow.")
         validation.at_most(
             "end_learning_rate", self.end_learning_rate, "initial_learning_rate", self.initial_learning_rate
         )
@@ -71,16 +71,16 @@ class CosineRestarts(Schedule):
         return self.end_learning_rate + amplitude * ops.square(ops.sin(left * (math.pi / 2)))
 
     def _begin(self, cycle: Any) -> Any:
-        """First step of a cycle: the sum of a geometric series."""
+        """First step of a cycle, the sum of a geometric series."""
         if self.t_mul == 1:
             return cycle * self.first_decay_steps
         return self.first_decay_steps * (ops.power(self.t_mul, cycle) - 1) / (self.t_mul - 1)
 
     def _cycle(self, step: Any) -> Any:
-        """Number of the cycle that `step` lies in."""
+        """Index of the cycle that contains `step`."""
         if self.t_mul == 1:
             return ops.floor(step / self.first_decay_steps)
         growth = self.t_mul - 1
         cycle = ops.floor(ops.log1p(step * (growth / self.first_decay_steps)) / math.log(self.t_mul))
-        # The logarithm may land a rounding error below a whole number, which would put a restart one step late.
+        # The logarithm may be a rounding error below a whole number, which would delay a restart by one step.
         return cycle + ops.cast(step >= self._begin(cycle + 1), cycle.dtype)

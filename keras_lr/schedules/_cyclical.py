@@ -17,27 +17,27 @@ MODES = ("triangular", "triangular2", "exp_range")
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class Cyclical(Schedule):
-    """Up and down between two rates, again and again.
+    """Rises and falls linearly between two rates, without end.
 
-    The rate is `base_learning_rate` at step 0 and at every multiple of `up_steps + down_steps`, and the top of the
-    cycle `up_steps` later. It has no end. The top of cycle `k`, counted from 0, above the base is
+    The rate is `base_learning_rate` at step 0 and at every multiple of `up_steps + down_steps`, and reaches the top of
+    each cycle `up_steps` later. The height of the top of cycle `k`, counted from 0, above the base is
     `max_learning_rate - base_learning_rate` ("triangular"), that times `0.5 ** k` ("triangular2"), or that times
     `gamma ** step` ("exp_range").
 
     Args:
         base_learning_rate: Lowest rate, positive.
         max_learning_rate: Highest rate, above the base.
-        up_steps: Number of steps from base to top; 2 to 10 epochs' worth is Smith's advice.
-        down_steps: Number of steps from top to base; `up_steps` where None.
+        up_steps: Number of steps from base to top; Smith recommends 2 to 10 epochs.
+        down_steps: Number of steps from top to base; if None, `up_steps`.
         mode: "triangular", "triangular2" or "exp_range".
-        gamma: Decay of the amplitude a step for "exp_range", in (0, 1]; 1 in the other modes.
+        gamma: Factor on the amplitude per step for "exp_range", in (0, 1]; 1 in the other modes.
 
     Raises:
         InvalidRangeError: `max_learning_rate` is not above `base_learning_rate`.
-        InvalidArgumentError: Another argument breaks its rule.
+        InvalidArgumentError: Another argument is out of its range.
 
     Source:
-        Smith 2017, arXiv:1506.01186; the numbers are those of `torch.optim.lr_scheduler.CyclicLR`.
+        Smith 2017, arXiv:1506.01186; the rates are those of `torch.optim.lr_scheduler.CyclicLR`.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Cyclical(Schedule):
         return self.base_learning_rate + amplitude * self.cycle_position(step)
 
     def cycle_position(self, step: Any) -> Any:
-        """Height above the base at `step`, as a fraction of the first cycle's, in float64."""
+        """Height above the base at `step`, as a fraction of the first cycle's height, in float64."""
         down_steps = self.down_steps or self.up_steps
         period = float(self.up_steps + down_steps)
         cycle = ops.floor(step / period)

@@ -1,4 +1,4 @@
-"""Flat, then a cosine."""
+"""A constant rate with a cosine decay at the end."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from keras_lr.schedules._phases import Phase, UpAndDown
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class FlatCosine(Schedule):
-    """A constant rate, then half a cosine down.
+    """A constant rate that falls along half a cosine at the end.
 
     The rate is `initial_learning_rate` from step 0 to step `flat_fraction * total_steps`, and `end_learning_rate` from
     step `total_steps` on.
 
     Args:
         initial_learning_rate: The constant rate, positive.
-        total_steps: Number of steps up to the end of the fall.
-        flat_fraction: Share of the steps before the fall, in (0, 1).
-        end_learning_rate: Rate after the fall, at most the initial one.
+        total_steps: Number of steps until the end of the fall.
+        flat_fraction: Fraction of these steps before the fall, in (0, 1).
+        end_learning_rate: Rate after the fall, at most the initial rate.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
-        InvalidRangeError: The end rate is above the initial one.
+        InvalidArgumentError: An argument is out of its range.
+        InvalidRangeError: The end rate is above the initial rate.
 
     Source:
         fastai's `fit_flat_cos`.

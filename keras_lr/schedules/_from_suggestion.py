@@ -1,4 +1,4 @@
-"""From what the finder found to a schedule."""
+"""Building a schedule around the learning rate that a range test suggests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Rates(NamedTuple):
     high: float
 
 
-def _share(total_steps: int, fraction: float) -> int:
+def _steps(total_steps: int, fraction: float) -> int:
     return max(1, round(total_steps * fraction))
 
 
@@ -32,7 +32,7 @@ def _one_cycle(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
 
 
 def _cyclical(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    defaults = {"up_steps": _share(total_steps, 1 / 8)}
+    defaults = {"up_steps": _steps(total_steps, 1 / 8)}
     return Cyclical(rates.low, rates.high, **(defaults | options))
 
 
@@ -41,22 +41,22 @@ def _warmup_cosine(rates: _Rates, total_steps: int, options: dict[str, Any]) -> 
 
 
 def _warmup_stable_decay(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    """Whatever of warmup, level and fall is not given fills `total_steps`; a fall beside a level takes a fifth."""
-    warmup_steps = options.setdefault("warmup_steps", _share(total_steps, 0.05))
+    """The phases that are not given fill up `total_steps`: 5% warmup, a fifth of the steps for the fall."""
+    warmup_steps = options.setdefault("warmup_steps", _steps(total_steps, 0.05))
     left = total_steps - validation.steps("warmup_steps", warmup_steps, least=0)
     if "decay_steps" not in options:
-        stable_steps = options.setdefault("stable_steps", left - _share(total_steps, 0.2))
+        stable_steps = options.setdefault("stable_steps", left - _steps(total_steps, 0.2))
         options["decay_steps"] = left - validation.steps("stable_steps", stable_steps, least=0)
     options.setdefault("stable_steps", left - validation.steps("decay_steps", options["decay_steps"]))
     return WarmupStableDecay(rates.best, **options)
 
 
 def _inverse_sqrt(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    return InverseSqrt(rates.best, **({"warmup_steps": _share(total_steps, 0.1)} | options))
+    return InverseSqrt(rates.best, **({"warmup_steps": _steps(total_steps, 0.1)} | options))
 
 
 def _polynomial(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    warmup_steps = validation.steps("warmup_steps", options.pop("warmup_steps", _share(total_steps, 0.05)), least=0)
+    warmup_steps = validation.steps("warmup_steps", options.pop("warmup_steps", _steps(total_steps, 0.05)), least=0)
     defaults = {"decay_steps": max(1, total_steps - warmup_steps), "warmup_steps": warmup_steps}
     return Polynomial(rates.best, **(defaults | options))
 
@@ -66,8 +66,8 @@ def _flat_cosine(rates: _Rates, total_steps: int, options: dict[str, Any]) -> An
 
 
 def _cosine_restarts(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    # Cycles of 1, 2 and 4 parts: three whole ones by the end.
-    defaults = {"first_decay_steps": _share(total_steps, 1 / 7), "t_mul": 2.0}
+    # Three cycles of lengths 1, 2 and 4 fill seven parts exactly.
+    defaults = {"first_decay_steps": _steps(total_steps, 1 / 7), "t_mul": 2.0}
     return CosineRestarts(rates.best, **(defaults | options))
 
 
@@ -83,31 +83,32 @@ _BUILDERS: dict[str, Callable[[_Rates, int, dict[str, Any]], Any]] = {
 }
 
 KINDS = tuple(_BUILDERS)
-"""What `from_suggestion` can build."""
+"""The kinds of schedule that `from_suggestion` builds."""
 
 
 def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, total_steps: int, **options: Any) -> Any:
-    """A schedule around a suggested learning rate.
+    """Builds a schedule around a suggested learning rate.
 
-    The suggested rate becomes the schedule's highest, except for "cyclical", which goes from the low to the high end of
-    the suggested range, four times.
+    The suggested rate becomes the highest rate of the schedule, except for "cyclical", which rises from the low to the
+    high end of the suggested range four times.
 
     Args:
-        suggestion: A `Suggestion`, or a `RangeTestResult` whose suggestion is taken.
+        suggestion: A `Suggestion`, or a `RangeTestResult` that contains one.
         kind: "one_cycle", "cyclical", "warmup_cosine", "warmup_stable_decay", "inverse_sqrt", "polynomial",
             "flat_cosine" or "cosine_restarts".
-        total_steps: Number of optimizer steps of the whole training, at least 10: epochs times batches an epoch.
-        **options: Further arguments of the schedule, which override what is derived from `total_steps`.
+        total_steps: Number of optimizer steps of the whole training, at least 10: epochs times batches per epoch.
+        **options: Further arguments of the schedule, which override those derived from `total_steps`.
 
     Returns:
-        A keras schedule, ready to be an optimizer's `learning_rate`.
+        A Keras schedule, to be passed to an optimizer as its `learning_rate`.
 
     Raises:
-        InvalidArgumentError: There is no suggestion (confidence "none"), or another argument breaks its rule.
+        InvalidArgumentError: The suggestion has no learning rate (confidence "none"), or another argument is out of
+            its range.
         InvalidRangeError: `kind` is "cyclical" and the suggested range is a single rate.
 
     Source:
-        Smith 2017, arXiv:1506.01186, for the base and the top of a cycle; the shares of `total_steps` are custom.
+        Smith 2017, arXiv:1506.01186, for the base and the top of a cycle; the fractions of `total_steps` are custom.
     """
     validation.choice("kind", kind, KINDS)
     rates = _suggested_rates(suggestion)
@@ -115,15 +116,15 @@ def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, tota
 
 
 def _suggested_rates(suggestion: Suggestion | RangeTestResult) -> _Rates:
-    advice = suggestion.suggestion if isinstance(suggestion, RangeTestResult) else suggestion
-    if not isinstance(advice, Suggestion):
+    found = suggestion.suggestion if isinstance(suggestion, RangeTestResult) else suggestion
+    if not isinstance(found, Suggestion):
         raise InvalidArgumentError(
             f"`suggestion` must be a Suggestion or a RangeTestResult. Received: {type(suggestion).__name__}. "
             "Pass what `suggest` or `find_lr` returned."
         )
-    if advice.low is None or advice.learning_rate is None or advice.high is None:
+    if found.low is None or found.learning_rate is None or found.high is None:
         raise InvalidArgumentError(
-            f'`suggestion` must hold a learning rate. Received: confidence "none" ({advice.reason}) '
-            "Repeat the range test as it says, or construct the schedule with a rate of your own."
+            f'`suggestion` must hold a learning rate. Received: confidence "none" ({found.reason}) '
+            "Repeat the range test as advised, or construct the schedule with a rate of your own."
         )
-    return _Rates(advice.low, advice.learning_rate, advice.high)
+    return _Rates(found.low, found.learning_rate, found.high)

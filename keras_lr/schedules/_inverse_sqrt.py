@@ -13,22 +13,22 @@ from keras_lr.schedules._base import Schedule
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class InverseSqrt(Schedule):
-    """A linear rise, then a fall with the inverse square root of the step: it has no end.
+    """A linear rise, then an endless fall with the inverse square root of the step.
 
-    With `s = step + offset_steps` the rate is `peak_learning_rate * s / warmup_steps` up to `s = warmup_steps`, where
-    it is the peak, and `peak_learning_rate * sqrt(warmup_steps / s)` from there on. At step 0 it is 0 unless
+    With `s = step + offset_steps` the rate is `peak_learning_rate * s / warmup_steps` up to the peak at
+    `s = warmup_steps`, and `peak_learning_rate * sqrt(warmup_steps / s)` from there on. At step 0 it is 0 unless
     `offset_steps` is positive.
 
     Args:
         peak_learning_rate: Highest rate, positive.
         warmup_steps: Number of steps of the rise, and the time scale of the fall.
-        offset_steps: Number added to the step; 1 counts from 1, as Vaswani et al. do.
+        offset_steps: Number added to the step; 1 counts steps from 1, as Vaswani et al. do.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
+        InvalidArgumentError: An argument is out of its range.
 
     Source:
-        Vaswani et al. 2017, arXiv:1706.03762, equation 3. With `offset_steps=0` the numbers are those of Hugging Face's
+        Vaswani et al. 2017, arXiv:1706.03762, equation 3. With `offset_steps=0` the rates are those of Hugging Face's
         `get_inverse_sqrt_schedule`.
     """
 
@@ -39,17 +39,17 @@ class InverseSqrt(Schedule):
 
     @classmethod
     def noam(cls, model_dim: int, warmup_steps: int, *, factor: float = 1.0) -> InverseSqrt:
-        """The Transformer's schedule, `factor * model_dim**-0.5 * min(s**-0.5, s * warmup_steps**-1.5)`, s from 1.
+        """The Transformer's schedule, `factor * model_dim**-0.5 * min(s**-0.5, s * warmup_steps**-1.5)` for s from 1.
 
         Args:
             model_dim: Width of the model, positive.
             warmup_steps: Number of steps of the rise.
-            factor: Multiplies the whole, positive.
+            factor: Factor on the whole schedule, positive.
 
         Returns:
             An `InverseSqrt` whose step 0 is the paper's step 1.
         """
-        model_dim = validation.steps("model_dim", model_dim)
+        model_dim = validation.whole_number("model_dim", model_dim, remedy="Pass the width of the model.")
         warmup_steps = validation.steps("warmup_steps", warmup_steps)
         peak = validation.positive("factor", factor) * (model_dim * warmup_steps) ** -0.5
         return cls(peak, warmup_steps, offset_steps=1)

@@ -14,28 +14,29 @@ from keras_lr.schedules._phases import Phase, UpAndDown
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class OneCycle(Schedule):
-    """Up to a peak and down to almost nothing, once, over the whole training.
+    """Rises to a peak and falls to almost zero, once over the whole training.
 
     With `n = total_steps` and `r = warmup_fraction` the rate is `peak_learning_rate / div_factor` at step 0, the peak
-    at step `r * n - 1`, and `peak_learning_rate / div_factor / final_div_factor` at step `n - 1`, the last of the
-    training, and ever after. With `three_phase` it is back at the initial rate at step `2 * r * n - 2` and falls to
-    the final rate from there.
+    at step `r * n - 1`, and `peak_learning_rate / div_factor / final_div_factor` from step `n - 1`, the last of the
+    training. With `three_phase` it is back at the initial rate at step `2 * r * n - 2` and falls to the final rate from
+    there.
 
     Args:
         peak_learning_rate: Highest rate, positive.
         total_steps: Number of optimizer steps of the whole training.
-        warmup_fraction: Share of the steps spent on the way up, in (0, 1), at most 0.5 with `three_phase`.
-        div_factor: Peak over initial rate, at least 1.
-        final_div_factor: Initial over final rate, at least 1.
+        warmup_fraction: Fraction of the steps in which the rate rises, in (0, 1), at most 0.5 with `three_phase`.
+        div_factor: Ratio of peak to initial rate, at least 1.
+        final_div_factor: Ratio of initial to final rate, at least 1.
         shape: "cosine" or "linear".
-        three_phase: Whether to come down to the initial rate first, as long as the way up took, then to the final one.
+        three_phase: Whether to fall to the initial rate first, in as many steps as the rise, and then to the final
+            rate.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule, or the way up is shorter than one step.
+        InvalidArgumentError: An argument is out of its range, or the rise is shorter than one step.
 
     Source:
-        Smith & Topin 2017, arXiv:1708.07120; the numbers are those of `torch.optim.lr_scheduler.OneCycleLR`, which
-        fails past the last step where this one holds.
+        Smith & Topin 2017, arXiv:1708.07120; the rates are those of `torch.optim.lr_scheduler.OneCycleLR`, which raises
+        an error past the last step, where this schedule keeps its final rate.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class OneCycle(Schedule):
         if self.three_phase and self.warmup_fraction > 0.5:
             raise InvalidArgumentError(
                 f"`warmup_fraction` must be at most 0.5 with `three_phase`. Received: {warmup_fraction}. "
-                "Lower it: the way down takes as long as the way up."
+                "Lower it: the first fall takes as many steps as the rise."
             )
         initial = self.peak_learning_rate / self.div_factor
         self._curve = self._cycle(initial, self.peak_learning_rate, initial / self.final_div_factor)
@@ -82,12 +83,14 @@ class OneCycle(Schedule):
         return self._curve(step)
 
     def cycle_position(self, step: Any) -> Any:
-        """How far up its cycle the schedule is at `step`, in float64: 0 at both ends, 1 at the peak."""
+        """Height of the cycle at `step`, in float64: 0 at both ends, 1 at the peak."""
         return self._position(step)
 
 
 def _at_least_one(name: str, value: Any) -> float:
     number = validation.real(name, value)
     if number < 1:
-        raise InvalidArgumentError(f"`{name}` must be at least 1. Received: {value!r}. It divides the rate.")
+        raise InvalidArgumentError(
+            f"`{name}` must be at least 1. Received: {value!r}. A smaller divisor would raise the rate."
+        )
     return number

@@ -1,4 +1,4 @@
-"""A rate that moves from one value to the next in phases, each with a shape."""
+"""Schedules made of phases: each moves from one rate to the next along a shape."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def _one_minus_sqrt(height: Any) -> Any:
 
 
 SHAPES: dict[str, Callable[[Any], Any]] = {"linear": _linear, "cosine": _cosine, "1-sqrt": _one_minus_sqrt}
-"""How high between its lower (0) and its upper (1) rate a phase stands, by how far up it has come."""
+"""The rate between the lower (0) and the upper (1) rate of a phase, as a function of the fraction of the way up."""
 
 
 class Phase(NamedTuple):
-    """One stretch of a schedule.
+    """One part of a schedule.
 
     Attributes:
-        num_steps: Length in optimizer steps, positive; may have a fraction.
-        start: Rate at its first step.
-        end: Rate where the next phase begins.
+        num_steps: Length in optimizer steps, positive, not necessarily whole.
+        start: Rate at the first step.
+        end: Rate at the first step of the next phase.
         shape: A key of `SHAPES`.
     """
 
@@ -44,26 +44,31 @@ class Phase(NamedTuple):
 
     @property
     def rises(self) -> bool:
-        """Whether it ends above its start."""
+        """Whether the phase ends above its start."""
         return self.end > self.start
 
     def line(self, begin: float) -> tuple[float, float]:
-        """`slope, offset` of the height of the phase begun at step `begin`: 0 at its lower rate, 1 at its upper one.
+        """`slope, offset` of the fraction of the way up, `slope * step + offset`, if the phase begins at step `begin`.
 
-        It is counted from the lower rate, so that a rate close to it keeps its digits.
+        The fraction is 0 at the lower rate and 1 at the upper rate. Measuring from the lower rate keeps the digits of
+        rates close to it.
         """
         slope = (1 if self.rises else -1) / self.num_steps
         return slope, (0.0 if self.rises else 1.0) - slope * begin
 
 
 class UpAndDown:
-    """Phases that rise first and then fall, held at the last one's end: a function of the step, both in float64.
+    """Phases that rise first and then fall: the rate as a function of the step, both in float64.
 
-    The rises, each held at both its ends, add up to one curve and the falls to another, and the value is the lower of
-    the two. So all phases are computed at once and none has to be chosen, which would cost a training step most.
+    Each phase is clipped to its two ends, so it is constant before it begins and after it ends. The rises then add up
+    to one curve and the falls to another, and the rate is the lower of the two curves. All phases are computed at once,
+    because choosing one by the step would cost most of the time. After the last phase the rate stays at its end.
+
+    The phases of one shape are rows in an array `(slopes, offsets, spans)` of shape `(3, 2, n_phases)`, where index 0
+    of the second axis holds the rises and index 1 the falls; `spans` are the differences between the two rates.
 
     Args:
-        phases: At least one; level phases may stand anywhere.
+        phases: At least one; constant phases may be anywhere.
     """
 
     def __init__(self, phases: Sequence[Phase]) -> None:
@@ -74,7 +79,7 @@ class UpAndDown:
         shapes = dict.fromkeys(phase.shape for _, phase in moving)
         self._lines = [(SHAPES[shape], _lines(sides, shape)) for shape in shapes]
         if sum(map(len, sides)) == 1:
-            # Scalars in place of arrays with one number in them, which take three more operations a step.
+            # Arrays with a single element would take three more operations per step than scalars.
             self._lowest = self._lowest.min()
             self._lines = [(shaped, lines.sum(axis=(-2, -1))) for shaped, lines in self._lines]
 
@@ -90,7 +95,7 @@ class UpAndDown:
 
 
 def _lines(sides: Sequence[Sequence[tuple[float, Phase]]], shape: str) -> np.ndarray:
-    """Slopes, offsets and spans of the phases of one shape, shape `(3, sides, most phases of a side)`, 0 elsewhere."""
+    """Slopes, offsets and spans of the phases of one shape, shape `(3, n_sides, n_phases)`; 0 for other shapes."""
     lines = np.zeros((3, len(sides), max(map(len, sides))))
     for row, side in enumerate(sides):
         for column, (begin, phase) in enumerate(side):

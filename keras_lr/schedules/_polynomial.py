@@ -13,21 +13,21 @@ from keras_lr.schedules._base import Schedule
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class Polynomial(Schedule):
-    """A linear rise, then a fall along a power of what is left.
+    """A linear rise, then a fall proportional to a power of the remaining fraction of steps.
 
     The rate is `initial_learning_rate` at step 0 (the peak without a warmup), the peak at step `warmup_steps`, and
-    `end_learning_rate` from `decay_steps` later on.
+    `end_learning_rate` from step `warmup_steps + decay_steps` on.
 
     Args:
         peak_learning_rate: Highest rate, positive.
         decay_steps: Number of steps of the fall, after the warmup.
         end_learning_rate: Rate after the fall, at most the peak.
-        power: Exponent, positive; 1 falls linearly, 2 faster at first.
+        power: Exponent, positive; 1 falls linearly, 2 falls faster at first.
         warmup_steps: Number of steps of the rise, 0 or more.
-        initial_learning_rate: Rate at step 0 where there is a warmup, at most the peak.
+        initial_learning_rate: Rate at step 0 if there is a warmup, at most the peak.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
+        InvalidArgumentError: An argument is out of its range.
         InvalidRangeError: The initial or the end rate is above the peak.
 
     Source:

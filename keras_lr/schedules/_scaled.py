@@ -1,4 +1,4 @@
-"""A schedule times a factor that can change while training."""
+"""A schedule times a factor that can change during training."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from keras_lr.schedules._base import PRECISION, Schedule, rate_at, schedule_or_r
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class Scaled(Schedule):
-    """A schedule times a variable factor, which lets a callback lower any schedule.
+    """A schedule times a variable factor, so that a callback can lower any schedule.
 
-    The rate at every step, also past the schedule's end, is `factor * schedule(step)`. The factor lives in a variable,
-    so assigning it takes effect at the next step of a training function that is already compiled. A saved model keeps
-    the factor of the moment it was saved.
+    The rate at every step, also past the schedule's end, is `factor * schedule(step)`. The factor is a variable, so
+    assigning it takes effect at the next step even if the training function is already compiled. A saved model keeps
+    the factor it was saved with.
 
     Args:
         schedule: A Keras schedule or a positive rate.
-        factor: First value of the factor, 0 or more; kept in `keras.config.floatx()`.
+        factor: Initial value of the factor, 0 or more, stored in `keras.config.floatx()`.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
+        InvalidArgumentError: An argument is out of its range.
     """
 
     def __init__(self, schedule: Any, factor: float = 1.0) -> None:
@@ -39,7 +39,7 @@ class Scaled(Schedule):
 
     @property
     def factor(self) -> float:
-        """The factor now; assign a number, 0 or more, to change it."""
+        """The current factor; assign a number, 0 or more, to change it."""
         return float(ops.convert_to_numpy(self._factor))
 
     @factor.setter

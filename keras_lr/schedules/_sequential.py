@@ -1,4 +1,4 @@
-"""Schedules one after the other."""
+"""Several schedules, one after the other."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from keras_lr.schedules._base import Schedule, rate_at, schedule_or_rate
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class Sequential(Schedule):
-    """Schedules joined at boundaries, each counting its steps from where it begins.
+    """Schedules joined at boundaries, each counting steps from its own beginning.
 
-    The first schedule rules from step 0 to the step before the first boundary; schedule `k` begins, with its own step
-    0, at `boundaries[k - 1]`, so a boundary belongs to what follows it. The last one goes on for ever.
+    The first schedule applies from step 0 to the step before the first boundary. Schedule `k` begins with its own step
+    0 at `boundaries[k - 1]`, so a boundary belongs to the schedule after it. The last schedule has no end.
 
     Args:
         schedules: At least two Keras schedules or positive rates.
         boundaries: Increasing steps, one fewer than the schedules.
 
     Raises:
-        InvalidArgumentError: The lengths do not fit, the boundaries do not increase, or a schedule is none.
+        InvalidArgumentError: The lengths do not match, the boundaries do not increase, or an element of `schedules` is
+            neither a schedule nor a positive rate.
 
     Source:
         `optax.join_schedules`.
@@ -40,8 +41,8 @@ class Sequential(Schedule):
         self.boundaries = [validation.steps("boundaries", boundary) for boundary in boundaries]
         if len(self.schedules) < 2 or len(self.boundaries) != len(self.schedules) - 1:
             raise InvalidArgumentError(
-                "`boundaries` must be one fewer than `schedules`, which are at least two. Received: "
-                f"{len(self.schedules)} schedules, {len(self.boundaries)} boundaries. Give a boundary between each two."
+                "`boundaries` must be one fewer than `schedules`, and at least one. Received: "
+                f"{len(self.schedules)} schedules, {len(self.boundaries)} boundaries. Put a boundary between each two."
             )
         if any(later <= earlier for earlier, later in itertools.pairwise(self.boundaries)):
             raise InvalidArgumentError(f"`boundaries` must increase. Received: {self.boundaries}. Sort them.")

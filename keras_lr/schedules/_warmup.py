@@ -1,4 +1,4 @@
-"""Any schedule behind a warmup."""
+"""A warmup before any schedule."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from keras_lr.schedules._phases import SHAPES
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class Warmup(Schedule):
-    """A schedule, or a constant rate, that begins after a warmup.
+    """A schedule, or a constant rate, preceded by a warmup.
 
-    The rate is `initial_learning_rate` at step 0, rises to the schedule's own first rate at step `warmup_steps`, and is
-    `schedule(step - warmup_steps)` from there on, so past the end it does what the schedule does.
+    The rate is `initial_learning_rate` at step 0, rises to the first rate of the schedule at step `warmup_steps`, and
+    is `schedule(step - warmup_steps)` from there on.
 
     Args:
         schedule: A Keras schedule or a positive rate.
-        warmup_steps: Number of steps before the schedule's step 0.
-        initial_learning_rate: Rate at step 0; must be positive for a constant warmup, which holds it.
+        warmup_steps: Number of steps before step 0 of the schedule.
+        initial_learning_rate: Rate at step 0. A constant warmup keeps it throughout, so there it must be positive.
         shape: "linear", "cosine" or "constant".
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
+        InvalidArgumentError: An argument is out of its range.
 
     Source:
-        Goyal et al. 2017, arXiv:1706.02677. Around `keras.optimizers.schedules.CosineDecay` the linear warmup is
-        Hugging Face's `get_cosine_schedule_with_warmup`, around a rate its `get_constant_schedule_with_warmup`.
+        Goyal et al. 2017, arXiv:1706.02677. With `keras.optimizers.schedules.CosineDecay` the linear warmup is Hugging
+        Face's `get_cosine_schedule_with_warmup`, with a constant rate its `get_constant_schedule_with_warmup`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Warmup(Schedule):
         self.initial_learning_rate = check("initial_learning_rate", initial_learning_rate)
 
     def _rate(self, step: Any) -> Any:
-        # During the warmup this is the schedule's first rate, the one to rise to.
+        # During the warmup this is the first rate of the schedule, the one to rise to.
         target = rate_at(self.schedule, ops.maximum(step - self.warmup_steps, 0.0))
         initial = self.initial_learning_rate
         if self.shape == "constant":

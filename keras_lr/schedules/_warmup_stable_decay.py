@@ -1,4 +1,4 @@
-"""Warmup, stable, decay: the trapezoid."""
+"""Warmup, constant rate, decay: a trapezoid."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from keras_lr.schedules._phases import SHAPES, Phase, UpAndDown
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class WarmupStableDecay(Schedule):
-    """Up, level, and down at the end: the length of the level part can be chosen while training.
+    """A rise, a constant rate, and a fall at the end, so that the end of the training need not be known in advance.
 
-    The rate is `initial_learning_rate` at step 0 (the peak without a warmup), the peak from step `warmup_steps`, begins
-    to fall at step `warmup_steps + stable_steps`, and is `end_learning_rate` from `decay_steps` later on.
+    The rate is `initial_learning_rate` at step 0 (the peak without a warmup), the peak from step `warmup_steps` on,
+    falls from step `warmup_steps + stable_steps` on, and is `end_learning_rate` from `decay_steps` later on.
 
     Args:
         peak_learning_rate: Highest rate, positive.
-        decay_steps: Number of steps of the fall; 10 to 20% of the training is usual.
+        decay_steps: Number of steps of the fall, usually 10 to 20% of the training.
         warmup_steps: Number of steps of the rise, 0 or more.
         stable_steps: Number of steps at the peak, 0 or more.
-        initial_learning_rate: Rate at step 0 where there is a warmup, at most the peak.
+        initial_learning_rate: Rate at step 0 if there is a warmup, at most the peak.
         end_learning_rate: Rate after the fall, at most the peak.
         warmup_shape: "linear" or "cosine".
         decay_shape: "linear", "cosine" or "1-sqrt".
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule.
+        InvalidArgumentError: An argument is out of its range.
         InvalidRangeError: The initial or the end rate is above the peak.
 
     Source:
-        Hu et al. 2024, arXiv:2404.06395; Hägele et al. 2024, arXiv:2405.18392, for the 1-sqrt decay. The numbers are
+        Hu et al. 2024, arXiv:2404.06395; Hägele et al. 2024, arXiv:2405.18392, for the 1-sqrt decay. The rates are
         those of Hugging Face's `get_wsd_schedule`.
     """
 

@@ -1,4 +1,4 @@
-"""Measuring what each learning rate leads to: a log-grid search on KerasTuner."""
+"""A search over a log grid of learning rates, built on KerasTuner."""
 
 from keras_lr.search._tuner import LogGridSearch
 

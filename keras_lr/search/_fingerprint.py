@@ -1,24 +1,26 @@
-"""What a model is, apart from its weights, in plain values that two builds can be compared by."""
+"""The fingerprint of a search: what its model and its data are, so that records are only continued by the same ones."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 import keras_lr
 from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers
 from keras_lr._keras.model import layers_of
 from keras_lr.errors import SearchError
-from keras_lr.search._fit_arguments import FitArguments, fingerprint
+from keras_lr.search._fit_arguments import FitArguments, sample_count
 
 _NAMES = ("name", "build_config", "module", "registered_name")
-
-_WORDS = {
+_SAMPLED_BYTES = 1 << 20
+_DIFFERENCES = {
     "model": "`hypermodel` builds another model",
     "data": "the training data differs",
     "validation": "the validation data differs",
@@ -26,28 +28,67 @@ _WORDS = {
 }
 
 
-def describe(model: keras.Model) -> dict[str, Any]:
-    """The layers, variables, optimizer and loss of a built `model`; a constant learning rate is left out."""
+def project_header(model: keras.Model, arguments: FitArguments, *, seed: int) -> dict[str, Any]:
+    """What identifies a search, for the first line of its records.
+
+    The grid, the objective and the numbers of epochs and repeats are left out, since a search may continue with others.
+    """
+    project = {"model": digest(describe_model(model)), "data": digest(describe_data(arguments.train)), "seed": seed}
+    if arguments.validation is not None:
+        project["validation"] = digest(describe_data(arguments.validation))
+    return {"keras_lr": keras_lr.__version__, "project": project}
+
+
+def check_project(headers: Iterable[Mapping[str, Any]], header: Mapping[str, Any], folder: Path) -> None:
+    """Refuses to continue the records of another search.
+
+    Raises:
+        SearchError: A header names another model, other data, other validation data or another seed.
+    """
+    for other in headers:
+        # A search may continue without its validation data, for example with the training loss as the objective.
+        stored = {"validation": header["project"].get("validation"), **other.get("project", {})}
+        changed = [name for name in header["project"] if stored.get(name) != header["project"][name]]
+        if changed:
+            differences = " and ".join(_DIFFERENCES[name] for name in changed)
+            raise SearchError(
+                f"{folder} holds the records of another search: {differences}. Choose another `project_name`, or pass "
+                f"`overwrite=True` to delete these records."
+            )
+
+
+def describe_model(model: keras.Model) -> dict[str, Any]:
+    """The layers, variables, optimizer and loss of a built `model`, without its weights and constant learning rate."""
     layers = [layer for layer in layers_of(model) if layer is not model]
     return {
         "model": type(model).__name__,
         "layers": {str(number): _layer(layer) for number, layer in enumerate(layers)},
         "variables": [[str(variable.dtype), list(variable.shape)] for variable in model.weights],
         "optimizer": _optimizers(model.optimizer),
-        "loss": _plain(_configuration_of_loss(model)),
+        "loss": _plain(_compiled_loss(model)),
     }
 
 
-def schedules(description: Mapping[str, Any]) -> list[Any]:
-    """The learning-rate schedule of each optimizer in a description, None for a constant rate."""
+def schedules_in(description: Mapping[str, Any]) -> list[Any]:
+    """The learning-rate schedule of each optimizer in a model's description; None for a constant rate."""
     return [leaf["schedule"] for leaf in description["optimizer"]]
 
 
-def difference(first: Any, second: Any, path: str = "") -> str | None:
-    """Where two descriptions first differ, as a path; None where they agree."""
+def describe_data(data: Any) -> dict[str, Any]:
+    """Number, shapes and checksums of nested tensors; empty values for None, which stands for data in batches."""
+    leaves = [np.asarray(part) for part in keras.tree.flatten(data) if part is not None]
+    return {
+        "samples": sample_count(data) if data is not None else None,
+        "shapes": [list(leaf.shape[1:]) for leaf in leaves],
+        "checksum": [_checksum(leaf) for leaf in leaves],
+    }
+
+
+def first_difference(first: Any, second: Any, path: str = "") -> str | None:
+    """The path at which two descriptions first differ; None if they are equal."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in [*first, *(name for name in second if name not in first)]:
-            found = difference(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
+            found = first_difference(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
             if found is not None:
                 return found
         return None
@@ -55,7 +96,7 @@ def difference(first: Any, second: Any, path: str = "") -> str | None:
 
 
 def digest(description: Mapping[str, Any]) -> str:
-    """A short text that is the same for the same description, in every process."""
+    """A hash of a description in 16 hexadecimal digits, the same in every process."""
     text = json.dumps(description, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -66,7 +107,7 @@ def _layer(layer: Any) -> dict[str, Any]:
 
 
 def _config(configured: Any) -> dict[str, Any]:
-    """What `get_config` gives, or the public attributes where it is not written, or that of a part is not."""
+    """The result of `get_config`; the public attributes if that, or the `get_config` of a part, is not implemented."""
     try:
         return dict(configured.get_config())
     except Exception:
@@ -85,7 +126,7 @@ def _optimizers(optimizer: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _configuration_of_loss(model: keras.Model) -> Any:
+def _compiled_loss(model: keras.Model) -> Any:
     try:
         return model.get_compile_config().get("loss")
     except Exception:
@@ -93,7 +134,7 @@ def _configuration_of_loss(model: keras.Model) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, texts and what holds them; objects by the name of their class or function, which is stable."""
+    """Numbers, strings and containers as they are; objects as the name of their class or function, which is stable."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):
@@ -105,30 +146,8 @@ def _plain(value: Any) -> Any:
     return getattr(value, "__name__", type(value).__name__)
 
 
-def project_header(model: keras.Model, arguments: FitArguments, *, seed: int) -> dict[str, Any]:
-    """What identifies a search, for the first line of its records.
-
-    The grid, the number of epochs and repeats and the objective are left out: a search may go on with others.
-    """
-    project = {"model": digest(describe(model)), "data": digest(fingerprint(arguments.train)), "seed": seed}
-    if arguments.validation is not None:
-        project["validation"] = digest(fingerprint(arguments.validation))
-    return {"keras_lr": keras_lr.__version__, "project": project}
-
-
-def check_project(headers: Iterable[Mapping[str, Any]], header: Mapping[str, Any], directory: Path) -> None:
-    """Refuses to add to the records of another search.
-
-    Raises:
-        SearchError: A header names another model, other data, other validation data or another seed.
-    """
-    for other in headers:
-        # A search may go on without the validation data that it had, as when the training loss is judged next.
-        stored = {"validation": header["project"].get("validation"), **other.get("project", {})}
-        changed = [name for name in header["project"] if stored.get(name) != header["project"][name]]
-        if changed:
-            raise SearchError(
-                f"A project must go on with the search it holds. Received: {directory}, where "
-                f"{' and '.join(_WORDS[name] for name in changed)}. Choose another `project_name`, or pass "
-                f"`overwrite=True` to delete the old records."
-            )
+def _checksum(leaf: np.ndarray) -> int:
+    """Checksum of evenly spaced samples, about `_SAMPLED_BYTES` in all."""
+    data = leaf if leaf.dtype != object else np.asarray(leaf.ravel()[:1000], dtype="S")
+    step = max(1, data.nbytes // _SAMPLED_BYTES)
+    return zlib.crc32(np.ascontiguousarray(data[::step]).tobytes())

@@ -1,9 +1,8 @@
-"""What `search` was given: the arguments of `fit`, and its data as tensors where it has that form."""
+"""The arguments of `search`, which are those of `fit`, with the data as tensors if it consists of arrays."""
 
 from __future__ import annotations
 
 import inspect
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,6 @@ from keras_lr._utils.validation import whole_number
 from keras_lr.errors import DataError, InvalidArgumentError
 
 DEFAULT_BATCH_SIZE = 32
-_SAMPLED_BYTES = 1 << 20
 _ONLY_FIT_KNOWS = ("initial_epoch", "steps_per_epoch", "validation_steps", "validation_freq")
 
 
@@ -26,17 +24,17 @@ class FitArguments:
     """The arguments of one `search`.
 
     Attributes:
-        train: Training data as nested tensors with the samples along the first axis; None where it has another form.
-        validation: Validation data likewise; None without any, or where it has another form.
+        train: Training data as nested tensors with the samples along the first axis; None for data of another kind.
+        validation: Validation data likewise; None if there is none or it is of another kind.
         validates: Whether there is validation data.
         epochs: Number of epochs, at least 1.
-        batch_size: Samples a batch; for data that comes in batches, the size of its first.
-        validation_batch_size: Samples a validation batch; None for `batch_size`.
-        shuffle: Whether the order is shuffled anew each epoch.
+        batch_size: Samples per batch; for data that comes in batches, the size of the first one.
+        validation_batch_size: Samples per validation batch; None for `batch_size`.
+        shuffle: Whether the samples are shuffled before each epoch.
         callbacks: The user's callbacks.
         verbose: As given.
         given: Every argument as `fit` takes it, by name.
-        foreign: What only `fit` itself can honour, by name.
+        fit_only: The arguments that only `fit` itself supports, by name.
     """
 
     train: Any
@@ -49,40 +47,30 @@ class FitArguments:
     callbacks: tuple[keras.callbacks.Callback, ...]
     verbose: Any
     given: Mapping[str, Any]
-    foreign: Mapping[str, Any] = field(default_factory=dict)
+    fit_only: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
-        """Number of training samples, where they are tensors."""
+        """Number of training samples; requires `train`."""
         return sample_count(self.train)
 
     def first_batch(self, batch_size: int) -> Any:
-        """A batch on which to build a model."""
+        """A batch to build a model on; None for data that can only be iterated."""
         if self.train is not None:
             return keras.tree.map_structure(lambda part: part[:batch_size], self.train)
         return _first_element(self.given["x"])
 
 
-def fingerprint(data: Any) -> dict[str, Any]:
-    """What tells nested tensors from others; for data that comes in batches, None in their place, nothing."""
-    leaves = [np.asarray(part) for part in keras.tree.flatten(data) if part is not None]
-    return {
-        "samples": sample_count(data) if data is not None else None,
-        "shapes": [list(leaf.shape[1:]) for leaf in leaves],
-        "checksum": [_checksum(leaf) for leaf in leaves],
-    }
-
-
 def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> FitArguments:
-    """Reads the arguments of `search`, which are those of `fit`.
+    """Checks and sorts the arguments of `search`.
 
     Args:
         args: Positional arguments.
-        kwargs: Arguments by name.
-        own_fit: Whether the hypermodel has a `fit` of its own, which may take further arguments.
+        kwargs: Keyword arguments.
+        own_fit: Whether the hypermodel has its own `fit`, which may take further arguments.
 
     Raises:
-        InvalidArgumentError: An argument is unknown or breaks its rule.
+        InvalidArgumentError: An argument is unknown or invalid.
         DataError: The data is missing or empty.
     """
     given = _bound(args, {name: value for name, value in kwargs.items() if not own_fit or name in _DEFAULTS})
@@ -90,7 +78,9 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     x, y, weight = given.get("x"), given.get("y"), given.get("sample_weight")
     validation = given.get("validation_data")
     if x is None:
-        raise DataError("`search` must be given training data. Received none. Pass `x`, and `y` where it needs one.")
+        raise DataError(
+            "`search` needs training data, but `x` is None. Pass `x`, and `y` unless `x` holds the targets."
+        )
     if validation is None and given.get("validation_split"):
         (x, y, weight), validation = split_off_validation((x, y, weight), given["validation_split"])
         given.update(x=x, y=y, sample_weight=weight, validation_data=validation)
@@ -102,7 +92,7 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     if batch_size is None:
         batch_size = DEFAULT_BATCH_SIZE if train is not None else _batch_size_of(x)
     shuffle = given.get("shuffle", True)
-    foreign = {name: given[name] for name in _ONLY_FIT_KNOWS if given.get(name, _DEFAULTS[name]) != _DEFAULTS[name]}
+    fit_only = {name: given[name] for name in _ONLY_FIT_KNOWS if given.get(name, _DEFAULTS[name]) != _DEFAULTS[name]}
     return FitArguments(
         train=train if isinstance(shuffle, (bool, np.bool_)) else None,
         validation=_validation_tensors(validation),
@@ -114,15 +104,15 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         callbacks=_callbacks(given.get("callbacks")),
         verbose=given.get("verbose", "auto"),
         given=given,
-        foreign=foreign,
+        fit_only=fit_only,
     )
 
 
 def _check_reread(name: str, data: Any) -> None:
     if isinstance(data, Iterator):
         raise DataError(
-            f"`{name}` must be data that can be read again for each run. Received: {type(data).__name__}, which is "
-            f"spent after one. Pass arrays, a tf.data.Dataset or a PyDataset."
+            f"`{name}` must be data that can be read again for each run, but a {type(data).__name__} can be read only "
+            f"once. Pass arrays, a tf.data.Dataset or a PyDataset."
         )
 
 
@@ -140,8 +130,8 @@ def _bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return dict(inspect.Signature(_PARAMETERS).bind(*args, **kwargs).arguments)
     except TypeError as error:
         raise InvalidArgumentError(
-            f"`search` must be given the arguments of `model.fit`. Received: {len(args)} positional and "
-            f"{sorted(kwargs)}; {error}. Correct or drop it."
+            f"`search` takes the arguments of `model.fit`: {error}. Received: {len(args)} positional arguments and "
+            f"{sorted(kwargs)}. Correct or remove the one that does not fit."
         ) from error
 
 
@@ -158,7 +148,7 @@ def _validation_tensors(validation: Any) -> Any:
 
 
 def _as_tensors(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
-    """The data as Keras converts it, as one batch; None where it is not made of dense arrays."""
+    """The data as Keras converts it, as one batch; None unless it consists of dense arrays."""
     arrays = sliceable_arrays(x, y, sample_weight, class_weight)
     if arrays is None:
         return None
@@ -170,7 +160,7 @@ def _as_tensors(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) ->
 
 
 def _empty() -> DataError:
-    return DataError("The data must hold at least one sample. Received none. Pass data that is not empty.")
+    return DataError("The data is empty. Pass at least one sample.")
 
 
 def _first_element(batches: Any) -> Any:
@@ -188,9 +178,3 @@ def _batch_size_of(batches: Any) -> int:
     if first is None:
         return DEFAULT_BATCH_SIZE
     return int(np.shape(keras.tree.flatten(first)[0])[0])
-
-
-def _checksum(leaf: np.ndarray) -> int:
-    data = leaf if leaf.dtype != object else np.asarray(leaf.ravel()[:1000], dtype="S")
-    step = max(1, data.nbytes // _SAMPLED_BYTES)
-    return zlib.crc32(np.ascontiguousarray(data[::step]).tobytes())

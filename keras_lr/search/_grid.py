@@ -1,4 +1,4 @@
-"""Grids of learning rates, exact to the digit that a person would write: 0.1, never 0.09999999999999999."""
+"""Grids of learning rates, rounded to what a person would write (0.1, not 0.09999999999999999), and their growth."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.validation import is_number
-from keras_lr.analysis._sensitivity.summary import summarize
+from keras_lr.analysis._sensitivity.summary import analyze_sensitivity
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError
 
 MAX_POINTS = 1000
 _SMALLEST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
-_GIVEN_DIGITS, _MADE_DIGITS = 12, 6
+_GIVEN_DIGITS, _COMPUTED_DIGITS = 12, 6
 _SNAP = 1e-4
-"""A step this near to a whole number of steps a decade, or of decades a step, is that one: six digits blur it."""
+"""Tolerance when snapping a step to a whole number per decade, or of decades (rates are rounded to 6 digits)."""
 
 MAX_EXTENSIONS = 2
-"""Decades that a search may add beyond each end of the grid it was given."""
+"""Most decades that a search adds beyond each end of its grid."""
 
 
 def log_grid(min_lr: float, max_lr: float, *, points_per_decade: float = 1) -> tuple[float, ...]:
@@ -30,14 +30,14 @@ def log_grid(min_lr: float, max_lr: float, *, points_per_decade: float = 1) -> t
     Args:
         min_lr: Lowest rate, dimensionless, positive.
         max_lr: Highest rate, above `min_lr`.
-        points_per_decade: Least number of points a decade, positive; where it does not divide the range, the points lie
-            closer.
+        points_per_decade: Minimum number of points per decade, positive; if it does not divide the range evenly, the
+            points lie closer together.
 
     Returns:
-        Increasing rates of six significant digits; the ends as given.
+        Increasing rates, rounded to six significant digits except for the ends.
 
     Raises:
-        InvalidRangeError: The ends are no range.
+        InvalidRangeError: `min_lr` or `max_lr` is not a positive number, or `min_lr` is not the lower one.
         InvalidArgumentError: `points_per_decade` is not positive, or the grid would have more than `MAX_POINTS` points.
     """
     low, high = _rate(min_lr, "min_lr"), _rate(max_lr, "max_lr")
@@ -47,7 +47,7 @@ def log_grid(min_lr: float, max_lr: float, *, points_per_decade: float = 1) -> t
         )
     if not is_number(points_per_decade) or not (math.isfinite(points_per_decade) and points_per_decade > 0):
         raise InvalidArgumentError(
-            f"`points_per_decade` must be a positive number. Received: {points_per_decade!r}. Give for example 3."
+            f"`points_per_decade` must be a positive number. Received: {points_per_decade!r}. Pass for example 3."
         )
     gaps = math.log10(high / low) * points_per_decade
     if gaps > MAX_POINTS - 1:
@@ -57,42 +57,41 @@ def log_grid(min_lr: float, max_lr: float, *, points_per_decade: float = 1) -> t
         )
     count = math.ceil(gaps - _SNAP)
     inner = (low * 10 ** (math.log10(high / low) * i / count) for i in range(1, count))
-    return tuple(sorted({low, high, *map(_made, inner)}))
+    return tuple(sorted({low, high, *map(_rounded, inner)}))
 
 
 def given_grid(learning_rates: Any) -> tuple[float, ...]:
-    """The learning rates a user lists, increasing and each once.
+    """A user's list of learning rates, sorted.
 
     Args:
-        learning_rates: Positive numbers, in any order. What is lost and doubled by floating point beyond the twelfth
-            digit is mended.
+        learning_rates: Positive numbers, in any order. Rates are rounded to 12 digits and deduplicated.
 
     Raises:
-        InvalidArgumentError: `learning_rates` is no list, is empty or holds more than `MAX_POINTS` rates.
+        InvalidArgumentError: `learning_rates` is not a list, is empty or holds more than `MAX_POINTS` rates.
         InvalidRangeError: One of them is not a positive, finite number.
     """
     if isinstance(learning_rates, (str, bytes, dict)) or not isinstance(learning_rates, Iterable):
         raise InvalidArgumentError(
-            f"`learning_rates` must be a list of numbers. Received: {learning_rates!r}. Give for example [1e-3, 1e-2]."
+            f"`learning_rates` must be a list of numbers. Received: {learning_rates!r}. Pass for example [1e-3, 1e-2]."
         )
     rates = tuple(sorted({_rate(rate, "learning_rates") for rate in learning_rates}))
     if not 1 <= len(rates) <= MAX_POINTS:
         raise InvalidArgumentError(
-            f"`learning_rates` must hold 1 to {MAX_POINTS} rates. Received: {len(rates)}. Give for example [1e-3, 0.1]."
+            f"`learning_rates` must hold 1 to {MAX_POINTS} rates. Received: {len(rates)}. Pass for example [1e-3, 0.1]."
         )
     return rates
 
 
 def extend_grid(grid: Iterable[float], *, edge: Literal["low", "high"], decades: float = 1.0) -> tuple[float, ...]:
-    """The rates that continue a grid beyond one of its ends, in the step it has there.
+    """The rates that continue a grid beyond one of its ends, at the spacing it has there.
 
     Args:
-        grid: Positive rates, at least one; a single rate continues by decades.
-        edge: The end to go beyond.
-        decades: How far to go, positive. At least one rate is added where floating point has room.
+        grid: Positive rates, at least one; a single rate is continued in steps of a decade.
+        edge: The end to extend.
+        decades: How far to extend it, positive. At least one rate is added unless it would exceed float32.
 
     Returns:
-        The new rates alone, increasing.
+        Only the new rates, increasing.
     """
     rates = sorted(grid)
     end, neighbour = (rates[0], rates[1:2]) if edge == "low" else (rates[-1], rates[-2:-1])
@@ -100,7 +99,7 @@ def extend_grid(grid: Iterable[float], *, edge: Literal["low", "high"], decades:
     sign = -1 if edge == "low" else 1
     count = max(1, math.floor(decades / step + _SNAP))
     added = (math.log10(end) + sign * step * i for i in range(1, count + 1))
-    return tuple(sorted(_made(10**decade) for decade in added if _SMALLEST < 10**decade < _LARGEST))
+    return tuple(sorted(_rounded(10**decade) for decade in added if _SMALLEST < 10**decade < _LARGEST))
 
 
 def refine_grid(grid: Iterable[float], *, low: float, high: float, factor: int = 2) -> tuple[float, ...]:
@@ -113,32 +112,12 @@ def refine_grid(grid: Iterable[float], *, low: float, high: float, factor: int =
         factor: Number of parts into which each gap is divided, at least 2.
 
     Returns:
-        The new rates alone, increasing; empty where the grid has a single rate.
+        Only the new rates, increasing; empty if the grid has a single rate.
     """
     rates = sorted(grid)
     gaps = [(start, stop) for start, stop in itertools.pairwise(rates) if stop >= low and start <= high]
-    added = (_made(start * (stop / start) ** (i / factor)) for start, stop in gaps for i in range(1, factor))
+    added = (_rounded(start * (stop / start) ** (i / factor)) for start, stop in gaps for i in range(1, factor))
     return tuple(sorted(set(added) - set(rates)))
-
-
-def _rate(value: Any, argument: str) -> float:
-    number = float(f"{value:.{_GIVEN_DIGITS}g}") if is_number(value) else math.nan
-    if not _SMALLEST <= number <= _LARGEST:
-        raise InvalidRangeError(
-            f"`{argument}` must be a positive number that float32 can hold. Received: {value!r}. Give for example 1e-3."
-        )
-    return number
-
-
-def _made(value: float) -> float:
-    return float(f"{value:.{_MADE_DIGITS}g}")
-
-
-def _snapped(step: float) -> float:
-    if step >= 1:
-        return float(round(step)) if abs(step - round(step)) < _SNAP else step
-    points = 1 / step
-    return 1 / round(points) if abs(points - round(points)) < _SNAP * points else step
 
 
 def next_growth(
@@ -150,33 +129,53 @@ def next_growth(
     extend: bool,
     refine: bool,
 ) -> dict[str, Any] | None:
-    """What to add to a grid whose points are all done, as an event for the records; None where it is enough.
+    """The rates to add to a finished grid, as an event for the records; None if it need not grow.
 
     Args:
         frame: Every row of the search.
-        grown: The events of before.
-        objective: Column that is judged.
+        grown: The earlier events.
+        objective: Column to judge by.
         direction: "min" or "max".
-        extend: Whether to go on beyond an edge where the best stands.
+        extend: Whether to extend the grid at an edge that has the best rate.
         refine: Whether to add points around the basin, once.
     """
-    summary = summarize(frame, objective=objective, direction=direction)
+    found = analyze_sensitivity(frame, objective=objective, direction=direction)
     rates = sorted(float(rate) for rate in frame["learning_rate"].unique())
-    if summary.best_learning_rate is None or len(rates) < 2:
+    if found.best_learning_rate is None or len(rates) < 2:
         return None
-    if extend and summary.at_edge:
-        edge: Literal["low", "high"] = "low" if summary.best_learning_rate == rates[0] else "high"
+    if extend and found.at_edge:
+        edge: Literal["low", "high"] = "low" if found.best_learning_rate == rates[0] else "high"
         if sum(event["why"] == f"{edge} edge" for event in grown) < MAX_EXTENSIONS:
             return _event(f"{edge} edge", extend_grid(rates, edge=edge))
     if refine and not any(event["why"] == "basin" for event in grown):
-        return _event("basin", refine_grid(rates, low=summary.low or rates[0], high=summary.high or rates[-1]))
+        return _event("basin", refine_grid(rates, low=found.low or rates[0], high=found.high or rates[-1]))
     return None
 
 
 def grown_rates(grown: Iterable[Mapping[str, Any]]) -> list[float]:
-    """The rates that earlier growth added."""
+    """The rates that were added by earlier events."""
     return [float(rate) for event in grown for rate in event["learning_rates"]]
 
 
 def _event(why: str, rates: Sequence[float]) -> dict[str, Any] | None:
     return {"event": "grown", "why": why, "learning_rates": list(rates)} if rates else None
+
+
+def _rate(value: Any, argument: str) -> float:
+    number = float(f"{value:.{_GIVEN_DIGITS}g}") if is_number(value) else math.nan
+    if not _SMALLEST <= number <= _LARGEST:
+        raise InvalidRangeError(
+            f"`{argument}` must be a positive number that float32 can hold. Received: {value!r}. Pass for example 1e-3."
+        )
+    return number
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_COMPUTED_DIGITS}g}")
+
+
+def _snapped(step: float) -> float:
+    if step >= 1:
+        return float(round(step)) if abs(step - round(step)) < _SNAP else step
+    points = 1 / step
+    return 1 / round(points) if abs(points - round(points)) < _SNAP * points else step

@@ -1,9 +1,10 @@
-"""The one door to KerasTuner's private parts: its protocol, its trials, and what a tuner keeps to itself."""
+"""The only module that uses private parts of KerasTuner: its protocol, its trials, methods of tuners and oracles."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import keras_tuner
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import utils as roles
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
@@ -15,6 +16,7 @@ __all__ = [
     "OracleServicer",
     "Trial",
     "TrialStatus",
+    "UnsavedOracle",
     "build_hypermodel",
     "configure_tensorboard",
     "is_worker",
@@ -24,21 +26,34 @@ __all__ = [
 ]
 
 
+class UnsavedOracle(keras_tuner.Oracle):
+    """An oracle that keeps its trials in memory: it writes no file, and reads none."""
+
+    def save(self) -> None:
+        """Writes nothing: the records of the search hold everything."""
+
+    def reload(self) -> None:
+        """Reads nothing, since `save` writes nothing."""
+
+    def _save_trial(self, trial: Any) -> None:
+        """Writes no file for a trial that has changed."""
+
+
 def is_worker(tuner: Any) -> bool:
     """Whether this process is a worker of KerasTuner's distributed mode."""
     return bool(tuner._is_worker())
 
 
 def build_hypermodel(tuner: Any, values: Any) -> Any:
-    """The compiled model of `values`, a `HyperParameters`, as the tuner builds it."""
+    """The compiled model that the tuner builds from `values`, a `HyperParameters`."""
     return tuner._build_hypermodel(values)
 
 
 def configure_tensorboard(tuner: Any, callbacks: list[Any], trial: Trial, repeat: int) -> None:
-    """Gives the `TensorBoard` callbacks of a run a folder of their own, and their HParams."""
+    """Gives the `TensorBoard` callbacks of a run their own folder, and adds its hyperparameters to what they write."""
     tuner._configure_tensorboard_dir(callbacks, trial, repeat)
 
 
 def local_oracle(oracle: Any) -> Any:
-    """The oracle itself, also where a worker asks that of the chief through a client."""
+    """The oracle of this process; in a worker, `tuner.oracle` is a client of the chief's that wraps it."""
     return getattr(oracle, "_oracle", oracle)

@@ -1,35 +1,59 @@
-"""The user's model, built with the weights of a seed and at a learning rate."""
+"""The user's hypermodel, and the factory that builds its model with the weights of a seed and at a learning rate."""
 
 from __future__ import annotations
 
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import keras_tuner
 import numpy as np
 
-from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers, set_learning_rate
+from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers, set_learning_rate
 from keras_lr._keras.model import build_on, fresh_layer_names, layers_of
 from keras_lr.errors import InvalidArgumentError, ModelError
-from keras_lr.search._fingerprint import describe, difference, schedules
+from keras_lr.search._fingerprint import describe_model, first_difference, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._runs import Run
+from keras_lr.search._runs import Point, Run
 
 _MAX_KEPT_STATES = 32
 
 
+class TunedHypermodel(Protocol):
+    """A tuner's hypermodel as a search uses it."""
+
+    @property
+    def has_own_fit(self) -> bool:
+        """Whether the hypermodel overrides `HyperModel.fit`."""
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the tuner builds its models under a distribution strategy."""
+
+    def build(self, point: Point) -> keras.Model:
+        """A compiled model for a point of the grid."""
+
+    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Any:
+        """Fits the model of `run`; `arguments` are those of `model.fit`, by name."""
+
+    def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
+        """Adapts copies of the user's callbacks to `run`."""
+
+    def trial_id(self, point: Point) -> str:
+        """Name of the trial of a point."""
+
+
 def as_hypermodel(hypermodel: Any) -> Any:
-    """A hypermodel as KerasTuner takes it, from that, `build(hp)` or `build()`.
+    """A hypermodel that KerasTuner accepts, made of one, of `build(hp)` or of `build()`.
 
     Raises:
-        InvalidArgumentError: It is neither a function nor a `keras_tuner.HyperModel`.
+        InvalidArgumentError: `hypermodel` is neither a function nor a `keras_tuner.HyperModel`.
     """
     if isinstance(hypermodel, keras_tuner.HyperModel):
         return hypermodel
-    if not callable(hypermodel) or not _is_builder(hypermodel):
+    if not callable(hypermodel) or isinstance(hypermodel, keras.Model):
         raise InvalidArgumentError(
             f"`hypermodel` must be a function that builds a compiled model, or a keras_tuner.HyperModel. Received: "
             f"{type(hypermodel).__name__}. Wrap the model's construction and `compile` in a function."
@@ -43,7 +67,7 @@ def has_own_fit(hypermodel: Any) -> bool:
 
 
 class _WithoutHyperparameters(keras_tuner.HyperModel):
-    """A function without arguments, as a hypermodel."""
+    """A function without arguments as a hypermodel."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
         super().__init__()
@@ -51,10 +75,6 @@ class _WithoutHyperparameters(keras_tuner.HyperModel):
 
     def build(self, hp: Any) -> Any:
         return self._build_model()
-
-
-def _is_builder(value: Any) -> bool:
-    return not isinstance(value, keras.Model)
 
 
 def _takes_argument(function: Callable[..., Any]) -> bool:
@@ -73,20 +93,20 @@ def _takes_argument(function: Callable[..., Any]) -> bool:
 class ModelFactory:
     """Builds models for runs.
 
-    The weights depend on the run's seed alone: the seeds of Python, NumPy and TensorFlow are set before each build, and
-    layers are named as in a fresh process.
+    The weights depend only on the run's seed: before each build the seeds of Python, NumPy and TensorFlow are set, and
+    layers are named as in a new process.
 
     Args:
-        build: Takes a learning rate and a batch size, and returns a compiled model.
+        hypermodel: Builds a compiled model for a point.
         arguments: The arguments of the search.
 
     Attributes:
-        rate_in_build: Where two builds at different rates differ by more than the optimizer's rate; None where the
-            tuner may train one model at every rate.
+        rate_in_build: Where builds at two rates differ by more than the optimizer's rate; None if one model can be
+            trained at every rate.
     """
 
-    def __init__(self, build: Callable[[float, int], keras.Model], arguments: FitArguments) -> None:
-        self._build = build
+    def __init__(self, hypermodel: TunedHypermodel, arguments: FitArguments) -> None:
+        self._hypermodel = hypermodel
         self._arguments = arguments
         self._states: dict[tuple[int, int], list[np.ndarray]] = {}
         self.rate_in_build: str | None = None
@@ -94,13 +114,13 @@ class ModelFactory:
         self._spare: dict[Run, keras.Model] = {}
 
     def examine(self, runs: Sequence[Run]) -> keras.Model:
-        """Builds at the lowest and the highest rate, compares, and returns the first of the two models."""
+        """Builds at the lowest and at the highest rate, compares the two models, and returns the first."""
         low, high = min(runs), max(runs)
-        first = self._ready(self._with_weights(low), low)
+        first = self._built(self._with_weights(low), low)
         second = self._with_weights(Run(high.learning_rate, high.batch_size, low.repeat, low.seed))
-        lowest, highest = describe(first), describe(second)
-        self.rate_in_build = difference(lowest, highest)
-        self._keeps_schedule = schedules(lowest) != schedules(highest)
+        lowest, highest = describe_model(first), describe_model(second)
+        self.rate_in_build = first_difference(lowest, highest)
+        self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
         self._set_rate(first, low)
         if not self._keeps_schedule:
             self._warn_of_schedule(first)
@@ -110,13 +130,13 @@ class ModelFactory:
         return first
 
     def model(self, run: Run) -> keras.Model:
-        """A model for `run` that can train at once."""
-        model = self._ready(self._with_weights(run), run)
+        """A model that is ready to train `run`."""
+        model = self._built(self._with_weights(run), run)
         self._set_rate(model, run)
         return model
 
     def any_model(self, run: Run) -> keras.Model:
-        """A model that can be set to the state of `run`, or of any other run that it may be reused for."""
+        """A model that can be set to the initial state of `run`, or of any other run if one model serves them all."""
         return self._spare.popitem()[1] if self._spare else self.model(run)
 
     def initial_state(self, run: Run) -> list[np.ndarray]:
@@ -129,11 +149,11 @@ class ModelFactory:
         return self._states[key]
 
     def _with_weights(self, run: Run) -> keras.Model:
-        model = self.unbuilt(run)
-        return model if all(layer.built for layer in layers_of(model)) else self._ready(model, run)
+        model = self._new_model(run)
+        return model if all(layer.built for layer in layers_of(model)) else self._built(model, run)
 
-    def _ready(self, model: keras.Model, run: Run) -> keras.Model:
-        """The model with its weights, metrics and optimizer built on the shapes of the run's first batch."""
+    def _built(self, model: keras.Model, run: Run) -> keras.Model:
+        """The model with its weights, metrics and optimizer built for the shapes of the run's first batch."""
         batch = self._arguments.first_batch(run.batch_size)
         with model.distribute_strategy.scope():
             if batch is not None:
@@ -142,11 +162,11 @@ class ModelFactory:
                 model.optimizer.build(model.trainable_variables)
         return model
 
-    def unbuilt(self, run: Run) -> keras.Model:
-        """The model as the user's function returns it."""
+    def _new_model(self, run: Run) -> keras.Model:
+        """A model as the hypermodel returns it."""
         keras.utils.set_random_seed(run.seed)
         with fresh_layer_names():
-            model = self._build(run.learning_rate, run.batch_size)
+            model = self._hypermodel.build(run.point)
         if not isinstance(model, keras.Model):
             raise ModelError(
                 f"`hypermodel` must return a keras.Model. Received: {type(model).__name__}. Return the compiled model."
@@ -163,8 +183,8 @@ class ModelFactory:
             set_learning_rate(model.optimizer, run.learning_rate)
 
     def _warn_of_schedule(self, model: keras.Model) -> None:
-        fresh = compiled_rate(leaf_optimizers(model.optimizer)[0])
-        if not isinstance(fresh, keras.Variable):
+        rate = compiled_rate(leaf_optimizers(model.optimizer)[0])
+        if not isinstance(rate, keras.Variable):
             warnings.warn(
                 "`hypermodel` compiles a learning-rate schedule that does not depend on the searched rate; the search "
                 'trains at constant rates instead. Read hp.get("learning_rate") into the schedule to search its scale.',
@@ -173,8 +193,32 @@ class ModelFactory:
             )
 
 
+class ReusableModel:
+    """A model that is traced once and can start from any state, at any constant learning rate.
+
+    Args:
+        model: A compiled model, built with its optimizer, which has not been trained.
+
+    Attributes:
+        model: The model itself.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+        self._rates = RateControl(model.optimizer)
+        self._rates.engage()
+        self._fresh_slots = [variable.numpy() for variable in model.optimizer.variables]
+
+    def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
+        """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
+        load_state(self.model, state)
+        for variable, value in zip(self.model.optimizer.variables, self._fresh_slots, strict=True):
+            variable.assign(value)
+        self._rates.assign(learning_rate)
+
+
 def load_state(model: keras.Model, values: Sequence[np.ndarray]) -> None:
-    """Writes `values` into `model.variables`."""
+    """Assigns `values` to `model.variables`."""
     for variable, value in zip(model.variables, values, strict=True):
         variable.assign(value)
 

@@ -1,4 +1,4 @@
-"""Which points of the grid are open, given out and done."""
+"""The oracle: which points of the grid are open, assigned to a process, and done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras_tuner
 
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._distributed.protocol import owner_of
-from keras_lr.search._keras_tuner import MultiObjective, Trial, TrialStatus
+from keras_lr.search._keras_tuner import MultiObjective, Trial, TrialStatus, UnsavedOracle
 from keras_lr.search._runs import Point
 
 Scores = Mapping[Point, Mapping[str, float]]
@@ -19,21 +19,21 @@ _STATUS = TrialStatus
 _ANY_NUMBER = 1 << 31
 
 
-class LogGridOracle(keras_tuner.Oracle):
-    """Gives out the points of a grid, one a trial, each once.
+class LogGridOracle(UnsavedOracle):
+    """Hands out the points of a grid, one per trial, each once.
 
-    What is done is read from the records of the search, never from files of KerasTuner's own, so that a kill at any
-    moment leaves nothing to repair.
+    Which points are done is read from the records of the search, not from KerasTuner's own files, so a process can be
+    killed at any moment and nothing needs repair.
 
     Args:
         objective: As in KerasTuner.
         points: The grid.
         with_batch_size: Whether the batch size is a hyperparameter of the search.
         hyperparameters: As in KerasTuner; they keep their defaults or fixed values.
-        grow: Called once every point is done; returns the points to add, none where the search is over.
+        grow: Called once every point is done; returns the points to add, or none to end the search.
 
     Attributes:
-        recorded: Reads anew which points are complete, and the metrics of each; set where other processes train.
+        read_scores: Reads the metrics of the complete points from the records; None if no other process trains.
     """
 
     def __init__(
@@ -53,18 +53,19 @@ class LogGridOracle(keras_tuner.Oracle):
         )
         if isinstance(self.objective, (MultiObjective, type(None))):
             raise InvalidArgumentError(
-                f"`objective` must be one value to judge by. Received: {objective!r}. Give for example 'val_loss'."
+                f"`objective` must be a single value to judge by. Received: {objective!r}. Pass for example 'val_loss'."
             )
         self.points = list(points)
         self.grow = grow
-        self.recorded: Callable[[], Scores] | None = None
+        self.read_scores: Callable[[], Scores] | None = None
         self._ended: dict[str, Any] = {}
         self._with_batch_size = with_batch_size
         self.verbose = 0
 
     def trial_id(self, point: Point) -> str:
         """The name of a point's trial, the same in every process."""
-        name = f"lr{point.learning_rate:g}" if _exact(point.learning_rate) else f"lr{point.learning_rate!r}"
+        short = f"{point.learning_rate:g}"
+        name = f"lr{short}" if float(short) == point.learning_rate else f"lr{point.learning_rate!r}"
         return f"{name}-b{point.batch_size}" if self._with_batch_size else name
 
     def point(self, trial: Any) -> Point:
@@ -73,7 +74,10 @@ class LogGridOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def create_trial(self, tuner_id: str) -> Any:
-        """The next open point as a running trial; "STOPPED" where none is left, "IDLE" where one may yet come."""
+        """The next open point as a running trial; a trial with status "IDLE" or "STOPPED" if there is none.
+
+        "IDLE" means that a point may be released later, "STOPPED" that the grid is done.
+        """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
         self._read_records()
@@ -91,7 +95,7 @@ class LogGridOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: Any) -> None:
-        """Takes in a finished trial; one that was given to another process meanwhile is none of this one's."""
+        """Records a finished trial; ignored if it was reassigned in the meantime."""
         if trial.trial_id not in self.trials:
             return
         tuner_ids = [name for name, ongoing in self.ongoing_trials.items() if ongoing.trial_id == trial.trial_id]
@@ -103,25 +107,25 @@ class LogGridOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def update_trial(self, trial_id: str, metrics: Any, step: int = 0) -> Any:
-        """Takes in metrics; those of a trial that was given to another process meanwhile are dropped."""
+        """Records the metrics of a trial; ignored if it was reassigned in the meantime."""
         if trial_id not in self.trials:
             return Trial(self.hyperparameters.copy(), trial_id=trial_id, status=_STATUS.RUNNING)
         return super().update_trial(trial_id, metrics, step)
 
     def begin(self, points: Iterable[Point], grow: Callable[[], Iterable[Point]]) -> None:
-        """Starts a search over `points`, all of them open."""
+        """Starts a search over `points`, all of which are open."""
         self.points, self.grow = list(points), grow
         self.ongoing_trials.clear()
         self._ended.clear()
 
     @property
     def finished(self) -> bool:
-        """Whether every point is done, also those that the grid grows by."""
+        """Whether every point is done, including those that the grid grows by."""
         self._read_records()
         return not self.ongoing_trials and self._next_point() is None
 
     def release(self, owner: str) -> None:
-        """Opens the points again that a process has taken; `owner` is its tuner's name."""
+        """Reopens the points that are assigned to the process `owner`."""
         for name in [name for name in self.ongoing_trials if owner_of(name) == owner]:
             trial = self.ongoing_trials.pop(name)
             self.trials.pop(trial.trial_id, None)
@@ -129,7 +133,7 @@ class LogGridOracle(keras_tuner.Oracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def adopt(self, scores: Scores) -> None:
-        """Takes in what the records hold: the metrics of each complete point; every other point is open again."""
+        """Replaces the finished trials by what the records hold; every other point is open again."""
         known = [*self.ongoing_trials.values(), *self._ended.values()]
         self.trials = {trial.trial_id: trial for trial in known}
         for point, metrics in scores.items():
@@ -141,30 +145,21 @@ class LogGridOracle(keras_tuner.Oracle):
             self.score_trial(trial)
 
     def score_trial(self, trial: Any) -> None:
-        """A point without a finite value is the worst, never an error."""
+        """Scores a trial; one without a finite value is the worst, not an error."""
         value = trial.metrics.get_best_value(self.objective.name)
         worst = math.inf if self.objective.direction == "min" else -math.inf
         trial.score = worst if value is None or math.isnan(value) else value
         trial.best_step = trial.metrics.get_best_step(self.objective.name) or 0
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Unused: `create_trial` gives out the grid's points itself."""
+        """Unused: `create_trial` hands out the points of the grid itself."""
         return {"status": _STATUS.STOPPED}
 
-    def save(self) -> None:
-        """Writes nothing: the records of the search hold everything."""
-
-    def reload(self) -> None:
-        """Reads nothing, as `save` writes nothing."""
-
-    def _save_trial(self, trial: Any) -> None:
-        """Writes nothing, as `save`."""
-
     def _read_records(self) -> None:
-        """Takes in what other processes have trained; a trial whose worker died after its last epoch is done."""
-        if self.recorded is None:
+        """Reads what other processes have trained. A trial is done even if its worker died after the last epoch."""
+        if self.read_scores is None:
             return
-        scores = self.recorded()
+        scores = self.read_scores()
         done = {self.trial_id(point) for point in scores}
         for name in [name for name, trial in self.ongoing_trials.items() if trial.trial_id in done]:
             del self.ongoing_trials[name]
@@ -183,7 +178,3 @@ class LogGridOracle(keras_tuner.Oracle):
         if self._with_batch_size:
             hyperparameters.values[BATCH_SIZE] = point.batch_size
         return Trial(hyperparameters, trial_id=self.trial_id(point), status=status)
-
-
-def _exact(rate: float) -> bool:
-    return float(f"{rate:g}") == rate

@@ -1,4 +1,4 @@
-"""Which points of a search may stop early: successive halving that spares whatever could still win."""
+"""Which points of a search stop early: successive halving that spares every point that could still win."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pandas as pd
 from keras_lr.errors import InvalidArgumentError
 
 MIN_EPOCHS = 2
-"""A guess at the coming epochs needs two finished ones."""
+"""Extrapolating a curve takes two finished epochs."""
 
 
 def rungs(epochs: int, *, factor: float = 2) -> tuple[int, ...]:
-    """Numbers of finished epochs after which a search decides: `epochs` divided by `factor` again and again.
+    """Numbers of finished epochs after which a search prunes: `epochs` divided by powers of `factor`.
 
     Args:
-        epochs: Length of a whole run, in epochs.
+        epochs: Length of a complete run, in epochs.
         factor: Ratio of neighbouring rungs, above 1.
 
     Returns:
-        Increasing, each at least 2 and below `epochs`; empty where a run is too short to stop early.
+        Increasing, each at least 2 and below `epochs`; empty if a run is too short to be stopped early.
 
     Raises:
         InvalidArgumentError: `factor` is not above 1.
@@ -44,48 +44,48 @@ def prunable_points(
     direction: Literal["min", "max"] = "min",
     factor: float = 2,
 ) -> frozenset[tuple[float, int]]:
-    """The points of the grid that need not go on after `epoch`.
+    """The points of the grid to stop after `epoch`.
 
-    Of the points of a batch size that have reached `epoch`, the best `1 / factor` go on in any case. Another stops
-    where it cannot win: were each coming epoch to gain as much as the mean of the second half of the finished ones, it
-    would still end behind where the best stands now. A learning curve flattens, so that this is a generous guess. A
-    point also stops where half of its repeats or more have diverged.
+    Among the points of one batch size that have reached `epoch`, the best `1 / factor` continue in any case. Another
+    point is stopped if it cannot win: its loss is extrapolated at the mean gain per epoch over the second half of the
+    finished epochs, and the result is still worse than what the best point has reached now. Since learning curves
+    flatten, this is an optimistic forecast. A point is also stopped if at least half of its repeats have diverged.
 
     Args:
-        frame: Rows as a `SensitivityResult` holds them. Those beyond `epoch` are not looked at, and neither is a point
-            that has yet to reach it.
+        frame: Rows as a `SensitivityResult` holds them. Epochs after `epoch` and points that have not reached it are
+            ignored.
         epoch: The epoch just finished, from 0.
-        epochs: Length of a whole run, in epochs.
-        objective: Column that is judged.
-        direction: "min" where lower is better, else "max".
+        epochs: Length of a complete run, in epochs.
+        objective: Column to judge by.
+        direction: "min" if lower is better, else "max".
         factor: As in `rungs`.
 
     Returns:
-        Pairs of learning rate and batch size; empty where `epoch` is no rung. The best of a batch size never is among
-        them.
+        Pairs of learning rate and batch size; empty if `epoch` is not a rung. The best point of a batch size is never
+        among them.
 
     Raises:
         InvalidArgumentError: `factor` is not above 1.
     """
     if epoch + 1 not in rungs(epochs, factor=factor):
         return frozenset()
-    lost = set()
+    pruned = set()
     seen = frame[frame["epoch"] <= epoch]
     for batch_size in seen["batch_size"].unique():
         part = seen[seen["batch_size"] == batch_size]
         curves = _curves(part, epoch, objective, direction)
-        now, before = _standing(curves, epoch), _standing(curves, epoch - (epoch + 1) // 2)
-        at_best = now - (before - now) / ((epoch + 1) // 2) * (epochs - epoch - 1)
+        now, before = _median_by_rate(curves, epoch), _median_by_rate(curves, epoch - (epoch + 1) // 2)
+        forecast = now - (before - now) / ((epoch + 1) // 2) * (epochs - epoch - 1)
         spared = now.index.isin(now.nsmallest(math.ceil(len(now) / factor)).index) & np.isfinite(now)
-        stopped = now[~spared & ~(at_best <= now.min()) & (now > now.min())]
-        lost |= {(float(rate), int(batch_size)) for rate in stopped.index}
-    return frozenset(lost)
+        stopped = now[~spared & ~(forecast <= now.min()) & (now > now.min())]
+        pruned |= {(float(rate), int(batch_size)) for rate in stopped.index}
+    return frozenset(pruned)
 
 
 def _curves(part: pd.DataFrame, epoch: int, objective: str, direction: str) -> pd.DataFrame:
-    """Best so far, lower is better, by (rate, repeat) and epoch, of the rates whose every repeat came to `epoch`.
+    """Best value so far (lower is better) by (rate, repeat) and epoch, for rates with every repeat at `epoch`.
 
-    A diverged run is infinite from its last epoch on, and one that failed is left out.
+    A diverged run is infinite from its last epoch on. Failed runs are left out.
     """
     last = part.sort_values("epoch", kind="stable").groupby(["learning_rate", "repeat"])[["epoch", "status"]].last()
     pending = last[(last["epoch"] < epoch) & (last["status"] == "ok")].index.get_level_values("learning_rate")
@@ -98,7 +98,7 @@ def _curves(part: pd.DataFrame, epoch: int, objective: str, direction: str) -> p
     return curves.drop(index=gone).fillna(math.inf)
 
 
-def _standing(curves: pd.DataFrame, epoch: int) -> pd.Series:
+def _median_by_rate(curves: pd.DataFrame, epoch: int) -> pd.Series:
     return curves[epoch].groupby("learning_rate").median()
 
 

@@ -1,4 +1,4 @@
-"""Takes in each epoch of each run: judges it, stores it, and says which runs need not go on."""
+"""Records each epoch of each run as it is trained, and decides which runs end with it."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keras_lr.analysis._diverged import run_diverged
 from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.results._sensitivity import OWN_COLUMNS
 from keras_lr.search._pruning import prunable_points, rungs
 from keras_lr.search._runs import Point, Run
 from keras_lr.search._storage import Journal, Table, best_value
 
-_OWN_COLUMNS = ("learning_rate", "repeat", "batch_size", "epoch", "seed", "status", "message", "event")
-"""Not to be overwritten by what is logged: `ReduceLROnPlateau` and others log the rate they have set."""
-
 Weights = Callable[[Run], list[np.ndarray]]
+"""Returns the present values of a run's `model.weights`."""
 
 
 class Recorder:
     """The records of a search while it trains.
 
     Args:
-        table: What was recorded before.
-        journal: Where each new row is appended at once.
-        epochs: Length of a whole run, in epochs.
-        objective: Name of the value that is judged.
+        table: The earlier records; new ones are added to it.
+        journal: Where new rows are appended, once per epoch.
+        epochs: Length of a complete run, in epochs.
+        objective: Name of the value to judge by.
         direction: "min" or "max".
-        prunes: Whether a point that cannot win stops early.
+        pruning: Whether a point that cannot win is stopped early.
         save_best: Stores the weights of a point's best epoch; takes the point and the values of `model.weights`.
-        on_epoch: Called after each epoch with the number of runs that it covered.
+        on_epoch: Called once an epoch is recorded, with the runs that it covered and its number.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Recorder:
         epochs: int,
         objective: str,
         direction: Literal["min", "max"],
-        prunes: bool,
+        pruning: bool,
         save_best: Callable[[Point, Sequence[np.ndarray]], None],
         on_epoch: Callable[[Iterable[Run], int], None] = lambda runs, epoch: None,
     ) -> None:
@@ -50,33 +50,33 @@ class Recorder:
         self.objective = objective
         self._journal = journal
         self._direction = direction
-        self._rungs = rungs(epochs) if prunes else ()
+        self._rungs = rungs(epochs) if pruning else ()
         self._save_best = save_best
         self._on_epoch = on_epoch
         self._sign = 1.0 if direction == "min" else -1.0
         self._best: dict[Point, float] = {}
-        self._kept: dict[Point, tuple[Run, list[np.ndarray]]] = {}
+        self._best_weights: dict[Point, tuple[Run, list[np.ndarray]]] = {}
         self._unwritten: list[dict[str, Any]] = []
         self._first_failure: Exception | None = None
 
     def start(self, runs: Iterable[Run]) -> None:
-        """Takes note of the runs to come, whose points may hold weights of runs that are complete."""
+        """Looks up what the complete runs have reached at the points of `runs`, whose checkpoints may be theirs."""
         for run in runs:
             if run.point not in self._best:
                 values = [self._value(other) for other in self._complete_runs(run.point)]
                 self._best[run.point] = min(values, default=math.inf)
 
     def event(self, name: str, **details: Any) -> None:
-        """Stores something other than an epoch."""
+        """Stores an event, which is anything but an epoch."""
         self._journal.append([{"event": name, **details}])
 
     def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights) -> set[Run]:
-        """Stores what the epoch gave for each run, and returns the runs that end with it.
+        """Stores an epoch of one or more runs, and returns the runs that end with it.
 
         Args:
             epoch: Number of the epoch, from 0.
-            logs: What Keras logs at the end of an epoch, for each run that trained it.
-            weights: Gives the present values of a run's `model.weights`.
+            logs: What Keras logs at the end of the epoch, for each run.
+            weights: Returns the present values of a run's `model.weights`.
         """
         self._check_objective(next(iter(logs.values()), {self.objective: 0.0}))
         rows = {run: self._row(run, epoch, values) for run, values in logs.items()}
@@ -95,14 +95,14 @@ class Recorder:
         return ended
 
     def end(self, run: Run, epochs: int) -> None:
-        """Notes that the user's callback ended `run` after `epochs` epochs."""
+        """Records that a callback of the user's ended `run` after `epochs` epochs."""
         if epochs < self.epochs:
             self._save_weights({run})
             self.table.end(run.key, epochs)
             self.event("ended", **_key(run), epochs=epochs)
 
     def fail(self, run: Run, error: Exception) -> None:
-        """Stores that `run` ended with an exception; written once any run has trained."""
+        """Records that `run` raised an exception; written to disk only once some run has trained."""
         epoch = len(self.table.rows(run))
         row = {**self._row(run, epoch, {"loss": math.nan}), "status": "failed"}
         row["message"] = f"{type(error).__name__}: {error}"[:500]
@@ -117,12 +117,12 @@ class Recorder:
         """Ends the search.
 
         Raises:
-            SearchError: Every run failed; nothing of them is stored, so that the next search tries them again.
+            SearchError: Every run failed. None of them is stored, so the next search tries them again.
         """
         if self._unwritten:
             raise SearchError(
-                f"At least one run must train. Received: each of the {len(self._unwritten)} runs failed, the first "
-                f"with {type(self._first_failure).__name__}: {self._first_failure}. Mend `hypermodel` or the data."
+                f"All {len(self._unwritten)} runs failed, the first with {type(self._first_failure).__name__}: "
+                f"{self._first_failure}. Fix `hypermodel` or the data, then run the search again."
             ) from self._first_failure
 
     def complete(self, run: Run) -> bool:
@@ -134,9 +134,10 @@ class Recorder:
             raise missing_objective(self.objective, logs)
 
     def _row(self, run: Run, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
-        measured = {name: value for name, value in logs.items() if np.ndim(value) == 0 and name not in _OWN_COLUMNS}
+        # Callbacks may log a value of such a name: `ReduceLROnPlateau` logs the learning rate that it has set.
+        measured = {name: value for name, value in logs.items() if np.ndim(value) == 0 and name not in OWN_COLUMNS}
         values = {name: float(np.asarray(value)) for name, value in measured.items()}
-        judged = [values.get(name, 0.0) for name in ("loss", "val_loss", self.objective)]
+        status = "diverged" if run_diverged(values, objective=self.objective) else "ok"
         if not math.isfinite(values.get("loss", 0.0)):
             values = dict.fromkeys(values, math.nan)
         return {
@@ -146,7 +147,7 @@ class Recorder:
             "loss": math.nan,
             "val_loss": math.nan,
             **{name: value if math.isfinite(value) else math.nan for name, value in values.items()},
-            "status": "ok" if all(math.isfinite(value) for value in judged) else "diverged",
+            "status": status,
         }
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
@@ -158,17 +159,17 @@ class Recorder:
             return []
         frame = self.table.frame()
         if len(rows) == 1:
-            # Runs that come one after the other are held against the same repeat of other points alone, which has the
-            # same seed; of the present point the other repeats are yet to come.
+            # When runs are trained one by one, the other repeats of this point have yet to come. So it is compared with
+            # the other points by this repeat only, which has the same seed everywhere.
             frame = frame[frame["repeat"] == next(iter(rows)).repeat]
-        lost = prunable_points(
+        pruned = prunable_points(
             frame,
             epoch=epoch,
             epochs=self.epochs,
             objective=self.objective,
             direction=self._direction,
         )
-        return [run for run, row in rows.items() if run.point in lost and row["status"] == "ok"]
+        return [run for run, row in rows.items() if run.point in pruned and row["status"] == "ok"]
 
     def _keep_if_best(self, run: Run, row: Mapping[str, Any], weights: Weights) -> None:
         if row["status"] == "diverged":
@@ -177,19 +178,19 @@ class Recorder:
         value = self._sign * row.get(self.objective, math.nan)
         if value < self._best.get(run.point, math.inf):
             self._best[run.point] = value
-            self._kept[run.point] = (run, weights(run))
+            self._best_weights[run.point] = (run, weights(run))
 
     def _forget(self, run: Run) -> None:
         """Drops the weights of a run that diverged or failed after its best epoch."""
-        if run.point in self._kept and self._kept[run.point][0] == run:
-            del self._kept[run.point], self._best[run.point]
+        if run.point in self._best_weights and self._best_weights[run.point][0] == run:
+            del self._best_weights[run.point], self._best[run.point]
             self.start([run])
 
     def _save_weights(self, ended: set[Run]) -> None:
-        for point, (run, values) in list(self._kept.items()):
+        for point, (run, values) in list(self._best_weights.items()):
             if run in ended:
                 self._save_best(point, values)
-                del self._kept[point]
+                del self._best_weights[point]
 
     def _complete_runs(self, point: Point) -> list[Run]:
         return [run for run in self.table.runs(point) if self.complete(run)]
@@ -199,10 +200,10 @@ class Recorder:
 
 
 def missing_objective(objective: str, given: Iterable[str]) -> InvalidArgumentError:
-    """The error that names the values which training gives."""
+    """The error that lists the values which training logs."""
     return InvalidArgumentError(
-        f"`objective` must be a value that training gives. Received: {objective!r}; it gives {sorted(given)}. Name one "
-        f"of these, or add the metric to `compile`."
+        f"`objective` must be a value that training logs. Received: {objective!r}; training logs {sorted(given)}. "
+        f"Choose one of these, or add the metric to `compile`."
     )
 
 

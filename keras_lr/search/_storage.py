@@ -1,4 +1,4 @@
-"""The records of a search: one JSON object a line, appended, and whole whenever the process is killed."""
+"""What a search keeps on disk: the folder of a project, its journals, the table they add up to, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,77 @@ import keras
 import numpy as np
 import pandas as pd
 
+from keras_lr._utils.files import atomic_writer
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
-from keras_lr.results._sensitivity import FRAME_COLUMNS, KEY_COLUMNS
+from keras_lr.results._sensitivity import FRAME_COLUMNS, KEY_COLUMNS, OWN_COLUMNS, with_column_types
 from keras_lr.search._runs import Point, Run
 
 SCHEMA_VERSION = 1
 _KIND = "search_journal"
+_RECORDS = "records"
 
-_NO_METRICS = (*FRAME_COLUMNS, "message")
+
+@dataclass(frozen=True)
+class SearchFolder:
+    """The folder of one search, `directory/project_name`.
+
+        records/WRITER.jsonl        one journal per process that trains
+        trial_ID/checkpoint.npz     the weights of a grid point's best epoch
+        logs/WORKER.log             what each local worker printed
+
+    Attributes:
+        path: The folder; it may not exist yet.
+    """
+
+    path: Path
+
+    @classmethod
+    def find(cls, directory: str | Path) -> SearchFolder:
+        """The search in `directory`, which is its folder or holds the folder of a single search.
+
+        Raises:
+            ResultFormatError: `directory` holds no search, or more than one.
+        """
+        folder = Path(directory)
+        if (folder / _RECORDS).is_dir():
+            return cls(folder)
+        found = sorted(path.parent for path in folder.glob(f"*/{_RECORDS}") if path.is_dir())
+        if len(found) != 1:
+            count = f"with {len(found)} searches in it" if found else "which holds none"
+            raise ResultFormatError(
+                f"`directory` must be the folder of one search. Received: {directory}, {count}. Pass the project's own "
+                f"folder."
+            )
+        return cls(found[0])
+
+    @property
+    def records(self) -> Path:
+        """Folder of the journals."""
+        return self.path / _RECORDS
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the local workers' logs."""
+        return self.path / "logs"
+
+    def journal(self, writer: str) -> Path:
+        """The journal of one process."""
+        return self.records / f"{writer}.jsonl"
+
+    def checkpoint(self, trial_id: str) -> Path:
+        """The best weights of one trial."""
+        return self.path / f"trial_{trial_id}" / "checkpoint.npz"
 
 
 class Journal:
-    """Appends lines to a file that this process alone writes.
+    """Appends lines of JSON to a file that no other process may write.
 
-    Each append is one write at the file's end, which the system keeps even where the process is killed at once. What a
-    kill cut off is removed at the next opening.
+    Each append is one write at the end of the file, which survives even if the process is killed right after it. An
+    unfinished line left by a kill is removed when the file is next opened.
 
     Args:
-        path: The file; made with its folder at the first append.
-        header: What identifies the search, stored in the first line.
+        path: The file; created with its folder by the first append.
+        header: What identifies the search; stored in the first line.
 
     Raises:
         StorageError: The folder cannot be written, or no space is left.
@@ -45,7 +98,7 @@ class Journal:
         self._descriptor: int | None = None
 
     def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Writes `lines` at once; either all of them stand in the file afterwards or, on an error, none."""
+        """Writes all of `lines`; if that fails, none of them is in the file."""
         if self._descriptor is None:
             self._open()
         assert self._descriptor is not None
@@ -57,10 +110,10 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, before)
-            raise storage_error(self.path, error) from error
+            raise _storage_error(self.path, error) from error
 
     def close(self) -> None:
-        """Lets another process write the file."""
+        """Releases the file to other processes."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -70,7 +123,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise storage_error(self.path, error) from error
+            raise _storage_error(self.path, error) from error
         try:
             _lock(descriptor, self.path)
             size = _whole_size(descriptor)
@@ -84,28 +137,20 @@ class Journal:
             self.append([self._header])
 
 
-def read_journals(directory: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The headers and the other lines of every journal in `directory`; neither where it does not exist.
+def read_journals(records: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The headers and the other lines of every journal in the folder `records`; both empty if it does not exist.
 
     Raises:
         ResultFormatError: A line other than an unfinished last one is damaged, or a newer version wrote the file.
     """
     headers, lines = [], []
-    for path in sorted(directory.glob("*.jsonl")):
+    for path in sorted(records.glob("*.jsonl")):
         found = _lines(path)
         if found:
             _check_header(path, found[0])
             headers.append(found[0])
             lines.extend(found[1:])
     return headers, lines
-
-
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """The error that says what to do about a record that cannot be written."""
-    return StorageError(
-        f"`directory` must be writable and have space left. Received: {path}, where writing failed: {error.strerror}. "
-        f"What was recorded before is kept. Free some space or choose another directory, then search again."
-    )
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -125,29 +170,29 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
     if header.get("kind") != _KIND or not isinstance(header.get("schema_version"), int):
         raise ResultFormatError(
-            f"The records of a search must begin with a line that says so. Received: {path}. Choose another "
-            f"`project_name`, or move this file away."
+            f"{path} is in the folder of a search's records, but its first line is not the header of a journal. Move "
+            f"the file away, or choose another `project_name`."
         )
     if header["schema_version"] > SCHEMA_VERSION:
         raise ResultFormatError(
-            f"The records must be of schema version {SCHEMA_VERSION} or older. Received: {path}, of version "
-            f"{header['schema_version']}. Update keras_lr, or choose another `project_name`."
+            f"{path} has schema version {header['schema_version']}; this version of keras_lr reads versions up to "
+            f"{SCHEMA_VERSION}. Update keras_lr, or choose another `project_name`."
         )
 
 
 def _damaged(path: Path, number: int) -> ResultFormatError:
     return ResultFormatError(
-        f"Each line of the records must be a JSON object. Received: {path}, whose line {number} is damaged. Remove "
-        f"that line, and the search fills the gap; or choose another `project_name`."
+        f"Line {number} of {path} is damaged: it is not a JSON object. Remove the line, and the search trains again "
+        f"what it held; or choose another `project_name`."
     )
 
 
 def _encoded(line: Mapping[str, Any]) -> str:
-    plain = {name: None if _not_finite(value) else value for name, value in line.items()}
+    plain = {name: None if _is_infinite_or_nan(value) else value for name, value in line.items()}
     return json.dumps(plain, ensure_ascii=False, allow_nan=False)
 
 
-def _not_finite(value: Any) -> bool:
+def _is_infinite_or_nan(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
@@ -172,64 +217,25 @@ def _lock(descriptor: int, path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise SearchError(
-            f"A project must be searched by one process at a time. Received: {path}, which another process is writing. "
-            f"Wait for it, or choose another `project_name`."
+            f"Only one process at a time may search a project, and another one is writing {path}. Wait for it, or "
+            f"choose another `project_name`."
         ) from error
-
-
-def save_weights(path: Path, values: Sequence[np.ndarray]) -> None:
-    """Stores the values of `model.weights`.
-
-    Raises:
-        StorageError: The folder cannot be written, or no space is left.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
-            np.savez(stream, *values)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise storage_error(path, error) from error
-
-
-def load_weights(path: Path, model: keras.Model) -> None:
-    """Writes stored values into `model`, which is built.
-
-    Raises:
-        SearchError: No weights are stored, or they are another model's.
-    """
-    try:
-        with np.load(path) as stored:
-            values = [stored[f"arr_{number}"] for number in range(len(stored.files))]
-        shapes = [value.shape for value in values]
-        if shapes != [tuple(weight.shape) for weight in model.weights]:
-            raise ValueError(f"shapes {shapes}")
-    except (OSError, ValueError, KeyError) as error:
-        raise SearchError(
-            f"The weights of the best epoch must be stored for this model. Received: {path}; {error}. Train it again "
-            f"with `tuner.hypermodel.build(tuner.get_best_hyperparameters()[0])`."
-        ) from error
-    for weight, value in zip(model.weights, values, strict=True):
-        weight.assign(value)
 
 
 class Table:
-    """Rows by (learning rate, repeat, batch size, epoch); the first row of a key counts.
+    """Rows by (learning rate, repeat, batch size, epoch); if a key occurs twice, its first row counts.
 
     Args:
-        lines: Lines of the journals, in the order of writing; events are taken in as well.
+        lines: Lines of the journals, in the order of writing; they include events.
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         self._rows: dict[tuple[float, int, int], dict[int, dict[str, Any]]] = {}
         self._lengths: dict[tuple[float, int, int], int] = {}
-        self.take(lines)
+        self.add_lines(lines)
 
-    def take(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Takes in lines of the journals, whether new or not."""
+    def add_lines(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Adds lines of the journals; those that are known already change nothing."""
         for line in lines:
             if line.get("event") == "ended":
                 self.end(_key(line), int(line["epochs"]))
@@ -242,7 +248,7 @@ class Table:
         return sum(1 for _ in self.all_rows())
 
     def add(self, row: Mapping[str, Any]) -> bool:
-        """Takes in a row; False where its key is there already."""
+        """Adds a row; returns False if its key is present already."""
         rows = self._rows.setdefault(_key(row), {})
         if row["epoch"] in rows:
             return False
@@ -250,8 +256,14 @@ class Table:
         return True
 
     def end(self, key: tuple[float, int, int], epochs: int) -> None:
-        """Notes that a run ended by itself after `epochs` epochs."""
+        """Marks a run as ended by a callback after `epochs` epochs."""
         self._lengths[key] = epochs
+
+    def prune(self, key: tuple[float, int, int], epoch: int) -> None:
+        """Marks a run as stopped early after `epoch`."""
+        row = self._rows.get(key, {}).get(epoch)
+        if row is not None:
+            row["status"] = "pruned"
 
     def rows(self, run: Run) -> list[dict[str, Any]]:
         """The rows of `run`, by epoch."""
@@ -264,12 +276,6 @@ class Table:
         if any(row["status"] != "ok" for row in rows.values()):
             return True
         return len(rows) >= min(epochs, self._lengths.get(run.key, epochs))
-
-    def prune(self, key: tuple[float, int, int], epoch: int) -> None:
-        """Notes that a run was stopped after `epoch`."""
-        row = self._rows.get(key, {}).get(epoch)
-        if row is not None:
-            row["status"] = "pruned"
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
         """Every row, in no particular order."""
@@ -288,26 +294,22 @@ class Table:
         return sorted({Point(learning_rate, batch_size) for learning_rate, _, batch_size in self._rows})
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a `SensitivityResult` holds them, ordered by their key."""
+        """The rows as a `SensitivityResult` holds them, sorted by their key."""
         rows = list(self.all_rows())
-        metrics = list(dict.fromkeys(name for row in rows for name in row if name not in _NO_METRICS))
-        columns = [*FRAME_COLUMNS[:-1], *metrics, "status"]
+        fixed = {*FRAME_COLUMNS, *OWN_COLUMNS}
+        metrics = list(dict.fromkeys(name for row in rows for name in row if name not in fixed))
+        columns = [*FRAME_COLUMNS[:-1], *metrics, FRAME_COLUMNS[-1]]
         frame = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows], columns=columns)
-        for name in columns:
-            if name in ("repeat", "batch_size", "epoch", "seed"):
-                frame[name] = frame[name].astype("int64")
-            elif name != "status":
-                frame[name] = frame[name].astype("float64")
-        return frame.sort_values(list(KEY_COLUMNS), ignore_index=True)
+        return with_column_types(frame).sort_values(list(KEY_COLUMNS), ignore_index=True)
 
 
 def best_value(rows: Iterable[Mapping[str, Any]], objective: str, direction: str) -> float:
-    """The best epoch of a run; infinitely bad where it diverged, failed or has none."""
+    """The objective at a run's best epoch; infinitely bad if the run diverged, failed or has no finite value."""
     worst = math.inf if direction == "min" else -math.inf
     kept = list(rows)
     if any(row["status"] in ("diverged", "failed") for row in kept):
         return worst
-    values = [float(row[objective]) for row in kept if _finite(row.get(objective))]
+    values = [float(row[objective]) for row in kept if _is_finite(row.get(objective))]
     return (min if direction == "min" else max)(values, default=worst)
 
 
@@ -315,5 +317,47 @@ def _key(row: Mapping[str, Any]) -> tuple[float, int, int]:
     return float(row["learning_rate"]), int(row["repeat"]), int(row["batch_size"])
 
 
-def _finite(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return value is not None and math.isfinite(value)
+
+
+def save_weights(path: Path, values: Sequence[np.ndarray]) -> None:
+    """Stores the values of `model.weights`.
+
+    Raises:
+        StorageError: The folder cannot be written, or no space is left.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(path, durable=False) as stream:
+            np.savez(stream, *values)
+    except OSError as error:
+        raise _storage_error(path, error) from error
+
+
+def load_weights(path: Path, model: keras.Model) -> None:
+    """Assigns stored values to `model.weights`; `model` must be built.
+
+    Raises:
+        SearchError: No weights are stored, or they belong to another model.
+    """
+    try:
+        with np.load(path) as stored:
+            values = [stored[f"arr_{number}"] for number in range(len(stored.files))]
+        shapes = [value.shape for value in values]
+        if shapes != [tuple(weight.shape) for weight in model.weights]:
+            raise ValueError(f"the stored shapes are {shapes}")
+    except (OSError, ValueError, KeyError) as error:
+        raise SearchError(
+            f"The weights of the best epoch cannot be loaded into this model from {path}: {error}. Build the model "
+            f"with `tuner.hypermodel.build(tuner.get_best_hyperparameters()[0])` and train it again."
+        ) from error
+    for weight, value in zip(model.weights, values, strict=True):
+        weight.assign(value)
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"`directory` must be writable and have space left, but writing {path} failed: {error.strerror}. What was "
+        f"recorded before is kept. Free some space or choose another directory, then run the search again."
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +17,9 @@ from keras_lr._utils.progress import Update, notice, search_line
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.results._sensitivity import SensitivityResult
-from keras_lr.search._distributed.chief import serve
+from keras_lr.search._distributed.chief import WorkerPool, serve
 from keras_lr.search._distributed.protocol import claim_size, role
-from keras_lr.search._distributed.worker import at_work, reach_chief, wait_idle
+from keras_lr.search._distributed.worker import connect_to_chief, heartbeats, wait_idle
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search._grid import given_grid, log_grid
@@ -26,44 +27,50 @@ from keras_lr.search._keras_tuner import Trial, build_hypermodel, configure_tens
 from keras_lr.search._model_factory import as_hypermodel, has_own_fit
 from keras_lr.search._oracle import BATCH_SIZE, RATE, LogGridOracle, Scores
 from keras_lr.search._runs import Point, Run
-from keras_lr.search._session import SearchOptions, SearchSession, Training, outcome, point_metrics
-from keras_lr.search._storage import Table, load_weights, read_journals
+from keras_lr.search._session import SearchOptions, SearchSession, point_metrics, recorded_result
+from keras_lr.search._storage import SearchFolder, Table, load_weights, read_journals
 
 
 class LogGridSearch(keras_tuner.Tuner):
-    """Trains a model at each learning rate of a log grid, several times, and keeps every epoch.
+    """Trains a model several times at each learning rate of a log grid, and records every epoch.
 
-    The search picks the fastest way that serves the model and says which in the result: all rates and repeats as one
-    batched program, one compiled function, one reused model with `fit`, or a new model a run. A repeat has the same
-    initial weights and the same order of data at every rate. Each epoch is on disk before the next begins; the same
-    call again resumes at the first missing run, also with a wider grid, more repeats or more epochs.
+    The search uses the fastest engine that can train the model, and the result says which: all rates and repeats as one
+    batched program, one compiled function, one reused model with `fit`, or a new model per run. A repeat has the same
+    initial weights and the same order of data at every rate. Each epoch is on disk before the next one begins. The same
+    call continues at the first missing run, also with a wider grid, more repeats or more epochs.
 
     Args:
         hypermodel: `build(hp)` or `build()` that returns a compiled model, or a `keras_tuner.HyperModel`. The search
-            sets the optimizer's rate, so the build need not read it; one that wants to reads
-            `hp.get("learning_rate")`. Further hyperparameters keep their defaults.
+            sets the optimizer's rate, so the function need not read it; it may, as `hp.get("learning_rate")`. Other
+            hyperparameters keep their defaults.
         objective: Name of the value to judge by, or a `keras_tuner.Objective`.
         min_lr: Lowest rate of the grid, above 0.
         max_lr: Highest rate of the grid, above `min_lr`.
-        points_per_decade: Least number of points a decade.
-        repeats: Trainings of each rate, at least 1, with seeds `seed`, `seed + 1`, ...
-        learning_rates: The grid itself, in place of the three above.
-        batch_sizes: Batch sizes to search as well; None for the one that `search` is given.
-        extend: Whether the grid grows where its lowest or highest rate is the best, by two decades at most.
+        points_per_decade: Minimum number of points per decade.
+        repeats: Runs per rate, at least 1, with seeds `seed`, `seed + 1`, ...
+        learning_rates: The grid itself, instead of the three arguments above.
+        batch_sizes: Batch sizes to search as well; None for the one passed to `search`.
+        extend: Whether the grid is extended, by up to two decades, at an edge that has the best rate.
         refine: Whether points are added around the basin once it is known.
-        pruning: Whether a rate that cannot win any more stops early; its curve is then partial.
-        engine: The fastest way to train that is allowed: "auto" for all, else "stacked", "function", "reuse" or
-            "rebuild".
+        pruning: Whether a rate that can no longer win is stopped early; its curve is then partial.
+        engine: The fastest engine allowed: "auto" for any, else "stacked", "function", "reuse" or "rebuild".
         seed: Seed of the first repeat, at least 0.
-        directory: Folder of the projects.
+        hyperparameters: `keras_tuner.HyperParameters` with the values that `build` reads; None for their defaults.
+        directory: Folder of all projects.
         project_name: Folder of this search in `directory`.
-        overwrite: Whether to delete what the project holds.
+        overwrite: Whether to delete the earlier records of the project.
         **kwargs: As in `keras_tuner.Tuner`.
 
+    Attributes:
+        worker_pool: Workers that this process has started as their chief, if any; `search` ends when all of them have
+            ended.
+
     Raises:
-        InvalidRangeError: The grid is none.
-        InvalidArgumentError: Another argument breaks its rule.
+        InvalidRangeError: The rates do not form a grid.
+        InvalidArgumentError: Another argument is invalid.
     """
+
+    worker_pool: WorkerPool | None = None
 
     def __init__(
         self,
@@ -94,10 +101,10 @@ class LogGridSearch(keras_tuner.Tuner):
         if engine not in ("auto", *ENGINES):
             raise InvalidArgumentError(f"`engine` must be 'auto' or one of {ENGINES}. Received: {engine!r}.")
         if "executions_per_trial" in kwargs:
-            raise InvalidArgumentError("`executions_per_trial` is called `repeats` here. Received both names' tuner.")
+            raise InvalidArgumentError("`LogGridSearch` has no `executions_per_trial`; use `repeats`.")
         self._engine: EngineName = "stacked" if engine == "auto" else engine
         self._extend, self._refine, self._pruning = bool(extend), bool(refine), bool(pruning)
-        self._overwrites = bool(overwrite)
+        self._overwrite = bool(overwrite)
         self._session: SearchSession | None = None
         oracle = LogGridOracle(
             objective,
@@ -118,15 +125,15 @@ class LogGridSearch(keras_tuner.Tuner):
         self.reload()
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Trains every rate that the records lack.
+        """Trains every run that the records lack.
 
         Args:
             *fit_args: As in `model.fit`.
-            **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run trains by
-                `fit` with copies of them. `verbose=0` hides the progress line.
+            **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run is trained
+                by `fit` with copies of them. `verbose=0` hides the progress line.
 
         Raises:
-            InvalidArgumentError: An argument breaks its rule, or nothing gives the objective.
+            InvalidArgumentError: An argument is invalid, or training does not log the objective.
             DataError: The data is empty, or can be read only once.
             SearchError: The project holds another search, or every run failed.
             StorageError: A record cannot be written.
@@ -136,27 +143,27 @@ class LogGridSearch(keras_tuner.Tuner):
         random_state = RandomState()
         try:
             with search_line(verbose=arguments.verbose) as update:
-                self._search(arguments, update, fit_args, fit_kwargs)
+                self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update)
         finally:
             random_state.restore()
 
     def sensitivity(self) -> SensitivityResult:
-        """What the search measured so far, in this process or an earlier one.
+        """What the search has measured so far, in this process and earlier ones.
 
         Raises:
             SearchError: Nothing is recorded yet.
         """
-        _, lines = read_journals(self._records)
+        _, lines = read_journals(self._folder.records)
         table = Table(lines)
         if not len(table):
-            raise SearchError("The search must have trained. Received no records. Call `search` first.")
+            raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
         objective = self.oracle.objective
-        return outcome(table.frame(), lines, objective=objective.name, direction=objective.direction)
+        return recorded_result(table.frame(), lines, objective=objective.name, direction=objective.direction)
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
-        """Trains the repeats of one trial; `search` trains several trials at once instead."""
+        """Trains the repeats of one trial; `search` itself trains several trials at once."""
         if self._session is None:
-            raise SearchError("`run_trial` must be called within `search`. Received a call outside. Call `search`.")
+            raise SearchError("`run_trial` works only within a search. Call `search` instead.")
         point = self._point(trial)
         self._session.train([point])
         return self._session.metrics(point)
@@ -168,70 +175,79 @@ class LogGridSearch(keras_tuner.Tuner):
             build_on(model, self._session.arguments.first_batch(self._point(trial).batch_size))
         if not model.built:
             raise SearchError(
-                "The model must know its input's shape before its weights are loaded. Received: one that takes it from "
-                "data. Call `search` with the same data first, which trains nothing twice, or build it in `hypermodel`."
+                "The weights cannot be loaded into a model that does not know its input shape yet. Call `search` with "
+                "the same data first, which trains nothing twice, or build the model in `hypermodel`."
             )
-        load_weights(self._checkpoint(trial.trial_id), model)
+        load_weights(self._folder.checkpoint(trial.trial_id), model)
         return model
 
     @property
     def project_dir(self) -> str:
-        """Folder of this search; made with the first record."""
-        return str(Path(self.directory) / self.project_name)
+        """Folder of this search; created with the first record."""
+        return str(self._folder.path)
 
     def save(self) -> None:
-        """Writes nothing: each epoch is recorded as it comes."""
+        """Writes nothing: each epoch is recorded when it ends."""
 
     def reload(self) -> None:
         """Reads the records, so that the best hyperparameters of an earlier process are known."""
         if is_worker(self):
             return
-        table = Table(read_journals(self._records)[1])
-        self.oracle.adopt({point: self._metrics(table, point) for point in table.points()})
+        table = Table(read_journals(self._folder.records)[1])
+        objective = self.oracle.objective
+        self.oracle.adopt(
+            {point: point_metrics(table, point, objective.name, objective.direction) for point in table.points()}
+        )
 
-    def _search(
-        self, arguments: FitArguments, update: Update | None, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]
-    ) -> None:
-        @cache
-        def session() -> SearchSession:
-            options, training = self._options(), self._training(fit_args, fit_kwargs)
-            self._session = SearchSession(options, training, arguments, self._points(arguments), update)
-            return self._session
-
-        try:
-            if role() == "worker":
-                self._work(session, partial(notice, verbose=arguments.verbose))
-                return
-            self._open(session())
+    def _search(self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None) -> None:
+        open_session = partial(self._open_session, arguments, hypermodel, update)
+        if role() == "worker":
+            self._work(open_session, partial(notice, verbose=arguments.verbose))
+            return
+        with closing(open_session()) as session:
+            self._begin(session)
             if role() == "chief":
                 self._serve()
             else:
-                self._train_all(session())
-        finally:
-            if self._session is not None:
-                self._session.close()
+                self._train_all(session)
 
-    def _work(self, session: Callable[[], SearchSession], say: Callable[[str], None]) -> None:
-        """Trains what the chief gives out, unless there is no chief any more and nothing left to train."""
+    def _open_session(
+        self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None
+    ) -> SearchSession:
+        objective = self.oracle.objective
+        options = SearchOptions(
+            objective=objective.name,
+            direction=objective.direction,
+            repeats=self.repeats,
+            seed=self.seed,
+            extend=self._extend,
+            refine=self._refine,
+            pruning=self._pruning,
+            engine=self._engine,
+            folder=self._folder,
+            writer=self.tuner_id,
+        )
+        self._session = SearchSession.open(options, hypermodel, arguments, self._points(arguments), update)
+        return self._session
 
-        def is_over() -> bool:
-            # What is there before the chief has answered, the chief may be about to delete.
-            return not self._overwrites and session().is_over()
-
-        line = reach_chief(self.tuner_id, is_over=is_over, say=say)
-        if line is None:
+    def _work(self, open_session: Callable[[], SearchSession], notify: Callable[[str], None]) -> None:
+        """Trains what the chief assigns, unless no chief answers and nothing is left to train."""
+        # With `overwrite`, the chief deletes the records before it answers.
+        early = None if self._overwrite else open_session()
+        client = connect_to_chief(self.tuner_id, is_over=lambda: early is not None and early.is_over(), notify=notify)
+        if client is None:
             return
-        self.oracle.stub = line
-        with at_work(line, self.tuner_id, say):
-            session().on_epoch_recorded = line.check
-            self._train_all(session())
+        self.oracle.stub = client
+        with heartbeats(client, self.tuner_id, notify), closing(early or open_session()) as session:
+            session.on_epoch_recorded = client.check_alive
+            self._train_all(session)
 
     def _serve(self) -> None:
-        """Gives out the grid to other processes."""
-        if not serve(self.oracle):
+        """Assigns the grid to other processes."""
+        if not serve(self.oracle, self.worker_pool):
             raise SearchError(
-                "A worker must last until the grid is done. Received: every worker ended before. What was trained is "
-                "kept; mend the cause and search again."
+                "Every worker ended before the grid was done. The finished epochs are kept; fix the cause, then run "
+                "the search again."
             )
 
     def _train_all(self, session: SearchSession) -> None:
@@ -247,19 +263,19 @@ class LogGridSearch(keras_tuner.Tuner):
         session.finish()
         self.on_search_end()
 
-    def _open(self, session: SearchSession) -> None:
-        """Tells the oracle the grid and what of it is complete."""
+    def _begin(self, session: SearchSession) -> None:
+        """Gives the oracle the grid and the points that are complete."""
 
-        def recorded() -> Scores:
+        def read_scores() -> Scores:
             session.refresh()
             return {point: session.metrics(point) for point in self.oracle.points if session.complete(point)}
 
         self.oracle.begin(session.points, session.grow)
-        self.oracle.adopt(recorded())
-        self.oracle.recorded = recorded if role() == "chief" else None
+        self.oracle.adopt(read_scores())
+        self.oracle.read_scores = read_scores if role() == "chief" else None
 
     def _claim(self, session: SearchSession) -> list[Any]:
-        """The trials to train next: all that are open, or this process's share; empty once the search is over."""
+        """The trials to train next: all that are open, or this worker's share; empty once the search is over."""
         most = float("inf")
         while True:
             if role() == "worker":
@@ -275,49 +291,11 @@ class LogGridSearch(keras_tuner.Tuner):
                 return trials
             wait_idle()
 
-    def _options(self) -> SearchOptions:
-        return SearchOptions(
-            objective=self.oracle.objective.name,
-            direction=self.oracle.objective.direction,
-            repeats=self.repeats,
-            seed=self.seed,
-            extend=self._extend,
-            refine=self._refine,
-            prunes=self._pruning,
-            fastest=self._engine,
-            records=self._records,
-            writer=self.tuner_id,
-        )
-
-    def _training(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> Training:
-        own_fit = has_own_fit(self.hypermodel)
-
-        def fit(run: Run, model: keras.Model, arguments: dict[str, Any]) -> Any:
-            if not own_fit:
-                return model.fit(**arguments)
-            changed = {name: arguments[name] for name in ("callbacks", "verbose")}
-            return self.hypermodel.fit(self._values(run.point), model, *fit_args, **{**fit_kwargs, **changed})
-
-        return Training(
-            build=lambda rate, size: build_hypermodel(self, self._values(Point(rate, size))),
-            fit=fit,
-            own_fit=own_fit,
-            distributed=self.distribution_strategy is not None,
-            decorate=self._decorated,
-            checkpoint=lambda point: self._checkpoint(self._local_oracle.trial_id(point)),
-        )
-
-    def _decorated(self, run: Run, callbacks: list[Any]) -> list[Any]:
-        trial = Trial(self._values(run.point), self._local_oracle.trial_id(run.point))
-        if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
-            configure_tensorboard(self, callbacks, trial, run.repeat)
-        return callbacks
-
     def _points(self, arguments: FitArguments) -> list[Point]:
         if self.batch_sizes is not None and arguments.train is None:
             raise InvalidArgumentError(
-                f"`batch_sizes` must come with arrays, which the search cuts into batches. Received: "
-                f"{type(arguments.given['x']).__name__}. Pass arrays, or leave out `batch_sizes`."
+                f"`batch_sizes` needs arrays, which the search divides into batches itself. Received: "
+                f"{type(arguments.given['x']).__name__}. Pass arrays, or omit `batch_sizes`."
             )
         sizes = self.batch_sizes or (arguments.batch_size,)
         return [Point(rate, size) for size in sizes for rate in self.learning_rates]
@@ -326,7 +304,7 @@ class LogGridSearch(keras_tuner.Tuner):
         name = self.oracle.objective.name
         if name.startswith("val_") and not arguments.validates and not has_own_fit(self.hypermodel):
             raise InvalidArgumentError(
-                f"`objective` must be a value that training gives. Received: {name!r} without validation data. Pass "
+                f"`objective` must be a value that training logs. Received: {name!r} without validation data. Pass "
                 f"`validation_data`, or choose objective='loss'."
             )
 
@@ -351,21 +329,44 @@ class LogGridSearch(keras_tuner.Tuner):
             size = self._session.arguments.batch_size
         return Point(float(values[RATE]), int(size or 0))
 
-    def _metrics(self, table: Table, point: Point) -> dict[str, float]:
-        objective = self.oracle.objective
-        return point_metrics(table, point, objective.name, objective.direction)
-
-    def _checkpoint(self, trial_id: str) -> Path:
-        return Path(self.project_dir) / f"trial_{trial_id}" / "checkpoint.npz"
-
     @property
     def _local_oracle(self) -> LogGridOracle:
-        """The oracle itself, also where this process asks that of the chief."""
+        """The oracle of this process; in a worker, `self.oracle` is a client of the chief's."""
         return local_oracle(self.oracle)  # type: ignore[no-any-return]
 
     @property
-    def _records(self) -> Path:
-        return Path(self.project_dir) / "records"
+    def _folder(self) -> SearchFolder:
+        return SearchFolder(Path(self.directory) / self.project_name)
+
+
+class _TunedHypermodel:
+    """The tuner's hypermodel, as the session and its engines use it."""
+
+    def __init__(self, tuner: LogGridSearch, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
+        self._tuner = tuner
+        self._fit_args, self._fit_kwargs = fit_args, fit_kwargs
+        self.has_own_fit = has_own_fit(tuner.hypermodel)
+        self.distributed = tuner.distribution_strategy is not None
+
+    def build(self, point: Point) -> Any:
+        return build_hypermodel(self._tuner, self._tuner._values(point))
+
+    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Any:
+        if not self.has_own_fit:
+            return model.fit(**arguments)
+        changed = {name: arguments[name] for name in ("callbacks", "verbose")}
+        values = self._tuner._values(run.point)
+        return self._tuner.hypermodel.fit(values, model, *self._fit_args, **{**self._fit_kwargs, **changed})
+
+    def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
+        """Gives `TensorBoard` a folder per run."""
+        if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
+            trial = Trial(self._tuner._values(run.point), self.trial_id(run.point))
+            configure_tensorboard(self._tuner, callbacks, trial, run.repeat)
+        return callbacks
+
+    def trial_id(self, point: Point) -> str:
+        return self._tuner._local_oracle.trial_id(point)
 
 
 def _grid(
@@ -379,5 +380,5 @@ def _grid(
 def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
     sizes = tuple(sorted({whole_number("batch_sizes", size) for size in batch_sizes}))
     if not sizes:
-        raise InvalidArgumentError("`batch_sizes` must hold at least one size. Received: none. Give for example [32].")
+        raise InvalidArgumentError("`batch_sizes` must hold at least one size. Received: none. Pass for example [32].")
     return sizes

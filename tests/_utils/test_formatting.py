@@ -21,5 +21,5 @@ from keras_lr._utils.formatting import format_rate
         (float("nan"), 2, "not finite"),
     ],
 )
-def test_a_rate_is_written_shortly_and_without_leading_zeros(rate, digits, words):
+def test_a_rate_is_short_and_has_no_leading_zeros(rate, digits, words):
     assert format_rate(rate, digits=digits) == words

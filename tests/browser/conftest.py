@@ -19,7 +19,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Chromium; where there is none, the tests are skipped, or fail if `KERAS_LR_REQUIRE_BROWSER` is 1."""
+    """Chromium; without one the tests are skipped, or fail if `KERAS_LR_REQUIRE_BROWSER` is 1."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         _give_up(f"no {' or '.join(_NAMES)} on the PATH")

@@ -1,6 +1,6 @@
-"""Two fits, one within the other, that a `SIGKILL` ends in their fourth epoch: python -m ... FOLDER kill|resume.
+"""Two nested fits that a `SIGKILL` ends in their fourth epoch: python -m ... FOLDER kill|resume.
 
-What the recorders saw in the resumed fits is printed as JSON.
+Prints what the callbacks saw in the resumed fits as JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FITS = ("backup_first", "backup_last")
 
 
 def resumable_fit(name: str, folder: Path | None, interrupt: Callable[[], None] | None = None) -> dict[str, Any]:
-    """Trains with every resumable callback and returns the rates, momenta and weights."""
+    """Trains with several resumable callbacks and returns what they saw, and the weights."""
     if name == "backup_first":
         schedule = schedules.OneCycle(0.05, EPOCHS * STEPS_PER_EPOCH)
         model = regression(keras.optimizers.SGD(schedule, momentum=0.9))
@@ -34,10 +34,11 @@ def resumable_fit(name: str, folder: Path | None, interrupt: Callable[[], None] 
     recorder = keras_lr.LRRecorder(frequency="step")
     momentum = keras_lr.MomentumCycle(rate_range=None if name == "backup_first" else (0.0, 0.1))
     plateau = keras_lr.ReduceOnPlateau("val_loss", factor=0.5, patience=2, min_delta=1e3)
-    callbacks: list[Any] = [recorder, momentum, plateau]
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    callbacks: list[Any] = [recorder, momentum, plateau, monitor]
     if folder is not None:
         backup = keras.callbacks.BackupAndRestore(folder / name)
-        callbacks.insert(0 if name == "backup_first" else 3, backup)
+        callbacks.insert(0 if name == "backup_first" else len(callbacks), backup)
     if interrupt is not None:
 
         def at_batch(batch: int, logs: Any) -> None:
@@ -51,6 +52,8 @@ def resumable_fit(name: str, folder: Path | None, interrupt: Callable[[], None] 
         "epochs_trained": len(history["loss"]),
         "weights": np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist(),
         "total_factor": plateau.total_factor,
+        "diagnosed_losses": None if monitor.diagnosis is None else monitor.diagnosis.losses,
+        "findings": [finding.kind for finding in monitor.findings],
     }
 
 

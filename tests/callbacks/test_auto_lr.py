@@ -36,7 +36,7 @@ def kinds(auto):
 
 
 class Watch(keras.callbacks.Callback):
-    """All variables but the learning rate after each epoch; listed after `AutoLR`."""
+    """Records all variables but the learning rate after each epoch; to be listed after `AutoLR`."""
 
     def __init__(self):
         super().__init__()
@@ -64,40 +64,40 @@ def assert_same(first, second):
 
 
 @pytest.fixture(scope="module")
-def mended(digits):
+def adjusted(digits):
     """A whole run from a rate that learns nothing: its callback and its history."""
     auto = keras_lr.AutoLR()
     history = fit(seeded(plain_classifier, keras.optimizers.Adam(1e-6)), digits, auto, epochs=8)
     return auto, history
 
 
-def test_a_bad_start_ends_near_the_best_rate(digits, mended):
-    auto, history = mended
+def test_a_bad_start_ends_near_the_best_rate(digits, adjusted):
+    auto, history = adjusted
     best = min(fit(seeded(plain_classifier, keras.optimizers.Adam(1e-2)), digits, [], epochs=8)["loss"])
     assert history["loss"][-1] < best + 0.02 * (2.3 - best)
     assert kinds(auto) == ["probe", "anneal"]
     assert auto.log.start_learning_rate == pytest.approx(1e-6)
 
 
-def test_the_rate_of_each_epoch_stands_in_the_history_and_in_the_log(digits):
+def test_the_rate_of_each_epoch_is_in_the_history_and_in_the_log(digits):
     auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.5)
     history = fit(plain_classifier(keras.optimizers.Adam(1e-2)), digits, auto, epochs=4, validation_split=0.25)
     np.testing.assert_array_equal(auto.log.learning_rates, history["learning_rate"])
     np.testing.assert_array_equal(auto.log.losses, history["loss"])
     np.testing.assert_array_equal(auto.log.val_losses, history["val_loss"])
-    # Twelve of the epoch's 24 steps are done half-way through two epochs of decay, in ticks of two steps.
+    # The decay takes two epochs of 24 steps, in ticks of two steps, each at the rate of its middle.
     expected = [1e-2, 1e-2, 1e-2 * (2 - 23 / 24) / 2, 1e-2 * (1 - 23 / 24) / 2]
     np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-5)
 
 
 def test_a_dry_run_trains_bit_for_bit_as_without_it(digits):
     auto = keras_lr.AutoLR(dry_run=True)
-    plain, told = seeded(classifier, keras.optimizers.Adam(1e-6)), seeded(classifier, keras.optimizers.Adam(1e-6))
+    plain, watched = seeded(classifier, keras.optimizers.Adam(1e-6)), seeded(classifier, keras.optimizers.Adam(1e-6))
     expected = fit(plain, digits, [])
-    history = fit(told, digits, auto)
+    history = fit(watched, digits, auto)
     assert history.pop("learning_rate") == pytest.approx([1e-6] * 6)
     assert history == expected
-    assert_same(all_values(told), all_values(plain))
+    assert_same(all_values(watched), all_values(plain))
     assert kinds(auto) == ["probe", "anneal"]
     assert not any(action.applied for action in auto.log.actions)
     assert auto.log.dry_run
@@ -105,8 +105,8 @@ def test_a_dry_run_trains_bit_for_bit_as_without_it(digits):
 
 def test_the_range_test_leaves_no_trace(digits):
     auto = keras_lr.AutoLR(anneal_fraction=0.0)
-    mended = seeded(classifier, keras.optimizers.Adam(1e-6))
-    history = fit(mended, digits, auto, epochs=2)
+    model = seeded(classifier, keras.optimizers.Adam(1e-6))
+    history = fit(model, digits, auto, epochs=2)
     suggested = auto.log.actions[0].learning_rate_after
     plain = seeded(classifier, keras.optimizers.Adam(suggested))
     expected = fit(plain, digits, [], epochs=2)
@@ -116,7 +116,7 @@ def test_the_range_test_leaves_no_trace(digits):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_divergence_goes_back_to_the_last_good_epoch_and_lowers(digits, wrapped):
+def test_divergence_rolls_back_to_the_last_good_epoch_and_lowers(digits, wrapped):
     # From the third epoch on the schedule asks for a rate at which every step overflows.
     schedule = SCHEDULES.PiecewiseConstantDecay([2 * STEPS - 1], [0.1, 1e30])
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
@@ -137,8 +137,8 @@ def test_divergence_goes_back_to_the_last_good_epoch_and_lowers(digits, wrapped)
     assert not np.isfinite(auto.log.losses[2])
 
 
-def test_divergence_within_an_epoch_goes_back_at_once_and_the_run_goes_on(digits):
-    # Steps 10 to 13 of 64 overflow; the loss is looked at every fourth.
+def test_divergence_within_an_epoch_rolls_back_at_once_and_the_run_continues(digits):
+    # Steps 10 to 13 of 64 overflow; the loss is checked every fourth step.
     schedule = SCHEDULES.PiecewiseConstantDecay([9, 13], [0.1, 1e30, 0.1])
     auto = keras_lr.AutoLR(probe_steps=0)
     model = seeded(plain_classifier, keras.optimizers.SGD(schedule))
@@ -153,7 +153,7 @@ def test_a_loss_that_is_never_finite_is_left_alone_with_a_warning(digits):
     images, labels = data(digits)
     auto = keras_lr.AutoLR(probe_steps=0)
     model = plain_classifier(keras.optimizers.SGD(0.1), steps_per_execution=STEPS)
-    with pytest.warns(UserWarning, match="the rate is not the cause"):
+    with pytest.warns(UserWarning, match="`loss` diverged 8 times in a row .* so the rate is not the cause"):
         model.fit(np.full_like(images, np.nan), labels, epochs=9, verbose=0, callbacks=[auto])
     assert kinds(auto).count("rollback") == 8
 
@@ -167,7 +167,7 @@ def test_slow_learning_raises(digits):
     assert history["learning_rate"][raised[0].epoch] >= 9e-5
 
 
-def test_a_schedule_is_kept_in_shape_and_left_unannealed(digits):
+def test_a_schedule_keeps_its_shape_and_is_left_unannealed(digits):
     schedule = SCHEDULES.PiecewiseConstantDecay([STEPS], [1e-6, 5e-7])
     model = seeded(plain_classifier, keras.optimizers.Adam(schedule))
     auto = keras_lr.AutoLR()
@@ -196,7 +196,7 @@ def test_a_schedule_counts_the_steps_that_were_accumulated(digits):
 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_test_batch_end", "on_epoch_end"])
-def test_a_fit_broken_in_its_anneal_leaves_the_rate_before_it(digits, hook):
+def test_an_error_during_the_anneal_leaves_the_rate_from_before_it(digits, hook):
     auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=1.0)
     model = plain_classifier(keras.optimizers.SGD(0.05))
     rates = []
@@ -235,8 +235,8 @@ def test_any_data_and_any_outputs(digits, kind):
     assert auto.log.probe.suggestion.learning_rate > 1e-4
 
 
-def test_the_log_survives_a_round_trip(mended):
-    auto, _ = mended
+def test_the_log_survives_a_round_trip(adjusted):
+    auto, _ = adjusted
     text = auto.log.to_json()
     read = keras_lr.AutoLRLog.from_json(text)
     assert read.actions == auto.log.actions

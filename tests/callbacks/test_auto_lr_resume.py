@@ -1,4 +1,4 @@
-"""`AutoLR` after an interruption: a fit that goes on is the fit that was never broken."""
+"""`AutoLR` after an interruption: a resumed fit equals one that was never interrupted."""
 
 import json
 import os
@@ -20,7 +20,7 @@ EPOCHS = 6
 
 
 def train(callbacks, *, epochs=EPOCHS, initial_epoch=0, model=None):
-    """A run with a raise, a rollback and an anneal in it; the data come in the same order each time."""
+    """A run that raises, rolls back and anneals; the data come in the same order each time."""
     images, labels = load_digits(return_X_y=True)
     images, labels = (images[:1024] / 16).astype("float32"), labels[:1024]
     if model is None:
@@ -70,15 +70,15 @@ def kill():
 
 
 @pytest.fixture(scope="module")
-def unbroken():
+def uninterrupted():
     auto = auto_lr()
     model, history = train([auto])
     assert [action.kind for action in auto.log.actions].count("rollback") >= 1
     return auto.log, history, all_values(model)
 
 
-def assert_as_unbroken(auto, model, history, unbroken):
-    log, expected, values = unbroken
+def assert_as_uninterrupted(auto, model, history, uninterrupted):
+    log, expected, values = uninterrupted
     assert auto.log.actions == log.actions
     np.testing.assert_array_equal(auto.log.learning_rates, log.learning_rates)
     np.testing.assert_array_equal(auto.log.losses, log.losses)
@@ -88,7 +88,7 @@ def assert_as_unbroken(auto, model, history, unbroken):
 
 
 @pytest.mark.parametrize(("first", "epoch", "end"), [("auto_lr", 1, True), ("backup", 3, False), ("auto_lr", 5, False)])
-def test_a_broken_fit_goes_on_from_its_backup(tmp_path, unbroken, first, epoch, end):
+def test_an_interrupted_fit_resumes_from_its_backup(tmp_path, uninterrupted, first, epoch, end):
     def callbacks(auto):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
         return [auto, backup] if first == "auto_lr" else [backup, auto]
@@ -97,12 +97,12 @@ def test_a_broken_fit_goes_on_from_its_backup(tmp_path, unbroken, first, epoch, 
         train([*callbacks(auto_lr()), Stop(epoch, end, interrupt)])
     auto = auto_lr()
     model, history = train(callbacks(auto))
-    assert_as_unbroken(auto, model, history, unbroken)
+    assert_as_uninterrupted(auto, model, history, uninterrupted)
     assert not (tmp_path / "backup").exists()
 
 
 @pytest.mark.slow
-def test_a_killed_fit_goes_on_from_its_backup(tmp_path, unbroken):
+def test_a_killed_fit_resumes_from_its_backup(tmp_path, uninterrupted):
     backup = str(tmp_path / "backup")
     script = (
         "import sys, keras; from tests.callbacks.test_auto_lr_resume import *; "
@@ -113,10 +113,10 @@ def test_a_killed_fit_goes_on_from_its_backup(tmp_path, unbroken):
     auto = auto_lr()
     model, history = train([auto, keras.callbacks.BackupAndRestore(backup)])
     assert len(history["loss"]) == 2
-    assert_as_unbroken(auto, model, history, unbroken)
+    assert_as_uninterrupted(auto, model, history, uninterrupted)
 
 
-def test_the_state_passes_through_json(unbroken):
+def test_the_state_passes_through_json(uninterrupted):
     first, second = auto_lr(), auto_lr()
     model, _ = train([first], epochs=3)
     second.set_state(json.loads(json.dumps(first.get_state(), allow_nan=False)))

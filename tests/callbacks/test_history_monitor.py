@@ -23,17 +23,17 @@ def linear_model(learning_rate):
     return model
 
 
-def fit(learning_rate, monitor, *, samples=256, epochs=4, **options):
+def fit(learning_rate, *callbacks, samples=256, epochs=4, **options):
     """Trains and returns the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         linear_model(learning_rate).fit(
-            X[:samples], Y[:samples], verbose=0, epochs=epochs, callbacks=[monitor], **options
+            X[:samples], Y[:samples], verbose=0, epochs=epochs, callbacks=list(callbacks), **options
         )
     return [str(warning.message) for warning in caught if "learning rate" in str(warning.message)]
 
 
-def test_divergence_over_epochs_is_told_once_and_names_a_rate():
+def test_divergence_over_epochs_is_warned_about_once_and_names_a_rate():
     monitor = keras_lr.HistoryMonitor(max_cost=1.0)
     messages = fit(10.0, monitor, epochs=8)
     assert len(messages) == 1
@@ -44,7 +44,7 @@ def test_divergence_over_epochs_is_told_once_and_names_a_rate():
     assert monitor.diagnosis.learning_rate == 10.0
 
 
-def test_divergence_within_the_first_epoch_is_told_before_the_epoch_ends():
+def test_divergence_within_the_first_epoch_is_warned_about_before_the_epoch_ends():
     seen = []
 
     class Watch(keras.callbacks.Callback):
@@ -64,20 +64,20 @@ def test_a_good_run_is_silent():
     assert monitor.diagnosis.val_losses
 
 
-def test_slow_learning_is_told_only_at_the_end():
-    told_at = []
+def test_slow_learning_is_warned_about_only_at_the_end():
+    findings = []
 
     class Watch(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            told_at.append(len(monitor.findings))
+            findings.append(len(monitor.findings))
 
     monitor = keras_lr.HistoryMonitor(max_cost=1.0)
     with pytest.warns(UserWarning, match="Slow learning"):
         linear_model(1e-3).fit(X[:256], Y[:256], epochs=10, verbose=0, callbacks=[monitor, Watch()])
-    assert told_at == [0] * 10
+    assert findings == [0] * 10
 
 
-def test_a_resumed_fit_goes_on_and_a_new_one_starts_afresh():
+def test_a_resumed_fit_continues_and_a_new_one_starts_over():
     first, second = keras_lr.HistoryMonitor(), keras_lr.HistoryMonitor()
     fit(0.05, first, epochs=3)
     second.set_state(json.loads(json.dumps(first.get_state())))
@@ -86,6 +86,32 @@ def test_a_resumed_fit_goes_on_and_a_new_one_starts_afresh():
     assert second.diagnosis.losses[:3] == first.diagnosis.losses
     fit(0.05, second, epochs=3)
     assert second.diagnosis.epochs == (0, 1, 2)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_fit_resumed_from_a_backup_diagnoses_the_whole_run_and_warns_once(place, tmp_path):
+    def train(*others):
+        monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+        callbacks = list(others)
+        callbacks.insert(place, monitor)
+        return monitor, fit(10.0, *callbacks, epochs=8, shuffle=False, validation_split=0.25)
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    def interrupt(epoch, logs):
+        if epoch == 5:
+            raise KeyboardInterrupt
+
+    whole, (message,) = train()
+    assert message.startswith("Divergence")
+    assert None in whole.diagnosis.losses
+    with pytest.raises(KeyboardInterrupt):
+        train(backup(), keras.callbacks.LambdaCallback(on_epoch_begin=interrupt))
+    resumed, messages = train(backup())
+    assert messages == []
+    assert resumed.findings == whole.findings
+    assert resumed.diagnosis.to_dict() == whole.diagnosis.to_dict()
 
 
 def test_the_model_trains_as_without_it():

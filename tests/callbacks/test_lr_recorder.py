@@ -34,7 +34,7 @@ def epoch_rates() -> list[float]:
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
-def test_every_log_holds_the_rate_wherever_it_stands(place: str, tmp_path: Any) -> None:
+def test_every_log_contains_the_rate_wherever_the_recorder_is_listed(place: str, tmp_path: Any) -> None:
     others = [
         keras.callbacks.CSVLogger(tmp_path / "log.csv"),
         keras.callbacks.TensorBoard(tmp_path / "board", update_freq=1),
@@ -52,7 +52,7 @@ def test_every_log_holds_the_rate_wherever_it_stands(place: str, tmp_path: Any) 
 
 
 @pytest.mark.parametrize("per_execution", [1, 3])
-def test_has_a_row_for_each_step_also_of_an_execution(per_execution: int) -> None:
+def test_has_a_row_for_each_step_of_an_execution(per_execution: int) -> None:
     recorder = keras_lr.LRRecorder(frequency="step")
     fit(regression(keras.optimizers.Adam(one_cycle()), steps_per_execution=per_execution), recorder)
     frame = recorder.to_frame()
@@ -103,10 +103,10 @@ def test_an_interrupted_fit_leaves_nothing_to_the_next() -> None:
         fit(model, recorder, keras.callbacks.LambdaCallback(on_train_batch_end=interrupt))
     assert set(fit(model, epochs=1)) == {"loss"}
     assert "_get_metrics_result_or_logs" not in vars(model)
-    assert not hasattr(model.train_function, "tap")
+    assert not hasattr(model.train_function, "interceptor")
 
 
-def test_an_evaluation_in_the_middle_of_an_epoch_is_not_its_end() -> None:
+def test_an_evaluation_within_an_epoch_is_not_its_end() -> None:
     model = regression(keras.optimizers.SGD(one_cycle()))
     evaluate = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: model.evaluate(X, Y, verbose=0) if batch == 2 else None
@@ -116,7 +116,7 @@ def test_an_evaluation_in_the_middle_of_an_epoch_is_not_its_end() -> None:
     assert len(recorder.to_frame()) == STEPS_PER_EPOCH
 
 
-def test_goes_on_from_its_state_and_begins_anew_with_a_new_fit() -> None:
+def test_resumes_from_its_state_and_starts_over_with_a_new_fit() -> None:
     first, second = keras_lr.LRRecorder(), keras_lr.LRRecorder()
     model = regression(keras.optimizers.SGD(one_cycle()))
     fit(model, first, epochs=2)
@@ -127,7 +127,7 @@ def test_goes_on_from_its_state_and_begins_anew_with_a_new_fit() -> None:
     assert second.to_frame()["epoch"].tolist() == [0]
 
 
-def test_the_history_can_still_be_judged() -> None:
+def test_the_history_can_still_be_analyzed() -> None:
     recorder = keras_lr.LRRecorder(frequency="step")
     history = fit(regression(keras.optimizers.SGD(0.05)), recorder, epochs=5)
     assert keras_lr.analyze_history(history).learning_rate == pytest.approx(0.05)

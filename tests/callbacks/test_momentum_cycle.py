@@ -19,7 +19,7 @@ optimizers = keras.optimizers
 
 
 def one_cycle() -> schedules.OneCycle:
-    # Linear and as deep on both sides, so that the momentum is plain geometry.
+    # Linear and symmetric, so that the momentum is plain geometry.
     return schedules.OneCycle(0.02, NUM_STEPS, warmup_fraction=0.5, shape="linear", final_div_factor=1.0)
 
 
@@ -77,7 +77,7 @@ def test_is_opposite_to_the_rate_of_a_cycle() -> None:
     assert seen == pytest.approx(momenta(0.8, 0.9), rel=1e-6)
 
 
-def test_follows_the_cycle_also_under_a_factor() -> None:
+def test_follows_the_cycle_of_a_scaled_schedule() -> None:
     seen = watched_momenta(optimizers.Adam(schedules.Scaled(one_cycle(), 0.1)), keras_lr.MomentumCycle())
     assert seen == pytest.approx(momenta(), rel=1e-6)
 
@@ -88,7 +88,7 @@ def test_follows_the_rates_of_any_other_schedule() -> None:
     assert seen == pytest.approx(np.linspace(0.85, 0.95, NUM_STEPS), rel=1e-6)
 
 
-def test_follows_a_rate_that_is_set_within_the_range_given() -> None:
+def test_follows_a_rate_that_is_set_within_the_given_range() -> None:
     model = regression(optimizers.SGD(0.1, momentum=0.9))
     cycle = keras_lr.MomentumCycle(rate_range=(0.0, 0.2))
     seen: list[float] = []
@@ -108,7 +108,7 @@ def test_each_part_of_a_model_cycles() -> None:
     assert [part.momentum for part in model.optimizer.optimizers] == [0.9] * 3
 
 
-def test_a_model_saved_in_the_middle_has_the_momentum_it_was_compiled_with(tmp_path: Any) -> None:
+def test_a_model_saved_during_the_fit_has_the_momentum_it_was_compiled_with(tmp_path: Any) -> None:
     model = regression(optimizers.SGD(one_cycle(), momentum=0.9))
     checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "model.keras")
     fit(model, keras_lr.MomentumCycle(), checkpoint, epochs=1)
@@ -135,7 +135,7 @@ def test_a_broken_fit_leaves_the_momentum_it_was_compiled_with(hook: str) -> Non
 
 def test_follows_the_rate_that_a_range_test_applied() -> None:
     model = regression(optimizers.SGD(one_cycle(), momentum=0.9))
-    with pytest.raises(InvalidArgumentError, match="`rate_range` must be given where the learning rate"):
+    with pytest.raises(InvalidArgumentError, match="`rate_range` is required unless a schedule changes the learning"):
         fit(model, keras_lr.MomentumCycle(), keras_lr.LRRangeTest(apply=True))
     assert type(model.optimizer.momentum) is float
 
@@ -148,7 +148,7 @@ def test_an_optimizer_without_momentum_is_refused(name: str) -> None:
 
 
 def test_a_rate_without_a_schedule_needs_a_range() -> None:
-    with pytest.raises(InvalidArgumentError, match="`rate_range` must be given where the learning rate"):
+    with pytest.raises(InvalidArgumentError, match="`rate_range` is required unless a schedule changes the learning"):
         fit(regression(optimizers.Adam(0.1)), keras_lr.MomentumCycle())
 
 

@@ -1,4 +1,4 @@
-"""`ReduceOnPlateau` on real fits whose monitored value is under control."""
+"""`ReduceOnPlateau` on real fits with a controlled monitored value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.versions import needs_multi_optimizer
 
 
 def run(optimizer: Any, values: list[float], callback: Any) -> list[float]:
-    """The rate of each epoch over that of the first, while a logged "score" takes the values given."""
+    """Each epoch's rate as a multiple of the first, while a logged "score" takes the given values."""
 
     def log_score(epoch: int, logs: dict[str, float]) -> None:
         logs["score"] = values[epoch]
@@ -61,7 +61,7 @@ def test_a_value_that_is_not_finite_is_no_improvement() -> None:
     assert factors == pytest.approx([1, 1, 1, 0.5, 0.5, 0.25, 0.25])
 
 
-def test_lowers_a_schedule_which_goes_on() -> None:
+def test_lowers_a_schedule_which_continues() -> None:
     fall = schedules.Polynomial(1.0, 10)
     callback = keras_lr.ReduceOnPlateau("score", factor=0.5, patience=2, mode="min")
     optimizer = keras.optimizers.Adam(fall)
@@ -98,7 +98,7 @@ def test_lowers_the_rate_that_a_range_test_applied(rate: Any) -> None:
     assert rates == pytest.approx([finder.result.suggestion.learning_rate * factor for factor in (1, 1, 0.5, 0.25)])
 
 
-def test_two_on_one_schedule_go_on_from_a_backup(tmp_path: Any) -> None:
+def test_two_on_one_schedule_resume_from_a_backup(tmp_path: Any) -> None:
     def train(*further: Any) -> list[float]:
         model = regression(keras.optimizers.SGD(schedules.OneCycle(0.01, 5 * STEPS_PER_EPOCH)))
         plateaus = [
@@ -119,7 +119,7 @@ def test_two_on_one_schedule_go_on_from_a_backup(tmp_path: Any) -> None:
 
 
 @needs_multi_optimizer
-def test_lowers_every_part_of_a_model() -> None:
+def test_lowers_every_optimizer_of_a_model() -> None:
     base = regression(keras.optimizers.SGD(0.01))
     model = regression(keras_lr.discriminative(base, {"stem": 0.1}))
     callback = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e3)
@@ -128,24 +128,26 @@ def test_lowers_every_part_of_a_model() -> None:
     assert history["learning_rate_stem"] == pytest.approx([0.001, 0.001, 0.0005])
 
 
-def test_a_metric_says_itself_which_is_better() -> None:
+def test_a_metric_declares_which_is_better() -> None:
     model = regression(keras.optimizers.SGD(0.01), metrics=["mae", "binary_accuracy"])
     fit(model, epochs=1)
     modes = {name: metric_mode(model, name) for name in ("loss", "val_loss", "head_loss", "mae", "val_binary_accuracy")}
     assert modes == {"loss": "min", "val_loss": "min", "head_loss": "min", "mae": "min", "val_binary_accuracy": "max"}
 
 
-def test_which_is_better_must_be_said_of_a_value_that_is_no_metric() -> None:
-    with pytest.raises(InvalidArgumentError, match='`mode` must be "min" or "max" where the metric does not say'):
+def test_a_value_that_is_no_metric_needs_a_mode() -> None:
+    with pytest.raises(
+        InvalidArgumentError, match='`mode` must be "min" or "max" if no metric declares which is better'
+    ):
         run(keras.optimizers.SGD(0.1), [1.0, 2.0], keras_lr.ReduceOnPlateau("score"))
 
 
-def test_a_maximum_stands_still_when_it_no_longer_rises() -> None:
+def test_a_maximum_has_a_plateau_when_it_stops_rising() -> None:
     callback = keras_lr.ReduceOnPlateau("score", factor=0.5, patience=1, mode="max")
     assert run(keras.optimizers.SGD(0.1), [1.0, 2.0, 3.0, 3.0, 3.0], callback) == pytest.approx([1, 1, 1, 1, 0.5])
 
 
-def test_monitors_the_validation_whose_epochs_may_be_few() -> None:
+def test_monitors_a_validation_that_only_some_epochs_have() -> None:
     callback = keras_lr.ReduceOnPlateau(factor=0.5, patience=1, min_delta=1e3)
     model = regression(keras.optimizers.SGD(0.01))
     options = {"validation_data": (X, Y), "validation_freq": 2}
@@ -153,7 +155,7 @@ def test_monitors_the_validation_whose_epochs_may_be_few() -> None:
     assert history["learning_rate"] == pytest.approx([0.01, 0.01, 0.01, 0.01, 0.005, 0.005])
 
 
-def test_goes_on_from_its_state() -> None:
+def test_resumes_from_its_state() -> None:
     options: dict[str, Any] = {"factor": 0.5, "patience": 2, "min_delta": 1e3}
     whole = fit(
         regression(keras.optimizers.SGD(schedules.OneCycle(0.01, 6 * STEPS_PER_EPOCH))),
@@ -167,7 +169,30 @@ def test_goes_on_from_its_state() -> None:
     assert before["learning_rate"] + after["learning_rate"] == whole["learning_rate"]
 
 
-def test_a_new_fit_counts_anew_from_the_rate_that_is() -> None:
+@pytest.mark.parametrize("rate", [0.01, schedules.Polynomial(0.01, 40)], ids=["constant", "schedule"])
+@pytest.mark.parametrize("monitor", ["loss", "val_loss"])
+def test_reading_the_state_changes_nothing_and_gives_that_of_the_epochs_end(monitor: str, rate: Any) -> None:
+    plateau = keras_lr.ReduceOnPlateau(monitor, factor=0.5, patience=1, min_delta=1e3, cooldown=2)
+    model = regression(keras.optimizers.SGD(rate))
+    early: list[dict[str, Any]] = []
+    late: list[dict[str, Any]] = []
+
+    def read(epoch: int, logs: Any) -> None:
+        before = (float(model.optimizer.learning_rate), plateau.total_factor)
+        early.append(plateau.get_state())
+        assert plateau.get_state() == early[-1]
+        assert (float(model.optimizer.learning_rate), plateau.total_factor) == before
+
+    reader = keras.callbacks.LambdaCallback(on_epoch_end=read)
+    check = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: late.append(plateau.get_state()))
+    fit(model, reader, plateau, check, epochs=5, validation_data=(X, Y))
+    assert [state["total_factor"] for state in early] == [1.0, 0.5, 0.5, 0.25, 0.25]
+    for before, after in zip(early, late, strict=True):
+        assert before.pop("bases") == pytest.approx(after.pop("bases"), rel=1e-6)
+        assert before == after
+
+
+def test_a_new_fit_starts_over_from_the_present_rate() -> None:
     callback = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1, min_delta=1e3)
     model = regression(keras.optimizers.SGD(0.01))
     fit(model, callback, epochs=3)
@@ -185,12 +210,12 @@ def test_a_name_that_is_never_logged_is_refused() -> None:
         fit(model, keras_lr.ReduceOnPlateau("accuracy", mode="max"))
 
 
-def test_a_validation_that_never_came_is_told() -> None:
-    with pytest.warns(UserWarning, match="`monitor` was in no epoch's logs: 'val_loss'"):
+def test_a_validation_that_never_came_is_warned_about() -> None:
+    with pytest.warns(UserWarning, match="No epoch logged 'val_loss', the `monitor` of `ReduceOnPlateau`"):
         fit(regression(keras.optimizers.SGD(0.01)), keras_lr.ReduceOnPlateau())
 
 
-def test_a_fit_without_an_epoch_has_nothing_to_tell() -> None:
+def test_a_fit_without_an_epoch_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         fit(regression(keras.optimizers.SGD(0.01)), keras_lr.ReduceOnPlateau(), keras_lr.LRRangeTest(num_steps=20))
@@ -206,7 +231,7 @@ def test_trains_as_without_it_while_the_value_improves() -> None:
         np.testing.assert_array_equal(left, right)
 
 
-def test_serves_a_loop_of_the_users_own() -> None:
+def test_works_in_a_custom_training_loop() -> None:
     model = regression(keras.optimizers.SGD(0.01))
     callback = keras_lr.ReduceOnPlateau("loss", factor=0.5, patience=1)
     callbacks = keras.callbacks.CallbackList([callback], model=model)
@@ -222,9 +247,9 @@ def test_serves_a_loop_of_the_users_own() -> None:
     ("arguments", "message"),
     [
         ({"factor": 1.0}, "`factor` must be greater than 0 and less than 1"),
-        ({"patience": 0}, "`patience` must be an integer of at least 1"),
+        ({"patience": 0}, r"`patience` must be an integer >= 1, got 0\. It counts epochs\.$"),
         ({"mode": "up"}, "`mode` must be one of"),
-        ({"cooldown": -1}, "`cooldown` must be an integer of at least 0"),
+        ({"cooldown": -1}, r"`cooldown` must be an integer >= 0, got -1\. It counts epochs\.$"),
         ({"min_delta": -0.1}, "`min_delta` must be 0 or more"),
         ({"min_lr": -0.1}, "`min_lr` must be 0 or more"),
         ({"monitor": ""}, "`monitor` must be a name"),

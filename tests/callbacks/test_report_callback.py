@@ -26,12 +26,16 @@ class At(keras.callbacks.Callback):
             raise self.error
 
 
-@pytest.fixture(scope="module")
-def model():
+def classifier():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
     model.compile(keras.optimizers.SGD(0.05), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return classifier()
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def test_the_end_of_a_fit_writes_the_diagnosis(model, data, tmp_path):
     assert "was interrupted" not in shown
 
 
-def test_a_single_epoch_is_shown_and_not_judged(model, data, tmp_path):
+def test_a_single_epoch_is_shown_without_a_verdict(model, data, tmp_path):
     page = tmp_path / "page.html"
     model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(page)])
     assert "A history must have at least 3 epochs" in words(page)
@@ -70,8 +74,8 @@ def test_the_range_test_beside_it_is_in_the_report(model, data, tmp_path):
     assert "30 of 30" in words(page) or finder.result.stop_reason != "completed"
 
 
-# Where it breaks, with what, whether the report's callback stands first, and what the report says.
-BREAKS = {
+# The hook that fails, its error, whether `ReportCallback` comes first, and what the report says.
+FAILURES = {
     "Ctrl-C in a step": ("on_train_batch_end", KeyboardInterrupt(), True, "was interrupted after 2 of 5 epochs"),
     "an earlier callback's error": ("on_epoch_end", RuntimeError(), False, "was ended by RuntimeError after 2 of 5"),
     "a later callback's error": ("on_epoch_end", RuntimeError(), True, "was ended by RuntimeError after 3 of 5"),
@@ -79,15 +83,15 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize(("hook", "error", "first", "told"), BREAKS.values(), ids=BREAKS)
-def test_a_fit_that_breaks_leaves_a_report_that_says_so(hook, error, first, told, model, data, tmp_path):
+@pytest.mark.parametrize(("hook", "error", "first", "said"), FAILURES.values(), ids=FAILURES)
+def test_a_fit_that_fails_leaves_a_report_that_says_so(hook, error, first, said, model, data, tmp_path):
     page = tmp_path / "page.html"
     callbacks = [ReportCallback(page), At(hook, error)]
     attributes = set(vars(model))
     with pytest.raises(type(error)) as raised:
         model.fit(*data, validation_split=0.2, epochs=5, verbose=0, callbacks=callbacks[:: 1 if first else -1])
     assert raised.value is error
-    assert told in words(page)
+    assert said in words(page)
     assert set(vars(model)) - attributes <= {"_eval_epoch_iterator"}
 
 
@@ -104,7 +108,7 @@ def test_data_that_fail_leave_a_report(model, data, tmp_path):
     assert "after 3 of 9 epochs" in words(page)
 
 
-def test_a_report_that_cannot_be_written_does_not_hide_why_the_fit_broke(model, data, tmp_path):
+def test_a_report_that_cannot_be_written_does_not_hide_why_the_fit_failed(model, data, tmp_path):
     page = tmp_path / "page.html"
     page.mkdir()
     with pytest.raises(KeyboardInterrupt) as raised:
@@ -119,18 +123,41 @@ def test_a_missing_folder_is_refused_before_any_step(model, data, tmp_path):
     assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_fit_resumed_from_a_backup_reports_the_whole_run(place, data, tmp_path):
+    # Not the shared model: once resumed, Keras starts every later fit of a model at that epoch.
+    model = classifier()
+
+    def train(*others):
+        report = ReportCallback(tmp_path / "page.html")
+        callbacks = list(others)
+        callbacks.insert(place, report)
+        model.fit(*data, validation_split=0.2, epochs=5, verbose=0, callbacks=callbacks)
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup")
+
+    with pytest.raises(KeyboardInterrupt):
+        train(backup(), At("on_train_batch_end", KeyboardInterrupt(), epoch=3))
+    assert "was interrupted after 3 of 5 epochs" in words(tmp_path / "page.html")
+    attributes = set(vars(model.optimizer))
+    train(backup())
+    assert "Judged from 5 epochs of loss" in words(tmp_path / "page.html")
+    assert set(vars(model.optimizer)) == attributes
+
+
 def test_an_unknown_monitor_is_refused_and_leaves_no_report(model, data, tmp_path):
     with pytest.raises(ModelError, match=r"`monitor` must name a loss in the logs\. Received: 'typo'; .*'loss'"):
         model.fit(*data, epochs=4, verbose=0, callbacks=[ReportCallback(tmp_path / "page.html", monitor="typo")])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_title_must_be_a_text():
-    with pytest.raises(InvalidArgumentError, match="`title` must be a text"):
+def test_an_empty_title_is_refused():
+    with pytest.raises(InvalidArgumentError, match=r"`title` must be a non-empty string\. Received: ' '"):
         ReportCallback(title=" ")
 
 
-def test_a_second_fit_goes_on_or_starts_anew(model, data, tmp_path):
+def test_a_second_fit_continues_or_starts_over(model, data, tmp_path):
     callback = ReportCallback(tmp_path / "page.html")
     model.fit(*data, epochs=1, verbose=0, callbacks=[callback])
     model.fit(*data, initial_epoch=1, epochs=4, verbose=0, callbacks=[callback])

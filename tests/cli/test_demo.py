@@ -1,5 +1,6 @@
 """`keras-lr demo`."""
 
+import html
 import json
 import os
 import pty
@@ -11,6 +12,10 @@ import threading
 
 import pytest
 
+from keras_lr.cli import _demo, main
+from keras_lr.cli._demo import keeping_results_so_far
+from keras_lr.errors import SearchError
+
 OFFLINE_DEMO = """
 import socket, sys
 
@@ -21,6 +26,24 @@ socket.socket.connect = refuse
 from keras_lr.cli import main
 sys.exit(main(["demo", "--report", "page.html"]))
 """
+# The demo, which stops once the first epoch of its search is recorded, and waits there for Ctrl-C.
+STOPPING_DEMO = f"""
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+import time
+from keras_lr.search._recorder import Recorder
+
+record = Recorder.record
+
+def record_and_wait(*arguments):
+    record(*arguments)
+    print("an epoch is recorded", flush=True)
+    while True:
+        time.sleep(0.01)
+
+Recorder.record = record_and_wait
+{OFFLINE_DEMO}
+"""
 
 
 @pytest.fixture
@@ -28,10 +51,10 @@ def start(tmp_path):
     """Starts the demo in a fresh process whose standard error is a terminal of 100 columns."""
     started = []
 
-    def begin():
+    def begin(program_text):
         master, terminal = pty.openpty()
         program = subprocess.Popen(
-            [sys.executable, "-c", OFFLINE_DEMO],
+            [sys.executable, "-c", program_text],
             cwd=tmp_path,
             env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -69,14 +92,23 @@ def read_all(descriptor):
     return b"".join(parts).decode(errors="replace")
 
 
-def kinds_in(page):
+def records_in(page):
     text = re.search(r'<script type="application/json" id="keras-lr-data">(.*?)</script>', page, re.S)[1]
-    return [record["kind"] for record in json.loads(text)["records"]]
+    return json.loads(text)["records"]
+
+
+def kinds_in(page):
+    return [record["kind"] for record in records_in(page)]
+
+
+def measured(record):
+    """A record without the environment, to which the demo adds what a script does not record."""
+    return {name: value for name, value in record.items() if name != "environment"}
 
 
 @pytest.mark.slow
 def test_it_shows_everything_offline_in_a_fresh_process(start, tmp_path):
-    demo, _ = start()
+    demo, _ = start(OFFLINE_DEMO)
     printed = demo.communicate(timeout=240)[0]
     assert demo.returncode == 0, printed
     assert (
@@ -92,15 +124,40 @@ def test_it_shows_everything_offline_in_a_fresh_process(start, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_report_of_what_there_is(start, tmp_path):
-    demo, shown = start()
+    demo, shown = start(STOPPING_DEMO)
     lines = iter(demo.stdout.readline, "")
     assert any(line.startswith("2. Search") for line in lines)
+    assert any(line.startswith("an epoch is recorded") for line in lines)
     demo.send_signal(signal.SIGINT)
     rest = demo.stdout.read()
     assert demo.wait(timeout=120) == 130, shown
-    assert "Interrupted: the report holds what there is." in rest
+    assert "Interrupted. The report holds the results so far." in rest
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "range_test" in kinds_in(page)
-    assert "diagnosis" not in kinds_in(page)
+    assert kinds_in(page) == ["sensitivity", "range_test"]
     assert "The demo was interrupted." in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html"]
+
+
+def test_ctrl_c_before_anything_is_recorded_is_still_an_interrupt():
+    def keep():
+        raise SearchError("nothing is recorded")
+
+    def search():
+        with keeping_results_so_far(keep):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search()
+
+
+@pytest.mark.slow
+def test_the_script_in_the_report_gives_the_results_of_the_demo(tmp_path, monkeypatch):
+    for name, few in {"NUM_STEPS": 30, "REPEATS": 1, "SEARCH_EPOCHS": 1, "EPOCHS": 3, "BATCH_SIZE": 64}.items():
+        monkeypatch.setattr(_demo, name, few)
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--report", "demo.html"]) == 0
+    demo = (tmp_path / "demo.html").read_text(encoding="utf-8")
+    assert _demo.script() in html.unescape(demo)
+    exec(compile(_demo.script(), "script.py", "exec"), {"__name__": "__main__"})
+    script = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert [measured(record) for record in records_in(script)] == [measured(record) for record in records_in(demo)]

@@ -91,10 +91,10 @@ def test_device_options_reach_the_run_and_its_report() -> None:
     result = RangeTestResult.load("r.json")
     assert result.environment["strategy"] == "MirroredStrategy"
     assert result.refinement is not None
-    assert "--strategy mirrored --refine" in Path("r.html").read_text()
+    assert "--refine --seed 0 --device auto --strategy mirrored" in Path("r.html").read_text()
 
 
-def test_a_missing_gpu_is_told_in_one_line(capsys: Any) -> None:
+def test_a_missing_gpu_is_reported_in_one_line(capsys: Any) -> None:
     words = ["find", "user_project.py:build", "--data", "user_project.py:data"]
     assert main([*words, "--device", "gpu:64"]) == 2
     assert re.search(r"`device` must name a GPU .* Received: 'gpu:64'", capsys.readouterr().err)
@@ -113,7 +113,10 @@ def test_the_same_seed_gives_the_same_curve() -> None:
     ("words", "message"),
     [
         (["user_project.py:frozen", "--data", "user_project.py:data"], "`model` must have trainable weights"),
-        (["user_project.py:build", "--data", "user_project.py:absent"], "Received: 'absent', which it does not have"),
+        (
+            ["user_project.py:build", "--data", "user_project.py:absent"],
+            "must name something in user_project.py, got 'absent', which it does not define",
+        ),
         (
             ["user_project.py:build", "--data", "user_project.py:data", "--validation-data", "user_project.py:absent"],
             "`--validation-data` must name something",

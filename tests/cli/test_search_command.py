@@ -1,4 +1,4 @@
-"""`keras-lr search` from the words to the files."""
+"""`keras-lr search`, from the command line to the files."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import keras_lr
-from keras_lr.cli._main import build_parser, main
-from keras_lr.cli._search import search_words
+from keras_lr.cli import main
+from tests.cli.meeting import with_workers_that_meet
 
 MODULE = """
 import keras
@@ -102,67 +102,44 @@ def test_one_batch_size_is_the_batch_size(script):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--min-lr", "0"], "must be a positive number, as 1e-3"),
-        (["--learning-rates", "x"], "must be a positive number, as 1e-3"),
-        (["--epochs", "0"], "must be a whole number of at least 1"),
-        (["--workers", "none"], "must be a whole number of at least 1"),
+        (["--min-lr", "0"], "must be a positive number such as 1e-3, got '0'"),
+        (["--learning-rates", "x"], "must be a positive number such as 1e-3, got 'x'"),
+        (["--epochs", "0"], "must be an integer >= 1, got '0'"),
+        (["--workers", "none"], "must be an integer >= 1, got 'none'"),
         (["--objective", "val_auc"], "val_auc"),
     ],
 )
-def test_bad_arguments_are_told_in_one_line(script, capsys, more, message):
+def test_bad_arguments_are_reported_in_one_line(script, capsys, more, message):
     assert main(words(script, *more)) == 2
     error = capsys.readouterr().err
     assert message in error
     assert len(error.splitlines()) == 1
 
 
-def test_a_grid_that_is_none_is_told(script, capsys):
+def test_an_impossible_grid_is_reported(script, capsys):
     some = ["search", f"{script}:build", "--data", f"{script}:data", "--min-lr", "0.1", "--max-lr", "0.01"]
     assert main(some) == 2
     assert "`max_lr` must be greater than `min_lr`" in capsys.readouterr().err
 
 
-def test_what_returns_no_model_is_told(script, capsys):
+def test_a_build_that_returns_no_model_is_reported(script, capsys):
     some = words(script)
     some[1] = f"{script}:no_model"
     assert main(some) == 2
     assert "int" in capsys.readouterr().err
 
 
-def test_workers_do_not_come_with_keras_tuner_s_variables(script, capsys, monkeypatch):
+def test_workers_cannot_be_combined_with_keras_tuner_s_variables(script, capsys, monkeypatch):
     for name, value in {"IP": "127.0.0.1", "PORT": "1"}.items():
         monkeypatch.setenv(f"KERASTUNER_ORACLE_{name}", value)
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     assert main(words(script, "--workers", "2")) == 2
-    assert "`--workers` must not come with" in capsys.readouterr().err
-
-
-def test_the_words_give_the_same_search_without_workers_and_files(script):
-    given = words(
-        script, "--workers", "2", "--json", "r.json", "--report", "r.html", "--refine", "--batch-sizes", "8", "16"
-    )
-    options = build_parser().parse_args(given)
-    again = build_parser().parse_args(search_words(options)[1:])
-    assert (again.workers, again.json, again.report) == (None, None, None)
-    same = set(vars(options)) - {"workers", "json", "report"}
-    assert {name: getattr(again, name) for name in same} == {name: getattr(options, name) for name in same}
-
-
-BUILT_TOGETHER = """
-    name = os.environ.get("KERASTUNER_TUNER_ID", "")
-    if name.startswith("worker"):
-        pathlib.Path("built-" + name).touch()
-        while len(list(pathlib.Path.cwd().glob("built-*"))) < 2:
-            time.sleep(0.05)
-    return model
-"""
+    assert "`--workers` cannot be combined with" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_two_workers_find_the_numbers_of_one_process(script, tmp_path):
-    # The first to start could else take the whole of so small a grid.
-    module = MODULE.replace("\n    return model\n", BUILT_TOGETHER)
-    (tmp_path / script).write_text("import os, pathlib, time\n" + module)
+    (tmp_path / script).write_text(with_workers_that_meet(MODULE))
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [sys.executable, "-m", "keras_lr", *words(script)]
     for name, more in {"one": [], "two": ["--workers", "2"]}.items():
@@ -177,7 +154,7 @@ def test_two_workers_find_the_numbers_of_one_process(script, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_that_all_fail_are_told_with_their_last_words(script, tmp_path):
+def test_workers_that_all_fail_are_reported_with_their_last_lines(script, tmp_path):
     (tmp_path / script).write_text(
         MODULE.replace(
             "    return model",
@@ -189,4 +166,4 @@ def test_workers_that_all_fail_are_told_with_their_last_words(script, tmp_path):
     assert done.returncode == 2
     assert "every worker ended before" in done.stderr
     assert "ended with exit code 2" in done.stderr
-    assert "`MODULE:BUILD` must return a compiled model. Received: AssertionError" in done.stderr
+    assert "`MODULE:BUILD` failed with AssertionError at flowers_to_search.py" in done.stderr

@@ -1,4 +1,4 @@
-"""The tour runs from its first cell to its last, and is committed without what running it leaves behind."""
+"""The tour runs from its first cell to its last, and is stored without outputs."""
 
 from pathlib import Path
 

@@ -1,18 +1,19 @@
-"""The examples of the search run offline and print what they promise."""
+"""The search examples run offline and print what they promise."""
 
 import re
 
 import pytest
 
 import keras_lr
-from tests.examples.test_scripts import run_example
+from tests.cli.meeting import with_workers_that_meet
+from tests.examples.test_scripts import EXAMPLES, run_example, run_script
 
 pytestmark = pytest.mark.slow
 
 
 def test_grid_search(tmp_path):
     printed = run_example("grid_search.py", tmp_path)
-    assert re.search(r"^learning rate 0\.0\d+, as good from ", printed, re.MULTILINE)
+    assert re.search(r"^learning rate 0\.0\d+, equally good from ", printed, re.MULTILINE)
     assert "trained by: stacked" in printed
     assert " 10 epochs: " in printed
     assert (tmp_path / "grid_search.png").stat().st_size > 10_000
@@ -29,7 +30,10 @@ def test_batch_size_vs_learning_rate(tmp_path):
 
 
 def test_distributed_search(tmp_path):
-    printed = run_example("distributed_search.py", tmp_path)
+    example = (EXAMPLES / "distributed_search.py").read_text(encoding="utf-8")
+    script = tmp_path / "distributed_search.py"
+    script.write_text(with_workers_that_meet(example), encoding="utf-8")
+    printed = run_script(script, tmp_path)
     assert "learning_rate=" in printed
     result = keras_lr.SensitivityResult.load(tmp_path / "distributed_search.json")
     assert len(result.frame) == 5 * 3 * 10

@@ -1,4 +1,4 @@
-"""Faults that strike `keras-lr find`: Ctrl-C, and a disk on which the result cannot be written."""
+"""Faults for `keras-lr find`: Ctrl-C, and a disk on which the result cannot be written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from keras_lr import RangeTestResult
 from keras_lr.cli import main
 from tests.faults.file_faults import fill, small_disk
-from tests.faults.sweep_faults import pressed
+from tests.faults.sweep_faults import Moments, pressed
 
 INTERRUPTED, BAD_INPUT = 130, 2
 PROGRAM = """
@@ -31,15 +31,14 @@ def data():
 
 
 class CommandFaults:
-    """Strikes the command in this process, and checks its exit code and files.
+    """Injects faults into the command in this process, and checks its exit code and files.
 
     Args:
-        generator: Chooses the moments.
+        generator: Chooses the random moments.
         folder: Where the user's program and the results go.
     """
 
     def __init__(self, generator: np.random.Generator, folder: Path) -> None:
-        self._generator = generator
         folder = folder / "command"
         folder.mkdir()
         self._program = folder / "faulty_program.py"
@@ -49,29 +48,29 @@ class CommandFaults:
         self._find(self._json)
         began = time.perf_counter()
         self._find(self._json)
-        self._seconds = time.perf_counter() - began
+        self._moments = Moments(generator, seconds=time.perf_counter() - began)
 
     def interrupt(self) -> bool:
-        """Ctrl-C at a random moment: exit code 130, and a result that is whole or absent."""
+        """Ctrl-C at a random moment: exit code 130, and a result that is complete or absent."""
         self._json.unlink(missing_ok=True)
         codes: list[int] = []
-        with pressed(self._generator.uniform(0, self._seconds)) as ended:
+        with pressed(self._moments) as ended:
             codes.append(self._find(self._json))
             ended(codes[0] == 0)
         if codes:
             assert codes[0] in (0, INTERRUPTED), codes
         if self._json.exists():
             RangeTestResult.load(self._json)
-        assert not [path for path in self._json.parent.iterdir() if path.name.startswith(".")], "a temporary file stays"
+        assert not [path for path in self._json.parent.iterdir() if path.name.startswith(".")], "a temporary file"
         assert self._find(self._json) == 0
         return bool(codes) and ended.struck
 
     def full_disk(self) -> bool:
-        """No room for the result: exit code 2, and no part of a file."""
+        """No space for the result: exit code 2, and no partial file."""
         return self._unwritable("", "No space left")
 
     def read_only(self) -> bool:
-        """A read-only folder: exit code 2, and no part of a file."""
+        """A read-only directory: exit code 2, and no partial file."""
         return self._unwritable("ro", "Read-only")
 
     def _unwritable(self, option: str, words: str) -> bool:
@@ -79,11 +78,11 @@ class CommandFaults:
             fill(disk, leaving=0)
             if option:
                 change(option)
-            told = io.StringIO()
-            with contextlib.redirect_stderr(told):
+            errors = io.StringIO()
+            with contextlib.redirect_stderr(errors):
                 assert self._find(disk / "result.json") == BAD_INPUT
-            assert words in told.getvalue(), told.getvalue()
-            assert [path.name for path in disk.iterdir()] == ["ballast"], "a part of a file was left"
+            assert words in errors.getvalue(), errors.getvalue()
+            assert [path.name for path in disk.iterdir()] == ["ballast"], "a partial file is left"
         return True
 
     def _find(self, result: Path) -> int:

@@ -1,4 +1,4 @@
-"""Faults that strike the writing of results: a full disk, a read-only one, kill -9 in the midst of it."""
+"""Faults while results are saved: a full disk, a read-only disk, kill -9."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from keras_lr import RangeTestResult, suggest
 from keras_lr.report import Report
 
 DISK_KIBIBYTES = 1024
-OLD = "what stood here before\n"
+OLD = "the former content\n"
 
 
 class FileFaults:
-    """Strikes the saving of a result and of its report.
+    """Injects faults into the saving of a result and of its report.
 
     Args:
-        generator: Chooses what is saved, and the moments.
+        generator: Chooses what is saved, and the random moments.
         folder: Where to write.
     """
 
@@ -35,7 +35,7 @@ class FileFaults:
         self._report = Report("Fault").add(self._result)
 
     def full_disk(self) -> bool:
-        """A disk with room for a random share of the text alone."""
+        """A disk with space for only a random fraction of the text."""
         save, text = self._what()
         with small_disk(self._folder / "disk") as (disk, _):
             target = disk / "result"
@@ -43,13 +43,13 @@ class FileFaults:
             fill(disk, leaving=int(self._generator.uniform(0, 0.9) * len(text)))
             refused(lambda: save(target), "No space left")
             assert target.read_text() == OLD
-            assert {path.name for path in disk.iterdir()} == {"result", "ballast"}, "a part of a file was left"
+            assert {path.name for path in disk.iterdir()} == {"result", "ballast"}, "a partial file is left"
             (disk / "ballast").unlink()
             assert save(target).read_text() == text
         return True
 
     def read_only(self) -> bool:
-        """A folder that became read-only."""
+        """A directory that has become read-only."""
         save, text = self._what()
         with small_disk(self._folder / "disk") as (disk, change):
             target = disk / "result"
@@ -58,12 +58,12 @@ class FileFaults:
             refused(lambda: save(target), "Read-only")
             change("rw")
             assert target.read_text() == OLD
-            assert [path.name for path in disk.iterdir()] == ["result"], "a part of a file was left"
+            assert [path.name for path in disk.iterdir()] == ["result"], "a partial file is left"
             assert save(target).read_text() == text
         return True
 
     def killed(self) -> bool:
-        """Kill -9 while one file is written over again and again."""
+        """Kill -9 while one file is overwritten again and again."""
         text = self._result.to_json(indent=1) + "\n"
         target = self._folder / "killed"
         target.write_text(OLD)
@@ -77,11 +77,11 @@ class FileFaults:
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), "saving failed before the kill"
-        assert target.read_text() in (OLD, text), "a part of a file was left"
+        assert target.read_text() in (OLD, text), "a partial file is left"
         return True
 
     def _what(self) -> tuple[Callable[[Path], Path], str]:
-        """How to save, and the text that is to stand in the file."""
+        """How to save, and the text that the file must then hold."""
         if self._generator.integers(0, 2):
             return self._result.save, self._result.to_json(indent=1) + "\n"
         text = self._report.to_html()
@@ -89,7 +89,7 @@ class FileFaults:
 
 
 def measured() -> RangeTestResult:
-    """The result of a range test, from a formula."""
+    """The result of a range test, computed from a formula."""
     rates = np.geomspace(1e-7, 10, 100)
     losses = 2.3 / (1 + (rates / 1e-3) ** 0.7) + (rates / 0.5) ** 2
     advice = suggest(rates, losses)
@@ -107,13 +107,13 @@ def refused(save: Callable[[], Any], words: str) -> None:
 
 
 def fill(disk: Path, *, leaving: int) -> None:
-    """Fills `disk` up to `leaving` bytes, in whole pages."""
+    """Fills `disk` until `leaving` bytes are free, in whole pages."""
     state = os.statvfs(disk)
     (disk / "ballast").write_bytes(bytes(max(0, state.f_bavail * state.f_bsize - leaving // 4096 * 4096)))
 
 
 def can_mount(folder: Path) -> bool:
-    """Whether this process may mount a disk of its own."""
+    """Whether this process may mount a disk."""
     if os.name != "posix" or os.geteuid() != 0:
         return False
     try:
@@ -125,7 +125,7 @@ def can_mount(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def small_disk(place: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
-    """A disk of a mebibyte at `place`, and what mounts it anew with other options; it is gone afterwards.
+    """A temporary disk of 1 MiB at `place`, and a function that remounts it with other options.
 
     Raises:
         OSError: This process may not mount.

@@ -1,4 +1,4 @@
-"""What a fault must not change: a model's state to the bit, the rate's object, the random states, Ctrl-C's handler."""
+"""What a fault must not change: a model's state, its learning-rate object, random states, the handler of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Held:
         self._random = _random_state()
 
     def check(self) -> None:
-        """Asserts that everything is as it was."""
+        """Asserts that everything is bit-identical to before."""
         now = _bits(self._model)
-        assert now.keys() == self._values.keys(), "variables came or went"
+        assert now.keys() == self._values.keys(), "variables were added or removed"
         changed = [name for name, bits in self._values.items() if bits != now[name]]
         assert not changed, f"changed: {changed}"
-        assert self._model.optimizer._learning_rate is self._rate, "the learning rate is another object"
-        assert _random_state() == self._random, "a random state moved"
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ctrl-C has another handler"
+        assert self._model.optimizer._learning_rate is self._rate, "the learning rate is a different object"
+        assert _random_state() == self._random, "a random state changed"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "Ctrl-C has a different handler"
 
 
 def check_trains_on(model: keras.Model, data: Any) -> None:
-    """Asserts that a following `fit` trains: its loss is finite and every weight matrix moves."""
+    """Asserts that the next `fit` trains: its loss is finite, and every weight matrix changes."""
     before = [kernel.numpy() for kernel in model.trainable_variables]
     history = model.fit(data, verbose=0).history
-    assert np.isfinite(history["loss"]).all(), "the next fit gives no finite loss"
+    assert np.isfinite(history["loss"]).all(), "the loss of the next fit is not finite"
     moved = [not np.array_equal(old, new.numpy()) for old, new in zip(before, model.trainable_variables, strict=True)]
     assert all(moved), "the next fit trains nothing"
 

@@ -1,4 +1,4 @@
-"""Faults that strike a range test: signals, broken data, failing steps, no memory, a user's callback, the clock."""
+"""Faults during a range test: signals, broken data, failing steps, no memory, a user's callback, the clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 16
 
 
 class BrokenBatches(keras.utils.PyDataset):
-    """Batches of which one cannot be read."""
+    """Batches, one of which cannot be read."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, broken: int) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class BrokenBatches(keras.utils.PyDataset):
 
 
 class SweepFaults:
-    """Strikes range tests of a few long-lived models, and checks each model after each fault.
+    """Injects faults into range tests of a few long-lived models, and checks the model after each.
 
     Args:
-        generator: Chooses the moments.
+        generator: Chooses the random moments.
     """
 
     def __init__(self, generator: np.random.Generator) -> None:
@@ -79,10 +79,10 @@ class SweepFaults:
         return trapped(huge_allocation, self._data, optimizer="rmsprop")
 
     def interrupt(self, *, presses: int = 1) -> bool:
-        """Ctrl-C, as often as asked, from outside at a random moment."""
-        model, moment = self._plain, self._generator.uniform(0, self._seconds)
+        """Ctrl-C, `presses` times, from another thread at a random moment."""
+        model, moments = self._plain, self._moments
         held = Held(model)
-        with pressed(moment, presses) as ended:
+        with pressed(moments, presses) as ended:
             result = sweep(model, self._data, in_fit=self._coin(), verbose=False)
             assert result is None or result.stop_reason in ("completed", "diverged", "interrupted"), result.stop_reason
             ended(result is not None and result.stop_reason != "interrupted")
@@ -94,7 +94,7 @@ class SweepFaults:
         return self.interrupt(presses=2)
 
     def interrupt_in_a_step(self) -> bool:
-        """Ctrl-C while a Python step runs."""
+        """Ctrl-C during a Python step."""
         self._action = lambda: signal.raise_signal(signal.SIGINT)
         held = self._arm(self._eager, most=10)
         result = keras_lr.find_lr(self._eager, self._data, num_steps=12, verbose=False)
@@ -132,7 +132,7 @@ class SweepFaults:
         return self._sprung(self._eager, "Unable to allocate", most=10)
 
     def graph_step(self) -> bool:
-        """A compiled step whose op fails."""
+        """A compiled step with an op that fails."""
         return self._sprung(self._asserting, "trapped")
 
     def graph_memory(self) -> bool:
@@ -140,7 +140,7 @@ class SweepFaults:
         return self._sprung(self._allocating, "OOM when allocating")
 
     def user_callback(self) -> bool:
-        """A user's callback that raises right after the test."""
+        """A user's callback that raises directly after the test."""
 
         def fail(logs: Any) -> None:
             raise ConnectionError("no network")
@@ -153,7 +153,7 @@ class SweepFaults:
         return self._after(model, held)
 
     def clock(self) -> bool:
-        """A system clock that jumps to and fro by days."""
+        """A system clock that jumps back and forth by days."""
         held = Held(self._plain)
         with jumping_clock(self._generator):
             result = sweep(self._plain, self._data, in_fit=self._coin(), verbose=False)
@@ -182,19 +182,19 @@ class SweepFaults:
         return True
 
     @cached_property
-    def _seconds(self) -> float:
-        """How long a sweep takes once it is traced."""
+    def _moments(self) -> Moments:
+        """Moments within a sweep that is already traced."""
         sweep(self._plain, self._data, in_fit=False, verbose=False)
         began = time.perf_counter()
         sweep(self._plain, self._data, in_fit=True, verbose=False)
-        return time.perf_counter() - began
+        return Moments(self._generator, seconds=time.perf_counter() - began)
 
     def _coin(self) -> bool:
         return bool(self._generator.integers(0, 2))
 
 
 def sweep(model: keras.Model, data: Any, *, in_fit: bool, verbose: bool) -> Any:
-    """The result of a range test by `find_lr` or within `fit`; nothing that trains beyond its own steps."""
+    """The result of a range test by `find_lr` or within `fit`, which trains no further steps."""
     options: dict[str, Any] = {"num_steps": STEPS, "stop_on_divergence": False, "max_lr": 0.01, "verbose": verbose}
     if not in_fit:
         return keras_lr.find_lr(model, data, **options)
@@ -203,8 +203,29 @@ def sweep(model: keras.Model, data: Any, *, in_fit: bool, verbose: bool) -> Any:
     return finder.result
 
 
+class Moments:
+    """Random moments of a call, in seconds after its start.
+
+    Args:
+        generator: Chooses the moments.
+        seconds: How long the call took once. It may take less time later, so each moment after its end halves this.
+    """
+
+    def __init__(self, generator: np.random.Generator, *, seconds: float) -> None:
+        self._generator = generator
+        self._seconds = seconds
+
+    def draw(self) -> float:
+        """The next moment."""
+        return float(self._generator.uniform(0, self._seconds))
+
+    def missed(self) -> None:
+        """Notes that the last moment was after the end of the call."""
+        self._seconds /= 2
+
+
 class Struck:
-    """Whether an interruption came before the end of what it was meant for."""
+    """Whether an interrupt came before the end of its target."""
 
     struck = True
 
@@ -213,9 +234,9 @@ class Struck:
 
 
 @contextlib.contextmanager
-def pressed(seconds: float, presses: int = 1) -> Iterator[Struck]:
-    """Presses Ctrl-C after so long, wherever the block then is, and swallows the `KeyboardInterrupt`."""
-    struck = Struck()
+def pressed(moments: Moments, presses: int = 1) -> Iterator[Struck]:
+    """Presses Ctrl-C at a random moment of the block, and suppresses the `KeyboardInterrupt`."""
+    struck, seconds = Struck(), moments.draw()
 
     def press() -> None:
         time.sleep(seconds)
@@ -230,6 +251,8 @@ def pressed(seconds: float, presses: int = 1) -> Iterator[Struck]:
     while thread.is_alive():
         with contextlib.suppress(KeyboardInterrupt):
             thread.join()
+    if not struck.struck:
+        moments.missed()
 
 
 @contextlib.contextmanager
@@ -245,7 +268,7 @@ def raising(words: str, *, kind: type[Exception] = Exception) -> Iterator[None]:
 
 @contextlib.contextmanager
 def jumping_clock(generator: np.random.Generator) -> Iterator[None]:
-    """Lets `time.time` jump by up to ten days to either side at each look."""
+    """Shifts each reading of `time.time` by up to ten days in either direction."""
     true = time.time
 
     def jumping() -> float:

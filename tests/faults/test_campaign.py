@@ -40,12 +40,12 @@ def test_a_fault_leaves_everything_as_documented(tallies: dict[str, Tally], kind
     assert tallies[kind].survived == tallies[kind].struck == 1
 
 
-def test_a_model_left_changed_is_no_survivor(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_changed_model_does_not_count_as_survived(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(StateSnapshot, "restore", lambda self, **options: None)
     tally = campaign({"sweep.eager_step": 1}, seed=5, folder=tmp_path)["sweep.eager_step"]
     assert (tally.struck, tally.survived) == (1, 0)
     assert "AssertionError: changed: " in tally.failures[0]
 
 
-def test_the_long_campaign_strikes_200_times() -> None:
+def test_the_long_campaign_injects_200_faults() -> None:
     assert sum(SHARES.values()) >= 200

@@ -1,4 +1,4 @@
-"""A model whose training step springs a trap at a chosen step, compiled or not."""
+"""A model whose training step, compiled or not, springs a trap at a chosen step."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MORE_THAN_ANY_MEMORY = 2**50
 
 
 class Trapped(CustomStep):
-    """`CustomStep` that runs `spring` once it has been called `trap` times.
+    """`CustomStep` that runs `spring` at its step number `trap`.
 
     Args:
-        spring: Takes the number of calls and the trap's number. It returns an op for a compiled step; in an eager one
-            it is called at the trapped step alone.
+        spring: Takes the number of steps so far and `trap`. In a compiled step it returns an op; in an eager one it is
+            called only at the trapped step.
     """
 
     def __init__(self, spring: Callable[[Any, Any], Any]) -> None:
@@ -37,11 +37,11 @@ class Trapped(CustomStep):
             return {name: tf.identity(value) for name, value in logs.items()}
 
     def arm(self, steps: int) -> None:
-        """Lays the trap at the step after `steps` more."""
+        """Sets the trap after `steps` more steps."""
         self.trap.assign(self.calls + steps + 1)
 
     def disarm(self) -> None:
-        """Takes the trap away."""
+        """Removes the trap."""
         self.trap.assign(NEVER)
 
 
@@ -51,13 +51,13 @@ def failing_assertion(calls: Any, trap: Any) -> Any:
 
 
 def huge_allocation(calls: Any, trap: Any) -> Any:
-    """An op that asks for more memory than an address space holds, at the trapped step."""
+    """An op that requests more memory than an address space holds, at the trapped step."""
     size = tf.where(calls >= trap, tf.constant(MORE_THAN_ANY_MEMORY, tf.int64), tf.constant(1, tf.int64))
     return tf.reduce_sum(tf.fill([size], 1.0))
 
 
 def trapped(spring: Callable[[Any, Any], Any], data: Any, *, optimizer: Any = "adam", eager: bool = False) -> Trapped:
-    """A model that has trained an epoch of `data`."""
+    """A model that has trained one epoch of `data`."""
     keras.utils.set_random_seed(3)
     model = Trapped(spring)
     model.compile(optimizer, run_eagerly=eager)

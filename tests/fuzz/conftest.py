@@ -1,4 +1,4 @@
-"""How long to fuzz: a short form by default, `KERAS_LR_FUZZ_EXAMPLES=5000 pytest tests/fuzz` for about four minutes."""
+"""How many inputs to try: few by default; `KERAS_LR_FUZZ_EXAMPLES=5000 pytest tests/fuzz` takes about four minutes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FUZZ = settings(
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """A warning is allowed, as numpy gives of huge numbers; an undocumented exception is not."""
+    """Allows warnings, such as numpy's about huge numbers; undocumented exceptions still fail."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""Inputs as nobody meant them."""
+"""Hypothesis strategies for inputs that nobody would pass on purpose."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ANYTHING = st.one_of(
 
 
 def curves() -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
-    """Learning rates that increase, and losses of any size."""
+    """Increasing learning rates, and losses of any size."""
     return st.integers(2, 120).flatmap(
         lambda steps: st.tuples(
             st.tuples(st.floats(-300, 0), st.floats(0.001, 20)).map(
@@ -76,7 +76,7 @@ def _edited(tree: Any, edits: list[tuple[int, str, Any]]) -> Any:
 
 
 def _holders(tree: Any) -> Any:
-    """Every (container, key) below `tree`; of a long list the first and the last few items only."""
+    """Every (container, key) pair below `tree`; of a long container only the first and the last four items."""
     keys = list(tree) if isinstance(tree, dict) else list(range(len(tree))) if isinstance(tree, list) else []
     for key in keys if len(keys) < 12 else [*keys[:4], *keys[-4:]]:
         yield tree, key

@@ -1,4 +1,4 @@
-"""Whatever stands on the command line, it ends with a documented exit code and at most one line of error."""
+"""Any command line ends with a documented exit code or a refusal, never with another exception."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def test_any_words_parse_or_are_refused(words: list[str]) -> None:
         st.one_of(st.sampled_from(["--json", "--fail-on", "too_high", "run.csv"]), st.text(max_size=8)), max_size=4
     )
 )
-def test_analyze_and_report_end_in_order(tmp_path_factory: pytest.TempPathFactory, words: list[str]) -> None:
+def test_analyze_and_report_end_with_a_documented_exit_code(
+    tmp_path_factory: pytest.TempPathFactory, words: list[str]
+) -> None:
     folder: Path = tmp_path_factory.getbasetemp()
     words = [word.replace("/", "_") for word in words]
     with pytest.MonkeyPatch.context() as patch:

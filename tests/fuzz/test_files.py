@@ -1,4 +1,4 @@
-"""Whatever a file holds, its reader gives a result or a documented exception."""
+"""Whatever a file holds, reading it gives a result or a documented exception."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_damaged_event_files(folder: Path, events: bytes, edits: list[tuple[int,
 
 @FUZZ
 @given(st.one_of(mutated(RANGE_TEST), mutated(DIAGNOSIS), JSON))
-def test_stored_results_load_whole_or_not_at_all(stored: Any) -> None:
+def test_stored_results_load_completely_or_not_at_all(stored: Any) -> None:
     for record in (RangeTestResult, Diagnosis, SensitivityResult):
         try:
             loaded = record.from_dict(stored)

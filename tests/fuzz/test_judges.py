@@ -1,4 +1,4 @@
-"""Whatever is judged, only documented exceptions come out."""
+"""Whatever is judged, only documented exceptions are raised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RULES = st.sampled_from(("consensus", "valley", "minimum", "steepest", "slide", 
 
 @FUZZ
 @given(ANYTHING, ANYTHING, RULES)
-def test_suggest_refuses_what_is_no_curve(learning_rates: Any, losses: Any, rule: Any) -> None:
+def test_suggest_refuses_what_is_not_a_curve(learning_rates: Any, losses: Any, rule: Any) -> None:
     with contextlib.suppress(KerasLRError):
         suggest(learning_rates, losses, rule=rule)
 
@@ -39,7 +39,7 @@ def test_a_suggestion_lies_in_its_range(curve: tuple[np.ndarray, np.ndarray], ru
 
 @FUZZ
 @given(st.one_of(ANYTHING, st.dictionaries(COLUMN_NAMES, ANYTHING, max_size=5)))
-def test_analyze_history_refuses_what_is_no_history(source: Any) -> None:
+def test_analyze_history_refuses_what_is_not_a_history(source: Any) -> None:
     with contextlib.suppress(KerasLRError, FileNotFoundError):
         analyze_history(source)
 

@@ -52,12 +52,14 @@ def test_it_draws_on_as_many_axes_as_it_has_panels(name):
     given = list(Figure().subplots(count, 1))
     assert getattr(plots, name)(make(), axes=given) == given
     assert all(axes.lines for axes in given)
-    with pytest.raises(InvalidArgumentError, match=f"`axes` must hold one Axes a panel, {count}. Received: 1"):
+    with pytest.raises(
+        InvalidArgumentError, match=rf"`axes` must hold one Axes per panel, {count} in all\. Received: 1\."
+    ):
         getattr(plots, name)(make(), axes=given[:1])
 
 
 @pytest.mark.parametrize("name", [*ONE_AXES, *SEVERAL_AXES])
-def test_without_axes_it_makes_a_figure_outside_of_pyplot(name):
+def test_without_axes_it_makes_a_figure_outside_pyplot(name):
     make = ONE_AXES.get(name) or SEVERAL_AXES[name][0]
     drawn = getattr(plots, name)(make())
     assert isinstance((drawn if name in ONE_AXES else drawn[0]).figure, Figure)
@@ -82,6 +84,17 @@ def test_the_u_curve_shows_every_seed_the_median_the_band_and_the_diverged():
     assert cross.get_transform() == ax.get_xaxis_transform()
     named = [text.get_text() for text in ax.get_legend().get_texts()]
     assert named == ["median", "lowest to highest seed", "one seed", "diverged", "within noise of the best"]
+
+
+def test_a_diverged_seed_counts_as_the_worst_in_the_median():
+    frame = sensitivity_frame((1e-4, 1e-3, 1e-2))
+    outcomes = frame[frame["learning_rate"] == 1e-3].groupby("repeat")["val_loss"].min()
+    frame.loc[(frame["learning_rate"] == 1e-3) & (frame["repeat"] == outcomes.idxmin()), "status"] = "diverged"
+    frame.loc[(frame["learning_rate"] == 1e-2) & (frame["repeat"] > 0), "status"] = "diverged"
+    ax = plots.plot_sensitivity(sensitivity_result(frame))
+    median = next(line for line in ax.lines if line.get_label() == "median")
+    assert list(median.get_xdata()) == pytest.approx([1e-4, 1e-3])
+    assert median.get_ydata()[1] == pytest.approx(outcomes.max())
 
 
 def test_the_band_goes_from_the_lowest_to_the_highest_seed():
@@ -163,8 +176,20 @@ def test_drawing_a_page_chooses_no_backend():
 
 def test_a_metric_that_should_grow_is_drawn_as_what_it_is():
     ax = plots.plot_history(analyze_history({"accuracy": [0.1, 0.5, 0.7]}))
-    assert ax.get_ylabel() == "Negated accuracy"
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), [-0.1, -0.5, -0.7])
+    assert ax.get_ylabel() == "Accuracy"
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.1, 0.5, 0.7])
+
+
+def test_the_best_run_of_a_metric_that_should_grow_stays_inside_the_scale():
+    accuracies = {"a": [0.1, 0.11, 0.12], "b": [0.1, 0.1, 0.12], "c": [0.2, 0.8, 0.9], "d": [0.1, None, 0.12]}
+    axes = plots.plot_histories({name: analyze_history({"accuracy": values}) for name, values in accuracies.items()})
+    assert {ax.get_ylabel() for ax in axes} == {"Accuracy", ""}
+    assert axes[0].get_ylim()[0] < 0.1
+    assert axes[0].get_ylim()[1] > 0.9
+    crosses = [line for line in axes[3].lines if line.get_marker() == "x"]
+    assert [list(line.get_xdata()) for line in crosses] == [[1]]
+    assert crosses[0].get_ydata()[0] < 0.5
+    assert not [line for ax in axes[:3] for line in ax.lines if line.get_marker() == "x"]
 
 
 def test_no_run_has_no_panel():

@@ -1,5 +1,7 @@
-"""Range tests on two logical CPU devices and on one, as JSON; a program of its own, since the devices of a process are
-fixed at its start."""
+"""Range tests on two logical CPU devices and on one, printed as JSON.
+
+This is a separate program because a process cannot change its devices once they are in use.
+"""
 
 from __future__ import annotations
 

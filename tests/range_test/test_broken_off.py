@@ -1,4 +1,4 @@
-"""The model's state after a range test that Ctrl-C, a step or the data broke off."""
+"""The model's state after a range test that was cut short by Ctrl-C, a failing step or the data."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_step_that_fails_keeps_the_points(digits: Any) -> None:
     finder = keras_lr.LRRangeTest(num_steps=20)
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of memory") as caught:
         model.fit(*digits, verbose=0, callbacks=[finder])
-    assert "the model was restored" in caught.value.__notes__[0]
+    assert "the model was restored to its state before the range test" in caught.value.__notes__[0]
     assert_restored(model, before)
     assert int(model.calls) == 1
     assert finder.result.stop_reason == "error"
@@ -170,7 +170,7 @@ def test_the_first_signal_waits_and_a_second_one_may_not() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_of_the_user_s_own_stays() -> None:
+def test_a_signal_handler_of_the_user_is_left_in_place() -> None:
     calls = []
     former = signal.signal(signal.SIGINT, lambda number, frame: calls.append(number))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 
 import keras_lr
+from keras_lr.cli._main import build_parser
 from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
 from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
 
 
 class Diary(keras.callbacks.Callback):
-    """What `fit` told another callback."""
+    """Records which hooks `fit` calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +60,7 @@ def test_apply_without_a_suggestion_is_refused_and_restored(digits: Any) -> None
     model.optimizer.build(model.trainable_variables)
     before = all_values(model)
     finder = keras_lr.LRRangeTest(apply=True, min_lr=1e-12, max_lr=1e-11, num_steps=30)
-    with pytest.raises(ModelError, match=r"`apply=True` must have a suggested learning rate.*Received none"):
+    with pytest.raises(ModelError, match=r"`apply=True` needs a suggested learning rate, but .* gave none: .*Set"):
         model.fit(*digits, verbose=0, callbacks=[finder])
     assert finder.result.suggestion.confidence == "none"
     for old, new in zip(before, all_values(model), strict=True):
@@ -77,7 +79,7 @@ def test_fit_ends_without_an_epoch_and_the_next_one_is_whole(digits: Any) -> Non
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_the_backup_of_a_broken_training_is_left_alone(place: int, digits: Any, tmp_path: Any) -> None:
+def test_the_backup_of_an_unfinished_training_is_left_alone(place: int, digits: Any, tmp_path: Any) -> None:
     def interrupt(epoch: int, logs: Any) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
@@ -99,10 +101,10 @@ def test_the_backup_of_a_broken_training_is_left_alone(place: int, digits: Any, 
 
 def test_it_is_only_a_callback_of_fit(digits: Any) -> None:
     finder = keras_lr.LRRangeTest()
-    with pytest.raises(DataError, match=r"`result` must come from a `fit`"):
+    with pytest.raises(DataError, match=r"`LRRangeTest` has no result yet\. Call `model\.fit` with it first\."):
         finder.measured()
     finder.set_model(seeded(1e-3))
-    with pytest.raises(DataError, match=r"must be a callback of `model\.fit`.*Use `find_lr`"):
+    with pytest.raises(DataError, match=r"must run as a callback of `model\.fit`.*Use `find_lr`"):
         finder.on_train_begin()
 
 
@@ -124,26 +126,39 @@ def test_steps_of_a_sweep_span_epochs_and_executions(digits: Any) -> None:
         ({"min_lr": -1e-3}, InvalidRangeError, r"`min_lr` must be a finite number above 0\. Received: min_lr=-0\.001"),
         ({"max_lr": float("inf")}, InvalidRangeError, r"`max_lr` must be a finite number above 0\. Received.*inf"),
         ({"max_lr": "1"}, InvalidRangeError, r"`max_lr` must be a finite number above 0\. Received: max_lr='1'"),
-        ({"num_steps": 1}, InvalidArgumentError, r"`num_steps` must be an integer of at least 2\. Received.*=1"),
-        ({"num_steps": 10.0}, InvalidArgumentError, r"`num_steps` must be an integer of at least 2"),
+        ({"num_steps": 1}, InvalidArgumentError, r"`num_steps` must be an integer >= 2, got 1\."),
+        ({"num_steps": 10.0}, InvalidArgumentError, r"`num_steps` must be an integer >= 2, got 10\.0"),
         ({"sweep": "cubic"}, InvalidArgumentError, r"`sweep` must be .* Received: 'cubic'"),
-        ({"repeats": True}, InvalidArgumentError, r"`repeats` must be an integer of at least 1\. Received"),
+        ({"repeats": True}, InvalidArgumentError, r"`repeats` must be an integer >= 1, got True\."),
         ({"verbose": "yes"}, InvalidArgumentError, r"`verbose` must be \"auto\", True.* Received: 'yes'"),
         ({"verbose": None}, InvalidArgumentError, "`verbose` must be .* Received: None"),
         ({"verbose": 3}, InvalidArgumentError, "`verbose` must be .* Received: 3"),
-        ({"stop_on_divergence": "no"}, InvalidArgumentError, "`stop_on_divergence` must be True or False.*='no'"),
-        ({"refine": "no"}, InvalidArgumentError, "`refine` must be True or False.*='no'"),
-        ({"apply": "no"}, InvalidArgumentError, "`apply` must be True or False.*='no'"),
+        ({"stop_on_divergence": "no"}, InvalidArgumentError, "`stop_on_divergence` must be True or False, got 'no'"),
+        ({"refine": "no"}, InvalidArgumentError, "`refine` must be True or False, got 'no'"),
+        ({"apply": "no"}, InvalidArgumentError, "`apply` must be True or False, got 'no'"),
         ({"validation_data": [1, 2]}, InvalidArgumentError, r"`validation_data` must be a tuple.*Received: list"),
     ],
 )
-def test_bad_arguments_are_refused_at_once(arguments: Any, error: Any, message: str) -> None:
+def test_bad_arguments_are_refused_by_the_constructor(arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         keras_lr.LRRangeTest(**arguments)
 
 
+def test_every_way_to_run_a_range_test_has_the_same_defaults() -> None:
+    names = ("min_lr", "max_lr", "num_steps", "sweep", "repeats")
+    call, callback, auto = (
+        inspect.signature(way).parameters for way in (keras_lr.find_lr, keras_lr.LRRangeTest, keras_lr.AutoLR)
+    )
+    defaults = {name: call[name].default for name in names}
+    assert defaults == {"min_lr": 1e-7, "max_lr": 10.0, "num_steps": 100, "sweep": "exponential", "repeats": 1}
+    assert {name: callback[name].default for name in names} == defaults
+    command = vars(build_parser().parse_args(["find", "train.py:build", "--data", "train.py:data"]))
+    assert {name: command[name] for name in names} == defaults
+    assert (auto["min_lr"].default, auto["max_lr"].default, auto["probe_steps"].default) == (1e-7, 10.0, 100)
+
+
 @pytest.mark.parametrize("verbose", ["auto", 0, 1, 2, True, False, np.True_])
-def test_what_keras_takes_as_verbose_is_taken(verbose: Any) -> None:
+def test_every_verbose_of_keras_is_accepted(verbose: Any) -> None:
     assert keras_lr.LRRangeTest(verbose=verbose).settings.verbose is verbose
 
 
@@ -166,12 +181,12 @@ def test_bad_models_are_refused_before_a_step(digits: Any) -> None:
     without.compile(optimizer=None, loss=CROSS_ENTROPY)
     with pytest.raises(ModelError, match=r"`model` must be compiled with an optimizer\. Received none"):
         without.fit(*digits, verbose=0, callbacks=[finder])
-    with pytest.raises(ModelError, match=r"`model` must be compiled\. Received a model that is not"):
+    with pytest.raises(ModelError, match=r"`model` must be compiled\. Received an uncompiled model"):
         keras_lr.find_lr(Counted(), *digits)
     assert steps == []
 
 
-def test_progress_is_shown_on_stderr_only_where_asked(digits: Any, capsys: Any) -> None:
+def test_progress_is_shown_on_stderr_and_only_on_request(digits: Any, capsys: Any) -> None:
     model = plain_classifier()
     keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3)
     quiet = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Every kind of data that `fit` takes, for exactly as many steps as asked."""
+"""Every kind of data that `fit` accepts, for exactly the requested number of steps."""
 
 from __future__ import annotations
 
@@ -87,15 +87,15 @@ def test_sparse_tensors_give_the_losses_of_dense_ones(digits: Any) -> None:
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
-def test_data_that_ends_for_good_keeps_the_points(digits: Any) -> None:
+def test_data_that_runs_out_keeps_the_points(digits: Any) -> None:
     result = keras_lr.find_lr(plain_classifier(), generator(*digits, 7), num_steps=40)
     assert result.stop_reason == "data_exhausted"
     assert len(result.losses) == 7
-    assert "7 of 40" in result.stop_detail
+    assert result.stop_detail == "The data ran out after 7 of 40 steps."
 
 
 @pytest.mark.parametrize("count", [40, 47])
-def test_data_that_ends_in_a_later_sweep_keep_the_whole_ones(count: int, digits: Any) -> None:
+def test_data_that_runs_out_in_a_later_sweep_keeps_the_whole_ones(count: int, digits: Any) -> None:
     model = plain_classifier()
     once = keras_lr.find_lr(model, generator(*digits, 40), num_steps=40)
     result = keras_lr.find_lr(model, generator(*digits, count), num_steps=40, repeats=3)
@@ -178,13 +178,13 @@ def test_linear_sweep_has_equal_differences(digits: Any) -> None:
         ({"min_lr": 0.1, "max_lr": 0.01}, InvalidRangeError, "`max_lr` must be greater than `min_lr`.*Swap them"),
         ({"min_lr": 0.0}, InvalidRangeError, "`min_lr` must be a finite number above 0"),
         ({"max_lr": float("nan")}, InvalidRangeError, "`max_lr` must be a finite number above 0"),
-        ({"num_steps": 1}, InvalidArgumentError, "`num_steps` must be an integer of at least 2"),
+        ({"num_steps": 1}, InvalidArgumentError, "`num_steps` must be an integer >= 2, got 1"),
         ({"sweep": "cubic"}, InvalidArgumentError, "`sweep` must be"),
-        ({"repeats": 0}, InvalidArgumentError, "`repeats` must be an integer of at least 1"),
+        ({"repeats": 0}, InvalidArgumentError, "`repeats` must be an integer >= 1, got 0"),
         ({"validation_data": 3}, InvalidArgumentError, "`validation_data` must be a tuple"),
         ({"monitor": "cost"}, ModelError, "`monitor` must name"),
-        ({"batch_size": -3}, InvalidArgumentError, "`batch_size` must be an integer of at least 1. Received: -3"),
-        ({"batch_size": 2.5}, InvalidArgumentError, "`batch_size` must be an integer of at least 1"),
+        ({"batch_size": -3}, InvalidArgumentError, "`batch_size` must be an integer >= 1, got -3"),
+        ({"batch_size": 2.5}, InvalidArgumentError, "`batch_size` must be an integer >= 1"),
     ],
 )
 def test_bad_arguments(options: Any, error: Any, message: str, digits: Any) -> None:

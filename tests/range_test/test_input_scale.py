@@ -1,4 +1,4 @@
-"""The warning about inputs at whose scale the usual learning rates mislead."""
+"""The warning about inputs on an unusual scale."""
 
 import warnings
 

@@ -85,14 +85,14 @@ def test_several_optimizers_keep_their_ratio(scheduled: Any, steps_done: int) ->
     assert {name: float(part.learning_rate) for name, part in chosen.items()} == pytest.approx(before)
 
 
-def test_a_fixed_rate_in_place_of_warmups_keeps_their_ratio() -> None:
+def test_a_fixed_rate_that_replaces_warmups_keeps_their_ratio() -> None:
     parts = [keras.optimizers.SGD(keras_lr.schedules.Warmup(rate, 100)) for rate in (0.5, 0.05)]
     set_learning_rate(SimpleNamespace(optimizers=parts), 0.1)
     assert [float(part.learning_rate) for part in parts] == pytest.approx([0.1, 0.01])
 
 
 class Subclassed(keras.Model):
-    """Several inputs by name, several outputs as a list, built at its first call."""
+    """Has several named inputs and a list of outputs, and is built at its first call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_the_sweep(digits: Any) -> None:
     assert np.isfinite(result.losses).all()
 
 
-def test_a_traced_loop_serves_the_next_test_until_the_model_is_compiled_anew(digits: Any) -> None:
+def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any) -> None:
     class Counting(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
             traces.append(tf.executing_eagerly())

@@ -1,4 +1,4 @@
-"""On which device a sweep keeps its variables."""
+"""The device on which a sweep keeps its variables."""
 
 from __future__ import annotations
 

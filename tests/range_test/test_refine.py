@@ -1,4 +1,4 @@
-"""`refine=True` on real models: what is spent, what is kept, and what is put back."""
+"""`refine=True` on real models: its budget, its result, and what is restored."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ X = (X / 16).astype("float32")
 
 
 class CountSteps(keras.layers.Layer):
-    """Counts the training batches that it sees, outside of every weight."""
+    """Counts the training batches it sees, in an attribute that is not a weight."""
 
     seen = 0
 
@@ -41,7 +41,7 @@ def refined():
     return find_lr(classifier(), X, Y, num_steps=100, refine=True)
 
 
-def test_suggestion_is_settled_with_evidence(refined):
+def test_suggestion_is_refined_with_evidence(refined):
     assert refined.suggestion.rule == "refined"
     assert refined.refinement.sweep_suggestion.rule == "consensus"
     assert refined.refinement.losses.shape == (3, 33)
@@ -94,7 +94,7 @@ def test_model_and_training_afterwards_are_untouched(as_dataset):
     assert history(refine=True) == history(refine=False)
 
 
-def test_callback_applies_the_settled_rate():
+def test_callback_applies_the_refined_rate():
     model = classifier()
     finder = LRRangeTest(num_steps=60, apply=True, refine=True)
     model.fit(X, Y, epochs=1, verbose=0, callbacks=[finder])
@@ -109,7 +109,7 @@ def test_a_sweep_without_a_suggestion_is_not_refined():
 
 
 @pytest.mark.parametrize("count", [60, 70])
-def test_runs_that_the_data_cut_short_settle_nothing(count):
+def test_runs_that_the_data_cut_short_refine_nothing(count):
     def batches():
         for step in range(count):
             rows = slice(step % 56 * 32, step % 56 * 32 + 32)
@@ -133,13 +133,13 @@ def test_a_file_without_refinement_is_still_read(refined):
     assert RangeTestResult.from_dict(old).refinement is None
 
 
-def test_several_sweeps_are_settled_together():
+def test_several_sweeps_are_refined_together():
     result = find_lr(classifier(), X, Y, num_steps=60, repeats=2, refine=True)
     assert result.refinement.losses.shape == (3, 40)
     assert result.suggestion.spread_decades >= 0
 
 
-def test_unscaled_inputs_are_warned_of_at_the_callers_line():
-    with pytest.warns(UserWarning, match=r"neither near \[0, 1\] nor standardised") as caught:
+def test_the_warning_about_unscaled_inputs_points_at_the_callers_line():
+    with pytest.warns(UserWarning, match=r"reach 16: they are neither near \[0, 1\] nor standardised") as caught:
         find_lr(classifier(), X * 16, Y, num_steps=20)
     assert [one.filename for one in caught if "neither near" in str(one.message)] == [__file__]

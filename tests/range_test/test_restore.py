@@ -1,4 +1,4 @@
-"""A fit after a range test equals, bit for bit, a fit without one."""
+"""A fit after a range test equals a fit without one, bit for bit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _determinism() -> Any:
 
 
 def built(model: Any) -> Any:
-    """The model with all its variables, so that each function is traced once."""
+    """The model with all its variables built, so that each function is traced once."""
     model(np.zeros((1, 64), "float32"))
     model.optimizer.build(model.trainable_variables)
     return model
@@ -137,7 +137,7 @@ def test_xla(digits: Any) -> None:
     assert_same(run(before=check), run())
 
 
-def test_a_trained_optimizer_goes_on_as_before(digits: Any) -> None:
+def test_a_trained_optimizer_continues_as_before(digits: Any) -> None:
     def trained(model: Any, *data: Any) -> None:
         model.fit(*data, epochs=1, verbose=0)
 

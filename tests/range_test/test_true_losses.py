@@ -1,4 +1,4 @@
-"""Each loss is its batch's own, against an untrained model's prediction on that batch."""
+"""Each loss is that of its own batch, compared with an untrained model's prediction on that batch."""
 
 from __future__ import annotations
 

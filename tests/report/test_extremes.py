@@ -27,19 +27,19 @@ def test_the_page_stays_small_and_draws_without_a_warning(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "note"),
     [
-        ("2,000 rates", "Drawn are 120 of 2,000 learning rates."),
-        ("2,000 rates", "Shown are 12 of 2,000 learning rates."),
-        ("2,000 rates", "each run kept its best epoch and its spikes."),
-        ("2,000 rates", "of 2,000 lines"),
-        ("a million steps", "Thinned from 1,000,000 steps to 1,000 here"),
-        ("a million epochs", "Thinned from 1,000,000 epochs to 1,000 here"),
+        ("2,000 rates", "120 of 2,000 learning rates are drawn."),
+        ("2,000 rates", "12 of 2,000 learning rates are shown."),
+        ("2,000 rates", "the best epoch and the spikes of each run are kept."),
+        ("2,000 rates", "of 2,000 rows"),
+        ("a million steps", "Thinned from 1,000,000 steps to 1,000 on this page"),
+        ("a million epochs", "Thinned from 1,000,000 epochs to 1,000 on this page"),
         ("a million epochs", "Thinned from 1,000,000 steps to"),
     ],
 )
-def test_what_was_left_out_is_said(name, told):
-    assert told in Page(source_of(name)).text()
+def test_what_was_left_out_is_said(name, note):
+    assert note in Page(source_of(name)).text()
 
 
 def test_the_best_rate_stays_among_those_kept():

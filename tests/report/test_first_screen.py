@@ -24,7 +24,7 @@ ANSWERS = {
     "diagnosis": ["The learning rate 1e-2 was", "Judged from 30 epochs of loss."],
     "diagnoses": ["3 runs judged: "],
     "comparison": ["Of 3 runs, 0.01 reached the lowest loss"],
-    "AutoLR": ["AutoLR came to learning_rate=1e-2.", "It made 2 changes in 12 epochs, from 3 on."],
+    "AutoLR": ["AutoLR settled on learning_rate=1e-2.", "It made 2 changes in 12 epochs, starting from 3."],
     "schedule": [
         "A plan",
         "OneCycle over 500 steps, with a peak of learning_rate=3e-3.",
@@ -104,20 +104,20 @@ WARNINGS = {
     ),
     "failed": (
         lambda: small_search(frame=small_search().frame.replace({"status": {"diverged": "failed"}})),
-        "3 runs failed with an exception. Read it in the project's folder.",
+        "3 runs failed with an exception. Read the message in the project's records folder.",
     ),
     "data ended": (
         lambda: make_range_test(stop_reason="data_exhausted", stop_detail="The data ended"),
         "The data ended. Repeat the dataset (dataset.repeat()) or ask for fewer steps.",
     ),
-    "broken run": (lambda: auto_lr_log(), "The run broke 1 time, first in epoch 3. Start the next one below 3."),
-    "unfinished run": (lambda: auto_lr_log(planned_epochs=50), "12 of 50 epochs were trained."),
+    "broken run": (lambda: auto_lr_log(), "The run broke down in epoch 3. Start the next one below 3."),
+    "unfinished run": (lambda: auto_lr_log(planned_epochs=50), "Only 12 of 50 epochs were trained."),
 }
 
 
-@pytest.mark.parametrize(("make", "told"), WARNINGS.values(), ids=WARNINGS)
-def test_a_warning_says_what_to_do(make, told):
-    assert told in words(make())
+@pytest.mark.parametrize(("make", "warning"), WARNINGS.values(), ids=WARNINGS)
+def test_a_warning_says_what_to_do(make, warning):
+    assert warning in words(make())
 
 
 def test_a_finding_in_the_run_is_a_warning_with_its_epochs():
@@ -130,7 +130,7 @@ def test_a_finding_in_the_run_is_a_warning_with_its_epochs():
 
 def test_ones_own_warning_stands_first():
     report = Report("Digits").warn("The training was interrupted.", "Finish it.").add(auto_lr_log())
-    assert re.search(r"interrupted\. Finish it\..*The run broke", first_screen(report.to_html()))
+    assert re.search(r"interrupted\. Finish it\..*The run broke down", first_screen(report.to_html()))
 
 
 def test_the_code_to_paste_follows_what_is_known():

@@ -4,10 +4,13 @@ import html
 import json
 import re
 
+import keras
 import pytest
 
+import keras_lr
 from keras_lr import Report, analyze_histories, analyze_history
 from keras_lr.errors import InvalidArgumentError
+from keras_lr.report._sections import schedule
 from keras_lr.results import RangeTestResult, Suggestion
 from tests.result_records import make_range_test
 
@@ -55,7 +58,7 @@ def test_the_date_comes_from_the_environment_variable_and_never_from_the_clock(p
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
     assert '<time datetime="1970-01-02">' in Report("Digits").add(make_range_test()).to_html()
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "today")
-    with pytest.raises(InvalidArgumentError, match="`SOURCE_DATE_EPOCH` must be in seconds"):
+    with pytest.raises(InvalidArgumentError, match="`SOURCE_DATE_EPOCH` must be a number of seconds since 1970"):
         Report("Digits").add(make_range_test()).to_html()
 
 
@@ -116,7 +119,7 @@ def test_the_page_is_written_whole(tmp_path, page):
 
 @pytest.mark.parametrize("title", ["", "  ", None, 3])
 def test_a_title_must_be_a_text(title):
-    with pytest.raises(InvalidArgumentError, match="`title` must be a text"):
+    with pytest.raises(InvalidArgumentError, match="`title` must be a non-empty string"):
         Report(title)
 
 
@@ -126,24 +129,34 @@ def test_only_results_can_be_added():
 
 
 def test_an_empty_report_is_refused():
-    with pytest.raises(InvalidArgumentError, match="must hold a result"):
+    with pytest.raises(InvalidArgumentError, match=r"The report is empty\. Call `add\(result\)` first"):
         Report("x").to_html()
 
 
-def told(record):
+def test_the_schedules_that_can_be_written_as_code_are_those_there_are():
+    def schedules(home):
+        base = keras.optimizers.schedules.LearningRateSchedule
+        classes = {name: item for name, item in vars(home).items() if isinstance(item, type)}
+        return {name for name, item in classes.items() if issubclass(item, base) and item is not base}
+
+    assert schedules(keras_lr.schedules) == set(schedule.KERAS_LR_SCHEDULES)
+    assert schedules(keras.optimizers.schedules) == set(schedule.KERAS_SCHEDULES)
+
+
+def text_of(record):
     page = Report("Runs").add(record).to_html()
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", re.sub("<(svg|style|script).*?</\\1>", "", page, flags=re.S)))
 
 
-def test_a_metric_that_should_grow_is_told_as_it_was_recorded():
+def test_a_metric_that_should_grow_is_shown_as_it_was_recorded():
     rising = {"accuracy": [0.125, 0.5, 0.625, 0.75]}
-    several = told(analyze_histories({"a": rising, "b": {"accuracy": [0.1, 0.2, 0.3, 0.4]}}))
+    several = text_of(analyze_histories({"a": rising, "b": {"accuracy": [0.1, 0.2, 0.3, 0.4]}}))
     assert "a reached the highest accuracy, 0.75." in several
-    for words in (several, told(analyze_history(rising))):
+    for words in (several, text_of(analyze_history(rising))):
         assert "accuracy went from 0.125 to 0.75 in 4 epochs" in words
         assert "-0.75" not in words.split("Numbers")[0]
 
 
 def test_a_comparison_of_steps_speaks_of_steps():
     fast, slow = ({"step": [10, 20, 30], "loss": losses} for losses in ([3.0, 2.0, 1.0], [3.0, 2.5, 2.4]))
-    assert "It stays ahead from step 20 on" in told(analyze_histories([slow, fast]))
+    assert "It stays ahead from step 20 on" in text_of(analyze_histories([slow, fast]))

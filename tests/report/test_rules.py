@@ -4,11 +4,13 @@ import base64
 import hashlib
 import html
 import re
+from importlib.resources import files
 
 import matplotlib as mpl
 import pytest
 
 from keras_lr import Report
+from keras_lr.plots import _style
 from keras_lr.report._sections import record_from_dict
 from keras_lr.results._record import Record
 from tests.report.page_reader import Page
@@ -46,6 +48,17 @@ def test_the_policy_allows_only_the_pages_own_style(page, source):
     assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
     assert "url(" not in style
     assert "@import" not in style
+
+
+def test_the_style_sheet_takes_its_colours_from_the_plots(source):
+    style = re.search("<style>(.*?)</style>", source, re.S)[1]
+    template = files("keras_lr.report").joinpath("templates", "report.css.j2").read_text(encoding="utf-8")
+    colors = {value for name, value in vars(_style).items() if name.isupper() and isinstance(value, str)}
+    assert {_style.BLUE, _style.BLUE_ON_DARK, *_style.REGION_COLORS.values()} == colors
+    assert not [color for color in colors if color in template]
+    assert f'.figure [stroke="{_style.BLUE}"] {{ stroke: {_style.BLUE_ON_DARK}; }}' in style
+    for name, color in _style.REGION_COLORS.items():
+        assert f".chip.{name.replace(' ', '-')}::before {{ background: {color}; }}" in style
 
 
 def test_no_id_stands_twice_and_every_link_has_its_target(page):

@@ -49,5 +49,5 @@ def test_a_folder_without_a_search_is_refused(tmp_path):
         (tmp_path / name / "records").mkdir(parents=True)
     with pytest.raises(ResultFormatError, match="2 searches in it"):
         Report("x").add(tmp_path)
-    with pytest.raises(ResultFormatError, match="must have recorded an epoch"):
+    with pytest.raises(ResultFormatError, match=r"No epochs are recorded in .* yet\. Run the search first"):
         Report("x").add(tmp_path / "a")

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
-from keras_lr.report._components import aligned, csv_text, data_link
+from keras_lr.report._components import csv_text, data_link, number_column
 
 
 def cells(values):
-    return [cell["text"] for cell in aligned(values)]
+    return [cell["text"] for cell in number_column(values)]
 
 
 def test_a_column_has_one_count_of_decimals():

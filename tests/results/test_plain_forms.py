@@ -1,4 +1,4 @@
-"""Records built by hand, of NumPy's numbers and of numbers that are not finite, and files that cannot be written."""
+"""Records built by hand from NumPy and non-finite numbers, and files that cannot be written."""
 
 import json
 
@@ -34,7 +34,7 @@ def test_a_log_of_numpy_numbers_is_read_back():
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "~"])
-def test_a_missing_folder_is_told_by_the_path_that_was_given(folder, tmp_path):
+def test_a_missing_folder_is_reported_by_the_path_that_was_given(folder, tmp_path):
     target = tmp_path / folder / "result.json"
     with pytest.raises(FileNotFoundError) as raised:
         Diagnosis("good", (), (), 3).save(target)

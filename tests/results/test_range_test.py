@@ -14,7 +14,7 @@ from keras_lr.results import RangeTestResult, Suggestion
 from tests.result_records import make_range_test
 
 
-def test_the_frame_has_a_row_a_step_and_repeat() -> None:
+def test_the_frame_has_a_row_per_step_and_repeat() -> None:
     result = make_range_test(repeats=3, num_steps=20)
     frame = result.to_frame()
     assert list(frame.columns) == ["step", "learning_rate", "repeat", "loss"]
@@ -58,7 +58,7 @@ def test_json_is_strict_and_versioned() -> None:
         ({"kind": "sensitivity"}, r"The stored `kind` must be 'range_test'\. Received: 'sensitivity'"),
         ({"schema_version": 2}, r"`schema_version` must be at most 1\. Received: 2\. Update keras_lr"),
         ({"schema_version": "1"}, r"`schema_version` must be a positive integer"),
-        ({"losses": [1.0]}, r"field of the wrong type: `learning_rates` and `losses` must have one shape"),
+        ({"losses": [1.0]}, r"field of the wrong type: `learning_rates` and `losses` must have the same shape"),
         ({"losses": "many"}, r"field of the wrong type"),
         ({"suggestion": {"kind": "suggestion"}}, r"schema_version"),
         ({"surprise": 1}, r"has no fields \['surprise'\]"),

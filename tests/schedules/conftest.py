@@ -1,4 +1,4 @@
-"""One example of every schedule, and how to read many steps of it."""
+"""One example of every schedule, and the rates of many steps at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXAMPLES = {
 
 
 def rates_of(schedule: Any, steps: Any) -> np.ndarray:
-    """The rates of many steps by one eager call; that a compiled step gives the same is a test of its own."""
+    """The rates of many steps from one eager call; another test compares them with compiled steps."""
     return np.asarray(schedule(np.asarray(steps)), dtype=np.float64)
 
 

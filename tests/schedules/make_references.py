@@ -1,6 +1,6 @@
 """Writes references.json: learning rates as PyTorch, Hugging Face transformers and optax compute them.
 
-Run in an environment of its own with torch, transformers, optax and jax; none of them is needed to run the tests.
+Run it in a separate environment with torch, transformers, optax and jax; the tests need none of them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def case(source: str, schedule: str, arguments: dict[str, Any], pairs: Iterable[
 
 
 def from_torch(name: str, options: dict[str, Any], schedule: str, arguments: dict[str, Any], steps: Any) -> dict:
-    """A case from a class of `torch.optim.lr_scheduler`, with its momenta where it cycles them."""
+    """A case from a class of `torch.optim.lr_scheduler`, with its momenta if it cycles them."""
     peak = options.pop("lr", 0.1)
     written = ", ".join(f"{key}={value!r}" for key, value in options.items())
     series = torch_rates(lambda optimizer: getattr(lr_scheduler, name)(optimizer, **options), peak, max(steps))

@@ -1,4 +1,4 @@
-"""Trains on two logical CPU devices under `MirroredStrategy`, and prints what was seen as JSON."""
+"""Trains on two logical CPU devices under `MirroredStrategy`, and prints the rates as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.schedules.conftest import EXAMPLES
 
 
 class LogsRates(keras.Model):
-    """Logs what every schedule gives inside its training step."""
+    """Logs the rate of every schedule inside the training step."""
 
     def __init__(self, watched: dict[str, Any]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Two replicas see the rates that one device sees."""
+"""Two replicas train with the rates of a single device."""
 
 from __future__ import annotations
 

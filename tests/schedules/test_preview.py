@@ -1,4 +1,4 @@
-"""A schedule seen before training: numbers, file, picture."""
+"""A schedule before training: its numbers, file and plot."""
 
 from __future__ import annotations
 

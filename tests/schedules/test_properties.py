@@ -1,4 +1,4 @@
-"""What holds for every choice of arguments."""
+"""Properties that hold for all arguments."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_sequence_is_each_schedule_from_its_boundary(first: float, second: flo
 
 @FEW
 @given(peak=RATES, warmup=st.integers(1, 60), shape=st.sampled_from(["linear", "cosine"]))
-def test_a_warmup_reaches_the_schedule_and_leaves_it_alone(peak: float, warmup: int, shape: str) -> None:
+def test_a_warmup_reaches_the_schedule_and_does_not_change_it(peak: float, warmup: int, shape: str) -> None:
     inner = schedules.Polynomial(peak, 50)
     rates = rates_of(schedules.Warmup(inner, warmup, shape=shape), np.arange(warmup + 60))
     assert (np.diff(rates[: warmup + 1]) > 0).all()

@@ -28,7 +28,7 @@ def nested(value: Any) -> Any:
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 def test_equals_the_other_library_to_step_one_million(case: dict[str, Any]) -> None:
     rates = rates_of(build(case["schedule"], case["arguments"]), case["steps"])
-    # Half a cosine computed as 1 + cos(x), as the others do, is itself off by 1e-16 of its peak.
+    # The others compute a half cosine as 1 + cos(x), which is itself off by 1e-16 of its peak.
     rounding = 3e-16 * max(case["learning_rates"])
     np.testing.assert_allclose(rates, case["learning_rates"], rtol=1e-6, atol=rounding, err_msg=case["source"])
 

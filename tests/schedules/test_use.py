@@ -36,7 +36,7 @@ def small_model(optimizer: Any) -> keras.Model:
 
 
 class RatesInGraph(keras.Model):
-    """Writes down what every schedule gives inside its training step."""
+    """Records the rate of every schedule inside the training step."""
 
     def __init__(self, watched: list[Any]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def test_compiled_steps_give_the_rates_of_eager_ones(options: dict[str, Any]) ->
     x = np.ones((NUM_STEPS, 1), "float32")
     model.fit(x, x, batch_size=1, epochs=1, verbose=0)
     expected = np.transpose([eager_rates(schedule) for schedule in [*watched, own]])
-    # Keras's own schedules inside of ours compute in float32, which a graph rounds in another place.
+    # Keras's own schedules compute in float32, which a graph rounds differently.
     np.testing.assert_allclose(model.rates.numpy(), expected, rtol=1e-6, atol=1e-15)
 
 
@@ -76,7 +76,7 @@ def test_is_registered_and_described_by_its_arguments(schedule: Any) -> None:
     same_rates(type(schedule).from_config(schedule.get_config()), schedule)
 
 
-def test_a_saved_model_goes_on_where_it_stood(schedule: Any, tmp_path: Any) -> None:
+def test_a_saved_model_continues_where_it_stopped(schedule: Any, tmp_path: Any) -> None:
     model = small_model(keras.optimizers.SGD(schedule))
     x = np.ones((3, 1), "float32")
     model.fit(x, x, batch_size=1, verbose=0)
@@ -121,5 +121,5 @@ def test_the_factor_acts_on_a_step_that_is_already_compiled() -> None:
     model.fit(x, y, verbose=0)
     schedule.factor = 0.0
     model.fit(x, y, verbose=0)
-    # The gradient of (0 - 1)**2 by the bias is -2: one step of 0.5, then one of nothing.
+    # The gradient of (0 - 1)**2 by the bias is -2: one step of 0.5, then one of 0.
     assert model.get_weights()[1] == pytest.approx(1.0)

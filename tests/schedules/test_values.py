@@ -103,8 +103,8 @@ def test_step_0_the_boundaries_and_past_the_end(name: str) -> None:
     np.testing.assert_allclose(rates, list(points.values()), rtol=1e-6, atol=1e-12)
 
 
-def test_a_late_step_is_told_from_its_neighbour() -> None:
-    # In float32 the steps 2**24 and 2**24 + 1 are one number.
+def test_neighbouring_late_steps_differ() -> None:
+    # In float32 the steps 2**24 and 2**24 + 1 are equal.
     step = 2**24
     schedule = schedules.Cyclical(1e-3, 1.0, 2)
     assert rates_of(schedule, [step, step + 1]) == pytest.approx([1e-3, 0.5005], rel=1e-6)
@@ -116,7 +116,7 @@ def test_the_end_of_a_long_decay_keeps_its_digits() -> None:
     assert rates_of(schedule, [FAR - 1])[0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_both_feet_of_a_long_cycle_keep_their_digits() -> None:
+def test_both_ends_of_a_long_cycle_keep_their_digits() -> None:
     schedule = schedules.WarmupStableDecay(1.0, FAR, warmup_steps=FAR, warmup_shape="cosine", decay_shape="cosine")
     expected = math.sin(math.pi / 2 / FAR) ** 2
     assert rates_of(schedule, [1, 2 * FAR - 1]) == pytest.approx([expected, expected], rel=1e-6)

@@ -18,9 +18,8 @@ import pandas as pd
 
 from keras_lr.search import LogGridSearch
 from keras_lr.search._distributed import worker
-from keras_lr.search._distributed import worker as chief_line
 from keras_lr.search._distributed.local import LocalWorkers, chief_address
-from keras_lr.search._storage import read_journals
+from keras_lr.search._storage import SearchFolder, read_journals
 from tests.search.small_search import classifier, iris
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -58,7 +57,7 @@ def run_search(
     """What a process runs."""
     os.environ |= environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     sys.stderr = _log(directory, environment.get("KERASTUNER_TUNER_ID", "alone")).open("w", buffering=1)
-    chief_line.GONE_SECONDS, worker.CONNECT_SECONDS = gone_seconds, connect_seconds
+    worker.GONE_SECONDS, worker.CONNECT_SECONDS = gone_seconds, connect_seconds
     Together.barrier = barrier
     search(directory, **options)
 
@@ -95,7 +94,7 @@ def start_search(
 
 LIVING_WORKER = """
 import threading, time
-from keras_lr.search import worker
+from keras_lr.search._distributed import worker
 worker.HEARTBEAT_SECONDS = 0.1
 class Silent:
     def CreateTrial(self, request): pass
@@ -150,7 +149,7 @@ def table(directory: Path) -> pd.DataFrame:
 
 def lines(directory: Path) -> list[tuple[Any, ...]]:
     """The key of every row in the journals, doubled ones included."""
-    _, found = read_journals(directory / "lr" / "records")
+    _, found = read_journals(SearchFolder(directory / "lr").records)
     return [tuple(line[name] for name in KEY) for line in found if "event" not in line]
 
 

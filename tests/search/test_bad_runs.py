@@ -87,7 +87,7 @@ def test_where_every_run_fails_the_error_comes_through_and_nothing_stays(tmp_pat
             raise ZeroDivisionError("a mistake")
 
     tuner = small_search(classifier(), tmp_path)
-    with pytest.raises(SearchError, match="each of the 4 runs failed, the first with ZeroDivisionError: a mistake"):
+    with pytest.raises(SearchError, match="All 4 runs failed, the first with ZeroDivisionError: a mistake"):
         run_small(tuner, callbacks=[Breaks()])
     frame = run_small(tuner)
     assert set(frame["status"]) == {"ok"}

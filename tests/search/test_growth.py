@@ -58,7 +58,7 @@ def late_worker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def search(directory: Path, *, epochs: int = 1, **options: Any) -> None:
         for name, value in {**chief_address(free_port()), "KERASTUNER_TUNER_ID": "late"}.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+        monkeypatch.setattr(worker, "POLL_SECONDS", 0.1)
         monkeypatch.setattr(worker, "CONNECT_SECONDS", 0.0)
         given = {"learning_rates": [1e-5, 1e-4], "extend": True, **options}
         run_small(small_search(sgd, directory, **given), epochs=epochs)
@@ -71,9 +71,9 @@ def test_a_late_worker_of_a_grown_search_that_is_over_ends_quietly(tmp_path: Pat
     late_worker(tmp_path)
     assert not (tmp_path / "lr" / "records" / "late.jsonl").exists()
     for wider in ({"repeats": 3}, {"epochs": 2}, {"learning_rates": [1e-6, 1e-5, 1e-4]}, {"refine": True}):
-        with pytest.raises(ChiefGoneError, match="The chief must answer"):
+        with pytest.raises(ChiefGoneError, match="The chief has not answered"):
             late_worker(tmp_path, **wider)
-    with pytest.raises(ChiefGoneError, match="The chief must answer"):
+    with pytest.raises(ChiefGoneError, match="The chief has not answered"):
         late_worker(tmp_path, overwrite=True)
     assert grown(tmp_path)
 
@@ -85,7 +85,7 @@ def test_a_grid_whose_growth_is_open_is_not_over(tmp_path: Path, late_worker: An
     written = path.read_text().splitlines(keepends=True)
     first = next(number for number, line in enumerate(written) if "grown" in line)
     path.write_text("".join(written[: first + events]))
-    with pytest.raises(ChiefGoneError, match="The chief must answer"):
+    with pytest.raises(ChiefGoneError, match="The chief has not answered"):
         late_worker(tmp_path)
     if not events:
         late_worker(tmp_path, extend=False)
@@ -110,7 +110,7 @@ def test_refinement_adds_points_around_the_basin_once() -> None:
 
 
 @pytest.mark.parametrize("engine", ["stacked", "function"])
-def test_pruning_stops_hopeless_rates_and_keeps_the_best(tmp_path: Path, engine: Any) -> None:
+def test_pruning_stops_rates_that_cannot_win_and_keeps_the_best(tmp_path: Path, engine: Any) -> None:
     rates = [1e-6, 1e-5, 1e-2, 3e-2]
     whole = run_small(small_search(classifier(), tmp_path / "whole", learning_rates=rates), epochs=8)
     tuner = small_search(classifier(), tmp_path / "pruned", learning_rates=rates[::-1], pruning=True, engine=engine)

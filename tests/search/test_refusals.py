@@ -20,14 +20,14 @@ from tests.search.small_search import classifier, iris, small_search
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"repeats": 0}, "`repeats` must be a whole number of at least 1"),
-        ({"repeats": True}, "`repeats` must be a whole number"),
-        ({"seed": -1}, "`seed` must be a whole number of at least 0"),
+        ({"repeats": 0}, "`repeats` must be an integer >= 1, got 0"),
+        ({"repeats": True}, "`repeats` must be an integer >= 1, got True"),
+        ({"seed": -1}, "`seed` must be an integer >= 0, got -1"),
         ({"batch_sizes": []}, "`batch_sizes` must hold at least one size"),
-        ({"batch_sizes": [0]}, "`batch_sizes` must be a whole number of at least 1"),
+        ({"batch_sizes": [0]}, "`batch_sizes` must be an integer >= 1, got 0"),
         ({"engine": "fast"}, "`engine` must be 'auto' or one of"),
-        ({"executions_per_trial": 2}, "`executions_per_trial` is called `repeats` here"),
-        ({"objective": ["loss", "accuracy"]}, "`objective` must be one value"),
+        ({"executions_per_trial": 2}, "`LogGridSearch` has no `executions_per_trial`; use `repeats`"),
+        ({"objective": ["loss", "accuracy"]}, "`objective` must be a single value"),
         ({"min_lr": 1.0, "learning_rates": None}, "`max_lr` must be greater than `min_lr`"),
     ],
 )
@@ -46,12 +46,20 @@ def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
     ("arguments", "error", "message"),
     [
         ({"validation_data": None}, InvalidArgumentError, "'val_loss' without validation data"),
-        ({"epochs": 0}, InvalidArgumentError, "`epochs` must be a whole number of at least 1"),
-        ({"batch_size": 1.5}, InvalidArgumentError, "`batch_size` must be a whole number"),
-        ({"epoch": 3}, InvalidArgumentError, "must be given the arguments of `model.fit`"),
-        ({"x": None}, DataError, "must be given training data"),
-        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, DataError, "at least one sample"),
-        ({"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4))).batch(2), "y": None}, DataError, "at least one"),
+        ({"epochs": 0}, InvalidArgumentError, "`epochs` must be an integer >= 1, got 0"),
+        ({"batch_size": 1.5}, InvalidArgumentError, "`batch_size` must be an integer >= 1, got 1.5"),
+        (
+            {"epoch": 3},
+            InvalidArgumentError,
+            "`search` takes the arguments of `model.fit`: got an unexpected keyword argument 'epoch'",
+        ),
+        ({"x": None}, DataError, "`search` needs training data, but `x` is None"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, DataError, "The data is empty"),
+        (
+            {"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4))).batch(2), "y": None},
+            DataError,
+            "The data is empty",
+        ),
         ({"x": iter([1]), "y": None}, DataError, "`x` must be data that can be read again"),
         ({"validation_data": iter([1])}, DataError, "`validation_data` must be data that can be read again"),
     ],
@@ -68,7 +76,7 @@ def test_batch_sizes_need_arrays(tmp_path: Path) -> None:
     x, y, validation = iris()
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(10)
     tuner = small_search(classifier(), tmp_path, batch_sizes=[10, 20])
-    with pytest.raises(InvalidArgumentError, match="`batch_sizes` must come with arrays"):
+    with pytest.raises(InvalidArgumentError, match="`batch_sizes` needs arrays"):
         tuner.search(data, validation_data=validation, epochs=1, verbose=0)
 
 
@@ -90,5 +98,5 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 def test_an_objective_that_training_does_not_give(tmp_path: Path) -> None:
     x, y, validation = iris()
     tuner = small_search(classifier(), tmp_path, objective=keras_tuner.Objective("val_recall", "max"))
-    with pytest.raises(InvalidArgumentError, match="`objective` must be a value that training gives"):
+    with pytest.raises(InvalidArgumentError, match="`objective` must be a value that training logs"):
         tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)

@@ -118,10 +118,20 @@ def test_a_search_goes_on_without_its_validation_data(tmp_path: Path, whole: Any
     assert frame["status"].tolist() == ["ok"] * 4 * EPOCHS
 
 
+def test_records_that_call_the_engine_a_tier_are_read(tmp_path: Path, whole: Any, programs: list[int]) -> None:
+    lines, expected = whole
+    begun(tmp_path, [line.replace('"engine"', '"tier"') for line in lines])
+    assert '"event": "tier", "tier": "stacked"' in "".join(lines_of(tmp_path))
+    tuner = small_search(classifier(), tmp_path)
+    assert run_small(tuner).equals(expected)
+    assert tuner.sensitivity().engine == "stacked"
+    assert programs == []
+
+
 def test_overwrite_begins_anew(tmp_path: Path, whole: Any) -> None:
     begun(tmp_path, whole[0])
     tuner = small_search(classifier(), tmp_path, overwrite=True)
-    with pytest.raises(SearchError, match="Received no records"):
+    with pytest.raises(SearchError, match=r"No epochs are recorded in .*lr yet\. Call `search` first"):
         tuner.sensitivity()
 
 

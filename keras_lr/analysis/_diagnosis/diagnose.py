@@ -1,4 +1,4 @@
-"""Judging a run's learning rate from its history."""
+"""The verdict on the learning rate of a run: by a rule if one fact settles it, else by the scorecard."""
 
 from __future__ import annotations
 
@@ -8,71 +8,39 @@ from typing import Any, cast
 import numpy as np
 
 from keras_lr.analysis._diagnosis.advice import HIGHER, LOWER, next_rates, try_rates
-from keras_lr.analysis._diagnosis.features import courses, features, is_validated
+from keras_lr.analysis._diagnosis.features import features, is_validated, loss_curves
 from keras_lr.analysis._diagnosis.findings import find_all
 from keras_lr.analysis._diagnosis.history import TrainingHistory, kept_rows
 from keras_lr.analysis._diagnosis.readers import read_history
-from keras_lr.analysis._diagnosis.scorecard import judge
-from keras_lr.analysis._statistics import noise_level, reaches_zero
+from keras_lr.analysis._diagnosis.scorecard import score_verdict
+from keras_lr.analysis._statistics import curvature_noise, reaches_zero
 from keras_lr.results._diagnosis import Diagnosis, Finding, Verdict
 
-# A validation course this many times calmer than the training loss.
-MIN_NOISE_RATIO = 5.0
-DRIFT = 3.0
-
+# Multiples of the learning rate to try next.
 FACTORS = {"too_low": HIGHER, "too_high": LOWER}
-SHOWN_POINTS = 1000
-# Among three verdicts a third is what guessing gives.
+# Longer histories are thinned in the diagnosis.
+MAX_STORED_POINTS = 1000
+# Share of the evidence below which the scorecard is undecided; guessing among three verdicts gives 1/3.
 MIN_SHARE = 0.35
 
-
-def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
-    """Whether the loss only flickers about its first value while the validation loss glides.
-
-    The training loss of an epoch varies with its order, its dropout and its last batch even where no weight moves; the
-    validation loss is computed from the weights alone. Where it is far calmer, the weights hardly move between
-    epochs; and where the first epoch's loss was not above the later ones, they did not move at once and then settle,
-    as those of a network that a far too high rate has killed.
-
-    Args:
-        loss: Training loss, shape `(n,)`, `n` at least 3.
-        validation: Validation loss at the same epochs, shape `(n,)`.
-    """
-    later = loss[1:] if loss.size > 4 else loss
-    noise = noise_level(later)
-    return bool(noise > MIN_NOISE_RATIO * noise_level(validation) and abs(loss[0] - np.median(later)) < DRIFT * noise)
-
-
-def by_rule(history: TrainingHistory, findings: Iterable[Finding]) -> tuple[Verdict, str] | None:
-    """The verdict and its reason where one fact settles it, None where the curves have to be weighed."""
-    finite = np.isfinite(history.loss)
-    if not finite.all():
-        epoch = history.epochs[int(np.argmin(finite))]
-        advice = try_rates(history.learning_rate, LOWER)
-        return "too_high", f"`{history.monitor}` is not finite at {history.unit} {epoch}. {advice}"
-    if not np.ptp(history.loss) > 0:
-        return "unclear", f"`{history.monitor}` never changed."
-    if reaches_zero(history.loss):
-        return "good", f"`{history.monitor}` fell to 0, below which there is nothing to reach."
-    rise = next((finding for finding in findings if finding.kind == "divergence"), None)
-    if rise is not None and history.loss[-1] >= history.loss[0]:
-        return "too_high", (
-            f"`{history.monitor}` rises from {history.unit} {rise.start_epoch} and ends above where it began."
-        )
-    if stands_still(*courses(history)):
-        return "too_low", f"`{history.monitor}` only flickers while validation glides: the weights hardly move."
-    return None
+# The weights stand still if the training loss is this many times as noisy as the validation loss, ...
+MIN_NOISE_RATIO = 5.0
+# ... and its first value lies within this many standard deviations of the later ones.
+MAX_FIRST_OFFSET = 3.0
 
 
 def analyze_history(source: Any) -> Diagnosis:
-    """What the history in `source` says about its learning rate.
+    """Judges the learning rate of a finished run by its training history.
 
     Args:
         source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog`, or the path of a `CSVLogger` file, a
             JSON file or a TensorBoard log directory.
 
+    Returns:
+        The verdict with its reasons, the findings, and the learning rates to try next.
+
     Raises:
-        CurveError: The history has no loss, fewer than three epochs, or is a file with nothing finite in it.
+        CurveError: The history has no loss, fewer than three epochs, or is a file without a finite loss.
         InvalidArgumentError: `source` is none of these.
         OSError: The file cannot be read.
     """
@@ -80,7 +48,7 @@ def analyze_history(source: Any) -> Diagnosis:
     findings = find_all(history)
     verdict, reasons = _verdict(history, findings)
     rates = next_rates(history.learning_rate, FACTORS[verdict]) if verdict in FACTORS else None
-    rows = kept_rows(history, max_points=SHOWN_POINTS)
+    rows = kept_rows(history, max_points=MAX_STORED_POINTS)
     return Diagnosis(
         verdict=verdict,
         reasons=reasons,
@@ -91,24 +59,74 @@ def analyze_history(source: Any) -> Diagnosis:
         suggested_high=rates and rates[1],
         monitor=history.monitor,
         epochs=tuple(history.epochs[rows].tolist()),
-        losses=_shown(history.loss, rows),
-        val_losses=_shown(history.val_loss, rows),
-        learning_rates=_shown(history.learning_rates, rows),
+        losses=_stored(history.values, rows),
+        val_losses=_stored(history.val_values, rows),
+        learning_rates=_stored(history.learning_rates, rows),
         unit=history.unit,
+        direction=history.direction,
     )
 
 
-def _shown(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, ...]:
-    if series is None:
-        return ()
-    return tuple(float(value) if np.isfinite(value) else None for value in series[rows])
+def verdict_by_rule(history: TrainingHistory, findings: Iterable[Finding]) -> tuple[Verdict, str] | None:
+    """The verdict and its reason if one fact settles it; None if the curves have to be weighed.
+
+    Args:
+        history: The run.
+        findings: What `find_all` found in it.
+    """
+    monitor, unit = history.monitor, history.unit
+    finite = np.isfinite(history.loss)
+    if not finite.all():
+        epoch = history.epochs[int(np.argmin(finite))]
+        advice = try_rates(history.learning_rate, LOWER)
+        return "too_high", f"`{monitor}` is NaN or infinite at {unit} {epoch}. {advice}"
+    if not np.ptp(history.loss) > 0:
+        return "unclear", f"`{monitor}` never changed."
+    if reaches_zero(history.loss):
+        return "good", f"`{monitor}` reached 0, the lowest it can get."
+    divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
+    if divergence is not None and history.loss[-1] >= history.loss[0]:
+        onset = divergence.start_epoch
+        return "too_high", f"`{monitor}` gets worse from {unit} {onset} on and ends no better than it began."
+    if stands_still(*loss_curves(history)):
+        return "too_low", (
+            f"`{monitor}` only fluctuates and `val_{monitor}` barely changes: the weights are hardly moving."
+        )
+    return None
+
+
+def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
+    """Whether the training loss only fluctuates around its first value while the validation loss barely changes.
+
+    The training loss of an epoch varies with the order of the data, dropout and the last batch even if no weight
+    changes; the validation loss depends on the weights alone. If it is far smoother, the weights hardly move between
+    epochs. A first loss above the later ones excludes a network that moved at once and then stopped, because a far too
+    high rate killed it.
+
+    Args:
+        loss: Training loss, shape `(n,)`, n at least 3.
+        validation: Validation loss at the same epochs, shape `(n,)`.
+    """
+    later = loss[1:] if loss.size > 4 else loss
+    noise = curvature_noise(later)
+    smoother = noise > MIN_NOISE_RATIO * curvature_noise(validation)
+    return bool(smoother and abs(loss[0] - np.median(later)) < MAX_FIRST_OFFSET * noise)
 
 
 def _verdict(history: TrainingHistory, findings: tuple[Finding, ...]) -> tuple[Verdict, tuple[str, ...]]:
-    if rule := by_rule(history, findings):
-        return rule[0], (rule[1],)
-    winner, evidence, reasons = judge(features(history), validated=is_validated(history))
-    if evidence < MIN_SHARE:
-        return "unclear", (f"The curves are divided: no verdict has more than {evidence:.0%} of the weight.",)
-    words = "a good learning rate" if winner == "good" else f"a learning rate that is {winner.replace('_', ' ')}"
-    return cast(Verdict, winner), (*reasons, f"Together, the curves put {evidence:.0%} of the weight on {words}.")
+    if ruled := verdict_by_rule(history, findings):
+        return ruled[0], (ruled[1],)
+    monitored = "loss" if history.direction == "min" else f"`{history.monitor}`"
+    score = score_verdict(features(history), validated=is_validated(history), monitored=monitored)
+    if score.share < MIN_SHARE:
+        return "unclear", (f"The curves are ambiguous: no verdict has more than {score.share:.0%} of the evidence.",)
+    judged = "good" if score.verdict == "good" else score.verdict.replace("_", " ")
+    overall = f"Together, {score.share:.0%} of the evidence says that the learning rate was {judged}."
+    return cast(Verdict, score.verdict), (*score.reasons, overall)
+
+
+def _stored(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, ...]:
+    """The series at these rows, with None for what is not finite; empty if it was not recorded."""
+    if series is None:
+        return ()
+    return tuple(float(value) if np.isfinite(value) else None for value in series[rows])

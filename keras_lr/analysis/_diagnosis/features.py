@@ -1,14 +1,17 @@
-"""Features of a run's curves that keep their value when the loss is scaled or shifted, or a metric is renamed."""
+"""Features of a run's curves that do not change when the loss is scaled or shifted, or a metric is renamed."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.decay import promised_gain
+from keras_lr.analysis._diagnosis.decay import extrapolated_fall
 from keras_lr.analysis._diagnosis.history import TrainingHistory
-from keras_lr.analysis._statistics import block_means, compress, rank_trend, share
+from keras_lr.analysis._statistics import block_means, compress, median_change, rank_trend, ratio
 
+# A longer series is averaged in blocks, because the verdict is about the course of the whole run.
 MAX_POINTS = 25
+MIN_VALIDATED_EPOCHS = 3
+
 LOSS_FEATURES = (
     "trend",
     "first_epoch_share",
@@ -28,20 +31,20 @@ VALIDATION_FEATURES = (
     "final_gap",
 )
 METRIC_FEATURES = ("best_validation_metric", "last_metric", "first_metric", "validation_metric_rise")
+# In the order of the scorecard's table.
 FEATURE_NAMES = (*LOSS_FEATURES, *VALIDATION_FEATURES, *METRIC_FEATURES)
 
 
 def features(history: TrainingHistory) -> np.ndarray:
-    """The features named in `FEATURE_NAMES`, shape `(18,)`; those of a metric are NaN where none was recorded."""
-    loss, validation = courses(history)
-    return np.array([*_of_loss(loss), *_of_validation(loss, validation), *_of_metric(history)])
+    """The features named in `FEATURE_NAMES`, dimensionless, shape `(18,)`; those of a metric are NaN without one."""
+    loss, validation = loss_curves(history)
+    return np.array([*_loss_features(loss), *_validation_features(loss, validation), *_metric_features(history)])
 
 
-def courses(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
+def loss_curves(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
     """The loss and the validation loss of the epochs that have both, each of shape `(n,)` with `n <= MAX_POINTS`.
 
-    The loss stands in where validation has under three epochs. A longer series is averaged in blocks: the verdict is
-    about the course of the whole run.
+    Both are the training loss if fewer than three epochs were validated.
     """
     loss = history.loss
     validation = history.val_loss if is_validated(history) and history.val_loss is not None else loss
@@ -51,37 +54,42 @@ def courses(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
 
 def is_validated(history: TrainingHistory) -> bool:
     """Whether at least three epochs have both losses."""
-    return history.val_loss is not None and int((np.isfinite(history.loss) & np.isfinite(history.val_loss)).sum()) >= 3
+    if history.val_loss is None:
+        return False
+    both = np.isfinite(history.loss) & np.isfinite(history.val_loss)
+    return int(both.sum()) >= MIN_VALIDATED_EPOCHS
 
 
-def _of_loss(loss: np.ndarray) -> list[float]:
+def _loss_features(loss: np.ndarray) -> list[float]:
+    """`LOSS_FEATURES`: Kendall's tau, then parts of the fall in which the run made its gains, and its late steps."""
     half, fall = loss.size // 2, loss[0] - loss.min()
     lowest = np.minimum.accumulate(loss)
     return [
         rank_trend(loss),
-        compress(share(loss[0] - loss[1], fall)),
-        compress(share(_after(lowest, 1 / 4) - _after(lowest, 1 / 2), fall)),
-        compress(share(_after(lowest, 1 / 2) - lowest[-1], fall)),
-        compress(share(_step(loss[half - 1 :]), loss[0] - _best(loss))),
+        compress(ratio(loss[0] - loss[1], fall)),
+        compress(ratio(_value_at(lowest, 1 / 4) - _value_at(lowest, 1 / 2), fall)),
+        compress(ratio(_value_at(lowest, 1 / 2) - lowest[-1], fall)),
+        compress(ratio(median_change(loss[half - 1 :]), loss[0] - _two_lowest(loss))),
     ]
 
 
-def _of_validation(loss: np.ndarray, validation: np.ndarray) -> list[float]:
+def _validation_features(loss: np.ndarray, validation: np.ndarray) -> list[float]:
+    """`VALIDATION_FEATURES`: how validation moves by itself, then how it compares with the training loss."""
     half, third = loss.size // 2, max(1, loss.size // 3)
     lowest = np.minimum.accumulate(validation)
-    reach = max(loss[0], validation[0]) - lowest[-1]
-    gain, rest = promised_gain(validation)
+    total_fall = max(loss[0], validation[0]) - lowest[-1]
+    further_fall, noise = extrapolated_fall(validation)
     return [
         float(np.mean(np.diff(validation) > 0)),
         _roughness(validation),
-        compress(share(_step(validation[half - 1 :]), loss[0] - _best(loss))),
-        compress(share(_after(lowest, 2 / 3) - lowest[-1], reach)),
-        compress(share(gain, rest)),
-        compress(share(lowest[-1] - loss[1], loss[0] - _best(loss))),
-        float(np.clip(share(loss[0] - validation[0], abs(loss[0] - loss[1])), -5, 5)),
+        compress(ratio(median_change(validation[half - 1 :]), loss[0] - _two_lowest(loss))),
+        compress(ratio(_value_at(lowest, 2 / 3) - lowest[-1], total_fall)),
+        compress(ratio(further_fall, noise)),
+        compress(ratio(lowest[-1] - loss[1], loss[0] - _two_lowest(loss))),
+        float(np.clip(ratio(loss[0] - validation[0], abs(loss[0] - loss[1])), -5, 5)),
         float(np.mean(loss[half:] > validation[half:])),
         compress(
-            share(
+            ratio(
                 validation[-third:].mean() - loss[-third:].mean(),
                 max(loss[0], validation[0]) - min(loss.min(), validation.min()),
             )
@@ -89,7 +97,8 @@ def _of_validation(loss: np.ndarray, validation: np.ndarray) -> list[float]:
     ]
 
 
-def _of_metric(history: TrainingHistory) -> list[float]:
+def _metric_features(history: TrainingHistory) -> list[float]:
+    """`METRIC_FEATURES`, in the metric's own unit."""
     if history.metric is None or history.val_metric is None:
         return [np.nan] * len(METRIC_FEATURES)
     metric, validation = (
@@ -98,22 +107,19 @@ def _of_metric(history: TrainingHistory) -> list[float]:
     return [float(validation.max()), float(metric[-1]), float(metric[0]), float(np.ptp(validation))]
 
 
-def _best(values: np.ndarray) -> float:
+def _two_lowest(values: np.ndarray) -> float:
+    """Mean of the two lowest values."""
     return float(np.sort(values)[:2].mean())
 
 
-def _after(values: np.ndarray, part: float) -> float:
-    """The value once `part` of the epochs are done."""
-    return float(values[max(0, int(np.ceil(values.size * part)) - 1)])
-
-
-def _step(values: np.ndarray) -> float:
-    return float(np.median(np.abs(np.diff(values))))
+def _value_at(values: np.ndarray, fraction: float) -> float:
+    """The value after this fraction of the epochs."""
+    return float(values[max(0, int(np.ceil(values.size * fraction)) - 1)])
 
 
 def _roughness(values: np.ndarray) -> float:
-    """Log10 of how far steps differ from their neighbours against how large they are: low for a smooth course."""
+    """Log10 of the median second difference over the median step: low for a smooth curve."""
     floor = 1e-9 * np.ptp(values)
     if not floor > 0:
         return 0.0
-    return float(np.log10((np.median(np.abs(np.diff(values, 2))) + floor) / (_step(values) + floor)))
+    return float(np.log10((median_change(np.diff(values)) + floor) / (median_change(values) + floor)))

@@ -1,4 +1,8 @@
-"""Findings in the training loss."""
+"""What a history shows, one function per kind of finding.
+
+Only the first epochs whose loss is finite are searched. The texts say "improves" and "gets worse", because the judged
+series may be a metric that should grow.
+"""
 
 from __future__ import annotations
 
@@ -6,63 +10,83 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.advice import HIGHER, LOWER, try_both_ways, try_rates
-from keras_lr.analysis._diagnosis.decay import noise_left, residual_sum
-from keras_lr.analysis._diagnosis.divergence import find_rise
+from keras_lr.analysis._diagnosis.advice import HIGHER, LOWER, SLIGHTLY_LOWER, try_both_ways, try_rates
+from keras_lr.analysis._diagnosis.decay import fit_decay, residual_noise
+from keras_lr.analysis._diagnosis.divergence import find_divergence
 from keras_lr.analysis._diagnosis.history import TrainingHistory
-from keras_lr.analysis._diagnosis.oscillation import find_wave
-from keras_lr.analysis._diagnosis.plateau import flat_onset
-from keras_lr.analysis._statistics import block_means, noise_level, rank_trend, reaches_zero, share
+from keras_lr.analysis._diagnosis.oscillation import find_oscillation
+from keras_lr.analysis._diagnosis.plateau import find_plateau
+from keras_lr.analysis._statistics import block_means, block_starts, curvature_noise, rank_trend, ratio, reaches_zero
 from keras_lr.results._diagnosis import Finding
 
-WAVE_POINTS = 2000
-COURSE_POINTS = 200
-MIN_STRENGTH = 3.0
-"""Standard errors by which a course must move to be told from noise."""
-
-SLOW_SHARE = 0.15
-SLOW_STRENGTH = 2.0
-MIN_TREND_POINTS = 8
-# Of the fall before it, by which a loss must rise to diverge: one that a first loss far too high has left in the noise
-# may creep.
-MIN_RISE_SHARE = 0.05
+# Longer histories are averaged in blocks. An oscillation needs more points than the other findings, which are about
+# the course of the whole run.
+OSCILLATION_POINTS = 2000
+TREND_POINTS = 200
 NOISE_UNIT = "noise standard deviations"
 
-MIN_EPOCHS = 8
+# A rise counts as divergence only above this fraction of the preceding fall. (A huge first loss can hide a slow creep
+# in the noise.)
+MIN_RISE_FRACTION = 0.05
+
+# Stagnation: an insignificant trend over at least this many points, and no clear fall in the last half.
+MIN_TREND_POINTS = 8
+MAX_LATE_TREND = -0.3
+
+# Slow learning: at least this fraction of the fall happens in the last third, by this many standard errors.
+SLOW_FRACTION = 0.15
+SLOW_STRENGTH = 2.0
+
+MIN_VALIDATED_EPOCHS = 8
+# Overfitting: while validation rises, Kendall's tau of the training loss is below this.
 STILL_FALLING = -0.5
-NOISY_SHARE = 0.1
-MAX_SHARE = 1e4
-
-
-def block_epochs(epochs: np.ndarray, max_points: int) -> np.ndarray:
-    """The first epoch of each block that `block_means` averages over."""
-    if epochs.size <= max_points:
-        return epochs
-    return np.asarray(epochs[np.linspace(0, epochs.size, max_points + 1).astype(int)[:-1]])
+# Noisy validation: this many times the noise of the training loss, and this fraction of the fall of validation.
+NOISY_TIMES_TRAINING = 3.0
+NOISY_FRACTION = 0.1
+# Bounds the strength of a finding if validation never fell.
+MAX_NOISE_OVER_FALL = 1e4
 
 
 def find_all(history: TrainingHistory) -> tuple[Finding, ...]:
     """The findings in the loss and in the validation loss, sorted by their first epoch."""
     finite = np.isfinite(history.loss)
     end = history.loss.size if finite.all() else int(np.argmin(finite))
-    found = [] if finite.all() else [not_finite(history, end)]
+    found = [] if finite.all() else [_non_finite(history, end)]
     if end >= 3:
-        found += [*find_in_loss(history, end), *find_in_validation(history)]
+        found += [*_in_loss(history, end), *_in_validation(history)]
     return tuple(sorted(found, key=lambda finding: finding.start_epoch))
 
 
-def find_in_loss(history: TrainingHistory, end: int) -> Iterator[Finding]:
-    """In the first `end` epochs, all finite: a swing, and one of a rise, a plateau, no trend and slow learning."""
-    if wave := _oscillation(history, end):
-        yield wave
+def _in_loss(history: TrainingHistory, end: int) -> Iterator[Finding]:
+    """An oscillation, and one of divergence, a plateau, stagnation and slow learning, in the first `end` epochs."""
+    if oscillation := _oscillation(history, end):
+        yield oscillation
     if reaches_zero(history.loss[:end]):
         return
-    course = _rise(history, end) or _plateau(history, end) or _stagnation(history, end) or _slow(history, end)
-    if course:
-        yield course
+    trend = _divergence(history, end) or _early_plateau(history, end)
+    trend = trend or _stagnation(history, end) or _slow_learning(history, end)
+    if trend:
+        yield trend
 
 
-def not_finite(history: TrainingHistory, start: int) -> Finding:
+def _in_validation(history: TrainingHistory) -> Iterator[Finding]:
+    """Overfitting and noisy validation, if at least eight epochs were validated."""
+    if history.val_loss is None:
+        return
+    usable = np.isfinite(history.val_loss) & np.isfinite(history.loss)
+    if usable.sum() < MIN_VALIDATED_EPOCHS:
+        return
+    loss, validation = (block_means(series[usable], TREND_POINTS) for series in (history.loss, history.val_loss))
+    epochs, last = block_starts(history.epochs[usable], TREND_POINTS), int(history.epochs[usable][-1])
+    rise = find_divergence(validation)
+    if rise and rank_trend(loss[rise.onset :]) < STILL_FALLING:
+        yield _overfitting(history, int(epochs[rise.onset]), last, rise.strength)
+    noise, fall = curvature_noise(validation), float(validation[0] - validation.min())
+    if noise > NOISY_TIMES_TRAINING * curvature_noise(loss) and ratio(noise, fall) > NOISY_FRACTION:
+        yield _noisy_validation(history, int(epochs[0]), last, min(ratio(noise, fall), MAX_NOISE_OVER_FALL))
+
+
+def _non_finite(history: TrainingHistory, start: int) -> Finding:
     """The loss is NaN or infinite from index `start` on."""
     first = int(history.epochs[start])
     return Finding(
@@ -72,73 +96,76 @@ def not_finite(history: TrainingHistory, start: int) -> Finding:
         end_epoch=int(history.epochs[-1]),
         effect_size=float(history.loss.size - start),
         effect_unit=f"{history.unit}s",
-        evidence=f"`{history.monitor}` is not finite from {history.unit} {first}.",
+        evidence=f"`{history.monitor}` is NaN or infinite from {history.unit} {first} on.",
         advice=try_rates(history.learning_rate, LOWER),
     )
 
 
 def _oscillation(history: TrainingHistory, end: int) -> Finding | None:
-    values, epochs = block_means(history.loss[:end], WAVE_POINTS), block_epochs(history.epochs[:end], WAVE_POINTS)
-    wave = find_wave(values)
-    if wave is None:
+    values = block_means(history.loss[:end], OSCILLATION_POINTS)
+    epochs = block_starts(history.epochs[:end], OSCILLATION_POINTS)
+    found = find_oscillation(values)
+    if found is None:
         return None
-    first, last = int(epochs[wave.start]), int(epochs[min(wave.end, epochs.size - 1)])
-    period = wave.period * end / values.size
+    first, last = int(epochs[found.start]), int(epochs[min(found.end, epochs.size - 1)])
+    period = found.period * end / values.size
     return Finding(
         kind="oscillation",
         severity="warning",
         start_epoch=first,
         end_epoch=last,
-        effect_size=wave.amplitude,
+        effect_size=found.amplitude,
         effect_unit=NOISE_UNIT,
-        evidence=f"`{history.monitor}` swings every {period:.3g} {history.unit}s from {first} to {last}.",
+        evidence=f"`{history.monitor}` oscillates from {history.unit} {first} to {last}, with a period of "
+        f"{period:.3g} {history.unit}s.",
         advice=try_rates(history.learning_rate, LOWER),
     )
 
 
-def _rise(history: TrainingHistory, end: int) -> Finding | None:
-    values = block_means(history.loss[:end], COURSE_POINTS)
-    rise = find_rise(values)
-    if rise is None or rise.size < MIN_RISE_SHARE * (values[0] - values[: rise.onset + 1].min()):
+def _divergence(history: TrainingHistory, end: int) -> Finding | None:
+    values = block_means(history.loss[:end], TREND_POINTS)
+    found = find_divergence(values)
+    if found is None or found.rise < MIN_RISE_FRACTION * (values[0] - values[: found.onset + 1].min()):
         return None
-    first = int(block_epochs(history.epochs[:end], COURSE_POINTS)[rise.onset])
+    first = int(block_starts(history.epochs[:end], TREND_POINTS)[found.onset])
     return Finding(
         kind="divergence",
         severity="critical",
         start_epoch=first,
         end_epoch=int(history.epochs[end - 1]),
-        effect_size=rise.strength,
+        effect_size=found.strength,
         effect_unit=NOISE_UNIT,
-        evidence=f"`{history.monitor}` rises from {history.unit} {first} by {rise.strength:.3g} times its noise.",
+        evidence=f"`{history.monitor}` gets worse from {history.unit} {first} on, by {found.strength:.3g} times its "
+        "noise.",
         advice=try_rates(history.learning_rate, LOWER),
     )
 
 
-def _plateau(history: TrainingHistory, end: int) -> Finding | None:
-    onset = flat_onset(block_means(history.loss[:end], COURSE_POINTS))
-    if onset is None:
+def _early_plateau(history: TrainingHistory, end: int) -> Finding | None:
+    found = find_plateau(block_means(history.loss[:end], TREND_POINTS))
+    if found is None:
         return None
-    first = int(block_epochs(history.epochs[:end], COURSE_POINTS)[onset[0]])
+    first = int(block_starts(history.epochs[:end], TREND_POINTS)[found.onset])
     return Finding(
         kind="early_plateau",
         severity="warning",
         start_epoch=first,
         end_epoch=int(history.epochs[end - 1]),
-        effect_size=onset[1],
+        effect_size=found.strength,
         effect_unit=NOISE_UNIT,
-        evidence=f"`{history.monitor}` fell by {onset[1]:.3g} times its noise and has not moved since {history.unit} "
-        f"{first}.",
+        evidence=f"`{history.monitor}` improved by {found.strength:.3g} times its noise and has not changed since "
+        f"{history.unit} {first}.",
         advice=try_rates(history.learning_rate, LOWER),
     )
 
 
 def _stagnation(history: TrainingHistory, end: int) -> Finding | None:
-    values = block_means(history.loss[:end], COURSE_POINTS)
+    values = block_means(history.loss[:end], TREND_POINTS)
     trend = rank_trend(values)
-    # Under independence Kendall's tau has a standard deviation of 2 / (3 sqrt(n)).
+    # For independent values, Kendall's tau has a standard deviation of about 2 / (3 sqrt(n)): three of them.
     if values.size < MIN_TREND_POINTS or abs(trend) >= 2 / np.sqrt(values.size):
         return None
-    if rank_trend(values[-values.size // 2 :]) <= -0.3:
+    if rank_trend(values[-values.size // 2 :]) <= MAX_LATE_TREND:
         return None
     return Finding(
         kind="stagnation",
@@ -147,47 +174,31 @@ def _stagnation(history: TrainingHistory, end: int) -> Finding | None:
         end_epoch=int(history.epochs[end - 1]),
         effect_size=trend,
         effect_unit="Kendall's tau",
-        evidence=f"`{history.monitor}` shows no trend over {end} {history.unit}s: too low and too high look alike.",
+        evidence=f"`{history.monitor}` shows no trend over {end} {history.unit}s. A learning rate far too low and one "
+        "far too high look alike here.",
         advice=try_both_ways(history.learning_rate),
     )
 
 
-def _slow(history: TrainingHistory, end: int) -> Finding | None:
-    values = block_means(history.loss[:end], COURSE_POINTS)
-    residual, course = residual_sum(values)
-    noise = noise_left(residual, values)
-    late = float(course[2 * values.size // 3] - course[-1])
-    remaining = min(share(late, float(course[0] - course[-1])), 1.0)
-    if remaining < SLOW_SHARE or late <= SLOW_STRENGTH * noise / np.sqrt(values.size / 3):
+def _slow_learning(history: TrainingHistory, end: int) -> Finding | None:
+    values = block_means(history.loss[:end], TREND_POINTS)
+    residual, curve = fit_decay(values)
+    noise = residual_noise(residual, values)
+    late = float(curve[2 * values.size // 3] - curve[-1])
+    late_share = min(ratio(late, float(curve[0] - curve[-1])), 1.0)
+    if late_share < SLOW_FRACTION or late <= SLOW_STRENGTH * noise / np.sqrt(values.size / 3):
         return None
     return Finding(
         kind="slow_learning",
         severity="info",
         start_epoch=int(history.epochs[0]),
         end_epoch=int(history.epochs[end - 1]),
-        effect_size=remaining,
+        effect_size=late_share,
         effect_unit="share of the fall in the last third",
-        evidence=f"`{history.monitor}` made {remaining:.0%} of its fall in the last third and is still falling.",
+        evidence=f"`{history.monitor}` made {late_share:.0%} of its improvement in the last third and is still "
+        "improving.",
         advice=try_rates(history.learning_rate, HIGHER),
     )
-
-
-def find_in_validation(history: TrainingHistory) -> Iterator[Finding]:
-    """Overfitting and noise, where at least eight epochs were validated."""
-    if history.val_loss is None:
-        return
-    usable = np.isfinite(history.val_loss) & np.isfinite(history.loss)
-    if usable.sum() < MIN_EPOCHS:
-        return
-    epochs = block_epochs(history.epochs[usable], COURSE_POINTS)
-    loss, values = (block_means(series[usable], COURSE_POINTS) for series in (history.loss, history.val_loss))
-    last = int(history.epochs[usable][-1])
-    rise = find_rise(values)
-    if rise and rank_trend(loss[rise.onset :]) < STILL_FALLING:
-        yield _overfitting(history, int(epochs[rise.onset]), last, rise.strength)
-    noise, fall = noise_level(values), float(values[0] - values.min())
-    if noise > MIN_STRENGTH * noise_level(loss) and share(noise, fall) > NOISY_SHARE:
-        yield _noise(history, int(epochs[0]), last, min(share(noise, fall), MAX_SHARE))
 
 
 def _overfitting(history: TrainingHistory, first: int, last: int, strength: float) -> Finding:
@@ -197,20 +208,21 @@ def _overfitting(history: TrainingHistory, first: int, last: int, strength: floa
         start_epoch=first,
         end_epoch=last,
         effect_size=strength,
-        effect_unit="noise standard deviations",
-        evidence=f"Validation rises from {history.unit} {first} while `{history.monitor}` still falls.",
-        advice=f"Stop at {history.unit} {first} or regularise. {try_rates(history.learning_rate, (0.3, 1.0))}",
+        effect_unit=NOISE_UNIT,
+        evidence=f"`val_{history.monitor}` gets worse from {history.unit} {first} on while `{history.monitor}` still "
+        "improves.",
+        advice=f"Stop at {history.unit} {first} or regularise. {try_rates(history.learning_rate, SLIGHTLY_LOWER)}",
     )
 
 
-def _noise(history: TrainingHistory, first: int, last: int, strength: float) -> Finding:
+def _noisy_validation(history: TrainingHistory, first: int, last: int, noise_over_fall: float) -> Finding:
     return Finding(
         kind="noisy_validation",
         severity="info",
         start_epoch=first,
         end_epoch=last,
-        effect_size=strength,
+        effect_size=noise_over_fall,
         effect_unit="noise over fall",
-        evidence=f"The noise of validation is {strength:.0%} of its fall.",
+        evidence=f"The noise of `val_{history.monitor}` is {noise_over_fall:.0%} of its total improvement.",
         advice=f"Validate on more data. {try_rates(history.learning_rate, LOWER)}",
     )

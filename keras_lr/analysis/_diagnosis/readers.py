@@ -1,4 +1,4 @@
-"""Reading a training history from whatever recorded it."""
+"""Reading a training history from whatever recorded it: Keras, files, TensorBoard logs and this package's results."""
 
 from __future__ import annotations
 
@@ -17,163 +17,37 @@ from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results import AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult
 from keras_lr.results._record import Record
 
-SEPARATORS = ",;\t|"
-
-PARTS = ("train", "validation")
-
-STORED: dict[str, type[Record]] = {
+CSV_SEPARATORS = ",;\t|"
+# Enough of a file to hold its header, and to tell text from binary.
+HEADER_BYTES = 4096
+# Subfolders in which the `TensorBoard` callback puts the two parts of one run.
+TENSORBOARD_PARTS = ("train", "validation")
+RECORDS: dict[str, type[Record]] = {
     record.kind: record for record in (AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult)
 }
 
 
-def read_csv_columns(path: Path) -> dict[str, np.ndarray]:
-    """The columns of the file, whichever separator its header shows; beside semicolons a decimal comma is read too.
-
-    Raises:
-        CurveError: It is no text, has no header, or a row has more fields than that.
-    """
-    with path.open("rb") as stream:
-        start = stream.read(4096)
-    if b"\0" in start:
-        raise CurveError(f"`source` must be a text file. Received: {path}, which is binary. Pass the CSVLogger's file.")
-    header = start.decode(errors="replace").partition("\n")[0]
-    separator = max(SEPARATORS, key=header.count)
-    try:
-        # Where all rows are longer than the header, pandas would take the first column for an index, or warn.
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            frame = pd.read_csv(
-                path, sep=separator, decimal="," if separator == ";" else ".", skipinitialspace=True, index_col=False
-            )
-    except (pd.errors.ParserWarning, ValueError) as err:
-        raise CurveError(
-            f"`source` must be a CSV file with a header. Received: {path}: {err} Check that it is whole."
-        ) from err
-    return {str(name).strip(): frame[name].to_numpy() for name in frame.columns}
-
-
-def read_event_columns(directory: Path) -> dict[str, np.ndarray]:
-    """The columns in `directory` as Keras's `TensorBoard` callback writes them.
-
-    Scalars under `train/` keep their names, those under `validation/` get the prefix `val_`; `epoch_` is dropped.
-
-    Raises:
-        CurveError: There are no event files, those of several runs, or no scalars in them.
-    """
-    files = sorted(directory.rglob("*tfevents*"))
-    if not files:
-        raise CurveError(
-            f"`source` must hold TensorBoard event files. Received: {directory}, which has none. Pass the `log_dir`."
-        )
-    runs = sorted({file.parent.parent if file.parent.name in PARTS else file.parent for file in files})
-    if len(runs) > 1:
-        raise CurveError(
-            f"`source` must hold one run. Received: {directory}, with {len(runs)}, such as {runs[0]}. "
-            "Pass one of these."
-        )
-    scalars: dict[str, dict[int, float]] = {}
-    for file in files:
-        prefix = "val_" if file.parent.name == "validation" else ""
-        for name, step, value in _scalars(file):
-            scalars.setdefault(prefix + name.removeprefix("epoch_"), {})[step] = value
-    if not scalars:
-        raise CurveError(
-            f"`source` must hold scalars. Received: {directory}, whose event files have none. Log the loss."
-        )
-    steps = sorted(scalars.get("loss", {}) or {step for series in scalars.values() for step in series})
-    columns = {name: np.array([series.get(step, np.nan) for step in steps]) for name, series in scalars.items()}
-    return {"epoch": np.array(steps, dtype=np.float64), **columns}
-
-
-def _scalars(file: Path) -> Iterator[tuple[str, int, float]]:
-    import tensorflow
-
-    try:
-        for record in tensorflow.data.TFRecordDataset(str(file)).as_numpy_iterator():
-            event = tensorflow.compat.v1.Event.FromString(record)
-            for value in event.summary.value:
-                number = _scalar(tensorflow, value)
-                if number is not None:
-                    yield value.tag, int(event.step), number
-    except tensorflow.errors.DataLossError:
-        # A killed writer leaves a cut last record; what stands before it is sound.
-        return
-
-
-def _scalar(tensorflow: Any, value: Any) -> float | None:
-    if value.HasField("simple_value"):
-        return float(value.simple_value)
-    if value.HasField("tensor") and value.tensor.dtype == tensorflow.float32.as_datatype_enum:
-        array = tensorflow.make_ndarray(value.tensor)
-        return float(array) if array.ndim == 0 else None
-    return None
-
-
-def record_columns(record: Record) -> Mapping[str, Any]:
-    """The columns of a run that a record holds: an `AutoLRLog`, or a `Diagnosis` to judge anew.
-
-    Raises:
-        InvalidArgumentError: The record is not of a single run.
-    """
-    if isinstance(record, AutoLRLog):
-        return {str(name): column.to_numpy() for name, column in record.to_frame().items()}
-    if isinstance(record, Diagnosis):
-        return _diagnosed(record)
-    if isinstance(record, RangeTestResult):
-        raise InvalidArgumentError(
-            "`source` must be a training run. Received: a RangeTestResult, whose every step had another learning rate. "
-            "Read its `suggestion`."
-        )
-    raise InvalidArgumentError(
-        f"`source` must be one training run. Received: {type(record).__name__}. "
-        "Pass a search's result to `analyze_histories`."
-    )
-
-
-def sensitivity_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
-    """Each run of a search by a name such as "3e-4, repeat 0"; those that failed or were pruned are left out."""
-    keys = ["learning_rate", "repeat", "batch_size"]
-    sizes = result.frame["batch_size"].nunique()
-    runs = {}
-    for (_, repeat, size), run in result.frame.groupby(keys, sort=True):
-        if run["status"].isin(["ok", "diverged"]).all():
-            name = f"{format_rate(run['learning_rate'].iloc[0], digits=3)}, repeat {repeat}"
-            name += f", batch size {size}" if sizes > 1 else ""
-            runs[name] = run[["epoch", "loss", "val_loss", "learning_rate"]].reset_index(drop=True)
-    return runs
-
-
-def _diagnosed(diagnosis: Diagnosis) -> Mapping[str, Any]:
-    named = {
-        diagnosis.unit: diagnosis.epochs,
-        # What was judged is a loss even where its name is a metric's: it was negated then.
-        "loss": diagnosis.losses,
-        "val_loss": diagnosis.val_losses,
-        "learning_rate": diagnosis.learning_rates,
-    }
-    return {name: np.array(values, dtype=np.float64) for name, values in named.items() if len(values)}
-
-
 def read_history(source: Any) -> TrainingHistory:
-    """The history in `source`.
+    """The training history in `source`.
 
     Args:
-        source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog` or a `Diagnosis`, or the path of a
-            `CSVLogger` file, a JSON file of columns or of one of these records, or a TensorBoard log directory.
+        source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog` or a `Diagnosis`, or a path: of a
+            `CSVLogger` file, a JSON file with columns or one of these results, or a TensorBoard log directory.
 
     Raises:
-        CurveError: There is no history in it that can be judged.
-        InvalidArgumentError: `source` is nothing of these.
-        ResultFormatError: A stored record has been damaged.
+        CurveError: `source` holds no history that can be judged.
+        InvalidArgumentError: `source` is none of these.
+        ResultFormatError: A stored result is damaged.
         OSError: The file cannot be read.
     """
     if isinstance(source, TrainingHistory):
         return source
     if isinstance(source, (str, Path)):
-        return _filled(_read_path(Path(source)), source)
+        return _read_path(Path(source))
     if isinstance(source, Record):
-        return from_columns(record_columns(source))
+        return _from_record(source)
     if isinstance(source, pd.DataFrame):
-        return from_columns({str(name): source[name].to_numpy() for name in source.columns})
+        return from_columns(_frame_columns(source))
     if isinstance(source, Mapping):
         return from_columns(source)
     columns = getattr(source, "history", None)
@@ -187,39 +61,178 @@ def read_history(source: Any) -> TrainingHistory:
     )
 
 
-def _filled(history: TrainingHistory, path: str | Path) -> TrainingHistory:
-    """The history, once it is sure that the file holds one: a column of NaN is also what a broken logger leaves."""
-    if np.isnan(history.loss).all():
-        raise CurveError(
-            f"A history file must have a finite loss. Received: only NaN in `{history.monitor}` of {path}. "
-            "If the run really diverged at once, lower its learning rate by 10."
-        )
-    return history
+def search_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
+    """The runs of a search by names such as "3e-4, repeat 0", without those that failed or were pruned."""
+    keys = ["learning_rate", "repeat", "batch_size"]
+    batch_sizes = result.frame["batch_size"].nunique()
+    runs = {}
+    for (_, repeat, batch_size), run in result.frame.groupby(keys, sort=True):
+        if run["status"].isin(["ok", "diverged"]).all():
+            name = f"{format_rate(run['learning_rate'].iloc[0], digits=3)}, repeat {repeat}"
+            name += f", batch size {batch_size}" if batch_sizes > 1 else ""
+            runs[name] = run[["epoch", "loss", "val_loss", "learning_rate"]].reset_index(drop=True)
+    return runs
 
 
 def _read_path(path: Path) -> TrainingHistory:
     if path.is_dir():
-        return from_columns(read_event_columns(path))
-    if not path.exists():
-        raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}.")
-    if path.suffix.lower() == ".json":
-        return from_columns(_json_columns(path))
-    return from_columns(read_csv_columns(path))
+        history = from_columns(_read_event_files(path))
+    elif not path.exists():
+        raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}. Check the path.")
+    elif path.suffix.lower() == ".json":
+        history = _read_json(path)
+    else:
+        history = from_columns(_read_csv(path))
+    # In memory, a loss that is always NaN is a run that diverged at once; in a file it may be a broken logger.
+    if np.isnan(history.values).all():
+        raise CurveError(
+            f"A history file must have a finite loss. Received: only NaN in `{history.monitor}` of {path}. "
+            "If the run really diverged in its first epoch, divide its learning rate by 10."
+        )
+    return history
 
 
-def _json_columns(path: Path) -> Mapping[str, Any]:
+def _read_csv(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a CSV file, with the separator that its header shows; with semicolons, a comma is decimal.
+
+    Raises:
+        CurveError: The file is not text, has no header, or has a row with more fields than the header.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(HEADER_BYTES)
+    if b"\0" in start:
+        raise CurveError(
+            f"`source` must be a text file. Received: {path}, which is binary. Pass the file that `CSVLogger` wrote."
+        )
+    header = start.decode(errors="replace").partition("\n")[0]
+    separator = max(CSV_SEPARATORS, key=header.count)
+    try:
+        # If all rows are longer than the header, pandas would take the first column for an index, or warn.
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            frame = pd.read_csv(
+                path, sep=separator, decimal="," if separator == ";" else ".", skipinitialspace=True, index_col=False
+            )
+    except (pd.errors.ParserWarning, ValueError) as err:
+        received = str(err).rstrip(".\n")
+        raise CurveError(
+            f"`source` must be a CSV file with a header. Received: {path}: {received}. Check that the file is complete."
+        ) from err
+    return {name.strip(): column for name, column in _frame_columns(frame).items()}
+
+
+def _read_event_files(directory: Path) -> dict[str, np.ndarray]:
+    """The scalars that Keras's `TensorBoard` callback wrote under `directory`.
+
+    Scalars of the validation part get the prefix `val_`; the prefix `epoch_` is dropped.
+
+    Raises:
+        CurveError: There are no event files, no scalars in them, or they belong to several runs.
+    """
+    files = sorted(directory.rglob("*tfevents*"))
+    if not files:
+        raise CurveError(
+            f"`source` must hold TensorBoard event files. Received: {directory}, which has none. "
+            "Pass the callback's `log_dir`."
+        )
+    runs = sorted({file.parent.parent if file.parent.name in TENSORBOARD_PARTS else file.parent for file in files})
+    if len(runs) > 1:
+        raise CurveError(
+            f"`source` must hold one run. Received: {directory}, with {len(runs)}, such as {runs[0]}. "
+            "Pass one of these."
+        )
+    scalars: dict[str, dict[int, float]] = {}
+    for file in files:
+        prefix = "val_" if file.parent.name == "validation" else ""
+        for name, step, value in _event_scalars(file):
+            scalars.setdefault(prefix + name.removeprefix("epoch_"), {})[step] = value
+    if not scalars:
+        raise CurveError(
+            f"`source` must hold scalars. Received: {directory}, whose event files have none. Log the loss as a scalar."
+        )
+    steps = sorted(scalars.get("loss", {}) or {step for series in scalars.values() for step in series})
+    columns = {name: np.array([series.get(step, np.nan) for step in steps]) for name, series in scalars.items()}
+    return {"epoch": np.array(steps, dtype=np.float64), **columns}
+
+
+def _event_scalars(file: Path) -> Iterator[tuple[str, int, float]]:
+    """Name, step and value of each scalar in an event file."""
+    import tensorflow
+
+    try:
+        for record in tensorflow.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tensorflow.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                number = _scalar(tensorflow, value)
+                if number is not None:
+                    yield value.tag, int(event.step), number
+    except tensorflow.errors.DataLossError:
+        # A writer that was killed leaves its last record incomplete; the records before it are sound.
+        return
+
+
+def _scalar(tensorflow: Any, value: Any) -> float | None:
+    if value.HasField("simple_value"):
+        return float(value.simple_value)
+    if value.HasField("tensor") and value.tensor.dtype == tensorflow.float32.as_datatype_enum:
+        array = tensorflow.make_ndarray(value.tensor)
+        return float(array) if array.ndim == 0 else None
+    return None
+
+
+def _read_json(path: Path) -> TrainingHistory:
+    """The history in a JSON file: columns by name, a list of rows, `{"history": columns}`, or a stored result."""
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
-        raise CurveError(f"`source` must be JSON text. Received: {path}, which is not: {err}. Save it anew.") from err
+        raise CurveError(
+            f"`source` must be JSON text. Received: {path}, which is not: {err}. Save the file again."
+        ) from err
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
-        return {str(name): column.to_numpy() for name, column in pd.DataFrame(data).items()}
+        return from_columns(_frame_columns(pd.DataFrame(data)))
     if isinstance(data, dict):
-        # A column may be called "kind" too.
-        stored = STORED.get(str(data.get("kind")))
-        if stored:
-            return record_columns(stored.from_dict(data))
-        return data["history"] if isinstance(data.get("history"), dict) else data
+        # A history may have a column called "kind" too.
+        record = RECORDS.get(str(data.get("kind")))
+        if record:
+            return _from_record(record.from_dict(data))
+        return from_columns(data["history"] if isinstance(data.get("history"), dict) else data)
     raise CurveError(
-        f"`source` must hold an object of columns. Received: {type(data).__name__} in {path}. Save `History.history`."
+        f"`source` must hold a JSON object of columns. Received: {type(data).__name__} in {path}. "
+        "Save `History.history`."
     )
+
+
+def _from_record(record: Record) -> TrainingHistory:
+    """The history in a result of this package.
+
+    Raises:
+        InvalidArgumentError: The result is not of a single training run.
+    """
+    if isinstance(record, AutoLRLog):
+        return from_columns(_frame_columns(record.to_frame()))
+    if isinstance(record, Diagnosis):
+        return _from_diagnosis(record)
+    if isinstance(record, RangeTestResult):
+        raise InvalidArgumentError(
+            "`source` must be a training run. Received: a RangeTestResult, in which every step has another learning "
+            "rate. Read its `suggestion`."
+        )
+    raise InvalidArgumentError(
+        f"`source` must be one training run. Received: {type(record).__name__}. "
+        "Pass the result of a search to `analyze_histories`."
+    )
+
+
+def _from_diagnosis(diagnosis: Diagnosis) -> TrainingHistory:
+    series = {
+        diagnosis.unit: diagnosis.epochs,
+        "learning_rate": diagnosis.learning_rates,
+        diagnosis.monitor: diagnosis.losses,
+        f"val_{diagnosis.monitor}": diagnosis.val_losses,
+    }
+    columns = {name: np.array(values, dtype=np.float64) for name, values in series.items() if len(values)}
+    columns.setdefault(diagnosis.monitor, np.empty(0))
+    return from_columns(columns, monitor=diagnosis.monitor, direction=diagnosis.direction)
+
+
+def _frame_columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    return {str(name): frame[name].to_numpy() for name in frame.columns}

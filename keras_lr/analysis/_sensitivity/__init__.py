@@ -1,1 +1,1 @@
-"""A grid of runs -> the best learning rate and its basin."""
+"""From a grid of runs to the best learning rate and its basin."""

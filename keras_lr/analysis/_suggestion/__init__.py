@@ -1,1 +1,1 @@
-"""A sweep's curve -> a learning rate."""
+"""From the loss curve of a range test to a learning rate."""

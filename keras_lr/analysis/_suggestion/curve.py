@@ -1,4 +1,4 @@
-"""Where on the axis of learning rates a loss curve falls, bottoms out, rises again and breaks away."""
+"""The loss curve of a sweep and its landmarks: where the loss falls, bottoms out, rises again and breaks away."""
 
 from __future__ import annotations
 
@@ -11,22 +11,36 @@ from keras_lr.analysis._statistics import gaussian_smooth, rolling_median, step_
 from keras_lr.errors import CurveError
 
 SMOOTHING_DECADES = 0.25
+"""Standard deviation of the kernel that smooths the loss, in decades of learning rate."""
+
 START_DECADES = 0.75
+"""Width of the first part of a sweep, in decades, in which the loss is that of the untrained model."""
+
 MIN_START_STEPS = 5
+"""The first part of a sweep has at least this many steps."""
+
 BREAKAWAY_SIGMAS = 4.0
-JUMP_SIGMAS = 4.0
+"""The loss has broken away once it exceeds its start by this many standard deviations of its noise."""
+
 JUMP_FRACTION = 0.3
+JUMP_SIGMAS = 4.0
+"""A single loss jumps if it exceeds the lowest smoothed loss so far by `JUMP_FRACTION` of the fall plus `JUMP_SIGMAS`
+standard deviations of the noise."""
+
 FLOAT32_RESOLUTION = 1e-6
+"""Smaller relative differences of a loss are rounding errors."""
+
 SEEN_FALL_ERRORS = 3.5
-"""Standard errors that the lowest of some twenty independent windows of pure noise stays within, in 95% of sweeps."""
+"""A fall beyond this many standard errors is real: in 95% of sweeps of pure noise, the lowest of the twenty or so
+independent windows stays within them."""
 
 SURE_FALL_ERRORS = 7.0
-"""Standard errors from which on a fall is read as if there were no noise."""
+"""A fall of at least this many standard errors is read as if there were no noise."""
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
-    """One sweep's losses over log learning rate.
+class LossCurve:
+    """The losses of one sweep against the logarithm of the learning rate.
 
     Attributes:
         decades: Log10 of the learning rates, strictly increasing, shape `(n_steps,)`.
@@ -43,12 +57,12 @@ class Curve:
 
     @property
     def steps_per_decade(self) -> float:
-        """Density of the sweep; a linear sweep counts as dense as its median gap."""
+        """Density of the sweep, from the median gap between its steps."""
         return float(1 / np.median(np.diff(self.decades)))
 
 
-def read_curves(learning_rates: Any, losses: Any) -> list[Curve]:
-    """One curve a repeat, with non-finite losses dropped and steps at one learning rate averaged.
+def read_curves(learning_rates: Any, losses: Any) -> list[LossCurve]:
+    """One curve per repeat. Non-finite losses are dropped, and steps at the same learning rate are averaged.
 
     Args:
         learning_rates: Positive, not decreasing, dimensionless, shape `(n_steps,)`.
@@ -61,16 +75,16 @@ def read_curves(learning_rates: Any, losses: Any) -> list[Curve]:
     values = _floats(losses, name="losses")
     if rates.ndim != 1:
         raise CurveError(
-            f"`learning_rates` must be one-dimensional. Received shape: {rates.shape}. Pass one rate a step."
+            f"`learning_rates` must be one-dimensional. Received shape: {rates.shape}. Pass one rate per step."
         )
     if values.ndim not in (1, 2) or values.shape[-1] != rates.shape[0]:
         raise CurveError(
             f"`losses` must have shape (n_steps,) or (repeats, n_steps) with n_steps={rates.shape[0]}, as "
-            f"`learning_rates` has. Received shape: {values.shape}. Pass one loss a rate."
+            f"`learning_rates` has. Received shape: {values.shape}. Pass one loss per rate."
         )
     if not (np.isfinite(rates).all() and (rates > 0).all()):
         raise CurveError(
-            f"`learning_rates` must be positive and finite. Received: {_first_bad(rates)}. Drop such steps."
+            f"`learning_rates` must be positive and finite. Received: {_first_bad(rates)}. Drop these steps."
         )
     if (np.diff(rates) < 0).any():
         step = int(np.argmax(np.diff(rates) < 0))
@@ -80,15 +94,15 @@ def read_curves(learning_rates: Any, losses: Any) -> list[Curve]:
         )
     if not np.isfinite(values).any():
         raise CurveError(
-            f"`losses` must hold a finite loss. Received: {values.size} values, none finite. Lower `min_lr`."
+            f"`losses` must contain a finite loss. Received: {values.size} values, none finite. Lower `min_lr`."
         )
     return [_curve(rates, repeat) for repeat in np.atleast_2d(values)]
 
 
-def _curve(rates: np.ndarray, losses: np.ndarray) -> Curve:
+def _curve(rates: np.ndarray, losses: np.ndarray) -> LossCurve:
     finite = np.isfinite(losses)
     distinct, place, count = np.unique(rates[finite], return_inverse=True, return_counts=True)
-    return Curve(np.log10(distinct), np.bincount(place, weights=losses[finite], minlength=len(distinct)) / count)
+    return LossCurve(np.log10(distinct), np.bincount(place, weights=losses[finite], minlength=len(distinct)) / count)
 
 
 def _floats(values: Any, *, name: str) -> np.ndarray:
@@ -105,20 +119,20 @@ def _first_bad(rates: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What the shape of one curve says; positions are log10 of a learning rate.
+    """The shape of one curve in numbers; each position is the log10 of a learning rate.
 
     Attributes:
         start: Loss of the untrained model.
         noise: Standard deviation of one step's loss about the curve, in the loss's unit.
         fall: Drop of the smoothed loss from its start to its lowest point, at least 0.
-        fall_error: Standard error of `fall` that the noise alone causes.
-        half: Where half of the fall has happened.
-        nearly: Where 95% of it has.
+        fall_error: Standard error of `fall` due to the noise.
+        half: Where half of the fall is reached.
+        nearly: Where 95% of the fall is reached.
         lowest: Where the smoothed loss is lowest.
-        rise: Where it has risen again by half of the fall; the end of the sweep where it never does.
-        jump: Where a single loss first stands above the smoothed curve by 30% of the fall and four times the noise,
-            though no breakaway need follow: training is unstable from here on. The end of the sweep where none does.
-        breakaway: Where the loss stands above its start by four times the noise; None where the sweep ended before.
+        rise: Where the smoothed loss has risen again by half of the fall; the end of the sweep if it never does.
+        jump: Where a single loss first jumps above the smoothed curve by 30% of the fall plus four times the noise.
+            Training is unstable from here on, even if no breakaway follows. The end of the sweep if no loss jumps.
+        breakaway: Where the loss exceeds its start by four times the noise; None if the sweep ended before that.
         first: Lowest rate of the sweep.
         last: Highest rate of the sweep that has a finite loss.
         steps_per_decade: Density of the sweep.
@@ -140,7 +154,7 @@ class Landmarks:
 
     @property
     def fall_in_errors(self) -> float:
-        """How surely the loss fell, in standard errors."""
+        """The fall in standard errors of its noise."""
         return self.fall / self.fall_error if self.fall_error > 0 else 0.0
 
     @property
@@ -150,12 +164,12 @@ class Landmarks:
 
     @property
     def doubt(self) -> float:
-        """How far the fall drowns in its noise: 0 for a sure fall, 1 for none."""
+        """How much of the fall may be noise: 0 for a certain fall, 1 for no visible fall."""
         return float(np.clip((SURE_FALL_ERRORS - self.fall_in_errors) / (SURE_FALL_ERRORS - SEEN_FALL_ERRORS), 0, 1))
 
     @property
     def fall_share(self) -> float:
-        """How much of the loss at the start was gone at the lowest point; above 1 where that is below zero."""
+        """The fall as a fraction of the loss at the start; above 1 if the loss falls below zero."""
         return self.fall / max(abs(self.start), FLOAT32_RESOLUTION * self.fall) if self.fall > 0 else 0.0
 
     @property
@@ -164,12 +178,8 @@ class Landmarks:
         return self.rise - self.half
 
 
-def read_landmarks(curve: Curve) -> Landmarks:
-    """Reads the landmarks off one curve.
-
-    Args:
-        curve: At least ten steps.
-    """
+def read_landmarks(curve: LossCurve) -> Landmarks:
+    """Reads the landmarks off a curve of at least ten steps."""
     decades, losses = curve.decades, curve.losses
     medians = rolling_median(losses)
     start_steps = max(MIN_START_STEPS, int(np.searchsorted(decades, decades[0] + START_DECADES)))
@@ -208,15 +218,15 @@ def read_landmarks(curve: Curve) -> Landmarks:
 
 
 def _noise(losses: np.ndarray, medians: np.ndarray, start_steps: int) -> float:
-    """Noise of one step before the lowest point, where the curve moves little from step to step."""
+    """Noise of one step, estimated before the lowest point, where the curve changes little from step to step."""
     before = losses[: max(int(np.argmin(medians)), 2 * MIN_START_STEPS)]
     return max(step_noise(before), FLOAT32_RESOLUTION * float(np.abs(losses[:start_steps]).max()))
 
 
-def _smooth(curve: Curve, capped: np.ndarray, ceiling: float, breakaway: int | None) -> np.ndarray:
-    """The smoothed loss; past its breakaway the curve stands at the ceiling, and goes on there beyond the sweep.
+def _smooth(curve: LossCurve, capped: np.ndarray, ceiling: float, breakaway: int | None) -> np.ndarray:
+    """The smoothed loss, with the curve held at the ceiling from its breakaway on, also beyond the end of the sweep.
 
-    So neither the height of a diverged tail nor where the sweep was stopped in it moves what lies before.
+    Thus neither the height of a diverged tail nor the step at which the sweep stopped affects the curve before it.
     """
     if breakaway is None:
         return gaussian_smooth(curve.decades, capped, width_decades=SMOOTHING_DECADES)

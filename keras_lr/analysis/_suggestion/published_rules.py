@@ -1,4 +1,4 @@
-"""The public rules, each faithful to its source, for comparison and for those who want them."""
+"""fastai's rules, each faithful to its source, for comparison and for those who prefer them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from keras_lr.analysis._statistics import exponential_average
 from keras_lr.errors import CurveError
 
 MIN_STEPS = 20
+"""Steps that must be left after fastai's trimming."""
 
 
 def fastai_view(learning_rates: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a sweep on which fastai's rules look, with its smoothing.
+    """The part of a sweep that fastai's rules read, smoothed as fastai does.
 
-    The loss is averaged with beta 0.98, the sweep ends once the average exceeds four times its best, and the first
-    tenth of the steps and the last five are dropped.
+    The loss is averaged with beta 0.98. The sweep ends once the average exceeds four times its minimum so far, and the
+    first tenth of the steps and the last five are dropped.
 
     Args:
         learning_rates: Shape `(n_steps,)`.
         losses: Finite, shape `(n_steps,)`.
 
     Raises:
-        CurveError: Too few steps are left.
+        CurveError: Fewer than `MIN_STEPS` steps are left.
 
     Source:
         fastai 2.7 `callback/schedule.py`, `LRFinder` and `Learner.lr_find`.
@@ -32,8 +33,8 @@ def fastai_view(learning_rates: np.ndarray, losses: np.ndarray) -> tuple[np.ndar
     kept = slice(len(losses) // 10, end - 5)
     if len(smooth[kept]) < MIN_STEPS:
         raise CurveError(
-            f"A public rule needs {MIN_STEPS} steps after fastai's trimming. Received: {len(smooth[kept])}. Sweep with "
-            "more steps, or use the default rule."
+            f"A public rule needs {MIN_STEPS} steps after fastai's trimming. Received: {len(smooth[kept])}. Use more "
+            "steps or the default rule."
         )
     return learning_rates[kept], smooth[kept]
 
@@ -41,8 +42,10 @@ def fastai_view(learning_rates: np.ndarray, losses: np.ndarray) -> tuple[np.ndar
 def valley(learning_rates: np.ndarray, losses: np.ndarray) -> float:
     """Halfway through the longest falling subsequence of the smoothed loss.
 
+    If only the first steps fall, the index is negative, so fastai returns the highest rate; here it is the first.
+
     Source:
-        fastai `valley`, after ESRI: the subsequence's span counts from its end, one step a member.
+        fastai `valley`, after ESRI: the span of the subsequence is counted back from its end, one step per member.
     """
     lengths = np.ones(len(losses), dtype=int)
     for step in range(1, len(losses)):
@@ -67,13 +70,13 @@ def steepest(learning_rates: np.ndarray, losses: np.ndarray) -> float:
 def slide(
     learning_rates: np.ndarray, losses: np.ndarray, *, interval_steps: int = 15, slope_threshold: float = 0.005
 ) -> float:
-    """Left end of an interval slid down from the largest rate until the slopes at its two ends agree.
+    """Left end of an interval that moves down from the largest rate until the slopes at its two ends agree.
 
     Args:
         learning_rates: Shape `(n_steps,)`.
         losses: Smoothed, shape `(n_steps,)`, in the loss's unit.
         interval_steps: Length of the interval.
-        slope_threshold: Largest difference of the slopes, in the loss's unit a step.
+        slope_threshold: Largest difference of the slopes, in the loss's unit per step.
 
     Source:
         fastai `slide` with its defaults.

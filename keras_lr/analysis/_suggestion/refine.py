@@ -1,4 +1,4 @@
-"""Settling a suggestion by short runs at constant rates near it."""
+"""Refining a suggestion by short runs at constant learning rates near it."""
 
 from __future__ import annotations
 
@@ -12,31 +12,45 @@ from keras_lr.analysis._suggestion.suggest import Judgement
 from keras_lr.results._range_test import Suggestion
 
 SPACING_DECADES = 0.75
-LONG_RUN_STEPS = 50
+"""Distance between the rates of neighbouring runs."""
+
 MIN_RUN_STEPS = 10
+"""A shorter run says nothing about its rate."""
+
+LONG_RUN_STEPS = 50
+"""A budget that allows four runs of this length is spent on four runs, otherwise on three."""
+
 TAIL_FRACTION = 0.34
+"""Last part of a run over which its loss is averaged."""
+
 TOLERANCE = 0.1
-"""Loss above the best run's, as a fraction of its fall, at which a run counts for 1/e of the best."""
+"""A run whose loss ends above the best run's by this fraction of the best run's fall has 1/e of its weight."""
 
 CLEAR_APART_DECADES = 0.5
+"""Sweep and runs disagree if they point to rates farther apart than this."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which short runs to make: `learning_rates`, increasing, each for `num_steps` steps."""
+    """Which short runs to make.
+
+    Attributes:
+        learning_rates: Rate of each run, increasing, shape `(n_runs,)`.
+        num_steps: Length of each run.
+    """
 
     learning_rates: np.ndarray
     num_steps: int
 
 
 def plan_runs(suggestion: Suggestion, *, num_steps: int) -> Plan | None:
-    """The runs that use up a budget; None where there is nothing to refine or too little to do it with.
+    """The runs that use up a budget; None if there is no suggestion to refine or the budget is too small.
 
-    Three begin half a decade below the suggestion and reach a decade above it; where each can still be long, four reach
-    further both ways: a run must last to tell a good rate from a quick start.
+    Three runs from 0.5 decades below the suggestion to 1 above. With a larger budget, four over a wider range: short
+    runs favour rates that merely start fast.
 
     Args:
-        suggestion: What the sweep says.
+        suggestion: What the sweep suggests.
         num_steps: Budget of all runs together.
     """
     runs, first = (4, -0.75) if num_steps >= 4 * LONG_RUN_STEPS else (3, -0.5)
@@ -46,67 +60,67 @@ def plan_runs(suggestion: Suggestion, *, num_steps: int) -> Plan | None:
     return Plan(suggestion.learning_rate * 10**decades, num_steps // runs)
 
 
-def settle(
+def refine_suggestion(
     suggestion: Suggestion,
     learning_rates: np.ndarray,
     losses: np.ndarray,
     *,
-    marks: list[Landmarks],
+    landmarks: list[Landmarks],
     kind: OptimizerKind = UNKNOWN,
     calibration: Calibration = CALIBRATION,
 ) -> Suggestion:
-    """The suggestion moved to where the short runs went best.
+    """The suggestion moved towards the rates at which the short runs went best.
 
-    Every run is scored by its mean loss at the end. The runs that come close to the best one point to the middle of
-    their rates, less an offset, for a short run favours a rate somewhat too large.
+    Each run is scored by its mean loss at the end. The runs close to the best one point to the middle of their rates,
+    less an offset, because a short run favours too large a rate.
 
     Args:
-        suggestion: What the sweep says, with a learning rate.
+        suggestion: What the sweep suggests.
         learning_rates: Rate of each run, shape `(n_runs,)`.
         losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
-        marks: Landmarks of the sweep, one a repeat.
-        kind: The kind of the optimizer, where it is known.
-        calibration: The fitted numbers.
+        landmarks: Those of each repeat of the sweep.
+        kind: Kind of the optimizer, if known.
+        calibration: The fitted constants.
     """
     if suggestion.learning_rate is None or suggestion.low is None or suggestion.high is None:
         return suggestion
-    middle = middle_of_runs(learning_rates, losses, marks)
+    middle = middle_of_runs(learning_rates, losses, landmarks)
     if middle is None:
         return _unmoved(suggestion)
-    before = float(np.log10(suggestion.learning_rate))
-    runs = middle + calibration.refining.offset(losses.shape[1])
-    moved = settled_decades(before, runs, kind, calibration) - before
-    judgement = _judge(suggestion, abs(runs - before))
+    swept = float(np.log10(suggestion.learning_rate))
+    runs = middle + calibration.refinement.offset(losses.shape[1])
+    moved = refined_decades(swept, runs, kind, calibration) - swept
+    judgement = _judgement(suggestion, abs(runs - swept))
     low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))
     return Suggestion(rate, low, high, judgement.confidence, judgement.reason, "refined", suggestion.spread_decades)
 
 
-def settled_decades(before: float, runs: float, kind: OptimizerKind, calibration: Calibration) -> float:
-    """Where sweep and short runs meet, log10 of a rate: most of the way to where the runs point.
+def refined_decades(swept: float, runs: float, kind: OptimizerKind, calibration: Calibration) -> float:
+    """Log10 of the refined rate: most of the way from the sweep's suggestion to where the runs point.
 
-    Where the optimizer is adaptive, the median of the sweep, the runs and the optimizer's usual rate.
+    For an adaptive optimizer it is the median of the sweep, the runs and the usual rate.
 
     Args:
-        before: What the sweep says.
-        runs: Where the short runs point.
-        kind: The kind of the optimizer.
-        calibration: The fitted numbers.
+        swept: Log10 of what the sweep suggests.
+        runs: Log10 of what the short runs point to.
+        kind: Kind of the optimizer.
+        calibration: The fitted constants.
     """
     if kind.adaptive:
-        return float(np.median([before, runs, calibration.habits.usual_decades]))
-    return before + calibration.refining.trust * (runs - before)
+        return float(np.median([swept, runs, calibration.prior.usual_decades]))
+    return swept + calibration.refinement.trust * (runs - swept)
 
 
-def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, marks: list[Landmarks]) -> float | None:
-    """Log10 of the rate in the middle of the runs that end lowest; None where none fell by more than its noise.
+def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, landmarks: list[Landmarks]) -> float | None:
+    """Log10 of the rate in the middle of the best runs; None if no run lowered the loss by more than its noise.
 
     Args:
         learning_rates: Rate of each run, shape `(n_runs,)`.
         losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
-        marks: Landmarks of the sweep, one a repeat.
+        landmarks: Those of each repeat of the sweep.
     """
-    start = float(np.median([one.start for one in marks]))
-    noise = float(np.median([one.noise for one in marks]))
+    start = float(np.median([one.start for one in landmarks]))
+    noise = float(np.median([one.noise for one in landmarks]))
     ends = end_losses(losses, start=start)
     fall = start - float(ends.min())
     if fall <= SEEN_FALL_ERRORS * noise / np.sqrt(TAIL_FRACTION * losses.shape[1]):
@@ -116,10 +130,10 @@ def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, marks: list[L
 
 
 def end_losses(losses: np.ndarray, *, start: float) -> np.ndarray:
-    """Mean loss of each run's last third, where no step counts for more than it would to lose the best run's gain.
+    """Mean loss over the last third of each run, with each step capped at the start plus the best run's fall.
 
     Args:
-        losses: Shape `(n_runs, n_steps)`, NaN after a run stopped, which counts as such a loss.
+        losses: Shape `(n_runs, n_steps)`, NaN after a run stopped, which counts as the cap.
         start: Loss of the untrained model.
 
     Returns:
@@ -135,12 +149,14 @@ def _unmoved(suggestion: Suggestion) -> Suggestion:
     return replace(
         suggestion,
         confidence="tentative",
-        reason="No short run lowered the loss by more than its noise: the sweep's suggestion stands. Use more steps.",
+        reason="No short run lowered the loss by more than its noise, so the sweep's suggestion is kept. "
+        "Use more steps.",
         rule="refined",
     )
 
 
-def _judge(suggestion: Suggestion, apart: float) -> Judgement:
+def _judgement(suggestion: Suggestion, apart: float) -> Judgement:
+    """How confident sweep and runs allow the refined suggestion to be if they are `apart` decades apart."""
     if apart > CLEAR_APART_DECADES:
         return Judgement("tentative", f"Short runs disagree with the sweep by {apart:.1f} decades.")
     agreed = f"Short runs agree with the sweep within {apart:.1f} decades."

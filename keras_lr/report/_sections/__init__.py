@@ -1,4 +1,4 @@
-"""One module a kind of record. To show a new kind, write its section and list it here."""
+"""One module per kind of record. To show a new kind, write its section and list it here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def section_of(record: Any) -> Section:
-    """The section that shows `record`; raises `InvalidArgumentError` where none does."""
+    """The section that shows `record`; raises `InvalidArgumentError` if no section does."""
     section = SECTIONS.get(record.kind) if isinstance(record, Record) else None
     if section is None:
         raise InvalidArgumentError(
@@ -27,10 +27,10 @@ def section_of(record: Any) -> Section:
 
 
 def record_from_dict(data: Any) -> Record:
-    """The stored record `data` describes, of whichever kind a report can show.
+    """The record that `data` describes, of any kind that a report can show.
 
     Raises:
-        ResultFormatError: `data` is damaged, of an unknown kind or from a newer keras_lr.
+        ResultFormatError: `data` is damaged, of an unknown kind or from a newer version of keras_lr.
     """
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in SECTIONS:

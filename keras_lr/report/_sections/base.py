@@ -1,4 +1,4 @@
-"""What a kind of record must bring to be shown in the report."""
+"""What a kind of record needs to be shown in the report."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Section:
     Attributes:
         kind: The record's `kind`.
         record_type: The record's class.
-        summarize: Turns a tuple of records and an id prefix into a `section_view`.
-        rank: The section of the highest rank that has an answer speaks on the first screen; the others follow by it.
-        together: Whether all records of this kind share one section, rather than having one each.
+        build: Turns a tuple of records and an id prefix into a `section_view`.
+        rank: Sections follow in falling rank; the first one with a learning rate to suggest fills the first screen.
+        together: Whether all records of this kind share one section instead of having one each.
     """
 
     kind: str
     record_type: type[Record]
-    summarize: Callable[[tuple[Any, ...], str], dict[str, Any]]
+    build: Callable[[tuple[Any, ...], str], dict[str, Any]]
     rank: int
     together: bool = False
 
@@ -45,23 +45,23 @@ def section_view(
     folded: Sequence[dict[str, Any]] = (),
     parts: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Everything the page says of one section, as text and numbers.
+    """Everything the page shows of one section, as text and numbers; the views are those of `_components`.
 
     Args:
         heading: The section's title.
-        verdict: What the first screen says, from `wording.verdict`.
-        figure: The picture that decides, from `figures.figure`.
-        data: The numbers behind it, from `tables.data`.
+        verdict: What the first screen says, from `verdict_view`.
+        figure: The figure that decides, from `figure_view` or `panels_view`.
+        data: The numbers behind it, from `data_view`.
         records: What the page embeds as JSON; each loads with its record's `from_dict`.
-        method: How it was measured and judged, and what was not tried, a sentence each.
-        script: A whole script that does the same again.
+        method: How it was measured and judged and what was not tried, one sentence per item.
+        script: A complete script that reproduces the results.
         environment: Rows from `environment_rows`.
-        warnings: `problem` and `action` each, the gravest first.
+        warnings: From `warning_view`, the most severe first.
         note: How to read the section.
-        facts: `label` and `value` each: the few numbers a reader asks for first.
-        tables: From `tables.table`.
-        folded: `summary` and `figure` each, closed until the reader opens it.
-        parts: Sections of their own that belong to this one, from `part_view`.
+        facts: From `fact_views`.
+        tables: From `table_view`.
+        folded: Dicts with a `summary` and a `figure`, closed until the reader opens them.
+        parts: Further sections that belong to this one, from `part_view`.
     """
     return {
         "heading": heading,
@@ -89,5 +89,5 @@ def part_view(
     note: str = "",
     tables: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """A section that belongs to another one; `name` ends its id."""
+    """A section that belongs to another one; its id ends with `name`."""
     return {"name": name, "heading": heading, "figure": figure, "note": note, "tables": list(tables)}

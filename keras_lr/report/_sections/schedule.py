@@ -1,4 +1,4 @@
-"""The section of a schedule that was looked at before training."""
+"""The section of a schedule previewed before training."""
 
 from __future__ import annotations
 
@@ -11,14 +11,25 @@ import numpy as np
 from keras_lr._utils.downsampling import spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate, shortened
 from keras_lr.plots._schedule import plot_schedule
-from keras_lr.report._components import count, data, figure, number, table, thinning_note, verdict
+from keras_lr.report._components import (
+    counted,
+    data_view,
+    fact_views,
+    figure_view,
+    number_cell,
+    table_view,
+    thinning_note,
+    verdict_view,
+)
 from keras_lr.report._sections.base import Section, section_view
 from keras_lr.results._schedule import SchedulePreview
 
-_STEPS = 1000
+_EMBEDDED_STEPS = 1000
 _TABLE_ROWS = 40
+_MAX_ARGUMENTS = 20
 
-OURS = (
+# Schedules that can be written as code from their config, if all its values are plain.
+KERAS_LR_SCHEDULES = (
     "CosineRestarts",
     "Cyclical",
     "FlatCosine",
@@ -26,10 +37,11 @@ OURS = (
     "OneCycle",
     "Polynomial",
     "Scaled",
+    "Sequential",
     "Warmup",
     "WarmupStableDecay",
 )
-KERAS = (
+KERAS_SCHEDULES = (
     "CosineDecay",
     "CosineDecayRestarts",
     "ExponentialDecay",
@@ -37,107 +49,63 @@ KERAS = (
     "PiecewiseConstantDecay",
     "PolynomialDecay",
 )
-_MOST_ARGUMENTS = 20
 
 
-def summarize(schedules: tuple[SchedulePreview], prefix: str) -> dict[str, Any]:
-    """Everything the page says of a schedule."""
+def schedule_section(schedules: tuple[SchedulePreview], prefix: str) -> dict[str, Any]:
+    """Everything the page shows of a schedule."""
     (schedule,) = schedules
     kept = _thinned(schedule)
-    drawn = with_peak(kept)
+    drawn = _with_peak(kept)
     return section_view(
         heading="Schedule",
-        verdict=verdict_of(schedule),
-        note="A plan: these rates were computed, not trained with.",
-        facts=facts(schedule),
-        figure=figure(
-            lambda fig: plot_schedule(drawn, ax=fig.subplots()),
+        verdict=_verdict(schedule),
+        note="A plan: these learning rates were computed, not used in training.",
+        facts=_facts(schedule),
+        figure=figure_view(
+            lambda figure: plot_schedule(drawn, ax=figure.subplots()),
             title="Learning rate against step",
-            description=describe(schedule),
+            description=_describe(schedule),
             prefix=f"{prefix}-schedule",
             heights=(3.8, 3.4),
         ),
         tables=_arguments(schedule),
-        method=method(schedule),
-        script=script(schedule),
+        method=_method(schedule),
+        script=_script(schedule),
         data=_data(schedule, kept),
         records=[kept.to_dict()],
     )
 
 
-def _arguments(schedule: SchedulePreview) -> list[dict[str, Any]]:
-    rows = [[str(name)[:60], number(str(value)[:200])] for name, value in list(schedule.config.items())[:_TABLE_ROWS]]
-    return [table("Arguments of the schedule", ["Argument", "Value"], rows)] if rows else []
-
-
-def _thinned(schedule: SchedulePreview) -> SchedulePreview:
-    kept = spike_keeping_indices(schedule.learning_rates, _STEPS)
-    momentums = None if schedule.momentums is None else schedule.momentums[kept]
-    return dataclasses.replace(
-        schedule, steps=schedule.steps[kept], learning_rates=schedule.learning_rates[kept], momentums=momentums
-    )
-
-
-def _data(schedule: SchedulePreview, kept: SchedulePreview) -> dict[str, Any]:
-    frame = kept.to_frame()
-    shown = frame.iloc[spike_keeping_indices(kept.learning_rates, _TABLE_ROWS)]
-    return data(
-        caption=f"Schedule, {len(shown)} of {count(schedule.total_steps, 'step')}",
-        columns=[str(column) for column in frame.columns],
-        rows=[
-            [str(int(row[0])), format_rate(row[1], digits=4), *(format_number(value) for value in row[2:])]
-            for row in shown.itertuples(index=False)
-        ],
-        csv_name="schedule.csv",
-        csv_rows=([int(row[0]), *map(float, row[1:])] for row in frame.itertuples(index=False)),
-        note=thinning_note(schedule.total_steps, len(kept.steps), "step"),
-    )
-
-
-SECTION = Section("schedule", SchedulePreview, summarize, rank=10)
-
-
-def verdict_of(schedule: SchedulePreview) -> dict[str, str]:
-    """The first screen: what the schedule does."""
+def _verdict(schedule: SchedulePreview) -> dict[str, str]:
     first, last = (format_rate(float(schedule.learning_rates[at])) for at in (0, -1))
-    return verdict(
+    return verdict_view(
         level="tentative",
         badge="A plan",
-        lead=f"{shortened(schedule.name, 60)} over {count(schedule.total_steps, 'step')}, with a peak of",
+        lead=f"{shortened(schedule.name, 60)} over {counted(schedule.total_steps, 'step')}, with a peak of",
         rate=format_rate(float(np.max(schedule.learning_rates))),
         rest=f"It starts at {first} and ends at {last}.",
-        reason="Nothing was measured with it here.",
+        reason="No model was trained with it here.",
         code=_code(schedule),
     )
 
 
-def facts(schedule: SchedulePreview) -> list[dict[str, str]]:
-    """The few numbers a reader asks for first."""
+def _facts(schedule: SchedulePreview) -> list[dict[str, str]]:
     rates = schedule.learning_rates
-    rows = [
+    facts = [
         ("First step", format_rate(float(rates[0]))),
         ("Peak", f"{format_rate(float(np.max(rates)))} at step {_peak(schedule):,}"),
         ("Last step", format_rate(float(rates[-1]))),
         ("Steps", f"{schedule.total_steps:,}"),
     ]
-    return [{"label": label, "value": value} for label, value in rows]
+    return fact_views(facts)
 
 
-def describe(schedule: SchedulePreview) -> str:
-    """The finding of the picture."""
-    rates = schedule.learning_rates
-    told = (
-        f"The learning rate starts at {format_rate(float(rates[0]))}, is highest, {format_rate(float(np.max(rates)))}, "
-        f"at step {_peak(schedule):,}, and ends at {format_rate(float(rates[-1]))}."
-    )
-    if schedule.momentums is not None:
-        low, high = float(np.min(schedule.momentums)), float(np.max(schedule.momentums))
-        told += f" The momentum moves between {low:.3g} and {high:.3g}."
-    return told
+def _peak(schedule: SchedulePreview) -> int:
+    return int(schedule.steps[int(np.argmax(schedule.learning_rates))])
 
 
-def with_peak(schedule: SchedulePreview) -> SchedulePreview:
-    """The schedule with its peak pointed out, where it is neither at the first step nor named already."""
+def _with_peak(schedule: SchedulePreview) -> SchedulePreview:
+    """The schedule with its peak annotated, unless that is the first or last step or has an annotation already."""
     peak = _peak(schedule)
     if peak == schedule.steps[0] or peak == schedule.steps[-1] or peak in dict(schedule.annotations):
         return schedule
@@ -145,16 +113,32 @@ def with_peak(schedule: SchedulePreview) -> SchedulePreview:
     return dataclasses.replace(schedule, annotations=(*schedule.annotations, (peak, label)))
 
 
-def method(schedule: SchedulePreview) -> list[str]:
-    """How the numbers came about, and what was not tried."""
+def _describe(schedule: SchedulePreview) -> str:
+    rates = schedule.learning_rates
+    description = (
+        f"The learning rate starts at {format_rate(float(rates[0]))}, peaks at {format_rate(float(np.max(rates)))} in "
+        f"step {_peak(schedule):,} and ends at {format_rate(float(rates[-1]))}."
+    )
+    if schedule.momentums is not None:
+        low, high = float(np.min(schedule.momentums)), float(np.max(schedule.momentums))
+        description += f" The momentum varies between {low:.3g} and {high:.3g}."
+    return description
+
+
+def _arguments(schedule: SchedulePreview) -> list[dict[str, Any]]:
+    arguments = list(schedule.config.items())[:_TABLE_ROWS]
+    rows = [[str(name)[:60], number_cell(str(value)[:200])] for name, value in arguments]
+    return [table_view("Arguments of the schedule", ["Argument", "Value"], rows)] if rows else []
+
+
+def _method(schedule: SchedulePreview) -> list[str]:
     return [
-        f"The schedule was computed at {count(len(schedule.steps), 'step')} of {schedule.total_steps:,}.",
-        "Not tried: a training with it.",
+        f"The schedule was computed at {counted(len(schedule.steps), 'step')} of {schedule.total_steps:,}.",
+        "Not tried: training with it.",
     ]
 
 
-def script(schedule: SchedulePreview) -> str:
-    """A script that makes the schedule again."""
+def _script(schedule: SchedulePreview) -> str:
     line = _code(schedule) or "schedule = ...  # your schedule"
     return f"""import keras
 import keras_lr
@@ -166,11 +150,12 @@ keras_lr.Report("Schedule").add(preview).save("schedule.html")
 
 
 def _code(schedule: SchedulePreview) -> str:
-    home = "keras_lr.schedules" if schedule.name in OURS else "keras.optimizers.schedules"
+    """The line that constructs the schedule; empty if its config does not tell."""
+    home = "keras_lr.schedules" if schedule.name in KERAS_LR_SCHEDULES else "keras.optimizers.schedules"
     arguments = {name: value for name, value in schedule.config.items() if name != "name" and value is not None}
     usable = (
-        schedule.name in (*OURS, *KERAS)
-        and len(arguments) <= _MOST_ARGUMENTS
+        schedule.name in (*KERAS_LR_SCHEDULES, *KERAS_SCHEDULES)
+        and len(arguments) <= _MAX_ARGUMENTS
         and all(_is_name(name) and _is_plain(value) for name, value in arguments.items())
     )
     if not usable:
@@ -187,5 +172,28 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) < 60 and value.isprintable())
 
 
-def _peak(schedule: SchedulePreview) -> int:
-    return int(schedule.steps[int(np.argmax(schedule.learning_rates))])
+def _thinned(schedule: SchedulePreview) -> SchedulePreview:
+    kept = spike_keeping_indices(schedule.learning_rates, _EMBEDDED_STEPS)
+    momentums = None if schedule.momentums is None else schedule.momentums[kept]
+    return dataclasses.replace(
+        schedule, steps=schedule.steps[kept], learning_rates=schedule.learning_rates[kept], momentums=momentums
+    )
+
+
+def _data(schedule: SchedulePreview, kept: SchedulePreview) -> dict[str, Any]:
+    frame = kept.to_frame()
+    shown = frame.iloc[spike_keeping_indices(kept.learning_rates, _TABLE_ROWS)]
+    return data_view(
+        caption=f"Schedule, {len(shown)} of {counted(schedule.total_steps, 'step')}",
+        columns=[str(column) for column in frame.columns],
+        rows=[
+            [str(int(row[0])), format_rate(row[1], digits=4), *(format_number(value) for value in row[2:])]
+            for row in shown.itertuples(index=False)
+        ],
+        csv_name="schedule.csv",
+        csv_rows=([int(row[0]), *map(float, row[1:])] for row in frame.itertuples(index=False)),
+        note=thinning_note(schedule.total_steps, len(kept.steps), "step"),
+    )
+
+
+SECTION = Section("schedule", SchedulePreview, schedule_section, rank=10)

@@ -1,1 +1,1 @@
-"""A search over several processes."""
+"""A search in several processes: a chief that assigns work, and workers that train."""

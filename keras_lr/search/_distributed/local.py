@@ -1,4 +1,4 @@
-"""Workers of a search on this machine: real processes, one a GPU where there are several, all ended with the search."""
+"""Worker processes on this machine, which end with the search; with several GPUs, each worker gets one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from keras_lr.search._distributed.protocol import WORKERS_VARIABLE
 from keras_lr.search._distributed.worker import CHIEF_VARIABLE
 
 LOOPBACK = "127.0.0.1"
-END_SECONDS = 10.0
+STOP_SECONDS = 10.0
 
 
 class LocalWorkers:
-    """A context that holds `count` running workers.
+    """A context within which `count` workers run.
 
     Args:
-        command: What each runs; it becomes a worker by its environment.
+        command: The command of each worker; environment variables make it one.
         count: Number of workers.
-        port: Where the chief listens on the loopback interface.
-        logs: Folder that gets a log file a worker.
-        gpus: Names of GPUs as CUDA spells them; worker `i` sees the one at `i` modulo their number. Where there are
-            none, the workers share the processors evenly.
+        port: Port of the chief on the loopback interface.
+        logs: Folder for one log file per worker.
+        gpus: GPUs as named in `CUDA_VISIBLE_DEVICES`; worker `i` sees only the one at `i` modulo their number. If
+            empty, the workers share the processors evenly.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LocalWorkers:
         self.port = port
         self.logs = Path(logs)
         self.gpus = list(gpus)
-        # A later search must not write to the journal of a worker of this one, should one linger.
+        # The process id keeps a later search from writing to the journal of a worker of this one that still runs.
         self.names = frozenset(f"worker{number}-{os.getpid()}" for number in range(count))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -51,7 +51,7 @@ class LocalWorkers:
                         stdin=subprocess.DEVNULL,
                         stdout=log,
                         stderr=subprocess.STDOUT,
-                        # Ctrl-C must reach the chief alone, which then ends the workers in order.
+                        # Ctrl-C must reach only the chief, which then ends the workers.
                         start_new_session=True,
                     )
         except BaseException:
@@ -72,11 +72,11 @@ class LocalWorkers:
         return frozenset(name for name, process in self._processes.items() if process.poll() is not None)
 
     def log(self, name: str) -> Path:
-        """The file that holds what a worker printed."""
+        """The file with the output of a worker."""
         return self.logs / f"{name}.log"
 
     def failures(self) -> str:
-        """How the workers that failed ended, with the last line of each; empty where none did."""
+        """Exit code and last line of each worker that failed, one line per worker; empty if none did."""
         failed = sorted(name for name, process in self._processes.items() if process.poll() not in (None, 0))
         return "\n".join(
             f"{name} ended with exit code {self._processes[name].returncode} ({self.log(name)}): "
@@ -87,7 +87,7 @@ class LocalWorkers:
     def _wait(self) -> None:
         for process in self._processes.values():
             try:
-                process.wait(END_SECONDS)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 return
 
@@ -96,14 +96,14 @@ class LocalWorkers:
             process.terminate()
         for process in self._processes.values():
             try:
-                process.wait(END_SECONDS)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
 def worker_environment(workers: LocalWorkers, name: str, number: int) -> Mapping[str, str]:
-    """What a worker's environment holds beyond its chief's; `number` counts from 0."""
+    """The environment variables that a worker has in addition to the chief's; `number` counts from 0."""
     count = len(workers.names)
     threads = str(max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) // count))
     device = {"CUDA_VISIBLE_DEVICES": workers.gpus[number % len(workers.gpus)]} if workers.gpus else {}
@@ -124,7 +124,7 @@ def chief_address(port: int) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens at now."""
+    """An unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

@@ -1,8 +1,8 @@
-"""Which part a process plays in a search over several processes, and how work is cut for it.
+"""What the processes of a search have agreed on: their roles, the size of a claim, and heartbeats.
 
-KerasTuner's own environment variables decide: `KERASTUNER_TUNER_ID` (`chief`, or any other name of this process alone),
-`KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (where the chief listens). The chief gives out work and trains
-nothing. Numbers do not travel: each worker writes its own journal into the project's folder, which all must share.
+KerasTuner's environment variables define the role: `KERASTUNER_TUNER_ID` (`chief`, or a unique name for a worker),
+`KERASTUNER_ORACLE_IP` and `KERASTUNER_ORACLE_PORT` (the chief's address). The chief assigns work and trains nothing.
+Results are not sent: each worker writes its own journal in the folder of the search, which all processes share.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import math
 import os
 from typing import Literal
 
+from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._keras_tuner import TrialStatus, roles
 
 WORKERS_VARIABLE = "KERAS_LR_WORKERS"
-"""How many workers share the grid; 2 where it is not set."""
+"""Number of workers that share the grid (default 2)."""
 
 STALE_VARIABLE = "KERAS_LR_STALE_SECONDS"
-"""After so long without a sign of life, which a worker gives every two seconds, its work goes to another; 60 s."""
+"""Seconds without a heartbeat before a worker's points are reassigned (default 60)."""
 
-MAX_POINTS_AN_ITEM = 32
-"""So much is trained again at most when a worker dies."""
+MAX_POINTS_PER_CLAIM = 32
+"""Upper bound on the points lost when a worker dies."""
 
 Role = Literal["alone", "chief", "worker"]
 
@@ -30,10 +31,10 @@ _ALIVE = "alive"
 
 
 def role() -> Role:
-    """The part this process plays.
+    """The role of this process.
 
     Raises:
-        InvalidArgumentError: Only some of KerasTuner's three variables are set.
+        InvalidArgumentError: Some but not all of KerasTuner's three variables are set.
     """
     try:
         if not roles.has_chief_oracle():
@@ -44,50 +45,46 @@ def role() -> Role:
 
 
 def claim_size(open_points: int) -> int:
-    """How many points of the grid a worker takes at a time: an even share, so that it can train them as one program.
+    """Number of points that a worker claims at a time: an even share, which it can train as one program.
 
     Args:
-        open_points: Points that nobody has finished or taken.
+        open_points: Number of points that are not done.
 
     Returns:
-        At least 1, at most `MAX_POINTS_AN_ITEM`.
+        At least 1, at most `MAX_POINTS_PER_CLAIM`.
 
     Raises:
-        InvalidArgumentError: `KERAS_LR_WORKERS` is not a whole number of at least 1.
+        InvalidArgumentError: `KERAS_LR_WORKERS` is not an integer >= 1.
     """
-    workers = _whole_number(WORKERS_VARIABLE, default="2", least=1, mend="Count the workers.")
-    return min(MAX_POINTS_AN_ITEM, max(1, math.ceil(open_points / workers)))
+    workers = _integer(WORKERS_VARIABLE, default="2", least=1, remedy="Set it to the number of workers.")
+    return min(MAX_POINTS_PER_CLAIM, max(1, math.ceil(open_points / workers)))
 
 
 def stale_seconds() -> float:
-    """How long a worker may be silent before its work goes to another, in seconds.
+    """Seconds without a heartbeat before a worker's points are reassigned.
 
     Raises:
-        InvalidArgumentError: `KERAS_LR_STALE_SECONDS` is not a whole number of at least 5.
+        InvalidArgumentError: `KERAS_LR_STALE_SECONDS` is not an integer >= 5.
     """
-    return float(_whole_number(STALE_VARIABLE, default="60", least=5, mend="Leave it out for 60."))
+    return float(_integer(STALE_VARIABLE, default="60", least=5, remedy="Unset it for the default of 60."))
 
 
-def _whole_number(variable: str, *, default: str, least: int, mend: str) -> int:
-    """The environment variable as a number; raises `InvalidArgumentError` where it is none of at least `least`."""
+def _integer(variable: str, *, default: str, least: int, remedy: str) -> int:
+    """The value of an environment variable; raises `InvalidArgumentError` unless it is an integer >= `least`."""
     text = os.environ.get(variable, default)
-    if not text.isdecimal() or int(text) < least:
-        raise InvalidArgumentError(
-            f"`{variable}` must be a whole number of at least {least}. Received: {text!r}. {mend}"
-        )
-    return int(text)
+    return whole_number(variable, int(text) if text.isdecimal() else text, least=least, remedy=remedy)
 
 
 def owner_of(tuner_id: str) -> str:
-    """The worker's own name."""
+    """Name of the process that claims under `tuner_id`, which may end in "#" and the number of the claim."""
     return tuner_id.rpartition("#")[0] or tuner_id
 
 
 def heartbeat_id(owner: str) -> str:
-    """The name under which a worker shows that it lives."""
+    """The tuner id under which a worker sends heartbeats."""
     return f"{owner}#{_ALIVE}"
 
 
 def is_heartbeat(tuner_id: str) -> bool:
-    """Whether a call is a sign of life and asks for nothing."""
+    """Whether a call is a heartbeat, which claims no point."""
     return tuner_id.endswith(f"#{_ALIVE}")

@@ -1,4 +1,4 @@
-"""A worker's side of a search over several processes: it finds its chief, shows life, and ends with it."""
+"""A worker's side of a distributed search: the connection to the chief, and heartbeats."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from keras_lr.errors import KerasLRError
 from keras_lr.search._distributed.protocol import heartbeat_id
 from keras_lr.search._keras_tuner import protos
 
-GONE_SECONDS = 20.0
-"""A chief that has not answered any call for so long has gone; one that is started again sooner is not missed."""
+CONNECT_SECONDS = 300.0
+"""How long a worker waits for its chief to start."""
 
-LEAST_SECONDS = 2.0
-"""So long a call waits at least: a process that was asleep for longer than `GONE_SECONDS` asks once more."""
+POLL_SECONDS = 2.0
+"""Timeout of one attempt to connect."""
+
+GONE_SECONDS = 20.0
+"""Give up on the chief after this long without an answer; a restart within it goes unnoticed."""
+
+MIN_TIMEOUT_SECONDS = 2.0
+"""Minimum timeout per call, for a process that was suspended for longer than `GONE_SECONDS`."""
 
 RETRY_SECONDS = 0.2
-# By default gRPC tries a chief that is not there yet at intervals that grow to two minutes: measured, a chief that
-# started two minutes after its worker was reached 65 s later.
-_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 500)]
-
-CONNECT_SECONDS = 300.0
-"""A worker may start so long before its chief."""
-
-LOOK_SECONDS = 2.0
 HEARTBEAT_SECONDS = 2.0
 IDLE_SECONDS = 0.5
 CHIEF_VARIABLE = "KERAS_LR_CHIEF_PID"
-"""Set by a chief for the workers it starts itself: they must not outlive it."""
+"""Process id of the chief; set for local workers, which end when their chief does."""
 
-Say = Callable[[str], None]
+# By default gRPC retries a connection at intervals that grow to two minutes: a worker that had started two minutes
+# before its chief took 65 s to reach it.
+_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 500)]
+
+Notify = Callable[[str], None]
 
 
 class ChiefGoneError(KerasLRError, ConnectionError):
@@ -44,10 +46,12 @@ class ChiefGoneError(KerasLRError, ConnectionError):
 
 
 class ChiefClient:
-    """KerasTuner's stub, for several threads, which gives up on a chief that has gone instead of waiting an hour.
+    """KerasTuner's stub for several threads; it gives up on a chief that has gone instead of waiting for an hour.
+
+    It stands in for `OracleClient.stub`, so its calls have the names of KerasTuner's service.
 
     Attributes:
-        address: Where the chief listens, as KerasTuner's environment variables have it.
+        address: Address of the chief, from KerasTuner's environment variables.
         gone: Set once the chief has gone.
     """
 
@@ -58,8 +62,8 @@ class ChiefClient:
         self._stub = protos.get_service_grpc().OracleStub(self._channel)
         self._answered_at = time.monotonic()
 
-    def greet(self, request: Any, *, seconds: float) -> bool:
-        """Whether a chief that can be reached within `seconds` answers a first `CreateTrial`."""
+    def connect(self, request: Any, *, seconds: float) -> bool:
+        """Whether the chief can be reached within `seconds` and answers a first `CreateTrial`."""
         reached = grpc.channel_ready_future(self._channel)
         try:
             reached.result(timeout=seconds)
@@ -74,98 +78,127 @@ class ChiefClient:
         self._answered_at = time.monotonic()
         return True
 
-    def check(self) -> None:
-        """Raises `ChiefGoneError` where the chief has gone."""
+    def check_alive(self) -> None:
+        """Raises `ChiefGoneError` if the chief has gone."""
         if self.gone.is_set():
-            raise self.silence(GONE_SECONDS)
+            raise self.no_answer(GONE_SECONDS)
 
-    def silence(self, seconds: float) -> ChiefGoneError:
-        """The error of a chief that has not answered for `seconds`."""
+    def no_answer(self, seconds: float) -> ChiefGoneError:
+        """The error for a chief that has not answered for `seconds`."""
         return ChiefGoneError(
-            f"The chief must answer at {self.address}. Received: no answer for {seconds:g} s. Start the chief, or look "
-            "at why it ended."
+            f"The chief has not answered at {self.address} for {seconds:g} s. Start it, or find out why it ended."
         )
 
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._stub, name)
+    def call(self, name: str, request: Any) -> Any:
+        """Calls a method of KerasTuner's service, and retries until the chief answers or has gone.
 
-        def patient(request: Any, **_: Any) -> Any:
-            self.check()
-            until = max(time.monotonic() + LEAST_SECONDS, self._answered_at + GONE_SECONDS)
-            while True:
-                try:
-                    response = call(request, wait_for_ready=True, timeout=until - time.monotonic())
-                except grpc.RpcError as err:
-                    # A call that was under way when the chief ended fails at once.
-                    time.sleep(RETRY_SECONDS)
-                    if time.monotonic() >= until:
-                        self.gone.set()
-                        raise self.silence(GONE_SECONDS) from err
-                else:
-                    self._answered_at = time.monotonic()
-                    return response
+        Raises:
+            ChiefGoneError: The chief has gone.
+        """
+        self.check_alive()
+        until = max(time.monotonic() + MIN_TIMEOUT_SECONDS, self._answered_at + GONE_SECONDS)
+        while True:
+            try:
+                response = getattr(self._stub, name)(request, wait_for_ready=True, timeout=until - time.monotonic())
+            except grpc.RpcError as err:
+                # A call that was in progress when the chief ended fails at once.
+                time.sleep(RETRY_SECONDS)
+                if time.monotonic() >= until:
+                    self.gone.set()
+                    raise self.no_answer(GONE_SECONDS) from err
+            else:
+                self._answered_at = time.monotonic()
+                return response
 
-        return patient
+    def CreateTrial(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Claims a point of the grid, or sends a heartbeat."""
+        return self.call("CreateTrial", request)
+
+    def UpdateTrial(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Reports the metrics of a point."""
+        return self.call("UpdateTrial", request)
+
+    def EndTrial(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Reports that a point is done."""
+        return self.call("EndTrial", request)
+
+    def GetTrial(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Asks for a trial."""
+        return self.call("GetTrial", request)
+
+    def GetBestTrials(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Asks for the best trials."""
+        return self.call("GetBestTrials", request)
+
+    def GetSpace(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Asks for the hyperparameters."""
+        return self.call("GetSpace", request)
+
+    def UpdateSpace(self, request: Any, **_: Any) -> Any:  # noqa: N802
+        """Adds hyperparameters."""
+        return self.call("UpdateSpace", request)
 
 
-def reach_chief(tuner_id: str, *, is_over: Callable[[], bool], say: Say) -> ChiefClient | None:
-    """Waits for the chief; None where none answers and none is needed any more.
+def connect_to_chief(tuner_id: str, *, is_over: Callable[[], bool], notify: Notify) -> ChiefClient | None:
+    """Waits for the chief; returns None if none answers and nothing is left to train.
 
     Args:
-        tuner_id: The worker's name.
-        is_over: Whether the records show that nothing is left to train; asked now and then while no chief answers.
-        say: Shows a line to the user.
+        tuner_id: Name of the worker.
+        is_over: Whether the records show that nothing is left to train; called after each failed attempt.
+        notify: Shows a line to the user.
 
     Raises:
         ChiefGoneError: No chief answered within `CONNECT_SECONDS`.
     """
-    line = ChiefClient()
-    start, told = time.monotonic(), False
-    while not line.greet(_heartbeat(tuner_id), seconds=LOOK_SECONDS):
+    client = ChiefClient()
+    start, notified = time.monotonic(), False
+    while not client.connect(_heartbeat(tuner_id), seconds=POLL_SECONDS):
         _end_with_own_chief()
         if is_over():
-            say(f"No chief answers at {line.address}, and the records hold the whole search: nothing is left to train.")
+            notify(f"No chief answers at {client.address}, but the records are complete: nothing is left to train.")
             return None
-        if not told:
-            say(f"Waiting up to {CONNECT_SECONDS:g} s for the chief to start at {line.address}.")
-            told = True
+        if not notified:
+            notify(f"Waiting up to {CONNECT_SECONDS:g} s for the chief to start at {client.address}.")
+            notified = True
         if time.monotonic() - start > CONNECT_SECONDS:
-            raise line.silence(CONNECT_SECONDS)
-    return line
+            raise client.no_answer(CONNECT_SECONDS)
+    return client
 
 
 @contextmanager
-def at_work(line: ChiefClient, tuner_id: str, say: Say) -> Iterator[None]:
-    """Shows life within the block, and ends the block quietly where the chief goes.
+def heartbeats(client: ChiefClient, tuner_id: str, notify: Notify) -> Iterator[None]:
+    """Sends heartbeats during the block, and ends the block without an error if the chief has gone.
 
     Args:
-        line: The line to a chief that has answered.
-        tuner_id: The worker's name.
-        say: Shows a line to the user.
+        client: A client whose chief has answered.
+        tuner_id: Name of the worker.
+        notify: Shows a line to the user.
     """
     ended = threading.Event()
-    thread = threading.Thread(target=_send_heartbeats, args=(line, tuner_id, ended), daemon=True, name="keras_lr-life")
+    thread = threading.Thread(
+        target=_send_heartbeats, args=(client, tuner_id, ended), daemon=True, name="keras_lr-heartbeats"
+    )
     thread.start()
     try:
         yield
     except ChiefGoneError:
-        say(
-            f"The chief at {line.address} has gone, so this worker ends. The same commands go on from what is recorded."
+        notify(
+            f"The chief at {client.address} has gone, so this worker ends. The same commands continue from the records."
         )
     finally:
         ended.set()
 
 
 def wait_idle() -> None:
-    """Waits a moment before asking for work again."""
+    """Waits before asking for work again."""
     time.sleep(IDLE_SECONDS)
 
 
-def _send_heartbeats(line: ChiefClient, tuner_id: str, ended: threading.Event) -> None:
+def _send_heartbeats(client: ChiefClient, tuner_id: str, ended: threading.Event) -> None:
     while not ended.wait(HEARTBEAT_SECONDS):
         _end_with_own_chief()
         try:
-            line.CreateTrial(_heartbeat(tuner_id))
+            client.CreateTrial(_heartbeat(tuner_id))
         except ChiefGoneError:
             return
 

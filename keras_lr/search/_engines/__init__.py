@@ -1,1 +1,1 @@
-"""The ways to train the runs of a search, from the fastest to the one that serves any model."""
+"""The engines that train the runs of a search, from the fastest to the one that trains any model."""

@@ -1,4 +1,4 @@
-"""What a way of training runs has to do."""
+"""What every engine has in common."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
 
 class EngineUnavailableError(KerasLRError, RuntimeError):
-    """This way cannot train the model; the message says why, as the end of a sentence."""
+    """The engine cannot train the model; the message completes "not faster, because ..."."""
 
 
 class Engine(ABC):
-    """One way to train runs.
+    """Trains runs and records their epochs.
 
     Args:
         factory: Builds the models.
         arguments: The arguments of the search.
-        recorder: Takes in each epoch.
+        recorder: Records each epoch.
     """
 
     name: ClassVar[EngineName]
@@ -45,7 +45,7 @@ class Engine(ABC):
         """Trains `runs` from their first epoch, and records each epoch.
 
         Raises:
-            EngineUnavailableError: This way cannot train the model; a slower one may.
+            EngineUnavailableError: This engine cannot train the model; a slower one may.
         """
 
 

@@ -1,4 +1,4 @@
-"""Training in one compiled function that holds a whole epoch with its validation, traced once for every run."""
+"""The function engine: one compiled function trains and validates an epoch; it is traced once for all runs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.learning_rate import RateControl
+from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.model import logs_of
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, weights_of
-from keras_lr.search._model_factory import load_state
+from keras_lr.search._fit_arguments import FitArguments
+from keras_lr.search._model_factory import ReusableModel
 from keras_lr.search._runs import Run, epoch_order, take
 
 
 class FunctionEngine(Engine):
-    """Trains one run after the other, each epoch a single call into the graph.
+    """Trains runs one by one, with a single call into the graph per epoch.
 
     The steps are the model's own `train_step` and `test_step`, on batches gathered in the graph.
     """
@@ -26,7 +28,7 @@ class FunctionEngine(Engine):
     _has_trained = False
 
     def train(self, runs: Sequence[Run]) -> None:
-        """Trains `runs` one after the other."""
+        """Trains `runs` one by one."""
         for run in runs:
             program = self._prepared(run)
             for epoch in range(self.recorder.epochs):
@@ -42,7 +44,7 @@ class FunctionEngine(Engine):
                 program.trace(run.batch_size)
             except Exception as error:
                 raise EngineUnavailableError(
-                    f"its step cannot be traced into one function ({_first_line(error)})"
+                    f"its step cannot be traced into one function ({short_error_message(error)})"
                 ) from error
             self._program = program
         self._program.reset(state, run.learning_rate)
@@ -51,11 +53,13 @@ class FunctionEngine(Engine):
     def _epoch(self, program: EpochProgram, run: Run, epoch: int) -> dict[str, Any]:
         order = epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle)
         try:
-            logs = program.epoch(tf.constant(order), run.batch_size)
+            logs = program.epoch(order, run.batch_size)
         except Exception as error:
             if self._has_trained:
                 raise
-            raise EngineUnavailableError(f"its step fails inside one function ({_first_line(error)})") from error
+            raise EngineUnavailableError(
+                f"its step fails inside one function ({short_error_message(error)})"
+            ) from error
         self._has_trained = True
         return logs
 
@@ -65,15 +69,13 @@ class EpochProgram:
 
     Args:
         model: A compiled model, built with its optimizer.
-        arguments: The data.
+        arguments: The arguments of the search, with the data as tensors.
     """
 
-    def __init__(self, model: keras.Model, arguments: Any) -> None:
+    def __init__(self, model: keras.Model, arguments: FitArguments) -> None:
         self.model = model
         self._arguments = arguments
-        self._rates = RateControl(model.optimizer)
-        self._rates.engage()
-        self._slots = [variable.numpy() for variable in model.optimizer.variables]
+        self._reusable = ReusableModel(model)
         self._train_step = self._compiled(model.train_step, arguments.train)
         self._train = tf.function(self._train_pass, autograph=False)
         self._test = None
@@ -82,24 +84,21 @@ class EpochProgram:
             self._test = tf.function(self._test_pass, autograph=False)
 
     def trace(self, batch_size: int) -> None:
-        """Traces without training, so that what cannot be traced shows here."""
+        """Traces the functions without training, so that a step that cannot be traced fails here."""
         size = tf.constant(batch_size)
         self._train.get_concrete_function(tf.range(self._arguments.size), size)
         if self._test is not None:
             self._test.get_concrete_function(size)
 
-    def reset(self, state: Sequence[Any], learning_rate: float) -> None:
-        """Sets the model to `state`, a fresh optimizer and a learning rate."""
-        load_state(self.model, state)
-        for variable, value in zip(self.model.optimizer.variables, self._slots, strict=True):
-            variable.assign(value)
-        self._rates.assign(learning_rate)
+    def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
+        """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
+        self._reusable.reset(state, learning_rate)
 
-    def epoch(self, order: Any, batch_size: int) -> dict[str, Any]:
-        """Trains an epoch and validates; returns what Keras would log."""
+    def epoch(self, order: np.ndarray, batch_size: int) -> dict[str, Any]:
+        """Trains and validates an epoch, and returns what Keras would log."""
         model = self.model
         model.reset_metrics()
-        logs = logs_of(model, self._train(order, tf.constant(batch_size)))
+        logs = logs_of(model, self._train(tf.constant(order), tf.constant(batch_size)))
         if self._test is not None:
             model.reset_metrics()
             size = self._arguments.validation_batch_size or batch_size
@@ -107,13 +106,13 @@ class EpochProgram:
             logs.update({f"val_{name}": value for name, value in tested.items()})
         return logs
 
-    def weights(self, run: Run) -> list[Any]:
-        """Values of `model.weights` as the run that trains has them."""
+    def weights(self, run: Run) -> list[np.ndarray]:
+        """Present values of `model.weights`, which are those of the run in training."""
         return weights_of(self.model)
 
     def _compiled(self, step: Callable[[Any], Any], data: Any) -> Any:
         return tf.function(
-            lambda positions: step(take(data, positions)),
+            lambda indices: step(take(data, indices)),
             input_signature=[tf.TensorSpec([None], tf.int32)],
             jit_compile=bool(self.model.jit_compile) or None,
             autograph=False,
@@ -128,7 +127,7 @@ class EpochProgram:
 
 
 def _over_batches(step: Any, order: Any, batch_size: Any) -> Any:
-    """Runs `step` on each batch of positions and returns the logs of the last."""
+    """Runs `step` on each batch of indices, and returns the logs of the last one."""
     empty = keras.tree.map_structure(
         lambda part: tf.zeros(part.shape, part.dtype), step.get_concrete_function().structured_outputs
     )
@@ -138,8 +137,3 @@ def _over_batches(step: Any, order: Any, batch_size: Any) -> Any:
         return start + batch_size, step(order[start : tf.minimum(start + batch_size, size)])
 
     return tf.while_loop(lambda start, logs: start < size, body, (tf.constant(0), empty), parallel_iterations=1)[1]
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]

@@ -1,18 +1,21 @@
-"""Which way of training serves a model: the fastest one, and why no faster."""
+"""Which engine trains a model: the fastest that can, and why no faster one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import keras
 
 from keras_lr._keras.learning_rate import holds_one_rate
 from keras_lr._keras.model import is_distributed, layers_of
+from keras_lr._keras.stateless import stacking_unavailable
 from keras_lr.errors import KerasLRError
 from keras_lr.search._engines.base import ENGINES, Engine, EngineName, EngineUnavailableError
+from keras_lr.search._engines.fit import RebuildEngine, ReuseEngine
+from keras_lr.search._engines.function import FunctionEngine
+from keras_lr.search._engines.stacked import StackedEngine
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._model_factory import ModelFactory
+from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._runs import Run
 
@@ -27,21 +30,26 @@ _CONVOLUTIONS = tuple(
 ) + tuple(getattr(keras.layers, f"Conv{rank}DTranspose") for rank in (1, 2, 3))
 _BATCH_NORMALIZATION = keras.layers.BatchNormalization
 _ROUNDING_STABLE_OPTIMIZERS = (keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adagrad)
-"""A bias before a batch normalization has no gradient but rounding, which these keep small. Adam, dividing it by its
-own size, makes it a full step: then a batched product, which rounds otherwise, moves the validation loss by 1e-4."""
-OWN_STEPS = ("train_step", "test_step")
+"""The gradient of a bias before a batch normalization is only rounding error, which these optimizers keep small. Adam
+divides it by its own size and so takes a full step; the batched product, which rounds differently, then moves the
+validation loss by 1e-4."""
+_STEPS = ("train_step", "test_step")
 _MAX_DATA_BYTES = 2 << 30
-_STACKABLE_PARAMETERS = 2_000_000
+_MAX_STACKED_PARAMETERS = 2_000_000
 
 
 class EngineSelector:
-    """Trains runs in the fastest way that serves, and steps down for good where one turns out not to.
+    """Trains runs with the fastest engine that can, and falls back to a slower one for good if that one fails.
 
     Args:
-        makers: Makes each engine, by name.
+        makers: Creates each engine, by name.
         recorder: Where failed runs are recorded.
         fastest: The fastest engine to try.
-        reason: Why it is not a faster one; empty where it is the fastest of all.
+        reason: Why no faster engine is tried; empty for the fastest of all.
+
+    Attributes:
+        engine: Name of the present engine.
+        reason: Why it is not a faster one.
     """
 
     def __init__(
@@ -53,8 +61,43 @@ class EngineSelector:
         self.engine: EngineName = fastest
         self.reason = reason
 
+    @classmethod
+    def for_model(
+        cls,
+        model: keras.Model,
+        factory: ModelFactory,
+        arguments: FitArguments,
+        recorder: Recorder,
+        hypermodel: TunedHypermodel,
+        *,
+        allowed: EngineName,
+        runs: int,
+    ) -> EngineSelector:
+        """A selector that begins with the fastest engine for `model`, or with `allowed` if that is slower.
+
+        Args:
+            model: The first model that `factory` has built.
+            factory: Builds the models.
+            arguments: The arguments of the search.
+            recorder: Records each epoch.
+            hypermodel: Calls `fit`.
+            allowed: The fastest engine that may be used.
+            runs: Number of runs to train.
+        """
+        engine, reason = fastest_engine(model, factory, arguments, hypermodel, runs=runs)
+        if ENGINES.index(engine) < ENGINES.index(allowed):
+            engine, reason = allowed, "`engine` asks for it"
+        common = (factory, arguments, recorder)
+        makers: dict[EngineName, Callable[[], Engine]] = {
+            "stacked": lambda: StackedEngine(*common),
+            "function": lambda: FunctionEngine(*common),
+            "reuse": lambda: ReuseEngine(*common, hypermodel),
+            "rebuild": lambda: RebuildEngine(*common, hypermodel),
+        }
+        return cls(makers, recorder, fastest=engine, reason=reason)
+
     def train(self, runs: Sequence[Run], on_engine: Callable[[], None]) -> None:
-        """Trains `runs`; `on_engine` is called whenever a engine begins."""
+        """Trains `runs`; `on_engine` is called each time an engine begins."""
         on_engine()
         if self.engine == "stacked":
             try:
@@ -94,68 +137,77 @@ class EngineSelector:
         on_engine()
 
 
+def own_steps(model: keras.Model) -> list[str]:
+    """Names of the steps, `train_step` and `test_step`, that the model overrides."""
+    return [name for name in _STEPS if getattr(type(model), name) is not getattr(keras.Model, name)]
+
+
 def fastest_engine(
-    model: keras.Model, factory: ModelFactory, arguments: FitArguments, *, own_fit: bool, distributed: bool, runs: int
+    model: keras.Model, factory: ModelFactory, arguments: FitArguments, hypermodel: TunedHypermodel, *, runs: int
 ) -> tuple[EngineName, str]:
-    """The fastest engine that may serve, and why no faster one; the reason completes "not faster, because ..."."""
-    for engine, reasons in (
-        ("rebuild", _why_rebuild(factory, own_fit, distributed)),
-        ("reuse", _why_reuse(model, arguments)),
-        ("function", _why_function(model, runs)),
-    ):
-        reason = next(reasons, None)
-        if reason is not None:
-            return engine, reason  # type: ignore[return-value]
+    """The fastest engine that may be able to train, and why no faster one; it completes "not faster, because ..."."""
+    if reason := _why_not_reuse(factory, hypermodel):
+        return "rebuild", reason
+    if reason := _why_not_function(model, arguments):
+        return "reuse", reason
+    if reason := _why_not_stacked(model, runs):
+        return "function", reason
     return "stacked", ""
 
 
-def _why_rebuild(factory: ModelFactory, own_fit: bool, distributed: bool) -> Any:
-    if own_fit:
-        yield "the hypermodel has a `fit` of its own"
-    if distributed:
-        yield "the model is built under a distribution strategy"
+def _why_not_reuse(factory: ModelFactory, hypermodel: TunedHypermodel) -> str:
+    if hypermodel.has_own_fit:
+        return "the hypermodel has a `fit` of its own"
+    if hypermodel.distributed:
+        return "the model is built under a distribution strategy"
     if factory.rate_in_build is not None:
-        yield f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
+        return f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
+    return ""
 
 
-def _why_reuse(model: keras.Model, arguments: FitArguments) -> Any:
+def _why_not_function(model: keras.Model, arguments: FitArguments) -> str:
     if is_distributed(model):
-        yield "the model is built under a distribution strategy"
+        return "the model is built under a distribution strategy"
     if arguments.callbacks:
         names = sorted({type(callback).__name__ for callback in arguments.callbacks})
-        yield f"callbacks need `fit` ({', '.join(names)})"
+        return f"callbacks need `fit` ({', '.join(names)})"
     if arguments.train is None or (arguments.validates and arguments.validation is None):
-        yield "the data is not made of arrays"
-    if arguments.foreign:
-        yield f"`fit` alone honours {', '.join(sorted(arguments.foreign))}"
+        return "the data is not made of arrays"
+    if arguments.fit_only:
+        return f"only `fit` supports {', '.join(sorted(arguments.fit_only))}"
     if model.run_eagerly:
-        yield "the model runs eagerly"
-    if arguments.train is not None and _bytes(arguments.train) > _MAX_DATA_BYTES:
-        yield "the data is too large to hold in the graph"
+        return "the model runs eagerly"
+    if _bytes(arguments.train) > _MAX_DATA_BYTES:
+        return "the data is too large to hold in the graph"
+    return ""
 
 
-def _why_function(model: keras.Model, runs: int) -> Any:
+def _why_not_stacked(model: keras.Model, runs: int) -> str:
+    if unavailable := stacking_unavailable():
+        return f"stacked is not available: {unavailable}"
     if runs < 2:
-        yield "there is a single run"
-    for name in OWN_STEPS:
-        if getattr(type(model), name) is not getattr(keras.Model, name):
-            yield f"the model has a `{name}` of its own"
+        return "there is a single run"
+    if overridden := own_steps(model):
+        return f"the model has a `{overridden[0]}` of its own"
     optimizer = model.optimizer
     if not holds_one_rate(optimizer):
-        yield f"the optimizer holds no single learning rate ({type(optimizer).__name__})"
+        return f"the optimizer has no single learning rate ({type(optimizer).__name__})"
+    if getattr(optimizer, "gradient_accumulation_steps", None):
+        return "gradient accumulation does not stack"
+    if getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None):
+        return "weights that are overwritten by their average during training do not stack"
     layers = layers_of(model)
-    layer = next((layer for layer in layers if isinstance(layer, _CONVOLUTIONS)), None)
-    if layer is not None:
-        yield f"convolutions with weights of their own do not stack ({layer.name})"
-    if any(isinstance(layer, _BATCH_NORMALIZATION) for layer in layers) and not isinstance(
-        optimizer, _ROUNDING_STABLE_OPTIMIZERS
-    ):
-        yield f"{type(optimizer).__name__} blows up the rounding of biases before a batch normalization"
-    if model.count_params() > _STACKABLE_PARAMETERS:
-        yield f"stacking pays for small models only ({model.count_params()} weights)"
+    if convolution := next((layer for layer in layers if isinstance(layer, _CONVOLUTIONS)), None):
+        return f"convolutions with weights of their own do not stack ({convolution.name})"
+    normalizes = any(isinstance(layer, _BATCH_NORMALIZATION) for layer in layers)
+    if normalizes and not isinstance(optimizer, _ROUNDING_STABLE_OPTIMIZERS):
+        return f"{type(optimizer).__name__} amplifies the rounding of biases before a batch normalization"
+    if model.count_params() > _MAX_STACKED_PARAMETERS:
+        return f"stacking pays only for small models (this one has {model.count_params()} weights)"
+    return ""
 
 
-def _bytes(data: Any) -> int:
+def _bytes(data: object) -> int:
     return sum(
         int(part.shape.num_elements() or 0) * part.dtype.size for part in keras.tree.flatten(data) if part is not None
     )

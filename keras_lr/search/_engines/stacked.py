@@ -1,4 +1,4 @@
-"""Training all rates and repeats at once, as one batched program."""
+"""The stacked engine: all rates and repeats are trained at once, as one batched program."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import loss_tracker
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError
@@ -18,24 +19,24 @@ from keras_lr.search._model_factory import load_state
 from keras_lr.search._runs import Run, epoch_order, take
 
 MAX_STACKED_VALUES = 100_000_000
-"""Weights and slots of all copies of one program; 400 MB in float32, and a step needs a few times that."""
+"""Limit on the weights and slots of all copies in one program: 400 MB in float32; a step needs a few times that."""
 _CHECKED_STEPS = 2
 _TOLERANCE = 1e-3
 
 
 class StackedEngine(Engine):
-    """Trains copies of the model side by side, each with the weights of its repeat and a learning rate of its own.
+    """Trains copies of the model side by side, each with the weights of its repeat and its own learning rate.
 
-    Before it is relied on, a copy's first two steps and its validation are compared with those of the model's own
-    `train_step` and `test_step`.
+    Before the program is used, the first two steps of one copy and its validation are compared with those of the
+    model's own `train_step` and `test_step`.
     """
 
     name: ClassVar[EngineName] = "stacked"
     _program: StackedProgram | None = None
-    _most = 1
+    _max_count = 1
 
     def train(self, runs: Sequence[Run]) -> None:
-        """Trains the runs of a batch size together, in as many programs as memory asks for."""
+        """Trains the runs of each batch size together, in groups that fit into memory."""
         for batch_size in sorted({run.batch_size for run in runs}):
             together = [run for run in runs if run.batch_size == batch_size]
             program = self._program_for(together)
@@ -57,22 +58,22 @@ class StackedEngine(Engine):
                 break
 
     def _program_for(self, runs: Sequence[Run]) -> StackedProgram:
-        """A program with room for `runs`; a larger one serves too, whose idle copies cost less than tracing anew."""
-        if self._program is None or self._program.count < min(len(runs), self._most):
+        """A program with room for `runs`. A larger one is reused: its idle copies cost less than tracing again."""
+        if self._program is None or self._program.count < min(len(runs), self._max_count):
             self._program = self._checked_program(runs)
         return self._program
 
     def _checked_program(self, runs: Sequence[Run]) -> StackedProgram:
         model = self.factory.any_model(runs[0])
-        self._most = max(1, MAX_STACKED_VALUES // _values_per_copy(model))
+        self._max_count = max(1, MAX_STACKED_VALUES // _values_per_copy(model))
         try:
-            program = self._new_program(model, min(len(runs), self._most))
+            program = self._new_program(model, min(len(runs), self._max_count))
             own = self._first_steps(program, runs[: program.count])
         except Exception as error:
-            raise EngineUnavailableError(f"its step cannot be stacked ({_reason(error)})") from error
+            raise EngineUnavailableError(f"its step cannot be stacked ({short_error_message(error)})") from error
         plain = self._plain_first_steps(program, runs[_checked(runs[: program.count])])
         if not np.allclose(own, plain, rtol=_TOLERANCE, atol=1e-6, equal_nan=True):
-            raise EngineUnavailableError("its stacked program does not give the numbers of its own step")
+            raise EngineUnavailableError("its stacked program does not reproduce the losses of its own step")
         return program
 
     def _new_program(self, model: keras.Model, count: int) -> StackedProgram:
@@ -84,7 +85,7 @@ class StackedEngine(Engine):
         return [float(logs[name][_checked(runs)]) for name in ("loss", "val_loss") if name in logs]
 
     def _plain_first_steps(self, program: StackedProgram, run: Run) -> list[float]:
-        """The same losses by the model's own steps, taken one by one."""
+        """The same losses, by the model's own steps."""
         model, order = program.model, epoch_order(run.seed, 0, self.arguments.size, shuffle=self.arguments.shuffle)
         load_state(model, self.factory.initial_state(run))
         set_learning_rate(model.optimizer, run.learning_rate)
@@ -110,12 +111,12 @@ class StackedEngine(Engine):
 
 
 def _filled(runs: Sequence[Run], count: int) -> list[Run]:
-    """The runs, the last one again and again until there are `count`."""
+    """The runs, with the last one repeated until there are `count`."""
     return [*runs, *[runs[-1]] * (count - len(runs))]
 
 
 def _checked(runs: Sequence[Run]) -> int:
-    """Place of the run to compare: one of a middling rate, at which two steps show."""
+    """Index of the run to compare: one with a middle rate, at which two steps change the loss visibly."""
     return sorted(range(len(runs)), key=lambda place: runs[place])[len(runs) // 2]
 
 
@@ -132,8 +133,3 @@ def _mean_loss(model: keras.Model, step: Any, data: Any, order: np.ndarray, batc
     for start in range(0, min(_CHECKED_STEPS * batch_size, len(order)), batch_size):
         step(take(data, order[start : start + batch_size]))
     return float(loss_tracker(model).result())
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text.split(" name: ")[0] or type(error).__name__)[:200]

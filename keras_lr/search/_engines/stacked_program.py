@@ -1,4 +1,4 @@
-"""Many copies of a model, each with weights, slots and a learning rate of its own, trained as one batched program."""
+"""Many copies of a model, each with its own weights, slots and learning rate, trained as one batched program."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from keras_lr._keras.stateless import (
 )
 from keras_lr.search._runs import take
 
-_ELEMENT_WISE = tuple(
+_ELEMENTWISE = tuple(
     getattr(keras.optimizers, name)
     for name in ("SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Ftrl", "Lion")
 )
-_PLAIN = {
+_PLAIN_OPTIONS = {
     "clipnorm": None,
     "global_clipnorm": None,
     "use_ema": False,
@@ -33,239 +33,179 @@ _PLAIN = {
 }
 
 
-class Update(Protocol):
-    """An optimizer's rule for all copies."""
+class ModelState(NamedTuple):
+    """Values of a model's variables: of one copy, or of all copies along the first axis of each tensor.
 
-    @property
-    def within_copy(self) -> bool:
-        """Whether `apply` is given one copy at a time, inside the program of a single copy."""
-
-    def slots(self, learning_rates: np.ndarray) -> list[Any]:
-        """Fresh slots of the copies, with the learning rate of each."""
-
-    def apply(self, trainable: list[Any], slots: list[Any], gradients: list[Any]) -> tuple[list[Any], list[Any]]:
-        """The weights and slots after a step."""
-
-
-def update_of(model: keras.Model, count: int) -> Update:
-    """The fastest rule for `count` copies of a compiled model."""
-    dtypes = {variable.dtype for variable in model.trainable_variables}
-    flat = _is_plain(model.optimizer) and len(dtypes) == 1
-    return FlatUpdate(model, count) if flat else CopyUpdate(model, count)
-
-
-class FlatUpdate:
-    """An element-wise rule, applied at once to all weights of all copies, laid out as `(copies, weights)`.
-
-    The learning rate broadcasts as `(copies, 1)`. One application stands for one a variable, which would be most of
-    the program's operations.
+    Attributes:
+        trainable: Of `model.trainable_variables`.
+        other: Of the remaining `model.variables`, such as moving averages and seeds.
+        metrics: Of `model.metrics_variables`.
     """
-
-    within_copy = False
-
-    def __init__(self, model: keras.Model, count: int) -> None:
-        optimizer = model.optimizer
-        self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
-        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._weights = keras.Variable(np.zeros((count, sum(self._sizes))), dtype=model.trainable_variables[0].dtype)
-        config = {**optimizer.get_config(), "learning_rate": 1.0}
-        self._optimizer = stateless_kind(type(optimizer)).from_config(config)
-        self._optimizer.build([self._weights])
-        self._optimizer.learning_rate = lambda: self._rates
-        self._rates: Any = None
-        self._variables = self._optimizer.variables
-
-    def slots(self, learning_rates: np.ndarray) -> list[Any]:
-        rates = tf.constant(learning_rates[:, None], self._weights.dtype)
-        return [*(tf.constant(variable.numpy()) for variable in self._variables), rates]
-
-    def apply(self, trainable: list[Any], slots: list[Any], gradients: list[Any]) -> tuple[list[Any], list[Any]]:
-        *values, self._rates = slots
-        mapping = [(self._weights, self._flat(trainable)), *zip(self._variables, values, strict=True)]
-        with keras.StatelessScope(mapping) as scope:
-            self._optimizer.apply([self._flat(gradients)], [self._weights])
-        parts = tf.split(scope.get_current_value(self._weights), self._sizes, axis=1)
-        count = self._weights.shape[0]
-        weights = [tf.reshape(part, (count, *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
-        return weights, [*(scope.get_current_value(variable) for variable in self._variables), self._rates]
-
-    def _flat(self, tensors: Sequence[Any]) -> Any:
-        count = self._weights.shape[0]
-        return tf.concat([tf.reshape(tensor, (count, -1)) for tensor in tensors], axis=1)
-
-
-class CopyUpdate:
-    """Any rule, applied within the program of one copy, which is then stacked like the rest of it."""
-
-    within_copy = True
-
-    def __init__(self, model: keras.Model, count: int) -> None:
-        self._optimizer = model.optimizer
-        self._trainable = model.trainable_variables
-        self._variables = model.optimizer.variables
-        self._fresh = [np.stack([variable.numpy()] * count) for variable in self._variables]
-        self._rate = next(i for i, v in enumerate(self._variables) if v is compiled_rate(model.optimizer))
-
-    def slots(self, learning_rates: np.ndarray) -> list[Any]:
-        slots = [tf.constant(value) for value in self._fresh]
-        slots[self._rate] = tf.constant(learning_rates.astype(self._fresh[self._rate].dtype))
-        return slots
-
-    def apply(self, trainable: list[Any], slots: list[Any], gradients: list[Any]) -> tuple[list[Any], list[Any]]:
-        mapping = [*zip(self._trainable, trainable, strict=True), *zip(self._variables, slots, strict=True)]
-        with stateless(self._optimizer, self._trainable), keras.StatelessScope(mapping) as scope:
-            self._optimizer.apply(gradients, self._trainable)
-        return (
-            [scope.get_current_value(variable) for variable in self._trainable],
-            [scope.get_current_value(variable) for variable in self._variables],
-        )
-
-
-def _is_plain(optimizer: Any) -> bool:
-    """Whether a known rule treats each weight alone, with nothing that reaches across weights or names variables."""
-    plain = all(getattr(optimizer, name, value) == value for name, value in _PLAIN.items())
-    return type(optimizer) in _ELEMENT_WISE and plain and not excludes_from_weight_decay(optimizer)
-
-
-class Copies(NamedTuple):
-    """What the copies of a model hold; each tensor has the copies along its first axis."""
 
     trainable: list[Any]
     other: list[Any]
+    metrics: list[Any]
+
+
+class Copies(NamedTuple):
+    """All copies of a model between two epochs.
+
+    Attributes:
+        model: State of the models.
+        slots: State of the optimizers, as `Update.slots` lays it out.
+        rates: Learning rates, as `Update.rates` lays them out.
+    """
+
+    model: ModelState
     slots: list[Any]
+    rates: Any
 
 
 class StackedProgram:
     """An epoch of every copy as one function.
 
-    One copy's step is written without side effects, as Keras's JAX trainer does it, from the model's own forward pass,
+    The step of one copy is written without side effects, as in Keras's JAX trainer, from the model's own forward pass,
     loss, metrics and optimizer; `tf.vectorized_map` turns it into one program for all copies.
 
     Args:
         model: A compiled model, built with its optimizer; only its structure is used.
         train: Training data, nested tensors.
         validation: Validation data likewise, or None.
-        count: Number of copies; a fixed one leaves a third fewer operations than any.
+        count: Number of copies. Fixing it in the graph saves a third of the operations.
     """
 
     def __init__(self, model: keras.Model, train: Any, validation: Any, count: int) -> None:
         register_rules()
         self.model, self.count = model, count
         self._train, self._validation = train, validation
-        self._trainable = model.trainable_variables
-        self._other = [v for v in model.variables if not _among(v, self._trainable)]
-        self._metrics = model.metrics_variables
+        trainable = model.trainable_variables
+        other = [variable for variable in model.variables if not any(variable is one for one in trainable)]
+        self._variables = ModelState(trainable, other, model.metrics_variables)
         model.reset_metrics()
-        self._fresh_metrics = [np.stack([variable.numpy()] * count) for variable in self._metrics]
+        self._fresh_metrics = [np.stack([variable.numpy()] * count) for variable in model.metrics_variables]
         self._update = update_of(model, count)
         self._results = tf.function(lambda metrics: _vectorized(self._one_result, metrics), autograph=False)
         self._epoch = tf.function(self._all_epoch, autograph=False, input_signature=self._signature())
         allow_many_traces(self._epoch)
 
     def copies(self, states: Sequence[Sequence[np.ndarray]], learning_rates: Sequence[float]) -> Copies:
-        """Copies that start from `states`, values of `model.variables`, at `learning_rates`; `count` of each."""
+        """New copies.
+
+        Args:
+            states: Initial values of `model.variables` for each copy.
+            learning_rates: Learning rate of each copy.
+        """
         place = {id(variable): number for number, variable in enumerate(self.model.variables)}
         trainable, other = (
             [tf.constant(np.stack([state[place[id(variable)]] for state in states])) for variable in group]
-            for group in (self._trainable, self._other)
+            for group in (self._variables.trainable, self._variables.other)
         )
-        return Copies(trainable, other, self._update.slots(np.asarray(learning_rates)))
+        metrics = [tf.constant(value) for value in self._fresh_metrics]
+        rates = self._update.rates(np.asarray(learning_rates))
+        return Copies(ModelState(trainable, other, metrics), self._update.slots(), rates)
 
     def epoch(
         self, copies: Copies, orders: np.ndarray, batch_size: int, test_batch_size: int, max_steps: int = -1
     ) -> tuple[Copies, dict[str, np.ndarray]]:
-        """Trains every copy for an epoch and validates it.
+        """Trains and validates an epoch of every copy.
 
         Args:
-            copies: As the epoch before left them.
+            copies: As the previous epoch left them.
             orders: Order of the samples for each copy, shape `(count, samples)`, int32.
-            batch_size: Samples a training step.
-            test_batch_size: Samples a validation step.
-            max_steps: Most steps to train, and to validate; all where negative.
+            batch_size: Samples per training step.
+            test_batch_size: Samples per validation step.
+            max_steps: Limit on the steps of training and of validation; no limit if negative.
 
         Returns:
-            The copies afterwards, and what Keras would log, each of shape `(count,)`.
+            The copies after the epoch, and what Keras would log, each value of shape `(count,)`.
         """
         limit = np.iinfo(np.int32).max if max_steps < 0 else max_steps
-        state, logs = self._epoch(*copies, tf.constant(orders), batch_size, test_batch_size, limit)
-        return Copies(*state), {name: value.numpy() for name, value in logs.items()}
+        copies, logs = self._epoch(copies, tf.constant(orders), batch_size, test_batch_size, limit)
+        return copies, {name: value.numpy() for name, value in logs.items()}
 
     def weights(self, copies: Copies, index: int) -> list[np.ndarray]:
         """Values of `model.weights` in one copy."""
-        values = [*zip(self._trainable, copies.trainable, strict=True), *zip(self._other, copies.other, strict=True)]
-        by_variable = {id(variable): value for variable, value in values}
+        by_variable = {id(variable): value for variable, value in self._pairs(copies.model)}
         return [by_variable[id(weight)].numpy()[index].copy() for weight in self.model.weights]
 
     def _signature(self) -> list[Any]:
-        groups = [[tf.TensorSpec([self.count, *v.shape], v.dtype) for v in g] for g in (self._trainable, self._other)]
-        slots = [tf.TensorSpec(slot.shape, slot.dtype) for slot in self._update.slots(np.zeros(self.count))]
-        scalar = tf.TensorSpec([], tf.int32)
-        return [*groups, slots, tf.TensorSpec([self.count, None], tf.int32), scalar, scalar, scalar]
+        def spec(value: Any) -> tf.TensorSpec:
+            return tf.TensorSpec([self.count, *value.shape], value.dtype)
 
-    def _all_epoch(
-        self, trainable: Any, other: Any, slots: Any, orders: Any, batch_size: Any, test_batch_size: Any, limit: Any
-    ) -> Any:
+        def spec_of_all(value: Any) -> tf.TensorSpec:
+            return tf.TensorSpec(value.shape, value.dtype)
+
+        model = ModelState(*([spec(variable) for variable in group] for group in self._variables))
+        slots = [spec_of_all(slot) for slot in self._update.slots()]
+        copies = Copies(model, slots, spec_of_all(self._update.rates(np.zeros(self.count))))
+        scalar = tf.TensorSpec([], tf.int32)
+        return [copies, tf.TensorSpec([self.count, None], tf.int32), scalar, scalar, scalar]
+
+    def _all_epoch(self, copies: Copies, orders: Any, batch_size: Any, test_batch_size: Any, limit: Any) -> Any:
         samples = tf.shape(orders)[1]
         fresh = [tf.constant(value) for value in self._fresh_metrics]
 
-        def train(step: Any, *state: Any) -> Any:
-            chosen = orders[:, step * batch_size : tf.minimum((step + 1) * batch_size, samples)]
-            return (step + 1, *self._train_step(state, chosen))
+        def train(step: Any, model: ModelState, slots: Any) -> Any:
+            indices = orders[:, step * batch_size : tf.minimum((step + 1) * batch_size, samples)]
+            return (step + 1, *self._train_step(model, slots, copies.rates, indices))
 
-        state = _times(train, -(-samples // batch_size), limit, (trainable, other, slots, fresh))
-        logs = self._results(state[3])
+        begun = copies.model._replace(metrics=fresh)
+        model, slots = _times(train, -(-samples // batch_size), limit, (begun, copies.slots))
+        logs = self._results(model.metrics)
         if self._validation is not None:
-            tested = self._all_test(state, fresh, test_batch_size, limit)
+            tested = self._all_test(model._replace(metrics=fresh), test_batch_size, limit)
             logs.update({f"val_{name}": value for name, value in tested.items()})
-        return state[:3], logs
+        return Copies(model, slots, copies.rates), logs
 
-    def _train_step(self, state: Any, chosen: Any) -> Any:
+    def _train_step(self, model: ModelState, slots: Any, rates: Any, indices: Any) -> tuple[ModelState, Any]:
         """A step of every copy."""
-        trainable, other, slots, metrics = state
         if self._update.within_copy:
-            return _vectorized(self._train_one, (trainable, other, metrics, chosen, slots))
-        gradients, other, metrics = _vectorized(self._gradients_of_one, (trainable, other, metrics, chosen))
-        trainable, slots = self._update.apply(trainable, slots, gradients)
-        return trainable, other, slots, metrics
+            model, slots = _vectorized(lambda copy: self._train_one(*copy), (model, slots, rates, indices))
+            return model, slots
+        gradients, model = _vectorized(lambda copy: self._gradients_of_one(*copy), (model, indices))
+        trainable, slots = self._update.apply(model.trainable, gradients, slots, rates)
+        return model._replace(trainable=trainable), slots
 
-    def _train_one(self, copy: Any) -> Any:
+    def _train_one(self, model: ModelState, slots: Any, rate: Any, indices: Any) -> tuple[ModelState, Any]:
         """A step of one copy."""
-        *of_model, slots = copy
-        gradients, other, metrics = self._gradients_of_one(of_model)
-        trainable, slots = self._update.apply(of_model[0], slots, gradients)
-        return trainable, other, slots, metrics
+        gradients, model = self._gradients_of_one(model, indices)
+        trainable, slots = self._update.apply(model.trainable, gradients, slots, rate)
+        return model._replace(trainable=trainable), slots
 
-    def _gradients_of_one(self, copy: Any) -> Any:
-        trainable, other, metrics, positions = copy
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(take(self._train, positions))
+    def _gradients_of_one(self, model: ModelState, indices: Any) -> tuple[list[Any], ModelState]:
+        """The gradients of one copy, and its state after the forward pass."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(take(self._train, indices))
         with tf.GradientTape() as tape:
-            tape.watch(trainable)
-            with self._scope(trainable, other, metrics) as scope:
+            tape.watch(model.trainable)
+            with keras.StatelessScope(self._pairs(model)) as scope:
                 prediction, loss = self._loss(x, y, weight, training=True)
                 loss = self.model.optimizer.scale_loss(loss)
                 self.model.compute_metrics(x, y, prediction, sample_weight=weight)
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, trainable)]
-        return gradients, _values(scope, self._other), _values(scope, self._metrics)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, model.trainable)]
+        other, metrics = _values(scope, self._variables.other), _values(scope, self._variables.metrics)
+        return gradients, ModelState(model.trainable, other, metrics)
 
-    def _all_test(self, state: Any, fresh: Any, batch_size: Any, limit: Any) -> Any:
+    def _all_test(self, model: ModelState, batch_size: Any, limit: Any) -> Any:
+        """The results of validating every copy."""
         samples = tf.shape(keras.tree.flatten(self._validation)[0])[0]
 
         def test(step: Any, metrics: Any) -> Any:
-            chosen = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, samples))
-            batch = take(self._validation, chosen)
-            return step + 1, _vectorized(lambda copy: self._test_one(copy, batch), (*state[:2], metrics))
+            indices = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, samples))
+            batch = take(self._validation, indices)
+            return step + 1, _vectorized(lambda copy: self._test_one(copy, batch), model._replace(metrics=metrics))
 
-        return self._results(_times(test, -(-samples // batch_size), limit, (fresh,))[0])
+        return self._results(_times(test, -(-samples // batch_size), limit, (model.metrics,))[0])
 
-    def _test_one(self, copy: Any, batch: Any) -> Any:
+    def _test_one(self, model: ModelState, batch: Any) -> list[Any]:
+        """The metrics of one copy after a validation step."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        with self._scope(*copy) as scope:
+        with keras.StatelessScope(self._pairs(model)) as scope:
             prediction, _ = self._loss(x, y, weight, training=False)
             self.model.compute_metrics(x, y, prediction, sample_weight=weight)
-        return _values(scope, self._metrics)
+        return _values(scope, self._variables.metrics)
 
     def _loss(self, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
-        """The forward pass and the loss, which is counted in the model's loss metric."""
+        """The prediction and the loss, which is added to the model's loss metric."""
         model = self.model
         prediction = forward(model, x, training=training)
         loss = loss_of(model, x, y, prediction, weight, training=training)
@@ -274,12 +214,118 @@ class StackedProgram:
         return prediction, loss
 
     def _one_result(self, metrics: Any) -> Any:
-        with keras.StatelessScope(list(zip(self._metrics, metrics, strict=True))):
+        with keras.StatelessScope(list(zip(self._variables.metrics, metrics, strict=True))):
             return {name: tf.convert_to_tensor(value) for name, value in self.model.get_metrics_result().items()}
 
-    def _scope(self, trainable: Any, other: Any, metrics: Any) -> keras.StatelessScope:
-        pairs = ((self._trainable, trainable), (self._other, other), (self._metrics, metrics))
-        return keras.StatelessScope([pair for group in pairs for pair in zip(*group, strict=True)])
+    def _pairs(self, state: ModelState) -> list[tuple[Any, Any]]:
+        """Each variable with its value."""
+        groups = zip(self._variables, state, strict=True)
+        return [pair for variables, values in groups for pair in zip(variables, values, strict=True)]
+
+
+class Update(Protocol):
+    """An optimizer's update of all copies."""
+
+    @property
+    def within_copy(self) -> bool:
+        """Whether `apply` updates a single copy, inside the program that is vectorized over copies."""
+
+    def slots(self) -> list[Any]:
+        """The optimizers' initial state."""
+
+    def rates(self, learning_rates: np.ndarray) -> Any:
+        """The learning rate of each copy, in the shape and type that `apply` takes."""
+
+    def apply(
+        self, trainable: list[Any], gradients: list[Any], slots: list[Any], rates: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """The weights and slots after a step."""
+
+
+def update_of(model: keras.Model, count: int) -> Update:
+    """The fastest update for `count` copies of a compiled model."""
+    dtypes = {variable.dtype for variable in model.trainable_variables}
+    flat = _is_elementwise(model.optimizer) and len(dtypes) == 1
+    return FlatUpdate(model, count) if flat else CopyUpdate(model, count)
+
+
+class FlatUpdate:
+    """An element-wise update, applied at once to all weights of all copies, laid out as `(copies, weights)`.
+
+    The learning rates have the shape `(copies, 1)`. A single update replaces one per variable, which would make up most
+    of the program's operations.
+    """
+
+    within_copy = False
+
+    def __init__(self, model: keras.Model, count: int) -> None:
+        optimizer = model.optimizer
+        self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        dtype = model.trainable_variables[0].dtype
+        self._weights = keras.Variable(np.zeros((count, sum(self._sizes))), dtype=dtype)
+        self._rates = keras.Variable(np.zeros((count, 1)), dtype=dtype)
+        config = {**optimizer.get_config(), "learning_rate": 1.0}
+        self._optimizer = stateless_kind(type(optimizer)).from_config(config)
+        self._optimizer.build([self._weights])
+        # Keras accepts a number, a schedule or a callable, but not a rate per copy.
+        self._optimizer.learning_rate = lambda: self._rates.value
+        self._variables = self._optimizer.variables
+
+    def slots(self) -> list[Any]:
+        return [tf.constant(variable.numpy()) for variable in self._variables]
+
+    def rates(self, learning_rates: np.ndarray) -> Any:
+        return tf.constant(learning_rates[:, None], self._rates.dtype)
+
+    def apply(
+        self, trainable: list[Any], gradients: list[Any], slots: list[Any], rates: Any
+    ) -> tuple[list[Any], list[Any]]:
+        values = [(self._weights, self._flat(trainable)), (self._rates, rates)]
+        with keras.StatelessScope([*values, *zip(self._variables, slots, strict=True)]) as scope:
+            self._optimizer.apply([self._flat(gradients)], [self._weights])
+        parts = tf.split(scope.get_current_value(self._weights), self._sizes, axis=1)
+        count = self._weights.shape[0]
+        weights = [tf.reshape(part, (count, *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
+        return weights, _values(scope, self._variables)
+
+    def _flat(self, tensors: Sequence[Any]) -> Any:
+        count = self._weights.shape[0]
+        return tf.concat([tf.reshape(tensor, (count, -1)) for tensor in tensors], axis=1)
+
+
+class CopyUpdate:
+    """Any optimizer's update, applied within the program of one copy, which is then vectorized with the rest of it."""
+
+    within_copy = True
+
+    def __init__(self, model: keras.Model, count: int) -> None:
+        self._optimizer = model.optimizer
+        self._trainable = model.trainable_variables
+        self._rate = compiled_rate(model.optimizer)
+        self._variables = [variable for variable in model.optimizer.variables if variable is not self._rate]
+        self._fresh = [variable.numpy() for variable in self._variables]
+        self._count = count
+
+    def slots(self) -> list[Any]:
+        return [tf.constant(np.stack([value] * self._count)) for value in self._fresh]
+
+    def rates(self, learning_rates: np.ndarray) -> Any:
+        return tf.constant(learning_rates.astype(self._rate.dtype))
+
+    def apply(
+        self, trainable: list[Any], gradients: list[Any], slots: list[Any], rates: Any
+    ) -> tuple[list[Any], list[Any]]:
+        values = [*zip(self._trainable, trainable, strict=True), *zip(self._variables, slots, strict=True)]
+        with stateless(self._optimizer, self._trainable), keras.StatelessScope([*values, (self._rate, rates)]) as scope:
+            self._optimizer.apply(gradients, self._trainable)
+        return _values(scope, self._trainable), _values(scope, self._variables)
+
+
+def _is_elementwise(optimizer: Any) -> bool:
+    """Whether the optimizer is known to update each weight independently of the others and of its variable."""
+    plain = all(getattr(optimizer, name, value) == value for name, value in _PLAIN_OPTIONS.items())
+    return type(optimizer) in _ELEMENTWISE and plain and not excludes_from_weight_decay(optimizer)
 
 
 def _values(scope: keras.StatelessScope, variables: Sequence[Any]) -> list[Any]:
@@ -287,7 +333,7 @@ def _values(scope: keras.StatelessScope, variables: Sequence[Any]) -> list[Any]:
 
 
 def _times(body: Any, steps: Any, limit: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Runs `body` for `steps` steps, `limit` at most."""
+    """Runs `body` for `steps` steps, at most `limit`."""
     steps = tf.minimum(steps, limit)
     _, *final = tf.while_loop(lambda step, *_: step < steps, body, (tf.constant(0), *state), parallel_iterations=1)
     return tuple(final)
@@ -295,7 +341,3 @@ def _times(body: Any, steps: Any, limit: Any, state: tuple[Any, ...]) -> tuple[A
 
 def _vectorized(function: Any, copies: Any) -> Any:
     return tf.vectorized_map(function, copies, fallback_to_while_loop=False)
-
-
-def _among(variable: Any, group: Sequence[Any]) -> bool:
-    return any(variable is other for other in group)

@@ -16,7 +16,7 @@ from tests.sensitivity_samples import sensitivity_result
 SEEDS = st.integers(0, 10_000)
 
 
-def course(size, seed, noise, time_constant=0.3):
+def noisy_decay(size, seed, noise, time_constant=0.3):
     generator = np.random.default_rng(seed)
     return np.exp(-np.arange(size) / size / time_constant) + generator.normal(0, noise, size)
 
@@ -32,8 +32,8 @@ def finding(diagnosis, kind):
 def test_planted_oscillation_is_found_where_it_is(seed, size, share, amplitude, period):
     onset, noise = int(share * size), 0.02
     time = np.arange(size)
-    wave = (time >= onset) * amplitude * noise * np.sin(2 * np.pi * (time - onset) / period)
-    found = finding(analyze_history({"loss": course(size, seed, noise) + wave}), "oscillation")
+    oscillation = (time >= onset) * amplitude * noise * np.sin(2 * np.pi * (time - onset) / period)
+    found = finding(analyze_history({"loss": noisy_decay(size, seed, noise) + oscillation}), "oscillation")
     tolerance = max(1, 0.1 * (size - onset))
     assert abs(found.start_epoch - onset) <= tolerance
     assert abs(found.end_epoch - (size - 1)) <= tolerance
@@ -54,7 +54,7 @@ def test_planted_plateau_is_found_where_it_is(seed, size, share, signal_to_noise
 def test_planted_divergence_is_found_where_it_is(seed, size, share, signal_to_noise):
     onset = int(share * size)
     rise = np.maximum(0, np.arange(size) - onset) / (size - onset)
-    found = finding(analyze_history({"loss": course(size, seed, 1 / signal_to_noise, 0.1) + rise}), "divergence")
+    found = finding(analyze_history({"loss": noisy_decay(size, seed, 1 / signal_to_noise, 0.1) + rise}), "divergence")
     assert abs(found.start_epoch - onset) <= max(1, 0.1 * (size - onset))
 
 
@@ -64,13 +64,13 @@ def test_nine_in_ten_explosions_are_found_where_they_start():
         size, growth = int(generator.uniform(60, 1000)), np.exp(generator.uniform(np.log(0.05), np.log(0.3)))
         onset = int(generator.uniform(0.2, 0.6) * size)
         explosion = 0.5 * np.expm1(np.minimum(growth * np.maximum(0, np.arange(size) - onset), 40.0))
-        found = finding(analyze_history({"loss": course(size, seed, 0.01, 0.1) + explosion}), "divergence")
+        found = finding(analyze_history({"loss": noisy_decay(size, seed, 0.01, 0.1) + explosion}), "divergence")
         near += abs(found.start_epoch - onset) <= 0.1 * (size - onset)
     assert near >= 36
 
 
 def test_a_jump_that_lasts_is_divergence_from_its_first_epoch():
-    loss = course(30, 0, 0.01)
+    loss = noisy_decay(30, 0, 0.01)
     loss[20:] += 50
     diagnosis = analyze_history({"loss": loss})
     assert finding(diagnosis, "divergence").start_epoch == 20
@@ -81,7 +81,7 @@ def test_a_jump_that_lasts_is_divergence_from_its_first_epoch():
 @given(SEEDS, st.integers(20, 2000), st.floats(1.5, 5.0))
 def test_planted_slow_decay_is_found(seed, size, time_constant):
     fall = 1 - np.exp(-1 / time_constant)
-    found = finding(analyze_history({"loss": course(size, seed, fall / 20, time_constant)}), "slow_learning")
+    found = finding(analyze_history({"loss": noisy_decay(size, seed, fall / 20, time_constant)}), "slow_learning")
     assert (found.start_epoch, found.end_epoch) == (0, size - 1)
 
 
@@ -92,7 +92,7 @@ def test_false_alarms_on_pure_decay_are_rare():
     for seed in range(draws):
         size = int(np.exp(generator.uniform(np.log(10), np.log(2000))))
         noise, time_constant = np.exp(generator.uniform(np.log(0.002), np.log(0.3))), np.exp(generator.uniform(-3, 1))
-        found = find_all(read_history({"loss": course(size, seed, noise, time_constant)}))
+        found = find_all(read_history({"loss": noisy_decay(size, seed, noise, time_constant)}))
         alarms += any(item.kind in ("oscillation", "divergence", "early_plateau", "overfitting") for item in found)
     assert alarms / draws <= 0.02
 
@@ -100,7 +100,7 @@ def test_false_alarms_on_pure_decay_are_rare():
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(3, 60), st.sampled_from([2.0**-20, 0.25, 8.0, 2.0**20]))
 def test_scaling_the_loss_changes_nothing(seed, size, scale):
-    loss, val_loss = course(size, seed, 0.02), course(size, seed + 1, 0.03)
+    loss, val_loss = noisy_decay(size, seed, 0.02), noisy_decay(size, seed + 1, 0.03)
     plain = analyze_history({"loss": loss, "val_loss": val_loss})
     scaled = analyze_history({"loss": scale * loss, "val_loss": scale * val_loss})
     assert (scaled.verdict, [item.kind for item in scaled.findings]) == (
@@ -112,7 +112,7 @@ def test_scaling_the_loss_changes_nothing(seed, size, scale):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(3, 60), st.sampled_from([-100.0, -1.0, 0.5, 100.0]))
 def test_shifting_the_loss_and_renaming_it_changes_nothing(seed, size, shift):
-    loss, val_loss = course(size, seed, 0.02), course(size, seed + 1, 0.03)
+    loss, val_loss = noisy_decay(size, seed, 0.02), noisy_decay(size, seed + 1, 0.03)
     plain = analyze_history({"loss": loss, "val_loss": val_loss})
     moved = analyze_history({"head_loss": loss + shift, "val_head_loss": val_loss + shift, "other": loss})
     assert (moved.verdict, [item.kind for item in moved.findings]) == (
@@ -138,7 +138,7 @@ def test_a_loss_without_trend_is_stagnation():
 
 def test_noisy_validation_is_found():
     generator = np.random.default_rng(0)
-    loss, val_loss = course(40, 1, 0.002), course(40, 2, 0.0) + generator.normal(0, 0.3, 40)
+    loss, val_loss = noisy_decay(40, 1, 0.002), noisy_decay(40, 2, 0.0) + generator.normal(0, 0.3, 40)
     assert finding(analyze_history({"loss": loss, "val_loss": val_loss}), "noisy_validation").effect_size > 0.1
 
 
@@ -165,7 +165,7 @@ def test_comparison_names_the_better_run_and_where_they_part():
     assert HistoryComparison.from_json(comparison.to_json()) == comparison
 
 
-def test_an_explosion_is_told_by_many_times_the_noise_before_it():
+def test_an_explosion_is_measured_by_the_noise_before_it():
     diagnosis = analyze_history({"loss": [1.0, 0.9, 0.8, 1e5, 1e10, 1e20, 1e30]})
     explosion = finding(diagnosis, "divergence")
     assert explosion.start_epoch == 3
@@ -185,10 +185,10 @@ def test_without_validation_no_reason_speaks_of_it():
 @pytest.mark.parametrize(
     "losses", [[1, 0.1, 0.01] + [0] * 9, [1, 0, 0, 0, 0, 0], [3, 0.5, 0.2, 0.1, 0.05, 0.01, 0, 0, 0]]
 )
-def test_a_loss_that_reached_zero_is_not_told_to_get_lower(losses):
+def test_a_loss_that_reached_zero_need_not_get_lower(losses):
     diagnosis = analyze_history({"loss": losses, "learning_rate": [1e-3] * len(losses)})
     assert (diagnosis.verdict, diagnosis.suggested_low, diagnosis.findings) == ("good", None, ())
-    assert "fell to 0" in diagnosis.reasons[0]
+    assert "reached 0" in diagnosis.reasons[0]
 
 
 def test_runs_are_compared_by_validation_only_where_all_have_it():
@@ -204,6 +204,35 @@ def test_runs_are_compared_by_validation_only_where_all_have_it():
 def test_runs_judged_by_different_series_have_no_best_one():
     comparison = analyze_histories([{"loss": [3.0, 2.0, 1.0]}, {"accuracy": [0.1, 0.2, 0.3]}])
     assert (comparison.best_run, comparison.part_epoch) == (None, None)
+
+
+def test_runs_judged_by_a_metric_are_compared_by_its_highest_value():
+    low, high = [0.1, 0.5, 0.6, 0.55], [0.1, 0.4, 0.7, 0.8]
+    comparison = analyze_histories({"low": {"accuracy": low}, "high": {"accuracy": high}})
+    assert comparison.best_losses == {"low": 0.6, "high": 0.8}
+    assert (comparison.best_run, comparison.part_epoch) == ("high", 2)
+    assert comparison.diagnoses["low"].losses == (0.1, 0.5, 0.6, 0.55)
+    assert comparison.diagnoses["low"].direction == "max"
+
+
+def test_records_from_before_there_was_a_direction_are_read_with_the_metric_as_it_was():
+    comparison = analyze_histories({"a": {"accuracy": [0.1, 0.5, np.nan], "val_accuracy": [0.1, np.nan, 0.4]}})
+    stored = comparison.to_dict()
+    run = stored["diagnoses"]["a"]
+    del run["direction"]
+    run["losses"], run["val_losses"], stored["best_losses"] = [-0.1, -0.5, None], [-0.1, None, -0.4], {"a": -0.4}
+    assert HistoryComparison.from_dict(stored) == comparison
+    assert Diagnosis.from_dict(run) == comparison.diagnoses["a"]
+    loss = analyze_history({"loss": [3.0, -2.0, -2.5]})
+    assert Diagnosis.from_dict({name: value for name, value in loss.to_dict().items() if name != "direction"}) == loss
+
+
+def test_reasons_and_evidence_name_the_metric_that_was_judged():
+    accuracy = 0.9 - 0.8 * np.exp(-np.arange(30) / 3)
+    diagnosis = analyze_history({"accuracy": accuracy, "val_accuracy": accuracy - 0.05})
+    words = " ".join([*diagnosis.reasons, *(item.evidence for item in diagnosis.findings)])
+    assert "`accuracy`" in words
+    assert "loss" not in words
 
 
 def test_runs_may_be_named_by_their_learning_rates():

@@ -6,9 +6,9 @@ from scipy.stats import kendalltau
 
 from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, METRIC_FEATURES, features
 from keras_lr.analysis._diagnosis.history import from_columns
-from keras_lr.analysis._diagnosis.scorecard import SENTENCES, contributions, judge, sentence
+from keras_lr.analysis._diagnosis.scorecard import SENTENCES, contributions, score_verdict, sentence
 from keras_lr.analysis._diagnosis.scorecard_table import INTERCEPTS, KNOTS, POINTS
-from keras_lr.analysis._statistics import block_means, compress, noise_level, rank_trend
+from keras_lr.analysis._statistics import block_means, block_starts, compress, curvature_noise, rank_trend
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=30, unique=True))
@@ -17,13 +17,14 @@ def test_rank_trend_is_kendalls_tau(values):
     assert rank_trend(np.array(values, dtype=float)) == pytest.approx(expected)
 
 
-def test_noise_level_of_white_noise_about_a_line():
+def test_curvature_noise_of_white_noise_about_a_line():
     values = np.linspace(5, 0, 20_000) + np.random.default_rng(0).normal(0, 0.3, 20_000)
-    assert noise_level(values) == pytest.approx(0.3, rel=0.03)
+    assert curvature_noise(values) == pytest.approx(0.3, rel=0.03)
 
 
 def test_block_means_keep_the_mean_of_equal_blocks():
     np.testing.assert_allclose(block_means(np.arange(100.0), 4), [12, 37, 62, 87])
+    np.testing.assert_array_equal(block_starts(np.arange(100), 4), [0, 25, 50, 75])
 
 
 def test_compress_is_bounded_and_keeps_the_sign():
@@ -36,7 +37,7 @@ def test_scorecard_points_at_the_knots_are_the_tables():
     points = np.array([[row[-1] for row in rows] for rows in POINTS])
     np.testing.assert_allclose(contributions(last), points)
     totals = points.sum(axis=1) + INTERCEPTS
-    assert judge(last)[1] == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())
+    assert score_verdict(last).share == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())
 
 
 def test_a_missing_metric_gives_no_points():
@@ -74,6 +75,6 @@ def test_every_feature_has_two_sentences_and_says_what_its_value_is():
         for history in (falling, level)
     ]
     assert words == [
-        "The loss was still falling in the second half of the run.",
-        "The loss fell little in the second half of the run.",
+        "The loss was still improving in the second half of the run.",
+        "The loss improved little in the second half of the run.",
     ]

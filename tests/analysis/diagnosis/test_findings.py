@@ -72,37 +72,37 @@ def test_a_rise_without_noise_begins_where_it_was_planted(onset, growth):
     assert [item.start_epoch for item in found] == [onset]
 
 
-def test_short_decays_of_two_speeds_with_noise_are_told_to_do_nothing_else(benchmark):
+def test_short_noisy_decays_of_two_speeds_raise_few_alarms(benchmark):
     findings, _ = benchmark
     generator, time = np.random.default_rng(3), np.arange(16) / 16
     losses = [
         np.exp(-time / 0.05) + np.exp(-time / generator.uniform(0.3, 2)) + generator.normal(0, noise, 16)
         for noise in np.geomspace(0.002, 0.3, 200)
     ]
-    told = [{item.kind for item in findings.find_all(findings.read_history({"loss": loss}))} for loss in losses]
+    found = [{item.kind for item in findings.find_all(findings.read_history({"loss": loss}))} for loss in losses]
     # Two in a hundred are allowed, and the chance of 200 draws takes one to eight.
-    assert sum(bool(kinds & set(findings.ALARMS)) for kinds in told) <= 8
+    assert sum(bool(kinds & set(findings.ALARMS)) for kinds in found) <= 8
 
 
-def test_divergence_is_told_even_where_its_onset_is_hidden(benchmark):
+def test_divergence_is_found_even_if_its_onset_is_hidden(benchmark):
     findings, plants = benchmark
     assert findings.cell(plants.exponential_divergence, (20, 200), (5, 250), 60).found >= 0.95
     assert findings.cell(plants.exponential_divergence, (10, 20), (5, 30), 60).found >= 0.9
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-@pytest.mark.parametrize("swing", [0.0, 2.0])
+@pytest.mark.parametrize("jitter", [0.0, 2.0])
 @pytest.mark.parametrize("epochs", [20, 30, 300])
-def test_a_loss_that_rises_from_the_start_diverges(noise, swing, epochs):
+def test_a_loss_that_rises_from_the_start_diverges(noise, jitter, epochs):
     epoch = np.arange(epochs)
-    loss = 2.0 + 15.0 * epoch / epochs + swing * (epoch % 2) + np.random.default_rng(0).normal(0.0, noise, epochs)
+    loss = 2.0 + 15.0 * epoch / epochs + jitter * (epoch % 2) + np.random.default_rng(0).normal(0.0, noise, epochs)
     rises = [finding for finding in analyze_history({"loss": loss}).findings if finding.kind == "divergence"]
     assert [finding.start_epoch <= 0.1 * epochs for finding in rises] == [True]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 @pytest.mark.parametrize("epochs", [8, 12, 20])
-def test_a_loss_that_only_rises_does_not_swing(noise, epochs):
+def test_a_loss_that_only_rises_does_not_oscillate(noise, epochs):
     loss = 2.0 + 15.0 * np.arange(epochs) / epochs + np.random.default_rng(0).normal(0.0, noise, epochs)
     assert "oscillation" not in [finding.kind for finding in analyze_history({"loss": loss}).findings]
 
@@ -122,12 +122,12 @@ def test_a_rise_that_is_small_against_an_early_fall_is_divergence_once_it_is_a_t
     assert abs(found[0].start_epoch - 20) <= 2
 
 
-def test_a_swing_that_ends_is_told_to_end():
+def test_an_oscillation_that_ends_is_found_to_end():
     time, noise = np.arange(40), np.random.default_rng(0).normal(0, 0.02, 40)
-    wave = 0.2 * np.sin(2 * np.pi * time / 4) * (time < 24)
+    oscillation = 0.2 * np.sin(2 * np.pi * time / 4) * (time < 24)
     found = [
         item
-        for item in analyze_history({"loss": np.exp(-time / 12) + wave + noise}).findings
+        for item in analyze_history({"loss": np.exp(-time / 12) + oscillation + noise}).findings
         if item.kind == "oscillation"
     ]
     assert len(found) == 1
@@ -135,7 +135,7 @@ def test_a_swing_that_ends_is_told_to_end():
 
 
 @pytest.mark.parametrize("bend", [0.0, 0.5, 0.9])
-def test_a_loss_that_falls_without_a_rise_does_not_swing(bend):
+def test_a_loss_that_falls_without_a_rise_does_not_oscillate(bend):
     time = np.arange(20)
     loss = 2.3 - 0.01 * time - 0.004 * bend * np.sin(2 * np.pi * time / 5)
     assert "oscillation" not in [item.kind for item in analyze_history({"loss": loss}).findings]

@@ -117,11 +117,18 @@ def test_a_directory_of_several_runs_is_refused(recorded, tmp_path):
 
 
 def test_the_loss_of_an_output_that_is_called_like_a_metric_is_no_metric():
-    np.testing.assert_array_equal(read_history({"iou_loss": [3.0, 2.0, 1.0]}).loss, [3.0, 2.0, 1.0])
+    read = read_history({"iou_loss": [3.0, 2.0, 1.0]})
+    assert read.direction == "min"
+    np.testing.assert_array_equal(read.loss, [3.0, 2.0, 1.0])
 
 
-def test_a_metric_that_should_grow_is_negated():
-    np.testing.assert_array_equal(read_history({"accuracy": [0.1, 0.5, 0.7]}).loss, [-0.1, -0.5, -0.7])
+def test_a_metric_that_should_grow_is_kept_as_it_is_and_negated_only_as_a_loss():
+    read = read_history({"accuracy": [0.1, 0.5, 0.7], "val_accuracy": [0.1, np.nan, 0.6]})
+    assert read.direction == "max"
+    np.testing.assert_array_equal(read.values, [0.1, 0.5, 0.7])
+    np.testing.assert_array_equal(read.val_values, [0.1, np.nan, 0.6])
+    np.testing.assert_array_equal(read.loss, [-0.1, -0.5, -0.7])
+    np.testing.assert_array_equal(read.val_loss, [-0.1, np.nan, -0.6])
 
 
 @pytest.mark.parametrize(
@@ -175,6 +182,13 @@ def test_own_records_are_read_whether_in_memory_or_stored(tmp_path):
     assert analyze_history(diagnosis) == diagnosis
 
 
+@pytest.mark.parametrize("monitor", ["accuracy", "val/f1", "head_loss"])
+def test_a_diagnosis_read_again_is_the_same_by_any_series(monitor):
+    diagnosis = analyze_history({monitor: [0.1, 0.3, 0.4, 0.45], f"val_{monitor}": [0.1, 0.2, 0.3, 0.3]})
+    assert diagnosis.monitor == monitor
+    assert analyze_history(diagnosis) == diagnosis
+
+
 def test_records_of_no_single_run_are_refused():
     sweep = make_range_test()
     with pytest.raises(InvalidArgumentError, match="Read its `suggestion`"):
@@ -184,7 +198,7 @@ def test_records_of_no_single_run_are_refused():
 
 
 def test_mixed_lengths_are_refused():
-    with pytest.raises(CurveError, match="one length"):
+    with pytest.raises(CurveError, match="must have the same length"):
         read_history({"loss": [1, 2, 3], "learning_rate": [1, 2]})
 
 

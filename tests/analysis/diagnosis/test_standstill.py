@@ -14,7 +14,7 @@ def test_a_flickering_loss_over_a_gliding_validation_is_a_standstill_and_too_low
     diagnosis = analyze_history({"loss": loss, "val_loss": val_loss, "learning_rate": [1e-6] * 20})
     assert diagnosis.verdict == "too_low"
     assert diagnosis.suggested_low > 1e-6
-    assert "weights hardly move" in diagnosis.reasons[0]
+    assert "the weights are hardly moving" in diagnosis.reasons[0]
 
 
 def test_a_network_that_died_in_its_first_epoch_stands_still_but_is_not_one_too_low():

@@ -1,4 +1,4 @@
-"""The basin against numbers by hand, and against curves whose best rate is known."""
+"""The basin compared with results by hand, and with curves whose best rate is known."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def places(basin):
 
 
 def test_the_threshold_by_hand():
-    """Differences to the best: mean 0.2 with variance 0.01, and mean 3 with variance 1.
+    """Differences from the best: mean 0.2 with variance 0.01, and mean 3 with variance 1.
 
     The neighbourhood's median variance is 0.505, on 0.5 x 4 degrees of freedom. Drawn towards it: 0.2575 and 0.7525, on
     4 degrees. The table's t for 1% (2% over two neighbours) is 3.747, so noise alone may reach
@@ -34,7 +34,7 @@ def test_the_threshold_is_where_the_table_puts_it(mean, low):
     assert basin.low == low
 
 
-def test_an_unreliable_rate_is_told_apart_where_even_its_luckiest_repeat_is_worse():
+def test_an_unreliable_rate_is_excluded_if_even_its_luckiest_repeat_is_worse():
     """At 0.03 the differences 0.5, 1 and 4 scatter too much for their mean, 1.83 of at most 2.5, to tell.
 
     The other rates scatter by 0.01, so that noise alone does not reach 0.5; it does reach 0.02.
@@ -46,8 +46,8 @@ def test_an_unreliable_rate_is_told_apart_where_even_its_luckiest_repeat_is_wors
     assert places(find_basin(rates, scores)) == (0, 2, 3)
 
 
-def test_a_rate_four_times_worse_is_told_apart_however_it_scatters():
-    """Digits at one rate a decade: no repeat at 0.1 comes near the best, and 0.32 of a gain of 2.2 counts."""
+def test_a_rate_four_times_worse_is_excluded_however_it_scatters():
+    """Digits at one rate per decade: no repeat at 0.1 comes near the best, and 0.32 of a gain of 2.2 matters."""
     rates = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
     scores = np.array(
         [[1.3, 1.4, 1.35], [0.13, 0.135, 0.125], [0.097, 0.1, 0.08], [0.42, 0.41, 0.83], [2.3, 2.35, 2.34]]
@@ -58,7 +58,7 @@ def test_a_rate_four_times_worse_is_told_apart_however_it_scatters():
     assert places(find_basin(rates, one_ties, gain=2.2)) == (1, 2, 3)
 
 
-def test_what_a_start_gives_to_every_rate_cancels():
+def test_what_a_seed_adds_to_every_rate_cancels():
     scores = np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]])
     lucky = scores + np.array([0.0, 100.0, -40.0])
     plain, shifted = find_basin(RATES, scores), find_basin(RATES, lucky)
@@ -66,7 +66,7 @@ def test_what_a_start_gives_to_every_rate_cancels():
     assert shifted.noise == pytest.approx(plain.noise)
 
 
-def test_a_rate_told_apart_ends_the_basin():
+def test_an_excluded_rate_ends_the_basin():
     """The lowest rate alone would pass; the one between, which is far worse in every repeat, does not."""
     scores = np.array([[1.0, 1.01, 1.02], [2.0, 2.01, 2.02], [1.0, 1.0, 1.0], [1.01, 1.0, 1.02]])
     assert places(find_basin(np.array([1e-4, 1e-3, 1e-2, 1e-1]), scores)) == (2, 2, 3)
@@ -76,17 +76,17 @@ def test_a_rate_with_a_diverged_repeat_is_not_in_the_basin_of_another():
     assert places(find_basin(RATES, np.array([[1.0, 1.1, 1.2], [1.0, 1.0, 1.1], [1.0, 1.0, INF]]))) == (0, 1, 1)
 
 
-def test_a_steady_rate_is_preferred_where_it_costs_little():
+def test_a_stable_rate_is_preferred_if_it_costs_little():
     scores = np.array([[2.0, 2.1, 2.2], [1.05, 1.03, 1.04], [1.0, 1.0, INF]])
     assert find_basin(RATES, scores, gain=1.5).best == 1
 
 
-def test_a_rate_with_a_diverged_repeat_is_the_best_where_every_steady_one_is_far_off():
+def test_a_rate_with_a_diverged_repeat_is_best_if_every_stable_one_is_far_worse():
     scores = np.array([[2.3, 2.3, 2.3], [2.2, 2.1, 2.2], [0.1, 0.1, INF]])
     assert places(find_basin(RATES, scores, gain=2.2)) == (2, 2, 2)
 
 
-def test_a_rate_of_which_most_repeats_diverged_is_never_the_best():
+def test_a_rate_whose_repeats_mostly_diverged_is_never_the_best():
     scores = np.array([[2.3, 2.3, 2.3], [2.2, 2.1, 2.2], [0.1, INF, INF]])
     assert find_basin(RATES, scores, gain=2.2).best == 1
 
@@ -97,12 +97,12 @@ def test_a_rate_whose_runs_are_unknown_ends_the_basin():
 
 
 def test_a_missing_repeat_is_left_out_of_the_pairs():
-    """Against the second and third repeats alone, 0.1 lies 0.1 above the best; the first, missing, tells nothing."""
+    """Against the second and third repeats alone, 0.1 lies 0.1 above the best; the missing first one does not count."""
     scores = np.array([[3.0, 2.5, 3.1], [0.2, 1.0, 1.0], [NAN, 1.1, 1.1]])
     assert places(find_basin(RATES, scores)) == (1, 1, 2)
 
 
-def test_single_repeats_have_the_rates_that_lose_little():
+def test_with_single_repeats_the_basin_is_what_loses_little():
     basin = find_basin(RATES, np.array([[1.04], [1.0], [1.06]]), gain=1.0)
     assert places(basin) == (0, 1, 1)
     assert np.isnan(basin.noise)
@@ -128,7 +128,7 @@ def test_units_do_not_matter(seed, scale, shift):
 
 
 def u_curve(generator, *, repeats, noise, rates):
-    """A valley in log rate whose floor is at 10**-2.4, with noise of each repeat and of each run."""
+    """A parabola in log rate with its minimum at 10**-2.4, plus noise per repeat and per run."""
     truth = (np.log10(rates) + 2.4) ** 2
     luck = generator.normal(size=repeats) + generator.normal(size=(len(rates), repeats))
     return truth, truth[:, None] + noise * luck

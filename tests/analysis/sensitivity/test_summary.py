@@ -1,10 +1,10 @@
-"""Judging whole searches: which runs count, what the result says, and how sure it is."""
+"""Whole searches: which runs count, what the result says, and how confident it is."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.analysis._sensitivity.summary import best_by_epochs, run_scores, sensitivity_result, summarize
+from keras_lr.analysis._sensitivity.summary import analyze_sensitivity, best_by_epochs, run_scores
 from keras_lr.errors import InvalidArgumentError
 from tests.sensitivity_samples import sensitivity_frame
 
@@ -13,7 +13,7 @@ LOSSES = {1e-4: (2.0, 2.1, 2.05), 1e-3: (0.5, 0.52, 0.51), 1e-2: (0.51, 0.5, 0.5
 
 
 def search(losses, *, statuses=None, batch_size=32, start=3.0):
-    """Two epochs a run, from `start` to the run's own loss; `statuses` maps (rate, repeat) to how the run ended."""
+    """Two epochs per run, from `start` to the run's own loss; `statuses` maps (rate, repeat) to how the run ended."""
     rows = []
     for rate, ends in losses.items():
         for repeat, end in enumerate(ends):
@@ -36,7 +36,7 @@ def test_a_run_scores_its_best_epoch():
     assert upward["score"].tolist() == [1.5, 2.0]
 
 
-def test_a_diverged_run_scores_the_worst_whatever_it_was_before():
+def test_a_diverged_run_scores_worst_regardless_of_earlier_epochs():
     frame = search({1e-2: (1.0,) * 4}, statuses={(1e-2, 1): "diverged", (1e-2, 2): "pruned", (1e-2, 3): "failed"})
     np.testing.assert_array_equal(
         run_scores(frame, objective="val_loss", direction="min")["score"], [1, np.inf, np.nan, np.nan]
@@ -44,12 +44,12 @@ def test_a_diverged_run_scores_the_worst_whatever_it_was_before():
     assert run_scores(frame, objective="val_loss", direction="max")["score"][1] == -np.inf
 
 
-def test_a_run_without_one_finite_objective_scores_the_worst():
+def test_a_run_without_a_finite_objective_scores_worst():
     frame = search({1e-2: (np.nan,)}, start=np.inf)
     assert run_scores(frame, objective="val_loss", direction="min")["score"].tolist() == [np.inf]
 
 
-def test_rows_in_any_order_score_alike():
+def test_the_order_of_the_rows_does_not_matter():
     frame = search(LOSSES, statuses={(1e-1, 0): "diverged"})
     pd.testing.assert_frame_equal(
         run_scores(frame.sample(frac=1, random_state=0), objective="val_loss", direction="min"),
@@ -58,7 +58,7 @@ def test_rows_in_any_order_score_alike():
 
 
 def test_a_clear_search():
-    result = sensitivity_result(search(LOSSES), engine="stacked", environment={"keras": "3.15"})
+    result = analyze_sensitivity(search(LOSSES), engine="stacked", environment={"keras": "3.15"})
     assert (result.best_learning_rate, result.low, result.high) == (1e-3, 1e-3, 1e-2)
     assert (result.at_edge, result.confidence, result.best_batch_size) == (False, "clear", 32)
     assert result.environment == {"keras": "3.15"}
@@ -69,7 +69,7 @@ def test_a_clear_search():
 
 
 def test_a_metric_that_grows():
-    result = sensitivity_result(search(LOSSES), objective="accuracy", direction="max", engine="stacked")
+    result = analyze_sensitivity(search(LOSSES), objective="accuracy", direction="max", engine="stacked")
     assert (result.best_learning_rate, result.low, result.high) == (1e-3, 1e-3, 1e-2)
     assert "1e-3 gave the highest accuracy (0.83)" in result.reason
 
@@ -77,90 +77,90 @@ def test_a_metric_that_grows():
 @pytest.mark.parametrize(
     ("rates", "best", "reason"),
     [
-        ((1e-3, 1e-2, 1e-1), 1e-3, "it is the lowest rate tried, so that a better one may lie beyond."),
-        ((1e-4, 1e-3), 1e-3, "it is the highest rate tried, so that a better one may lie beyond."),
+        ((1e-3, 1e-2, 1e-1), 1e-3, "it is the lowest rate tried, so a better one may lie beyond."),
+        ((1e-4, 1e-3), 1e-3, "it is the highest rate tried, so a better one may lie beyond."),
         ((1e-3,), 1e-3, "no other rate was tried."),
     ],
 )
-def test_a_best_at_the_edge_is_tentative(rates, best, reason):
-    summary = summarize(search({rate: LOSSES[rate] for rate in rates}))
-    assert (summary.best_learning_rate, summary.at_edge, summary.confidence) == (best, True, "tentative")
-    assert summary.reason.endswith(reason)
+def test_a_best_rate_at_the_edge_is_tentative(rates, best, reason):
+    result = analyze_sensitivity(search({rate: LOSSES[rate] for rate in rates}))
+    assert (result.best_learning_rate, result.at_edge, result.confidence) == (best, True, "tentative")
+    assert result.reason.endswith(reason)
 
 
 def test_a_basin_that_reaches_the_end_of_the_grid_is_tentative():
-    summary = summarize(search({rate: LOSSES[rate] for rate in (1e-4, 1e-3, 1e-2)}))
-    assert (summary.at_edge, summary.high, summary.confidence) == (False, 1e-2, "tentative")
-    assert summary.reason.endswith("; 1e-2 ends the grid, so that a better one may lie beyond.")
+    result = analyze_sensitivity(search({rate: LOSSES[rate] for rate in (1e-4, 1e-3, 1e-2)}))
+    assert (result.at_edge, result.high, result.confidence) == (False, 1e-2, "tentative")
+    assert result.reason.endswith("; 1e-2 is the end of the grid, so a better rate may lie beyond.")
 
 
-def test_a_search_that_tells_nothing_apart_says_so():
+def test_a_search_that_distinguishes_no_rates_says_so():
     generator = np.random.default_rng(0)
-    summary = summarize(search({rate: tuple(generator.normal(1, 0.1, 3)) for rate in RATES}))
-    assert (summary.low, summary.high, summary.confidence) == (1e-4, 1e-1, "tentative")
-    assert "no two rates could be told apart" in summary.reason
+    result = analyze_sensitivity(search({rate: tuple(generator.normal(1, 0.1, 3)) for rate in RATES}))
+    assert (result.low, result.high, result.confidence) == (1e-4, 1e-1, "tentative")
+    assert "no two rates could be distinguished" in result.reason
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_few_repeats_are_tentative(repeats):
-    summary = summarize(search({rate: losses[:repeats] for rate, losses in LOSSES.items()}))
-    assert summary.confidence == "tentative"
-    assert summary.low <= summary.best_learning_rate <= summary.high
-    assert "fewer than 3 repeats leave the noise uncertain" in summary.reason
+    result = analyze_sensitivity(search({rate: losses[:repeats] for rate, losses in LOSSES.items()}))
+    assert result.confidence == "tentative"
+    assert result.low <= result.best_learning_rate <= result.high
+    assert "fewer than 3 repeats leave the noise uncertain" in result.reason
 
 
-def test_a_single_repeat_has_the_rates_within_a_twentieth_of_the_gain():
+def test_with_one_repeat_the_basin_is_within_a_twentieth_of_the_gain():
     """The gain is 3 - 0.5; 1e-2 loses 0.1 of it, less than a twentieth, and 1e-1 loses 0.2."""
-    summary = summarize(search({1e-4: (2.0,), 1e-3: (0.5,), 1e-2: (0.6,), 1e-1: (0.7,)}))
-    assert (summary.low, summary.high) == (1e-3, 1e-2)
-    assert "within 5% of the gain" in summary.reason
+    result = analyze_sensitivity(search({1e-4: (2.0,), 1e-3: (0.5,), 1e-2: (0.6,), 1e-1: (0.7,)}))
+    assert (result.low, result.high) == (1e-3, 1e-2)
+    assert "within 5% of the gain" in result.reason
 
 
-def test_a_diverged_repeat_takes_a_rate_out():
-    summary = summarize(search(LOSSES, statuses={(1e-2, 2): "diverged"}))
-    assert (summary.best_learning_rate, summary.high) == (1e-3, 1e-3)
+def test_a_diverged_repeat_excludes_a_rate():
+    result = analyze_sensitivity(search(LOSSES, statuses={(1e-2, 2): "diverged"}))
+    assert (result.best_learning_rate, result.high) == (1e-3, 1e-3)
 
 
-def test_a_best_of_which_a_run_diverged_is_tentative():
+def test_a_best_rate_with_a_diverged_run_is_tentative():
     losses = LOSSES | {1e-3: (2.1, 2.0, 2.2)}
-    summary = summarize(search(losses, statuses={(1e-2, 2): "diverged"}))
-    assert summary.best_learning_rate == 1e-2
-    assert summary.confidence == "tentative"
-    assert "1 of its 3 runs diverged" in summary.reason
+    result = analyze_sensitivity(search(losses, statuses={(1e-2, 2): "diverged"}))
+    assert result.best_learning_rate == 1e-2
+    assert result.confidence == "tentative"
+    assert "1 of its 3 runs diverged" in result.reason
 
 
 def test_a_pruned_rate_is_neither_the_best_nor_in_the_basin():
     statuses = {(1e-3, repeat): "pruned" for repeat in range(3)}
-    summary = summarize(search(LOSSES, statuses=statuses))
-    assert (summary.best_learning_rate, summary.low) == (1e-2, 1e-2)
+    result = analyze_sensitivity(search(LOSSES, statuses=statuses))
+    assert (result.best_learning_rate, result.low) == (1e-2, 1e-2)
 
 
 def test_a_failed_repeat_is_left_out():
-    summary = summarize(search(LOSSES | {1e-3: (0.5, 0.52, 9.0)}, statuses={(1e-3, 2): "failed"}))
-    assert (summary.best_learning_rate, summary.high, summary.confidence) == (1e-3, 1e-2, "tentative")
+    result = analyze_sensitivity(search(LOSSES | {1e-3: (0.5, 0.52, 9.0)}, statuses={(1e-3, 2): "failed"}))
+    assert (result.best_learning_rate, result.high, result.confidence) == (1e-3, 1e-2, "tentative")
 
 
 def test_the_best_batch_size_is_named():
     frame = pd.concat([search(LOSSES), search(LOSSES | {1e-2: (0.3, 0.31, 0.32)}, batch_size=64)])
-    summary = summarize(frame)
-    assert (summary.best_learning_rate, summary.best_batch_size) == (1e-2, 64)
-    assert summary.reason.startswith("Of 4 learning rates x 2 batch sizes x 3 repeats, 1e-2 at batch size 64 gave")
+    result = analyze_sensitivity(frame)
+    assert (result.best_learning_rate, result.best_batch_size) == (1e-2, 64)
+    assert result.reason.startswith("Of 4 learning rates x 2 batch sizes x 3 repeats, 1e-2 at batch size 64 gave")
 
 
 def test_nothing_trained():
     frame = search({1.0: (np.nan, np.nan), 10.0: (np.nan, np.nan)})
     frame.loc[frame["epoch"] == 1, "status"] = ["diverged", "diverged", "diverged", "failed"]
-    result = sensitivity_result(frame, engine="rebuild")
+    result = analyze_sensitivity(frame, engine="rebuild")
     assert (result.best_learning_rate, result.low, result.high, result.confidence) == (None, None, None, "none")
     assert result.reason == (
-        "None of 4 runs came to a val_loss that can be judged (3 diverged, 1 failed). Lower the learning rates."
+        "None of the 4 runs reached a val_loss that can be compared (3 diverged, 1 failed). Lower the learning rates."
     )
 
 
-def test_an_objective_without_a_number_is_not_judged():
-    summary = summarize(search(LOSSES).assign(val_loss=np.nan))
-    assert summary.confidence == "none"
-    assert "val_loss is not a finite number in any of them" in summary.reason
+def test_an_objective_without_a_finite_number_gives_no_answer():
+    result = analyze_sensitivity(search(LOSSES).assign(val_loss=np.nan))
+    assert result.confidence == "none"
+    assert "val_loss is never a finite number" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def test_an_objective_without_a_number_is_not_judged():
 )
 def test_bad_arguments_are_refused(change, match):
     with pytest.raises(InvalidArgumentError, match=match):
-        summarize(**({"frame": search(LOSSES)} | change))
+        analyze_sensitivity(**({"frame": search(LOSSES)} | change))
 
 
 def test_the_frame_is_not_changed():
     frame = sensitivity_frame()
     kept = frame.copy(deep=True)
-    summarize(frame)
+    analyze_sensitivity(frame)
     pd.testing.assert_frame_equal(frame, kept)
 
 
@@ -199,19 +199,19 @@ def test_the_best_rate_falls_as_the_epochs_grow():
         for repeat in range(3)
         for epoch, loss in enumerate(losses)
     ]
-    table = best_by_epochs(sensitivity_result(pd.DataFrame(rows), engine="stacked"))
+    table = best_by_epochs(analyze_sensitivity(pd.DataFrame(rows), engine="stacked"))
     assert table["epochs"].tolist() == [1, 2, 3, 4]
     assert table["best_learning_rate"].tolist() == [1e-1, 1e-1, 1e-2, 1e-2]
     assert table["confidence"].tolist() == ["clear"] * 4
 
 
-def test_long_searches_have_twenty_budgets():
-    table = best_by_epochs(sensitivity_result(sensitivity_frame((1e-3, 1e-2), epochs=300), engine="stacked"))
+def test_long_searches_are_read_at_twenty_numbers_of_epochs():
+    table = best_by_epochs(analyze_sensitivity(sensitivity_frame((1e-3, 1e-2), epochs=300), engine="stacked"))
     assert len(table) <= 20
     assert (table["epochs"].iloc[0], table["epochs"].iloc[-1]) == (1, 300)
     assert table["epochs"].is_monotonic_increasing
 
 
-def test_a_result_reads_its_budgets_by_itself():
-    result = sensitivity_result(sensitivity_frame(), engine="stacked")
+def test_a_result_gives_the_same_table():
+    result = analyze_sensitivity(sensitivity_frame(), engine="stacked")
     pd.testing.assert_frame_equal(result.best_by_epochs(), best_by_epochs(result))

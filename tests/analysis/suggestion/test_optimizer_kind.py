@@ -1,4 +1,4 @@
-"""What is known of an optimizer, and how it moves a suggestion."""
+"""What is known about an optimizer, and how it moves a suggestion."""
 
 import keras
 import numpy as np
@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis._suggestion.calibration import CALIBRATION, UNKNOWN, OptimizerKind, kind_of
-from keras_lr.analysis._suggestion.suggest import landmarks_of, middle, suggest
+from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest, suggested_decades
 
-USUAL, LAG = CALIBRATION.habits.usual_decades, CALIBRATION.habits.lag_decades
+USUAL, LAG = CALIBRATION.prior.usual_decades, CALIBRATION.prior.lag_decades
 ADAPTIVE = OptimizerKind(adaptive=True)
 
 
@@ -21,7 +21,7 @@ def curve(*, descent, decades=(-7, 1), steps=200, seed=0, noise=0.02):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "adaptive", "prompt"),
+    ("optimizer", "adaptive", "momentum_free"),
     [
         (keras.optimizers.Adam(), True, False),
         (keras.optimizers.AdamW(), True, False),
@@ -41,11 +41,11 @@ def curve(*, descent, decades=(-7, 1), steps=200, seed=0, noise=0.02):
         (None, False, False),
     ],
 )
-def test_traits(optimizer, adaptive, prompt):
-    assert kind_of(optimizer) == OptimizerKind(adaptive, prompt)
+def test_traits(optimizer, adaptive, momentum_free):
+    assert kind_of(optimizer) == OptimizerKind(adaptive, momentum_free)
 
 
-def test_without_momentum_the_whole_range_lies_the_lag_higher():
+def test_without_momentum_the_whole_range_is_higher_by_the_lag():
     rates, losses = curve(descent=-3)
     alone, known = suggest(rates, losses), suggest(rates, losses, optimizer="sgd")
     assert np.log10(known.learning_rate / alone.learning_rate) == pytest.approx(LAG)
@@ -55,18 +55,20 @@ def test_without_momentum_the_whole_range_lies_the_lag_higher():
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(descent=st.floats(-5, -1), seed=st.integers(0, 99))
 def test_the_usual_rate_wins_only_where_the_landmarks_leave_room(descent, seed):
-    marks = landmarks_of(*curve(descent=descent, seed=seed, noise=0.1))[0]
+    landmarks = landmarks_of(*curve(descent=descent, seed=seed, noise=0.1))[0]
     votes = [
-        getattr(marks, name) + vote.offset_decades + vote.density_slope * np.log10(marks.steps_per_decade / 12.4)
+        getattr(landmarks, name)
+        + vote.offset_decades
+        + vote.density_slope * np.log10(landmarks.steps_per_decade / 12.4)
         for name, vote in CALIBRATION.votes.items()
     ]
-    assert marks.doubt == 0
-    assert middle(marks, CALIBRATION, ADAPTIVE) == pytest.approx(np.clip(USUAL, min(votes), max(votes)))
+    assert landmarks.doubt == 0
+    assert suggested_decades(landmarks, CALIBRATION, ADAPTIVE) == pytest.approx(np.clip(USUAL, min(votes), max(votes)))
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("blow_up", "usual"), [(0.5, True), (-2.5, False)])
-def test_as_a_fall_drowns_the_usual_rate_takes_over_where_the_blow_up_is_far_above_it(seed, blow_up, usual):
+def test_without_a_visible_fall_the_usual_rate_wins_if_the_blow_up_is_far_above_it(seed, blow_up, usual):
     places = np.linspace(-7, 1, 300)
     rise = 2.3 + 10 ** np.minimum(4 * (places - blow_up), 6) + np.random.default_rng(seed).normal(0, 0.05, 300)
     known, alone = (suggest(10**places, rise, optimizer=optimizer) for optimizer in ("adam", None))
@@ -77,14 +79,14 @@ def test_as_a_fall_drowns_the_usual_rate_takes_over_where_the_blow_up_is_far_abo
 
 
 @pytest.mark.parametrize(("optimizer", "named"), [("adam", True), ("lion", False)])
-def test_the_reason_names_the_usual_rate_where_it_won(optimizer, named):
+def test_the_reason_names_the_usual_rate_if_it_won(optimizer, named):
     advice = suggest(*curve(descent=-2.9), optimizer=optimizer)
     assert advice.confidence == "clear"
     assert (advice.learning_rate == pytest.approx(10**USUAL)) == named
     assert ("usual for the optimizer" in advice.reason) == named
 
 
-def test_an_optimizer_makes_no_suggestion_out_of_a_flat_curve():
+def test_a_flat_curve_gives_no_suggestion_even_if_the_optimizer_is_known():
     assert suggest(np.geomspace(1e-7, 10, 300), np.full(300, 2.3), optimizer="adam").confidence == "none"
 
 

@@ -1,4 +1,4 @@
-"""What must not move a suggestion, for any curve that falls; and what must never look sure."""
+"""What must not move the suggestion from any falling curve, and what must never look clear."""
 
 import numpy as np
 import pytest

@@ -39,7 +39,8 @@ def valley(rates, losses):
                 end = i
                 start = end - lengths[end]
     sections = (end - start) / 3
-    return rates[start + int(sections) + int(sections / 2)]
+    # If only the first steps fall, fastai's index is negative and wraps around to the highest rate.
+    return rates[max(start + int(sections) + int(sections / 2), 0)]
 
 
 def minimum(rates, losses):

@@ -1,15 +1,15 @@
-"""Settling a suggestion by short runs at constant rates."""
+"""Refining a suggestion by short runs at constant rates."""
 
 import numpy as np
 import pytest
 
 from keras_lr.analysis._suggestion.calibration import CALIBRATION, OptimizerKind, RefinementCalibration
-from keras_lr.analysis._suggestion.refine import end_losses, middle_of_runs, plan_runs, settle
+from keras_lr.analysis._suggestion.refine import end_losses, middle_of_runs, plan_runs, refine_suggestion
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
 from keras_lr.results._range_test import Suggestion
 
 RATES = np.geomspace(1e-7, 10, 300)
-REFINING = CALIBRATION.refining
+REFINEMENT = CALIBRATION.refinement
 NOISE = 0.02
 
 
@@ -43,22 +43,24 @@ def test_nothing_is_planned_without_a_suggestion_or_steps(sweep):
 
 
 def test_one_good_run_pulls_the_suggestion_most_of_the_way(sweep):
-    suggestion, marks = sweep
+    suggestion, landmarks = sweep
     plan = plan_runs(suggestion, num_steps=300)
-    settled = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 0.1, 2.3], steps=75), marks=marks)
+    refined = refine_suggestion(
+        suggestion, plan.learning_rates, runs([2.3, 2.3, 0.1, 2.3], steps=75), landmarks=landmarks
+    )
     gap = np.log10(plan.learning_rates[2] / suggestion.learning_rate)
-    expected = REFINING.trust * (gap + REFINING.offset(75))
+    expected = REFINEMENT.trust * (gap + REFINEMENT.offset(75))
     # The three bad runs weigh exp(-1 / tolerance) each, which is 0.7% of the good one.
-    assert np.log10(settled.learning_rate / suggestion.learning_rate) == pytest.approx(expected, abs=0.02)
-    assert settled.rule == "refined"
-    assert np.log10(settled.high / settled.low) == pytest.approx(np.log10(suggestion.high / suggestion.low))
+    assert np.log10(refined.learning_rate / suggestion.learning_rate) == pytest.approx(expected, abs=0.02)
+    assert refined.rule == "refined"
+    assert np.log10(refined.high / refined.low) == pytest.approx(np.log10(suggestion.high / suggestion.low))
 
 
 def test_the_longer_a_run_the_less_it_favours_a_large_rate():
-    refining = RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=1.0)
-    assert refining.offset(33) == pytest.approx(-0.4)
-    assert refining.offset(104) == pytest.approx(-0.15, abs=0.001)
-    assert refining.offset(10_000) == 0
+    refinement = RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=1.0)
+    assert refinement.offset(33) == pytest.approx(-0.4)
+    assert refinement.offset(104) == pytest.approx(-0.15, abs=0.001)
+    assert refinement.offset(10_000) == 0
 
 
 def test_runs_that_are_equally_good_meet_in_the_middle(sweep):
@@ -67,7 +69,7 @@ def test_runs_that_are_equally_good_meet_in_the_middle(sweep):
     assert middle_of_runs(rates, runs([0.5, 0.5, 2.3]), sweep[1]) == pytest.approx(-2.5, abs=0.05)
 
 
-def test_a_run_that_stopped_counts_as_one_that_lost_everything(sweep):
+def test_a_stopped_run_counts_as_the_cap(sweep):
     rates = np.array([1e-3, 1e-2, 1e-1])
     losses = runs([1.5, 0.5, 0.5])
     losses[2, 12:] = np.nan
@@ -77,7 +79,7 @@ def test_a_run_that_stopped_counts_as_one_that_lost_everything(sweep):
 
 def test_end_losses_average_the_last_third_below_a_ceiling():
     losses = np.array([[4.0] * 6 + [1, 2, 3], [4.0] * 6 + [1, 100, 3]])
-    # The best median is 2, two below the start of 4, so that no step counts for more than 6.
+    # The best median is 2, two below the start of 4, so each step is capped at 6.
     assert end_losses(losses, start=4.0).tolist() == [2.0, pytest.approx(10 / 3)]
 
 
@@ -86,31 +88,33 @@ def test_end_losses_average_the_last_third_below_a_ceiling():
 )
 def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep, best, moves, reason):
     """The sweep suggests 10^-2.2, the usual rate is 10^-2, and the runs point below the one or above the other."""
-    suggestion, marks = sweep
+    suggestion, landmarks = sweep
     plan = plan_runs(suggestion, num_steps=300)
-    usual = 10**CALIBRATION.habits.usual_decades
+    usual = 10**CALIBRATION.prior.usual_decades
     assert plan.learning_rates[0] < suggestion.learning_rate < usual < plan.learning_rates[2]
     ends = [0.1 if run == best else 2.3 for run in range(4)]
-    settled = settle(suggestion, plan.learning_rates, runs(ends), marks=marks, kind=OptimizerKind(adaptive=True))
-    assert settled.learning_rate == pytest.approx(usual if moves else suggestion.learning_rate)
-    assert settled.reason.startswith(f"Short runs {reason}")
-    assert settled.confidence == ("clear" if reason == "agree" else "tentative")
+    refined = refine_suggestion(
+        suggestion, plan.learning_rates, runs(ends), landmarks=landmarks, kind=OptimizerKind(adaptive=True)
+    )
+    assert refined.learning_rate == pytest.approx(usual if moves else suggestion.learning_rate)
+    assert refined.reason.startswith(f"Short runs {reason}")
+    assert refined.confidence == ("clear" if reason == "agree" else "tentative")
 
 
-def test_flat_runs_leave_the_suggestion_and_say_so(sweep):
-    suggestion, marks = sweep
+def test_flat_runs_keep_the_suggestion_and_say_so(sweep):
+    suggestion, landmarks = sweep
     plan = plan_runs(suggestion, num_steps=300)
-    settled = settle(suggestion, plan.learning_rates, runs([2.3] * 4), marks=marks)
-    assert settled.learning_rate == suggestion.learning_rate
-    assert settled.confidence == "tentative"
-    assert "noise" in settled.reason
+    refined = refine_suggestion(suggestion, plan.learning_rates, runs([2.3] * 4), landmarks=landmarks)
+    assert refined.learning_rate == suggestion.learning_rate
+    assert refined.confidence == "tentative"
+    assert "noise" in refined.reason
 
 
 def test_agreement_keeps_a_clear_suggestion_clear_and_conflict_does_not(sweep):
-    suggestion, marks = sweep
+    suggestion, landmarks = sweep
     plan = plan_runs(suggestion, num_steps=300)
-    agreed = settle(suggestion, plan.learning_rates, runs([0.1, 0.1, 0.1, 2.3]), marks=marks)
-    torn = settle(suggestion, plan.learning_rates, runs([2.3, 2.3, 2.3, 0.1]), marks=marks)
+    agreed = refine_suggestion(suggestion, plan.learning_rates, runs([0.1, 0.1, 0.1, 2.3]), landmarks=landmarks)
+    torn = refine_suggestion(suggestion, plan.learning_rates, runs([2.3, 2.3, 2.3, 0.1]), landmarks=landmarks)
     assert (suggestion.confidence, agreed.confidence, torn.confidence) == ("clear", "clear", "tentative")
     assert "disagree" in torn.reason
 

@@ -1,4 +1,4 @@
-"""The suggestion rule on synthetic curves whose answer is known."""
+"""The default rule on synthetic curves whose answer is known."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def sweep(num_steps=300, low=-7, high=1):
 
 
 def range_test(rates, *, noise=0.03, seed=0, fall=2.0, descent=DESCENT, divergence=DIVERGENCE):
-    """A plateau, a fall centred on `descent` and a blow-up at `divergence`, with noise a step."""
+    """A plateau, a fall centred on `descent` and a blow-up at `divergence`, with noise per step."""
     decades = np.log10(rates)
     level = 2.3 - fall / (1 + np.exp(-(decades - descent) * 6)) + 10 ** (4 * (decades - divergence))
     return level + np.random.default_rng(seed).normal(0, noise, rates.shape)
@@ -66,7 +66,7 @@ def test_always_rising_curve_is_refused():
     assert "too high" in advice.reason
 
 
-def test_fall_that_goes_on_at_the_ranges_edge_is_tentative():
+def test_fall_that_continues_at_the_end_of_the_range_is_tentative():
     rates = sweep(high=-2.9)
     advice = suggest(rates, range_test(rates))
     assert advice.confidence == "tentative"
@@ -130,12 +130,12 @@ def test_public_rule_refuses_what_it_cannot_trim():
         ([1e-2, 1e-3], [1.0, 2.0], r"`learning_rates` must not decrease"),
         ([0.0, 1e-3], [1.0, 2.0], r"`learning_rates` must be positive and finite"),
         ([1e-3, np.nan], [1.0, 2.0], r"`learning_rates` must be positive and finite"),
-        ([1e-3, 1e-2], [np.nan, np.inf], r"`losses` must hold a finite loss"),
+        ([1e-3, 1e-2], [np.nan, np.inf], r"`losses` must contain a finite loss"),
         ([1e-3, 1e-2], ["a", "b"], r"`losses` must be an array of numbers"),
-        ([], [], r"`losses` must hold a finite loss"),
+        ([], [], r"`losses` must contain a finite loss"),
     ],
 )
-def test_what_is_no_curve_is_an_error(rates, losses, match):
+def test_arrays_that_do_not_form_a_curve_are_refused(rates, losses, match):
     with pytest.raises(CurveError, match=match):
         suggest(rates, losses)
 

@@ -1,4 +1,4 @@
-"""Roles, shares, and the chief's desk over real gRPC, without any training."""
+"""Roles, claims, and the chief's service over real gRPC, without any training."""
 
 import contextlib
 import os
@@ -13,11 +13,10 @@ from keras_tuner.src.distribute.oracle_client import OracleClient
 
 from keras_lr.errors import InvalidArgumentError, StorageError
 from keras_lr.search._distributed import worker
-from keras_lr.search._distributed import worker as chief_line
-from keras_lr.search._distributed.chief import attended_by, serve
+from keras_lr.search._distributed.chief import serve
 from keras_lr.search._distributed.local import LOOPBACK, chief_address, free_port
 from keras_lr.search._distributed.protocol import claim_size, heartbeat_id, is_heartbeat, owner_of, role, stale_seconds
-from keras_lr.search._distributed.worker import ChiefClient, ChiefGoneError, at_work, reach_chief
+from keras_lr.search._distributed.worker import ChiefClient, ChiefGoneError, connect_to_chief, heartbeats
 from keras_lr.search._oracle import LogGridOracle
 from keras_lr.search._runs import Point
 
@@ -49,21 +48,20 @@ def place(monkeypatch):
 class Search:
     """An oracle over three points with a chief in a thread; `done` stands for the records."""
 
-    def __init__(self, crew=None):
+    def __init__(self, pool=None):
         self.oracle = LogGridOracle("val_loss", POINTS, with_batch_size=False)
         self.done = {}
-        self.oracle.recorded = lambda: self.done
-        self.crew = crew
+        self.oracle.read_scores = lambda: self.done
+        self.pool = pool
         self.result = None
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
     def _serve(self):
-        with attended_by(self.crew) if self.crew else threading.Lock():
-            try:
-                self.result = serve(self.oracle)
-            except StorageError as err:
-                self.result = err
+        try:
+            self.result = serve(self.oracle, self.pool)
+        except StorageError as err:
+            self.result = err
 
     def join(self):
         self.thread.join(30)
@@ -115,7 +113,7 @@ def test_a_share_is_even_and_bounded(monkeypatch, workers, points, share):
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "1.5", ""])
 def test_a_number_of_workers_that_is_none_is_refused(monkeypatch, workers):
     monkeypatch.setenv("KERAS_LR_WORKERS", workers)
-    with pytest.raises(InvalidArgumentError, match="`KERAS_LR_WORKERS` must be a whole number of at least 1"):
+    with pytest.raises(InvalidArgumentError, match="`KERAS_LR_WORKERS` must be an integer >= 1, got "):
         claim_size(6)
 
 
@@ -124,7 +122,7 @@ def test_patience_is_a_minute_or_as_set(monkeypatch):
     monkeypatch.setenv("KERAS_LR_STALE_SECONDS", "300")
     assert stale_seconds() == 300
     monkeypatch.setenv("KERAS_LR_STALE_SECONDS", "1")
-    with pytest.raises(InvalidArgumentError, match="`KERAS_LR_STALE_SECONDS` must be a whole number of at least 5"):
+    with pytest.raises(InvalidArgumentError, match="`KERAS_LR_STALE_SECONDS` must be an integer >= 5, got 1"):
         stale_seconds()
 
 
@@ -136,7 +134,7 @@ def test_names_of_calls():
 
 def test_each_point_is_given_once_and_the_chief_ends_with_the_grid(place):
     search, ask = Search(), client()
-    with at_work(lifeline(), "worker0", pytest.fail):
+    with heartbeats(connected(), "worker0", pytest.fail):
         trials = [ask.create_trial(f"worker0#{number}") for number in range(3)]
         assert [rate(trial) for trial in trials] == [1e-3, 1e-2, 1e-1]
         assert ask.create_trial("worker1#0").status == "IDLE"
@@ -150,7 +148,7 @@ def test_each_point_is_given_once_and_the_chief_ends_with_the_grid(place):
 
 
 def test_the_chief_ends_although_a_worker_died_between_its_last_line_and_its_last_call(place, monkeypatch):
-    monkeypatch.setattr("keras_lr.search._distributed.chief.FINISHED_SECONDS", 0.1)
+    monkeypatch.setattr("keras_lr.search._distributed.chief.READ_SECONDS", 0.1)
     monkeypatch.setattr("keras_lr.search._distributed.chief.SHUTDOWN_SECONDS", 0.1)
     search, ask = Search(), client()
     for number in range(3):
@@ -159,7 +157,7 @@ def test_the_chief_ends_although_a_worker_died_between_its_last_line_and_its_las
 
 
 def test_records_that_cannot_be_read_end_the_chief_and_its_workers(place, monkeypatch):
-    monkeypatch.setattr("keras_lr.search._distributed.chief.FINISHED_SECONDS", 1000)
+    monkeypatch.setattr("keras_lr.search._distributed.chief.READ_SECONDS", 1000)
     search, ask = Search(), client()
     ask.create_trial("worker0#0")
     worker.wait_idle()
@@ -167,22 +165,22 @@ def test_records_that_cannot_be_read_end_the_chief_and_its_workers(place, monkey
     def fail():
         raise StorageError("no space left")
 
-    search.oracle.recorded = fail
+    search.oracle.read_scores = fail
     assert ask.create_trial("worker0#1").status == "STOPPED"
     assert isinstance(search.join(), StorageError)
 
 
 def test_points_of_a_worker_that_ended_go_to_another(place):
-    crew = WorkerPool(frozenset({"worker0", "worker1"}))
-    search, ask = Search(crew), client()
+    pool = WorkerPool(frozenset({"worker0", "worker1"}))
+    search, ask = Search(pool), client()
     assert [rate(ask.create_trial(f"worker0#{number}")) for number in range(3)] == [1e-3, 1e-2, 1e-1]
-    crew.departed = frozenset({"worker0"})
+    pool.departed = frozenset({"worker0"})
     trial = ask.create_trial("worker1#0")
     while trial.status == "IDLE":
         worker.wait_idle()
         trial = ask.create_trial("worker1#0")
     assert rate(trial) == 1e-3
-    crew.departed = crew.names
+    pool.departed = pool.names
     assert search.join() is False
 
 
@@ -195,7 +193,7 @@ def test_a_silent_worker_loses_its_points(place, monkeypatch):
     worker.wait_idle()
     assert rate(ask.create_trial("worker2#0")) == rate(late) == 1e-3
     ask.update_trial(late.trial_id, {"val_loss": 0.1})
-    search.crew.departed = search.crew.names
+    search.pool.departed = search.pool.names
     search.join()
 
 
@@ -215,7 +213,7 @@ def test_a_second_chief_at_the_same_place_is_refused(place):
     client().create_trial("worker0#0")
     with pytest.raises(InvalidArgumentError, match="must name a free port of this machine"):
         serve(search.oracle)
-    search.crew.departed = search.crew.names
+    search.pool.departed = search.pool.names
     search.join()
 
 
@@ -228,36 +226,34 @@ def test_a_port_that_another_program_uses_is_refused(place, monkeypatch):
             serve(LogGridOracle("val_loss", POINTS, with_batch_size=False))
 
 
-def lifeline(tuner_id="worker0"):
-    """A line to the chief, which is there."""
-    line = reach_chief(tuner_id, is_over=lambda: False, say=print)
-    assert line is not None
-    return line
+def connected(tuner_id="worker0"):
+    """A client of the chief, which is there."""
+    found = connect_to_chief(tuner_id, is_over=lambda: False, notify=print)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """A worker that does not miss its chief for long."""
-    monkeypatch.setattr(chief_line, "GONE_SECONDS", 0.5)
-    monkeypatch.setattr(chief_line, "LEAST_SECONDS", 0.2)
+    monkeypatch.setattr(worker, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(worker, "MIN_TIMEOUT_SECONDS", 0.2)
 
 
 def test_a_worker_without_a_chief_says_what_it_waits_for_and_fails_in_the_end(place, monkeypatch):
     monkeypatch.setattr(worker, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.1)
     said = []
-    with pytest.raises(
-        ChiefGoneError, match=r"The chief must answer at 127\.0\.0\.1:\d+\. Received: no answer for 0\.3 s"
-    ):
-        reach_chief("worker0", is_over=lambda: False, say=said.append)
+    with pytest.raises(ChiefGoneError, match=r"The chief has not answered at 127\.0\.0\.1:\d+ for 0\.3 s"):
+        connect_to_chief("worker0", is_over=lambda: False, notify=said.append)
     (line,) = said
     assert line.startswith("Waiting up to 0.3 s for the chief to start at 127.0.0.1:")
 
 
 def test_a_worker_without_a_chief_ends_once_others_have_recorded_the_rest(place, monkeypatch):
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.1)
     looks, said = iter([False, False, True]), []
-    assert reach_chief("worker0", is_over=lambda: next(looks), say=said.append) is None
+    assert connect_to_chief("worker0", is_over=lambda: next(looks), notify=said.append) is None
     assert len(said) == 2
     assert "nothing is left to train" in said[1]
 
@@ -277,54 +273,61 @@ def test_a_chief_that_starts_late_is_looked_for_twice_a_second(place):
 
         thread = threading.Thread(target=refuse)
         thread.start()
-        assert not ChiefClient().greet(None, seconds=2)
+        assert not ChiefClient().connect(None, seconds=2)
         other.shutdown(socket.SHUT_RDWR)
         thread.join()
     assert len(tries) >= 3
 
 
+def test_a_client_has_every_call_of_keras_tuner_s_service(place):
+    """KerasTuner's own client calls them on it."""
+    calls = vars(OracleClient(None).stub)
+    assert set(calls) >= {"CreateTrial", "UpdateTrial", "EndTrial"}
+    assert all(callable(getattr(ChiefClient(), name)) for name in calls)
+
+
 def test_a_worker_ends_quietly_once_its_chief_has_gone(place, impatient):
-    search, line = Search(WorkerPool(frozenset({"worker0"}))), lifeline()
+    search, chief = Search(WorkerPool(frozenset({"worker0"}))), connected()
     reached, said = [], []
-    with at_work(line, "worker0", said.append):
-        search.crew.departed = search.crew.names
+    with heartbeats(chief, "worker0", said.append):
+        search.pool.departed = search.pool.names
         search.join()
         reached.append("before")
-        line.CreateTrial(request("worker0#0"))
+        chief.CreateTrial(request("worker0#0"))
         reached.append("after")
     assert reached == ["before"]
     assert said == [
-        f"The chief at {line.address} has gone, so this worker ends. The same commands go on from what is recorded."
+        f"The chief at {chief.address} has gone, so this worker ends. The same commands continue from the records."
     ]
 
 
-def test_training_learns_from_the_signs_of_life_that_the_chief_has_gone(place, impatient, monkeypatch):
+def test_training_learns_from_the_heartbeats_that_the_chief_has_gone(place, impatient, monkeypatch):
     monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.1)
-    search, line = Search(WorkerPool(frozenset({"worker0"}))), lifeline()
+    search, chief = Search(WorkerPool(frozenset({"worker0"}))), connected()
     epochs = []
-    with at_work(line, "worker0", lambda said: None):
-        search.crew.departed = search.crew.names
+    with heartbeats(chief, "worker0", lambda said: None):
+        search.pool.departed = search.pool.names
         search.join()
-        line.check()
+        chief.check_alive()
         while len(epochs) < 1000:
             time.sleep(0.01)
             epochs.append("trained")
-            line.check()
+            chief.check_alive()
     assert 0 < len(epochs) < 1000
 
 
 def test_a_chief_that_is_started_again_in_time_is_not_missed(place):
-    crew = WorkerPool(frozenset({"worker0"}))
-    search, line = Search(crew), lifeline()
-    crew.departed = crew.names
+    pool = WorkerPool(frozenset({"worker0"}))
+    search, chief = Search(pool), connected()
+    pool.departed = pool.names
     search.join()
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(line.CreateTrial(request("worker0#0"))))
+    thread = threading.Thread(target=lambda: answers.append(chief.CreateTrial(request("worker0#0"))))
     thread.start()
     worker.wait_idle()
-    crew.departed = frozenset()
-    again = Search(crew)
+    pool.departed = frozenset()
+    again = Search(pool)
     thread.join(15)
     assert [answer.trial.trial_id for answer in answers] == ["lr0.001"]
-    crew.departed = crew.names
+    pool.departed = pool.names
     again.join()

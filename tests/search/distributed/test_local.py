@@ -53,7 +53,7 @@ def test_workers_that_would_go_on_end_with_an_error_of_the_chief(tmp_path):
 
 
 def test_a_worker_that_ignores_the_request_to_end_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_lr.search._distributed.local.END_SECONDS", 0.3)
+    monkeypatch.setattr("keras_lr.search._distributed.local.STOP_SECONDS", 0.3)
     stubborn = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
     )
@@ -98,8 +98,8 @@ def test_a_local_worker_that_has_not_met_its_chief_does_not_outlive_it_either(mo
         raise SystemExit
 
     monkeypatch.setattr(os, "kill", end)
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(worker, "POLL_SECONDS", 0.1)
     for name, value in {**chief_address(free_port()), worker.CHIEF_VARIABLE: "1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit):
-        worker.reach_chief("worker0", is_over=lambda: False, say=print)
+        worker.connect_to_chief("worker0", is_over=lambda: False, notify=print)

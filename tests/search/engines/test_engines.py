@@ -1,4 +1,4 @@
-"""Which way a search trains, and that data of every kind gives the numbers of plain `fit`."""
+"""Which engine trains, and that data of every kind gives the numbers of plain `fit`."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def with_convolution() -> keras.Model:
         (with_schedule, "rebuild", "(optimizer"),
     ],
 )
-def test_the_way_follows_from_the_model(tmp_path: Path, build: Any, engine: str, reason: str) -> None:
+def test_the_engine_follows_from_the_model(tmp_path: Path, build: Any, engine: str, reason: str) -> None:
     tuner = small_search(build, tmp_path, repeats=1)
     frame = run_small(tuner, epochs=1)
     assert tuner.sensitivity().engine == engine

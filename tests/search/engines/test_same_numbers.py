@@ -1,4 +1,4 @@
-"""Every way of training gives the numbers of plain `fit` on the same batches and seeds."""
+"""Every engine gives the numbers of plain `fit` on the same batches and seeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def assert_as_plain(frame: pd.DataFrame, build: Any, *, rate: float = RATES[1], 
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_stacked_tier_equals_plain_fit(tmp_path: Path, optimizer: str) -> None:
+def test_the_stacked_engine_equals_plain_fit(tmp_path: Path, optimizer: str) -> None:
     build = classifier(OPTIMIZERS[optimizer])
     tuner = small_search(build, tmp_path)
     assert_as_plain(run_small(tuner), build)
@@ -37,7 +37,7 @@ def test_stacked_tier_equals_plain_fit(tmp_path: Path, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_tier_equals_plain_fit_with_batch_normalization(tmp_path: Path, engine: EngineName) -> None:
+def test_every_engine_equals_plain_fit_with_batch_normalization(tmp_path: Path, engine: EngineName) -> None:
     build = classifier(OPTIMIZERS["momentum"], layers=[keras.layers.BatchNormalization])
     tuner = small_search(build, tmp_path, engine=engine)
     assert_as_plain(run_small(tuner), build)
@@ -55,7 +55,7 @@ def test_an_epoch_is_one_pass_also_where_steps_are_taken_together(tmp_path: Path
     assert_as_plain(run_small(small_search(build, tmp_path, engine=engine)), build)
 
 
-def test_dropout_masks_are_the_same_in_the_stacked_tier(tmp_path: Path) -> None:
+def test_dropout_masks_are_the_same_in_the_stacked_engine(tmp_path: Path) -> None:
     build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
     tuner = small_search(build, tmp_path)
     assert_as_plain(run_small(tuner), build)

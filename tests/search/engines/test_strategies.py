@@ -22,7 +22,7 @@ def searched(tmp_path_factory: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("way", "tolerance"),
+    ("name", "tolerance"),
     [
         ("mirrored within build", 1e-4),
         ("mirrored by argument", 1e-4),
@@ -30,12 +30,12 @@ def searched(tmp_path_factory: Any) -> Any:
         ("mixed_bfloat16", 0.05),
     ],
 )
-def test_a_search_finds_what_one_on_a_single_device_does(searched: Any, way: str, tolerance: float) -> None:
-    plain, found = searched["plain"], searched[way]
+def test_a_search_finds_what_one_on_a_single_device_does(searched: Any, name: str, tolerance: float) -> None:
+    plain, found = searched["plain"], searched[name]
     assert found["keys"] == plain["keys"]
     assert found["status"] == ["ok"] * len(plain["keys"])
-    for name in ("loss", "val_loss"):
-        np.testing.assert_allclose(found[name], plain[name], rtol=tolerance)
+    for column in ("loss", "val_loss"):
+        np.testing.assert_allclose(found[column], plain[column], rtol=tolerance)
 
 
 def test_a_model_under_a_strategy_is_trained_by_fit(searched: Any) -> None:

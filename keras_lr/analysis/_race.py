@@ -1,0 +1,536 @@
+"""A race between learning rates: which runs to train on, and which to drop, within a budget of epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR
+from keras_lr._utils.validation import choice, is_number, non_negative, positive, whole_number
+from keras_lr.analysis._statistics import curvature_noise
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.results._range_test import Confidence, Suggestion
+
+RATES_PER_DECADE = 3
+"""A third of a decade is half of a usual basin: finer rates are told apart by chance only, coarser ones may miss it."""
+
+FIRST_OFFSETS = (0, 1, -1, 3, -3, 5)
+"""The first rates, counted in thirds of a decade from the suggestion. Neighbours come first, then every second rate.
+The higher of two comes first, because a suggestion is too low more often than too high."""
+
+RUNG_RATIO = 1.5
+"""Epochs of one comparison relative to the one before. A smaller step compares more often but decides the same."""
+
+STEP_DECADES = 2 / 3
+"""How far beyond the outermost rate a new one is placed, and the widest gap that is left beside the leader. One rate
+further than a neighbour finds the basin of a wrong suggestion in half as many steps, and still cannot jump over it."""
+
+STEP_UP_FRACTION = 0.15
+"""Share of the epochs before which a higher rate is not added: short runs favour high rates, so that the highest one
+often leads at first. A lowest rate that leads in spite of this can be believed at once."""
+
+LOST_SHARE = 0.05
+"""Share of the gain within which a rate belongs to the interval around the winner."""
+
+NOISE_FACTOR = 2.0
+"""Difference between two curves, in standard deviations of the noise of a single epoch, that noise may explain."""
+
+CLEAR_EPOCHS = 5
+"""Epochs that both neighbours of the winner must have been compared with it for, if no sweep supports it."""
+
+CLEAR_FALL_SHARE = 0.5
+"""Least fall of the objective for "clear", as a share of its first value: smaller falls show only how training begins,
+as in a sweep."""
+
+SAME_RATE = 1e-3
+"""Relative difference up to which two rates are the same, so that rates rounded to four digits are recognized."""
+
+Why = Literal["diverged", "beaten", "behind"]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Where a rate left the race, and why.
+
+    Attributes:
+        learning_rate: The rate.
+        epoch: Number of epochs it was trained for.
+        why: "diverged"; "beaten" if it could not have caught up with the leader had its fall gone on to the last epoch
+            at its recent pace; "behind" if it could have, or if one epoch does not tell, and the budget ended its run.
+        reason: The same in one sentence.
+    """
+
+    learning_rate: float
+    epoch: int
+    why: Why
+    reason: str
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One comparison of the race.
+
+    Attributes:
+        epoch: Number of epochs after which the rates were compared.
+        standing: Pairs of learning rate and best value so far, the best first; a diverged run stands last with its last
+            value.
+        kept: Rates that were trained on.
+        added: Rates that joined, because the best one was the outermost or stood beside a gap.
+    """
+
+    epoch: int
+    standing: tuple[tuple[float, float], ...]
+    kept: tuple[float, ...]
+    added: tuple[float, ...]
+
+
+class Race:
+    """Finds the best learning rate for the price of about one further training.
+
+    A few rates around a suggestion start together. They are compared after 1, 2, 3, 4, 6, 9, ... epochs. Each time the
+    worst are dropped, so that the budget lasts to the end. Where the best rate is the outermost, another one joins
+    beyond it. The last one is trained to the end.
+
+    The race only decides. `ask` says which runs to train and how far, and `tell` takes their curves. It uses neither a
+    clock nor random numbers, so the same curves always give the same answer.
+
+    ```python
+    race = keras_lr.analysis.Race(result.suggestion, epochs=20, budget=1.0)
+    while not race.finished:
+        for learning_rate, epochs in race.ask():
+            race.tell(learning_rate, train_on(learning_rate, epochs))  # the objective after each epoch so far
+    ```
+
+    Args:
+        start: The `Suggestion` of a range test, around which to race, or the learning rates to choose from. After a
+            suggestion without a rate, the race starts from a wide grid.
+        epochs: Length of a complete training, in epochs.
+        budget: Number of complete trainings that may be spent on rates other than the winner. With less than one epoch
+            to spend, the suggested rate wins without a race.
+        direction: "min" if lower values are better, else "max".
+
+    Raises:
+        InvalidArgumentError: `start` is neither a suggestion nor positive finite rates, or another argument breaks its
+            rule.
+
+    Source:
+        Custom. Jamieson & Talwalkar 2016, arXiv:1502.07943, for successive halving. Unlike there, the rates are chosen
+        around a suggestion, their number grows with the square root of the budget, and new ones may join.
+    """
+
+    def __init__(
+        self,
+        start: Suggestion | Iterable[float],
+        *,
+        epochs: int = 20,
+        budget: float = 1.0,
+        direction: Literal["min", "max"] = "min",
+    ) -> None:
+        self.epochs = whole_number("epochs", epochs)
+        self.budget = non_negative("budget", budget)
+        self._sign = 1.0 if choice("direction", direction, ("min", "max")) == "min" else -1.0
+        self._suggestion = start if isinstance(start, Suggestion) else None
+        self._spare = math.floor(self.budget * self.epochs + 1e-9)
+        wanted = max(1 + round(math.sqrt(self._spare)), 1 + math.floor(self.budget))
+        self._rates, first = _line_up(start, min(wanted, 1 + self._spare))
+        self._curves: dict[int, np.ndarray] = {}
+        self._epochs_asked: dict[int, int] = {}
+        self._racing: list[int] = []
+        self._drops: dict[int, Drop] = {}
+        self._history: list[Rung] = []
+        self._ranking: list[int] = []
+        self._rung = self.epochs if len(first) == 1 else 1
+        self._send(first)
+
+    def ask(self) -> list[tuple[float, int]]:
+        """The runs to train next.
+
+        Returns:
+            Pairs of learning rate and the number of epochs that its run must reach, by increasing rate. A rate that was
+            asked for before goes on from where it stopped. Empty once the race is finished.
+        """
+        return [(self._rates[place], self._epochs_asked[place]) for place in sorted(self._racing) if self._waits(place)]
+
+    def tell(self, learning_rate: float, values: Sequence[float]) -> None:
+        """Takes the curve of a run.
+
+        Args:
+            learning_rate: A rate that `ask` has returned, to within a thousandth.
+            values: The objective after each epoch so far, from the first epoch on. The run ends at the first value that
+                is not finite; it has diverged. Values beyond the epochs asked for are ignored.
+
+        Raises:
+            InvalidArgumentError: The rate was not asked for, or `values` holds fewer epochs than before.
+        """
+        place = self._place_of(learning_rate)
+        told = self._sign * np.asarray(values, dtype=np.float64).ravel()[: self._epochs_asked[place]]
+        broken = np.flatnonzero(~np.isfinite(told))
+        told = told[: broken[0] + 1] if len(broken) else told
+        known = self._curves[place]
+        if len(told) < len(known):
+            raise InvalidArgumentError(
+                f"`values` must hold all epochs of the run so far. Received: {len(told)} for "
+                f"{format_rate(learning_rate)}, after {len(known)}. Pass the values from the first epoch on."
+            )
+        self._curves[place] = told
+        while self._racing and not any(self._waits(one) for one in self._racing):
+            self._decide()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no run is left to train."""
+        return not self._racing
+
+    @property
+    def best(self) -> float | None:
+        """The winner, or the leader so far; None if no run has a finite value, or every one has diverged."""
+        place = self._leader()
+        return None if place is None else self._rates[place]
+
+    @property
+    def cost(self) -> float:
+        """Epochs told for all rates but the best, in complete trainings."""
+        leader = self._leader()
+        return sum(len(curve) for place, curve in self._curves.items() if place != leader) / self.epochs
+
+    @property
+    def low(self) -> float | None:
+        """Lowest of the rates around the best that were as good when last compared: within noise, or 5% of the gain."""
+        return self._interval()[0]
+
+    @property
+    def high(self) -> float | None:
+        """Highest of the rates around the best that were as good when last compared; see `low`."""
+        return self._interval()[1]
+
+    @property
+    def confidence(self) -> Confidence:
+        """How surely the best rate loses less than 5% of the possible gain.
+
+        "clear" once the race is finished, if the best stands between two other rates, and the sweep was clear about a
+        range that includes it or both were compared with it for at least 5 epochs, in which the objective improved by
+        half. "none" if no run can be judged, else "tentative".
+        """
+        if self._leader() is None:
+            return "none"
+        return "tentative" if self._doubt() else "clear"
+
+    @property
+    def reason(self) -> str:
+        """Why, in one sentence or two."""
+        leader = self._leader()
+        if leader is None:
+            return self._refusal()
+        doubt = self._doubt()
+        return self._result(leader) + (f" {doubt}" if doubt else "")
+
+    @property
+    def dropped(self) -> dict[float, Drop]:
+        """Where and why each rate that is no longer trained was dropped, by learning rate."""
+        return {self._rates[place]: self._drops[place] for place in sorted(self._drops)}
+
+    @property
+    def history(self) -> tuple[Rung, ...]:
+        """Each comparison of the race, in order."""
+        return tuple(self._history)
+
+    @property
+    def values(self) -> dict[float, tuple[float, ...]]:
+        """What was told of each rate, by learning rate; a run that diverged ends with a value that is not finite."""
+        return {
+            self._rates[place]: tuple(float(value) for value in self._sign * self._curves[place])
+            for place in sorted(self._curves)
+        }
+
+    def _place_of(self, learning_rate: float) -> int:
+        rate = positive("learning_rate", learning_rate)
+        place = min(self._curves, key=lambda one: abs(math.log(self._rates[one] / rate)))
+        if abs(self._rates[place] / rate - 1) > SAME_RATE:
+            asked = ", ".join(format_rate(self._rates[one], digits=3) for one in sorted(self._curves))
+            raise InvalidArgumentError(
+                f"`learning_rate` must be one that `ask` returned. Received: {learning_rate!r}; asked for: {asked}."
+            )
+        return place
+
+    def _waits(self, place: int) -> bool:
+        return not self._diverged(place) and len(self._curves[place]) < self._epochs_asked[place]
+
+    def _diverged(self, place: int) -> bool:
+        curve = self._curves[place]
+        return len(curve) > 0 and not math.isfinite(curve[-1])
+
+    def _score(self, place: int, epoch: int | None = None) -> float:
+        """Best value up to an epoch, lower is better; infinite if there is none, or the run diverged by then."""
+        curve = self._curves[place][:epoch]
+        return float(curve.min()) if len(curve) and math.isfinite(curve[-1]) else math.inf
+
+    def _order(self, places: Iterable[int], epoch: int | None = None) -> list[int]:
+        """The best first; of equals the lower rate, for short runs favour high ones."""
+        return sorted(places, key=lambda place: (self._score(place, epoch), place))
+
+    def _leader(self) -> int | None:
+        """Of the last comparison; before the first, of what was told; None if no run that was told is sound."""
+        told = [place for place in self._curves if len(self._curves[place]) and not self._diverged(place)]
+        ranked = [place for place in self._ranking if place in told]
+        return next(iter(ranked or self._order(told)), None)
+
+    def _send(self, places: list[int], *, reach: int | None = None) -> None:
+        self._racing = places
+        for place in places:
+            self._curves.setdefault(place, np.empty(0))
+            self._epochs_asked[place] = reach or self._rung
+
+    def _spent_beside(self, place: int | None) -> int:
+        return sum(len(curve) for one, curve in self._curves.items() if one != place)
+
+    def _decide(self) -> None:
+        """Compares the rates at a rung, and sends those that go on to the next."""
+        ranked = self._order(self._racing)
+        alive = [place for place in ranked if not self._diverged(place)]
+        for place in ranked[len(alive) :]:
+            self._drop(place, None)
+        if not alive:
+            self._recover(ranked)
+            return
+        self._ranking = alive
+        leader, rungs = alive[0], _rungs(self._rung, self.epochs)
+        kept, added = alive[:1], []
+        if rungs:
+            left = self._spare - self._spent_beside(leader)
+            kept = alive[: _survivors(len(alive), [self._rung, *rungs], left)]
+            kept, added = self._with_newcomer(kept, rungs[0] - self._rung, left)
+        for place in alive[len(kept) :]:
+            self._drop(place, leader)
+        self._log(ranked, kept if rungs else [], added)
+        self._go_on(kept + added, rungs)
+
+    def _go_on(self, places: list[int], rungs: list[int]) -> None:
+        if not rungs:
+            self._racing = []
+        else:
+            self._rung = self.epochs if len(places) == 1 else rungs[0]
+            self._send(places)
+
+    def _with_newcomer(self, kept: list[int], gain: int, left: int) -> tuple[list[int], list[int]]:
+        """`kept` and a rate to add, whose run takes the place of as many of the worst as it costs."""
+        place = self._newcomer(kept[0])
+        if place is None:
+            return kept, []
+        reach = self._rung + gain
+        stay = next((count for count in range(len(kept), 0, -1) if reach + (count - 1) * gain <= left), 0)
+        return (kept[:stay], [place]) if stay else (kept, [])
+
+    def _newcomer(self, leader: int) -> int | None:
+        """The rate to add beside the leader: beyond it if it is the outermost, else in a wide gap beside it."""
+        decades = np.log10(self._rates)
+        below = max((place for place in self._curves if place < leader), default=None)
+        above = min((place for place in self._curves if place > leader), default=None)
+        if below is None and leader > 0:
+            return _nearest(decades, decades[leader] - STEP_DECADES, range(leader))
+        if above is None and leader + 1 < len(decades) and self._rung >= STEP_UP_FRACTION * self.epochs:
+            return _nearest(decades, decades[leader] + STEP_DECADES, range(leader + 1, len(decades)))
+        for side in self._order(one for one in (below, above) if one is not None):
+            between = range(min(side, leader) + 1, max(side, leader))
+            if len(between) and abs(decades[side] - decades[leader]) > STEP_DECADES + 1e-6:
+                return _nearest(decades, (decades[side] + decades[leader]) / 2, between)
+        return None
+
+    def _recover(self, ranked: list[int]) -> None:
+        """Goes on after every racing run has diverged: with the best one dropped, else lower, else not at all."""
+        self._log(ranked, [], [])
+        self._racing = []
+        behind = self._order(place for place in self._curves if not self._diverged(place))
+        lowest = min(self._curves)
+        if behind and self._spent_beside(behind[0]) <= self._spare + self.epochs:
+            self._drops.pop(behind[0])
+            self._rung = self.epochs
+            self._send(behind[:1])
+        elif not behind and lowest > 0 and self._spent_beside(None) + 1 <= self._spare:
+            decades = np.log10(self._rates)
+            self._rung = self.epochs
+            self._send([_nearest(decades, decades[lowest] - 1, range(lowest))])
+
+    def _drop(self, place: int, leader: int | None) -> None:
+        epoch = len(self._curves[place])
+        rate = format_rate(self._rates[place], digits=3)
+        if leader is None:
+            self._drops[place] = Drop(self._rates[place], epoch, "diverged", f"{rate} diverged in epoch {epoch}.")
+            return
+        best, own = format_rate(self._rates[leader], digits=3), self._curves[place]
+        gap = self._score(place) - self._score(leader, epoch)
+        text = f"{rate} was {gap:.3g} worse than {best} after epoch {epoch}"
+        if epoch == self.epochs:
+            self._drops[place] = Drop(self._rates[place], epoch, "beaten", f"{text}, the last one.")
+        elif epoch < 2:
+            self._drops[place] = Drop(self._rates[place], epoch, "behind", f"{text}, too early to tell its pace.")
+        elif _forecast(own, self.epochs) > self._score(leader, epoch):
+            text += ", and could not have caught up had its fall gone on at its recent pace."
+            self._drops[place] = Drop(self._rates[place], epoch, "beaten", text)
+        else:
+            text += "; it might have caught up, but the budget went to better ones."
+            self._drops[place] = Drop(self._rates[place], epoch, "behind", text)
+
+    def _log(self, ranked: list[int], kept: list[int], added: list[int]) -> None:
+        last = {place: self._curves[place][-1] if self._diverged(place) else self._score(place) for place in ranked}
+        standing = tuple((self._rates[place], self._sign * float(last[place])) for place in ranked)
+        kept_rates, added_rates = (tuple(self._rates[one] for one in sorted(part)) for part in (kept, added))
+        self._history.append(Rung(self._rung, standing, kept_rates, added_rates))
+
+    def _gain(self, leader: int) -> float:
+        """From the worst first value of a run that did not diverge at once to the best value of the leader."""
+        firsts = [curve[0] for curve in self._curves.values() if len(curve) and math.isfinite(curve[0])]
+        return max(firsts) - self._score(leader)
+
+    def _interval(self) -> tuple[float | None, float | None]:
+        leader = self._leader()
+        if leader is None:
+            return None, None
+        told = sorted(place for place in self._curves if len(self._curves[place]))
+        start = end = told.index(leader)
+        while start > 0 and self._as_good(told[start - 1], leader):
+            start -= 1
+        while end + 1 < len(told) and self._as_good(told[end + 1], leader):
+            end += 1
+        return self._rates[told[start]], self._rates[told[end]]
+
+    def _as_good(self, place: int, leader: int) -> bool:
+        epoch = min(len(self._curves[place]), len(self._curves[leader]))
+        noise = curvature_noise(self._curves[leader][max(epoch // 2, 0) : epoch])
+        margin = max(LOST_SHARE * self._gain(leader), NOISE_FACTOR * noise)
+        return self._score(place, epoch) - self._score(leader, epoch) <= margin
+
+    def _doubt(self) -> str:
+        """What keeps the answer from being clear; empty if nothing does."""
+        leader = self._leader()
+        if leader is None or not self.finished:
+            return "The race is not finished."
+        below = max((place for place in self._curves if place < leader), default=None)
+        above = min((place for place in self._curves if place > leader), default=None)
+        if below is None or above is None:
+            if len(self._curves) == 1:
+                return "No other rate was tried. Raise `budget` to race."
+            end = "lowest" if below is None else "highest"
+            return f"It is the {end} rate tried, so a better one may lie beyond. Raise `budget` or widen the rates."
+        if self._sweep_agrees():
+            return ""
+        compared = [math.inf if self._diverged(one) else len(self._curves[one]) for one in (below, above)]
+        if min(compared) < CLEAR_EPOCHS:
+            return f"A neighbour was dropped before epoch {CLEAR_EPOCHS}. Raise `budget` to compare for longer."
+        first = self._gain(leader) + self._score(leader)
+        if self._gain(leader) < CLEAR_FALL_SHARE * abs(first):
+            return "The objective improved by less than half, which shows little of the training. Train for longer."
+        return ""
+
+    def _sweep_agrees(self) -> bool:
+        sweep, best = self._suggestion, self.best
+        if sweep is None or sweep.low is None or sweep.high is None or best is None:
+            return False
+        return sweep.confidence == "clear" and sweep.low <= best <= sweep.high
+
+    def _refusal(self) -> str:
+        if not self.finished:
+            return "No run has a finite value yet."
+        lowest = format_rate(self._rates[min(self._curves)], digits=3)
+        return f"Every rate diverged, down to {lowest}. Race lower rates."
+
+    def _result(self, leader: int) -> str:
+        others = self._order(one for one in self._drops if self._drops[one].why != "diverged")
+        others.sort(key=lambda one: -self._drops[one].epoch)
+        verb = "won" if self.finished else "leads"
+        best = format_rate(self._rates[leader], digits=3)
+        parts = []
+        if others:
+            rival, epoch = others[0], self._drops[others[0]].epoch
+            gap = self._score(rival) - self._score(leader, epoch)
+            second = format_rate(self._rates[rival], digits=3)
+            parts.append(f"{best} {verb} by {gap:.3g} over {second}, both trained to epoch {epoch}")
+        else:
+            parts.append(f"{best} {verb} {'unopposed' if len(self._curves) == 1 else 'against diverged rates only'}")
+        parts += self._fates(others[1:])
+        return f"{'; '.join(parts)}."
+
+    def _fates(self, others: list[int]) -> list[str]:
+        diverged = sum(drop.why == "diverged" for drop in self._drops.values())
+        beaten = sum(self._drops[one].why == "beaten" for one in others)
+        texts = []
+        if others:
+            last = max(self._drops[one].epoch for one in others)
+            texts.append(
+                f"{_count(len(others), 'other rate')} dropped by epoch {last}, "
+                f"{beaten or 'none'} of which could not have won had {'its' if beaten == 1 else 'their'} fall gone on"
+            )
+        return texts + ([f"{_count(diverged, 'rate')} dropped as diverged"] if diverged else [])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
+
+
+def _line_up(start: Suggestion | Iterable[float], count: int) -> tuple[list[float], list[int]]:
+    """The rates to choose from, increasing, and the places of the `count` that start."""
+    if isinstance(start, Suggestion):
+        first, last = (round(RATES_PER_DECADE * math.log10(end)) for end in (MIN_LR, MAX_LR))
+        grid = [float(f"{10 ** (power / RATES_PER_DECADE):.6g}") for power in range(first, last + 1)]
+        if start.learning_rate is None:
+            return grid, _spread(len(grid), count)
+        middle = round(RATES_PER_DECADE * math.log10(start.learning_rate)) - first
+        middle = min(max(middle, 0), len(grid) - 1)
+        rest = sorted(set(range(-len(grid), len(grid))) - set(FIRST_OFFSETS), key=lambda one: (abs(one), -one))
+        places = [middle + offset for offset in (*FIRST_OFFSETS, *rest) if 0 <= middle + offset < len(grid)]
+        return grid, sorted(places[:count])
+    rates = list(start) if isinstance(start, Iterable) and not isinstance(start, str) else []
+    if not rates or not all(is_number(rate) and math.isfinite(rate) and rate > 0 for rate in rates):
+        raise InvalidArgumentError(
+            f"`start` must be a suggestion or positive finite learning rates. Received: {start!r}. Pass "
+            "`result.suggestion` or a list such as [1e-4, 1e-3, 1e-2]."
+        )
+    grid = sorted({float(rate) for rate in rates})
+    return grid, _spread(len(grid), count)
+
+
+def _spread(size: int, count: int) -> list[int]:
+    """At most `count` places, spread evenly over `size` with half a gap at either end."""
+    if count >= size:
+        return list(range(size))
+    return [math.floor((index + 0.5) * size / count) for index in range(count)]
+
+
+def _rungs(after: int, epochs: int) -> list[int]:
+    """Numbers of epochs after which rates are still to be compared, increasing; the last is `epochs`."""
+    rungs = []
+    while after < epochs:
+        after = min(max(after + 1, math.floor(after * RUNG_RATIO)), epochs)
+        rungs.append(after)
+    return rungs
+
+
+def _survivors(count: int, rungs: list[int], extra: int) -> int:
+    """How many of `count` rates may go on from the first rung, so that the same share can at each of the next.
+
+    Args:
+        count: Number of rates at `rungs[0]`, at least 1.
+        rungs: Epochs of this comparison and all later ones.
+        extra: Epochs left for all rates but the best.
+    """
+    for percent in range(100, 0, -1):
+        counts = [max(1, round(count * (percent / 100) ** power)) for power in range(1, len(rungs))]
+        if sum((n - 1) * gain for n, gain in zip(counts, np.diff(rungs), strict=True)) <= extra:
+            return counts[0]
+    return 1
+
+
+def _forecast(curve: np.ndarray, epochs: int) -> float:
+    """Where the best value would end at the mean pace of the second half of the epochs so far; needs two of them."""
+    best = np.minimum.accumulate(curve)
+    half = len(best) // 2
+    pace = (best[len(best) - half - 1] - best[-1]) / half
+    return float(best[-1] - pace * (epochs - len(best)))
+
+
+def _nearest(decades: np.ndarray, target: float, places: Sequence[int]) -> int:
+    return min(places, key=lambda place: abs(decades[place] - target))

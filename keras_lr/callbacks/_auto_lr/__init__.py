@@ -1,1 +1,0 @@
-"""`AutoLR`: its rules live in `analysis._auto_lr_rules`."""

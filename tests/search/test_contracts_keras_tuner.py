@@ -1,0 +1,151 @@
+"""What the search relies on in private parts of KerasTuner: one test per touch, named after what the search needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import pytest
+from keras_tuner.src import protos
+from keras_tuner.src.distribute import utils as roles
+from keras_tuner.src.distribute.oracle_chief import OracleServicer
+from keras_tuner.src.engine.objective import MultiObjective
+from keras_tuner.src.engine.trial import Trial, TrialStatus
+
+ROLE = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": "1"}
+
+
+def build(hp: Any) -> keras.Model:
+    units = hp.Choice("units", [1, 2])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(units)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def a_tuner(folder: Path) -> keras_tuner.Tuner:
+    oracle = keras_tuner.oracles.RandomSearchOracle("loss", max_trials=2)
+    return keras_tuner.Tuner(oracle, build, directory=folder, project_name="a")
+
+
+@pytest.fixture
+def tuner(tmp_path: Path) -> keras_tuner.Tuner:
+    """A tuner alone in its process."""
+    return a_tuner(tmp_path)
+
+
+@pytest.fixture
+def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> keras_tuner.Tuner:
+    """A tuner in a worker's process, whose oracle answers nothing yet."""
+    for name, value in (ROLE | {"KERASTUNER_TUNER_ID": "worker"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("keras_tuner.src.distribute.oracle_client.OracleClient.get_space", lambda self: None)
+    monkeypatch.setattr("keras_tuner.src.distribute.oracle_client.OracleClient.update_space", lambda self, hp: None)
+    return a_tuner(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tuner_id", "has_chief", "is_chief"), [(None, False, False), ("chief", True, True), ("worker", True, False)]
+)
+def test_three_variables_decide_the_role(
+    tuner_id: str | None, has_chief: bool, is_chief: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ROLE.items() if tuner_id else ():
+        monkeypatch.setenv(name, value)
+    if tuner_id:
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", tuner_id)
+    assert (roles.has_chief_oracle(), roles.is_chief_oracle()) == (has_chief, is_chief)
+
+
+def test_some_of_the_three_variables_raise_a_runtime_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(RuntimeError, match="KERASTUNER_ORACLE_PORT"):
+        roles.has_chief_oracle()
+
+
+def test_is_worker_is_true_in_a_worker_s_process_alone(tuner: keras_tuner.Tuner) -> None:
+    assert tuner._is_worker() is False
+
+
+def test_a_worker_s_oracle_is_a_client_with_the_oracle_inside_and_a_stub_that_all_calls_go_through(
+    worker: keras_tuner.Tuner,
+) -> None:
+    calls: list[str] = []
+
+    class Stub:
+        def CreateTrial(self, request: Any, **_: Any) -> Any:  # noqa: N802
+            calls.append(request.tuner_id)
+            trial = Trial(keras_tuner.HyperParameters(), trial_id="7", status=TrialStatus.RUNNING)
+            return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
+
+    assert worker._is_worker() is True
+    assert isinstance(worker.oracle._oracle, keras_tuner.Oracle)
+    worker.oracle.stub = Stub()
+    assert worker.oracle.create_trial("worker#0").trial_id == "7"
+    assert calls == ["worker#0"]
+    assert worker.oracle.objective.name == "loss"
+
+
+def test_build_hypermodel_builds_a_compiled_model_of_the_values_in_the_tuner_s_scope(tuner: keras_tuner.Tuner) -> None:
+    values = tuner.oracle.get_space().copy()
+    values.values["units"] = 2
+    model = tuner._build_hypermodel(values)
+    assert model.output_shape == (None, 2)
+    assert model.compiled
+
+
+def test_configure_tensorboard_dir_gives_each_trial_and_execution_a_folder(tuner: keras_tuner.Tuner) -> None:
+    callbacks: list[Any] = [keras.callbacks.TensorBoard("logs")]
+    tuner._configure_tensorboard_dir(callbacks, Trial(tuner.oracle.get_space(), trial_id="7"), 2)
+    assert Path(callbacks[0].log_dir).parts == ("logs", "7", "execution2")
+    assert [type(callback).__module__.split(".")[0] for callback in callbacks[1:]] == ["tensorboard"]
+
+
+def test_an_oracle_writes_a_trial_by_save_trial_and_itself_by_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner, saved = a_tuner(tmp_path), []
+    monkeypatch.setattr(type(tuner.oracle), "_save_trial", lambda self, trial: saved.append("trial"), raising=True)
+    monkeypatch.setattr(type(tuner.oracle), "save", lambda self: saved.append("oracle"))
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    trial = tuner.oracle.create_trial("tuner")
+    tuner.oracle.update_trial(trial.trial_id, {"loss": 1.0})
+    trial.status = TrialStatus.COMPLETED
+    tuner.oracle.end_trial(trial)
+    assert set(saved) == {"trial", "oracle"}
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_a_list_of_objectives_is_a_multi_objective(tmp_path: Path) -> None:
+    oracle = keras_tuner.oracles.RandomSearchOracle(["loss", keras_tuner.Objective("val_loss", "min")], max_trials=1)
+    assert isinstance(oracle.objective, MultiObjective)
+
+
+def test_a_servicer_asks_its_oracle_and_answers_with_a_trial(tuner: keras_tuner.Tuner) -> None:
+    servicer = OracleServicer(tuner.oracle)
+    assert servicer.oracle is tuner.oracle
+    request = protos.get_service().CreateTrialRequest(tuner_id="worker")
+    answer = servicer.CreateTrial(request, context=None)
+    trial = Trial.from_proto(answer.trial)
+    assert tuner.oracle.ongoing_trials["worker"].trial_id == trial.trial_id
+    update = protos.get_service().UpdateTrialRequest(trial_id=trial.trial_id, metrics={"loss": 0.5}, step=1)
+    servicer.UpdateTrial(update, context=None)
+    assert tuner.oracle.trials[trial.trial_id].metrics.get_best_value("loss") == 0.5
+    trial.status = TrialStatus.COMPLETED
+    servicer.EndTrial(protos.get_service().EndTrialRequest(trial=trial.to_proto()), context=None)
+    assert not tuner.oracle.ongoing_trials
+
+
+def test_the_service_can_be_added_to_a_server_and_called_through_a_stub() -> None:
+    service = protos.get_service_grpc()
+    assert callable(service.add_OracleServicer_to_server)
+    assert callable(service.OracleStub)
+
+
+def test_a_trial_keeps_its_id_its_status_and_its_values_over_the_wire() -> None:
+    values = keras_tuner.HyperParameters()
+    values.Float("learning_rate", 0.1, 0.5)
+    for status in (TrialStatus.RUNNING, TrialStatus.IDLE, TrialStatus.STOPPED, TrialStatus.COMPLETED):
+        trial = Trial.from_proto(Trial(values, trial_id="7", status=status).to_proto())
+        assert (trial.trial_id, trial.status, trial.hyperparameters.values) == ("7", status, {"learning_rate": 0.1})
