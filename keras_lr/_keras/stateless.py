@@ -26,6 +26,14 @@ _METHODS = (
 """Methods of `BaseOptimizer` that work on any backend. TensorFlow's optimizer overrides them with others that need a
 `tf.Variable` and its distribution strategy."""
 
+_TABLES = (
+    "_trainable_variables_indices",
+    "_exclude_from_weight_decay",
+    "_exclude_from_weight_decay_cache",
+    "_weight_decay_by_var_key",
+)
+"""Dicts and sets with a key per variable: its place, and whether its weights decay (the last one since Keras 3.16)."""
+
 _PFOR_PARTS = ("RegisterPFor", "wrap", "_fallback_converter", "_pfor_converter_registry")
 
 _RANDOM_OPS = (
@@ -66,34 +74,34 @@ def stateless_kind(kind: type) -> Any:
 def stateless(optimizer: Any, trainable_variables: list[Any]) -> Iterator[None]:
     """Makes `optimizer.apply` work inside a `keras.StatelessScope` within the block.
 
-    The optimizer looks variables up by key, which is `id(variable)` for the methods of `BaseOptimizer` and another one
-    for TensorFlow's, so its tables are replaced as well.
+    TensorFlow's optimizer has filled its tables with keys of its own, while the methods of `BaseOptimizer` look up
+    `id(variable)`, so within the block the tables have those keys.
 
     Args:
         optimizer: A built optimizer that holds its own rate and slots.
         trainable_variables: The variables it was built with, in the same order.
     """
-    excluded = getattr(optimizer, "_exclude_from_weight_decay", ())
-    tables = {
-        "_trainable_variables_indices": {id(variable): place for place, variable in enumerate(trainable_variables)},
-        "_exclude_from_weight_decay": {
-            id(variable) for variable in trainable_variables if optimizer._var_key(variable) in excluded
-        },
-        "_exclude_from_weight_decay_cache": {},
-    }
-    original = type(optimizer)
-    former = {name: getattr(optimizer, name) for name in tables if hasattr(optimizer, name)}
+    ids = {optimizer._var_key(variable): id(variable) for variable in trainable_variables}
+    original, tables = type(optimizer), {name: getattr(optimizer, name) for name in _TABLES if hasattr(optimizer, name)}
     optimizer.__class__ = stateless_kind(original)
     for name, table in tables.items():
-        setattr(optimizer, name, table)
+        setattr(optimizer, name, _with_keys(table, ids))
     try:
         yield
     finally:
         optimizer.__class__ = original
-        for name in tables:
-            delattr(optimizer, name)
-        for name, table in former.items():
+        for name in _TABLES:
+            if hasattr(optimizer, name):
+                delattr(optimizer, name)
+        for name, table in tables.items():
             setattr(optimizer, name, table)
+
+
+def _with_keys(table: dict[Any, Any] | set[Any], keys: dict[Any, Any]) -> dict[Any, Any] | set[Any]:
+    """A copy of a dict or set with new keys; an entry whose key has no replacement is left out."""
+    if isinstance(table, dict):
+        return {keys[key]: value for key, value in table.items() if key in keys}
+    return {keys[key] for key in table if key in keys}
 
 
 def excludes_from_weight_decay(optimizer: Any) -> bool:

@@ -11,10 +11,10 @@ import tensorflow as tf
 _IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
 
 _STRIPPED_DEVICE = "/device::0"
-"""What is left of the device of a `tf.py_function` after TensorFlow has stripped it, and cannot be parsed."""
+"""What TensorFlow makes of the device of a `tf.py_function` when it strips devices. It cannot parse that itself."""
 
 _SEED_INPUTS = (2, 3)
-"""Inputs of a shuffle node: dataset, buffer size, two seeds; and in `ShuffleDatasetV3` the generator they share."""
+"""Places of a shuffle's seeds among its inputs. In `ShuffleDatasetV3` the next one is the generator that they share."""
 
 
 def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_lr._keras.callback_state import attach_state, detach_state, ignore_loads
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
+from keras_lr._utils.files import folder_of
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.callbacks._auto_lr import AutoLR
 from keras_lr.callbacks._history_monitor import EpochHistory
@@ -77,7 +78,7 @@ class ReportCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Checks that the report can be written, before any time is spent."""
-        if not self.path.parent.is_dir():
+        if not folder_of(self.path).is_dir():
             raise InvalidArgumentError(
                 f"`path` must be in a folder that exists. Received: {self.path}. Create the folder first."
             )

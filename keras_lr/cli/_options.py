@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from keras_lr._utils.files import is_writable
 
 _NO_OPTIONS = {"model", "run", "traceback"}
 """Attributes of the parsed arguments that are no options of a command."""
@@ -35,7 +36,7 @@ def positive_int(text: str) -> int:
 def output_file(text: str) -> Path:
     """A path that can be written, checked before any training rather than after hours of it."""
     path = Path(text)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    if not is_writable(path):
         raise argparse.ArgumentTypeError(f"must be a file in a writable directory, got {text!r}")
     return path
 

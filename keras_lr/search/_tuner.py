@@ -246,8 +246,8 @@ class LogGridSearch(keras_tuner.Tuner):
         """Assigns the grid to other processes."""
         if not serve(self.oracle, self.worker_pool):
             raise SearchError(
-                "Every worker ended before the grid was done. The finished epochs are kept; fix the cause, then run "
-                "the search again."
+                "The grid is incomplete because every worker ended before it was done. The recorded epochs are kept. "
+                "Fix the cause, then run the search again."
             )
 
     def _train_all(self, session: SearchSession) -> None:

@@ -1,4 +1,4 @@
-"""Batches of arrays cut inside the loop: the rows that `fit` would give."""
+"""Batches that are cut inside the loop have the rows of `fit`, and a replayed generator yields what it would have."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
 
-from keras_lr._keras.batches import ArrayStream
+from keras_lr._keras.batches import ArrayStream, GeneratorReplay
 
 ROWS = np.arange(10.0)[:, np.newaxis]
 
@@ -33,7 +34,7 @@ def test_unshuffled_batches_go_round_with_a_short_last_one() -> None:
     assert read(stream, 1) == [[8, 9]]
 
 
-def test_each_pass_shuffles_every_row_once_and_anew() -> None:
+def test_each_pass_has_every_row_once_in_a_new_order() -> None:
     np.random.seed(0)
     batches = read(stream_of(ROWS, shuffle=True), 6)
     passes = [[*itertools.chain(*batches[:3])], [*itertools.chain(*batches[3:])]]
@@ -80,3 +81,21 @@ def test_structures_dtypes_and_weights_are_those_of_fit() -> None:
 def test_only_small_plain_arrays_are_served(x: Any, served: bool) -> None:
     adapter = ArrayDataAdapter(x, batch_size=32)
     assert ArrayStream.serves(adapter, 100) is served
+
+
+@pytest.mark.parametrize("part", ["_inputs", "_num_samples", "_batch_size", "_shuffle"])
+def test_an_adapter_that_lacks_a_private_part_is_declined(part: str) -> None:
+    adapter = ArrayDataAdapter(ROWS)
+    assert ArrayStream.serves(adapter, 100)
+    delattr(adapter, part)
+    assert not ArrayStream.serves(adapter, 100)
+
+
+@pytest.mark.parametrize("taken", range(6))
+def test_a_replayed_generator_yields_every_batch_once(taken: int) -> None:
+    batches = [(np.full((1, 1), number),) for number in range(5)]
+    adapter = GeneratorDataAdapter(batch for batch in batches)
+    replay = GeneratorReplay(adapter)
+    assert [int(x[0, 0]) for (x,) in itertools.islice(adapter.generator(), taken)] == list(range(5))[:taken]
+    replay.rewind()
+    assert [int(x[0, 0]) for (x,) in adapter.generator()] == [0, 1, 2, 3, 4]

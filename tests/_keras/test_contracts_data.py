@@ -99,7 +99,7 @@ def test_generator_of_the_adapter_yields_the_first_batches_it_has_peeked_at_and_
     assert numbers(adapter.generator()) == numbers(adapter._first_batches)
 
 
-def test_the_dataset_of_a_generator_reads_the_adapter_s_generator_of_the_moment() -> None:
+def test_the_dataset_of_a_generator_reads_the_adapter_s_present_generator() -> None:
     adapter = GeneratorDataAdapter(iter(BATCHES))
     dataset = adapter.get_tf_dataset()
     adapter.generator = lambda: iter(BATCHES[2:])

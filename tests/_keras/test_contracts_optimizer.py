@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
-from keras_lr._keras.stateless import stateless
+from keras_lr._keras.stateless import excludes_from_weight_decay, stateless
 from tests._keras.tiny_model import X, Y, tiny_model
 from tests.versions import needs_multi_optimizer
 
@@ -128,6 +128,16 @@ def test_exclude_from_weight_decay_is_remembered_in_two_private_attributes() -> 
     assert optimizer._exclude_from_weight_decay_pattern.search("dense/bias")
     optimizer.exclude_from_weight_decay([variable])
     assert optimizer._exclude_from_weight_decay_pattern is None
+
+
+@pytest.mark.parametrize(("places", "names", "excludes"), [([0], None, True), ([], ["bias"], True), ([], None, False)])
+def test_excluding_variables_or_names_from_weight_decay_is_noticed(
+    places: list[int], names: list[str] | None, excludes: bool
+) -> None:
+    optimizer, variables = keras.optimizers.AdamW(), [keras.Variable(1.0)]
+    assert not excludes_from_weight_decay(optimizer)
+    optimizer.exclude_from_weight_decay([variables[place] for place in places], names)
+    assert excludes_from_weight_decay(optimizer) is excludes
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`ReportCallback`: a report however the training ends."""
 
+import os
 import re
 
 import keras
@@ -121,6 +122,20 @@ def test_a_missing_folder_is_refused_before_any_step(model, data, tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"`path` must be in a folder that exists\. Received: .*nowhere"):
         model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(tmp_path / "nowhere" / "page.html")])
     assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+def test_a_report_behind_a_link_is_written_where_the_link_points(model, data, tmp_path):
+    (tmp_path / "pages").mkdir()
+    link = tmp_path / "latest.html"
+    link.symlink_to("pages/first.html")
+    model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(link)])
+    assert link.is_symlink()
+    assert "<svg" in (tmp_path / "pages" / "first.html").read_text(encoding="utf-8")
+    link.unlink()
+    link.symlink_to("nowhere/first.html")
+    with pytest.raises(InvalidArgumentError, match=r"`path` must be in a folder that exists\. Received: .*latest"):
+        model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(link)])
 
 
 @pytest.mark.parametrize("place", [0, 1])

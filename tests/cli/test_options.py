@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 import pytest
@@ -88,3 +89,14 @@ def test_an_output_file_can_be_written(tmp_path):
     for path in (tmp_path, tmp_path / "absent" / "r.json"):
         with pytest.raises(argparse.ArgumentTypeError, match="must be a file in a writable directory, got"):
             output_file(str(path))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+def test_an_output_file_may_be_a_pipe_or_a_link(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("r.json")
+    (tmp_path / "astray").symlink_to("absent/r.json")
+    for name in ("pipe", "link"):
+        assert output_file(str(tmp_path / name)) == tmp_path / name
+    with pytest.raises(argparse.ArgumentTypeError, match="must be a file in a writable directory, got"):
+        output_file(str(tmp_path / "astray"))

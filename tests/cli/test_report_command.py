@@ -1,6 +1,7 @@
 """`keras-lr report`."""
 
 import os
+import stat
 import subprocess
 import sys
 
@@ -38,3 +39,11 @@ def test_a_folder_that_is_no_search_is_one_line_without_tensorflow_s_messages(tm
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_device_is_a_full_disk_in_one_line_and_stays_a_device(tmp_path, capsys):
+    stored = make_range_test().save(tmp_path / "stored.json")
+    assert main(["report", str(stored), "-o", "/dev/full"]) == 2
+    assert capsys.readouterr().err == "keras-lr: error: /dev/full: No space left on device\n"
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)

@@ -144,6 +144,7 @@ def test_two_workers_find_the_numbers_of_one_process(script, tmp_path):
     command = [sys.executable, "-m", "keras_lr", *words(script)]
     for name, more in {"one": [], "two": ["--workers", "2"]}.items():
         subprocess.run([*command, "--project", name, "--json", f"{name}.json", *more], check=True, env=environment)
+    assert len(list(tmp_path.glob("met-*"))) == 2
     one, two = (keras_lr.SensitivityResult.load(f"{name}.json").frame for name in ("one", "two"))
     keys = ["learning_rate", "repeat", "batch_size", "epoch", "seed", "status"]
     assert one[keys].equals(two[keys])

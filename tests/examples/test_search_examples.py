@@ -34,6 +34,7 @@ def test_distributed_search(tmp_path):
     script = tmp_path / "distributed_search.py"
     script.write_text(with_workers_that_meet(example), encoding="utf-8")
     printed = run_script(script, tmp_path)
+    assert len(list(tmp_path.glob("met-*"))) == 2
     assert "learning_rate=" in printed
     result = keras_lr.SensitivityResult.load(tmp_path / "distributed_search.json")
     assert len(result.frame) == 5 * 3 * 10

@@ -1,11 +1,13 @@
 """Records built by hand from NumPy and non-finite numbers, and files that cannot be written."""
 
 import json
+import os
 
 import numpy as np
 import pytest
 
 from keras_lr.results import AutoLRAction, AutoLRLog, Diagnosis, Finding
+from tests.result_records import make_range_test
 
 
 def finding(effect_size):
@@ -39,3 +41,16 @@ def test_a_missing_folder_is_reported_by_the_path_that_was_given(folder, tmp_pat
     with pytest.raises(FileNotFoundError) as raised:
         Diagnosis("good", (), (), 3).save(target)
     assert raised.value.filename == str(target)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
+@pytest.mark.parametrize("write", ["save", "to_html"])
+def test_a_result_is_written_where_a_link_points(write, tmp_path):
+    result = make_range_test()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "latest").symlink_to("results/first")
+    getattr(result, write)(tmp_path / "latest")
+    text = (tmp_path / "results" / "first").read_text(encoding="utf-8")
+    assert text == (result.to_html() if write == "to_html" else result.to_json(indent=1) + "\n")
+    assert (tmp_path / "latest").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["latest", "results"]

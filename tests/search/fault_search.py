@@ -86,7 +86,7 @@ def start_search(
     """A running process that searches; a worker waits at the barrier before it trains."""
     given = (directory, options, environment or {}, barrier)
     process = processes.Process(target=run_search, args=given, kwargs=waits or {})
-    # Where nothing holds it, it ends before the process has taken it over.
+    # Without a reference, the barrier would be destroyed before the process has taken it over.
     process.barrier = barrier
     process.start()
     return process
@@ -138,7 +138,7 @@ def start_cluster(directory: Path, port: int, *, loses_chief: bool = False, **op
 
 
 def said(directory: Path, name: str) -> list[str]:
-    """What a process told its user."""
+    """The lines that a process showed to its user."""
     return [line for line in _log(directory, name).read_text().splitlines() if "keras_lr: " in line]
 
 
@@ -159,7 +159,7 @@ def recorded_bytes(directory: Path) -> int:
 
 
 def kill_when(process: Any, directory: Path, *, recorded: float, whole: int) -> bool:
-    """Kills `process` with SIGKILL once so large a share of the records stands; False where it ended before."""
+    """Kills `process` with SIGKILL once this share of the records is written; False if it ended before."""
     while process.is_alive() and recorded_bytes(directory) < recorded * whole:
         process.join(0.002)
     running = process.is_alive()

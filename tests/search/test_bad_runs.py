@@ -1,4 +1,4 @@
-"""A run that diverges or fails is data; the search goes on."""
+"""A run that diverges or fails is data; the search continues."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def project(unbroken, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 64 KiB; `change` mounts it anew with other options."""
+    """A file system of 64 KiB; `change` remounts it with other options."""
 
     def mount(options):
         return subprocess.run(
@@ -83,7 +83,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, engine, moment
 
 @pytest.mark.parametrize(("victim", "moment"), [("chief", 0.2), ("worker0", 0.4)])
 def test_a_killed_process_of_three(unbroken, victim, moment, tmp_path):
-    """A worker's points go to the other; after the chief's end the same commands go on."""
+    """A worker's points are reassigned to the other; after the chief's end, the same commands resume."""
     port, whole = free_port(), recorded_bytes(unbroken["function"])
     cluster = start_cluster(tmp_path, port, loses_chief=victim == "chief", engine="function")
     kill_when(cluster[victim], tmp_path, recorded=moment, whole=whole)

@@ -80,7 +80,7 @@ def test_a_search_leaves_the_random_state_alone(searched: Any) -> None:
     _, tuner = searched
     drawn = []
     for search in (lambda: None, lambda: run_small(tuner)):
-        # Before Keras 3.13 a seed leaves a global generator that is there already where it stands.
+        # Before Keras 3.13, setting a seed does not reset a global generator that exists already.
         global_state.set_global_attribute("global_seed_generator", None)
         keras.utils.set_random_seed(5)
         keras.random.uniform([])

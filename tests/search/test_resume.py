@@ -1,4 +1,4 @@
-"""A search goes on where its records end, whatever is asked of it next."""
+"""A search resumes where its records end, whatever it is asked for next."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_records_that_call_the_engine_a_tier_are_read(tmp_path: Path, whole: Any
     assert programs == []
 
 
-def test_overwrite_begins_anew(tmp_path: Path, whole: Any) -> None:
+def test_overwrite_starts_over(tmp_path: Path, whole: Any) -> None:
     begun(tmp_path, whole[0])
     tuner = small_search(classifier(), tmp_path, overwrite=True)
     with pytest.raises(SearchError, match=r"No epochs are recorded in .*lr yet\. Call `search` first"):
