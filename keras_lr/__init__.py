@@ -6,8 +6,46 @@ Importing this module is fast: each public name loads what it needs when it is f
 from __future__ import annotations
 
 import importlib
-import sys
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from keras_lr._utils import keras_import as _keras_import
+from keras_lr._utils import names as _names
+
+if TYPE_CHECKING:
+    from keras_lr import analysis as analysis
+    from keras_lr import callbacks as callbacks
+    from keras_lr import devices as devices
+    from keras_lr import errors as errors
+    from keras_lr import optimizers as optimizers
+    from keras_lr import plots as plots
+    from keras_lr import range_test as range_test
+    from keras_lr import report as report
+    from keras_lr import results as results
+    from keras_lr import schedules as schedules
+    from keras_lr import search as search
+    from keras_lr.analysis import analyze_histories as analyze_histories
+    from keras_lr.analysis import analyze_history as analyze_history
+    from keras_lr.analysis import suggest as suggest
+    from keras_lr.callbacks import AutoLR as AutoLR
+    from keras_lr.callbacks import HistoryMonitor as HistoryMonitor
+    from keras_lr.callbacks import LRRecorder as LRRecorder
+    from keras_lr.callbacks import MomentumCycle as MomentumCycle
+    from keras_lr.callbacks import ReduceOnPlateau as ReduceOnPlateau
+    from keras_lr.callbacks import ReportCallback as ReportCallback
+    from keras_lr.optimizers import discriminative as discriminative
+    from keras_lr.range_test import LRRangeTest as LRRangeTest
+    from keras_lr.range_test import find_lr as find_lr
+    from keras_lr.report import Report as Report
+    from keras_lr.results import AutoLRLog as AutoLRLog
+    from keras_lr.results import Diagnosis as Diagnosis
+    from keras_lr.results import Finding as Finding
+    from keras_lr.results import HistoryComparison as HistoryComparison
+    from keras_lr.results import RangeTestResult as RangeTestResult
+    from keras_lr.results import SchedulePreview as SchedulePreview
+    from keras_lr.results import SensitivityResult as SensitivityResult
+    from keras_lr.results import Suggestion as Suggestion
+    from keras_lr.search import LogGridSearch as LogGridSearch
 
 __version__ = "0.1.0"
 
@@ -49,25 +87,84 @@ _MODULES = (
     "schedules",
     "search",
 )
+# Public names that only the modules have, for the error of those who look for them here.
+_ELSEWHERE = {
+    "analysis": ("Race", "analyze_sensitivity"),
+    "devices": ("inspect_devices", "set_up_devices"),
+    "plots": (
+        "plot_auto_lr",
+        "plot_heatmap",
+        "plot_histories",
+        "plot_history",
+        "plot_learning_curves",
+        "plot_range_test",
+        "plot_schedule",
+        "plot_sensitivity",
+        "plot_slope",
+    ),
+    "results": ("AutoLRAction", "Refinement"),
+    "schedules": (
+        "CosineRestarts",
+        "Cyclical",
+        "FlatCosine",
+        "InverseSqrt",
+        "OneCycle",
+        "Polynomial",
+        "Scaled",
+        "Sequential",
+        "Warmup",
+        "WarmupStableDecay",
+        "from_suggestion",
+        "preview",
+    ),
+}
+# What other packages call it.
+_FOREIGN = {"LRFinder": "LRRangeTest", "LearningRateFinder": "LRRangeTest", "lr_finder": "find_lr"}
 
 __all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 
+if not TYPE_CHECKING:
+    # A type checker would take any name for one that this function returns.
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"keras_lr.{name}")
-    else:
-        raise AttributeError(f"module 'keras_lr' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        elif name in _MODULES:
+            value = importlib.import_module(f"keras_lr.{name}")
+        else:
+            raise _names.missing_attribute(f"module {__name__!r}", name, _meant(name))
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
     return __all__
 
 
-if "keras" in sys.modules:
-    # Registers the schedules with Keras, so that a saved model can be loaded.
-    importlib.import_module("keras_lr.schedules")
+def _meant(name: str) -> str | None:
+    """The public name that `name` is most like, with its module if it is not in this one."""
+    if name.startswith("_"):
+        return None
+    places = {inner: f"{__name__}.{module}.{inner}" for module, names in _ELSEWHERE.items() for inner in names}
+    known = _FOREIGN.get(name) or _names.similar_name(name, [*places, *_MODULES, *_HOMES])
+    return places.get(known, known) if known else None
+
+
+def _register_schedules() -> None:
+    """Registers the schedules with Keras, so that a model saved with one can be loaded."""
+    from keras_lr.errors import BackendError
+
+    try:
+        import keras_lr.schedules  # noqa: F401
+    except BackendError:
+        # Said as soon as something that needs TensorFlow is used.
+        pass
+    except Exception as err:
+        # It must not end the import of Keras, in which it may have been called.
+        warnings.warn(
+            f"keras_lr cannot register its schedules with Keras, so a saved model with one will not load: {err}",
+            stacklevel=2,
+        )
+
+
+_keras_import.after_keras(_register_schedules)

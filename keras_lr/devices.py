@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
+
+# isort: split
 import keras
 import tensorflow as tf
 

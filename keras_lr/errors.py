@@ -3,6 +3,8 @@
 KerasLRError
 ├── InvalidArgumentError (ValueError)      an argument breaks its rule
 │   └── InvalidRangeError                  a range of learning rates is empty, reversed or out of bounds
+├── UnknownArgumentError (TypeError)       a keyword argument does not exist; the message says which one was meant
+├── BackendError (ImportError)             Keras runs on another backend than TensorFlow
 ├── ModelError (ValueError)                the model cannot be trained or swept as it is
 ├── DataError (RuntimeError)               the training data is empty or failed
 ├── DeviceError (RuntimeError)             a device is missing or can no longer be set up
@@ -16,6 +18,7 @@ the rule, the received value and the remedy.
 """
 
 __all__ = [
+    "BackendError",
     "CurveError",
     "DataError",
     "DeviceError",
@@ -26,6 +29,7 @@ __all__ = [
     "ResultFormatError",
     "SearchError",
     "StorageError",
+    "UnknownArgumentError",
 ]
 
 
@@ -39,6 +43,14 @@ class InvalidArgumentError(KerasLRError, ValueError):
 
 class InvalidRangeError(InvalidArgumentError):
     """A range of learning rates is empty, reversed, non-positive or non-finite."""
+
+
+class UnknownArgumentError(KerasLRError, TypeError):
+    """A class has no argument of this name."""
+
+
+class BackendError(KerasLRError, ImportError):
+    """Keras runs on another backend than TensorFlow, or will once it is imported."""
 
 
 class ModelError(KerasLRError, ValueError):

@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
+
+# isort: split
 import keras
 import tensorflow as tf
 

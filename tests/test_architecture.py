@@ -72,8 +72,8 @@ NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}
 
 SUFFIXES = {"_loss", "_steps"}
 CLASS_NAMES_IN_RECORDS = {"_DefaultDistributionStrategy"}
-BY_STRING = {"__init__.py", "cli/_loading.py"}
-"""The lazy public names, and the user's own script or module."""
+BY_STRING = {"__init__.py", "_utils/backend.py", "_utils/keras_import.py", "cli/_loading.py"}
+"""The lazy public names, what asks whether Keras is imported yet, and the user's own script or module."""
 
 MAX_MODULES = 150
 MIN_LINES = 30

@@ -16,6 +16,18 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from keras_lr._utils.names import SuggestsArguments
+from keras_lr._utils.validation import check_own_model
+
+
+class Callback(SuggestsArguments, keras.callbacks.Callback):  # type: ignore[misc]
+    """Base of every keras_lr callback: an unknown argument or a model of another library gets an error that helps."""
+
+    def set_model(self, model: keras.Model) -> None:
+        """Takes the model whose `fit` has begun."""
+        check_own_model("model", model)
+        super().set_model(model)
+
 
 class Resumable(Protocol):
     """A callback that can continue where an earlier one stopped."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 from tensorflow.python.framework.config import is_op_determinism_enabled
+from tensorflow.python.ops import stateful_random_ops
 
 from keras_lr._keras.model import layers_of
 
@@ -53,25 +55,78 @@ class StateSnapshot(VariableSnapshot):
 
 
 class RandomState:
-    """The random states of Python, NumPy, TensorFlow's eager mode, and Keras's global seed generator."""
+    """The random states of Python, NumPy and TensorFlow's eager mode, and of TensorFlow's and Keras's generators."""
 
     def __init__(self) -> None:
         self._python = random.getstate()
         self._numpy = np.random.get_state()
-        self._tensorflow = _eager_generator()
-        self._tensorflow_state: Any = None if self._tensorflow is None else self._tensorflow.getstate()
+        self._eager_seed, self._eager = _eager_seeds()
+        self._eager_state: Any = None if self._eager is None else self._eager.getstate()
+        self._tensorflow = stateful_random_ops.global_generator
         self._keras = global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
-        self._keras_state = None if self._keras is None else tf.identity(self._keras.state.value)
+        generators = (one for one in (self._tensorflow, self._keras) if one is not None)
+        self._variables = VariableSnapshot(one.state for one in generators)
 
     def restore(self) -> None:
         """Restores every generator to its state at construction."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
-        if self._tensorflow is not None:
-            self._tensorflow.setstate(self._tensorflow_state)
+        _set_eager_seeds(self._eager_seed, self._eager)
+        if self._eager is not None:
+            self._eager.setstate(self._eager_state)
+        stateful_random_ops.global_generator = self._tensorflow
         global_state.set_global_attribute(_GLOBAL_SEED_GENERATOR, self._keras)
-        if self._keras is not None:
-            self._keras.state.assign(self._keras_state)
+        self._variables.restore()
+
+
+def random_sources() -> list[tuple[Callable[[], Any], Callable[[Any], None]]]:
+    """How to read and how to set each state that Python code draws from without holding a generator of its own."""
+
+    def eager() -> Any:
+        generator = _eager_seeds()[1]
+        return None if generator is None else generator.getstate()
+
+    def set_eager(state: Any) -> None:
+        generator = _eager_seeds()[1]
+        if generator is not None and state is not None:
+            generator.setstate(state)
+
+    def numpy() -> Any:
+        return np.random.get_state(legacy=False)
+
+    def of_keras() -> Any:
+        generator = global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
+        return None if generator is None else tf.identity(generator.state.value).numpy()
+
+    def set_keras(state: Any) -> None:
+        generator = global_state.get_global_attribute(_GLOBAL_SEED_GENERATOR)
+        if generator is not None and state is not None:
+            generator.state.assign(state)
+
+    return [
+        (random.getstate, random.setstate),
+        (numpy, np.random.set_state),
+        (eager, set_eager),
+        (of_keras, set_keras),
+    ]
+
+
+@contextmanager
+def eager_seeds_of_its_own() -> Iterator[None]:
+    """Gives eager TensorFlow operations seeds within the block that no operation outside of it uses.
+
+    A stateful random operation such as `tf.random.uniform` keeps its position in a kernel that can be neither read nor
+    set. TensorFlow looks the kernel up by the operation's seeds, one drawn from the global seed or given by the caller
+    and the global seed itself. With another global seed the operations of the block have kernels of their own.
+    """
+    former = _eager_seeds()
+    # Depends on Python's state without changing it, so that the same seed repeats the same test.
+    own = random.Random(repr(random.getstate())).randrange(2**31)
+    _set_eager_seeds(own, random.Random(own))
+    try:
+        yield
+    finally:
+        _set_eager_seeds(*former)
 
 
 def trainer_variables(model: keras.Model) -> list[Any]:
@@ -80,9 +135,20 @@ def trainer_variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else [])]
 
 
-def plain_variables(model: keras.Model) -> list[tf.Variable]:
-    """The `tf.Variable`s that the model or a layer holds as attributes, which Keras does not list."""
-    return [value for layer in layers_of(model) for value in vars(layer).values() if isinstance(value, tf.Variable)]
+def plain_variables(model: keras.Model) -> list[Any]:
+    """The variables that the model or a layer holds as attributes and that Keras may not list.
+
+    These are each `tf.Variable`, the variables of each metric, which an overridden `metrics` leaves out, and those of
+    each further optimizer.
+    """
+    values = (value for layer in layers_of(model) for value in vars(layer).values())
+    return [variable for value in values for variable in _variables_held_by(value)]
+
+
+def _variables_held_by(value: Any) -> list[Any]:
+    if isinstance(value, tf.Variable):
+        return [value]
+    return list(value.variables) if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)) else []
 
 
 def seed_variables(model: keras.Model) -> list[Any]:
@@ -110,6 +176,15 @@ def ops_are_deterministic() -> bool:
     return bool(is_op_determinism_enabled())
 
 
-def _eager_generator() -> random.Random | None:
-    """The generator that seeds eager TensorFlow ops; None before a global seed is set."""
-    return getattr(context.context(), "_rng", None)
+def _eager_seeds() -> tuple[int | None, random.Random | None]:
+    """The global seed of TensorFlow and the generator that seeds its eager operations; None each before a seed is set.
+
+    `tf.random.set_seed` replaces both.
+    """
+    eager = context.context()
+    return eager._seed, getattr(eager, "_rng", None)
+
+
+def _set_eager_seeds(seed: int | None, generator: random.Random | None) -> None:
+    eager = context.context()
+    eager._seed, eager._rng = seed, generator

@@ -1,4 +1,4 @@
-"""Copies of `tf.data` pipelines, so that reading a shuffled one does not change the order of a later pass."""
+"""Reading `tf.data` pipelines without a trace: copies that share no state, what they run, and how to stop them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,54 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.data.ops import cache_op
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.ops import script_ops
 
 _IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
 
 _STRIPPED_DEVICE = "/device::0"
-"""What TensorFlow makes of the device of a `tf.py_function` when it strips devices. It cannot parse that itself."""
+"""What is left of the device of a `tf.py_function` after TensorFlow has stripped it, and cannot be parsed."""
 
 _SEED_INPUTS = (2, 3)
-"""Places of a shuffle's seeds among its inputs. In `ShuffleDatasetV3` the next one is the generator that they share."""
+"""Inputs of a shuffle node: dataset, buffer size, two seeds; and in `ShuffleDatasetV3` the generator they share."""
+
+_WITHOUT_RESOURCE = {
+    "ShuffleDatasetV3": ("ShuffleDataset", 4, ()),
+    "RandomDatasetV2": ("RandomDataset", 2, ("rerandomize_each_iteration",)),
+    "CacheDatasetV2": ("CacheDataset", 2, ()),
+}
+"""For each operation that shares a resource among its iterators, the one that makes its own: its name, how many inputs
+it takes, and the attributes it lacks."""
 
 
 def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A pipeline to read without changing the order of `dataset`: a copy if it shuffles by a seed, else `dataset`.
+    """A pipeline to read without changing what a later pass over `dataset` yields: a copy where it is needed.
 
-    A seeded shuffle shares one generator among its iterators, so each pass changes the order of every later one. The
-    copy makes its own generator from the same seeds. Without a seed the order is random anyway. In-memory sources of
-    the pipeline are duplicated by the copy.
+    A shuffle by a seed shares one generator among its iterators, so each pass changes the order of every later one; the
+    copy makes its own generator from the same seeds. So does `tf.data.Dataset.random`. A cache keeps what the first
+    pass has read: that of random data is not filled by the copy, nor is one in files. Without a seed the order is
+    random anyway. In-memory sources of the pipeline are duplicated by the copy.
     """
-    return edited_copy(dataset, _own_generators) if _keeps_shuffle_state(dataset) else dataset
+    return edited_copy(dataset, _own_resources) if _keeps_state(dataset) else dataset
+
+
+def python_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
+    """The Python functions that reading the pipeline calls, as TensorFlow has wrapped them."""
+    for node in _nodes_of_functions(dataset):
+        if "PyFunc" in node.op and (function := script_ops._py_funcs._funcs.get(node.attr["token"].s.decode())):
+            yield function
+    for part in dataset._inputs():
+        yield from python_functions(part)
+
+
+def stop(iterator: Any, dataset: tf.data.Dataset) -> None:
+    """Ends an iterator over `dataset` and waits until no thread of its pipeline runs any more.
+
+    Deleting the iterator would do so as well, but a traceback can keep it alive.
+    """
+    nothing = tf.data.experimental.to_variant(dataset.take(0))
+    tf.raw_ops.MakeIterator(dataset=nothing, iterator=iterator._iterator_resource)
 
 
 def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef], None]) -> tf.data.Dataset:
@@ -50,19 +80,30 @@ def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef]
 
 
 def with_own_generators(nodes: Iterable[Any]) -> list[Any]:
-    """Gives each shuffle among `nodes` its own generator, made from its seeds, and returns these nodes.
-
-    `ShuffleDatasetV3` takes the shared generator as an input; `ShuffleDataset` has no such input.
-    """
+    """Gives each shuffle among `nodes` its own generator, made from its seeds, and returns these nodes."""
     shuffles = [node for node in nodes if node.op == "ShuffleDatasetV3"]
     for node in shuffles:
-        node.op = "ShuffleDataset"
-        del node.input[4:]
+        _replace_resource(node)
     return shuffles
 
 
-def _own_generators(definition: tf.compat.v1.GraphDef) -> None:
-    with_own_generators(_all_nodes(definition))
+def _replace_resource(node: Any) -> None:
+    node_op, inputs, lacks = _WITHOUT_RESOURCE[node.op]
+    node.op = node_op
+    del node.input[inputs:]
+    for name in lacks:
+        del node.attr[name]
+
+
+def _own_resources(definition: tf.compat.v1.GraphDef) -> None:
+    constants = {node.name: node.attr["value"].tensor for node in _all_nodes(definition) if node.op == "Const"}
+    for node in _all_nodes(definition):
+        if node.op == "CacheDatasetV2":
+            name = tf.make_ndarray(constants[node.input[1].partition(":")[0]]).item()
+            if name and not tf.io.gfile.exists(name + b".index"):
+                constants[node.input[1].partition(":")[0]].CopyFrom(tf.make_tensor_proto(b""))
+        if node.op in _WITHOUT_RESOURCE:
+            _replace_resource(node)
 
 
 def _all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
@@ -71,19 +112,44 @@ def _all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
     return itertools.chain(definition.node, *functions)
 
 
-def _keeps_shuffle_state(dataset: tf.data.Dataset) -> bool:
-    """Whether any part of the pipeline reshuffles by a seed; any pipeline that a function captures counts as such."""
-    if getattr(dataset, "_reshuffle_each_iteration", False):
+def _keeps_state(dataset: tf.data.Dataset) -> bool:
+    """Whether a pass over any part of the pipeline changes a later one.
+
+    Any pipeline that a function captures counts as such.
+    """
+    if getattr(dataset, "_reshuffle_each_iteration", False) or getattr(dataset, "_rerandomize", False):
         seeds = (tf.get_static_value(getattr(dataset, name, None)) for name in ("_seed", "_seed2"))
         if any(seed is None or int(seed) for seed in seeds):
             return True
+    if isinstance(dataset, cache_op.CacheDataset) and _is_worth_a_cache_of_its_own(dataset):
+        return True
     captured = (
         tensor
         for function in dataset._functions()
         for tensor in function.function.captured_inputs
         if tensor.dtype == tf.variant
     )
-    return any(True for _ in captured) or any(_keeps_shuffle_state(part) for part in dataset._inputs())
+    return any(True for _ in captured) or any(_keeps_state(part) for part in dataset._inputs())
+
+
+def _is_worth_a_cache_of_its_own(dataset: Any) -> bool:
+    """Whether filling the cache leaves a trace: files, or data that would have been drawn later."""
+    in_files = tf.get_static_value(dataset._filename) != b""
+    return in_files or any(_draws(part) for part in dataset._inputs())
+
+
+def _draws(dataset: tf.data.Dataset) -> bool:
+    """Whether two passes over the pipeline may yield different elements."""
+    definitions = (op_def_registry.get(node.op) for node in _nodes_of_functions(dataset))
+    if any(definition is not None and definition.is_stateful for definition in definitions):
+        return True
+    return hasattr(dataset, "_seed") or any(_draws(part) for part in dataset._inputs())
+
+
+def _nodes_of_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
+    """The nodes of the functions of this part of the pipeline, nested ones included."""
+    for function in dataset._functions():
+        yield from _all_nodes(function.function.graph.as_graph_def())
 
 
 def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:

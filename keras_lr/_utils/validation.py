@@ -122,6 +122,20 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
     return value
 
 
+def check_own_model(name: str, value: Any) -> None:
+    """Raises `ModelError`, which says what to do, if `value` is a model of Keras 2 or of PyTorch."""
+    homes = {f"{base.__module__}." for base in type(value).__mro__}
+    if any(home.startswith(("tf_keras.", "tensorflow.python.keras.")) for home in homes):
+        raise ModelError(
+            f"`{name}` must be a Keras 3 model. Received: a model of Keras 2 (tf_keras). Unset TF_USE_LEGACY_KERAS, and "
+            "build the model with `import keras`."
+        )
+    if any(home.startswith("torch.") for home in homes):
+        raise ModelError(
+            f"`{name}` must be a Keras 3 model. Received: a PyTorch module. keras_lr works with Keras on TensorFlow."
+        )
+
+
 def check_logged(monitor: str, logs: Mapping[str, Any]) -> None:
     """Raises `ModelError` if an epoch's `logs` do not contain `monitor`."""
     if monitor not in logs:

@@ -1,5 +1,9 @@
 """Keras callbacks: they measure, schedule, record and repair the learning rate while a model trains."""
 
+from typing import TYPE_CHECKING
+
+import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
+from keras_lr._utils import names as _names
 from keras_lr.callbacks._auto_lr import AutoLR
 from keras_lr.callbacks._history_monitor import HistoryMonitor
 from keras_lr.callbacks._lr_recorder import LRRecorder
@@ -17,3 +21,6 @@ __all__ = [
     "ReduceOnPlateau",
     "ReportCallback",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.module_getattr(__name__, __all__)

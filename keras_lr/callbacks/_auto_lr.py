@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import keras
 
-from keras_lr._keras.callback_state import attach_state, detach_state
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state
 from keras_lr._keras.learning_rate import rates_ahead
 from keras_lr._keras.running_fit import move_before_backup, on_fit_error
 from keras_lr._utils import validation
@@ -38,7 +38,7 @@ TICK_STEPS = 100
 """Steps between two ticks if the length of an epoch is unknown."""
 
 
-class AutoLR(keras.callbacks.Callback):
+class AutoLR(Callback):
     """Finds a learning rate before the first epoch, then watches the training loss and adjusts the rate.
 
     - **Probe**: a range test before the first epoch, refined by short runs, sets the suggested rate. The model is

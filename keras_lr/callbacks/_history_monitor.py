@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.callback_state import attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
 from keras_lr._keras.learning_rate import current_learning_rate
 from keras_lr._keras.running_fit import move_before_backup
 from keras_lr._utils import validation
@@ -73,7 +73,7 @@ class EpochHistory:
         self.rows = [{name: float(value) for name, value in row.items()} for row in rows]
 
 
-class HistoryMonitor(keras.callbacks.Callback):
+class HistoryMonitor(Callback):
     """Reads the history while it grows, as `analyze_history` does afterwards, and warns once about each finding.
 
     The epochs so far are read after each epoch. Within an epoch of at least 200 steps, its steps are read too, for

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from keras_lr._keras.callback_state import attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
 from keras_lr._keras.learning_rate import RateReader, iterations_of, leaf_optimizers
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._utils import validation
@@ -18,7 +18,7 @@ from keras_lr._utils import validation
 _STATE = "lr_recorder"
 
 
-class LRRecorder(keras.callbacks.Callback):  # type: ignore[misc]
+class LRRecorder(Callback):
     """Logs the learning rate as if the model's step returned it, so that every other callback sees it.
 
     `History`, `CSVLogger`, `TensorBoard` and the progress bar then contain "learning_rate" for each epoch, the rate of

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_lr._keras.callback_state import Callback
 from keras_lr._keras.dynamic_float import DynamicFloat
 from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers
 from keras_lr._keras.running_fit import on_fit_error
@@ -22,7 +23,7 @@ MOMENTA = ("momentum", "beta_1", "adam_beta_1")
 _NOT_CYCLED = ("ScheduleFreeAdamW",)
 
 
-class MomentumCycle(keras.callbacks.Callback):  # type: ignore[misc]
+class MomentumCycle(Callback):
     """Lowers the momentum while the learning rate is high, and raises it while the rate is low.
 
     The momentum (`momentum` or `beta_1`, depending on the optimizer) is `max_momentum` at the bottom of the learning

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.callback_state import attach_state, detach_state
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state
 from keras_lr._keras.learning_rate import RateFactor, leaf_optimizers, rate_bases
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.model import metric_direction
@@ -18,7 +18,7 @@ from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 
 
-class ReduceOnPlateau(keras.callbacks.Callback):  # type: ignore[misc]
+class ReduceOnPlateau(Callback):
     """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
 
     Unlike `keras.callbacks.ReduceLROnPlateau`, which raises TypeError on a schedule (tensorflow#36612), it works with

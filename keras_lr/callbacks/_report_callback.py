@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.callback_state import attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils.files import folder_of
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
@@ -23,7 +23,7 @@ from keras_lr.results._record import Record
 _STATE = "report_callback"
 
 
-class ReportCallback(keras.callbacks.Callback):
+class ReportCallback(Callback):
     """Writes an HTML report at the end of a `fit`, also when Ctrl-C or an exception ends it early.
 
     The report contains the diagnosis of the training history and the results of any `LRRangeTest` and `AutoLR` in the

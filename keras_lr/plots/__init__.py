@@ -1,5 +1,8 @@
 """Plots of results with seaborn: each takes a result and matplotlib Axes, and returns the Axes."""
 
+from typing import TYPE_CHECKING
+
+from keras_lr._utils import names as _names
 from keras_lr.plots._auto_lr import plot_auto_lr
 from keras_lr.plots._history import plot_histories, plot_history
 from keras_lr.plots._range_test import plot_range_test, plot_slope
@@ -17,3 +20,6 @@ __all__ = [
     "plot_sensitivity",
     "plot_slope",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.module_getattr(__name__, __all__)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-import keras
-
 from keras_lr._keras.batches import stream_of_fit
+from keras_lr._keras.callback_state import Callback
 from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
 from keras_lr._utils import validation
@@ -17,7 +16,7 @@ from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_
 from keras_lr.results._range_test import RangeTestResult, Suggestion
 
 
-class LRRangeTest(keras.callbacks.Callback):
+class LRRangeTest(Callback):
     """Raises the learning rate step by step and records each batch's own loss.
 
     The test runs before the first epoch, inside one compiled loop. Weights, optimizer, metrics, random states and data

@@ -8,6 +8,7 @@ import keras
 
 from keras_lr._keras.batches import stream_of
 from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
+from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import ModelError
 from keras_lr.range_test._input_scale import warn_of_input_scale
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
@@ -101,6 +102,7 @@ def find_lr(
 
 def _check_compiled(model: Any) -> None:
     if not isinstance(model, keras.Model):
+        check_own_model("model", model)
         raise ModelError(f"`model` must be a keras.Model. Received: {type(model).__name__}. Pass the model itself.")
     if not model.compiled:
         raise ModelError(

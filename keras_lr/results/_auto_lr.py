@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 import pandas as pd
 
+from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import RangeTestResult
 from keras_lr.results._record import Record, float_array, integer, optional_float, plain, text
@@ -17,7 +18,7 @@ ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
 
 
 @dataclass(frozen=True)
-class AutoLRAction:
+class AutoLRAction(SuggestsAttributes):
     """One change of the learning rate.
 
     Not a `Record`: its `kind` says what was done, not which class it is.

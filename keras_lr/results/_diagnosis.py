@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
 from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
 from keras_lr.results._record import Record, optional_float, plain, text
@@ -87,7 +88,7 @@ def direction_of(monitor: str) -> Direction:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(SuggestsAttributes):
     """One pattern found in a training history: where, how strong, and what to do about it.
 
     Not a `Record`: its `kind` says what was found, not which class it is.

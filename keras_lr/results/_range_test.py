@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -125,6 +127,13 @@ class RangeTestResult(Record):
     """
 
     kind: ClassVar[str] = "range_test"
+    _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {name: f"suggestion.{name}" for name in ("learning_rate", "low", "high", "confidence", "reason", "rule")}
+        | dict.fromkeys(
+            ("lr", "best_learning_rate", "best_lr", "suggested_learning_rate", "suggested_lr"),
+            "suggestion.learning_rate",
+        )
+    )
 
     learning_rates: np.ndarray
     losses: np.ndarray

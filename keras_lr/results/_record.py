@@ -13,13 +13,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from keras_lr._utils.files import write_text_atomically
+from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 
 SCHEMA_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class Record(SuggestsAttributes):
     """A frozen dataclass with a JSON form.
 
     JSON has neither NaN nor infinity: a non-finite number is written as `null` and read back as NaN in an array and as

@@ -63,6 +63,9 @@ class SensitivityResult(Record):
 
     kind: ClassVar[str] = "sensitivity"
     former_names: ClassVar[Mapping[str, str]] = MappingProxyType({"tier": "engine", "tier_reason": "engine_reason"})
+    _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(("learning_rate", "lr", "suggestion", "suggested_lr"), "best_learning_rate") | {**former_names}
+    )
 
     frame: pd.DataFrame
     objective: str

@@ -1,5 +1,9 @@
 """Learning-rate schedules: pure functions of the step that run inside the graph and are registered with Keras."""
 
+from typing import TYPE_CHECKING
+
+import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
+from keras_lr._utils import names as _names
 from keras_lr.schedules._cosine_restarts import CosineRestarts
 from keras_lr.schedules._cyclical import Cyclical
 from keras_lr.schedules._flat_cosine import FlatCosine
@@ -27,3 +31,6 @@ __all__ = [
     "from_suggestion",
     "preview",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.module_getattr(__name__, __all__)

@@ -9,13 +9,14 @@ import keras
 from keras import ops
 
 from keras_lr._utils import validation
+from keras_lr._utils.names import SuggestsArguments
 from keras_lr.errors import InvalidArgumentError
 
 PRECISION = "float64"
 """Data type of all computations inside a schedule."""
 
 
-class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+class Schedule(SuggestsArguments, keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Base of every keras_lr schedule: a pure function of the optimizer's step.
 
     A subclass stores each constructor argument under its own name and defines `_rate`, which receives the step in

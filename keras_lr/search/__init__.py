@@ -1,5 +1,12 @@
 """A search over a log grid of learning rates, built on KerasTuner."""
 
+from typing import TYPE_CHECKING
+
+import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
+from keras_lr._utils import names as _names
 from keras_lr.search._tuner import LogGridSearch
 
 __all__ = ["LogGridSearch"]
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.module_getattr(__name__, __all__)

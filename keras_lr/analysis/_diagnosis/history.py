@@ -1,36 +1,49 @@
 """The series of one run, picked out of named columns.
 
 `from_columns` finds the series to judge, its validation twin, the learning rates, the column that counts epochs or
-steps, and a metric beside the loss.
+steps, and a metric beside the loss. Rows without the judged series, such as those of an evaluation, are no epochs.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from keras_lr._utils.downsampling import spike_keeping_indices
-from keras_lr.errors import CurveError
+from keras_lr.analysis._diagnosis.columns import (
+    COUNTER_NAMES,
+    LEARNING_RATE_NAMES,
+    Column,
+    counter_kind,
+    find_counters,
+    find_learning_rate,
+    find_monitor,
+    find_validation,
+    is_learning_rate,
+    is_validation,
+    kind_of,
+    to_column,
+    total_of_parts,
+    words,
+)
+from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results._diagnosis import Direction, direction_of
 
+# The curves of a shorter run are not weighed.
 MIN_EPOCHS = 3
+# A single finite value is no history.
+MIN_READABLE_EPOCHS = 2
 # float64 holds every integer below this.
 MAX_EPOCH = 2**53
 # A metric is compared with the loss over at least this many epochs.
 MIN_METRIC_VALUES = 3
-
-LEARNING_RATE_NAMES = ("learning_rate", "lr")
-STEP_NAMES = ("step", "batch", "iteration")
-COUNTER_NAMES = ("epoch", *STEP_NAMES)
-# A series with one of these words in its name is taken for a validation series if another could be the training loss.
-VALIDATION_WORDS = frozenset({"val", "valid", "validation", "eval", "test"})
-ERROR_NAMES = ("mse", "mae")
-MISSING_WORDS = ("NA", "", "None")
+# An epoch that stays the same over this share of the rows counts for several of them.
+MIN_REPEATED_SHARE = 0.5
+MAX_NAMED_COLUMNS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +60,9 @@ class TrainingHistory:
         direction: "min" if lower values are better, as of a loss, else "max".
         unit: What `epochs` counts.
         metric: A metric beside the loss, in [0, 1], that grows as the loss falls, such as accuracy, shape `(n,)`; None
-            without one. It is recognised by its values, whatever its name.
-        val_metric: The same on validation data, shape `(n,)`, NaN where not evaluated; None without `metric`.
+            without one. With a validation twin it is recognised by its values, whatever its name.
+        val_metric: The same on validation data, shape `(n,)`, NaN where not evaluated; None if it never was.
+        notes: How the source was read, one sentence each, such as which of its runs this is.
     """
 
     epochs: np.ndarray
@@ -60,6 +74,7 @@ class TrainingHistory:
     unit: Literal["epoch", "step"] = "epoch"
     metric: np.ndarray | None = None
     val_metric: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def loss(self) -> np.ndarray:
@@ -81,43 +96,61 @@ class TrainingHistory:
 
 
 def from_columns(
-    columns: Mapping[str, Any], *, monitor: str | None = None, direction: Direction | None = None
+    columns: Mapping[str, Any],
+    *,
+    monitor: str | None = None,
+    direction: Direction | None = None,
+    run: str | int | None = None,
+    validation_freq: int | Iterable[int] | None = None,
+    rolled_back: bool = False,
 ) -> TrainingHistory:
     """The history in named columns.
 
-    If an epoch occurs twice, as after resuming from a backup, its last row counts.
+    If the epochs fall back to the first one, another run begins. If they fall back to a later one, training was resumed
+    there, and what it had recorded from that epoch on is dropped.
 
     Args:
-        columns: Each series by its name, shape `(n,)`; a validation series may be shorter, as with `validation_freq`.
+        columns: Each series by its name, shape `(n,)`; None or a masked element where nothing was logged. A validation
+            series may be shorter, as with `validation_freq`.
         monitor: Name of the series to judge; by default `loss`, or what is most likely the training loss.
         direction: "min" if lower values are better, "max" if higher ones are; by default as the name suggests.
+        run: Which of several runs to read, "run 1" or 1 for the first; by default the last.
+        validation_freq: As given to `fit`; needed if the lengths do not show which epochs were validated.
+        rolled_back: Whether epochs fall back because they were trained again, even to the first one.
 
     Raises:
-        CurveError: There is no series to judge, columns differ in length, values are not numbers, or there are fewer
-            than three epochs, all finite.
+        CurveError: There is no series to judge, columns differ in length, values are not numbers, there is only a
+            single finite epoch, or it is unknown which epochs were validated.
+        InvalidArgumentError: There is no such run, or `validation_freq` does not fit the columns.
     """
-    arrays = {str(name): _numbers(str(name), values) for name, values in columns.items()}
-    monitor = monitor or _find_monitor(arrays)
-    size = arrays[monitor].size
-    used = {name for name in (monitor, f"val_{monitor}", *LEARNING_RATE_NAMES, *COUNTER_NAMES) if name in arrays}
-    _check_lengths({name: arrays[name].size for name in used}, monitor)
-    counter = _find_counter(arrays)
-    epochs = np.arange(size, dtype=np.float64) if counter is None else _checked_epochs(arrays[counter], counter)
-    rows = _last_rows(epochs)
-    values = arrays[monitor][rows]
+    table = {str(name): to_column(str(name), values) for name, values in columns.items()}
+    totals, parts = total_of_parts(table)
+    table = {**table, **totals}
+    monitor = monitor or find_monitor(table)
+    _check_lengths(table, monitor)
+    validation = find_validation(table, monitor)
+    table = _spread_validation(table, monitor, validation, validation_freq)
+    rows, run_note = _read_rows(table, monitor, run=run, rolled_back=rolled_back)
+    values = table[monitor].values[rows.kept]
     _check_count(values, monitor)
     direction = direction or direction_of(monitor)
-    metric, val_metric = _find_metric(arrays, rows, values if direction == "min" else -values, size=size, used=used)
+    val_values = None if validation is None else rows.evaluated(table[validation])
+    if val_values is not None and np.isnan(val_values).all() and np.isfinite(values).all():
+        val_values = None
+    rate = find_learning_rate(table)
+    metric, val_metric = _find_metric(table, rows, monitor, values if direction == "min" else -values)
+    notes = (run_note, _total_note(parts), _validation_note(table, monitor, validation))
     return TrainingHistory(
-        epochs=epochs[rows].astype(np.int64),
+        epochs=rows.numbers,
         values=values,
-        val_values=_validation_values(arrays, rows, monitor),
-        learning_rates=next((arrays[name][rows] for name in LEARNING_RATE_NAMES if name in arrays), None),
+        val_values=val_values,
+        learning_rates=None if rate is None else rows.latest(table[rate]),
         monitor=monitor,
         direction=direction,
-        unit="step" if counter in STEP_NAMES else "epoch",
+        unit=rows.unit,
         metric=metric,
         val_metric=val_metric,
+        notes=tuple(note for note in notes if note),
     )
 
 
@@ -135,141 +168,338 @@ def kept_rows(history: TrainingHistory, *, max_points: int) -> np.ndarray:
     return spike_keeping_indices(series, max_points, nan_is_missing=True)
 
 
-def _numbers(name: str, values: Any) -> np.ndarray:
-    """The column as float64, shape `(n,)`; NaN throughout if it holds something else and is not needed."""
-    try:
-        series = pd.Series(_listed(values))
-        if series.dtype == object or pd.api.types.is_string_dtype(series):
-            series = series.replace(dict.fromkeys(MISSING_WORDS, np.nan))
-        numbers = pd.to_numeric(series).to_numpy(dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as err:
-        if name != "loss" and not name.endswith("_loss") and name not in (*COUNTER_NAMES, *LEARNING_RATE_NAMES):
-            # `np.shape` fails for a list of lists that differ in length.
-            return np.full(len(values) if isinstance(values, (list, tuple)) else np.shape(values)[:1] or (1,), np.nan)
-        received = str(err).rstrip(".")
-        raise CurveError(
-            f"The column `{name}` must hold numbers. Received: {received}. Convert or remove what is not a number."
-        ) from err
-    # What float32 cannot hold has overflowed in training too, and its square would overflow here.
-    return np.where(np.abs(numbers) > np.finfo(np.float32).max, np.copysign(np.inf, numbers), numbers)
+class _Counting(NamedTuple):
+    """How rows are ordered and numbered.
+
+    Attributes:
+        keys: Increasing with training time within a run, for every row, shape `(n,)`.
+        unit: What the numbers count.
+        numbers: What is shown for each row, shape `(n,)`; None to count the rows that are kept.
+        distinct: Whether a key that occurs again in a run replaces the earlier row.
+    """
+
+    keys: np.ndarray
+    unit: Literal["epoch", "step"]
+    numbers: np.ndarray | None
+    distinct: bool = True
 
 
-def _listed(values: Any) -> Any:
-    """The values of a column as a sequence: a dict by row, as pandas writes it, or scalar tensors become numbers."""
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    if isinstance(values, (list, tuple)):
-        return [np.asarray(value)[()] if getattr(value, "shape", None) == () else value for value in values]
-    return values if np.ndim(values) else [values]
+class _Rows(NamedTuple):
+    """The rows of one run: those kept of the judged series, and how those of the other series belong to them.
+
+    Attributes:
+        kept: Rows of the judged series in order of training, shape `(m,)`.
+        keys: Key of every row of the table, shape `(n,)`.
+        usable: Rows of this run that no later row replaces, shape `(n,)`, bool.
+        numbers: Epoch or step of each kept row, shape `(m,)`, int64, increasing.
+        unit: What `numbers` counts.
+    """
+
+    kept: np.ndarray
+    keys: np.ndarray
+    usable: np.ndarray
+    numbers: np.ndarray
+    unit: Literal["epoch", "step"]
+
+    def evaluated(self, column: Column) -> np.ndarray:
+        """An evaluation of the weights, at the last kept row trained before it, shape `(m,)`; NaN without one."""
+        found = np.flatnonzero(column.logged & self.usable)
+        places = np.searchsorted(self.keys[self.kept], self.keys[found], side="right") - 1
+        series = np.full(self.kept.size, np.nan)
+        series[places[places >= 0]] = column.values[found[places >= 0]]
+        return series
+
+    def measured(self, column: Column) -> np.ndarray:
+        """A series of the same training, where it has the key of a kept row, shape `(m,)`; NaN elsewhere."""
+        found = np.flatnonzero(column.logged & self.usable)
+        places = np.searchsorted(self.keys[self.kept], self.keys[found], side="right") - 1
+        same = (places >= 0) & (self.keys[self.kept[places]] == self.keys[found])
+        series = np.full(self.kept.size, np.nan)
+        series[places[same]] = column.values[found[same]]
+        return series
+
+    def latest(self, column: Column) -> np.ndarray:
+        """The last value logged up to each kept row, shape `(m,)`; the first one before that; NaN without any."""
+        if column.logged[self.kept].all():
+            return column.values[self.kept]
+        found = np.flatnonzero(column.logged & self.usable)
+        if not found.size:
+            return np.full(self.kept.size, np.nan)
+        found = found[np.argsort(self.keys[found], kind="stable")]
+        places = np.searchsorted(self.keys[found], self.keys[self.kept], side="right") - 1
+        return column.values[found[np.maximum(places, 0)]]
 
 
-def _find_monitor(arrays: Mapping[str, np.ndarray]) -> str:
-    """The training loss by its name; without a loss, an error or a metric that should grow."""
-    if "loss" in arrays:
-        return "loss"
-    usable = [name for name in arrays if not name.startswith("val_") and np.isfinite(arrays[name]).any()]
-    # Libraries other than Keras call a validation loss "val/loss" or "eval_loss", and it may come first.
-    usable.sort(key=lambda name: not VALIDATION_WORDS.isdisjoint(re.split(r"[\W_]+", name.lower())))
-    losses = [name for name in usable if "loss" in name.lower()]
-    errors = [name for name in usable if name.lower() in ERROR_NAMES]
-    metrics = [name for name in usable if direction_of(name) == "max"]
-    if found := [*losses, *errors, *metrics]:
-        return found[0]
-    raise CurveError(
-        f"A history must have a `loss` column. Received the columns {sorted(arrays)[:12]}. Rename the loss to `loss`."
+def _read_rows(
+    table: Mapping[str, Column], monitor: str, *, run: str | int | None, rolled_back: bool
+) -> tuple[_Rows, str]:
+    """The rows of a run, and a sentence that says which it is if there are several."""
+    training = np.flatnonzero(table[monitor].logged)
+    counting = _count_rows(table, training, rolled_back=rolled_back)
+    if training.size >= 3 and (np.diff(counting.keys[training]) < 0).all():
+        newest_last = {name: Column(column.values[::-1], column.logged[::-1]) for name, column in table.items()}
+        rows, note = _read_rows(newest_last, monitor, run=run, rolled_back=rolled_back)
+        last = table[monitor].values.size - 1
+        return rows._replace(kept=last - rows.kept, keys=rows.keys[::-1], usable=rows.usable[::-1]), note
+    keys = counting.keys[training]
+    starts = [0] if rolled_back else _run_starts(keys)
+    chosen = _chosen_run(run, len(starts))
+    first, end = starts[chosen], [*starts, keys.size][chosen + 1]
+    later = _lowest_fall_after(keys[first:end], distinct=counting.distinct)
+    place = _training_place(counting.keys, training)
+    usable = (place >= first) & (place < end)
+    usable[usable] = counting.keys[usable] < later[place[usable] - first]
+    kept = training[first:end][usable[training[first:end]]]
+    numbers = None if counting.numbers is None else counting.numbers[kept]
+    if numbers is None or not (_whole(numbers) and (np.diff(numbers) > 0).all()):
+        numbers = np.arange(kept.size)
+    rows = _Rows(kept, counting.keys, usable, numbers.astype(np.int64), counting.unit)
+    if run is not None or len(starts) == 1:
+        return rows, ""
+    return rows, (
+        f"The source holds {len(starts)} runs, because its {counting.unit}s start over. This is the last one, "
+        f'`run {len(starts)}`; read another with `run="run 1"`.'
     )
 
 
-def _find_counter(arrays: Mapping[str, np.ndarray]) -> str | None:
-    """The column that counts; if epochs and steps are both recorded, the one with more distinct values."""
-    present = [name for name in COUNTER_NAMES if name in arrays]
-    return max(present, key=lambda name: np.unique(arrays[name]).size, default=None)
+def _count_rows(table: Mapping[str, Column], training: np.ndarray, *, rolled_back: bool) -> _Counting:
+    """What orders the rows: the epochs, if they change from row to row of the judged series, else the steps."""
+    epochs, steps = (_complete_counter(table, training, kind) for kind in ("epoch", "step"))
+    if epochs is None and steps is None:
+        _check_counters(table, training)
+        return _count_without_counter(table, training)
+    if epochs is None and steps is not None and "batch" in words(steps):
+        # Without epochs, batches that start over begin another epoch.
+        keys = _filled(table[steps])
+        restarts = np.diff(keys, prepend=keys[:1]) < 0
+        return _combined(np.cumsum(restarts, dtype=np.float64), keys)
+    if epochs is None and steps is not None:
+        keys = _filled(table[steps])
+        return _Counting(keys, "step", keys)
+    epoch_keys = _filled(table[str(epochs)])
+    at = epoch_keys[training]
+    repeated = at.size > 1 and float(np.mean(np.diff(at) == 0)) >= MIN_REPEATED_SHARE
+    if rolled_back or (_whole(at) and not repeated):
+        return _Counting(epoch_keys, "epoch", epoch_keys)
+    if steps is None:
+        return _Counting(epoch_keys, "step", None, distinct=False)
+    step_keys = _filled(table[steps])
+    rises, step_falls = np.diff(at) > 0, np.diff(step_keys[training]) < 0
+    if rises.any() and step_falls[rises].mean() > 0.5:
+        return _combined(epoch_keys, step_keys)
+    if (np.diff(at)[~step_falls] < 0).any():
+        # The steps count on where the epochs fall back.
+        return _Counting(epoch_keys, "step", step_keys, distinct=False)
+    return _Counting(step_keys, "step", step_keys)
 
 
-def _check_lengths(lengths: Mapping[str, int], monitor: str) -> None:
-    size, validation = lengths[monitor], f"val_{monitor}"
-    if others := {name: lengths[name] for name in sorted(lengths) if lengths[name] != size and name != validation}:
+def _count_without_counter(table: Mapping[str, Column], training: np.ndarray) -> _Counting:
+    rows = np.arange(next(iter(table.values())).values.size, dtype=np.float64)
+    others = np.ones(rows.size, dtype=bool)
+    others[training] = False
+    alternating = any(column.logged[others].any() for column in table.values())
+    return _Counting(rows, "epoch", None if alternating else rows)
+
+
+def _combined(epochs: np.ndarray, steps: np.ndarray) -> _Counting:
+    """Steps that start over in each epoch, counted through."""
+    span = np.ptp(steps) + 1
+    keys = (epochs - epochs.min()) * span + steps
+    return _Counting(keys, "step", keys)
+
+
+def _complete_counter(table: Mapping[str, Column], training: np.ndarray, kind: Literal["epoch", "step"]) -> str | None:
+    """The first column that counts every row of the judged series."""
+    for name in find_counters(table, kind):
+        if (np.abs(table[name].values[training]) < MAX_EPOCH).all():
+            return name
+    return None
+
+
+def _check_counters(table: Mapping[str, Column], training: np.ndarray) -> None:
+    present = [name for name in COUNTER_NAMES if name in table and table[name].logged.any()]
+    if present and training.size:
+        raise CurveError(
+            f"The column `{present[0]}` must hold numbers below 2**53. Received: missing or larger ones. "
+            "Fill in the column, or leave it out."
+        )
+
+
+def _filled(column: Column) -> np.ndarray:
+    """The counter at every row; where it is missing, that of the row before, else of the row after."""
+    usable = np.isfinite(column.values) & (np.abs(column.values) < MAX_EPOCH)
+    if usable.all():
+        return column.values
+    return pd.Series(np.where(usable, column.values, np.nan)).ffill().bfill().to_numpy()
+
+
+def _whole(numbers: np.ndarray) -> bool:
+    return bool((np.abs(numbers) < MAX_EPOCH).all() and (numbers == np.round(numbers)).all())
+
+
+def _run_starts(keys: np.ndarray) -> list[int]:
+    """Where the keys fall back to the first key of a run, and so begin another."""
+    starts = [0]
+    for fall in np.flatnonzero(np.diff(keys) < 0) + 1:
+        if keys[fall] <= keys[starts[-1]]:
+            starts.append(int(fall))
+    return starts
+
+
+def _chosen_run(run: str | int | None, count: int) -> int:
+    if run is None:
+        return count - 1
+    names = [f"run {number}" for number in range(1, count + 1)]
+    name = f"run {run}" if isinstance(run, int) else run
+    if name not in names:
+        raise InvalidArgumentError(f"`run` must be one of {names}. Received: {run!r}. Choose one of these runs.")
+    return names.index(name)
+
+
+def _lowest_fall_after(keys: np.ndarray, *, distinct: bool) -> np.ndarray:
+    """The lowest key to which training falls back after each row, shape `(n,)`; infinite if it never does again."""
+    steps = np.diff(keys)
+    falls = np.where(steps <= 0 if distinct else steps < 0, keys[1:], np.inf)
+    return np.append(np.minimum.accumulate(falls[::-1])[::-1], np.inf)
+
+
+def _training_place(keys: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """For every row, the index in `training` of the row that it belongs to.
+
+    A row between two of them belongs to the one before, unless it has fallen back already.
+    """
+    after = np.searchsorted(training, np.arange(keys.size), side="left")
+    before = np.maximum(after - 1, 0)
+    after = np.minimum(after, training.size - 1)
+    is_training = training[after] == np.arange(keys.size)
+    falls = (keys[training[after]] < keys[training[before]]) & (keys < keys[training[before]])
+    return np.where(is_training | falls, after, before)
+
+
+def _check_lengths(table: Mapping[str, Column], monitor: str) -> None:
+    size = table[monitor].values.size
+    lengths = {name: table[name].values.size for name in (*COUNTER_NAMES, *LEARNING_RATE_NAMES) if name in table}
+    if others := {name: lengths[name] for name in sorted(lengths) if lengths[name] != size}:
         raise CurveError(
             f"All columns must have the same length. Received: `{monitor}` with {size} rows, and {others}. "
             "Write NaN for a missing value."
         )
 
 
-def _checked_epochs(epochs: np.ndarray, counter: str) -> np.ndarray:
-    if not (np.abs(epochs) < MAX_EPOCH).all():
-        raise CurveError(
-            f"The column `{counter}` must hold whole numbers below 2**53. Received: missing or larger ones. "
-            "Fill in the column, or leave it out."
-        )
-    return epochs
-
-
 def _check_count(values: np.ndarray, monitor: str) -> None:
     # A loss that is not finite gives its verdict at any length.
-    if values.size == 0 or (values.size < MIN_EPOCHS and np.isfinite(values).all()):
+    if values.size == 0 or (values.size < MIN_READABLE_EPOCHS and np.isfinite(values).all()):
         raise CurveError(
-            f"A history must have at least {MIN_EPOCHS} epochs. Received: {values.size} of `{monitor}`. Train longer."
+            f"A history must have at least {MIN_READABLE_EPOCHS} epochs. Received: {values.size} of `{monitor}`. "
+            "Train longer."
         )
 
 
-def _last_rows(epochs: np.ndarray) -> np.ndarray:
-    """Indices of each epoch's last row, in order of epoch."""
-    if (np.diff(epochs) > 0).all():
-        return np.arange(epochs.size)
-    _, last = np.unique(epochs[::-1], return_index=True)
-    return np.asarray(epochs.size - 1 - last)
+def _spread_validation(
+    table: Mapping[str, Column],
+    monitor: str,
+    validation: str | None,
+    validation_freq: int | Iterable[int] | None,
+) -> dict[str, Column]:
+    """The columns as long as the judged series. With `validation_freq`, Keras records only the validated epochs.
+
+    Raises:
+        CurveError: It is unknown which epochs were validated.
+        InvalidArgumentError: `validation_freq` gives another number of epochs.
+    """
+    size = table[monitor].values.size
+    columns = {name: column for name, column in table.items() if column.values.size == size}
+    if validation is None or validation in columns:
+        return columns
+    count = table[validation].values.size
+    if count == 0 or count > size:
+        raise CurveError(
+            f"`{validation}` must have between 1 and {size} rows, because the training series has {size}. "
+            f"Received: {count}. Write NaN where an epoch was not validated."
+        )
+    epochs = _filled(columns["epoch"]) if "epoch" in columns else np.arange(size)
+    # Keras counts the epochs of `validation_freq` from 1.
+    rows = _validated_rows(epochs + 1, count, validation_freq, name=validation)
+    for name, column in table.items():
+        if is_validation(name) and column.values.size == count:
+            values, logged = np.full(size, np.nan), np.zeros(size, dtype=bool)
+            values[rows], logged[rows] = column.values, column.logged
+            columns[name] = Column(values, logged)
+    return columns
 
 
-def _validation_values(arrays: Mapping[str, np.ndarray], rows: np.ndarray, monitor: str) -> np.ndarray | None:
-    """The validation series at `rows`; None if it was not recorded, or is all NaN beside finite training values."""
-    name = f"val_{monitor}"
-    if name not in arrays:
+def _validated_rows(
+    epochs: np.ndarray, count: int, validation_freq: int | Iterable[int] | None, *, name: str
+) -> np.ndarray:
+    if validation_freq is None:
+        every = _only_frequency(epochs, count)
+        if every is None:
+            raise CurveError(
+                f"`{name}` has {count} values for {epochs.size} epochs, which leaves open which epochs were validated. "
+                "Pass `validation_freq` as you gave it to `fit`."
+            )
+        return np.flatnonzero(epochs % every == 0)
+    if isinstance(validation_freq, int) and validation_freq >= 1:
+        rows = np.flatnonzero(epochs % validation_freq == 0)
+    elif isinstance(validation_freq, Iterable) and not isinstance(validation_freq, str):
+        rows = np.flatnonzero(np.isin(epochs, list(validation_freq)))
+    else:
+        raise InvalidArgumentError(
+            f"`validation_freq` must be an integer >= 1 or a list of epochs, got {validation_freq!r}."
+        )
+    if rows.size != count:
+        raise InvalidArgumentError(
+            f"`validation_freq` must be as given to `fit`. Received: {validation_freq!r}, which validates {rows.size} "
+            f"of {epochs.size} epochs, but `{name}` has {count} values."
+        )
+    return rows
+
+
+def _only_frequency(epochs: np.ndarray, count: int) -> int | None:
+    """The only `validation_freq` that validates `count` of the epochs; None if several do, or it leaves a rest."""
+    if epochs.size % count:
         return None
-    values = _spread(arrays[name], arrays[monitor].size, name=name)[rows]
-    return None if np.isnan(values).all() and np.isfinite(arrays[monitor][rows]).all() else values
-
-
-def _spread(values: np.ndarray, size: int, *, name: str) -> np.ndarray:
-    """A validation series over all `size` epochs: with `validation_freq=k`, Keras records only every k-th."""
-    if values.size == size:
-        return values
-    if values.size == 0 or values.size > size:
-        raise CurveError(
-            f"`{name}` must have between 1 and {size} rows, because the training series has {size}. "
-            f"Received: {values.size}. Write NaN where an epoch was not validated."
-        )
-    every = size // values.size
-    spread = np.full(size, np.nan)
-    spread[every - 1 :: every][: values.size] = values
-    return spread
+    highest = epochs.size // (count - 1) if count > 1 else int(epochs.max())
+    found: list[int] = []
+    for every in range(max(1, epochs.size // (count + 1)), highest + 1):
+        if np.count_nonzero(epochs % every == 0) == count:
+            found.append(every)
+        if len(found) > 1:
+            return None
+    return found[0] if found else None
 
 
 def _find_metric(
-    arrays: Mapping[str, np.ndarray], rows: np.ndarray, loss: np.ndarray, *, size: int, used: set[str]
-) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    table: Mapping[str, Column], rows: _Rows, monitor: str, loss: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """A metric in [0, 1] that grows as the loss falls, on training and on validation data.
 
-    Of several, such as accuracy and top-5 accuracy, the strictest: the one with the lowest mean.
+    One with a validation twin is preferred; without a twin, its name must say that it should grow. Of several, such as
+    accuracy and top-5 accuracy, the strictest: the one with the lowest mean.
 
     Args:
-        arrays: Every column by its name.
-        rows: Rows to read, shape `(n,)`.
-        loss: The judged series at these rows with the sign that makes lower better, shape `(n,)`.
-        size: Number of rows of the training series, before any was dropped.
-        used: Names of columns with another meaning.
+        table: Every column by its name.
+        rows: The rows of the run.
+        monitor: Name of the judged series.
+        loss: The judged series with the sign that makes lower better, shape `(n,)`.
 
     Returns:
-        Both series, each of shape `(n,)`; two None without such a metric.
+        Both series, each of shape `(n,)`; None for what was not recorded.
     """
     found = []
-    for name, values in arrays.items():
-        twin = arrays.get(f"val_{name}")
-        if name in used or twin is None or values.size != size or not 0 < twin.size <= size:
+    for name, column in table.items():
+        if name == monitor or is_validation(name) or counter_kind(name) or is_learning_rate(name):
             continue
-        metric, validation = values[rows], _spread(twin, size, name=f"val_{name}")[rows]
-        if _in_unit_interval(metric) and _in_unit_interval(validation) and _grows_as_loss_falls(metric, loss):
+        twin = find_validation(table, name)
+        metric = rows.measured(column)
+        if not (_in_unit_interval(metric) and _grows_as_loss_falls(metric, loss)):
+            continue
+        validation = None if twin is None else rows.evaluated(table[twin])
+        if validation is not None and _in_unit_interval(validation):
             found.append((metric, validation))
-    return min(found, key=lambda pair: float(np.nanmean(pair[0])), default=(None, None))
+        elif kind_of(name) == "metric":
+            found.append((metric, None))
+    return min(found, key=lambda pair: (pair[1] is None, float(np.nanmean(pair[0]))), default=(None, None))
 
 
 def _in_unit_interval(values: np.ndarray) -> bool:
@@ -283,3 +513,27 @@ def _grows_as_loss_falls(metric: np.ndarray, loss: np.ndarray) -> bool:
         return False
     centred = loss[both] - loss[both].mean()
     return bool((metric[both] - metric[both].mean()) @ centred < 0)
+
+
+def _total_note(parts: list[str]) -> str:
+    return f"`loss` is the sum of {_listed(parts)}." if parts else ""
+
+
+def _validation_note(table: Mapping[str, Column], monitor: str, validation: str | None) -> str:
+    """Says what may be missed: that the judged series is one of validation, or that its validation was not found."""
+    if is_validation(monitor):
+        return f"No training series was recognised, so that of validation, `{monitor}`, is judged."
+    if validation is not None:
+        return ""
+    candidates = [
+        name
+        for name, column in table.items()
+        if name != monitor and column.logged.sum() >= MIN_READABLE_EPOCHS and not is_learning_rate(name)
+        if is_validation(name) or kind_of(name) in ("loss", "error")
+    ]
+    return f"No validation series was recognised among {_listed(candidates)}." if candidates else ""
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:MAX_NAMED_COLUMNS])
+    return shown if len(names) <= MAX_NAMED_COLUMNS else f"{shown} and {len(names) - MAX_NAMED_COLUMNS} others"

@@ -1,0 +1,477 @@
+"""What the Python code that reads a user's data remembers from one read to the next: found, copied, and put back."""
+
+from __future__ import annotations
+
+import collections
+import copy
+import functools
+import io
+import pickle
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lr._keras.snapshot import VariableSnapshot, random_sources
+
+_LIBRARIES = frozenset(sys.stdlib_module_names) | {
+    *("absl", "cv2", "google", "h5py", "jax", "keras", "keras_lr", "matplotlib", "numpy", "optree", "pandas", "PIL"),
+    *("scipy", "sklearn", "tensorflow", "torch"),
+}
+"""Packages whose functions and objects keep nothing that depends on which data were read."""
+
+_WRAPPED = ("_func", "_generator")
+"""Where TensorFlow's wrappers of a Python function keep that function."""
+
+_MAX_OBJECTS = 20_000
+_MAX_FOLLOWED = 1_000
+"""Longer containers are copied, but what they hold is not looked into."""
+
+_MAX_COPIED_BYTES = 64 * 2**20
+"""Larger arrays are not copied; if a sample of their elements changes, that is said."""
+
+_SAMPLED = 256
+_MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
+_SEQUENCES = (list, bytearray)
+_COLLECTIONS = (set, collections.deque)
+_POSITIONED = tuple(type(iter(empty)) for empty in ([], (), range(0), ""))
+"""Iterators that a copy continues independently."""
+
+_RANDOM_OPERATIONS = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNormal", "StatefulRandom")
+_LOST: Any = object()
+"""The position of a file that cannot be asked for it, as in the middle of a loop over its lines."""
+
+
+class Memory:
+    """One place where reading leaves a trace, with its value at construction.
+
+    Args:
+        get: Returns the present value, as a copy.
+        put: Sets a value that `get` returned.
+        cheap: Whether reading the value takes microseconds.
+    """
+
+    def __init__(self, get: Callable[[], Any], put: Callable[[Any], None], *, cheap: bool = True) -> None:
+        self.get, self.put, self.cheap = get, put, cheap
+        self.follows_an_iterator = False
+        self._value = get()
+
+    def restore(self) -> None:
+        """Puts the value at construction back, if another one is there."""
+        if not self.follows_an_iterator and self.patch(self.get(), self._value) is not None:
+            self.put(self._value)
+
+    def patch(self, before: Any, after: Any) -> Any:
+        """What turns `before` into `after`; None if nothing does."""
+        return None if _same(before, after) else after
+
+    def apply(self, patch: Any) -> None:
+        """Changes the present value by a patch."""
+        self.put(patch)
+
+
+class _Bindings(Memory):
+    """Names and what they are bound to."""
+
+    def patch(self, before: Any, after: Any) -> Any:
+        """The names that are bound to another object, or None for each that is gone."""
+        changed = {name: value for name, value in after.items() if name not in before or before[name] is not value}
+        gone = dict.fromkeys(before.keys() - after.keys(), _LOST)
+        return changed | gone or None
+
+    def apply(self, patch: Any) -> None:
+        """Rebinds these names and leaves the others."""
+        now = self.get() | patch
+        self.put({name: value for name, value in now.items() if value is not _LOST})
+
+
+class ReplayedIterator:
+    """An iterator whose items can be handed back: it yields them again, then goes on.
+
+    A draw may have changed other things, such as the random state that a generator draws from. When its item is yielded
+    again, they change in the same way.
+
+    Args:
+        source: The iterator.
+        watched: What a draw may change.
+    """
+
+    def __init__(self, source: Iterator[Any], watched: Sequence[Memory] = ()) -> None:
+        self._source = source
+        self._watched = watched
+        self._ahead: collections.deque[Any] = collections.deque()
+        self._drawn: list[Any] = []
+        self._recording = False
+        self._lock = threading.RLock()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with self._lock:
+            if self._ahead:
+                item, effects = drawn = self._ahead.popleft()
+                for memory, patch in effects:
+                    memory.apply(patch)
+            elif self._recording:
+                item, _ = drawn = self._draw()
+            else:
+                return next(self._source)
+            if self._recording:
+                self._drawn.append(drawn)
+            return item
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def record(self) -> ReplayedIterator:
+        """Keeps what is drawn from now on."""
+        self._recording = True
+        return self
+
+    def hand_back(self) -> None:
+        """Makes every item since `record` come again, and ends the recording."""
+        with self._lock:
+            self._ahead.extendleft(reversed(self._drawn))
+            self._drawn.clear()
+            self._recording = False
+
+    @property
+    def has_more_to_repeat(self) -> bool:
+        """Whether its next item has been handed back."""
+        return bool(self._ahead)
+
+    def _draw(self) -> tuple[Any, list[Any]]:
+        before = [memory.get() for memory in self._watched]
+        item = next(self._source)
+        effects = []
+        for memory, old in zip(self._watched, before, strict=True):
+            new = memory.get()
+            if new is _LOST:
+                memory.follows_an_iterator = True
+            elif (patch := memory.patch(old, new)) is not None:
+                effects.append((memory, patch))
+        return item, effects
+
+
+class _Position:
+    """An iterator over a sequence, and a copy that stands where it stood."""
+
+    def __init__(self, iterator: Any) -> None:
+        self.live = iterator
+        self._former = copy.copy(iterator)
+
+    def restored(self) -> Any:
+        """The iterator, or one that stands where it stood if it has moved."""
+        return self.live if self.live.__reduce__() == self._former.__reduce__() else self._former
+
+
+class _Recording:
+    """Any other iterator, whose draws are recorded from now on."""
+
+    def __init__(self, iterator: Any, watched: Sequence[Memory]) -> None:
+        self._iterator = iterator
+        self.live = iterator if isinstance(iterator, ReplayedIterator) else ReplayedIterator(iterator, watched)
+        self.live.record()
+
+    def restored(self) -> Any:
+        """The iterator itself, or the one that first yields again what has been drawn."""
+        self.live.hand_back()
+        return self.live if self.live.has_more_to_repeat else self._iterator
+
+
+def global_random_memories() -> list[Memory]:
+    """The random states that any Python code can draw from."""
+    return [Memory(get, put) for get, put in random_sources()]
+
+
+class ReaderState:
+    """The state of the Python code that reads data: what its objects, closures and global names hold.
+
+    Starting from `roots`, this follows attributes, containers, closures, and the global names that a function uses.
+    It copies generators of random numbers, positions of files, variables, containers, small arrays, and what every
+    name is bound to. Iterators cannot be copied; what is drawn from them is recorded and handed back. Modules and the
+    objects of libraries are not looked into.
+
+    Args:
+        roots: The user's own objects and functions.
+    """
+
+    def __init__(self, roots: Iterable[Any]) -> None:
+        self._seen: dict[int, Any] = {}
+        self._memories: list[Memory] = []
+        self._variables: list[Any] = []
+        self._samples: list[tuple[np.ndarray, Any]] = []
+        self._functions: list[Any] = []
+        self._places: list[tuple[Callable[[Any], None], _Position | _Recording]] = []
+        self._bytes = 0
+        self._waiting = [(root, _ignore) for root in roots]
+        iterators = []
+        while self._waiting and len(self._seen) < _MAX_OBJECTS:
+            value, rebind = self._waiting.pop()
+            if _is_plain_iterator(value):
+                iterators.append((value, rebind))
+            elif id(value) not in self._seen:
+                self._seen[id(value)] = value
+                self._visit(value)
+        self._snapshot = VariableSnapshot(self._variables)
+        self._record(iterators)
+
+    def restore(self) -> None:
+        """Puts everything back."""
+        self._snapshot.restore()
+        for memory in self._memories:
+            memory.restore()
+        for place, iterator in self._places:
+            place(iterator.restored())
+
+    def losses(self) -> list[str]:
+        """What `restore` cannot put back although it has changed, each as a clause."""
+        found = [
+            f"an array of shape {array.shape} was changed in place"
+            for array, sample in self._samples
+            if not _same(_sample(array), sample)
+        ]
+        if any(map(_draws_statefully, self._functions)):
+            found.append("a `tf.function` draws from a stateful TensorFlow operation such as `tf.random.uniform`")
+        return found
+
+    def _record(self, iterators: list[tuple[Any, Callable[[Any], None]]]) -> None:
+        watched = [*global_random_memories(), *(memory for memory in self._memories if memory.cheap)]
+        known: dict[int, _Position | _Recording] = {}
+        for iterator, place in iterators:
+            if place is _ignore:
+                continue
+            if id(iterator) not in known:
+                positioned = isinstance(iterator, _POSITIONED)
+                known[id(iterator)] = _Position(iterator) if positioned else _Recording(iterator, watched)
+            place(known[id(iterator)].live)
+            self._places.append((place, known[id(iterator)]))
+
+    def _visit(self, value: Any) -> None:
+        if isinstance(value, (str, bytes, int, float, complex, type, types.ModuleType, type(None))):
+            return
+        if isinstance(value, (tf.random.Generator, keras.random.SeedGenerator)):
+            self._variables.append(value.state)
+        elif isinstance(value, (tf.Variable, keras.Variable)):
+            self._variables.append(value)
+        elif isinstance(value, keras.Layer):
+            weights = {id(weight) for weight in value.weights}
+            self._variables += [variable for variable in value.variables if id(variable) not in weights]
+        elif isinstance(value, np.ndarray):
+            self._visit_array(value)
+        elif (memory := _random_memory(value) or _file_memory(value)) is not None:
+            self._memories.append(memory)
+        elif isinstance(value, np.random.Generator):
+            self._wait(value.bit_generator)
+        elif isinstance(value, types.FunctionType):
+            self._visit_function(value)
+        elif isinstance(value, (types.MethodType, types.BuiltinMethodType)):
+            self._wait(value.__self__, getattr(value, "__func__", None))
+        elif isinstance(value, functools.partial):
+            self._wait(value.func, *value.args, *value.keywords.values())
+        elif isinstance(value, (tuple, frozenset)):
+            self._wait(*value)
+        elif type(value) in _MAPPINGS + _SEQUENCES + _COLLECTIONS:
+            self._visit_container(value)
+        elif hasattr(type(value), "experimental_get_tracing_count"):
+            self._functions.append(value)
+            self._wait(getattr(value, "python_function", None))
+        else:
+            self._visit_object(value)
+
+    def _wait(self, *values: Any) -> None:
+        self._waiting += [(value, _ignore) for value in values[:_MAX_FOLLOWED]]
+
+    def _bind(self, values: dict[Any, Any], put: Callable[[Any, Any], Any]) -> None:
+        """Follows values that can be replaced by `put(name, value)`."""
+        if len(values) <= _MAX_FOLLOWED:
+            self._waiting += [(value, functools.partial(put, name)) for name, value in values.items()]
+
+    def _visit_array(self, array: np.ndarray) -> None:
+        if not array.flags.writeable or isinstance(array, np.memmap):
+            return
+        self._bytes += array.nbytes
+        if self._bytes <= _MAX_COPIED_BYTES:
+            self._memories.append(Memory(array.copy, lambda former: np.copyto(array, former), cheap=False))
+        else:
+            self._bytes -= array.nbytes
+            self._samples.append((array, _sample(array)))
+
+    def _visit_container(self, value: Any) -> None:
+        cheap = len(value) <= _MAX_FOLLOWED
+        if isinstance(value, dict):
+            self._memories.append(_Bindings(lambda: dict(value), lambda former: _refill(value, former), cheap=cheap))
+            self._bind(value, value.__setitem__)
+        elif isinstance(value, _SEQUENCES):
+            kept = Memory(lambda: value[:], lambda former: value.__setitem__(slice(None), former), cheap=cheap)
+            self._memories.append(kept)
+            self._bind(dict(enumerate(value)), value.__setitem__)
+        else:
+            self._memories.append(Memory(lambda: list(value), lambda former: _refill(value, former), cheap=cheap))
+            self._wait(*value)
+
+    def _visit_function(self, function: types.FunctionType) -> None:
+        users = _is_users(function)
+        for cell in function.__closure__ or ():
+            if _is_filled(cell):
+                fill = functools.partial(_fill, cell)
+                self._memories += [_Bindings(functools.partial(_contents, cell), fill)] if users else []
+                self._bind(_contents(cell), lambda name, value, fill=fill: fill({name: value}))
+        if not users:
+            return
+        self._wait(*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        names = _names_used(function.__code__)
+        self._visit_names(function.__globals__, names)
+        for name in names & function.__globals__.keys():
+            module = function.__globals__[name]
+            if isinstance(module, types.ModuleType) and _is_users(module):
+                self._visit_names(vars(module), names)
+
+    def _visit_names(self, namespace: dict[str, Any], names: Iterable[str]) -> None:
+        """Follows the given names of a module, and keeps what they are bound to."""
+        known = [name for name in names if name in namespace]
+
+        def put(former: dict[str, Any]) -> None:
+            namespace.update(former)
+
+        self._memories.append(_Bindings(lambda: {name: namespace[name] for name in known if name in namespace}, put))
+        self._bind({name: namespace[name] for name in known}, namespace.__setitem__)
+
+    def _visit_object(self, value: Any) -> None:
+        if not _is_users(type(value)):
+            if type(value).__module__.startswith("tensorflow"):
+                self._wait(*(getattr(value, name, None) for name in _WRAPPED))
+            return
+        attributes = getattr(value, "__dict__", None)
+        if attributes is not None:
+            self._memories.append(_Bindings(lambda: dict(attributes), lambda former: _refill(attributes, former)))
+            self._bind(attributes, attributes.__setitem__)
+        for owner in type(value).__mro__:
+            if id(owner) not in self._seen and _is_users(owner):
+                self._seen[id(owner)] = owner
+                self._visit_class(owner)
+
+    def _visit_class(self, owner: type) -> None:
+        functions = [getattr(one, "__func__", getattr(one, "fget", one)) for one in vars(owner).values()]
+        self._wait(*(one for one in functions if isinstance(one, types.FunctionType)))
+
+        def values() -> dict[str, Any]:
+            return {
+                name: value
+                for name, value in vars(owner).items()
+                if not name.startswith("__") and not callable(value) and not hasattr(value, "__get__")
+            }
+
+        def put(former: dict[str, Any]) -> None:
+            for name in values().keys() - former.keys():
+                delattr(owner, name)
+            for name, value in former.items():
+                setattr(owner, name, value)
+
+        self._memories.append(_Bindings(values, put))
+        self._bind(values(), functools.partial(setattr, owner))
+
+
+def _ignore(value: Any) -> None:
+    """Stands for a place that cannot be rebound."""
+
+
+def _is_users(thing: Any) -> bool:
+    name = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
+    return str(name).partition(".")[0] not in _LIBRARIES
+
+
+def _is_plain_iterator(value: Any) -> bool:
+    if isinstance(value, (io.IOBase, np.ndarray)) or not isinstance(value, Iterator):
+        return False
+    return isinstance(value, (ReplayedIterator, types.GeneratorType)) or not _is_users(type(value))
+
+
+def _random_memory(value: Any) -> Memory | None:
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return Memory(value.getstate, value.setstate)
+    if isinstance(value, np.random.RandomState):
+        return Memory(functools.partial(value.get_state, legacy=False), value.set_state)
+    if isinstance(value, np.random.BitGenerator):
+        return Memory(lambda: value.state, functools.partial(setattr, value, "state"))
+    return None
+
+
+def _file_memory(value: Any) -> Memory | None:
+    """The position of a file that is only read."""
+    if not all(hasattr(type(value), name) for name in ("tell", "seek", "read")) or getattr(value, "closed", False):
+        return None
+    try:
+        if isinstance(value, io.IOBase) and (value.writable() or not value.seekable()):
+            return None
+        value.tell()
+    except (OSError, ValueError, tf.errors.OpError):
+        return None
+
+    def position() -> Any:
+        try:
+            return value.tell()
+        except (OSError, ValueError):
+            return _LOST
+
+    def seek(former: Any) -> None:
+        if not getattr(value, "closed", False):
+            value.seek(former)
+
+    return Memory(position, seek)
+
+
+def _refill(container: Any, former: Any) -> None:
+    container.clear()
+    (container.extend if isinstance(container, collections.deque) else container.update)(former)
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not _LOST
+    except ValueError:
+        return False
+
+
+def _contents(cell: types.CellType) -> dict[str, Any]:
+    return {"cell_contents": cell.cell_contents}
+
+
+def _fill(cell: types.CellType, contents: dict[str, Any]) -> None:
+    cell.cell_contents = contents["cell_contents"]
+
+
+def _names_used(code: types.CodeType) -> set[str]:
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*map(_names_used, inner))
+
+
+def _sample(array: np.ndarray) -> Any:
+    places = np.linspace(0, array.size - 1, _SAMPLED).astype(np.int64)
+    return array[np.unravel_index(places, array.shape)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and one.dtype != object:
+        return bool(one.tobytes() == other.tobytes())
+    if isinstance(one, (list, np.ndarray)):
+        return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+    if isinstance(one, dict):
+        return pickle.dumps(one) == pickle.dumps(other)
+    return bool(one == other)
+
+
+def _draws_statefully(function: Any) -> bool:
+    graphs = [concrete.graph for concrete in function._list_all_concrete_functions()]
+    return any(
+        operation.op_def.is_stateful and operation.type.startswith(_RANDOM_OPERATIONS)
+        for graph in graphs
+        for operation in graph.get_operations()
+    )

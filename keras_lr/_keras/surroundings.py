@@ -1,0 +1,82 @@
+"""Everything outside the model that reading data and training on it may change: kept, and put back."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from keras_lr._keras.reader_state import ReaderState
+from keras_lr._keras.snapshot import RandomState
+
+
+class Surroundings:
+    """The random states, the state of the user's reading code, the environment, and the warnings of the process.
+
+    Take it before the first batch is read, and restore it after every thread that reads has been stopped.
+
+    Args:
+        readers: The user's objects and functions that read the data.
+    """
+
+    def __init__(self, readers: Iterable[Any] = ()) -> None:
+        self._random = RandomState()
+        self._readers = ReaderState(readers)
+        self._environment = dict(os.environ)
+        self._warnings = _ShownWarnings()
+
+    def restore(self) -> None:
+        """Puts everything back, the random states last, since the code of a reader may draw from them."""
+        self._readers.restore()
+        self._random.restore()
+        if self._environment != dict(os.environ):
+            os.environ.clear()
+            os.environ.update(self._environment)
+        self._warnings.restore()
+
+    def losses(self) -> list[str]:
+        """What `restore` cannot put back although it has changed, each as a clause."""
+        return self._readers.losses()
+
+
+class _ShownWarnings:
+    """The warning filters, and which warnings have been shown; a warning shown meanwhile can be shown again."""
+
+    def __init__(self) -> None:
+        self._filters = list(warnings.filters)
+        self._show = warnings.showwarning
+        self._registered: list[tuple[dict[Any, Any], str, type[Warning]]] = []
+        warnings.showwarning = self._show_and_note
+
+    def restore(self) -> None:
+        """Puts the filters back and forgets that the warnings have been shown."""
+        if warnings.showwarning == self._show_and_note:
+            warnings.showwarning = self._show
+        for registry, text, category in self._registered:
+            for key in [key for key in registry if isinstance(key, tuple) and key[:2] == (text, category)]:
+                del registry[key]
+        if list(warnings.filters) != self._filters:
+            warnings.filters[:] = self._filters  # type: ignore[index]
+            # Leaving the block makes Python read the filters again.
+            with warnings.catch_warnings():
+                pass
+
+    def _show_and_note(
+        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *place: Any
+    ) -> None:
+        registry = _registry_at(filename, lineno)
+        if registry is not None:
+            self._registered.append((registry, str(message), category))
+        self._show(message, category, filename, lineno, *place)
+
+
+def _registry_at(filename: str, lineno: int) -> dict[Any, Any] | None:
+    """Where Python notes that a warning of this line has been shown."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if (frame.f_code.co_filename, frame.f_lineno) == (filename, lineno):
+            return frame.f_globals.get("__warningregistry__")
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
