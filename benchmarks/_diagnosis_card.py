@@ -1,18 +1,27 @@
-"""Fits the scorecard: an additive, piecewise linear, multinomial logistic regression."""
+"""Fits the scorecards: additive, piecewise linear, multinomial logistic regressions."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from keras_lr.analysis._diagnosis.features import METRIC_FEATURES, RATE_FEATURES, VALIDATION_METRIC_FEATURES
+from keras_lr.analysis._diagnosis.scorecard import CARDS, SCORED_VERDICTS
+
 QUANTILES = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)
 SHRINKAGE = 0.01
-LABELS = ("good", "too_high", "too_low")
+OPTIONAL = ({*METRIC_FEATURES, *VALIDATION_METRIC_FEATURES}, set(RATE_FEATURES))
+"""Groups of features that a card must do without in half of the runs it is fitted to."""
 
 
 class Scorecard:
     """Knots at quantiles of each feature, and points at the knots; a NaN feature gives no points."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = list(names)
 
     def fit(self, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Scorecard:
         """Fits to features of shape `(n, k)`."""
@@ -23,12 +32,12 @@ class Scorecard:
         self.model.fit(self._centred(hats), labels, sample_weight=weights)
         return self
 
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """The label with the most points, shape `(n,)`."""
-        return self.model.predict(self._centred(self._hats(rows)))
+    def shares(self, runs: pd.DataFrame) -> np.ndarray:
+        """The share of each of `SCORED_VERDICTS`, shape `(n, 3)`."""
+        return self.model.predict_proba(self._centred(self._hats(runs[self.names].to_numpy(dtype=float))))
 
     def table(self) -> tuple[list[np.ndarray], list[list[np.ndarray]], np.ndarray]:
-        """Knots by feature, points by label and feature, and intercepts by label, in the order of `LABELS`."""
+        """Knots by feature, points by verdict and feature, and intercepts by verdict."""
         cuts = np.cumsum([len(knots) for knots in self.knots])[:-1]
         points = [
             [part - part @ mean for part, mean in zip(np.split(row, cuts), self.means, strict=True)]
@@ -49,15 +58,23 @@ class Scorecard:
         return np.hstack([np.nan_to_num(hat - mean) for hat, mean in zip(hats, self.means, strict=True)])
 
 
-def fit(runs: pd.DataFrame, names: tuple[str, ...], metrics: tuple[str, ...]) -> Scorecard:
-    """A scorecard for the runs that no rule decides.
+def fit(runs: pd.DataFrame) -> dict[str, Scorecard]:
+    """A scorecard per state of knowledge, each for the runs that no fact settles.
 
-    All labels have the same total weight, and runs of a shortened budget weigh half. Runs with a metric are used twice,
-    with and without it, so that the other features also work on their own.
+    All labels have the same total weight, and runs of a shortened budget weigh half. Each run is used with and without
+    its metric and its rate, so that the other features also work on their own.
     """
-    usable = runs[runs["rule"].isna()]
-    measured = usable[usable[list(metrics)].notna().all(axis=1)]
-    shown = pd.concat([usable, measured.assign(**dict.fromkeys(metrics, np.nan))])
-    weights = shown["label"].map(len(shown) / len(LABELS) / shown["label"].value_counts()).to_numpy()
-    weights = weights * np.where(shown["budget"] == 1, 1.0, 0.5) * np.where(shown.index.isin(measured.index), 0.5, 1.0)
-    return Scorecard().fit(shown[list(names)].to_numpy(), shown["label"].to_numpy(), weights)
+    return {card: _fit_one(runs[runs[f"settled {card}"].isna()], names) for card, names in CARDS.items()}
+
+
+def _fit_one(usable: pd.DataFrame, names: tuple[str, ...]) -> Scorecard:
+    views = [
+        usable.assign(**dict.fromkeys(OPTIONAL[0] & set(names), np.nan) if hidden[0] else {}).assign(
+            **dict.fromkeys(OPTIONAL[1] & set(names), np.nan) if hidden[1] else {}
+        )
+        for hidden in itertools.product((False, True), repeat=len(OPTIONAL))
+    ]
+    shown = pd.concat(views)
+    weights = shown["label"].map(len(shown) / len(SCORED_VERDICTS) / shown["label"].value_counts()).to_numpy()
+    weights = weights * np.where(shown["budget"] == 1, 1.0, 0.5) / len(views)
+    return Scorecard(names).fit(shown[list(names)].to_numpy(dtype=float), shown["label"].to_numpy(), weights)

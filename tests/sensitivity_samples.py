@@ -68,8 +68,9 @@ def sensitivity_result(frame: pd.DataFrame | None = None) -> SensitivityResult:
         high=1e-2,
         at_edge=False,
         confidence="clear",
-        reason="Of 6 learning rates x 3 repeats, 0.001 gave the lowest val_loss (0.46); up to 0.01 was within noise.",
+        reason="Of 6 learning rates x 3 repeats, 0.001 gave the lowest val_loss (0.66); up to 0.01 was as good.",
         engine="stacked",
         best_batch_size=32,
         environment={"optimizer": "Adam", "tensorflow": "2.21.0", "keras": "3.15.1", "gpus": []},
+        lr_sensitivity=0.52,
     )

@@ -63,8 +63,8 @@ HOMES = {
     "matplotlib": {"plots"},
     "jinja2": {"report"},
 }
-LAZY = {("cli", library) for library in HOMES} | {("analysis/_diagnosis/readers.py", "tensorflow")}
-"""Rooms and files that may import a heavy library inside a function."""
+LAZY = {("cli", library) for library in HOMES}
+"""Rooms that may import a heavy library inside a function."""
 
 PRIVATE_LIBRARIES = ("keras.src", "tensorflow.python", "keras_tuner.src")
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}

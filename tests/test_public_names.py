@@ -6,8 +6,6 @@ import dataclasses
 import importlib
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -156,19 +154,5 @@ def test_errors_are_also_builtins() -> None:
     ]
     assert len(leaves) >= 6
     for leaf in leaves:
-        assert issubclass(leaf, (ValueError, RuntimeError, OSError, TypeError)), leaf
+        assert issubclass(leaf, (ValueError, RuntimeError, OSError, TypeError, ImportError)), leaf
         assert leaf.__name__ in (errors.__doc__ or "")
-
-
-@pytest.mark.slow
-def test_a_saved_schedule_loads_after_the_import_alone(tmp_path: Path) -> None:
-    path = str(tmp_path / "model.keras")
-    schedule = keras_lr.schedules.OneCycle(0.1, total_steps=10)
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(schedule), "mse")
-    model.save(path)
-    program = (
-        f"import keras, keras_lr\nprint(type(keras.models.load_model({path!r}).optimizer._learning_rate).__name__)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert done.stdout.split()[-1] == "OneCycle"

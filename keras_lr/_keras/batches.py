@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+import queue
+import types
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -20,8 +23,8 @@ from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_lr._keras.model import build_on_first_of, is_distributed
-from keras_lr._keras.snapshot import VariableSnapshot
-from keras_lr._keras.tf_data import independent, pipeline_variables
+from keras_lr._keras.reader_state import ReplayedIterator, global_random_memories
+from keras_lr._keras.tf_data import independent, keeps_state, pipeline_variables, python_functions, stop
 from keras_lr.errors import DataError, InvalidArgumentError
 
 _MAX_BYTES = 64 * 2**20
@@ -51,12 +54,18 @@ class ArrayStream:
     Args:
         adapter: Keras's adapter of the arrays.
 
+    Attributes:
+        arrays: The inputs, targets and sample weights that were given, as a tuple.
+        unrestored: What reading the data has changed for good, each as a clause: nothing.
+
     Raises:
         InvalidArgumentError: The batch size is not an integer >= 1.
     """
 
+    unrestored: tuple[str, ...] = ()
+
     def __init__(self, adapter: ArrayDataAdapter) -> None:
-        self._inputs = keras.tree.lists_to_tuples(adapter._inputs)
+        self.arrays = self._inputs = keras.tree.lists_to_tuples(adapter._inputs)
         self._samples = adapter._num_samples
         self._batch_size = adapter._batch_size
         self._shuffle = adapter._shuffle
@@ -96,9 +105,19 @@ class ArrayStream:
         splits = np.cumsum([0, *map(len, batches)])
         return ArraySource(self._cut(kept), tf.constant(rows, tf.int64), tf.constant(splits, tf.int64))
 
+    def batch_of(self, row: int) -> ArraySource:
+        """The batch that holds `row` if the rows are not shuffled, as the only one of a source."""
+        first = row // self._batch_size * self._batch_size
+        rows = np.arange(first, min(first + self._batch_size, self._samples))
+        return ArraySource(self._cut(rows), tf.range(len(rows), dtype=tf.int64), tf.constant([0, len(rows)], tf.int64))
+
+    def sample(self) -> Any:
+        """The `tf.TensorSpec`s of a batch."""
+        return self.signature().arrays
+
     def first_batch(self) -> Any:
         """A batch to build a model from."""
-        return self._cut(np.arange(min(self._batch_size, self._samples)))
+        return self.batch_of(0).get_next(0)
 
     def renew(self) -> bool:
         """False: the batches never end."""
@@ -106,9 +125,6 @@ class ArrayStream:
 
     def close(self) -> None:
         """Does nothing, since no thread or process runs beside the loop."""
-
-    def hand_back(self) -> None:
-        """Does nothing, since arrays can be read again."""
 
     def _cut(self, rows: np.ndarray) -> Any:
         def take(array: Any) -> Any:
@@ -145,33 +161,35 @@ def _row_bytes(leaf: Any) -> float:
     return float(np.prod(leaf.shape[1:], dtype=float)) * 8
 
 
-class GeneratorReplay:
-    """Records the batches drawn from a generator, and replays them.
+def share_generator(adapter: GeneratorDataAdapter) -> ReplayedIterator:
+    """What a generator yields after the batches that Keras has peeked at, such that it can be handed back.
 
-    Args:
-        adapter: Keras's adapter of the generator, whose `generator` is replaced by a recording one.
+    Keras begins each epoch with the peeked batches and goes on with what is left of the generator; so does the adapter
+    after this.
     """
+    peeked, source = adapter._first_batches, adapter.generator
+    rest = ReplayedIterator(itertools.islice(source(), len(peeked), None), global_random_memories())
+    adapter.generator = lambda: itertools.chain(peeked, rest)
+    return rest.record()
 
-    def __init__(self, adapter: GeneratorDataAdapter) -> None:
-        self._adapter = adapter
-        self._source = adapter.generator
-        self._peeked = len(adapter._first_batches)
-        self._taken: list[Any] = []
-        adapter.generator = self._recording
 
-    def rewind(self) -> None:
-        """Makes the adapter yield the recorded batches, then the rest.
+def _reader_of_its_own(adapter: PyDatasetAdapter) -> PyDatasetAdapter:
+    """Another adapter of the same `PyDataset`: what its workers have read ahead must not reach the next epoch."""
+    own = PyDatasetAdapter(adapter.py_dataset, class_weight=adapter.class_weight, shuffle=adapter.shuffle)
+    own._output_signature = adapter._output_signature
+    return own
 
-        The original generator begins with the batches that Keras has peeked at; those recorded are skipped there.
-        """
-        self._adapter.generator = lambda: itertools.chain(
-            self._taken, itertools.islice(self._source(), min(self._peeked, len(self._taken)), None)
-        )
 
-    def _recording(self) -> Iterator[Any]:
-        for batch in self._source():
-            self._taken.append(batch)
-            yield batch
+def _stop_workers(enqueuer: Any) -> None:
+    """Stops the workers of a `PyDataset` and waits for those at work, also if one has failed."""
+    thread = enqueuer.run_thread
+    with contextlib.suppress(Exception):
+        enqueuer.stop()
+    while thread is not None and thread.is_alive():
+        with contextlib.suppress(queue.Empty):
+            result = enqueuer.future_queue.get(timeout=0.05)
+            if not isinstance(result, Exception):
+                result.wait()
 
 
 class IteratorSource(NamedTuple):
@@ -187,83 +205,140 @@ class IteratorSource(NamedTuple):
 class IteratorStream:
     """Batches of any data that `fit` takes, over as many passes as a sweep needs.
 
-    The user's data stay as they were. A shuffled pipeline is read through a copy that has its own shuffle state, the
-    random states inside its functions are restored, and the batches taken from a one-shot Python generator are handed
-    to the training that follows.
+    A shuffled pipeline is read through a copy that has its own shuffle state. The batches taken from a one-shot Python
+    generator are handed to the training that follows. What the code of the user's reader changes is not restored here.
 
     Args:
         epochs: The epoch iterator of `fit`.
         strategy: The model's distribution strategy.
+
+    Attributes:
+        arrays: The inputs, targets and sample weights that were given, if they are arrays; else None.
+        unrestored: What reading the data has changed for good, each as a clause.
     """
 
     def __init__(self, epochs: EpochIterator, strategy: tf.distribute.Strategy) -> None:
-        self._adapter = adapter = epochs.data_adapter
-        self._replay = GeneratorReplay(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
-        by_reader = isinstance(adapter, PyDatasetAdapter)
-        dataset = epochs._get_iterator()
+        adapter = epochs.data_adapter
+        self._rest = share_generator(adapter) if isinstance(adapter, GeneratorDataAdapter) else None
+        self._by_reader = isinstance(adapter, PyDatasetAdapter)
+        self._adapter = _reader_of_its_own(adapter) if self._by_reader else adapter
+        self.arrays = keras.tree.lists_to_tuples(adapter._inputs) if isinstance(adapter, ArrayDataAdapter) else None
+        dataset = self._adapter.get_tf_dataset() if self._by_reader else epochs._get_iterator()
         if not isinstance(dataset, tf.data.Dataset) and isinstance(adapter, (TFDatasetAdapter, ArrayDataAdapter)):
             # `fit` has already distributed this dataset, and a distributed dataset cannot be repeated.
             dataset = adapter.get_tf_dataset()
-        self._state = VariableSnapshot(pipeline_variables(dataset) if isinstance(dataset, tf.data.Dataset) else ())
-        if isinstance(dataset, tf.data.Dataset) and self._replay is None:
-            dataset = independent(dataset)
-            # A `PyDataset` draws its order from Python's random state when a pass begins. `repeat` prefetches, so it
-            # would begin a pass at any time, even after a batch has failed and the state has been restored.
-            if not by_reader and dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
-                dataset = dataset.repeat()
+        self.unrestored: tuple[str, ...] = ()
+        if isinstance(dataset, tf.data.Dataset) and self._rest is None:
+            dataset = self._repeated(dataset)
             dataset = strategy.experimental_distribute_dataset(dataset)
-        self._renewable = by_reader or not isinstance(dataset, tf.data.Dataset)
+        self._renewable = self._rest is None and (self._by_reader or not isinstance(dataset, tf.data.Dataset))
         self._dataset = dataset
-        self._iterator: Any = iter(dataset)
+        self._iterator: Any = None
 
     def signature(self) -> IteratorSource:
-        """The type of `source`: the source itself."""
-        return IteratorSource(self._iterator)
+        """The type of `source`, without reading anything if that is possible."""
+        if isinstance(self._dataset, tf.data.Dataset):
+            return IteratorSource(tf.data.IteratorSpec(self._dataset.element_spec))
+        return self.source(1)
 
     def source(self, num_steps: int) -> IteratorSource:
         """The batches that come next."""
+        if self._iterator is None:
+            self._adapter.on_epoch_begin()
+            self._iterator = iter(self._dataset)
         return IteratorSource(self._iterator)
+
+    def batch_of(self, row: int) -> ArraySource:
+        """The batch that holds `row` of `arrays`, as the only one of a source."""
+        size = self._adapter._batch_size
+        first = row // size * size
+        with tf.device("CPU:0"):
+            sliceable = convert_to_sliceable(self.arrays, target_backend="tensorflow")
+            rows = _map(lambda array: tf.convert_to_tensor(array[first : first + size]), sliceable)
+        count = len(next(leaf for leaf in keras.tree.flatten(rows) if leaf is not None))
+        return ArraySource(rows, tf.range(count, dtype=tf.int64), tf.constant([0, count], tf.int64))
+
+    def sample(self) -> Any:
+        """The `tf.TensorSpec`s of a batch."""
+        return self._dataset.element_spec
 
     def first_batch(self) -> Any:
         """The first batch, which stays in the stream; None if the data is empty."""
-        first = next(self._iterator, None)
-        if first is not None:
-            self._iterator = itertools.chain([first], self._iterator)
-        return first
+        batch = next(self.source(1).iterator, None)
+        self._stop()
+        if self._rest is not None:
+            self._rest.hand_back()
+            self._rest.record()
+        return batch
 
     def renew(self) -> bool:
         """Starts another pass after the data has ended, and returns whether it could."""
-        if not self._renewable:
-            return False
-        self._iterator = iter(self._dataset)
-        return True
+        if self._renewable:
+            self._stop()
+        return self._renewable
 
     def close(self) -> None:
-        """Stops prefetching and workers, so that nothing consumes random state, then restores that of the pipeline."""
-        self._iterator = None
+        """Stops every thread that reads, and hands the batches taken from a generator to the training that follows."""
+        self._stop_threads()
+        if self._rest is not None:
+            self._rest.hand_back()
+
+    def _repeated(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        copied = independent(dataset)
+        if copied is dataset and keeps_state(dataset):
+            self.unrestored = ("the `tf.data` pipeline shuffles or caches, and cannot be copied",)
+        # A `PyDataset` draws its order from Python's random state when a pass begins. `repeat` prefetches, so it would
+        # begin a pass at any time, even after a batch has failed and the state has been restored.
+        endless = self._by_reader or copied.cardinality() == tf.data.INFINITE_CARDINALITY
+        return copied if endless else copied.repeat()
+
+    def _stop(self) -> None:
+        """Ends a pass, as `fit` does."""
+        self._stop_threads()
+        self._adapter.on_epoch_end()
+
+    def _stop_threads(self) -> None:
+        iterator, self._iterator = self._iterator, None
+        if isinstance(iterator, tf.data.Iterator):
+            stop(iterator, self._dataset)
         enqueuer = getattr(self._adapter, "enqueuer", None)
         if enqueuer is not None:
-            enqueuer.stop()
-        self._state.restore()
-
-    def hand_back(self) -> None:
-        """Gives the batches taken from a one-shot generator to the training that follows."""
-        if self._replay is not None:
-            self._replay.rewind()
+            _stop_workers(enqueuer)
 
 
 BatchStream = ArrayStream | IteratorStream
 
 
-def stream_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> BatchStream:
-    """A stream of the data of a running `fit`."""
-    if not is_distributed(model) and ArrayStream.serves(epochs.data_adapter, num_steps):
-        return ArrayStream(epochs.data_adapter)
-    return IteratorStream(epochs, model.distribute_strategy)
+class DataSource(NamedTuple):
+    """Data that have not been read yet.
+
+    Attributes:
+        readers: The user's objects and functions that read them, and the variables of their pipeline.
+        is_generator: Whether they come from a one-shot Python generator.
+        open: Makes a stream; may read batches to learn their shapes, as `fit` does.
+    """
+
+    readers: tuple[Any, ...]
+    is_generator: bool
+    open: Callable[[], BatchStream]
 
 
-def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
-    """A stream of the data that `fit` would take; under a distribution strategy this builds the model, as `fit` does.
+def data_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> DataSource:
+    """The data of a running `fit`."""
+    adapter = epochs.data_adapter
+
+    def open_stream() -> BatchStream:
+        if not is_distributed(model) and ArrayStream.serves(adapter, num_steps):
+            return ArrayStream(adapter)
+        return IteratorStream(epochs, model.distribute_strategy)
+
+    names = {PyDatasetAdapter: "py_dataset", TFDatasetAdapter: "_dataset"}
+    data = getattr(adapter, names.get(type(adapter), ""), None)
+    return DataSource(readers_of(data), isinstance(adapter, GeneratorDataAdapter), open_stream)
+
+
+def data_of(model: keras.Model, num_steps: int, **data: Any) -> DataSource:
+    """The data that `fit` would take; to open them under a distribution strategy builds the model, as `fit` does.
 
     Args:
         model: A compiled model.
@@ -271,8 +346,23 @@ def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
         **data: `x`, `y`, `sample_weight`, `batch_size`, `shuffle` and `class_weight` of `fit`.
 
     Raises:
-        DataError: `x` is a `PyDataset` of length 0.
+        DataError: On opening, if `x` is a `PyDataset` of length 0.
     """
+
+    def open_stream() -> BatchStream:
+        return _stream_of(model, num_steps, data)
+
+    return DataSource(readers_of(data["x"]), isinstance(data["x"], types.GeneratorType), open_stream)
+
+
+def readers_of(x: Any) -> tuple[Any, ...]:
+    """What keeps a state while `x` is read: a `PyDataset`, or the functions and variables of a pipeline."""
+    if isinstance(x, tf.data.Dataset):
+        return (*python_functions(x), *pipeline_variables(x))
+    return (x,) if isinstance(x, keras.utils.PyDataset) else ()
+
+
+def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> BatchStream:
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays and not is_distributed(model):
         adapter = get_data_adapter(**data)
@@ -280,10 +370,10 @@ def stream_of(model: keras.Model, num_steps: int, **data: Any) -> BatchStream:
             return ArrayStream(adapter)
     # For other data Keras warns that it cannot shuffle, although `True` is its own default.
     reader = isinstance(data["x"], keras.utils.PyDataset) and data["x"].num_batches is not None
-    data["shuffle"] = data["shuffle"] and (arrays or reader)
     if reader and data["x"].num_batches < 1:
         raise DataError("`x` must yield at least one batch. Received a `PyDataset` of length 0.")
-    epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **data)
+    shuffle = data["shuffle"] and (arrays or reader)
+    epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **{**data, "shuffle": shuffle})
     build_on_first_of(model, epochs)
     epochs.reset()
     return IteratorStream(epochs, model.distribute_strategy)

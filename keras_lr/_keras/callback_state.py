@@ -5,17 +5,22 @@ callback from the same moment. With two files, the process can be killed after o
 the state is written into the weights file. Keras saves and loads an optimizer by visiting its attributes, and gives
 every layer that it meets a place in the file for its own arrays. A layer without weights, set as an attribute of the
 optimizer, writes the callback's state there as the bytes of its JSON.
+
+A callback that lives through several fits must also know whether the next one continues the last: `TrainingSetup`.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import weakref
-from typing import Any, Protocol
+from types import FrameType
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
+from keras_lr._keras.model import loss_tracker
 from keras_lr._utils.names import SuggestsArguments
 from keras_lr._utils.validation import check_own_model
 
@@ -39,6 +44,20 @@ class Resumable(Protocol):
         """Continues from a value of `get_state`."""
 
 
+@runtime_checkable
+class HoldsArrays(Protocol):
+    """A resumable callback with arrays as large as the model, which only a backup needs."""
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """The arrays by name."""
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continues from a value of `get_arrays`; called after `set_state`."""
+
+
+_ARRAY = "array_"
+
+
 class _StateCarrier(keras.layers.Layer):  # type: ignore[misc]
     """The layer that Keras visits; it refers to the callback weakly, so that a model does not keep it alive."""
 
@@ -50,13 +69,20 @@ class _StateCarrier(keras.layers.Layer):  # type: ignore[misc]
 
     def save_own_variables(self, store: Any) -> None:
         callback = self._callback()
-        if callback is not None:
-            store["state"] = np.frombuffer(json.dumps(callback.get_state(), allow_nan=False).encode(), dtype=np.uint8)
+        if callback is None:
+            return
+        store["state"] = np.frombuffer(json.dumps(callback.get_state(), allow_nan=False).encode(), dtype=np.uint8)
+        if isinstance(callback, HoldsArrays) and _saves_backup():
+            for name, array in callback.get_arrays().items():
+                store[_ARRAY + name] = array
 
     def load_own_variables(self, store: Any) -> None:
         callback = self._callback()
         if callback is not None and self.loads and "state" in store:
             callback.set_state(json.loads(np.asarray(store["state"]).tobytes()))
+            if isinstance(callback, HoldsArrays):
+                names = [name for name in list(store.keys()) if name.startswith(_ARRAY)]
+                callback.set_arrays({name.removeprefix(_ARRAY): np.asarray(store[name]) for name in names})
 
 
 def attach_state(model: keras.Model, callback: Resumable, *, name: str) -> None:
@@ -82,6 +108,52 @@ def detach_state(model: keras.Model, *, name: str) -> None:
     """Undoes `attach_state`, which leaves the optimizer as it was."""
     if hasattr(model.optimizer, _attribute(name)):
         delattr(model.optimizer, _attribute(name))
+
+
+class TrainingSetup:
+    """What a model trains with: its optimizer, its last `compile`, and its trainable weights, compared by identity.
+
+    All are held weakly, so that a callback keeps no former optimizer in memory.
+
+    Args:
+        model: A compiled model.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._optimizer = _reference(model.optimizer)
+        self._compiled = _reference(loss_tracker(model))
+        self._weights = [weakref.ref(weight) for weight in model.trainable_variables]
+
+    def change(self, model: keras.Model) -> str | None:
+        """How `model` has changed since, as a clause; None if it has not."""
+        if self._optimizer() is not model.optimizer:
+            return "the optimizer was replaced"
+        if self._compiled() is not _reference(loss_tracker(model))():
+            return "the model was compiled again"
+        weights = [weight() for weight in self._weights]
+        now = model.trainable_variables
+        if len(weights) != len(now) or any(old is not new for old, new in zip(weights, now, strict=True)):
+            return "the trainable weights changed"
+        return None
+
+
+def _reference(part: Any) -> Any:
+    """A weak reference; one to None if `part` is no object of Keras."""
+    return weakref.ref(part) if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)) else _nothing
+
+
+def _nothing() -> None:
+    return None
+
+
+def _saves_backup() -> bool:
+    """Whether `BackupAndRestore` is saving, rather than a callback whose files the user keeps."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), keras.callbacks.BackupAndRestore):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _attribute(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +17,9 @@ _STEPS = [2**exponent for exponent in range(21)]
 """Steps at which a schedule that is 0 now is probed for another rate: early, for warmup, and up to a million."""
 
 _SAMPLES = 65
+
+_wrappers: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The schedules that `RateFactor` has put around the user's own."""
 
 
 class RateControl:
@@ -95,7 +100,12 @@ def keeps_average(optimizer: Any) -> bool:
 
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:
-    """The optimizers that hold a learning rate: inside a loss-scaling wrapper, and each part of a `MultiOptimizer`."""
+    """The optimizers that hold a learning rate: inside a loss-scaling wrapper, and each part of a `MultiOptimizer`.
+
+    None, the optimizer of a model that was compiled without one, has none.
+    """
+    if optimizer is None:
+        return []
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
         return leaf_optimizers(inner)
@@ -122,7 +132,7 @@ def _rate_at(leaf: Any, step: int) -> float:
 
 
 def _current_rate(leaf: Any) -> float:
-    return float(keras.ops.convert_to_numpy(leaf.learning_rate))
+    return float(tf.convert_to_tensor(leaf.learning_rate))
 
 
 def current_learning_rate(optimizer: Any) -> float:
@@ -130,14 +140,41 @@ def current_learning_rate(optimizer: Any) -> float:
     return float(tf.convert_to_tensor(leaf_optimizers(optimizer)[0].learning_rate))
 
 
+def steps_done(optimizer: Any) -> int:
+    """Number of steps that the first optimizer has done in its life; 0 for none."""
+    return next((int(tf.convert_to_tensor(iterations_of(leaf))) for leaf in leaf_optimizers(optimizer)), 0)
+
+
+def schedule_name(optimizer: Any) -> str | None:
+    """The class of the user's schedule that the first optimizer follows, a callable's name; None for a constant."""
+    rate = _own_rate(compiled_rate(leaf_optimizers(optimizer)[0]))
+    if isinstance(rate, keras.Variable):
+        return None
+    scheduled = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return type(rate).__name__ if scheduled else getattr(rate, "__name__", "callable")
+
+
 def rates_ahead(optimizer: Any, num_steps: int) -> np.ndarray:
     """The first optimizer's rates over the next `num_steps` steps, at up to 65 of them; a constant rate once."""
+    if not follows_schedule(optimizer):
+        return np.array([current_learning_rate(optimizer)])
+    return _rates_at(optimizer, np.unique(np.linspace(0, max(num_steps - 1, 0), _SAMPLES).astype(int)))
+
+
+def rate_of_each_step(optimizer: Any, num_steps: int) -> np.ndarray:
+    """The first optimizer's rate at each of the next `num_steps` steps, shape `(num_steps,)`."""
+    if not follows_schedule(optimizer):
+        return np.full(num_steps, current_learning_rate(optimizer))
+    return _rates_at(optimizer, np.arange(num_steps))
+
+
+def _rates_at(optimizer: Any, offsets: np.ndarray) -> np.ndarray:
+    """The first optimizer's rates at steps counted from now; a callable is taken to stay as it is."""
     leaf = leaf_optimizers(optimizer)[0]
     if not isinstance(compiled_rate(leaf), keras.optimizers.schedules.LearningRateSchedule):
-        return np.array([current_learning_rate(optimizer)])
-    first = int(tf.convert_to_tensor(iterations_of(leaf)))
-    steps = np.unique(np.linspace(first, first + max(num_steps - 1, 0), _SAMPLES).astype(int))
-    return np.array([float(tf.convert_to_tensor(compiled_rate(leaf)(step))) for step in steps.tolist()])
+        return np.full(offsets.shape, current_learning_rate(optimizer))
+    first = steps_done(optimizer)
+    return np.array([float(tf.convert_to_tensor(compiled_rate(leaf)(first + step))) for step in offsets.tolist()])
 
 
 class RateFactor:
@@ -151,7 +188,7 @@ class RateFactor:
         bases: `bases` from before a restart, for an optimizer whose rates may have changed since.
 
     Attributes:
-        rewired: Whether a schedule or a callable was wrapped just now.
+        rewired: Whether a schedule or a callable was wrapped just now; `unwrap_schedules` undoes it.
         bases: What a factor of 1 means: each optimizer's constant rate, or the factor that its schedule already had.
     """
 
@@ -168,10 +205,10 @@ class RateFactor:
         for base, assign in zip(self.bases, self._assign, strict=True):
             assign(base * factor)
 
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        return current_learning_rate(self._optimizer)
+    def is_at(self, factor: float) -> bool:
+        """Whether every rate is still what `set` has made it."""
+        now = rate_bases(self._optimizer)
+        return all(math.isclose(one, base * factor, rel_tol=2e-3) for one, base in zip(now, self.bases, strict=True))
 
     def _attach(self, leaf: Any) -> tuple[float, Callable[[float], None]]:
         """The base that a factor multiplies, and a function that assigns the product."""
@@ -182,8 +219,26 @@ class RateFactor:
             self.rewired = True
             scheduled = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
             rate = Scaled(rate) if scheduled else _ScaledCallable(rate)
+            _wrappers.add(rate)
             leaf.learning_rate = rate
         return _base(rate), lambda factor: setattr(rate, "factor", factor)
+
+
+def unwrap_schedules(optimizer: Any) -> None:
+    """Gives each optimizer back the user's own schedule or callable if the factor that was put on it is 1.
+
+    A model that is saved then loads without keras_lr. What is compiled stays valid, since a factor of 1 changes no
+    rate. A schedule with another factor keeps its `Scaled`.
+    """
+    for leaf in leaf_optimizers(optimizer):
+        rate = compiled_rate(leaf)
+        if not isinstance(rate, keras.Variable) and rate in _wrappers and rate.factor == 1.0:
+            leaf.learning_rate = _own_rate(rate)
+
+
+def _own_rate(rate: Any) -> Any:
+    """What the user compiled: `rate` without the factor that `RateFactor` has put on it."""
+    return rate.schedule if not isinstance(rate, keras.Variable) and rate in _wrappers else rate
 
 
 def rate_bases(optimizer: Any) -> tuple[float, ...]:
@@ -201,7 +256,7 @@ class _ScaledCallable:
     """A callable's rate times a variable factor."""
 
     def __init__(self, rate: Callable[[], Any]) -> None:
-        self._rate = rate
+        self.schedule = rate
         self._factor = keras.Variable(1.0, trainable=False, dtype=keras.config.floatx(), name="learning_rate_factor")
 
     @property
@@ -213,7 +268,7 @@ class _ScaledCallable:
         self._factor.assign(value)
 
     def __call__(self) -> Any:
-        return self._rate() * self._factor.value
+        return self.schedule() * self._factor.value
 
 
 class RateReader:
@@ -239,7 +294,7 @@ class RateReader:
         """One name per optimizer: "learning_rate", or for several "learning_rate_" followed by the optimizer's name."""
         return _names(self._leaves)
 
-    def read(self) -> tuple[list[Any], list[Any], Any]:
+    def read(self) -> tuple[list[Any], list[Any], Any] | None:
         """The rates of the steps just done.
 
         Call it after a first step: an optimizer that is not built by then trains nothing, and is left out.
@@ -247,9 +302,12 @@ class RateReader:
         Returns:
             The rate of the last step, one scalar tensor per optimizer; the rates of the last `num_steps` steps, one
             vector per optimizer, newest last; and the number of steps that the first optimizer has done in its life.
+            None if no optimizer is built.
         """
         if not self._leaves:
             self._leaves = [leaf for leaf in leaf_optimizers(self._optimizer) if leaf.built]
+        if not self._leaves:
+            return None
         sources = [compiled_rate(leaf) for leaf in self._leaves]
         # A callback may have replaced a schedule since the last call.
         if len(sources) != len(self._sources) or any(a is not b for a, b in zip(sources, self._sources, strict=True)):

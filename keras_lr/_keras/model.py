@@ -10,6 +10,7 @@ import keras
 from keras.src.backend.common import global_state
 
 _NAME_COUNTERS = "object_name_uids"
+_attributes: dict[type, frozenset[str]] = {}
 
 
 def layers_of(model: keras.Model, *, include_self: bool = True, recursive: bool = True) -> list[Any]:
@@ -57,6 +58,36 @@ def forward(model: keras.Model, x: Any, *, training: bool) -> Any:
 def loss_of(model: keras.Model, x: Any, y: Any, prediction: Any, sample_weight: Any, *, training: bool) -> Any:
     """The total loss of a step: the compiled losses, those that layers add, and the regularizers'."""
     return model._compute_loss(x=x, y=y, y_pred=prediction, sample_weight=sample_weight, training=training)
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """What `keras.Model.compile` was called with, by name, as the objects themselves; empty if Keras has not kept it."""
+    return dict(getattr(getattr(model, "_compile_config", None), "config", {}))
+
+
+def attributes_of_keras(kind: type) -> frozenset[str]:
+    """Names of the attributes that Keras itself gives every object of `kind`, a class of Keras such as `keras.Layer`.
+
+    Empty for a class that cannot be made without arguments.
+    """
+    if kind not in _attributes:
+        with fresh_layer_names():
+            _attributes[kind] = frozenset(name for example in _examples(kind) for name in vars(example))
+    return _attributes[kind]
+
+
+def _examples(kind: type) -> list[Any]:
+    if issubclass(kind, keras.Model):
+        data = keras.Input((1,))
+        models = [keras.Model(), keras.Model(data, data), keras.Sequential([data])]
+        for model in models:
+            model.compile("sgd", "mse")
+            model.make_train_function()
+        return models
+    try:
+        return [kind()]
+    except Exception:
+        return []
 
 
 def metric_direction(metric: Any) -> str | None:

@@ -231,7 +231,7 @@ class ReaderState:
         for place, iterator in self._places:
             place(iterator.restored())
 
-    def losses(self) -> list[str]:
+    def unrestored(self) -> list[str]:
         """What `restore` cannot put back although it has changed, each as a clause."""
         found = [
             f"an array of shape {array.shape} was changed in place"

@@ -129,6 +129,20 @@ def eager_seeds_of_its_own() -> Iterator[None]:
         _set_eager_seeds(*former)
 
 
+@contextmanager
+def created_variables() -> Iterator[list[tuple[Any, Any]]]:
+    """Collects each variable that is made within the block, with a copy of its initial value."""
+    made: list[tuple[Any, Any]] = []
+
+    def create(next_creator: Callable[..., Any], **options: Any) -> Any:
+        variable = next_creator(**options)
+        made.append((variable, tf.identity(variable)))
+        return variable
+
+    with tf.variable_creator_scope(create):
+        yield made
+
+
 def trainer_variables(model: keras.Model) -> list[Any]:
     """Every variable that Keras lists: weights, seed states, metrics, optimizer."""
     optimizer = model.optimizer

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import keras
@@ -53,6 +54,7 @@ def stacking_unavailable() -> str | None:
     try:
         parts = [
             (f"keras {keras.__version__}", "BaseOptimizer", _base_optimizer(), _METHODS),
+            (f"keras {keras.__version__}", "TFOptimizer", _tensorflow_optimizer(), _METHODS),
             (f"tensorflow {tf.__version__}", "pfor", _pfor(), _PFOR_PARTS),
         ]
     except ImportError as error:
@@ -65,9 +67,19 @@ def stacking_unavailable() -> str | None:
 
 
 def stateless_kind(kind: type) -> Any:
-    """A subclass of an optimizer's class whose `apply` works inside a `keras.StatelessScope`."""
-    base = _base_optimizer()
-    return type(kind.__name__, (kind,), {name: getattr(base, name) for name in _METHODS})
+    """A subclass of an optimizer's class whose `apply` works inside a `keras.StatelessScope`.
+
+    It replaces TensorFlow's methods and no others: an override in `kind` or in a class between stays, and its `super()`
+    finds the replacement.
+    """
+    return type(kind.__name__, (kind, _stateless_base()), {})
+
+
+@cache
+def _stateless_base() -> Any:
+    """TensorFlow's optimizer with the methods of `BaseOptimizer`; it follows any optimizer in the resolution order."""
+    own = _tensorflow_optimizer()
+    return type(own.__name__, (own,), {name: getattr(_base_optimizer(), name) for name in _METHODS})
 
 
 @contextlib.contextmanager
@@ -102,6 +114,22 @@ def _with_keys(table: dict[Any, Any] | set[Any], keys: dict[Any, Any]) -> dict[A
     if isinstance(table, dict):
         return {keys[key]: value for key, value in table.items() if key in keys}
     return {keys[key] for key in table if key in keys}
+
+
+def slot_lists(optimizer: Any) -> dict[str, list[Any]]:
+    """An optimizer's variables by the attribute that holds them, except its rate.
+
+    A list holds one variable per trainable variable; a variable that all of them share is a list of one.
+    """
+    found: dict[str, list[Any]] = {}
+    for name, value in vars(optimizer).items():
+        if name in ("_variables", "_trainable_variables", "_learning_rate"):
+            continue
+        if isinstance(value, keras.Variable):
+            found[name] = [value]
+        elif isinstance(value, list) and value and all(isinstance(part, keras.Variable) for part in value):
+            found[name] = list(value)
+    return found
 
 
 def excludes_from_weight_decay(optimizer: Any) -> bool:
@@ -141,6 +169,12 @@ def _base_optimizer() -> Any:
     from keras.src.optimizers.base_optimizer import BaseOptimizer
 
     return BaseOptimizer
+
+
+def _tensorflow_optimizer() -> Any:
+    from keras.src.backend.tensorflow.optimizer import TFOptimizer
+
+    return TFOptimizer
 
 
 def _pfor() -> Any:

@@ -36,9 +36,17 @@ class Surroundings:
             os.environ.update(self._environment)
         self._warnings.restore()
 
-    def losses(self) -> list[str]:
+    def restore_random(self) -> None:
+        """Puts the random states alone back."""
+        self._random.restore()
+
+    def keep_random(self) -> None:
+        """Makes the present random states those to restore."""
+        self._random = RandomState()
+
+    def unrestored(self) -> list[str]:
         """What `restore` cannot put back although it has changed, each as a clause."""
-        return self._readers.losses()
+        return self._readers.unrestored()
 
 
 class _ShownWarnings:

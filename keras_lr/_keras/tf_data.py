@@ -36,7 +36,7 @@ def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
     pass has read: that of random data is not filled by the copy, nor is one in files. Without a seed the order is
     random anyway. In-memory sources of the pipeline are duplicated by the copy.
     """
-    return edited_copy(dataset, _own_resources) if _keeps_state(dataset) else dataset
+    return edited_copy(dataset, _own_resources) if keeps_state(dataset) else dataset
 
 
 def python_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
@@ -112,7 +112,7 @@ def _all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
     return itertools.chain(definition.node, *functions)
 
 
-def _keeps_state(dataset: tf.data.Dataset) -> bool:
+def keeps_state(dataset: tf.data.Dataset) -> bool:
     """Whether a pass over any part of the pipeline changes a later one.
 
     Any pipeline that a function captures counts as such.
@@ -129,7 +129,7 @@ def _keeps_state(dataset: tf.data.Dataset) -> bool:
         for tensor in function.function.captured_inputs
         if tensor.dtype == tf.variant
     )
-    return any(True for _ in captured) or any(_keeps_state(part) for part in dataset._inputs())
+    return any(True for _ in captured) or any(keeps_state(part) for part in dataset._inputs())
 
 
 def _is_worth_a_cache_of_its_own(dataset: Any) -> bool:
@@ -144,6 +144,11 @@ def _draws(dataset: tf.data.Dataset) -> bool:
     if any(definition is not None and definition.is_stateful for definition in definitions):
         return True
     return hasattr(dataset, "_seed") or any(_draws(part) for part in dataset._inputs())
+
+
+def is_repeatable(dataset: tf.data.Dataset) -> bool:
+    """Whether every pass over the pipeline yields the same elements, as far as its graph tells."""
+    return not _draws(dataset)
 
 
 def _nodes_of_functions(dataset: tf.data.Dataset) -> Iterator[Any]:

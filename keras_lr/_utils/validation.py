@@ -127,8 +127,8 @@ def check_own_model(name: str, value: Any) -> None:
     homes = {f"{base.__module__}." for base in type(value).__mro__}
     if any(home.startswith(("tf_keras.", "tensorflow.python.keras.")) for home in homes):
         raise ModelError(
-            f"`{name}` must be a Keras 3 model. Received: a model of Keras 2 (tf_keras). Unset TF_USE_LEGACY_KERAS, and "
-            "build the model with `import keras`."
+            f"`{name}` must be a Keras 3 model. Received: a model of Keras 2 (tf_keras). Unset TF_USE_LEGACY_KERAS "
+            "and build the model with `import keras`."
         )
     if any(home.startswith("torch.") for home in homes):
         raise ModelError(

@@ -18,6 +18,8 @@ from keras_lr.analysis._statistics import median_change, step_noise
 LOWER_FACTOR = 10**-0.5
 RAISE_FACTOR = 10**0.5
 STEEP_RAISE_FACTOR = 10.0
+# A rate at which the model collapsed to a constant output is far too high.
+COLLAPSE_FACTOR = 0.1
 
 # A long run is read as about this many points, each the mean of several epochs.
 POINTS_PER_RUN = 20
@@ -33,6 +35,17 @@ STEADY_FRACTION = 0.8
 STRAIGHT_FRACTION = 0.95
 # Plateau: the two halves of the window differ by at most this fraction of the total fall.
 STILL_FRACTION = 0.01
+
+# A loss is judged by its mean over at least this many steps; an epoch with fewer is judged with those after it.
+JUDGED_STEPS = 16
+# A difference of less than this fraction of the losses is float32 rounding.
+ROUNDING = 1e-6
+# The loss can have levelled off only if it fell by at least this fraction of what the range test showed.
+REACHED_FRACTION = 0.5
+# Runs that end within this fraction of the best one's fall are as good.
+SAME_END_FRACTION = 0.01
+# A sweep's lowest loss is that of a median over this many steps.
+REACH_STEPS = 5
 
 # Fewer losses give no noise scale.
 MIN_NOISE_EPOCHS = 3
@@ -57,29 +70,39 @@ class LossTrend:
         start: Loss before the first step, or the first epoch's loss if that is unknown.
         best: Lowest loss of an epoch so far.
         losses: Finite losses since the learning rate last changed, oldest first, shape `(n_points,)`; each is the mean
-            of `epochs_per_point` epochs.
+            of several epochs.
+        reach: How far the loss fell in a range test; 0 if unknown.
     """
 
     start: float
     best: float
     losses: np.ndarray
+    reach: float = 0.0
 
     @property
     def fall(self) -> float:
-        """How far the loss has fallen in total, at least 0."""
-        return max(self.start - self.best, 0.0)
+        """How far the loss has fallen in total, at least 0; 0 if that is rounding."""
+        fall = max(self.start - self.best, 0.0)
+        return fall if fall > rounding_of(self.start, self.best) else 0.0
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The loss before training, known from a range test: its level, and the standard deviation of a step's loss."""
+    """What a range test shows of the loss.
+
+    Attributes:
+        start: Level before training.
+        noise: Standard deviation of a step's loss before training.
+        reach: How far the loss fell in the sweeps.
+    """
 
     start: float
     noise: float
+    reach: float = 0.0
 
 
 def read_baseline(losses: np.ndarray) -> Baseline | None:
-    """Estimates the baseline from the start of sweeps, where the learning rate is too low to change the loss.
+    """Estimates level and noise from the start of sweeps, where the learning rate is too low to change the loss.
 
     Args:
         losses: Each step's own loss, in the order of the sweep, shape `(repeats, n_steps)`.
@@ -90,12 +113,58 @@ def read_baseline(losses: np.ndarray) -> Baseline | None:
     head = losses[:, : max(BASELINE_STEPS, losses.shape[1] // 10)]
     if head.shape[1] < BASELINE_STEPS or not np.isfinite(head).all():
         return None
-    return Baseline(float(np.median(head)), step_noise(head))
+    start = float(np.median(head))
+    lowest = min(_lowest_level(row[np.isfinite(row)]) for row in losses)
+    return Baseline(start, step_noise(head), max(start - lowest, 0.0))
 
 
-def epochs_per_point(planned_epochs: int) -> int:
-    """Number of epochs that are averaged into one point, so that a long run is judged by its trend, not its noise."""
-    return max(1, round(planned_epochs / POINTS_PER_RUN))
+def _lowest_level(losses: np.ndarray) -> float:
+    width = min(REACH_STEPS, losses.size)
+    return float(np.median(np.lib.stride_tricks.sliding_window_view(losses, width), axis=1).min())
+
+
+def rounding_of(*losses: float) -> float:
+    """Difference between losses of this size that rounding can explain."""
+    return ROUNDING * max(map(abs, losses))
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A short training from the initial state.
+
+    Attributes:
+        factor: What the compiled rate was multiplied by.
+        annealed: Whether the rate decayed at its end, as planned.
+        end: Loss at its end; infinite if the loss diverged.
+    """
+
+    factor: float
+    annealed: bool
+    end: float
+
+
+def choose_rehearsal(rehearsals: Sequence[Rehearsal], *, start: float) -> Rehearsal:
+    """The rehearsal that ended best; among those that ended nearly as well, the first one.
+
+    Args:
+        rehearsals: At least one, the preferred ones first.
+        start: Loss before training.
+    """
+    best = min(rehearsal.end for rehearsal in rehearsals)
+    if not math.isfinite(best):
+        return rehearsals[0]
+    tolerance = max(SAME_END_FRACTION * (start - best), rounding_of(start, best))
+    return next(rehearsal for rehearsal in rehearsals if rehearsal.end <= best + tolerance)
+
+
+def epochs_per_judgement(steps_per_epoch: int) -> int:
+    """Number of epochs that are judged together, because each has few steps."""
+    return -(-JUDGED_STEPS // max(steps_per_epoch, 1))
+
+
+def judgements_per_point(planned_judgements: int) -> int:
+    """Number of judged losses per point, so that a long run is judged by its trend, not its noise."""
+    return max(1, round(planned_judgements / POINTS_PER_RUN))
 
 
 def typical_change(losses: Sequence[float]) -> float:
@@ -108,6 +177,19 @@ def find_change(trend: LossTrend) -> Change | None:
     if trend.losses.size < WINDOW_POINTS or not trend.fall > 0:
         return None
     return _lower_if_oscillating(trend) or _raise_if_slow(trend) or _anneal_if_level(trend)
+
+
+def is_level(losses: Sequence[float], *, start: float, reach: float) -> bool:
+    """Whether the last two losses differ by at most 1% of the fall, that so far or that of the range test.
+
+    Args:
+        losses: Losses since the learning rate last changed.
+        start: Loss before the first step.
+        reach: How far the loss fell in a range test; 0 if unknown.
+    """
+    if len(losses) < 2:
+        return False
+    return abs(losses[-1] - losses[-2]) <= STILL_FRACTION * max(start - min(losses), reach)
 
 
 def anneal_factor(progress: float, fraction: float) -> float:
@@ -128,7 +210,7 @@ def anneal_factor(progress: float, fraction: float) -> float:
 
 def _lower_if_oscillating(trend: LossTrend) -> Change | None:
     changes = np.diff(trend.losses[-WINDOW_POINTS - 1 :])
-    rises = int((changes > RISE_FRACTION * trend.fall).sum())
+    rises = int((changes > RISE_FRACTION * max(trend.fall, trend.reach)).sum())
     if rises < MIN_RISES:
         return None
     return Change(
@@ -138,7 +220,7 @@ def _lower_if_oscillating(trend: LossTrend) -> Change | None:
 
 def _raise_if_slow(trend: LossTrend) -> Change | None:
     falls = -np.diff(trend.losses[-WINDOW_POINTS:])
-    if falls.max() <= 0 or falls.min() < STEADY_FRACTION * falls.max():
+    if falls.max() <= rounding_of(*trend.losses) or falls.min() < STEADY_FRACTION * falls.max():
         return None
     straight = falls.min() >= STRAIGHT_FRACTION * falls.max()
     return Change(
@@ -151,6 +233,6 @@ def _raise_if_slow(trend: LossTrend) -> Change | None:
 def _anneal_if_level(trend: LossTrend) -> Change | None:
     recent = trend.losses[-WINDOW_POINTS:]
     change = float(recent[: WINDOW_POINTS // 2].mean() - recent[WINDOW_POINTS // 2 :].mean())
-    if abs(change) > STILL_FRACTION * trend.fall:
+    if abs(change) > STILL_FRACTION * trend.fall or trend.fall < REACHED_FRACTION * trend.reach:
         return None
     return Change("anneal", 1.0, "The loss has stopped falling.")

@@ -1,37 +1,35 @@
 """`AutoLR`: from any compiled learning rate to a good one, while the model trains.
 
-Its rules are in `analysis._auto_lr_rules`; `_auto_lr_controller` applies them to the model.
+Its rules are in `analysis._auto_lr_rules`; `_auto_lr_probe` measures before the first epoch, `_auto_lr_controller`
+applies the rules to the model.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
+import numpy as np
 
-from keras_lr._keras.callback_state import Callback, attach_state, detach_state
-from keras_lr._keras.learning_rate import rates_ahead
-from keras_lr._keras.running_fit import move_before_backup, on_fit_error
+from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state
+from keras_lr._keras.learning_rate import steps_done
+from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils import validation
-from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS
 from keras_lr._utils.validation import check_logged
-from keras_lr.analysis._auto_lr_rules import read_baseline
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
-from keras_lr.callbacks._auto_lr_controller import AutoLRState, Controller, Segment
-from keras_lr.errors import InvalidArgumentError, ModelError
+from keras_lr.callbacks._auto_lr_controller import Controller, Fit
+from keras_lr.callbacks._auto_lr_data import data_fault_of_fit, outputs_are_constant
+from keras_lr.callbacks._auto_lr_probe import Probe
+from keras_lr.callbacks._auto_lr_start import Start
+from keras_lr.callbacks._auto_lr_state import AutoLRState
+from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.range_test._callback import LRRangeTest
-from keras_lr.range_test._sweep import check_optimizer
-from keras_lr.results._auto_lr import AutoLRAction, AutoLRLog
-from keras_lr.results._range_test import RangeTestResult, Suggestion
-
-MIN_PROBE_RATIO = 1.25
-"""A suggestion closer to the compiled rate is ignored: a range test is not that precise."""
-
-SELF_ANNEALED_SHARE = 0.2
-"""A schedule that ends below this share of its highest rate anneals by itself."""
+from keras_lr.results._auto_lr import AutoLRLog
 
 TICKS_PER_EPOCH = 20
 TICK_STEPS = 100
@@ -41,27 +39,38 @@ TICK_STEPS = 100
 class AutoLR(Callback):
     """Finds a learning rate before the first epoch, then watches the training loss and adjusts the rate.
 
-    - **Probe**: a range test before the first epoch, refined by short runs, sets the suggested rate. The model is
-      restored exactly, so the test costs time but no epoch: 600 steps in a compiled loop, which is several times faster
-      than `fit`. If the test has no answer, the compiled rate stays.
+    - **Probe**: a range test before the first epoch, refined by short runs, suggests a rate. A rehearsal of the first
+      150 steps compares it with the compiled rate, and the better one is set; a training of at most 150 steps is
+      rehearsed whole, with and without the anneal. The model is restored exactly, so this costs time but no epoch:
+      at most 1200 steps in a compiled loop, which is several times faster than `fit`.
     - **Rollback**: if the loss becomes NaN, also within an epoch, or an epoch gives back half of the total fall, the
-      model and its optimizer return to the end of the last good epoch and the rate is divided by 3.2; by 10, 32 and so
-      on if that is not enough.
+      model and its optimizer return to the end of the last good epoch and the rate is divided by 3.2; if that is not
+      enough, to the one before it and by 10, 32 and so on, but not below `min_lr`. A model that gives the same output
+      for every input starts again from its initial weights. If the rate turns out not to be the cause, a warning says
+      so, and the last good rate stays.
     - **Lower, raise**: if the loss oscillates, the rate is divided by 3.2. If the loss falls in a straight line, the
       rate is multiplied by 3.2 or 10.
     - **Anneal**: over the last `anneal_fraction` of the planned epochs, or earlier if the loss stops falling, the rate
       decays to 0, unless it was compiled as a schedule that decays by itself.
 
-    The training loss must mean the same in every epoch, and no other callback may set the rate. A schedule is
-    multiplied by a factor; the rates of an action are then those at the schedule's highest. When training ends, also by
-    Ctrl-C or an exception, the optimizer is left at the rate from before the anneal. `History` holds the rate of each
-    epoch as "learning_rate". With `BackupAndRestore`, a killed fit resumes as if it had never stopped. One copy of the
-    model and its optimizer is kept in memory.
+    Epochs of fewer than 16 steps are judged several at a time. The training loss must mean the same in every epoch, and
+    no other callback may set the rate. A schedule is multiplied by a factor; the rates of an action are then those at
+    the schedule's highest. When training ends, also by Ctrl-C or an exception, the optimizer is left at the rate from
+    before the anneal. A schedule is then the user's own again if the factor is 1; otherwise it stays in a
+    `keras_lr.schedules.Scaled`, and keras_lr must be imported before a model saved with it is loaded.
+
+    `History` holds the rate of each epoch as "learning_rate". A `fit` with a later `initial_epoch` continues the last
+    one, unless the optimizer, the `compile` or the trainable weights are others: then `AutoLR` starts over with a range
+    test, and says so. With `BackupAndRestore`, a killed fit resumes as if it had never stopped. One copy of the model
+    and its optimizer is kept on their device and two in main memory, and all three in each backup.
+
+    Where it cannot act (nothing to train, no optimizer, a rate of 0, a `train_step` with other optimizers, data with
+    NaN), the fit goes on and one warning says so.
 
     Args:
         probe_steps: Steps per sweep, at least 20; 0 for no range test.
         probe_repeats: Number of sweeps, at least 1; the short runs take as many steps again.
-        min_lr: First rate of the sweep, above 0.
+        min_lr: First rate of the sweep, above 0; no action lowers the rate below it.
         max_lr: Last rate of the sweep, above `min_lr`.
         anneal_fraction: Share of the planned epochs over which the rate decays, in [0, 1]; 0 for no anneal.
         dry_run: Whether to train as without this callback and only write to `log` what it would have done.
@@ -72,6 +81,7 @@ class AutoLR(Callback):
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
         InvalidArgumentError: Another argument breaks its rule.
+        ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
 
     Source:
         Custom. Smith 2017, arXiv:1506.01186, for the range test; Hagele et al. 2024, arXiv:2405.18392, for the decay.
@@ -95,7 +105,7 @@ class AutoLR(Callback):
         self.anneal_fraction = validation.share("anneal_fraction", anneal_fraction)
         self.dry_run = dry_run
         self.monitor = monitor
-        self._probe = _Probe(
+        self._probe = Probe(
             min_lr,
             max_lr,
             probe_steps or MIN_STEPS,
@@ -106,13 +116,16 @@ class AutoLR(Callback):
             refine=True,
         )
         self._state: AutoLRState | None = None
+        self._arrays: dict[str, np.ndarray] | None = None
+        self._setup: TrainingSetup | None = None
         self._controller: Controller | None = None
+        self._began = False
         self._stop_watching: Callable[[], None] | None = None
-        self._epoch = self._next_tick = 0
+        self._epoch = self._next_tick = self._steps_before = 0
 
     @property
     def log(self) -> AutoLRLog | None:
-        """The actions so far and their reasons; None before the first epoch."""
+        """The actions so far and their reasons; None before the first epoch and for a model without an optimizer."""
         if self._state is None:
             return None
         planned = (self.params or {}).get("epochs")
@@ -132,24 +145,38 @@ class AutoLR(Callback):
         """
         if self._controller is None:
             self._state = AutoLRState.from_dict(state) if state else None
+            self._setup = None
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """The states of the model to which the run can return."""
+        checkpoints = None if self._controller is None else self._controller.checkpoints
+        return {} if checkpoints is None else checkpoints.to_arrays()
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Continues with what `get_arrays` returned; ignored while epochs are being trained."""
+        if self._controller is None:
+            self._arrays = arrays
 
     def set_model(self, model: keras.Model) -> None:
         """Attaches the state of this callback to the model's weights."""
         super().set_model(model)
-        self._controller = None
+        self._controller = self._arrays = None
         if model.optimizer is not None:
             attach_state(model, self, name="auto_lr")
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Prepares for backups and errors; the run starts at the first epoch, after every backup is restored."""
+        self._began = False
         move_before_backup(self)
         self._stop_watching = on_fit_error(self.model, lambda error: self._release())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Runs the range test before the first epoch."""
         self._epoch, self._next_tick = epoch, 0
-        if self._controller is None:
-            self._controller = self._start(epoch)
+        if not self._began:
+            self._began = True
+            self._controller = self._begin(epoch)
+        self._steps_before = steps_done(self.model.optimizer)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Checks the loss and updates the annealed rate, twenty times per epoch."""
@@ -164,13 +191,23 @@ class AutoLR(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Logs the rate, judges the epochs so far and acts on them."""
-        if self._controller is None:
+        controller, state = self._controller, self._state
+        if controller is None or state is None:
             return
         logs = {} if logs is None else logs
-        check_logged(self.monitor, logs)
-        logs["learning_rate"] = self._controller.learning_rate
-        val_loss = float(logs.get(f"val_{self.monitor}", math.nan))
-        self._controller.end_epoch(epoch, float(logs[self.monitor]), val_loss)
+        if self.monitor not in logs and self.monitor == "loss":
+            self._stand_aside(f"the logs hold no 'loss', only {sorted(logs)}; name one of these as `monitor`")
+        else:
+            check_logged(self.monitor, logs)
+        steps = steps_done(self.model.optimizer) - self._steps_before
+        if steps > 0:
+            state.steps = self.params.get("steps") or steps
+        elif self._setup is None and not any(action.kind == "rollback" for action in state.actions):
+            self._stand_aside("the model's `train_step` does not train with the compiled optimizer")
+        self._setup = TrainingSetup(self.model)
+        logs["learning_rate"] = controller.learning_rate
+        values = (float(logs.get(name, math.nan)) for name in (self.monitor, f"val_{self.monitor}"))
+        controller.end_epoch(epoch, *values)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Restores the rate from before the anneal."""
@@ -185,59 +222,96 @@ class AutoLR(Callback):
             self._controller = None
         detach_state(self.model, name="auto_lr")
 
-    def _start(self, epoch: int) -> Controller:
-        epochs = self.params.get("epochs") or epoch + 1
-        if self._state is None or not self._state.rewind(epoch):
-            self._state = self._initial_state(epoch, (epochs - epoch) * (self.params.get("steps") or TICK_STEPS))
-        return Controller(self.model, self._state, planned_epochs=epochs, monitor=self.monitor, dry_run=self.dry_run)
-
-    def _initial_state(self, epoch: int, planned_steps: int) -> AutoLRState:
-        """The state at the start of a run, including the range test.
-
-        Raises:
-            ModelError: The model was compiled without an optimizer, or with a rate that stays 0.
-        """
+    def _begin(self, epoch: int) -> Controller | None:
+        """The controller of this fit; None if the model has no optimizer."""
         model = self.model
-        check_optimizer(model)
-        ahead = rates_ahead(model.optimizer, planned_steps)
-        highest = float(ahead.max())
-        if not highest > 0:
-            raise ModelError(
-                f"`optimizer` must have a learning rate above 0. Received: {highest}. Compile with another, such as "
-                "1e-3."
-            )
-        fraction = 0.0 if ahead[-1] < SELF_ANNEALED_SHARE * highest else self.anneal_fraction
-        state = AutoLRState(epoch, float(ahead[0]), highest, segment=Segment(anneal_from=1 - fraction))
-        if self.probe_steps:
-            state.probe = self._probe.run(model)
-            state.baseline = read_baseline(state.probe.repeat_losses)
-            self._start_at(state, state.probe.suggestion)
-        elif not self.dry_run and not (model.built and model.optimizer.built):
-            # A rollback needs the variables of the model, which two steps build.
-            _Probe(num_steps=2, apply=True, monitor=self.monitor, verbose=False).run(model)
-        return state
+        if model.optimizer is None:
+            self._state = None
+            self._warn("`AutoLR` does nothing in this fit, since the model was compiled without an optimizer.")
+            return None
+        epochs = self.params.get("epochs") or epoch + 1
+        start = Start(model, epoch, epochs, self.params.get("steps"), self.dry_run, self._warn, self._find_obstacle())
+        again = self._why_again(epoch)
+        if again or self._state is None or not self._state.rewind(epoch):
+            self._state, self._arrays = self._initial_state(start), None
+            if again:
+                start.say_why_again(self._state, again)
+        self._setup = None
+        if start.obstacle:
+            self._say_obstacle(start.obstacle)
+        fit = Fit(
+            planned_epochs=epochs,
+            monitor=self.monitor,
+            dry_run=self.dry_run,
+            passive=bool(start.obstacle),
+            min_lr=self._probe.settings.learning_rates[0],
+            rivals=self._name_rivals(),
+            data_fault=lambda: data_fault_of_fit(model),
+            outputs_are_constant=lambda: outputs_are_constant(model, start.sample),
+        )
+        arrays, self._arrays = self._arrays, None
+        return Controller(model, self._state, fit, arrays)
 
-    def _start_at(self, state: AutoLRState, suggestion: Suggestion) -> None:
-        """Adds the probe's action, unless it has no answer or confirms the compiled rate."""
-        rate, compiled = suggestion.learning_rate, state.reference
-        if rate is None or max(rate / compiled, compiled / rate) < MIN_PROBE_RATIO:
-            return
-        reason = f"A short range test suggests {format_rate(rate)} ({suggestion.confidence}): {suggestion.reason}"
-        action = AutoLRAction("probe", state.first_epoch, compiled, rate, reason, not self.dry_run)
-        state.add_action(action, **({} if self.dry_run else {"factor": rate / compiled}))
+    def _initial_state(self, start: Start) -> AutoLRState:
+        if not self.probe_steps:
+            builder = Probe(num_steps=2, apply=True, monitor=self.monitor, verbose=False)
+            return start.without_probe(builder, anneal_fraction=self.anneal_fraction)
+        rehearsed = max(self.probe_steps * self._probe.settings.repeats // 2, 1)
+        return start.with_probe(self._probe, anneal_fraction=self.anneal_fraction, rehearsed_steps=rehearsed)
+
+    def _why_again(self, epoch: int) -> str | None:
+        """Why a fit that could continue the last one does not, as a clause."""
+        known = self._state is not None and any(row.epoch < epoch for row in self._state.rows)
+        return self._setup.change(self.model) if known and self._setup is not None else None
+
+    def _find_obstacle(self) -> str:
+        """Why the fit can only be recorded, as far as that can be told before it; else empty."""
+        siblings = self._siblings()
+        before = siblings[: siblings.index(self)] if self in siblings else []
+        if not self.dry_run and any(isinstance(one, AutoLR) and not one.dry_run for one in before):
+            return "another `AutoLR` comes before it in the list of callbacks"
+        if self.model.built and not self.model.trainable_variables:
+            return "the model has no trainable weights"
+        return ""
+
+    def _name_rivals(self) -> bool:
+        """Warns of other callbacks that set the rate; returns whether there are any."""
+        names = [] if self.dry_run else [name for one in self._siblings() if (name := _sets_rate(one))]
+        for name in dict.fromkeys(names):
+            note = f"`AutoLR` sets the learning rate itself, so what `{name}` beside it sets does not last. Remove one."
+            self._add_note(note)
+            self._warn(note)
+        return bool(names)
+
+    def _siblings(self) -> list[keras.callbacks.Callback]:
+        running = callbacks_of_fit()
+        return [] if running is None else running.callbacks
+
+    def _stand_aside(self, obstacle: str) -> None:
+        """Records the rest of the fit without acting on it."""
+        if self._controller is not None and not self._controller.passive:
+            self._controller.stand_aside()
+            self._say_obstacle(obstacle)
+
+    def _say_obstacle(self, obstacle: str) -> None:
+        note = f"`AutoLR` only records this fit and leaves the learning rate as it is: {obstacle.rstrip('.')}."
+        self._add_note(note)
+        self._warn(note)
+
+    def _add_note(self, note: str) -> None:
+        if self._state is not None:
+            self._state.add_note(note)
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(text, stacklevel=2)
 
 
-class _Probe(LRRangeTest):
-    """A range test within a `fit`, which then trains all its epochs; `AutoLR` sets the rate instead of `apply`."""
-
-    def run(self, model: keras.Model) -> RangeTestResult:
-        """Sweeps and restores the model whose `fit` is running; builds it if necessary."""
-        self.set_model(model)
-        self.on_train_begin()
-        return self.measured()
-
-    def _apply(self, suggestion: Suggestion) -> None:
-        """Changes nothing."""
+def _sets_rate(callback: keras.callbacks.Callback) -> str | None:
+    """The name of a callback that sets the learning rate while a model trains; None for any other."""
+    if isinstance(callback, LRRangeTest):
+        return f"{type(callback).__name__}(apply=True)" if callback.apply else None
+    kinds = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau, ReduceOnPlateau)
+    return type(callback).__name__ if isinstance(callback, kinds) else None
 
 
 def _check_probe_steps(probe_steps: Any) -> None:

@@ -1,227 +1,93 @@
-"""What `AutoLR` remembers of a run, and the controller that acts on the model."""
+"""The controller that applies `AutoLR`'s rules to a model in training."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import warnings
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from keras_lr._keras.learning_rate import RateFactor, current_learning_rate
-from keras_lr._keras.snapshot import StateSnapshot, seed_variables
-from keras_lr.analysis._auto_lr_rules import (
-    Baseline,
-    Change,
-    LossTrend,
-    anneal_factor,
-    epochs_per_point,
-    find_change,
-    typical_change,
-)
-from keras_lr.analysis._diverged import epoch_divergence
-from keras_lr.errors import ResultFormatError
-from keras_lr.results._auto_lr import ActionKind, AutoLRAction, AutoLRLog
-from keras_lr.results._range_test import RangeTestResult
+from keras_lr._keras.learning_rate import RateFactor, current_learning_rate, follows_schedule, unwrap_schedules
+from keras_lr._utils.formatting import format_rate
+from keras_lr.analysis._auto_lr_rules import COLLAPSE_FACTOR, Change, anneal_factor, is_level
+from keras_lr.callbacks._auto_lr_checkpoints import Checkpoints
+from keras_lr.callbacks._auto_lr_state import AutoLRState, EpochRecord
+from keras_lr.results._auto_lr import ActionKind, AutoLRAction
 
-MAX_ROLLBACKS = 8
+MAX_ROLLBACKS = 5
+MAX_ROLLBACKS_OF_GOOD = 3
+"""Rollbacks in a row after which the rate is not the cause: a higher one has been good for a while."""
+
+MAX_COLLAPSES = 2
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Epochs under one factor on the compiled rate.
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What the controller knows of the fit.
 
     Attributes:
-        factor: The factor, without that of the anneal.
-        first_row: Index of its first epoch in `AutoLRState.rows`.
-        anneal_from: Share of the planned run after which the rate decays.
-        rollbacks: Rollbacks since the last epoch that was kept.
-        actions: Number of actions taken so far.
-    """
-
-    factor: float = 1.0
-    first_row: int = 0
-    anneal_from: float = 1.0
-    rollbacks: int = 0
-    actions: int = 0
-
-
-@dataclass
-class EpochRecord:
-    """An epoch: its rate at the end, its losses, whether its weights were kept, and the segment that follows it."""
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    val_loss: float
-    kept: bool
-    next_segment: Segment
-
-
-@dataclass
-class AutoLRState:
-    """The state of a run under `AutoLR`, as plain values.
-
-    Attributes:
-        first_epoch: The epoch at which the run began.
-        start_learning_rate: Rate the model was compiled with; a schedule's at its first step.
-        reference: Rate at a factor of 1; a schedule's highest.
-        bases: The rate factor's bases; None until it is attached.
-        baseline: Loss before the first step; None without a range test.
-        probe: The range test.
-        rows: The epochs so far.
-        actions: The actions so far.
-        segment: The present segment.
-    """
-
-    first_epoch: int
-    start_learning_rate: float
-    reference: float
-    bases: tuple[float, ...] | None = None
-    baseline: Baseline | None = None
-    probe: RangeTestResult | None = None
-    rows: list[EpochRecord] = field(default_factory=list)
-    actions: list[AutoLRAction] = field(default_factory=list)
-    segment: Segment = field(default_factory=Segment)
-
-    def add_action(self, action: AutoLRAction, **changes: Any) -> None:
-        """Adds an action and applies `changes` to the segment."""
-        self.actions.append(action)
-        self.segment = dataclasses.replace(self.segment, actions=len(self.actions), **changes)
-
-    def reset_rollbacks(self) -> None:
-        """Counts rollbacks from 0 again, after an epoch that was kept."""
-        self.segment = dataclasses.replace(self.segment, rollbacks=0)
-
-    def find_divergence(self, loss: float) -> Change | None:
-        """The rollback that an epoch of this loss calls for; None after `MAX_ROLLBACKS` in a row."""
-        if self.segment.rollbacks >= MAX_ROLLBACKS:
-            return None
-        kept = self._kept_losses()
-        start = self.baseline.start if self.baseline else (kept[0] if kept else math.nan)
-        noise = self.baseline.noise if self.baseline else typical_change(kept)
-        return epoch_divergence(loss, start=start, best=min(kept, default=start), noise=noise)
-
-    def find_change(self, planned_epochs: int) -> Change | None:
-        """The change that the epochs since the last one call for; to be called after an epoch that was kept."""
-        width = epochs_per_point(planned_epochs)
-        losses = np.array([row.loss for row in self.rows[self.segment.first_row :] if math.isfinite(row.loss)])
-        if losses.size == 0 or losses.size % width:
-            return None
-        kept = self._kept_losses()
-        start = self.baseline.start if self.baseline else kept[0]
-        return find_change(LossTrend(start, min(kept), losses.reshape(-1, width).mean(axis=1)))
-
-    def _kept_losses(self) -> list[float]:
-        return [row.loss for row in self.rows if row.kept and math.isfinite(row.loss)]
-
-    def rewind(self, epoch: int) -> bool:
-        """Returns to the beginning of `epoch`; False if no epoch before it is known."""
-        self.rows = [row for row in self.rows if row.epoch < epoch]
-        if not self.rows:
-            return False
-        self.segment = self.rows[-1].next_segment
-        self.actions = self.actions[: self.segment.actions]
-        return True
-
-    def to_log(self, *, planned_epochs: int | None, dry_run: bool, monitor: str) -> AutoLRLog:
-        """The public record of the run."""
-
-        def series(name: str) -> np.ndarray:
-            values = np.array([getattr(row, name) for row in self.rows], dtype=np.float64)
-            return np.where(np.isfinite(values), values, np.nan)
-
-        return AutoLRLog(
-            actions=tuple(self.actions),
-            epochs=np.array([row.epoch for row in self.rows], dtype=np.int64),
-            learning_rates=series("learning_rate"),
-            losses=series("loss"),
-            val_losses=series("val_loss"),
-            start_learning_rate=self.start_learning_rate,
-            planned_epochs=planned_epochs,
-            dry_run=dry_run,
-            monitor=monitor,
-            probe=self.probe,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The state as plain JSON values."""
-        rows = [
-            {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row}
-            for row in (dataclasses.asdict(row).items() for row in self.rows)
-        ]
-        return {
-            "first_epoch": self.first_epoch,
-            "start_learning_rate": self.start_learning_rate,
-            "reference": self.reference,
-            "bases": None if self.bases is None else list(self.bases),
-            "baseline": None if self.baseline is None else dataclasses.asdict(self.baseline),
-            "probe": None if self.probe is None else self.probe.to_dict(),
-            "rows": rows,
-            "actions": [action.to_dict() for action in self.actions],
-            "segment": dataclasses.asdict(self.segment),
-        }
-
-    @classmethod
-    def from_dict(cls, data: Any) -> AutoLRState:
-        """The state that `to_dict` wrote; raises `ResultFormatError` for anything else."""
-        try:
-            return cls(
-                first_epoch=int(data["first_epoch"]),
-                start_learning_rate=float(data["start_learning_rate"]),
-                reference=float(data["reference"]),
-                bases=None if data["bases"] is None else tuple(map(float, data["bases"])),
-                baseline=data["baseline"] and Baseline(**data["baseline"]),
-                probe=data["probe"] and RangeTestResult.from_dict(data["probe"]),
-                rows=[_epoch_record(**row) for row in data["rows"]],
-                actions=[AutoLRAction.from_dict(action) for action in data["actions"]],
-                segment=Segment(**data["segment"]),
-            )
-        except (TypeError, ValueError, KeyError) as err:
-            raise ResultFormatError(
-                f"`state` must be what `AutoLR.get_state` returned. Received: {err!r}. Start the fit over."
-            ) from err
-
-
-def _epoch_record(
-    *, loss: float | None, val_loss: float | None, next_segment: dict[str, Any], **values: Any
-) -> EpochRecord:
-    loss, val_loss = (math.nan if value is None else float(value) for value in (loss, val_loss))
-    return EpochRecord(loss=loss, val_loss=val_loss, next_segment=Segment(**next_segment), **values)
-
-
-class Controller:
-    """Sets the optimizer's rate, keeps the last good state of the model and rolls back to it.
-
-    Args:
-        model: The model in training, built.
-        state: The run so far; every action is added to it.
         planned_epochs: The epoch at which `fit` ends.
         monitor: Name of the training loss among the model's metrics.
         dry_run: Whether to record actions without applying them.
+        passive: Whether to record epochs alone.
+        min_lr: No action lowers the rate below this.
+        rivals: Whether another callback that sets the rate is known.
+        data_fault: Says what is wrong with the data if they are why the loss is not finite; else empty.
+        outputs_are_constant: Whether the model gives the same output for different inputs.
+    """
+
+    planned_epochs: int
+    monitor: str
+    dry_run: bool
+    passive: bool
+    min_lr: float
+    rivals: bool
+    data_fault: Callable[[], str]
+    outputs_are_constant: Callable[[], bool]
+
+
+class Controller:
+    """Sets the optimizer's rate, keeps the last good states of the model and rolls back to them.
+
+    Args:
+        model: The model in training.
+        state: The run so far; every action is added to it.
+        fit: What is known of the fit.
+        arrays: The checkpoints before a restart.
     """
 
     def __init__(
-        self, model: keras.Model, state: AutoLRState, *, planned_epochs: int, monitor: str, dry_run: bool
+        self, model: keras.Model, state: AutoLRState, fit: Fit, arrays: dict[str, np.ndarray] | None = None
     ) -> None:
         self._model = model
         self._state = state
-        self._planned_epochs = planned_epochs
-        self._monitor = monitor
-        self._dry_run = dry_run
+        self._fit = fit
         self._anneal = self._last = 1.0
+        self._assigned: float | None = None
         self._rate: RateFactor | None = None
-        self._good: StateSnapshot | None = None
-        if not dry_run:
+        self.checkpoints: Checkpoints | None = None
+        if not (fit.dry_run or fit.passive):
             with model.distribute_strategy.scope():
                 self._rate = RateFactor(model.optimizer, state.bases)
             state.bases = self._rate.bases
             if self._rate.rewired:
                 model.make_train_function(force=True)
-            self._save_good_state()
+            self.checkpoints = Checkpoints(model, arrays)
+
+    @property
+    def passive(self) -> bool:
+        """Whether epochs are only recorded."""
+        return self._fit.passive
+
+    def stand_aside(self) -> None:
+        """Restores the compiled rate and only records from now on."""
+        self._state.change_segment(factor=1.0)
+        self.release()
+        self._fit = dataclasses.replace(self._fit, passive=True)
+        self._rate = self.checkpoints = None
 
     @property
     def learning_rate(self) -> float:
@@ -236,6 +102,8 @@ class Controller:
             middle: Share of the epoch that is done half-way through these steps.
             last: The same share for the last steps of an epoch.
         """
+        if self._fit.passive:
+            return
         self._last = last
         self._anneal = self._anneal_factor(epoch + middle)
         if self._anneal < 1 and not any(action.kind == "anneal" for action in self._state.actions):
@@ -244,39 +112,69 @@ class Controller:
 
     def check_running_loss(self, epoch: int) -> None:
         """Rolls back within an epoch if its mean loss so far is not finite."""
-        if self._dry_run or math.isfinite(self._running_loss()):
+        if self._fit.dry_run or self._fit.passive or math.isfinite(self._running_loss()):
             return
         divergence = self._state.find_divergence(math.nan)
-        if divergence is not None:
-            self._roll_back(epoch, divergence)
+        if divergence is not None and not self._state.segment.ended:
+            self._roll_back(epoch, divergence, broken=True)
             self._model.reset_metrics()
 
     def end_epoch(self, epoch: int, loss: float, val_loss: float) -> None:
         """Records an epoch that ended, and acts on it."""
         state = self._state
-        divergence = state.find_divergence(loss if self._weights_finite() else math.nan)
-        # A dry run does not undo a divergence, so the epochs after it diverge too.
-        known = self._dry_run and bool(state.rows) and not state.rows[-1].kept
-        kept = divergence is None and math.isfinite(loss)
-        row = EpochRecord(epoch, self.learning_rate, loss, val_loss, kept, state.segment)
+        row = EpochRecord(epoch, self.learning_rate, loss, val_loss, None, None, state.segment)
         state.rows.append(row)
-        if divergence is not None and not known:
-            self._roll_back(epoch + 1, divergence)
-        elif kept:
-            state.reset_rollbacks()
-            self._save_good_state()
-            self._act_on_trend(epoch + 1)
+        if not self._fit.passive:
+            self._judge(row)
         row.next_segment = state.segment
 
     def release(self) -> None:
-        """Restores the rate from before the anneal."""
+        """Restores the rate from before the anneal, and the user's own schedule if its factor is 1."""
         self._anneal = 1.0
         self._assign_rate()
+        if self._rate is not None:
+            unwrap_schedules(self._model.optimizer)
+            factor = self._state.segment.factor
+            if follows_schedule(self._model.optimizer) and factor != 1:
+                self._state.add_note(
+                    f"The optimizer keeps its schedule times {factor:.3g}, as `keras_lr.schedules.Scaled`. Import "
+                    "keras_lr before loading a model saved with it."
+                )
+
+    def _judge(self, row: EpochRecord) -> None:
+        """Judges the epochs since the last judgement if they are enough, or if the last one broke down."""
+        state = self._state
+        before = next((former.kept for former in reversed(state.rows) if former.kept is not None), True)
+        losses = state.unjudged_losses()
+        broken = not (math.isfinite(row.loss) and self._weights_finite())
+        mean = math.nan if broken else float(np.mean(losses))
+        few_steps = len(losses) < state.epochs_per_judgement
+        change = None if state.segment.ended else state.find_divergence(mean, few_steps=few_steps)
+        if change is None and few_steps and not broken:
+            return
+        row.judged = mean
+        row.kept = change is None and not broken
+        if row.kept:
+            self._accept(row.epoch + 1)
+        elif change is not None and (before or not self._fit.dry_run):
+            # A dry run does not undo a divergence, so the epochs after it diverge too.
+            self._roll_back(row.epoch + 1, change, broken=broken)
+
+    def _accept(self, epoch: int) -> None:
+        """Trusts the state of the model before `epoch`, or notices that it has collapsed."""
+        if self._has_collapsed(epoch):
+            self._start_over(epoch)
+            return
+        state = self._state
+        state.change_segment(rollbacks=0, trusted_factor=state.segment.factor)
+        if self.checkpoints is not None:
+            self.checkpoints.save()
+        self._act_on_trend(epoch)
 
     def _act_on_trend(self, epoch: int) -> None:
         """Applies the rules to the losses so far, for the epochs from `epoch` on."""
-        planned = self._planned_epochs - self._state.first_epoch
-        if epoch >= self._planned_epochs or self._anneal_factor(epoch) < 1:
+        planned = self._fit.planned_epochs - self._state.first_epoch
+        if epoch >= self._fit.planned_epochs or self._anneal_factor(epoch) < 1:
             return
         change = self._state.find_change(planned)
         if change is None:
@@ -284,42 +182,98 @@ class Controller:
         if change.kind == "anneal":
             if self._state.segment.anneal_from < 1:
                 self._begin_anneal(epoch, change.reason, anneal_from=(epoch - self._state.first_epoch) / planned)
-        else:
+        elif change.factor > 1 or self._can_lower():
             self._change_rate(epoch, change)
 
-    def _begin_anneal(self, epoch: int, reason: str, **changes: Any) -> None:
-        self._state.segment = dataclasses.replace(self._state.segment, **changes)
-        end = self._anneal_factor(self._planned_epochs - 1 + self._last)
+    def _begin_anneal(self, epoch: int, reason: str, **changes: float) -> None:
+        self._state.change_segment(**changes)
+        end = self._anneal_factor(self._fit.planned_epochs - 1 + self._last)
         self._add_action("anneal", epoch, self._base, self._base * end, reason)
 
-    def _roll_back(self, epoch: int, change: Change) -> None:
-        if self._good is not None:
-            self._good.restore(keep_seeds=seed_variables(self._model))
+    def _roll_back(self, epoch: int, change: Change, *, broken: bool) -> None:
         rollbacks = self._state.segment.rollbacks + 1
+        most = MAX_ROLLBACKS_OF_GOOD if self._state.judged_losses() else MAX_ROLLBACKS
+        fault = self._fit.data_fault() if broken else ""
+        if fault or rollbacks > most or not self._can_lower():
+            self._end_rollbacks(fault)
+            return
+        if self.checkpoints is not None:
+            self.checkpoints.restore(further_back=rollbacks > 1)
+            self._assigned = None
+            if rollbacks == 2:
+                self._state.disown(1)
         # A rate that fails again is far too high, not just a little.
-        self._change_rate(epoch, dataclasses.replace(change, factor=change.factor**rollbacks), rollbacks=rollbacks)
-        if rollbacks == MAX_ROLLBACKS and not self._dry_run:
-            warnings.warn(
-                f"`{self._monitor}` diverged {rollbacks} times in a row although the learning rate was lowered each "
-                "time, so the rate is not the cause. `AutoLR` stops rolling back. Check the data and the loss.",
-                stacklevel=2,
-            )
+        change = dataclasses.replace(change, factor=change.factor**rollbacks)
+        self._change_rate(epoch, change, rollbacks=rollbacks)
 
-    def _change_rate(self, epoch: int, change: Change, **changes: Any) -> None:
+    def _end_rollbacks(self, fault: str) -> None:
+        """Stops rolling back, since the rate is not the cause, and returns to the last rate that was good."""
+        state, segment = self._state, self._state.segment
+        if self.checkpoints is not None:
+            self.checkpoints.restore()
+            self._assigned = None
+        rate = format_rate(self._base)
+        if fault:
+            why = f"{fault} So the learning rate is not the cause, and `AutoLR` does not roll back."
+        elif segment.rollbacks:
+            why = (
+                f"`{self._fit.monitor}` diverged {segment.rollbacks + 1} times in a row although the learning rate was "
+                f"lowered to {rate}, so the rate is not the cause. `AutoLR` stops rolling back. Check the data and the "
+                "loss."
+            )
+        else:
+            why = (
+                f"`{self._fit.monitor}` diverged at a learning rate of {rate}, which is not above `min_lr`, so the "
+                "rate is not the cause. `AutoLR` does not roll back. Check the data and the loss."
+            )
+        state.change_segment(ended=True, rollbacks=0, factor=segment.trusted_factor, first_row=len(state.rows))
+        state.add_note(why)
+        self._assign_rate()
+        if not self._fit.dry_run:
+            warnings.warn(why, stacklevel=2)
+
+    def _has_collapsed(self, epoch: int) -> bool:
+        """Whether the loss has levelled off because the model gives one output for every input."""
+        state, fit = self._state, self._fit
+        knows_initial = self.checkpoints is not None and self.checkpoints.knows_initial
+        if not knows_initial or state.segment.collapses >= MAX_COLLAPSES or not self._can_lower():
+            return False
+        losses = [row.judged for row in state.rows[state.segment.first_row :] if row.judged is not None]
+        reach = state.baseline.reach if state.baseline else 0.0
+        start = state.baseline.start if state.baseline else state.judged_losses()[0]
+        if self._anneal_factor(epoch) < 1 or not is_level(losses, start=start, reach=reach):
+            return False
+        return fit.outputs_are_constant()
+
+    def _start_over(self, epoch: int) -> None:
+        """Returns to the initial state, at a far lower rate."""
+        if self.checkpoints is not None:
+            self.checkpoints.restore_initial()
+        self._assigned = None
+        self._state.disown(None)
+        reason = "The model gives the same output for every input, so it starts again from its initial weights."
+        collapses = self._state.segment.collapses + 1
+        self._change_rate(epoch, Change("rollback", COLLAPSE_FACTOR, reason), collapses=collapses)
+
+    def _change_rate(self, epoch: int, change: Change, **changes: int) -> None:
         before = self._base * self._anneal
-        if not self._dry_run:
-            factor = self._state.segment.factor * change.factor
-            self._state.segment = dataclasses.replace(self._state.segment, factor=factor)
+        factor = change.factor
+        if factor < 1:
+            factor = max(factor, min(self._fit.min_lr / self._base, 1.0))
+        if not self._fit.dry_run:
+            self._state.change_segment(factor=self._state.segment.factor * factor)
         first_row = len(self._state.rows)
-        self._add_action(
-            change.kind, epoch, before, before * change.factor, change.reason, first_row=first_row, **changes
-        )
+        self._add_action(change.kind, epoch, before, before * factor, change.reason, first_row=first_row, **changes)
         self._assign_rate()
 
     def _add_action(
-        self, kind: ActionKind, epoch: int, before: float, after: float, reason: str, **changes: Any
+        self, kind: ActionKind, epoch: int, before: float, after: float, reason: str, **changes: float
     ) -> None:
-        self._state.add_action(AutoLRAction(kind, epoch, before, after, reason, not self._dry_run), **changes)
+        action = AutoLRAction(kind, epoch, before, after, reason, not self._fit.dry_run)
+        self._state.add_action(action, **changes)
+
+    def _can_lower(self) -> bool:
+        return self._base > self._fit.min_lr * (1 + 1e-6)
 
     @property
     def _base(self) -> float:
@@ -328,21 +282,30 @@ class Controller:
 
     def _anneal_factor(self, epochs_done: float) -> float:
         first = self._state.first_epoch
-        progress = (epochs_done - first) / (self._planned_epochs - first)
+        progress = (epochs_done - first) / (self._fit.planned_epochs - first)
         return anneal_factor(progress, 1 - self._state.segment.anneal_from)
 
     def _assign_rate(self) -> None:
-        if self._rate is not None:
-            self._rate.set(self._state.segment.factor * self._anneal)
+        if self._rate is None:
+            return
+        if self._assigned is not None and not self._fit.rivals and not self._rate.is_at(self._assigned):
+            self._report_rival()
+        self._assigned = self._state.segment.factor * self._anneal
+        self._rate.set(self._assigned)
 
-    def _save_good_state(self) -> None:
-        if not self._dry_run:
-            # Drop the old copy first, so that there are never two.
-            self._good = None
-            self._good = StateSnapshot(self._model)
+    def _report_rival(self) -> None:
+        note = (
+            "Something other than `AutoLR` sets the learning rate during the fit. That does not last, since `AutoLR` "
+            "sets its own several times per epoch."
+        )
+        if note not in self._state.notes:
+            self._state.add_note(note)
+            warnings.warn(
+                f"{note} It found {format_rate(self.learning_rate)}. Let only one callback set the rate.", stacklevel=2
+            )
 
     def _running_loss(self) -> float:
-        metrics = (metric for metric in self._model.metrics if metric.name == self._monitor)
+        metrics = (metric for metric in self._model.metrics if metric.name == self._fit.monitor)
         return next((float(keras.ops.convert_to_tensor(metric.result())) for metric in metrics), 0.0)
 
     def _weights_finite(self) -> bool:

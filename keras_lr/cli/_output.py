@@ -35,14 +35,20 @@ def standard_output() -> Console:
 
 def print_suggestion(console: Console, suggestion: Suggestion) -> None:
     """Prints the badge, the learning rate with its interval, and the reason."""
-    _print_rate(
-        console, suggestion.confidence, suggestion.learning_rate, (suggestion.low, suggestion.high), suggestion.reason
-    )
+    interval = (suggestion.low, suggestion.high)
+    _print_rate(console, suggestion.confidence, suggestion.learning_rate, "usable", interval, suggestion.reason)
 
 
 def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     """Prints the badge, the best learning rate with its basin, the reason, and the engine that trained the runs."""
-    _print_rate(console, result.confidence, result.best_learning_rate, (result.low, result.high), result.reason)
+    from keras_lr.results._sensitivity import BASIN_NAMES
+
+    interval = (result.low, result.high)
+    _print_rate(
+        console, result.confidence, result.best_learning_rate, BASIN_NAMES[result.basin_by], interval, result.reason
+    )
+    if result.lr_sensitivity is not None:
+        console.print(f"Learning-rate sensitivity: {result.lr_sensitivity:.2f}", markup=False)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
         console.print(f"Best batch size: {result.best_batch_size}", markup=False)
     why = f" ({result.engine_reason})" if result.engine_reason else ""
@@ -53,6 +59,7 @@ def _print_rate(
     console: Console,
     confidence: Confidence,
     rate: float | None,
+    quality: str,
     interval: tuple[float | None, float | None],
     reason: str,
 ) -> None:
@@ -67,7 +74,7 @@ def _print_rate(
         line.append("no usable learning rate found")
     else:
         line.append(f"learning_rate={format_rate(rate)}", style="bold")
-        line.append(f"  (usable from {format_rate(low)} to {format_rate(high)})")
+        line.append(f"  ({quality} from {format_rate(low)} to {format_rate(high)})")
     console.print(line)
     console.print(Text(reason))
 

@@ -15,8 +15,7 @@ from scipy.stats import rankdata
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr._utils.formatting import format_number, format_rate
-from keras_lr.analysis._sensitivity.representatives import main_batch_size, median_scores, runs_at, trained_runs
-from keras_lr.analysis._sensitivity.summary import run_scores
+from keras_lr.analysis._sensitivity.summary import main_batch_size, median_scores, run_scores, runs_at, trained_runs
 from keras_lr.plots._losses import (
     LossLines,
     Scale,
@@ -42,7 +41,7 @@ from keras_lr.plots._style import (
     width_inches,
 )
 from keras_lr.results._diagnosis import Finding
-from keras_lr.results._sensitivity import RUN_STATUS_NAMES, RunStatus, SensitivityResult
+from keras_lr.results._sensitivity import BASIN_NAMES, RUN_STATUS_NAMES, RunStatus, SensitivityResult
 
 MAX_RATES = 120
 MAX_HEATMAP_SIZES = 16
@@ -60,6 +59,7 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
     "pruned": ("1", PINK),
 }
 _FAILURE_HEIGHT = 0.97
+_BAR_POINTS = 7.0
 # A narrower cell has no room for its number.
 _CELL_INCHES = 0.42
 # Degrees of opacity over the page's own colour, so that text stays readable on a light and on a dark page.
@@ -70,9 +70,10 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
     """Draws the best objective of each run against its learning rate.
 
     Each seed is a point, the line is their median, and the band spans the lowest to the highest seed; it is not a
-    confidence band. Runs that diverged, failed or were stopped early are marked at the upper edge. The learning rates
-    within noise of the best are shaded. With several batch sizes, the best one is drawn this way and the others as
-    medians only.
+    confidence band. Runs that diverged, failed or were stopped early are marked at the upper edge. The shaded range of
+    learning rates is as good as the best within noise, and the one with a bar at its foot loses at most 5% of the gain.
+    If the noise is unknown, the latter is shaded. With several batch sizes, the best one is drawn this way and the
+    others as medians only.
 
     Args:
         result: What a search measured.
@@ -299,7 +300,20 @@ def _mark_best_range(ax: Axes, result: SensitivityResult) -> None:
     best, low, high = result.best_learning_rate, result.low, result.high
     if best is None or low is None or high is None:
         return
-    ax.axvspan(low, high, color=GREEN, alpha=0.14, linewidth=0, zorder=0, label="within noise of the best")
+    if low < high:
+        ax.axvspan(low, high, color=GREEN, alpha=0.14, linewidth=0, zorder=0, label=BASIN_NAMES[result.basin_by])
+    low, high = result.usable_low, result.usable_high
+    if result.basin_by == "noise" and low is not None and high is not None and low < high:
+        ax.plot(
+            [low, high],
+            [0, 0],
+            color=GREEN,
+            linewidth=_BAR_POINTS,
+            solid_capstyle="butt",
+            label=BASIN_NAMES["gain"],
+            transform=ax.get_xaxis_transform(),
+            zorder=3,
+        )
     mark_rate(ax, best, "best", color=GREEN)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
-from keras_lr._keras.batches import stream_of_fit
+from keras_lr._keras.batches import data_of_fit
 from keras_lr._keras.callback_state import Callback
 from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
@@ -13,6 +14,7 @@ from keras_lr._utils import validation
 from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
+from keras_lr.range_test._sweep import Sweep
 from keras_lr.results._range_test import RangeTestResult, Suggestion
 
 
@@ -94,14 +96,16 @@ class LRRangeTest(Callback):
             )
         if not self.apply:
             refuse_backup()
-        stream = stream_of_fit(epochs, model, steps)
-        measurement = measure(model, stream, self.settings)
+        data = data_of_fit(epochs, model, steps)
+        measurement = measure(model, data, self.settings, further=self._further)
         self.result = measurement.result
+        warning = measurement.warning(generator_is_used_up=data.is_generator and not self.apply)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
         error = measurement.error
         if error is not None and (self.apply or not isinstance(error, KeyboardInterrupt)):
             raise error
         if self.apply:
-            stream.hand_back()
             self._apply(self.result.suggestion)
             return
         skip_epochs(model, epochs, last_epoch=self.params.get("epochs") or 1)
@@ -123,6 +127,10 @@ class LRRangeTest(Callback):
         if self.result is None:
             raise DataError("`LRRangeTest` has no result yet. Call `model.fit` with it first.")
         return self.result
+
+    def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
+        """Runs that a subclass makes before the model is restored; returns the error that cut them short."""
+        return None
 
     def _apply(self, suggestion: Suggestion) -> None:
         if suggestion.learning_rate is None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 import keras
 
-from keras_lr._keras.batches import stream_of
+from keras_lr._keras.batches import data_of
 from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import ModelError
-from keras_lr.range_test._input_scale import warn_of_input_scale
+from keras_lr.range_test._input_scale import input_scale_warning
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
 from keras_lr.results._range_test import RangeTestResult
 
@@ -83,8 +84,7 @@ def find_lr(
         refine=refine,
     )
     _check_compiled(model)
-    warn_of_input_scale(model, x)
-    stream = stream_of(
+    data = data_of(
         model,
         num_steps * repeats,
         x=x,
@@ -94,7 +94,11 @@ def find_lr(
         shuffle=shuffle,
         class_weight=class_weight,
     )
-    measurement = measure(model, stream, settings)
+    messages: list[str | None] = []
+    measurement = measure(model, data, settings, on_open=lambda: messages.append(input_scale_warning(model, x)))
+    messages.append(measurement.warning(generator_is_used_up=data.is_generator))
+    for message in filter(None, messages):
+        warnings.warn(message, UserWarning, stacklevel=2)
     if measurement.error is not None and not isinstance(measurement.error, KeyboardInterrupt):
         raise measurement.error
     return measurement.result

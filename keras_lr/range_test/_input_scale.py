@@ -1,9 +1,11 @@
-"""Warns about inputs on a scale at which the usual range of learning rates does not hold."""
+"""Tells inputs on a scale at which the usual range of learning rates does not hold."""
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import functools
 import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,51 +13,49 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.model import layers_of
-from keras_lr._keras.snapshot import RandomState, VariableSnapshot
-from keras_lr._keras.tf_data import independent, pipeline_variables
+from keras_lr._keras.tf_data import independent
 
 LARGE = 5.0
 SMALL = 0.1
 SMALL_PEAK = 0.5
 MAX_SAMPLES = 256
 _RESCALING = (
-    keras.layers.Rescaling,
     keras.layers.Normalization,
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
 )
-_LOOKUPS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.Hashing, keras.layers.Discretization)
+_WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
+"""Layers that do not call the layer that holds their weights on the tensor they are given."""
+
 _read_datasets: weakref.WeakSet[tf.data.Dataset] = weakref.WeakSet()
 
 
-def warn_of_input_scale(model: keras.Model, x: Any, *, stacklevel: int = 2) -> None:
-    """Warns once if inputs are neither near [0, 1] nor standardised, which shifts the usual learning rates.
+def input_scale_warning(model: keras.Model, x: Any) -> str | None:
+    """What to warn of if inputs that are neither near [0, 1] nor standardised meet the model's first weights.
 
-    Exempt are integers that the model looks up, inputs that its first layers rescale, and generators, which cannot be
-    read without losing a batch. A `tf.data.Dataset` is read once per process, since its first batch may have to fill a
-    shuffle buffer.
+    If the inputs look so, the model is called on them, and what reaches each layer with weights is compared with them.
+    So a label that only a loss layer uses, a token that is looked up, or an image that a layer rescales first says
+    nothing. Generators are not read, since that would lose a batch. A `tf.data.Dataset` is read once per process, since
+    its first batch may have to fill a shuffle buffer.
 
     Args:
-        model: A compiled model.
+        model: A compiled model, whose state the caller restores.
         x: Any input of `model.fit`.
-        stacklevel: As in `warnings.warn`, counted from the caller.
     """
-    layers = _first_layers(model)
-    if any(isinstance(layer, _RESCALING) for layer in layers):
-        return
-    looked_up = any(isinstance(layer, _LOOKUPS) for layer in layers_of(model))
-    for name, values in _named_inputs(x):
-        if looked_up and values.dtype.kind in "iu":
-            continue
-        if (finding := scale_finding(values)) is not None:
-            warnings.warn(
-                f"The inputs{name} {finding}: they are neither near [0, 1] nor standardised, so the usual learning "
-                "rates from 1e-6 to 1 may not apply. Divide pixels by 255, standardise features, or begin the model "
-                "with keras.layers.Normalization or Rescaling.",
-                UserWarning,
-                stacklevel=stacklevel + 1,
-            )
-            return
+    try:
+        inputs = _first_inputs(x)
+        for name, values in _named_inputs(inputs):
+            if (finding := scale_finding(values)) is not None and _meets_weights(model, inputs, values):
+                return (
+                    f"The inputs{name} {finding}: they are neither near [0, 1] nor standardised, so the usual learning "
+                    "rates from 1e-6 to 1 may not apply. Divide pixels by 255, standardise features, or begin the "
+                    "model with keras.layers.Normalization or Rescaling."
+                )
+    except Exception:
+        # The range test itself reports data and models that fail. Sparse tensors cannot be sliced.
+        return None
+    return None
 
 
 def scale_finding(values: np.ndarray) -> str | None:
@@ -79,51 +79,77 @@ def scale_finding(values: np.ndarray) -> str | None:
     return None
 
 
-def _first_layers(model: keras.Model) -> list[Any]:
-    """The layers up to and including the first one with weights."""
-    first = []
-    for layer in layers_of(model, include_self=False, recursive=False):
-        first.append(layer)
-        if layer.weights:
-            break
-    return first
+def _meets_weights(model: keras.Model, inputs: Any, values: np.ndarray) -> bool:
+    """Whether a layer multiplies its weights with values that look wrong and are among `values`."""
+    with _recorded_inputs(model) as reached:
+        model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False)
+    return any(
+        scale_finding(tensor) is not None and np.isin(np.abs(tensor).max(), np.abs(values.astype(tensor.dtype)))
+        for tensor in reached
+    )
 
 
-def _named_inputs(x: Any) -> list[tuple[str, np.ndarray]]:
-    """The arrays of one batch, each with its key if the inputs are a dict."""
+@contextlib.contextmanager
+def _recorded_inputs(model: keras.Model) -> Iterator[list[np.ndarray]]:
+    """Collects what each layer that multiplies its weights is called on within the block."""
+    reached: list[np.ndarray] = []
+    layers = [layer for layer in layers_of(model) if _multiplies_weights(layer)]
+    for layer in layers:
+        vars(layer)["call"] = functools.partial(_record_and_call, reached, layer, layer.call)
     try:
-        batch = _first_inputs(x)
-        if isinstance(batch, dict):
-            return [(f" {key!r}", array) for key, part in batch.items() for array in _arrays(part)]
-        return [("", array) for array in _arrays(batch)]
-    except Exception:
-        # The range test itself reports data that fail. Sparse tensors cannot be sliced.
-        return []
+        yield reached
+    finally:
+        for layer in layers:
+            del vars(layer)["call"]
+
+
+def _record_and_call(reached: list[np.ndarray], layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    for tensor in keras.tree.flatten((args, kwargs)):
+        # An integer that a user's own layer takes is looked up.
+        if isinstance(tensor, tf.Tensor) and (tensor.dtype.is_floating or type(layer).__module__.startswith("keras.")):
+            with contextlib.suppress(Exception):
+                reached.append(np.asarray(tensor))
+    return call(*args, **kwargs)
+
+
+def _multiplies_weights(layer: Any) -> bool:
+    if isinstance(layer, (*_RESCALING, keras.layers.Embedding)) or isinstance(layer, keras.Model):
+        return False
+    parts = layers_of(layer, include_self=False)
+    return isinstance(layer, _WHOLE) or not any(_has_weights(part) for part in parts) and _has_weights(layer)
+
+
+def _has_weights(layer: Any) -> bool:
+    # A layer that is not built yet may come to have weights.
+    return bool(layer.weights) or not layer.built
+
+
+def _named_inputs(inputs: Any) -> list[tuple[str, np.ndarray]]:
+    """The arrays of one batch, each with its key if the inputs are a dict."""
+    if isinstance(inputs, dict):
+        return [(f" {key!r}", array) for key, part in inputs.items() for array in _arrays(part)]
+    return [("", array) for array in _arrays(inputs)]
 
 
 def _first_inputs(x: Any) -> Any:
+    """The inputs of some of the first samples, in the structure that the model takes."""
     if isinstance(x, tf.data.Dataset):
         if x in _read_datasets:
             return None
         _read_datasets.add(x)
-        pipeline = VariableSnapshot(pipeline_variables(x))
-        try:
-            return _inputs_of(next(iter(independent(x)), None))
-        finally:
-            pipeline.restore()
-    if isinstance(x, keras.utils.PyDataset):
-        random_state = RandomState()
-        try:
-            return _inputs_of(x[0]) if x.num_batches else None
-        finally:
-            random_state.restore()
-    return x
+        x = _inputs_of(next(iter(independent(x).take(1)), None))
+    elif isinstance(x, keras.utils.PyDataset):
+        x = _inputs_of(x[0]) if x.num_batches else None
+    return keras.tree.map_structure(_first_samples, x)
 
 
 def _inputs_of(batch: Any) -> Any:
     return batch[0] if isinstance(batch, tuple) else batch
 
 
+def _first_samples(leaf: Any) -> Any:
+    return np.asarray(leaf[:MAX_SAMPLES]) if len(getattr(leaf, "shape", ())) > 0 else leaf
+
+
 def _arrays(part: Any) -> list[np.ndarray]:
-    leaves = keras.tree.flatten(part)
-    return [np.asarray(leaf[:MAX_SAMPLES]) for leaf in leaves if hasattr(leaf, "shape") and len(leaf.shape) > 0]
+    return [leaf for leaf in keras.tree.flatten(part) if isinstance(leaf, np.ndarray)]

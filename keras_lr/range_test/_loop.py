@@ -10,12 +10,81 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lr._keras.batches import ArraySource
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers
 from keras_lr._keras.model import loss_tracker
 from keras_lr._keras.snapshot import components
 from keras_lr.errors import ModelError
+from keras_lr.range_test._data_checks import KINDS, PARTS
 
 _loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]] = weakref.WeakKeyDictionary()
+
+
+class DataWatch:
+    """Looks at the batches that a loop reads, in variables beside it.
+
+    Attributes:
+        kinds: For each of the inputs, targets and sample weights, whether a batch held NaN and infinite values, bool,
+            shape `(3, 2)`.
+        limits: The lowest and the highest target so far, shape `(2,)`; kept if there is one tensor of targets.
+    """
+
+    def __init__(self) -> None:
+        self._enabled = tf.Variable(True, trainable=False)
+        self._found = tf.Variable(np.zeros((len(PARTS), len(KINDS)), bool), trainable=False)
+        self._limits = tf.Variable([np.inf, -np.inf], dtype=tf.float64, trainable=False)
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The variables of the watch, which are no part of the model."""
+        return [self._enabled, self._found, self._limits]
+
+    @property
+    def kinds(self) -> np.ndarray:
+        return np.asarray(self._found.numpy())
+
+    @property
+    def limits(self) -> np.ndarray:
+        return np.asarray(self._limits.numpy())
+
+    def begin(self) -> None:
+        """Forgets what has been seen."""
+        self.resume(enabled=True)
+        self._limits.assign([np.inf, -np.inf])
+
+    def resume(self, *, enabled: bool) -> None:
+        """Goes on after a batch that was found, and finds further ones if `enabled`."""
+        self._enabled.assign(enabled)
+        self._found.assign(np.zeros_like(self.kinds))
+
+    def look(self, batch: Any) -> Any:
+        """Whether the batch holds a value that is not finite, a bool tensor; traced into the loop."""
+        parts = [_tensors(part) for part in keras.utils.unpack_x_y_sample_weight(batch)]
+        floats = [tensor for part in parts for tensor in part if tensor.dtype.is_floating]
+        if len(parts[1]) == 1 and not parts[1][0].dtype.is_bool:
+            low, high = (tf.cast(limit(parts[1][0]), tf.float64) for limit in (tf.reduce_min, tf.reduce_max))
+            self._limits.assign([tf.minimum(self._limits[0], low), tf.maximum(self._limits[1], high)])
+        if not floats:
+            return tf.constant(False)
+        bad = ~tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in floats])
+
+        def note() -> Any:
+            kinds = [[_any(test, part) for test in (tf.math.is_nan, tf.math.is_inf)] for part in parts]
+            self._found.assign(tf.stack(kinds))
+            return tf.constant(True)
+
+        return tf.cond(self._enabled & bad, note, lambda: tf.constant(False))
+
+
+def _tensors(part: Any) -> list[Any]:
+    """The numeric tensors of a part of a batch, also those of a sparse or ragged one, and of every replica."""
+    leaves = tf.nest.flatten(part, expand_composites=True)
+    return [leaf for leaf in leaves if tf.is_tensor(leaf) and (leaf.dtype.is_floating or leaf.dtype.is_integer)]
+
+
+def _any(test: Any, tensors: list[Any]) -> Any:
+    found = [tf.reduce_any(test(tensor)) for tensor in tensors if tensor.dtype.is_floating]
+    return tf.reduce_any(tf.stack(found)) if found else tf.constant(False)
 
 
 class StepLoop:
@@ -32,6 +101,7 @@ class StepLoop:
 
     Attributes:
         in_graph: Whether the loop is compiled.
+        watch: What the batches read from anything but arrays hold.
         chunk_steps: Number of steps to run per call, adapted to how long the last call took.
     """
 
@@ -45,6 +115,7 @@ class StepLoop:
         with tf.device(_home(model)):
             self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
             self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self.watch = DataWatch()
         step = self._step
         if self.in_graph and model.jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
@@ -75,17 +146,21 @@ class StepLoop:
             return []
         scalar = tf.TensorSpec([], tf.int32)
         concrete = self._loop.get_concrete_function(signature, tf.TensorSpec([None], tf.float32), scalar, scalar)
-        own = {id(self._losses), id(self._completed)}
+        own = {id(variable) for variable in (self._losses, self._completed, *self.watch.variables)}
         return [variable for variable in concrete.graph.variables if id(variable) not in own]
 
     def begin(self, num_steps: int) -> None:
         """Resets the stored losses, with room for `num_steps` steps."""
         self._losses.assign(np.full(num_steps, np.nan))
         self._completed.assign(0)
+        self.watch.begin()
         self.model.reset_metrics()
 
     def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
-        """Runs the steps from `start` up to `stop`; `losses` holds those done, also after an exception."""
+        """Runs the steps from `start` up to `stop`, or up to a batch that `watch` finds.
+
+        `losses` holds those done, also after an exception.
+        """
         self._loop(source, learning_rates, tf.constant(start), tf.constant(stop))
 
     @property
@@ -99,17 +174,21 @@ class StepLoop:
         return np.asarray(self._losses.numpy()[: self.completed])
 
     def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
-        def body(index: Any) -> tuple[Any]:
-            self._one(source.get_next(index), tf.gather(learning_rates, index), index)
-            return (index + 1,)
+        def body(index: Any, _: Any) -> tuple[Any, Any]:
+            return index + 1, self._one(source, tf.gather(learning_rates, index), index)
 
-        tf.while_loop(lambda index: index < stop, body, [start], parallel_iterations=1)
+        tf.while_loop(
+            lambda index, found: (index < stop) & ~found, body, [start, tf.constant(False)], parallel_iterations=1
+        )
 
     def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
         for index in range(int(start), int(stop)):
-            self._one(source.get_next(index), learning_rates[index], index)
+            if self._one(source, learning_rates[index], index):
+                break
 
-    def _one(self, batch: Any, rate: Any, index: Any) -> None:
+    def _one(self, source: Any, rate: Any, index: Any) -> Any:
+        """Trains one step, and returns whether its batch holds values that are not finite."""
+        batch = source.get_next(index)
         strategy = self.model.distribute_strategy
         loss = strategy.run(self._compiled_step, args=(batch, rate))
         if strategy.num_replicas_in_sync > 1:
@@ -119,6 +198,7 @@ class StepLoop:
         # Otherwise a step that fails because the data has ended could still be counted.
         with tf.control_dependencies([stored]):
             self._completed.assign_add(1)
+        return tf.constant(False) if isinstance(source, ArraySource) else self.watch.look(_without_optionals(batch))
 
     def _step(self, batch: Any, rate: Any) -> Any:
         model = self.model

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_lr._keras.batches import ArrayStream, BatchStream
+from keras_lr._keras.batches import ArrayStream, DataSource
 from keras_lr._keras.error_message import short_error_message
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
@@ -97,39 +97,77 @@ class Measurement:
         result: The measured curve, complete or cut short.
         error: The exception that cut it short, or None.
         restore: Restores the model once more, for a caller that changes it after the test.
+        unrestored: What the test has changed for good in the user's data, each as a clause.
     """
 
     result: RangeTestResult
     error: BaseException | None
     restore: Callable[[], None]
+    unrestored: list[str]
+
+    def warning(self, *, generator_is_used_up: bool) -> str | None:
+        """What to warn of if the test has changed something for good; None if it has not.
+
+        Args:
+            generator_is_used_up: Whether the batches came from a generator, and no training follows in the same `fit`.
+        """
+        used_up = ["the generator has lost the batches that the test took"] if generator_is_used_up else []
+        if not self.unrestored + used_up:
+            return None
+        return (
+            f"Not everything is as it was before the range test: {'; '.join(self.unrestored + used_up)}. A later "
+            "training sees other data than without the test. Create the data again before it."
+        )
 
 
-def measure(model: keras.Model, stream: BatchStream, settings: RangeTestSettings) -> Measurement:
+FurtherRuns = Callable[[Sweep, RangeTestResult], BaseException | None]
+
+
+def measure(
+    model: keras.Model,
+    data: DataSource,
+    settings: RangeTestSettings,
+    *,
+    further: FurtherRuns | None = None,
+    on_open: Callable[[], None] = lambda: None,
+) -> Measurement:
     """Runs every sweep, derives the suggestion, refines it if asked to, and restores the model.
+
+    Args:
+        model: A compiled model.
+        data: Where the batches come from.
+        settings: The checked arguments.
+        further: Makes more runs before the model is restored, and returns the error that cut them short, if any.
+        on_open: Called once the model is built, before the first sweep.
 
     Raises:
         ModelError: The model has nothing to train, or its step does not return the monitored loss.
-        DataError: The data holds no batch, or its first batch fails.
+        DataError: The data holds no batch, its first batch fails, or a label is outside the classes.
     """
     budget = len(settings.learning_rates) * settings.repeats
     total = budget * (2 if settings.refine else 1)
     with progress_line("Range test", total, show=settings.verbose) as progress:
         test = Sweep(
             model,
-            stream,
+            data,
             monitor=settings.monitor,
             validation_batch=_as_tensors(settings.validation_data),
             stop_on_divergence=settings.stop_on_divergence,
             on_progress=progress,
+            on_open=on_open,
         )
         with test:
             curves = _run_repeats(test, settings)
             result, error = summarize_sweeps(model, settings, curves), curves[-1].error
+            if fault := curves[-1].fault or test.target_fault:
+                result = replace(result, suggestion=Suggestion.refuse(fault, rule="none"))
             if settings.refine and error is None:
-                result, error = refine(test, stream, result, num_steps=budget, optimizer=model.optimizer)
+                result, error = refine(test, result, num_steps=budget, optimizer=model.optimizer)
+            if further is not None and error is None:
+                error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored to its state before the range test.")
-    return Measurement(result, error, test.restore)
+    return Measurement(result, error, test.restore, test.unrestored)
 
 
 def _as_tensors(batch: Any) -> Any:
@@ -140,7 +178,7 @@ def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
     curves: list[Curve] = []
     for _ in range(settings.repeats):
         curves.append(test.run(settings.learning_rates))
-        if curves[-1].error is not None or curves[-1].stop_reason == "data_exhausted":
+        if curves[-1].error is not None or curves[-1].fault or curves[-1].stop_reason == "data_exhausted":
             break
     return curves
 
@@ -150,13 +188,14 @@ def summarize_sweeps(model: keras.Model, settings: RangeTestSettings, curves: li
 
     A sweep that was cut short says nothing about the rates it did not reach, so it counts only if no sweep is whole.
     """
-    whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT] or curves
+    whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT and not curve.fault] or curves
     losses = median_losses(whole)
     rates = settings.learning_rates[: len(losses)]
     repeat_losses = np.full((len(whole), len(losses)), np.nan)
     for row, curve in zip(repeat_losses, whole, strict=True):
         row[: len(curve.losses)] = curve.losses[: len(losses)]
-    last = curves[-1] if curves[-1].stop_reason in _CUT_SHORT else min(curves, key=lambda curve: len(curve.losses))
+    cut_short = curves[-1].stop_reason in _CUT_SHORT or curves[-1].fault
+    last = curves[-1] if cut_short else min(curves, key=lambda curve: len(curve.losses))
     return RangeTestResult(
         learning_rates=rates,
         losses=losses,
@@ -194,6 +233,8 @@ def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer) 
 
 
 def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
+    if curve.fault:
+        return curve.fault
     steps = len(curve.losses)
     # The curve keeps the point at which it diverged, but not the first loss that is not finite.
     reached = steps - 1 if curve.stop_reason == "diverged" else min(steps, len(learning_rates) - 1)
@@ -205,7 +246,7 @@ def _detail(curve: Curve, learning_rates: np.ndarray, *, sweep: str) -> str:
 
 
 def refine(
-    test: Sweep, stream: BatchStream, result: RangeTestResult, *, num_steps: int, optimizer: keras.Optimizer
+    test: Sweep, result: RangeTestResult, *, num_steps: int, optimizer: keras.Optimizer
 ) -> tuple[RangeTestResult, BaseException | None]:
     """The result with its suggestion refined by short runs, and the error that cut them short, if any.
 
@@ -214,7 +255,6 @@ def refine(
 
     Args:
         test: The range test, entered.
-        stream: Where its batches come from.
         result: What the sweeps measured.
         num_steps: Budget of all runs together.
         optimizer: The model's optimizer.
@@ -222,7 +262,7 @@ def refine(
     plan = plan_runs(result.suggestion, num_steps=num_steps)
     if plan is None:
         return result, None
-    losses, error = _run_plan(test, stream, plan)
+    losses, error = _run_plan(test, plan)
     if losses is None or not np.isfinite(losses[:, 0]).any():
         return result, error
     curves = result.repeat_losses if result.repeat_losses.size else result.losses
@@ -237,16 +277,16 @@ def refine(
     return replace(result, suggestion=suggestion, refinement=refinement), None
 
 
-def _run_plan(test: Sweep, stream: BatchStream, plan: Plan) -> tuple[np.ndarray | None, BaseException | None]:
+def _run_plan(test: Sweep, plan: Plan) -> tuple[np.ndarray | None, BaseException | None]:
     """Losses of all runs, shape `(n_runs, n_steps)`, NaN after a run stopped.
 
     If an error or the end of the data cuts the runs short, the losses are None and come with the error, if any.
     """
     losses = np.full((len(plan.learning_rates), plan.num_steps), np.nan)
-    source = stream.source(plan.num_steps) if isinstance(stream, ArrayStream) else None
+    source = test.stream.source(plan.num_steps) if isinstance(test.stream, ArrayStream) else None
     for row, rate in zip(losses, plan.learning_rates, strict=True):
         curve = test.run(np.full(plan.num_steps, rate), source=source)
         row[: len(curve.losses)] = curve.losses
-        if curve.error is not None or curve.stop_reason == "data_exhausted":
+        if curve.error is not None or curve.fault or curve.stop_reason == "data_exhausted":
             return None, curve.error
     return losses, None

@@ -2,77 +2,117 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.batches import BatchStream
+from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
-from keras_lr._keras.model import build_on, layers_of
-from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, seed_variables
+from keras_lr._keras.model import layers_of
+from keras_lr._keras.snapshot import (
+    StateSnapshot,
+    components,
+    created_variables,
+    eager_seeds_of_its_own,
+    plain_variables,
+    seed_variables,
+)
+from keras_lr._keras.surroundings import Surroundings
 from keras_lr._utils.interrupt import HeldInterrupt
 from keras_lr.analysis._diverged import sweep_divergence
 from keras_lr.errors import DataError, ModelError
+from keras_lr.range_test._data_checks import (
+    KINDS,
+    PARTS,
+    BadValue,
+    explain_first_step,
+    find_bad_value,
+    find_label_fault,
+    find_target_fault,
+    label_error,
+    losses_of,
+    target_fault_of,
+)
 from keras_lr.range_test._loop import StepLoop, cached_loop, keep_loop
 from keras_lr.results._range_test import StopReason
 
 _CHUNK_SECONDS = 0.25
 _MAX_CHUNK_STEPS = 512
 
+_LEAST_RATE = 1e-12
+"""Rate of a step that is trained only to see whether it works."""
+
 
 @dataclass(frozen=True)
 class Curve:
-    """The finite losses of one sweep, why it ended, and the error that ended it, if any."""
+    """The finite losses of one sweep, why it ended, and the error or the fault of the data that ended it, if any."""
 
     losses: np.ndarray
     stop_reason: StopReason
     error: BaseException | None = None
+    fault: str = ""
 
 
 class Sweep:
-    """Sweeps the learning rate of `model` over the batches of `stream`, and restores everything.
+    """Sweeps the learning rate of `model` over batches of `data`, and restores everything.
 
-    Use it as a context manager. When the block ends, also by an exception, the model, the optimizer and every random
-    state are what they were at its start.
+    Use it as a context manager. When the block ends, also by an exception, the model, the optimizer, every random state
+    and the user's readers are what they were at its start. What building the model has drawn stays drawn.
 
     Args:
         model: A compiled model.
-        stream: Where the batches come from.
+        data: Where the batches come from.
         monitor: Name of the loss in the logs of `train_step`.
         validation_batch: A fixed batch on which each point is scored; None for the training batch.
         stop_on_divergence: Whether to end a sweep once its loss has diverged.
         on_progress: Called with the number of steps done in all sweeps, a few times per second.
+        on_open: Called once the model is built; what it changes in the model and its surroundings is restored.
+
+    Attributes:
+        stream: The batches, within the block.
+        unrestored: What reading the data has changed for good, each as a clause; after the block.
+        fault: Why no training on these data can succeed; empty if nothing is wrong.
+        target_fault: Why no learning rate can be read off the targets; empty if nothing is wrong.
 
     Raises:
         ModelError: The model has no optimizer or nothing to train; as the block begins, its step trains with another
             optimizer.
     """
 
+    stream: BatchStream
+
     def __init__(
         self,
         model: keras.Model,
-        stream: BatchStream,
+        data: DataSource,
         *,
         monitor: str = "loss",
         validation_batch: Any = None,
         stop_on_divergence: bool = True,
         on_progress: Callable[[int], None] = lambda done: None,
+        on_open: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_open = on_open
         self._model = model
-        self._stream = stream
+        self._data = data
         self._stop_on_divergence = stop_on_divergence
         self._on_progress = on_progress
         self._monitor = monitor
         self._cacheable = validation_batch is None
         self._interrupt = HeldInterrupt()
+        self._closing = contextlib.ExitStack()
         self._begun = 0
         self._pass_is_new = True
+        self._snapshot: StateSnapshot | None = None
+        self.unrestored: list[str] = []
+        self.fault = self.target_fault = ""
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
@@ -83,35 +123,53 @@ class Sweep:
         self.loop = cached or StepLoop(model, monitor=monitor, validation_batch=validation_batch)
 
     def __enter__(self) -> Sweep:
-        model = self._model
         self._interrupt.__enter__()
-        random_state = RandomState()
+        self._closing.callback(self._interrupt.__exit__)
         try:
-            self.loop.rates.engage()
-            extra = self._prepare()
-            self._random_state = random_state if self._was_built else RandomState()
-            self._snapshot = StateSnapshot(model, extra)
+            self._open()
         except BaseException:
-            self.loop.rates.release()
-            self._stream.close()
-            random_state.restore()
-            self._interrupt.__exit__()
+            self.__exit__()
             raise
-        self._seeds = seed_variables(model)
         self._interrupt.patient = False
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._interrupt.patient = True
-        self._stream.close()
-        self.loop.rates.release()
-        self.restore()
-        self._interrupt.__exit__()
+        self._closing.close()
 
     def restore(self) -> None:
-        """Restores the model, the optimizer and the random states to the start of the block."""
-        self._snapshot.restore()
-        self._random_state.restore()
+        """Restores the model and the optimizer to the start of the block."""
+        if self._snapshot is not None:
+            self._snapshot.restore()
+
+    def _open(self) -> None:
+        surroundings = Surroundings(self._data.readers)
+        self._closing.callback(self._restore_surroundings, surroundings)
+        self._closing.callback(self.restore)
+        self._interrupt.patient = False
+        with self._seeds_of_its_own():
+            self.stream = self._data.open()
+        self._closing.callback(self.stream.close)
+        self._interrupt.patient = True
+        self._interrupt.check()
+        self.loop.rates.engage()
+        self._closing.callback(self.loop.rates.release)
+        extra = self._build(surroundings)
+        self._snapshot = StateSnapshot(self._model, extra)
+        self._seeds = seed_variables(self._model)
+        self._closing.enter_context(self._seeds_of_its_own())
+        self._closing.callback(self.stream.close)
+        self._find_fault()
+        self._on_open()
+        self.restore()
+
+    def _restore_surroundings(self, surroundings: Surroundings) -> None:
+        self.unrestored = [*(self.stream.unrestored if self._snapshot else ()), *surroundings.unrestored()]
+        surroundings.restore()
+
+    def _seeds_of_its_own(self) -> contextlib.AbstractContextManager[None]:
+        # What a generator has drawn is handed to the training that follows, so it draws by the seeds of that training.
+        return contextlib.nullcontext() if self._data.is_generator else eager_seeds_of_its_own()
 
     def run(self, learning_rates: np.ndarray, *, source: Any = None) -> Curve:
         """Trains one step at each of `learning_rates`, from the state at the start of the block.
@@ -126,53 +184,75 @@ class Sweep:
             The curve, also if Ctrl-C or an error cut it short. Only a failure before the very first step raises.
 
         Raises:
-            DataError: The data holds no batch, or its first batch fails.
+            DataError: The data holds no batch, its first batch fails, or a label is outside the classes.
+            ModelError: The step trains with another optimizer.
         """
-        if self._begun:
+        if self.fault:
+            return Curve(np.empty(0), "non_finite", fault=self.fault)
+        if self._begun and self._snapshot is not None:
             self._snapshot.restore(keep_seeds=self._seeds)
         try:
             self.loop.begin(len(learning_rates))
             curve = self._run_chunks(tf.constant(learning_rates, tf.float32), source)
+            self._check_targets_read()
             # A Ctrl-C during the last chunk would otherwise be raised when the block ends, and the curve be lost.
             self._interrupt.check()
             return curve
         except KeyboardInterrupt as error:
             return Curve(_finite(self.loop.losses), "interrupted", error)
-        except DataError:
+        except (DataError, ModelError):
             raise
         except Exception as error:
-            if self.loop.completed == 0 and not self._begun and _from_data(error):
-                raise DataError(
-                    f"`x` must yield batches. Its first batch failed: {short_error_message(error)}. "
-                    "Iterate over the data once to find the fault."
-                ) from error
+            self._explain(error)
             return Curve(_finite(self.loop.losses), "error", error)
         finally:
             self._begun += len(learning_rates)
 
+    def _explain(self, error: Exception) -> None:
+        """Raises `DataError` if the data is why a step failed.
+
+        An error in the very first step is the fault of the data or of how they fit the model.
+        """
+        if (sentence := label_error(error)) is not None:
+            raise DataError(sentence) from error
+        if self.loop.completed or self._begun:
+            return
+        cause = short_error_message(error)
+        if _from_data(error):
+            raise DataError(
+                f"`x` must yield batches. Its first batch failed: {cause}. Iterate over the data once to find the "
+                "fault."
+            ) from error
+        if isinstance(error, tf.errors.InvalidArgumentError):
+            raise DataError(
+                f"The data must fit the model. Training on the first batch failed: {cause}. Compare the batch with "
+                "what the model and its loss take."
+            ) from error
+
     def _run_chunks(self, table: Any, source: Any) -> Curve:
-        source = self._stream.source(len(table)) if source is None else source
+        source = self.stream.source(len(table)) if source is None else source
         while (done := self.loop.completed) < len(table):
             self._interrupt.check()
             began = time.perf_counter()
             exhausted = self._run_chunk(source, table, done, min(done + self.loop.chunk_steps, len(table)))
             reached = self.loop.completed
             self.loop.chunk_steps = _chunk_for(time.perf_counter() - began, reached - done)
-            curve = self._ended(self.loop.losses)
+            curve = self._faulty(reached) or self._ended(self.loop.losses)
             if curve is not None:
                 return curve
             self._pass_is_new &= reached == done
             if exhausted:
-                if self._pass_is_new or not self._stream.renew():
+                if self._pass_is_new or not self.stream.renew():
                     return self._exhausted(reached)
                 self._pass_is_new = True
-                source = self._stream.source(len(table))
+                source = self.stream.source(len(table))
             self._on_progress(self._begun + reached)
         return Curve(self.loop.losses, "completed")
 
     def _run_chunk(self, source: Any, table: Any, start: int, stop: int) -> bool:
         try:
-            self.loop.run(source, table, start, stop)
+            with self._counting(start):
+                self.loop.run(source, table, start, stop)
         except (tf.errors.OutOfRangeError, StopIteration):
             return True
         return False
@@ -182,6 +262,27 @@ class Sweep:
             raise DataError("`x` must yield at least one batch. Received none. Pass data that is not empty.")
         return Curve(self.loop.losses, "data_exhausted")
 
+    def _faulty(self, reached: int) -> Curve | None:
+        """The curve up to a batch whose values are not finite, if training on it has broken the model.
+
+        A model may be made for such values, such as one whose loss masks missing targets.
+        """
+        kinds = self.loop.watch.kinds
+        if not kinds.any():
+            return None
+        if not self._is_broken():
+            self.loop.watch.resume(enabled=False)
+            return None
+        part, kind = np.argwhere(kinds)[0]
+        self.fault = str(BadValue(PARTS[part], KINDS[kind], "batch", self._begun + reached - 1))
+        return Curve(_finite(self.loop.losses[: reached - 1]), "non_finite", fault=self.fault)
+
+    def _is_broken(self) -> bool:
+        """Whether the last loss or a trainable weight is not finite."""
+        weights = components(self._model.trainable_variables)
+        finite = (bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights if weight.dtype.is_floating)
+        return not (np.isfinite(self.loop.losses[-1]) and all(finite))
+
     def _ended(self, losses: np.ndarray) -> Curve | None:
         finite = _finite(losses)
         if self._stop_on_divergence and (step := sweep_divergence(finite)) is not None:
@@ -190,19 +291,116 @@ class Sweep:
             return Curve(finite, "non_finite")
         return None
 
-    def _prepare(self) -> list[Any]:
+    def _build(self, surroundings: Surroundings) -> list[Any]:
+        """Builds the model and traces the loop, and returns every further variable that a step may change."""
         model = self._model
-        if not self.loop.in_graph and not (model.built and model.optimizer.built):
-            batch = self._stream.first_batch()
-            if batch is not None:
-                build_on(model, batch)
-        extra = self.loop.prepare(self._stream.signature())
+        if not self._was_built:
+            if not self.loop.in_graph:
+                self._build_by_a_step(surroundings)
+            # Reading may have drawn from the random states that initial values depend on.
+            surroundings.restore_random()
+        try:
+            extra = self.loop.prepare(self.stream.signature())
+        except Exception as error:
+            self._explain_first_step(error)
+            raise
+        if not self._was_built:
+            surroundings.keep_random()
         check_trainable(model)
         if self.loop.in_graph:
             _check_optimizer_used(model, extra)
         if self._cacheable:
             keep_loop(model, self._monitor, self.loop)
         return [*extra, *plain_variables(model)]
+
+    def _build_by_a_step(self, surroundings: Surroundings) -> None:
+        """Builds the model as `fit` does with `run_eagerly`: by a training step, whose effects are undone."""
+        with self._seeds_of_its_own():
+            batch = self._first_batch()
+        if batch is None:
+            return
+        surroundings.restore_random()
+        existing = StateSnapshot(self._model, plain_variables(self._model))
+        try:
+            with created_variables() as created, self._counting(0):
+                self.loop.begin(1)
+                self.loop.run(_OneBatch(batch), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
+        except Exception as error:
+            self._explain_first_step(error)
+            self._explain(error)
+            raise
+        finally:
+            existing.restore()
+        for variable, value in created:
+            variable.assign(value)
+
+    def _first_batch(self) -> Any:
+        try:
+            return self.stream.first_batch()
+        except Exception as error:
+            self._explain(error)
+            raise
+
+    def _explain_first_step(self, error: Exception) -> None:
+        """Raises an error that says what the user has forgotten, if that is why the first step failed."""
+        sample = self.stream.sample()
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(sample)
+        arrays = self.stream.arrays is not None
+        sentence = explain_first_step(self._model, error, x=x, y=y, of_dataset=not arrays)
+        if sentence is not None:
+            kind = ModelError if sentence.startswith("`model`") else DataError
+            raise kind(sentence) from error
+
+    @contextlib.contextmanager
+    def _counting(self, start: int) -> Iterator[None]:
+        """Checks that the first step of a loop that is not compiled counts as a step of the compiled optimizer."""
+        watching = start == 0 and not self._begun and not self.loop.in_graph
+        before = _steps_counted(self._model) if watching else []
+        yield
+        if watching and before and before == _steps_counted(self._model):
+            raise ModelError(_unused_optimizer(self._model))
+
+    def _find_fault(self) -> None:
+        """Looks at arrays before any training.
+
+        Raises:
+            DataError: A label is outside the classes.
+        """
+        arrays = self.stream.arrays
+        if arrays is None:
+            return
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(arrays)
+        if (sentence := find_label_fault(self._model, y)) is not None:
+            raise DataError(sentence)
+        bad = find_bad_value(x, y, sample_weight)
+        if bad is not None and self._breaks_at(bad.index):
+            self.fault = str(bad)
+        self.target_fault = find_target_fault(self._model, y) or ""
+
+    def _breaks_at(self, row: int) -> bool:
+        """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""
+        self.loop.begin(1)
+        self.loop.run(self.stream.batch_of(row), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
+        broken = self._is_broken()
+        self.restore()
+        return broken
+
+    def _check_targets_read(self) -> None:
+        """Judges the targets of a dataset by those that the sweep has read."""
+        low, high = self.loop.watch.limits
+        losses = losses_of(self._model)
+        if len(losses) == 1 and np.isfinite([low, high]).all() and not self.target_fault:
+            self.target_fault = target_fault_of(self._model, [(losses[0], low, high)]) or ""
+
+
+class _OneBatch(NamedTuple):
+    """A single batch, for a loop that is not compiled."""
+
+    batch: Any
+
+    def get_next(self, step: Any) -> Any:
+        """The batch."""
+        return self.batch
 
 
 def check_optimizer(model: keras.Model) -> None:
@@ -237,10 +435,36 @@ def _check_optimizer_used(model: keras.Model, touched: list[Any]) -> None:
     """
     counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
     if not {id(counter) for counter in counters} & {id(variable) for variable in components(touched)}:
-        raise ModelError(
-            "`train_step` must train with `model.optimizer`, whose learning rate is swept. Received a step that leaves "
-            f"the compiled {type(model.optimizer).__name__} unused. Compile it with the optimizer that trains it."
-        )
+        raise ModelError(_unused_optimizer(model))
+
+
+def _steps_counted(model: keras.Model) -> list[int]:
+    return [int(tf.convert_to_tensor(iterations_of(leaf))) for leaf in leaf_optimizers(model.optimizer)]
+
+
+def _unused_optimizer(model: keras.Model) -> str:
+    """Says that the step does not train with the compiled optimizer, and how to sweep one that it trains with."""
+    compiled = type(model.optimizer).__name__
+    return (
+        "`train_step` must train with `model.optimizer`, whose learning rate is swept. Received a step that leaves the "
+        f"compiled {compiled} unused. {_remedy(model) or 'Compile it with the optimizer that trains it.'}"
+    )
+
+
+def _remedy(model: keras.Model) -> str:
+    """How to sweep one of the further optimizers that the model holds as attributes; empty if it holds none."""
+    names = [
+        name
+        for name, value in vars(model).items()
+        if isinstance(value, keras.Optimizer) and value is not model.optimizer and not name.startswith("_")
+    ]
+    if not names:
+        return ""
+    return (
+        f"The model also holds {' and '.join(f'`{name}`' for name in names)}. To sweep one of them, set "
+        f"`model.optimizer = model.{names[0]}` and name the loss that it lowers by `monitor`; the others train at "
+        "their own rates."
+    )
 
 
 def _chunk_for(seconds: float, steps: int) -> int:

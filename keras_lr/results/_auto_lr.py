@@ -75,6 +75,8 @@ class AutoLRLog(Record):
         dry_run: Whether the changes were only reported.
         monitor: Name of the training loss.
         probe: The range test before the first epoch; None if it was not run.
+        notes: What else there is to know of the run, one sentence or two each: why it began again, what became of a
+            compiled schedule, which other callback sets the rate, why it stopped rolling back.
     """
 
     kind: ClassVar[str] = "auto_lr_log"
@@ -89,6 +91,7 @@ class AutoLRLog(Record):
     dry_run: bool = False
     monitor: str = "loss"
     probe: RangeTestResult | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = {np.shape(series) for series in (self.epochs, self.learning_rates, self.losses, self.val_losses)}
@@ -127,4 +130,5 @@ class AutoLRLog(Record):
         parsed["monitor"] = text(values.get("monitor", "loss"))
         probe = values.get("probe")
         parsed["probe"] = None if probe is None else RangeTestResult.from_dict(probe)
+        parsed["notes"] = tuple(text(note) for note in values.get("notes", ()))
         return parsed

@@ -12,7 +12,7 @@ from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
 from keras_lr.results._record import Record, optional_float, plain, text
 
-Verdict = Literal["too_low", "good", "too_high", "unclear"]
+Verdict = Literal["too_low", "good", "too_high", "not_the_rate", "unclear"]
 FindingKind = Literal[
     "oscillation", "stagnation", "divergence", "slow_learning", "early_plateau", "overfitting", "noisy_validation"
 ]
@@ -61,6 +61,7 @@ VERDICTS: dict[Verdict, VerdictWords] = {
     "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was too low"),
     "good": VerdictWords("Good", "clear", "The learning rate {rate} was good"),
     "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was too high"),
+    "not_the_rate": VerdictWords("Not the rate", "none", "The learning rate {rate} is not what is wrong"),
     "unclear": VerdictWords("Unclear", "tentative", "No verdict on the learning rate {rate}"),
 }
 FINDING_KINDS: dict[FindingKind, FindingWords] = {

@@ -23,14 +23,23 @@ RUN_STATUS_NAMES: dict[RunStatus, str] = {
     "failed": "failed",
 }
 
+BasinBy = Literal["noise", "gain"]
+BASIN_NAMES: dict[BasinBy, str] = {
+    "noise": "as good within noise",
+    "gain": "loses at most 5% of the gain",
+}
+"""What is true of the rates in a basin."""
+
 # The columns of a search's rows, in its records, its frame and its report.
 KEY_COLUMNS = ("learning_rate", "repeat", "batch_size", "epoch")
 """Identify a row, which is sorted by them in this order."""
 INTEGER_COLUMNS = ("repeat", "batch_size", "epoch", "seed")
-"""The other columns hold floats, except for `status`."""
+"""The other columns hold floats, except for `status` and `chaotic`."""
 FRAME_COLUMNS = (*KEY_COLUMNS, "seed", "loss", "val_loss", "status")
 """Present in every frame; further metrics stand before `status`."""
-OWN_COLUMNS = (*KEY_COLUMNS, "seed", "status", "message", "event")
+CHAOTIC = "chaotic"
+"""The last column of every frame. Results of earlier versions lack it; it is then False in every row."""
+OWN_COLUMNS = (*KEY_COLUMNS, "seed", "status", CHAOTIC, "message", "event")
 """Written by the search itself, so no metric may take these names; the last two occur in the records only."""
 
 
@@ -43,13 +52,16 @@ class SensitivityResult(Record):
             `batch_size`, `epoch` (from 0), `seed`, `loss`, `val_loss` (NaN without validation data), each metric and
             its `val_` counterpart, and `status`. The status in a run's last row says how it ended: "ok", "diverged"
             (its loss became non-finite, stored as NaN), "pruned" (stopped early, so its curve is partial) or "failed"
-            (an exception).
+            (an exception). `chaotic` is True for every row of a learning rate and batch size at which a run that began
+            with weights changed in their last bit came to another loss: there, the numbers of single runs also depend
+            on the machine and on what is trained beside them. It is False if that is unknown, as it is for every
+            engine but "stacked".
         objective: Column that is compared.
         direction: "min" or "max".
         best_learning_rate: Rate with the best median, over its repeats, of each run's best epoch; None if no run
             trained. A rate with a diverged repeat is passed over for a stable one when that costs little.
-        low: Lower end of the basin, the rates around the best that are statistically indistinguishable from it; None
-            if `best_learning_rate` is None.
+        low: Lower end of the basin, the rates around the best that are as good within noise, since the repeats cannot
+            be told from those of the best; None if `best_learning_rate` is None.
         high: Upper end of the basin; None if `best_learning_rate` is None.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".
@@ -59,6 +71,15 @@ class SensitivityResult(Record):
         engine_reason: Why no faster engine could be used; empty if the fastest was.
         best_batch_size: Batch size of the best run, at which `low` and `high` were determined; None if no run trained.
         environment: Versions, devices, optimizer and precision of the search; may be empty.
+        basin_by: What bounds the basin: "noise"; or "gain" if too few repeats leave the noise unknown, so that the
+            basin is the usable range.
+        usable_low: Lower end of the usable range, the rates around the best whose medians lose at most 5% of the gain
+            against it. The gain leads from the median of all runs after the first epoch to the best median. None if
+            `best_learning_rate` is None, and in results that earlier versions stored.
+        usable_high: Upper end of the usable range; None if `usable_low` is None.
+        lr_sensitivity: Share of the gain that a rate drawn log-uniformly from the searched range loses on average: 0 if
+            no rate is worse than another, 1 if only the best trains (Wortsman et al. 2023, arXiv:2309.14322). None for
+            a single rate, without a gain, and in results that earlier versions stored.
     """
 
     kind: ClassVar[str] = "sensitivity"
@@ -80,22 +101,38 @@ class SensitivityResult(Record):
     engine_reason: str = ""
     best_batch_size: int | None = None
     environment: dict[str, Any] = field(default_factory=dict)
+    basin_by: BasinBy = "noise"
+    usable_low: float | None = None
+    usable_high: float | None = None
+    lr_sensitivity: float | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in (*FRAME_COLUMNS, self.objective) if name not in self.frame.columns]
         if missing:
             raise ValueError(f"`frame` must have the columns {missing}. Received: {list(self.frame.columns)}.")
         unknown = sorted({str(status) for status in self.frame["status"].unique()} - set(get_args(RunStatus)))
+        if CHAOTIC not in self.frame.columns:
+            object.__setattr__(self, "frame", self.frame.assign(**{CHAOTIC: False}))
         if unknown:
             raise ValueError(f"`status` must be one of {get_args(RunStatus)}. Received: {unknown}.")
         if self.direction not in ("min", "max"):
             raise ValueError(f"`direction` must be 'min' or 'max'. Received: {self.direction!r}.")
+        if self.basin_by not in get_args(BasinBy):
+            raise ValueError(f"`basin_by` must be one of {get_args(BasinBy)}. Received: {self.basin_by!r}.")
         check_rates(self.confidence, self.low, self.best_learning_rate, self.high)
+        if self.usable_low is not None or self.usable_high is not None:
+            check_rates(self.confidence, self.usable_low, self.best_learning_rate, self.usable_high)
 
     @property
     def learning_rates(self) -> np.ndarray:
         """The rates that were tried, increasing, shape `(n_rates,)`."""
         return np.unique(self.frame["learning_rate"].to_numpy(dtype=np.float64))
+
+    @property
+    def chaotic_learning_rates(self) -> np.ndarray:
+        """The rates with chaotic runs, increasing, shape `(n_chaotic_rates,)`; see `frame`."""
+        chaotic = self.frame.loc[self.frame[CHAOTIC].astype(bool), "learning_rate"]
+        return np.unique(chaotic.to_numpy(dtype=np.float64))
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -108,8 +145,10 @@ class SensitivityResult(Record):
         return int(self.frame["repeat"].nunique())
 
     def to_frame(self) -> pd.DataFrame:
-        """A copy of `frame`."""
-        return self.frame.copy()
+        """A copy of `frame`, with `lr_sensitivity` in its `attrs`."""
+        frame = self.frame.copy()
+        frame.attrs["lr_sensitivity"] = self.lr_sensitivity
+        return frame
 
     def best_by_epochs(self) -> pd.DataFrame:
         """The best rate and its basin for each number of epochs, read off the curves.
@@ -160,7 +199,9 @@ class SensitivityResult(Record):
         parsed["frame"] = _frame(values["frame"])
         for name in ("best_learning_rate", "low", "high"):
             parsed[name] = optional_float(values[name])
-        for name in ("objective", "direction", "reason", "engine", "engine_reason"):
+        for name in ("usable_low", "usable_high", "lr_sensitivity"):
+            parsed[name] = optional_float(values.get(name))
+        for name in ("objective", "direction", "reason", "engine", "engine_reason", "basin_by"):
             if name in parsed:
                 parsed[name] = text(parsed[name])
         if not isinstance(values["at_edge"], bool):
@@ -168,6 +209,8 @@ class SensitivityResult(Record):
         if values.get("best_batch_size") is not None:
             parsed["best_batch_size"] = integer(values["best_batch_size"])
         json_object("environment", values.get("environment", {}))
+        if "basin_by" not in parsed:
+            parsed["basin_by"] = "noise" if parsed["frame"]["repeat"].nunique() > 1 else "gain"
         return parsed
 
 
@@ -184,5 +227,6 @@ def _frame(columns: Any) -> pd.DataFrame:
 def with_column_types(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` with integers, floats and text in the columns that hold them."""
     integers = {name: "int64" for name in frame.columns if name in INTEGER_COLUMNS}
-    floats = {name: "float64" for name in frame.columns if name not in (*INTEGER_COLUMNS, "status")}
-    return frame.astype({**integers, **floats})
+    floats = {name: "float64" for name in frame.columns if name not in (*INTEGER_COLUMNS, "status", CHAOTIC)}
+    booleans = {name: "bool" for name in frame.columns if name == CHAOTIC}
+    return frame.astype({**integers, **floats, **booleans})

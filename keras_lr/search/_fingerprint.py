@@ -1,9 +1,10 @@
-"""The fingerprint of a search: what its model and its data are, so that records are only continued by the same ones."""
+"""The fingerprint of a search: all that decides its numbers, so that records are only continued by the same search."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import types
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,50 +12,129 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import keras_lr
 from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers
-from keras_lr._keras.model import layers_of
+from keras_lr._keras.model import compile_arguments, layers_of
+from keras_lr._keras.tf_data import is_repeatable
 from keras_lr.errors import SearchError
-from keras_lr.search._fit_arguments import FitArguments, sample_count
+from keras_lr.search._description import (
+    attributes,
+    describe,
+    describe_callbacks,
+    describe_class,
+    first_difference,
+    hash_array,
+    is_users,
+    users_attributes,
+)
+from keras_lr.search._fit_arguments import FIT_DEFAULTS, FitArguments, first_element, sample_count
 
 _NAMES = ("name", "build_config", "module", "registered_name")
 _SAMPLED_BYTES = 1 << 20
+_COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution", "jit_compile")
+_OF_TRAINING = ("steps_per_epoch", "initial_epoch", "class_weight")
+_OF_VALIDATION = ("validation_steps", "validation_freq")
+
 _DIFFERENCES = {
     "model": "`hypermodel` builds another model",
     "data": "the training data differs",
+    "content": "the training data differs",
     "validation": "the validation data differs",
+    "validation_content": "the validation data differs",
+    "validates": "the recorded runs have no validation data",
     "seed": "`seed` differs",
+    "code": "the code or a setting of the model differs",
+    "compile": "`compile` has other arguments",
+    "callbacks": "the callbacks differ",
+    "hypermodel": "the `fit` of the hypermodel differs",
+    "tuner": "a method of the tuner differs",
 }
 
 
-def project_header(model: keras.Model, arguments: FitArguments, *, seed: int) -> dict[str, Any]:
+def project_header(
+    model: keras.Model | None,
+    arguments: FitArguments,
+    *,
+    seed: int,
+    details: Mapping[str, Any],
+    own: Mapping[str, Any],
+    searches_batch_size: bool,
+) -> dict[str, Any]:
     """What identifies a search, for the first line of its records.
 
     The grid, the objective and the numbers of epochs and repeats are left out, since a search may continue with others.
+
+    Args:
+        model: The model at the lowest rate; None for a search without a hypermodel.
+        arguments: The arguments of the search.
+        seed: Seed of the first repeat.
+        details: `describe_details` of the model, as far as it is the same at every rate.
+        own: Descriptions of the "hypermodel" and of the "tuner", where they have methods of their own.
+        searches_batch_size: Whether the batch size is part of the grid.
     """
-    project = {"model": digest(describe_model(model)), "data": digest(describe_data(arguments.train)), "seed": seed}
+    project = {
+        "model": None if model is None else digest(describe_model(model)),
+        "data": digest(describe_data(arguments.train)),
+        "seed": seed,
+        "content": _content(arguments.train, arguments.given.get("x"), arguments.given.get("y")),
+        "fit": _described_arguments(arguments, searches_batch_size=searches_batch_size),
+        "callbacks": describe_callbacks(arguments.callbacks),
+        "validates": arguments.validates,
+        **details,
+        **own,
+    }
     if arguments.validation is not None:
         project["validation"] = digest(describe_data(arguments.validation))
+    if arguments.validates:
+        project["validation_content"] = _content(arguments.validation, arguments.given.get("validation_data"))
     return {"keras_lr": keras_lr.__version__, "project": project}
 
 
 def check_project(headers: Iterable[Mapping[str, Any]], header: Mapping[str, Any], folder: Path) -> None:
     """Refuses to continue the records of another search.
 
+    What a header does not name, because an earlier version wrote it, is unknown and not compared.
+
     Raises:
-        SearchError: A header names another model, other data, other validation data or another seed.
+        SearchError: A header names another model, other data, other arguments or other code than `header`.
     """
     for other in headers:
-        # A search may continue without its validation data, for example with the training loss as the objective.
-        stored = {"validation": header["project"].get("validation"), **other.get("project", {})}
-        changed = [name for name in header["project"] if stored.get(name) != header["project"][name]]
-        if changed:
-            differences = " and ".join(_DIFFERENCES[name] for name in changed)
+        differences = list(dict.fromkeys(_differences(other.get("project", {}), header["project"])))
+        if differences:
             raise SearchError(
-                f"{folder} holds the records of another search: {differences}. Choose another `project_name`, or pass "
-                f"`overwrite=True` to delete these records."
+                f"{folder} holds the records of another search: {' and '.join(differences)}. Choose another "
+                f"`project_name`, or pass `overwrite=True` to delete these records."
             )
+
+
+def _differences(stored: Mapping[str, Any], project: Mapping[str, Any]) -> Iterable[str]:
+    for name in project.keys() & stored.keys() - {"fit"}:
+        # A search may continue without its validation data, for example with the training loss as the objective.
+        if name == "validates" and not project[name]:
+            continue
+        path = first_difference(stored[name], project[name])
+        if path is not None:
+            yield _DIFFERENCES[name] + _place(path, project[name])
+    now, before = project.get("fit", {}), stored.get("fit", {})
+    for name in now.keys() & before.keys():
+        if first_difference(before[name], now[name]) is not None:
+            yield f"`{name}` is {now[name]!r} and was {before[name]!r}"
+
+
+def _place(path: str, described: Any) -> str:
+    """Where in a description a difference lies, as " (`EarlyStopping.patience`)"; empty if that says nothing."""
+    parts = []
+    for part in path.split("."):
+        described = described[int(part)] if isinstance(described, list) and part.isdigit() else described
+        if isinstance(described, Mapping) and "class" in described:
+            parts.append(str(described["class"]))
+        if isinstance(described, Mapping):
+            described = described.get(part)
+            parts.append(part)
+    named = [part for part in parts if not part.startswith(("code ", "uses", "hash"))]
+    return f" (`{'.'.join(named)}`)" if named else ""
 
 
 def describe_model(model: keras.Model) -> dict[str, Any]:
@@ -74,6 +154,58 @@ def schedules_in(description: Mapping[str, Any]) -> list[Any]:
     return [leaf["schedule"] for leaf in description["optimizer"]]
 
 
+def describe_details(model: keras.Model) -> dict[str, Any]:
+    """What decides the numbers of a compiled model beside what `describe_model` names.
+
+    That is the code that the user has written for the model, its layers and its optimizer, the plain attributes of
+    these, further optimizers that the model holds, and the other arguments of `compile`.
+    """
+    layers = [layer for layer in layers_of(model) if layer is not model]
+    code: dict[str, Any] = {"model": _users_part(model), "optimizers": _further_optimizers(model)}
+    if is_users(type(model.optimizer)):
+        code["optimizer"] = describe_class(type(model.optimizer))
+    code.update({f"layer {number}": part for number, layer in enumerate(layers) if (part := _users_part(layer))})
+    given = compile_arguments(model)
+    return {"code": code, "compile": {name: describe(given[name]) for name in _COMPILED if name in given}}
+
+
+def common_part(first: Any, second: Any) -> Any:
+    """What two descriptions share; a part in which they differ is left out."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        both = [name for name in first if name in second]
+        parts = {name: common_part(first[name], second[name]) for name in both}
+        return {name: part for name, part in parts.items() if part is not NotImplemented}
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        parts_in_order = [common_part(*pair) for pair in zip(first, second, strict=True)]
+        return [None if part is NotImplemented else part for part in parts_in_order]
+    return first if first == second else NotImplemented
+
+
+def in_words(path: str, description: Mapping[str, Any]) -> str:
+    """A part of a model's description, as the user knows it.
+
+    Args:
+        path: What `first_difference` returned.
+        description: A description of the model that it refers to.
+    """
+    kind, *inner = path.split(".")
+    if kind == "layers" and inner and inner[0] in description["layers"]:
+        layer = description["layers"][inner[0]]["class"]
+        return f"`{inner[1]}` of a {layer} layer" if len(inner) > 1 else f"a {layer} layer"
+    if kind == "optimizer":
+        setting = inner[1] if len(inner) > 1 else ""
+        return "the optimizer's schedule" if setting == "schedule" else f"the optimizer's {f'`{setting}`' or 'class'}"
+    if kind == "code" and inner and inner[0] == "optimizers":
+        return f"the optimizer `{inner[1]}`" if len(inner) > 1 else "its optimizers"
+    if kind == "code" and inner and inner[0] == "model":
+        return f"the model's `{inner[1]}`" if len(inner) > 1 else "the model's code"
+    if kind == "code":
+        return f"`{inner[1]}` of a layer" if len(inner) > 1 else "a layer"
+    if kind == "compile":
+        return f"the argument `{inner[0]}` of `compile`" if inner else "the arguments of `compile`"
+    return {"loss": "the loss", "variables": "the shapes of the weights", "model": "the class of the model"}.get(kind, kind)
+
+
 def describe_data(data: Any) -> dict[str, Any]:
     """Number, shapes and checksums of nested tensors; empty values for None, which stands for data in batches."""
     leaves = [np.asarray(part) for part in keras.tree.flatten(data) if part is not None]
@@ -84,21 +216,76 @@ def describe_data(data: Any) -> dict[str, Any]:
     }
 
 
-def first_difference(first: Any, second: Any, path: str = "") -> str | None:
-    """The path at which two descriptions first differ; None if they are equal."""
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        for name in [*first, *(name for name in second if name not in first)]:
-            found = first_difference(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
-            if found is not None:
-                return found
-        return None
-    return None if first == second else path
-
-
 def digest(description: Mapping[str, Any]) -> str:
     """A hash of a description in 16 hexadecimal digits, the same in every process."""
     text = json.dumps(description, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _described_arguments(arguments: FitArguments, *, searches_batch_size: bool) -> dict[str, Any]:
+    """The arguments of `fit` that change numbers, by name."""
+    names = [*_OF_TRAINING, *(_OF_VALIDATION if arguments.validates else ())]
+    described = {name: describe(arguments.given.get(name, FIT_DEFAULTS[name])) for name in names}
+    batch_size = None if searches_batch_size or arguments.train is None else arguments.batch_size
+    described["batch_size"] = batch_size
+    if arguments.validates:
+        described["validation_batch_size"] = arguments.validation_batch_size or batch_size
+    if not isinstance(arguments.given.get("x"), tf.data.Dataset):
+        described["shuffle"] = describe(arguments.given.get("shuffle", True))
+    return {**described, **{name: describe(value) for name, value in arguments.of_own_fit.items()}}
+
+
+def _content(tensors: Any, source: Any, targets: Any = None) -> Any:
+    """Hashes of arrays; for other data, what is known of them without reading more than the first batch."""
+    if tensors is not None:
+        return [hash_array(leaf) for leaf in keras.tree.flatten(tensors) if leaf is not None]
+    if isinstance(source, tf.data.Dataset):
+        first = first_element(source) if is_repeatable(source) else None
+        return {
+            "elements": str(source.element_spec),
+            "batches": int(source.cardinality()),
+            "first": None if first is None else [hash_array(_dense(leaf)) for leaf in keras.tree.flatten(first)],
+        }
+    if isinstance(source, keras.utils.PyDataset):
+        return {**describe(source), "batches": source.num_batches}
+    if is_users(type(source)) or hasattr(source, "dataset"):
+        return {"class": type(source).__name__}
+    return describe([source, targets])
+
+
+def _dense(leaf: Any) -> Any:
+    """A tensor of any kind as one that has a hash."""
+    if isinstance(leaf, tf.RaggedTensor):
+        return leaf.flat_values
+    return leaf.values if isinstance(leaf, tf.SparseTensor) else leaf
+
+
+def _users_part(layer: Any) -> dict[str, Any]:
+    """Code and attributes of a layer or model of a user's class, or the user's functions in one of Keras; or nothing."""
+    if is_users(type(layer)):
+        found = {name: part for name, part in users_attributes(layer).items() if not _holds_state(part)}
+        return {**describe_class(type(layer)), **{name: describe(part) for name, part in found.items()}}
+    functions = {name: part for name, part in attributes(layer).items() if isinstance(part, types.FunctionType)}
+    return {name: describe(part) for name, part in functions.items() if is_users(part)}
+
+
+def _further_optimizers(model: keras.Model) -> dict[str, Any]:
+    """Optimizers that the model or a layer holds beside the compiled one, by the name of the attribute."""
+    return {
+        name: {"class": type(part).__name__, **{key: _plain(value) for key, value in _config(part).items()}}
+        for layer in layers_of(model)
+        for name, part in attributes(layer).items()
+        if isinstance(part, keras.Optimizer) and part is not model.optimizer
+    }
+
+
+def _holds_state(part: Any) -> bool:
+    """Whether an attribute holds layers, variables, metrics or optimizers, which are described elsewhere or change."""
+    kinds = (keras.Layer, keras.Variable, keras.Metric, keras.Optimizer, tf.Module, tf.Variable)
+    try:
+        return any(isinstance(leaf, kinds) for leaf in keras.tree.flatten(part))
+    except Exception:
+        return False
 
 
 def _layer(layer: Any) -> dict[str, Any]:
@@ -147,7 +334,7 @@ def _plain(value: Any) -> Any:
 
 
 def _checksum(leaf: np.ndarray) -> int:
-    """Checksum of evenly spaced samples, about `_SAMPLED_BYTES` in all."""
+    """Checksum of evenly spaced samples, by which the records of earlier versions know their data."""
     data = leaf if leaf.dtype != object else np.asarray(leaf.ravel()[:1000], dtype="S")
     step = max(1, data.nbytes // _SAMPLED_BYTES)
     return zlib.crc32(np.ascontiguousarray(data[::step]).tobytes())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import sliceable_arrays, split_off_validation
+from keras_lr._keras.tf_data import independent
+from keras_lr._utils.names import similar_name
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import DataError, InvalidArgumentError
 
@@ -35,6 +38,7 @@ class FitArguments:
         verbose: As given.
         given: Every argument as `fit` takes it, by name.
         fit_only: The arguments that only `fit` itself supports, by name.
+        of_own_fit: Further arguments, which only a `fit` or a `run_trial` of the user's takes, by name.
     """
 
     train: Any
@@ -48,6 +52,7 @@ class FitArguments:
     verbose: Any
     given: Mapping[str, Any]
     fit_only: Mapping[str, Any] = field(default_factory=dict)
+    of_own_fit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -58,7 +63,16 @@ class FitArguments:
         """A batch to build a model on; None for data that can only be iterated."""
         if self.train is not None:
             return keras.tree.map_structure(lambda part: part[:batch_size], self.train)
-        return _first_element(self.given["x"])
+        return first_element(self.given.get("x"))
+
+    @property
+    def validated_epochs(self) -> tuple[int, ...]:
+        """Numbers of the epochs after which `fit` validates, from 0."""
+        frequency = self.given.get("validation_freq", 1)
+        epochs = range(self.given.get("initial_epoch", 0), self.epochs) if self.validates else ()
+        if isinstance(frequency, (int, np.integer)):
+            return tuple(epoch for epoch in epochs if frequency > 0 and (epoch + 1) % frequency == 0)
+        return tuple(epoch for epoch in epochs if epoch + 1 in frequency)
 
 
 def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> FitArguments:
@@ -67,17 +81,19 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     Args:
         args: Positional arguments.
         kwargs: Keyword arguments.
-        own_fit: Whether the hypermodel has its own `fit`, which may take further arguments.
+        own_fit: Whether a `fit` or a `run_trial` of the user's takes the arguments, which may then be any, and which may
+            bring the data itself.
 
     Raises:
         InvalidArgumentError: An argument is unknown or invalid.
-        DataError: The data is missing or empty.
+        DataError: The data is missing, empty or not in batches.
     """
-    given = _bound(args, {name: value for name, value in kwargs.items() if not own_fit or name in _DEFAULTS})
+    of_own_fit = {name: value for name, value in kwargs.items() if own_fit and name not in FIT_DEFAULTS}
+    given = _bound(args, {name: value for name, value in kwargs.items() if name not in of_own_fit}, own_fit=own_fit)
     epochs = whole_number("epochs", given.get("epochs", 1))
     x, y, weight = given.get("x"), given.get("y"), given.get("sample_weight")
     validation = given.get("validation_data")
-    if x is None:
+    if x is None and not own_fit:
         raise DataError(
             "`search` needs training data, but `x` is None. Pass `x`, and `y` unless `x` holds the targets."
         )
@@ -87,12 +103,15 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     given.pop("validation_split", None)
     _check_reread("x", x)
     _check_reread("validation_data", validation)
-    train = _as_tensors(x, y, weight, given.get("class_weight"))
+    if not own_fit:
+        _check_batched("x", x)
+        _check_batched("validation_data", validation)
+    train = None if x is None else _as_tensors(x, y, weight, given.get("class_weight"))
     batch_size = given.get("batch_size")
     if batch_size is None:
         batch_size = DEFAULT_BATCH_SIZE if train is not None else _batch_size_of(x)
     shuffle = given.get("shuffle", True)
-    fit_only = {name: given[name] for name in _ONLY_FIT_KNOWS if given.get(name, _DEFAULTS[name]) != _DEFAULTS[name]}
+    fit_only = {name: given[name] for name in _ONLY_FIT_KNOWS if _differs(given.get(name), FIT_DEFAULTS[name])}
     return FitArguments(
         train=train if isinstance(shuffle, (bool, np.bool_)) else None,
         validation=_validation_tensors(validation),
@@ -105,7 +124,12 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         verbose=given.get("verbose", "auto"),
         given=given,
         fit_only=fit_only,
+        of_own_fit=of_own_fit,
     )
+
+
+def _differs(value: Any, default: Any) -> bool:
+    return value is not None and value != default
 
 
 def _check_reread(name: str, data: Any) -> None:
@@ -116,22 +140,41 @@ def _check_reread(name: str, data: Any) -> None:
         )
 
 
+def _check_batched(name: str, data: Any) -> None:
+    """Raises `DataError` for a dataset of single samples, as far as that is seen without the model."""
+    if not isinstance(data, tf.data.Dataset):
+        return
+    specs = [spec for spec in keras.tree.flatten(data.element_spec) if isinstance(spec, tf.TensorSpec)]
+    if any(spec.shape.rank == 0 for spec in specs):
+        shape = tuple(specs[0].shape)
+        raise DataError(
+            f"`{name}` must yield batches. Received single samples of shape {shape}, without the axis of the batch. Add "
+            f"`.batch(32)` to the dataset."
+        )
+
+
 def sample_count(data: Any) -> int:
     """Number of samples in nested tensors."""
     return int(keras.tree.flatten(data)[0].shape[0])
 
 
 _PARAMETERS = list(inspect.signature(keras.Model.fit).parameters.values())[1:]
-_DEFAULTS = {parameter.name: parameter.default for parameter in _PARAMETERS}
+FIT_DEFAULTS = {parameter.name: parameter.default for parameter in _PARAMETERS}
+"""The arguments of `fit`, by name, with their defaults."""
 
 
-def _bound(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _bound(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool) -> dict[str, Any]:
     try:
         return dict(inspect.Signature(_PARAMETERS).bind(*args, **kwargs).arguments)
     except TypeError as error:
+        if own_fit:
+            return dict(kwargs)
+        unknown = next((name for name in kwargs if name not in FIT_DEFAULTS), "")
+        meant = similar_name(unknown, FIT_DEFAULTS) if unknown else None
+        remedy = f"Did you mean `{meant}`?" if meant else "Correct or remove the one that does not fit."
         raise InvalidArgumentError(
             f"`search` takes the arguments of `model.fit`: {error}. Received: {len(args)} positional arguments and "
-            f"{sorted(kwargs)}. Correct or remove the one that does not fit."
+            f"{sorted(kwargs)}. {remedy}"
         ) from error
 
 
@@ -163,7 +206,8 @@ def _empty() -> DataError:
     return DataError("The data is empty. Pass at least one sample.")
 
 
-def _first_element(batches: Any) -> Any:
+def first_element(batches: Any) -> Any:
+    """The first batch of a dataset; None for data that can only be iterated."""
     if isinstance(batches, keras.utils.PyDataset):
         return batches[0]
     if isinstance(batches, tf.data.Dataset):
@@ -171,8 +215,15 @@ def _first_element(batches: Any) -> Any:
     return None
 
 
+def batches_of(data: Any, most: int) -> Iterable[Any]:
+    """At most the first `most` batches of a dataset, read without changing what it yields later; none of other data."""
+    if isinstance(data, keras.utils.PyDataset) and data.num_batches is not None:
+        return (data[number] for number in range(min(data.num_batches, most)))
+    return itertools.islice(independent(data), most) if isinstance(data, tf.data.Dataset) else ()
+
+
 def _batch_size_of(batches: Any) -> int:
-    first = _first_element(batches)
+    first = first_element(batches)
     if first is None and isinstance(batches, tf.data.Dataset):
         raise _empty()
     if first is None:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import keras
 import keras_tuner
 import numpy as np
+import tensorflow as tf
 
-from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers, set_learning_rate
-from keras_lr._keras.model import build_on, fresh_layer_names, layers_of
-from keras_lr.errors import InvalidArgumentError, ModelError
-from keras_lr.search._fingerprint import describe_model, first_difference, schedules_in
+from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
+from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, layers_of
+from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
+from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
+from keras_lr.range_test._data_checks import explain_first_step
+from keras_lr.search._description import first_difference
+from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._runs import Point, Run
 
 _MAX_KEPT_STATES = 32
+_RATE_NAMES = ("learning_rate", "lr")
+_HYPERPARAMETERS = keras_tuner.HyperParameters
+_FATAL = (KerasLRError, keras_tuner.errors.FatalError)
+"""Errors that end the search; any other one fails a rate."""
 
 
 class TunedHypermodel(Protocol):
@@ -27,6 +35,14 @@ class TunedHypermodel(Protocol):
     @property
     def has_own_fit(self) -> bool:
         """Whether the hypermodel overrides `HyperModel.fit`."""
+
+    @property
+    def reads_rate(self) -> bool:
+        """Whether the hypermodel's `build` is given the rate, so that it may build another model at another rate."""
+
+    @property
+    def max_model_size(self) -> int | None:
+        """The most trainable weights that a model may have; None for any number."""
 
     @property
     def distributed(self) -> bool:
@@ -46,7 +62,7 @@ class TunedHypermodel(Protocol):
 
 
 def as_hypermodel(hypermodel: Any) -> Any:
-    """A hypermodel that KerasTuner accepts, made of one, of `build(hp)` or of `build()`.
+    """A hypermodel that KerasTuner accepts, made of one, of `build(hp)`, `build(learning_rate)` or `build()`.
 
     Raises:
         InvalidArgumentError: `hypermodel` is neither a function nor a `keras_tuner.HyperModel`.
@@ -58,36 +74,72 @@ def as_hypermodel(hypermodel: Any) -> Any:
             f"`hypermodel` must be a function that builds a compiled model, or a keras_tuner.HyperModel. Received: "
             f"{type(hypermodel).__name__}. Wrap the model's construction and `compile` in a function."
         )
-    return hypermodel if _takes_argument(hypermodel) else _WithoutHyperparameters(hypermodel)
+    parameters = _parameters(hypermodel)
+    rate = next((one for one in parameters if one.name in _RATE_NAMES), None)
+    if _takes_hyperparameters(parameters):
+        return hypermodel
+    _check_callable(parameters, rate)
+    return _BuildFunction(hypermodel, rate)
 
 
 def has_own_fit(hypermodel: Any) -> bool:
     """Whether a hypermodel overrides `HyperModel.fit`."""
-    return type(hypermodel).fit is not keras_tuner.HyperModel.fit
+    if hypermodel is None:
+        return False
+    return getattr(hypermodel.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
 
-class _WithoutHyperparameters(keras_tuner.HyperModel):
-    """A function without arguments as a hypermodel."""
+def reads_rate(hypermodel: Any) -> bool:
+    """Whether the `build` of a hypermodel is given the learning rate."""
+    return not isinstance(hypermodel, _BuildFunction) or hypermodel.reads_rate
 
-    def __init__(self, build: Callable[[], Any]) -> None:
+
+class _BuildFunction(keras_tuner.HyperModel):
+    """A function without arguments, or of the learning rate, as a hypermodel."""
+
+    def __init__(self, build: Callable[..., Any], rate: inspect.Parameter | None) -> None:
         super().__init__()
         self._build_model = build
+        self._rate = rate
+
+    @property
+    def reads_rate(self) -> bool:
+        """Whether the function takes the rate."""
+        return self._rate is not None
 
     def build(self, hp: Any) -> Any:
-        return self._build_model()
+        """The model at the rate of `hp`."""
+        if self._rate is None:
+            return self._build_model()
+        value = float(hp.get("learning_rate"))
+        positional = self._rate.kind is inspect.Parameter.POSITIONAL_ONLY
+        return self._build_model(value) if positional else self._build_model(**{self._rate.name: value})
 
 
-def _takes_argument(function: Callable[..., Any]) -> bool:
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
-        parameters = inspect.signature(function).parameters.values()
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return True
-    kinds = (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.VAR_POSITIONAL,
-    )
-    return any(parameter.kind in kinds for parameter in parameters)
+        return [inspect.Parameter("hp", inspect.Parameter.POSITIONAL_ONLY)]
+
+
+def _takes_hyperparameters(parameters: Sequence[inspect.Parameter]) -> bool:
+    """Whether the first argument is for KerasTuner's hyperparameters: not a rate, and not an option with a default."""
+    first = next(iter(parameters), None)
+    if first is None or first.kind in (first.KEYWORD_ONLY, first.VAR_KEYWORD) or first.name in _RATE_NAMES:
+        return False
+    return first.default is first.empty or first.default is None or isinstance(first.default, _HYPERPARAMETERS)
+
+
+def _check_callable(parameters: Sequence[inspect.Parameter], rate: inspect.Parameter | None) -> None:
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [one for one in parameters if one.default is one.empty and one.kind not in variadic and one is not rate]
+    if needed:
+        raise InvalidArgumentError(
+            f"`hypermodel` must take the hyperparameters, the learning rate or nothing. Received a function that also "
+            f"needs {', '.join(f'`{one.name}`' for one in needed)}. Wrap it, as in "
+            f"`lambda learning_rate: build(learning_rate, ...)`."
+        )
 
 
 class ModelFactory:
@@ -101,37 +153,97 @@ class ModelFactory:
         arguments: The arguments of the search.
 
     Attributes:
-        rate_in_build: Where builds at two rates differ by more than the optimizer's rate; None if one model can be
-            trained at every rate.
+        rate_in_build: What differs between builds at two rates beside the optimizer's rate, in words; None if one model
+            can be trained at every rate.
+        failures: The error of each rate at which the hypermodel's `build` fails.
+        unbuilt: Whether the model's weights are made by `fit` alone.
+        details: What `describe_details` says of the model, as far as it is the same at every rate.
     """
 
     def __init__(self, hypermodel: TunedHypermodel, arguments: FitArguments) -> None:
         self._hypermodel = hypermodel
         self._arguments = arguments
         self._states: dict[tuple[int, int], list[np.ndarray]] = {}
-        self.rate_in_build: str | None = None
         self._keeps_schedule = False
         self._spare: dict[Run, keras.Model] = {}
+        self._examined: set[float] = set()
+        self._uses_optimizer = True
+        self._as_built: Any = None
+        self.rate_in_build: str | None = None
+        self.failures: dict[float, Exception] = {}
+        self.unbuilt = False
+        self.details: Mapping[str, Any] = {}
 
     def examine(self, runs: Sequence[Run]) -> keras.Model:
-        """Builds at the lowest and at the highest rate, compares the two models, and returns the first."""
-        low, high = min(runs), max(runs)
-        first = self._built(self._with_weights(low), low)
-        second = self._with_weights(Run(high.learning_rate, high.batch_size, low.repeat, low.seed))
-        lowest, highest = describe_model(first), describe_model(second)
-        self.rate_in_build = first_difference(lowest, highest)
-        self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
+        """Builds at the lowest and at the highest rate, compares the two models, and returns the first.
+
+        If `build` is given the rate, it also builds once at each rate between them.
+        """
+        by_rate = [min(run for run in runs if run.learning_rate == rate) for rate in _rates(runs)]
+        low, first = self._first_that_builds(by_rate)
+        again = [Run(run.learning_rate, run.batch_size, low.repeat, low.seed) for run in reversed(by_rate)]
+        high, second = self._first_that_builds(again)
+        if second is first:
+            raise ModelError(
+                "`hypermodel` must build a new model each time. Received the same model twice. Make the model inside "
+                "the function."
+            )
+        first, second = self._built(self._with_weights(first, low), low), self._with_weights(second, high)
+        self._compare(first, second)
+        if self._hypermodel.reads_rate:
+            self.check_rates(run.learning_rate for run in by_rate)
+        if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
+            raise ModelError(_unused_optimizer(first))
         self._set_rate(first, low)
         if not self._keeps_schedule:
             self._warn_of_schedule(first)
-        if self.rate_in_build is None:
+        if self.rate_in_build is None and not self.unbuilt:
             self._states[low.seed, low.batch_size] = _values(first)
             self._spare[low] = first
         return first
 
+    def check_rates(self, rates: Iterable[float]) -> None:
+        """Builds once at each rate that has not been built at, to see whether `build` fails or builds another model."""
+        if not self._hypermodel.reads_rate:
+            return
+        for rate in sorted(set(rates) - self._examined):
+            self._examined.add(rate)
+            run = Run(rate, self._first_run.batch_size, self._first_run.repeat, self._first_run.seed)
+            try:
+                description = _whole_description(self._new_model(run))
+            except _FATAL:
+                raise
+            except Exception as error:
+                self.failures[rate] = error
+                continue
+            if self.rate_in_build is None:
+                self.rate_in_build = _difference(self._as_built, description)
+
+    def _first_that_builds(self, runs: Sequence[Run]) -> tuple[Run, keras.Model]:
+        for run in runs:
+            try:
+                model = self._new_model(run)
+            except _FATAL:
+                raise
+            except Exception as error:
+                self.failures[run.learning_rate] = error
+                self._examined.add(run.learning_rate)
+                continue
+            if self._as_built is None:
+                self._first_run, self._as_built = run, _whole_description(model)
+            self._examined.add(run.learning_rate)
+            return run, model
+        raise self.failures[runs[0].learning_rate]
+
+    def _compare(self, first: keras.Model, second: keras.Model) -> None:
+        lowest, highest = _whole_description(first), _whole_description(second)
+        self.rate_in_build = _difference(lowest, highest)
+        self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
+        self.details = {name: common_part(lowest[name], highest[name]) for name in ("code", "compile")}
+
     def model(self, run: Run) -> keras.Model:
         """A model that is ready to train `run`."""
-        model = self._built(self._with_weights(run), run)
+        model = self._built(self._with_weights(self._new_model(run), run), run)
         self._set_rate(model, run)
         return model
 
@@ -145,11 +257,10 @@ class ModelFactory:
         if key not in self._states:
             if len(self._states) >= _MAX_KEPT_STATES:
                 self._states.pop(next(iter(self._states)))
-            self._states[key] = _values(self._with_weights(run))
+            self._states[key] = _values(self._with_weights(self._new_model(run), run))
         return self._states[key]
 
-    def _with_weights(self, run: Run) -> keras.Model:
-        model = self._new_model(run)
+    def _with_weights(self, model: keras.Model, run: Run) -> keras.Model:
         return model if all(layer.built for layer in layers_of(model)) else self._built(model, run)
 
     def _built(self, model: keras.Model, run: Run) -> keras.Model:
@@ -157,10 +268,26 @@ class ModelFactory:
         batch = self._arguments.first_batch(run.batch_size)
         with model.distribute_strategy.scope():
             if batch is not None:
-                build_on(model, batch)
+                self._build_on(model, batch)
             elif model.built and not model.optimizer.built:
                 model.optimizer.build(model.trainable_variables)
+            else:
+                self.unbuilt |= not model.built
         return model
+
+    def _build_on(self, model: keras.Model, batch: Any) -> None:
+        try:
+            self._uses_optimizer = build_as_fit(model, batch)
+        except Exception as error:
+            if self._hypermodel.has_own_fit:
+                # Its data need not be the model's.
+                self.unbuilt = True
+                return
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            sentence = explain_first_step(model, error, x=x, y=y, of_dataset=self._arguments.train is None)
+            if sentence is None:
+                raise
+            raise (ModelError if sentence.startswith("`model`") else DataError)(sentence) from error
 
     def _new_model(self, run: Run) -> keras.Model:
         """A model as the hypermodel returns it."""
@@ -174,9 +301,20 @@ class ModelFactory:
         if not model.compiled or model.optimizer is None:
             raise ModelError(
                 "`hypermodel` must return a compiled model. Received one without an optimizer. Call "
-                "`model.compile(optimizer, loss)` before returning it."
+                "`model.compile(optimizer, loss)` before returning it. Of several optimizers, compile the one whose rate "
+                "is searched."
             )
+        self._check_size(model)
         return model
+
+    def _check_size(self, model: keras.Model) -> None:
+        largest = self._hypermodel.max_model_size
+        size = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) if model.built else 0
+        if largest and size > largest:
+            raise InvalidArgumentError(
+                f"`max_model_size` is {largest}, but `hypermodel` builds a model with {size} trainable weights. Raise it, "
+                f"or build a smaller model."
+            )
 
     def _set_rate(self, model: keras.Model, run: Run) -> None:
         if not self._keeps_schedule:
@@ -193,6 +331,100 @@ class ModelFactory:
             )
 
 
+def is_own_step(model: keras.Model) -> bool:
+    """Whether the model overrides `train_step`."""
+    return type(model).train_step is not keras.Model.train_step
+
+
+def build_as_fit(model: keras.Model, batch: Any) -> bool:
+    """Builds the model, its metrics and its optimizer on the shapes of `batch`, as the first step of `fit` does.
+
+    A model with a `train_step` of its own is built by that step, which may be all that understands the batch. It is
+    traced, or with `run_eagerly` run and undone.
+
+    Returns:
+        Whether the step trains with the compiled optimizer.
+    """
+    if not is_own_step(model) or is_distributed(model):
+        build_on(model, batch)
+        return True
+    try:
+        uses = _run_step(model, batch) if model.run_eagerly else _trace_step(model, batch)
+    except Exception as error:
+        try:
+            build_on(model, batch)
+        except Exception:
+            raise error from None
+        return True
+    if uses and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return uses
+
+
+def _run_step(model: keras.Model, batch: Any) -> bool:
+    existing = StateSnapshot(model, plain_variables(model))
+    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
+    before = [int(counter) for counter in counters]
+    try:
+        with created_variables() as created:
+            model.train_step(_map(tf.convert_to_tensor, batch))
+        uses = [int(counter) for counter in counters] != before
+    finally:
+        existing.restore()
+    for variable, value in created:
+        variable.assign(value)
+    return uses
+
+
+def _trace_step(model: keras.Model, batch: Any) -> bool:
+    def spec(tensor: Any, *, open_batch: bool) -> tf.TensorSpec:
+        return tf.TensorSpec([None, *tensor.shape[1:]] if open_batch and tensor.shape else tensor.shape, tensor.dtype)
+
+    tensors = _map(tf.convert_to_tensor, batch)
+    step = tf.function(model.train_step, autograph=False)
+    try:
+        traced = step.get_concrete_function(_map(lambda tensor: spec(tensor, open_batch=True), tensors))
+    except Exception:
+        # A step may need the number of samples, which a dataset can fix.
+        traced = step.get_concrete_function(_map(lambda tensor: spec(tensor, open_batch=False), tensors))
+    touched = {id(variable) for variable in components(traced.graph.variables)}
+    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
+    return any(id(counter) in touched for counter in counters)
+
+
+def _map(function: Callable[[Any], Any], batch: Any) -> Any:
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), batch)
+
+
+def _unused_optimizer(model: keras.Model) -> str:
+    held = {name: part for name, part in vars(model).items() if isinstance(part, keras.Optimizer)}
+    others = [name for name, part in held.items() if part is not model.optimizer and not name.startswith("_")]
+    text = (
+        "`train_step` must train with the compiled optimizer, whose learning rate is searched. Received a step that "
+        f"leaves the compiled {type(model.optimizer).__name__} unused. "
+    )
+    if not others:
+        return f"{text}Compile the model with the optimizer that trains it."
+    return (
+        f"{text}The model also holds {' and '.join(f'`{name}`' for name in others)}. To search the rate of one of them, "
+        f'make it with the searched rate, as in `{others[0]}=keras.optimizers.Adam(hp.get("learning_rate"))`; the others '
+        f"keep their own rates."
+    )
+
+
+def _rates(runs: Iterable[Run]) -> list[float]:
+    return sorted({run.learning_rate for run in runs})
+
+
+def _whole_description(model: keras.Model) -> dict[str, Any]:
+    return {**describe_model(model), **describe_details(model)}
+
+
+def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+    path = first_difference(first, second)
+    return None if path is None else in_words(path, first)
+
+
 class ReusableModel:
     """A model that is traced once and can start from any state, at any constant learning rate.
 
@@ -207,13 +439,14 @@ class ReusableModel:
         self.model = model
         self._rates = RateControl(model.optimizer)
         self._rates.engage()
-        self._fresh_slots = [variable.numpy() for variable in model.optimizer.variables]
+        self._others = components([*model.optimizer.variables, *plain_variables(model)])
+        self._fresh = [variable.numpy() for variable in self._others]
 
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
-        """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
-        load_state(self.model, state)
-        for variable, value in zip(self.model.optimizer.variables, self._fresh_slots, strict=True):
+        """Sets the model to `state` and a learning rate, and every optimizer that it holds to its initial state."""
+        for variable, value in zip(self._others, self._fresh, strict=True):
             variable.assign(value)
+        load_state(self.model, state)
         self._rates.assign(learning_rate)
 
 

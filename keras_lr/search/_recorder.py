@@ -70,6 +70,11 @@ class Recorder:
         """Stores an event, which is anything but an epoch."""
         self._journal.append([{"event": name, **details}])
 
+    def chaotic(self, point: Point, epoch: int) -> None:
+        """Stores that a run of `point` depends on the last bit of its weights, as the losses of `epoch` show."""
+        if self.table.mark_chaotic(point):
+            self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
+
     def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights) -> set[Run]:
         """Stores an epoch of one or more runs, and returns the runs that end with it.
 

@@ -168,7 +168,8 @@ class SearchSession:
                 self._recorder,
                 self._hypermodel,
                 allowed=self._options.engine,
-                runs=len(missing),
+                runs=len(self.points) * self._options.repeats,
+                recorded=self._recorded,
             )
         self._selector.train(missing, self._record_engine)
 
@@ -214,6 +215,7 @@ class SearchSession:
         lines = list(lines)
         self._table.add_lines(lines)
         self._grown = _growth_events(lines)
+        self._recorded = slowest_engine(lines)
         self.points = list(dict.fromkeys([*self.points, *self._points_at(grown_rates(self._grown))]))
 
     def _next_growth(self) -> dict[str, Any] | None:
@@ -297,17 +299,25 @@ def recorded_result(
         objective: Name of the value to judge by.
         direction: "min" or "max".
     """
-    # Older records call the engine "tier".
-    used = [(line.get("engine") or line["tier"], line) for line in lines if line.get("event") in ("engine", "tier")]
-    engine, event = max(used, key=lambda one: ENGINES.index(one[0]), default=("rebuild", {}))
+    engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
     return analyze_sensitivity(
         frame,
         objective=objective,
         direction=direction,
         engine=engine,
-        engine_reason=event.get("reason", ""),
-        environment=event.get("environment"),
+        engine_reason=reason,
+        environment=environment,
     )
+
+
+def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> tuple[EngineName, str, dict[str, Any] | None] | None:
+    """The slowest engine that lines of the journals name, the reason and the environment; None if they name none."""
+    # Older records call the engine "tier".
+    used = [(line.get("engine") or line["tier"], line) for line in lines if line.get("event") in ("engine", "tier")]
+    if not used:
+        return None
+    engine, event = max(used, key=lambda one: ENGINES.index(one[0]))
+    return engine, event.get("reason", ""), event.get("environment")
 
 
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:

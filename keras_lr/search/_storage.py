@@ -17,7 +17,7 @@ import pandas as pd
 
 from keras_lr._utils.files import atomic_writer
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
-from keras_lr.results._sensitivity import FRAME_COLUMNS, KEY_COLUMNS, OWN_COLUMNS, with_column_types
+from keras_lr.results._sensitivity import CHAOTIC, FRAME_COLUMNS, KEY_COLUMNS, OWN_COLUMNS, with_column_types
 from keras_lr.search._runs import Point, Run
 
 SCHEMA_VERSION = 1
@@ -232,6 +232,7 @@ class Table:
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         self._rows: dict[tuple[float, int, int], dict[int, dict[str, Any]]] = {}
         self._lengths: dict[tuple[float, int, int], int] = {}
+        self._chaotic: set[Point] = set()
         self.add_lines(lines)
 
     def add_lines(self, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -241,6 +242,8 @@ class Table:
                 self.end(_key(line), int(line["epochs"]))
             elif line.get("event") == "pruned":
                 self.prune(_key(line), int(line["epoch"]))
+            elif line.get("event") == "chaotic":
+                self.mark_chaotic(Point(float(line["learning_rate"]), int(line["batch_size"])))
             elif "event" not in line:
                 self.add(line)
 
@@ -264,6 +267,12 @@ class Table:
         row = self._rows.get(key, {}).get(epoch)
         if row is not None:
             row["status"] = "pruned"
+
+    def mark_chaotic(self, point: Point) -> bool:
+        """Marks the runs of `point` as chaotic; returns False if they are marked already."""
+        known = point in self._chaotic
+        self._chaotic.add(point)
+        return not known
 
     def rows(self, run: Run) -> list[dict[str, Any]]:
         """The rows of `run`, by epoch."""
@@ -300,6 +309,7 @@ class Table:
         metrics = list(dict.fromkeys(name for row in rows for name in row if name not in fixed))
         columns = [*FRAME_COLUMNS[:-1], *metrics, FRAME_COLUMNS[-1]]
         frame = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows], columns=columns)
+        frame[CHAOTIC] = [Point(row["learning_rate"], row["batch_size"]) in self._chaotic for row in rows]
         return with_column_types(frame).sort_values(list(KEY_COLUMNS), ignore_index=True)
 
 

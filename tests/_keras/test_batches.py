@@ -13,7 +13,7 @@ import scipy.sparse
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
 
-from keras_lr._keras.batches import ArrayStream, GeneratorReplay
+from keras_lr._keras.batches import ArrayStream, share_generator
 
 ROWS = np.arange(10.0)[:, np.newaxis]
 
@@ -91,11 +91,29 @@ def test_an_adapter_that_lacks_a_private_part_is_declined(part: str) -> None:
     assert not ArrayStream.serves(adapter, 100)
 
 
+def numbered(count: int) -> GeneratorDataAdapter:
+    return GeneratorDataAdapter((np.full((1, 1), number),) for number in range(count))
+
+
+def numbers_of(batches: Any) -> list[int]:
+    return [int(x[0, 0]) for (x,) in batches]
+
+
 @pytest.mark.parametrize("taken", range(6))
-def test_a_replayed_generator_yields_every_batch_once(taken: int) -> None:
-    batches = [(np.full((1, 1), number),) for number in range(5)]
-    adapter = GeneratorDataAdapter(batch for batch in batches)
-    replay = GeneratorReplay(adapter)
-    assert [int(x[0, 0]) for (x,) in itertools.islice(adapter.generator(), taken)] == list(range(5))[:taken]
-    replay.rewind()
-    assert [int(x[0, 0]) for (x,) in adapter.generator()] == [0, 1, 2, 3, 4]
+def test_a_generator_that_is_handed_back_yields_every_batch_once(taken: int) -> None:
+    adapter = numbered(5)
+    rest = share_generator(adapter)
+    assert numbers_of(itertools.islice(adapter.generator(), taken)) == list(range(5))[:taken]
+    rest.hand_back()
+    assert numbers_of(adapter.generator()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 3, 9])
+def test_a_generator_that_is_handed_back_has_the_later_epochs_of_keras(taken: int) -> None:
+    adapter, plain = numbered(9), numbered(9)
+    rest = share_generator(adapter)
+    numbers_of(itertools.islice(adapter.generator(), taken))
+    rest.hand_back()
+    for steps in (5, 4, None, None):
+        batches = numbers_of(itertools.islice(adapter.generator(), steps))
+        assert batches == numbers_of(itertools.islice(plain.generator(), steps))

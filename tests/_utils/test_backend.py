@@ -107,15 +107,15 @@ def foreign_model(module: str) -> type:
 
 
 HINTS = [
-    ("tf_keras.src.engine.training", r"Keras 2 \(tf_keras\)\. Unset TF_USE_LEGACY_KERAS, and build the model with"),
-    ("tensorflow.python.keras.engine.training", r"Keras 2 \(tf_keras\)\. Unset TF_USE_LEGACY_KERAS, and build the"),
+    ("tf_keras.src.engine.training", r"a model of Keras 2 \(tf_keras\)\. Unset TF_USE_LEGACY_KERAS and build"),
+    ("tensorflow.python.keras.engine.training", r"a model of Keras 2 \(tf_keras\)\. Unset TF_USE_LEGACY_KERAS"),
     ("torch.nn.modules.module", r"a PyTorch module\. keras_lr works with Keras on TensorFlow\."),
 ]
 
 
 @pytest.mark.parametrize(("module", "hint"), HINTS)
 def test_a_model_of_another_library_is_named(module: str, hint: str) -> None:
-    with pytest.raises(ModelError, match=rf"`model` must be a Keras 3 model\. Received: a.*{hint}"):
+    with pytest.raises(ModelError, match=rf"`model` must be a Keras 3 model\. Received: {hint}"):
         keras_lr.find_lr(foreign_model(module)(), [[1.0]], [1.0])
 
 

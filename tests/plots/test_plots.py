@@ -16,6 +16,7 @@ from keras_lr import analyze_history, plots
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._sensitivity import shown_rates
 from keras_lr.plots._svg import figure_svg
+from keras_lr.results._sensitivity import BASIN_NAMES
 from tests.report_samples import auto_lr_log, history, schedule_preview
 from tests.result_records import make_range_test
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
@@ -83,7 +84,35 @@ def test_the_u_curve_shows_every_seed_the_median_the_band_and_the_diverged():
     assert list(cross.get_xdata()) == [1.0]
     assert cross.get_transform() == ax.get_xaxis_transform()
     named = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert named == ["median", "lowest to highest seed", "one seed", "diverged", "within noise of the best"]
+    assert named == ["median", "lowest to highest seed", "one seed", "diverged", "as good within noise"]
+
+
+def spans(ax):
+    """The ends of the shaded range and of the bar at its foot, by what the legend says of them."""
+    shaded = {patch.get_label(): patch.get_extents().transformed(ax.transData.inverted()) for patch in ax.patches}
+    ends = {name: (box.x0, box.x1) for name, box in shaded.items() if name in BASIN_NAMES.values()}
+    bars = {line.get_label(): tuple(line.get_xdata()) for line in ax.lines}
+    return ends | {name: bar for name, bar in bars.items() if name in BASIN_NAMES.values()}
+
+
+def test_what_is_as_good_within_noise_and_what_loses_little_are_drawn_apart():
+    apart = {"low": 1e-3, "high": 1e-2, "usable_low": 1e-4, "usable_high": 1e-3}
+    ax = plots.plot_sensitivity(dataclasses.replace(sensitivity_result(), **apart))
+    drawn = spans(ax)
+    assert drawn["as good within noise"] == pytest.approx((1e-3, 1e-2))
+    assert drawn["loses at most 5% of the gain"] == (1e-4, 1e-3)
+    assert len(ax.get_legend().get_texts()) == 6
+
+
+def test_without_known_noise_the_shaded_range_loses_little_and_is_called_so():
+    drawn = spans(plots.plot_sensitivity(dataclasses.replace(sensitivity_result(), basin_by="gain")))
+    assert list(drawn) == ["loses at most 5% of the gain"]
+    assert drawn["loses at most 5% of the gain"] == pytest.approx((1e-3, 1e-2))
+
+
+def test_a_range_of_one_rate_is_not_in_the_legend():
+    alone = dict.fromkeys(("low", "high", "usable_low", "usable_high"), 1e-3)
+    assert spans(plots.plot_sensitivity(dataclasses.replace(sensitivity_result(), **alone))) == {}
 
 
 def test_a_diverged_seed_counts_as_the_worst_in_the_median():
@@ -181,7 +210,7 @@ def test_a_metric_that_should_grow_is_drawn_as_what_it_is():
 
 
 def test_the_best_run_of_a_metric_that_should_grow_stays_inside_the_scale():
-    accuracies = {"a": [0.1, 0.11, 0.12], "b": [0.1, 0.1, 0.12], "c": [0.2, 0.8, 0.9], "d": [0.1, None, 0.12]}
+    accuracies = {"a": [0.1, 0.11, 0.12], "b": [0.1, 0.1, 0.12], "c": [0.2, 0.8, 0.9], "d": [0.1, np.nan, 0.12]}
     axes = plots.plot_histories({name: analyze_history({"accuracy": values}) for name, values in accuracies.items()})
     assert {ax.get_ylabel() for ax in axes} == {"Accuracy", ""}
     assert axes[0].get_ylim()[0] < 0.1

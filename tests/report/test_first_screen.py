@@ -16,7 +16,7 @@ ANSWERS = {
     "sensitivity": [
         "Clear",
         "Use learning_rate=1e-3.",
-        "Anything from 1e-3 to 1e-2 was within noise (6 learning rates x 3 seeds, Adam, batch 32).",
+        "Anything from 1e-3 to 1e-2 is as good within noise. Searched: 6 learning rates x 3 seeds, Adam, batch 32.",
         "keras.optimizers.Adam(learning_rate=1e-3)",
     ],
     "batch sizes": ["Use learning_rate=1e-3.", "6 learning rates x 3 seeds x 3 batch sizes"],
@@ -76,6 +76,28 @@ def test_a_search_without_an_answer_leaves_the_word_to_the_range_test():
     assert "No answer" in alone
     assert "No usable learning rate found." in alone
     assert "All diverged." in alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"usable_low": 1e-4, "usable_high": 1e-1},
+            "Anything from 1e-3 to 1e-2 is as good within noise. Anything from 1e-4 to 0.1 loses at most 5% of the",
+        ),
+        (
+            {"usable_low": 1e-3, "usable_high": 1e-2},
+            "Anything from 1e-3 to 1e-2 is as good within noise and loses at most 5% of the gain.",
+        ),
+        (
+            {"high": 1e-3, "usable_low": 1e-4, "usable_high": 1e-3},
+            "No other learning rate of the grid is as good within noise. Anything from 1e-4 to 1e-3 loses at most 5%",
+        ),
+        ({"basin_by": "gain"}, "Anything from 1e-3 to 1e-2 loses at most 5% of the gain. Searched:"),
+    ],
+)
+def test_what_is_as_good_within_noise_and_what_loses_little_are_said_apart(changes, said):
+    assert f"Use learning_rate=1e-3. {said}" in words(dataclasses.replace(sensitivity_result(), **changes))
 
 
 def test_a_tentative_answer_says_try():

@@ -12,7 +12,7 @@ import pytest
 
 from keras_lr.errors import ResultFormatError
 from keras_lr.results import SensitivityResult
-from tests.sensitivity_samples import sensitivity_result
+from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 
 def stored(**changes: Any) -> dict[str, Any]:
@@ -36,9 +36,34 @@ def test_a_result_stored_under_the_former_names_is_read() -> None:
     assert loaded.to_dict() == stored(engine_reason="The model has Dropout.")
 
 
+NEW_FIELDS = ("basin_by", "usable_low", "usable_high", "lr_sensitivity")
+
+
+@pytest.mark.parametrize(("repeats", "basin_by"), [(3, "noise"), (1, "gain")])
+def test_a_result_stored_before_the_two_ranges_were_apart_is_read(repeats: int, basin_by: str) -> None:
+    """Its basin was within noise, or with a single repeat what lost at most 5% of the gain."""
+    data = json.loads(sensitivity_result(sensitivity_frame(repeats=repeats)).to_json())
+    for name in NEW_FIELDS:
+        del data[name]
+    loaded = SensitivityResult.from_json(json.dumps(data))
+    assert [getattr(loaded, name) for name in NEW_FIELDS] == [basin_by, None, None, None]
+
+
+def test_the_two_ranges_and_the_sensitivity_are_stored() -> None:
+    changes = {"usable_low": 1e-4, "usable_high": 1e-1, "lr_sensitivity": 0.25, "basin_by": "noise"}
+    loaded = SensitivityResult.from_dict(stored(**changes))
+    assert {name: getattr(loaded, name) for name in changes} == changes
+    assert loaded.to_frame().attrs == {"lr_sensitivity": 0.25}
+    assert loaded.frame.attrs == {}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"usable_low": 1e-2, "usable_high": 1e-1}, "The rates must satisfy 0 < low <= learning rate <= high"),
+        ({"usable_low": 1e-4}, "The rates must satisfy 0 < low <= learning rate <= high"),
+        ({"basin_by": "luck"}, r"`basin_by` must be one of \('noise', 'gain'\)\. Received: 'luck'"),
+        ({"lr_sensitivity": "high"}, "expected a number or null, received str"),
         ({"best_learning_rate": 1.0}, "The rates must satisfy 0 < low <= learning rate <= high"),
         ({"confidence": "none"}, 'With confidence "none" all learning rates must be None'),
         ({"confidence": "sure"}, "`confidence` must be one of .* Received: 'sure'"),

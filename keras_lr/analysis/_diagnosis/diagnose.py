@@ -10,7 +10,7 @@ import numpy as np
 from keras_lr.analysis._diagnosis.advice import HIGHER, LOWER, next_rates, try_rates
 from keras_lr.analysis._diagnosis.features import features, is_validated, loss_curves
 from keras_lr.analysis._diagnosis.findings import find_all
-from keras_lr.analysis._diagnosis.history import TrainingHistory, kept_rows
+from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, TrainingHistory, kept_rows
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.analysis._diagnosis.scorecard import score_verdict
 from keras_lr.analysis._statistics import curvature_noise, reaches_zero
@@ -29,29 +29,44 @@ MIN_NOISE_RATIO = 5.0
 MAX_FIRST_OFFSET = 3.0
 
 
-def analyze_history(source: Any) -> Diagnosis:
+def analyze_history(
+    source: Any, *, run: str | int | None = None, validation_freq: int | Iterable[int] | None = None
+) -> Diagnosis:
     """Judges the learning rate of a finished run by its training history.
 
+    A value that was not logged (a blank cell, `null`, None) is not a value that is not finite (the text `nan`). A
+    validation series is recognised by its name: `val_loss`, `valid_loss`, `eval/loss`, `Loss/test` and the like. What
+    was assumed, such as which of several runs was read, is the last of the diagnosis's reasons.
+
     Args:
-        source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog`, or the path of a `CSVLogger` file, a
-            JSON file or a TensorBoard log directory.
+        source: A Keras `History`, a dict or DataFrame of columns, a list of rows, an `AutoLRLog`, XGBoost's
+            `evals_result`, or a path. A file may be that of a `CSVLogger` (Keras, Lightning, fastai) with any
+            separator, YOLO's `results.csv`, a download from W&B, MLflow or TensorBoard, Hugging Face's
+            `trainer_state.json`, any other JSON with columns or rows, the console output of `fit`, or a notebook that
+            shows it. A directory may hold TensorBoard event files or MLflow runs.
+        run: Which run to read if `source` holds several: its name, or its number from 1 on. By default the last, if
+            the epochs start over.
+        validation_freq: As given to `fit`. Needed for a `History` if its lengths do not show which epochs were
+            validated.
 
     Returns:
-        The verdict with its reasons, the findings, and the learning rates to try next.
+        The verdict with its reasons, the findings, and the learning rates to try next. The verdict on two epochs is
+        "unclear", unless a loss is not finite.
 
     Raises:
-        CurveError: The history has no loss, fewer than three epochs, or is a file without a finite loss.
-        InvalidArgumentError: `source` is none of these.
+        CurveError: The history has no loss or a single epoch, the file is damaged, it is unknown which epochs were
+            validated, or `source` holds several runs side by side and `run` is None.
+        InvalidArgumentError: `source` is none of these, there is no such run, or `validation_freq` does not fit.
         OSError: The file cannot be read.
     """
-    history = read_history(source)
+    history = read_history(source, run=run, validation_freq=validation_freq)
     findings = find_all(history)
     verdict, reasons = _verdict(history, findings)
     rates = next_rates(history.learning_rate, FACTORS[verdict]) if verdict in FACTORS else None
     rows = kept_rows(history, max_points=MAX_STORED_POINTS)
     return Diagnosis(
         verdict=verdict,
-        reasons=reasons,
+        reasons=(*reasons, *history.notes),
         findings=findings,
         n_epochs=history.epochs.size,
         learning_rate=history.learning_rate,
@@ -80,6 +95,8 @@ def verdict_by_rule(history: TrainingHistory, findings: Iterable[Finding]) -> tu
         epoch = history.epochs[int(np.argmin(finite))]
         advice = try_rates(history.learning_rate, LOWER)
         return "too_high", f"`{monitor}` is NaN or infinite at {unit} {epoch}. {advice}"
+    if finite.size < MIN_EPOCHS:
+        return "unclear", f"{finite.size} {unit}s are too few for a verdict. Train longer."
     if not np.ptp(history.loss) > 0:
         return "unclear", f"`{monitor}` never changed."
     if reaches_zero(history.loss):

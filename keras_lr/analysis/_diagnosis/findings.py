@@ -63,7 +63,7 @@ def _in_loss(history: TrainingHistory, end: int) -> Iterator[Finding]:
         yield oscillation
     if reaches_zero(history.loss[:end]):
         return
-    trend = _divergence(history, end) or _early_plateau(history, end)
+    trend = divergence_finding(history, end) or _early_plateau(history, end)
     trend = trend or _stagnation(history, end) or _slow_learning(history, end)
     if trend:
         yield trend
@@ -122,7 +122,8 @@ def _oscillation(history: TrainingHistory, end: int) -> Finding | None:
     )
 
 
-def _divergence(history: TrainingHistory, end: int) -> Finding | None:
+def divergence_finding(history: TrainingHistory, end: int) -> Finding | None:
+    """The rise in which the first `end` values of the loss end, if they end in one."""
     values = block_means(history.loss[:end], TREND_POINTS)
     found = find_divergence(values)
     if found is None or found.rise < MIN_RISE_FRACTION * (values[0] - values[: found.onset + 1].min()):

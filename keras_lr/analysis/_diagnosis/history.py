@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from keras_lr._utils.downsampling import spike_keeping_indices
-from keras_lr.analysis._diagnosis.columns import (
+from keras_lr.analysis._diagnosis.table import (
     COUNTER_NAMES,
     LEARNING_RATE_NAMES,
     Column,
+    Rows,
     counter_kind,
-    find_counters,
+    filled,
     find_learning_rate,
     find_monitor,
     find_validation,
     is_learning_rate,
     is_validation,
     kind_of,
+    quantity,
+    read_rows,
     to_column,
     total_of_parts,
     words,
@@ -37,13 +39,10 @@ from keras_lr.results._diagnosis import Direction, direction_of
 MIN_EPOCHS = 3
 # A single finite value is no history.
 MIN_READABLE_EPOCHS = 2
-# float64 holds every integer below this.
-MAX_EPOCH = 2**53
 # A metric is compared with the loss over at least this many epochs.
 MIN_METRIC_VALUES = 3
-# An epoch that stays the same over this share of the rows counts for several of them.
-MIN_REPEATED_SHARE = 0.5
 MAX_NAMED_COLUMNS = 6
+ACCURACY_WORDS = frozenset({"accuracy", "acc"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +61,8 @@ class TrainingHistory:
         metric: A metric beside the loss, in [0, 1], that grows as the loss falls, such as accuracy, shape `(n,)`; None
             without one. With a validation twin it is recognised by its values, whatever its name.
         val_metric: The same on validation data, shape `(n,)`, NaN where not evaluated; None if it never was.
+        accuracy: The accuracy on training data, shape `(n,)`, whether or not it grows as the loss falls; None without
+            one. It is recognised by its name.
         notes: How the source was read, one sentence each, such as which of its runs this is.
     """
 
@@ -74,6 +75,7 @@ class TrainingHistory:
     unit: Literal["epoch", "step"] = "epoch"
     metric: np.ndarray | None = None
     val_metric: np.ndarray | None = None
+    accuracy: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -128,9 +130,10 @@ def from_columns(
     table = {**table, **totals}
     monitor = monitor or find_monitor(table)
     _check_lengths(table, monitor)
+    _check_count(table[monitor].values[table[monitor].logged], monitor)
     validation = find_validation(table, monitor)
     table = _spread_validation(table, monitor, validation, validation_freq)
-    rows, run_note = _read_rows(table, monitor, run=run, rolled_back=rolled_back)
+    rows, run_note = read_rows(table, monitor, run=run, rolled_back=rolled_back)
     values = table[monitor].values[rows.kept]
     _check_count(values, monitor)
     direction = direction or direction_of(monitor)
@@ -150,6 +153,7 @@ def from_columns(
         unit=rows.unit,
         metric=metric,
         val_metric=val_metric,
+        accuracy=_find_accuracy(table, rows, monitor),
         notes=tuple(note for note in notes if note),
     )
 
@@ -166,214 +170,6 @@ def kept_rows(history: TrainingHistory, *, max_points: int) -> np.ndarray:
     """
     series = [history.values] if history.val_values is None else [history.values, history.val_values]
     return spike_keeping_indices(series, max_points, nan_is_missing=True)
-
-
-class _Counting(NamedTuple):
-    """How rows are ordered and numbered.
-
-    Attributes:
-        keys: Increasing with training time within a run, for every row, shape `(n,)`.
-        unit: What the numbers count.
-        numbers: What is shown for each row, shape `(n,)`; None to count the rows that are kept.
-        distinct: Whether a key that occurs again in a run replaces the earlier row.
-    """
-
-    keys: np.ndarray
-    unit: Literal["epoch", "step"]
-    numbers: np.ndarray | None
-    distinct: bool = True
-
-
-class _Rows(NamedTuple):
-    """The rows of one run: those kept of the judged series, and how those of the other series belong to them.
-
-    Attributes:
-        kept: Rows of the judged series in order of training, shape `(m,)`.
-        keys: Key of every row of the table, shape `(n,)`.
-        usable: Rows of this run that no later row replaces, shape `(n,)`, bool.
-        numbers: Epoch or step of each kept row, shape `(m,)`, int64, increasing.
-        unit: What `numbers` counts.
-    """
-
-    kept: np.ndarray
-    keys: np.ndarray
-    usable: np.ndarray
-    numbers: np.ndarray
-    unit: Literal["epoch", "step"]
-
-    def evaluated(self, column: Column) -> np.ndarray:
-        """An evaluation of the weights, at the last kept row trained before it, shape `(m,)`; NaN without one."""
-        found = np.flatnonzero(column.logged & self.usable)
-        places = np.searchsorted(self.keys[self.kept], self.keys[found], side="right") - 1
-        series = np.full(self.kept.size, np.nan)
-        series[places[places >= 0]] = column.values[found[places >= 0]]
-        return series
-
-    def measured(self, column: Column) -> np.ndarray:
-        """A series of the same training, where it has the key of a kept row, shape `(m,)`; NaN elsewhere."""
-        found = np.flatnonzero(column.logged & self.usable)
-        places = np.searchsorted(self.keys[self.kept], self.keys[found], side="right") - 1
-        same = (places >= 0) & (self.keys[self.kept[places]] == self.keys[found])
-        series = np.full(self.kept.size, np.nan)
-        series[places[same]] = column.values[found[same]]
-        return series
-
-    def latest(self, column: Column) -> np.ndarray:
-        """The last value logged up to each kept row, shape `(m,)`; the first one before that; NaN without any."""
-        if column.logged[self.kept].all():
-            return column.values[self.kept]
-        found = np.flatnonzero(column.logged & self.usable)
-        if not found.size:
-            return np.full(self.kept.size, np.nan)
-        found = found[np.argsort(self.keys[found], kind="stable")]
-        places = np.searchsorted(self.keys[found], self.keys[self.kept], side="right") - 1
-        return column.values[found[np.maximum(places, 0)]]
-
-
-def _read_rows(
-    table: Mapping[str, Column], monitor: str, *, run: str | int | None, rolled_back: bool
-) -> tuple[_Rows, str]:
-    """The rows of a run, and a sentence that says which it is if there are several."""
-    training = np.flatnonzero(table[monitor].logged)
-    counting = _count_rows(table, training, rolled_back=rolled_back)
-    if training.size >= 3 and (np.diff(counting.keys[training]) < 0).all():
-        newest_last = {name: Column(column.values[::-1], column.logged[::-1]) for name, column in table.items()}
-        rows, note = _read_rows(newest_last, monitor, run=run, rolled_back=rolled_back)
-        last = table[monitor].values.size - 1
-        return rows._replace(kept=last - rows.kept, keys=rows.keys[::-1], usable=rows.usable[::-1]), note
-    keys = counting.keys[training]
-    starts = [0] if rolled_back else _run_starts(keys)
-    chosen = _chosen_run(run, len(starts))
-    first, end = starts[chosen], [*starts, keys.size][chosen + 1]
-    later = _lowest_fall_after(keys[first:end], distinct=counting.distinct)
-    place = _training_place(counting.keys, training)
-    usable = (place >= first) & (place < end)
-    usable[usable] = counting.keys[usable] < later[place[usable] - first]
-    kept = training[first:end][usable[training[first:end]]]
-    numbers = None if counting.numbers is None else counting.numbers[kept]
-    if numbers is None or not (_whole(numbers) and (np.diff(numbers) > 0).all()):
-        numbers = np.arange(kept.size)
-    rows = _Rows(kept, counting.keys, usable, numbers.astype(np.int64), counting.unit)
-    if run is not None or len(starts) == 1:
-        return rows, ""
-    return rows, (
-        f"The source holds {len(starts)} runs, because its {counting.unit}s start over. This is the last one, "
-        f'`run {len(starts)}`; read another with `run="run 1"`.'
-    )
-
-
-def _count_rows(table: Mapping[str, Column], training: np.ndarray, *, rolled_back: bool) -> _Counting:
-    """What orders the rows: the epochs, if they change from row to row of the judged series, else the steps."""
-    epochs, steps = (_complete_counter(table, training, kind) for kind in ("epoch", "step"))
-    if epochs is None and steps is None:
-        _check_counters(table, training)
-        return _count_without_counter(table, training)
-    if epochs is None and steps is not None and "batch" in words(steps):
-        # Without epochs, batches that start over begin another epoch.
-        keys = _filled(table[steps])
-        restarts = np.diff(keys, prepend=keys[:1]) < 0
-        return _combined(np.cumsum(restarts, dtype=np.float64), keys)
-    if epochs is None and steps is not None:
-        keys = _filled(table[steps])
-        return _Counting(keys, "step", keys)
-    epoch_keys = _filled(table[str(epochs)])
-    at = epoch_keys[training]
-    repeated = at.size > 1 and float(np.mean(np.diff(at) == 0)) >= MIN_REPEATED_SHARE
-    if rolled_back or (_whole(at) and not repeated):
-        return _Counting(epoch_keys, "epoch", epoch_keys)
-    if steps is None:
-        return _Counting(epoch_keys, "step", None, distinct=False)
-    step_keys = _filled(table[steps])
-    rises, step_falls = np.diff(at) > 0, np.diff(step_keys[training]) < 0
-    if rises.any() and step_falls[rises].mean() > 0.5:
-        return _combined(epoch_keys, step_keys)
-    if (np.diff(at)[~step_falls] < 0).any():
-        # The steps count on where the epochs fall back.
-        return _Counting(epoch_keys, "step", step_keys, distinct=False)
-    return _Counting(step_keys, "step", step_keys)
-
-
-def _count_without_counter(table: Mapping[str, Column], training: np.ndarray) -> _Counting:
-    rows = np.arange(next(iter(table.values())).values.size, dtype=np.float64)
-    others = np.ones(rows.size, dtype=bool)
-    others[training] = False
-    alternating = any(column.logged[others].any() for column in table.values())
-    return _Counting(rows, "epoch", None if alternating else rows)
-
-
-def _combined(epochs: np.ndarray, steps: np.ndarray) -> _Counting:
-    """Steps that start over in each epoch, counted through."""
-    span = np.ptp(steps) + 1
-    keys = (epochs - epochs.min()) * span + steps
-    return _Counting(keys, "step", keys)
-
-
-def _complete_counter(table: Mapping[str, Column], training: np.ndarray, kind: Literal["epoch", "step"]) -> str | None:
-    """The first column that counts every row of the judged series."""
-    for name in find_counters(table, kind):
-        if (np.abs(table[name].values[training]) < MAX_EPOCH).all():
-            return name
-    return None
-
-
-def _check_counters(table: Mapping[str, Column], training: np.ndarray) -> None:
-    present = [name for name in COUNTER_NAMES if name in table and table[name].logged.any()]
-    if present and training.size:
-        raise CurveError(
-            f"The column `{present[0]}` must hold numbers below 2**53. Received: missing or larger ones. "
-            "Fill in the column, or leave it out."
-        )
-
-
-def _filled(column: Column) -> np.ndarray:
-    """The counter at every row; where it is missing, that of the row before, else of the row after."""
-    usable = np.isfinite(column.values) & (np.abs(column.values) < MAX_EPOCH)
-    if usable.all():
-        return column.values
-    return pd.Series(np.where(usable, column.values, np.nan)).ffill().bfill().to_numpy()
-
-
-def _whole(numbers: np.ndarray) -> bool:
-    return bool((np.abs(numbers) < MAX_EPOCH).all() and (numbers == np.round(numbers)).all())
-
-
-def _run_starts(keys: np.ndarray) -> list[int]:
-    """Where the keys fall back to the first key of a run, and so begin another."""
-    starts = [0]
-    for fall in np.flatnonzero(np.diff(keys) < 0) + 1:
-        if keys[fall] <= keys[starts[-1]]:
-            starts.append(int(fall))
-    return starts
-
-
-def _chosen_run(run: str | int | None, count: int) -> int:
-    if run is None:
-        return count - 1
-    names = [f"run {number}" for number in range(1, count + 1)]
-    name = f"run {run}" if isinstance(run, int) else run
-    if name not in names:
-        raise InvalidArgumentError(f"`run` must be one of {names}. Received: {run!r}. Choose one of these runs.")
-    return names.index(name)
-
-
-def _lowest_fall_after(keys: np.ndarray, *, distinct: bool) -> np.ndarray:
-    """The lowest key to which training falls back after each row, shape `(n,)`; infinite if it never does again."""
-    steps = np.diff(keys)
-    falls = np.where(steps <= 0 if distinct else steps < 0, keys[1:], np.inf)
-    return np.append(np.minimum.accumulate(falls[::-1])[::-1], np.inf)
-
-
-def _training_place(keys: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """For every row, the index in `training` of the row that it belongs to.
-
-    A row between two of them belongs to the one before, unless it has fallen back already.
-    """
-    after = np.searchsorted(training, np.arange(keys.size), side="left")
-    before = np.maximum(after - 1, 0)
-    after = np.minimum(after, training.size - 1)
-    is_training = training[after] == np.arange(keys.size)
-    falls = (keys[training[after]] < keys[training[before]]) & (keys < keys[training[before]])
-    return np.where(is_training | falls, after, before)
 
 
 def _check_lengths(table: Mapping[str, Column], monitor: str) -> None:
@@ -417,7 +213,7 @@ def _spread_validation(
             f"`{validation}` must have between 1 and {size} rows, because the training series has {size}. "
             f"Received: {count}. Write NaN where an epoch was not validated."
         )
-    epochs = _filled(columns["epoch"]) if "epoch" in columns else np.arange(size)
+    epochs = filled(columns["epoch"]) if "epoch" in columns else np.arange(size)
     # Keras counts the epochs of `validation_freq` from 1.
     rows = _validated_rows(epochs + 1, count, validation_freq, name=validation)
     for name, column in table.items():
@@ -470,7 +266,7 @@ def _only_frequency(epochs: np.ndarray, count: int) -> int | None:
 
 
 def _find_metric(
-    table: Mapping[str, Column], rows: _Rows, monitor: str, loss: np.ndarray
+    table: Mapping[str, Column], rows: Rows, monitor: str, loss: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """A metric in [0, 1] that grows as the loss falls, on training and on validation data.
 
@@ -486,7 +282,7 @@ def _find_metric(
     Returns:
         Both series, each of shape `(n,)`; None for what was not recorded.
     """
-    found = []
+    found: list[tuple[np.ndarray, np.ndarray | None]] = []
     for name, column in table.items():
         if name == monitor or is_validation(name) or counter_kind(name) or is_learning_rate(name):
             continue
@@ -499,7 +295,16 @@ def _find_metric(
             found.append((metric, validation))
         elif kind_of(name) == "metric":
             found.append((metric, None))
-    return min(found, key=lambda pair: (pair[1] is None, float(np.nanmean(pair[0]))), default=(None, None))
+    if not found:
+        return None, None
+    return min(found, key=lambda pair: (pair[1] is None, float(np.nanmean(pair[0]))))
+
+
+def _find_accuracy(table: Mapping[str, Column], rows: Rows, monitor: str) -> np.ndarray | None:
+    """The training accuracy, a series in [0, 1], shape `(n,)`; of several, the strictest. None without one."""
+    named = [name for name in table if name != monitor and not is_validation(name)]
+    found = [rows.measured(table[name]) for name in named if not ACCURACY_WORDS.isdisjoint(words(name))]
+    return min(filter(_in_unit_interval, found), key=lambda series: float(np.nanmean(series)), default=None)
 
 
 def _in_unit_interval(values: np.ndarray) -> bool:
@@ -522,14 +327,15 @@ def _total_note(parts: list[str]) -> str:
 def _validation_note(table: Mapping[str, Column], monitor: str, validation: str | None) -> str:
     """Says what may be missed: that the judged series is one of validation, or that its validation was not found."""
     if is_validation(monitor):
-        return f"No training series was recognised, so that of validation, `{monitor}`, is judged."
+        return f"No training series was recognised, so `{monitor}` is judged instead."
     if validation is not None:
         return ""
+    same = set(quantity(monitor))
     candidates = [
         name
         for name, column in table.items()
         if name != monitor and column.logged.sum() >= MIN_READABLE_EPOCHS and not is_learning_rate(name)
-        if is_validation(name) or kind_of(name) in ("loss", "error")
+        if is_validation(name) or (kind_of(name) and same <= set(quantity(name)))
     ]
     return f"No validation series was recognised among {_listed(candidates)}." if candidates else ""
 

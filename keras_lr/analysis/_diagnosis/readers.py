@@ -1,10 +1,15 @@
-"""Reading a training history from whatever recorded it: Keras, files, TensorBoard logs and this package's results."""
+"""Reading a training history from whatever recorded it.
+
+What a file holds (see `files`), or an object in memory, is a document: a JSON object, a list of rows or named columns.
+It is rearranged step by step until it is the named columns of a run. Each known form is one row of `DOCUMENT_FORMS`, or
+of `FILE_FORMS` in `files`: how it is recognised, and one function.
+"""
 
 from __future__ import annotations
 
-import json
-import warnings
-from collections.abc import Iterator, Mapping
+import html.parser
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +17,62 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
+from keras_lr.analysis._diagnosis.files import (
+    EPOCH_LINE,
+    Form,
+    Runs,
+    columns_of_rows,
+    console_rows,
+    is_rows,
+    plain_text,
+    read_path,
+    without_blanks,
+)
 from keras_lr.analysis._diagnosis.history import TrainingHistory, from_columns
+from keras_lr.analysis._diagnosis.table import TRAINING_WORDS, counter_kind, is_validation, words
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results import AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult
 from keras_lr.results._record import Record
 
-CSV_SEPARATORS = ",;\t|"
-# Enough of a file to hold its header, and to tell text from binary.
-HEADER_BYTES = 4096
-# Subfolders in which the `TensorBoard` callback puts the two parts of one run.
-TENSORBOARD_PARTS = ("train", "validation")
+# Under one of these names, an object holds its history beside other fields.
+WRAPPERS = ("history", "log_history", "metrics")
+# Columns of a table with one value per row, and of the run that it belongs to.
+NAME_COLUMNS = ("key", "metric", "name", "tag")
+RUN_COLUMNS = ("run_id", "run_uuid", "run id", "run", "run_name", "run name")
+# Columns of a table with one row per run.
+SUMMARY_COLUMNS = ({"run_id", "experiment_id"}, {"run id", "start time"}, {"name", "created"})
+# W&B adds the extremes of each series to the download of a chart.
+EXTREMES = re.compile(r"__(MIN|MAX)$")
+
 RECORDS: dict[str, type[Record]] = {
     record.kind: record for record in (AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult)
 }
 
 
-def read_history(source: Any) -> TrainingHistory:
+def read_history(
+    source: Any, *, run: str | int | None = None, validation_freq: int | Iterable[int] | None = None
+) -> TrainingHistory:
     """The training history in `source`.
 
     Args:
-        source: A Keras `History`, a dict or DataFrame of columns, an `AutoLRLog` or a `Diagnosis`, or a path: of a
-            `CSVLogger` file, a JSON file with columns or one of these results, or a TensorBoard log directory.
+        source: What `analyze_history` takes.
+        run: Which of several runs to read, by its name or number; by default the last, if epochs start over.
+        validation_freq: As given to `fit`; needed if the lengths do not show which epochs were validated.
 
     Raises:
-        CurveError: `source` holds no history that can be judged.
-        InvalidArgumentError: `source` is none of these.
+        CurveError: `source` holds no history that can be judged, or several runs side by side.
+        InvalidArgumentError: `source` is none of these, or there is no such run.
         ResultFormatError: A stored result is damaged.
         OSError: The file cannot be read.
     """
     if isinstance(source, TrainingHistory):
         return source
-    if isinstance(source, (str, Path)):
-        return _read_path(Path(source))
-    if isinstance(source, Record):
-        return _from_record(source)
-    if isinstance(source, pd.DataFrame):
-        return from_columns(_frame_columns(source))
-    if isinstance(source, Mapping):
-        return from_columns(source)
-    columns = getattr(source, "history", None)
-    if isinstance(columns, Mapping):
-        epochs = getattr(source, "epoch", None)
-        named = {"epoch": epochs} if epochs and "epoch" not in columns else {}
-        return from_columns({**named, **columns})
-    raise InvalidArgumentError(
-        f"`source` must be a History, a dict, a DataFrame or a path. "
-        f"Received: {type(source).__name__}. Pass what `fit` returned."
-    )
+    document = _arranged(_loaded(source))
+    if isinstance(document, Record):
+        return _from_record(document)
+    if isinstance(document, Runs):
+        document, run = _chosen(document, run, source)
+    return from_columns(document, run=run, validation_freq=validation_freq)
 
 
 def search_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
@@ -74,131 +88,298 @@ def search_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
     return runs
 
 
-def _read_path(path: Path) -> TrainingHistory:
-    if path.is_dir():
-        history = from_columns(_read_event_files(path))
-    elif not path.exists():
-        raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}. Check the path.")
-    elif path.suffix.lower() == ".json":
-        history = _read_json(path)
-    else:
-        history = from_columns(_read_csv(path))
-    # In memory, a loss that is always NaN is a run that diverged at once; in a file it may be a broken logger.
-    if np.isnan(history.values).all():
-        raise CurveError(
-            f"A history file must have a finite loss. Received: only NaN in `{history.monitor}` of {path}. "
-            "If the run really diverged in its first epoch, divide its learning rate by 10."
-        )
-    return history
-
-
-def _read_csv(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a CSV file, with the separator that its header shows; with semicolons, a comma is decimal.
-
-    Raises:
-        CurveError: The file is not text, has no header, or has a row with more fields than the header.
-    """
-    with path.open("rb") as stream:
-        start = stream.read(HEADER_BYTES)
-    if b"\0" in start:
-        raise CurveError(
-            f"`source` must be a text file. Received: {path}, which is binary. Pass the file that `CSVLogger` wrote."
-        )
-    header = start.decode(errors="replace").partition("\n")[0]
-    separator = max(CSV_SEPARATORS, key=header.count)
-    try:
-        # If all rows are longer than the header, pandas would take the first column for an index, or warn.
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
-            frame = pd.read_csv(
-                path, sep=separator, decimal="," if separator == ";" else ".", skipinitialspace=True, index_col=False
-            )
-    except (pd.errors.ParserWarning, ValueError) as err:
-        received = str(err).rstrip(".\n")
-        raise CurveError(
-            f"`source` must be a CSV file with a header. Received: {path}: {received}. Check that the file is complete."
-        ) from err
-    return {name.strip(): column for name, column in _frame_columns(frame).items()}
-
-
-def _read_event_files(directory: Path) -> dict[str, np.ndarray]:
-    """The scalars that Keras's `TensorBoard` callback wrote under `directory`.
-
-    Scalars of the validation part get the prefix `val_`; the prefix `epoch_` is dropped.
-
-    Raises:
-        CurveError: There are no event files, no scalars in them, or they belong to several runs.
-    """
-    files = sorted(directory.rglob("*tfevents*"))
-    if not files:
-        raise CurveError(
-            f"`source` must hold TensorBoard event files. Received: {directory}, which has none. "
-            "Pass the callback's `log_dir`."
-        )
-    runs = sorted({file.parent.parent if file.parent.name in TENSORBOARD_PARTS else file.parent for file in files})
-    if len(runs) > 1:
-        raise CurveError(
-            f"`source` must hold one run. Received: {directory}, with {len(runs)}, such as {runs[0]}. "
-            "Pass one of these."
-        )
-    scalars: dict[str, dict[int, float]] = {}
-    for file in files:
-        prefix = "val_" if file.parent.name == "validation" else ""
-        for name, step, value in _event_scalars(file):
-            scalars.setdefault(prefix + name.removeprefix("epoch_"), {})[step] = value
-    if not scalars:
-        raise CurveError(
-            f"`source` must hold scalars. Received: {directory}, whose event files have none. Log the loss as a scalar."
-        )
-    steps = sorted(scalars.get("loss", {}) or {step for series in scalars.values() for step in series})
-    columns = {name: np.array([series.get(step, np.nan) for step in steps]) for name, series in scalars.items()}
-    return {"epoch": np.array(steps, dtype=np.float64), **columns}
-
-
-def _event_scalars(file: Path) -> Iterator[tuple[str, int, float]]:
-    """Name, step and value of each scalar in an event file."""
-    import tensorflow
-
-    try:
-        for record in tensorflow.data.TFRecordDataset(str(file)).as_numpy_iterator():
-            event = tensorflow.compat.v1.Event.FromString(record)
-            for value in event.summary.value:
-                number = _scalar(tensorflow, value)
-                if number is not None:
-                    yield value.tag, int(event.step), number
-    except tensorflow.errors.DataLossError:
-        # A writer that was killed leaves its last record incomplete; the records before it are sound.
-        return
-
-
-def _scalar(tensorflow: Any, value: Any) -> float | None:
-    if value.HasField("simple_value"):
-        return float(value.simple_value)
-    if value.HasField("tensor") and value.tensor.dtype == tensorflow.float32.as_datatype_enum:
-        array = tensorflow.make_ndarray(value.tensor)
-        return float(array) if array.ndim == 0 else None
-    return None
-
-
-def _read_json(path: Path) -> TrainingHistory:
-    """The history in a JSON file: columns by name, a list of rows, `{"history": columns}`, or a stored result."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as err:
-        raise CurveError(
-            f"`source` must be JSON text. Received: {path}, which is not: {err}. Save the file again."
-        ) from err
-    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
-        return from_columns(_frame_columns(pd.DataFrame(data)))
-    if isinstance(data, dict):
-        # A history may have a column called "kind" too.
-        record = RECORDS.get(str(data.get("kind")))
-        if record:
-            return _from_record(record.from_dict(data))
-        return from_columns(data["history"] if isinstance(data.get("history"), dict) else data)
-    raise CurveError(
-        f"`source` must hold a JSON object of columns. Received: {type(data).__name__} in {path}. "
-        "Save `History.history`."
+def _loaded(source: Any) -> Any:
+    """The source as a record, a mapping, a list of rows or `Runs`."""
+    if isinstance(source, (str, Path)):
+        return read_path(Path(source))
+    if isinstance(source, (Record, Mapping)):
+        return source
+    if isinstance(source, pd.DataFrame):
+        return _frame_columns(source)
+    if is_rows(source):
+        return source
+    columns = getattr(source, "history", None)
+    if isinstance(columns, Mapping):
+        epochs = getattr(source, "epoch", None)
+        named = {"epoch": epochs} if epochs and "epoch" not in columns else {}
+        return {**named, **columns}
+    rows = getattr(source, "log_history", None)
+    if is_rows(rows):
+        return rows
+    raise InvalidArgumentError(
+        f"`source` must be a History, a dict, a DataFrame or a path. "
+        f"Received: {type(source).__name__}. Pass what `fit` returned."
     )
+
+
+def _arranged(document: Any) -> Any:
+    """The document as a record, as named columns or as `Runs`; unchanged if it is of no known form."""
+    while form := next((form for form in DOCUMENT_FORMS if form.recognise(document)), None):
+        document = form.read(document)
+    return document
+
+
+def _chosen(runs: Runs, run: str | int | None, source: Any) -> tuple[Mapping[str, Any], str | int | None]:
+    """The columns of one of several runs, and which of the runs within it to read."""
+    names = list(runs.columns)
+    name, within = run, None
+    if len(names) == 1 and run not in names:
+        name, within = names[0], run
+    elif isinstance(run, int) and 1 <= run <= len(names):
+        name = names[run - 1]
+    if name is None:
+        place = source if isinstance(source, (str, Path)) else type(source).__name__
+        raise CurveError(
+            f"`source` must hold one run. Received: {place}, with {len(names)}, such as {names[0]}. "
+            "Pass one of these, or its name as `run`."
+        )
+    if name not in names:
+        raise InvalidArgumentError(f"`run` must be one of {names[:12]}. Received: {run!r}. Choose one of these runs.")
+    columns = runs.columns[str(name)]
+    return columns() if callable(columns) else columns, within
+
+
+def _frame_columns(frame: pd.DataFrame) -> dict[str, Any]:
+    """The columns of a DataFrame, and its index if that has a name.
+
+    pandas reads a blank cell as NaN. A NaN counts as logged only at the end of a series, because a loss that is NaN stays
+    so, and only in a row of training: not in one with a validation value, or with a series that no other such row has.
+    """
+    if frame.index.name is not None and frame.index.name not in frame.columns:
+        frame = frame.reset_index()
+    columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
+    known = {name: np.isfinite(np.ma.filled(column, np.nan)) for name, column in columns.items() if _is_real(column)}
+    for name in known:
+        column = columns[name]
+        if isinstance(column, np.ma.MaskedArray):
+            blank = np.arange(column.size) < np.flatnonzero(known[name]).max(initial=-1)
+            for other, rows in known.items():
+                if is_validation(other) or not (rows & known[name]).any():
+                    blank |= rows
+            columns[name] = np.ma.masked_array(column.data, mask=column.mask & blank)
+    return columns
+
+
+def _is_real(column: Any) -> bool:
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind == "f"
+
+
+class _Tables(html.parser.HTMLParser):
+    """The cells of all table rows, in order; the first row of a table is its header."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[list[list[str]]] = []
+        self._open = False
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr" and self.tables:
+            self.tables[-1].append([])
+        self._open = tag in ("td", "th") and bool(self.tables and self.tables[-1])
+        if self._open:
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = self._open and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.tables[-1][-1][-1] += data.strip()
+
+
+def _html_rows(text: str) -> list[dict[str, str]]:
+    """The rows of every table that counts and has a loss, as fastai and Hugging Face show them."""
+    parser = _Tables()
+    parser.feed(text)
+    rows = []
+    for header, *body in filter(None, parser.tables):
+        if any(map(counter_kind, header)) and any("loss" in words(name) for name in header):
+            rows += [dict(zip(header, row, strict=False)) for row in body]
+    return rows
+
+
+def _wrapped(document: Any) -> Any:
+    """The history that an object holds beside other fields, such as Hugging Face's `trainer_state.json`."""
+    if not isinstance(document, Mapping):
+        return None
+    inner = {name: document[name] for name in WRAPPERS if name in document}
+    return next((value for value in inner.values() if is_rows(value) or _is_columns(value)), None)
+
+
+def _is_columns(document: Any) -> bool:
+    return isinstance(document, Mapping) and any(isinstance(values, (list, Mapping)) for values in document.values())
+
+
+def _is_notebook(document: Any) -> bool:
+    return isinstance(document, Mapping) and "nbformat" in document
+
+
+def _read_notebook(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows that the output cells of a notebook show: the console text of `fit`, else tables.
+
+    Raises:
+        CurveError: The notebook shows no history.
+    """
+    outputs = list(_notebook_outputs(notebook))
+    console = "\n".join(text for text, _ in outputs)
+    if EPOCH_LINE.search(plain_text(console)):
+        return console_rows(console)
+    rows = [row for _, page in outputs for row in _html_rows(page)]
+    if not rows:
+        raise CurveError(
+            "The notebook must show the epochs of a `fit` in an output cell. Received: none. "
+            "Run it with `verbose=2` and save the notebook with its outputs."
+        )
+    return rows
+
+
+def _notebook_outputs(notebook: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Console text and HTML of each output, in order."""
+    sheets = [notebook, *_mappings(notebook.get("worksheets"))]
+    for cell in (cell for sheet in sheets for cell in _mappings(sheet.get("cells"))):
+        for output in _mappings(cell.get("outputs")):
+            data = next(iter(_mappings([output.get("data")])), output)
+            yield _joined(output.get("text")), _joined(data.get("text/html", data.get("html")))
+
+
+def _mappings(items: Any) -> list[Mapping[str, Any]]:
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+
+
+def _joined(text: Any) -> str:
+    return "".join(part for part in (text if isinstance(text, list) else [text]) if isinstance(part, str))
+
+
+def _is_kaggle_log(document: Any) -> bool:
+    return is_rows(document) and all("stream_name" in row and isinstance(row.get("data"), str) for row in document)
+
+
+def _read_kaggle_log(lines: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return console_rows("".join(line["data"] for line in lines))
+
+
+def _is_evaluation(document: Any) -> bool:
+    """Whether this is what XGBoost and LightGBM call `evals_result`: the metrics of each data set."""
+    return (
+        isinstance(document, Mapping)
+        and bool(document)
+        and all(
+            isinstance(metrics, Mapping) and metrics and all(isinstance(values, list) for values in metrics.values())
+            for metrics in document.values()
+        )
+    )
+
+
+def _read_evaluation(data_sets: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The metrics by their names, with `val_` before those of validation; `Runs` if no name is that of a data set.
+
+    Without a data set named like training data, the first of several counts as such, as in scikit-learn's API.
+    """
+    data_sets = {str(name): metrics for name, metrics in data_sets.items()}
+    names = list(data_sets)
+    named_training = [name for name in names if not TRAINING_WORDS.isdisjoint(words(name))]
+    if not named_training and not any(map(is_validation, names)):
+        return Runs(data_sets)
+    trained = next(iter(named_training), names[0] if len(names) > 1 else None)
+    columns: dict[str, Any] = {}
+    for name, metrics in data_sets.items():
+        for metric, values in metrics.items():
+            full = str(metric) if name == trained else f"val_{metric}"
+            columns[full if full not in columns else f"{name}-{metric}"] = values
+    return columns
+
+
+def _lower_names(document: Any) -> dict[str, str]:
+    return {str(name).strip().lower(): name for name in document} if isinstance(document, Mapping) else {}
+
+
+def _is_long(document: Any) -> bool:
+    """Whether each row of a table has one value and the name of its series, as MLflow exports metrics."""
+    names = _lower_names(document)
+    return "value" in names and not names.keys().isdisjoint(NAME_COLUMNS) and _is_columns_of_arrays(document)
+
+
+def _is_columns_of_arrays(document: Mapping[str, Any]) -> bool:
+    """Whether all columns have the same number of rows, and some."""
+    lengths = {len(values) if hasattr(values, "__len__") else 0 for values in document.values()}
+    return len(lengths) == 1 and lengths != {0}
+
+
+def _listed(values: Any) -> list[Any]:
+    return list(values.values() if isinstance(values, Mapping) else values)
+
+
+def _read_long(table: Mapping[str, Any]) -> Runs:
+    """One column per series and run, each value in a row of its own, in order of time if it was recorded."""
+    names = _lower_names(table)
+    series, run, time = (
+        next((names[name] for name in options if name in names), None)
+        for options in (NAME_COLUMNS, RUN_COLUMNS, ("timestamp",))
+    )
+    frame = pd.DataFrame({name: pd.Series(_listed(values), dtype=object) for name, values in table.items()})
+    if time is not None:
+        text = frame[time].astype(str)
+        frame = frame.iloc[np.lexsort((text, text.str.len()))]
+    counters = [name for name in frame.columns if counter_kind(str(name))]
+    runs: dict[str, Mapping[str, Any]] = {}
+    for label, part in frame.groupby(frame[run].astype(str), sort=False) if run is not None else [("", frame)]:
+        columns = {str(name): part[name].tolist() for name in counters}
+        kinds = part[series].astype(str)
+        for name in kinds.unique():
+            columns[name] = part[names["value"]].where(kinds == name, None).tolist()
+        runs[str(label)] = columns
+    return Runs(runs)
+
+
+def _is_chart(document: Any) -> bool:
+    """Whether this is W&B's download of a chart: each series with its extremes, named "run - series"."""
+    return isinstance(document, Mapping) and any(EXTREMES.search(str(name)) for name in document)
+
+
+def _read_chart(table: Mapping[str, Any]) -> Runs:
+    shared = {name: values for name, values in table.items() if " - " not in str(name)}
+    runs: dict[str, dict[str, Any]] = {}
+    for name, values in table.items():
+        run, separator, series = str(name).rpartition(" - ")
+        if separator and not EXTREMES.search(series):
+            runs.setdefault(run, {**shared})[series] = values
+    return Runs(dict(runs)) if runs else Runs({"": {n: v for n, v in table.items() if not EXTREMES.search(str(n))}})
+
+
+def _is_summary(document: Any) -> bool:
+    names = set(_lower_names(document))
+    return any(columns <= names for columns in SUMMARY_COLUMNS)
+
+
+def _refuse_summary(document: Any) -> Any:
+    raise CurveError(
+        f"`source` must hold the history of a run. Received: a table with one row per run, with the columns "
+        f"{sorted(map(str, document))[:6]}. Export the history of one run."
+    )
+
+
+def _is_fastai(document: Any) -> bool:
+    return {"epoch", "train_loss", "valid_loss", "time"} <= set(_lower_names(document)) and bool(
+        _fastai_metrics(document)
+    )
+
+
+def _fastai_metrics(document: Mapping[str, Any]) -> list[str]:
+    known = {"epoch", "train_loss", "time"}
+    return [name for name in document if str(name) not in known and not is_validation(str(name))]
+
+
+def _read_fastai(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Names the metrics as validation metrics, because fastai measures them on validation data."""
+    metrics = set(_fastai_metrics(columns))
+    return {f"valid_{name}" if name in metrics else name: values for name, values in columns.items()}
+
+
+def _is_stored_record(document: Any) -> bool:
+    # A history may have a column called "kind" too.
+    return isinstance(document, Mapping) and str(document.get("kind")) in RECORDS
 
 
 def _from_record(record: Record) -> TrainingHistory:
@@ -208,7 +389,8 @@ def _from_record(record: Record) -> TrainingHistory:
         InvalidArgumentError: The result is not of a single training run.
     """
     if isinstance(record, AutoLRLog):
-        return from_columns(_frame_columns(record.to_frame()))
+        frame = record.to_frame()
+        return from_columns({name: frame[name].to_numpy() for name in frame.columns}, rolled_back=True)
     if isinstance(record, Diagnosis):
         return _from_diagnosis(record)
     if isinstance(record, RangeTestResult):
@@ -234,5 +416,16 @@ def _from_diagnosis(diagnosis: Diagnosis) -> TrainingHistory:
     return from_columns(columns, monitor=diagnosis.monitor, direction=diagnosis.direction)
 
 
-def _frame_columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    return {str(name): frame[name].to_numpy() for name in frame.columns}
+# In order of recognition; each takes a document one step towards named columns.
+DOCUMENT_FORMS = (
+    Form("stored result", _is_stored_record, lambda stored: RECORDS[str(stored["kind"])].from_dict(stored)),
+    Form("notebook", _is_notebook, _read_notebook),
+    Form("Kaggle log", _is_kaggle_log, _read_kaggle_log),
+    Form("rows", is_rows, columns_of_rows),
+    Form("history beside other fields", lambda document: _wrapped(document) is not None, _wrapped),
+    Form("XGBoost evaluation", _is_evaluation, _read_evaluation),
+    Form("long table, as from MLflow", _is_long, _read_long),
+    Form("W&B chart", _is_chart, _read_chart),
+    Form("one row per run", _is_summary, _refuse_summary),
+    Form("fastai history", _is_fastai, _read_fastai),
+)

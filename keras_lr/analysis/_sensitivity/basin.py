@@ -1,4 +1,8 @@
-"""Which neighbours of the best learning rate are statistically indistinguishable from it, given a few repeats."""
+"""Which neighbours of the best learning rate are as good within noise, and which lose little of the gain.
+
+These are two facts. A rate may lose next to nothing and still be told from the best, since all of its repeats are
+worse; and with noisy repeats a rate that loses much may not be told from it.
+"""
 
 from __future__ import annotations
 
@@ -22,34 +26,43 @@ SHARED_NOISE = 0.5
 """
 
 LOST_SHARE = 0.05
-"""Fraction of the possible gain that does not matter. It may be given up for a stable rate; it bounds the basin if the
-noise is unknown, as with single runs; and a rate whose repeats are all worse than all of the best's must exceed it to
-be excluded."""
+"""Fraction of the possible gain that does not matter. The usable rates lose at most this much, and it may be given up
+for a stable rate."""
+
+ENOUGH_REPEATS = 3
+"""With fewer repeats the noise is uncertain. If three repeats of one rate are all worse than all of another's, that is
+chance once in twenty; of two, once in six."""
 
 
 @dataclass(frozen=True)
 class Basin:
-    """The best rate and the rates around it that are within its noise, as indices into the grid.
+    """The best rate and the rates around it that are as good, as indices into the grid.
 
     Attributes:
         best: Index of the best rate.
-        low: Index of the lowest rate of the basin.
-        high: Index of the highest rate of the basin.
+        low: Index of the lowest rate that is as good within noise; if the noise is unknown, `usable_low`.
+        high: Index of the highest rate that is as good within noise; if the noise is unknown, `usable_high`.
         noise: Standard error of a difference from the best, in the objective's unit; NaN if unknown.
+        usable_low: Index of the lowest of the rates around the best that lose at most `LOST_SHARE` of the gain.
+        usable_high: Index of the highest of these rates.
     """
 
     best: int
     low: int
     high: int
     noise: float
+    usable_low: int
+    usable_high: int
 
 
 def find_basin(learning_rates: np.ndarray, scores: np.ndarray, *, gain: float = np.nan) -> Basin | None:
-    """The rates around the best that a paired test cannot distinguish from it.
+    """The rates around the best that a paired test cannot tell from it, and those that lose little of the gain.
 
     The repeats of different rates are paired by seed, so what a lucky start gives to every rate cancels in the
     differences from the best. Three differences say little about their own variance, so each variance is shrunk towards
-    the median of the neighbourhood, and the threshold is corrected for the number of comparisons.
+    the median of the neighbourhood, and the threshold is corrected for the number of comparisons. Where training
+    becomes unstable, repeats scatter so much that a test of their mean misses even a clear gap. So a rate whose repeats
+    are all worse than all of the best's is told from it, too.
 
     The best rate has the lowest median. If one of its repeats diverged, the best fully stable rate is preferred,
     provided it gives up at most `LOST_SHARE` of the gain. Otherwise no rate with a diverged repeat enters the basin.
@@ -58,7 +71,8 @@ def find_basin(learning_rates: np.ndarray, scores: np.ndarray, *, gain: float = 
         learning_rates: Increasing, shape `(n_rates,)`.
         scores: Score of each repeat, lower is better, shape `(n_rates, n_repeats)`; infinite if the run diverged, NaN
             if unknown.
-        gain: Largest possible improvement by training, in the unit of the scores; NaN if unknown.
+        gain: Largest possible improvement by training, in the unit of the scores; NaN if unknown, so that only the best
+            is known to lose little.
 
     Returns:
         The basin; None if no rate has a finite median.
@@ -67,23 +81,67 @@ def find_basin(learning_rates: np.ndarray, scores: np.ndarray, *, gain: float = 
         Gupta 1965, doi:10.1080/00401706.1965.10490251, for the subset that contains the best; Smyth 2004,
         doi:10.2202/1544-6115.1027, for the variances.
     """
-    medians = np.array([_median(row) for row in scores])
+    medians = median_per_rate(scores)
     if not np.isfinite(medians).any():
         return None
     stable = np.isfinite(medians) & ~np.isinf(scores).any(axis=1)
     best = _best(medians, stable, gain)
     finite = np.where(np.isfinite(scores), scores, np.nan)
     differences = np.where(stable[:, None], finite, np.nan) - finite[best]
+    usable = _stretch_around(best, stable & (medians - medians[best] <= LOST_SHARE * gain))
     errors = _standard_errors(differences, stable & _neighbours(learning_rates, best))
     if errors is None:
-        return Basin(best, *_stretch_around(best, stable & (medians - medians[best] <= LOST_SHARE * gain)), np.nan)
-    within = errors.within(differences) & ~_all_repeats_worse(finite, medians, best, gain)
-    return Basin(best, *_stretch_around(best, stable & within), errors.typical)
+        return Basin(best, *usable, np.nan, *usable)
+    within = errors.within(differences) & ~_all_repeats_worse(finite, best)
+    return Basin(best, *_stretch_around(best, stable & within), errors.typical, *usable)
 
 
-def _median(row: np.ndarray) -> float:
-    known = row[~np.isnan(row)]
-    return float(np.median(known)) if len(known) else np.nan
+def lost_shares(medians: np.ndarray, best: int, gain: float) -> np.ndarray:
+    """The share of the gain that each rate loses: how much worse its median is than the best rate's, over the gain.
+
+    Args:
+        medians: Median score per rate, lower is better, shape `(n_rates,)`; infinite if most repeats diverged, NaN if
+            unknown.
+        best: Index of the best rate.
+        gain: Largest possible improvement by training, in the unit of the scores.
+
+    Returns:
+        Shape `(n_rates,)`, from 0 to 1; NaN where the median is unknown, and everywhere without a gain.
+    """
+    if not gain > 0:
+        return np.full(len(medians), np.nan)
+    return np.asarray(np.clip((medians - medians[best]) / gain, 0.0, 1.0))
+
+
+def expected_lost_share(learning_rates: np.ndarray, shares: np.ndarray) -> float | None:
+    """The learning-rate sensitivity: what a rate drawn log-uniformly from the searched range loses on average.
+
+    Between two rates of the grid, the share is linear in the logarithm of the rate. Rates whose share is unknown are
+    left out.
+
+    Args:
+        learning_rates: Increasing, shape `(n_rates,)`.
+        shares: From `lost_shares`, shape `(n_rates,)`.
+
+    Returns:
+        A share of the gain: 0 if no rate is worse than another, 1 if all but the best gain nothing. None if fewer than
+        two shares are known.
+
+    Source:
+        Wortsman et al. 2023, arXiv:2309.14322: the expectation over learning rates of `min(loss, initial loss)` minus
+        the lowest loss. It is divided here by the gain, so that tasks can be compared.
+    """
+    known = ~np.isnan(shares)
+    if known.sum() < 2:
+        return None
+    decades = np.log10(learning_rates[known])
+    return float(np.trapezoid(shares[known], decades) / (decades[-1] - decades[0]))
+
+
+def median_per_rate(scores: np.ndarray) -> np.ndarray:
+    """Median over the known repeats of each rate, shape `(n_rates,)`; NaN if none is known."""
+    known = [row[~np.isnan(row)] for row in scores]
+    return np.array([np.median(row) if len(row) else np.nan for row in known])
 
 
 def _best(medians: np.ndarray, stable: np.ndarray, gain: float) -> int:
@@ -102,16 +160,12 @@ def _neighbours(learning_rates: np.ndarray, best: int) -> np.ndarray:
     return near
 
 
-def _all_repeats_worse(scores: np.ndarray, medians: np.ndarray, best: int, gain: float) -> np.ndarray:
-    """Rates whose repeats are all worse than all of the best's, with medians that differ by more than `LOST_SHARE`.
-
-    Where training becomes unstable, three repeats scatter so much that a test of their mean misses even such a gap.
-
-    Returns:
-        Shape `(n_rates,)`.
-    """
+def _all_repeats_worse(scores: np.ndarray, best: int) -> np.ndarray:
+    """Rates whose repeats are all worse than all of the best's, if there are enough of both; shape `(n_rates,)`."""
+    count = (~np.isnan(scores)).sum(axis=1)
     luckiest = np.min(np.where(np.isnan(scores), np.inf, scores), axis=1)
-    return np.asarray((luckiest > np.nanmax(scores[best])) & (medians - medians[best] > LOST_SHARE * gain))
+    enough = (count >= ENOUGH_REPEATS) & (count[best] >= ENOUGH_REPEATS)
+    return np.asarray(enough & (luckiest > np.nanmax(scores[best])))
 
 
 def _stretch_around(best: int, within: np.ndarray) -> tuple[int, int]:

@@ -1,7 +1,8 @@
-"""Summarizing a search over learning rates: the best rate, its basin, and how confident the runs allow us to be."""
+"""Summarizing a search: the best learning rate, its basin, how confident the runs allow us to be, and typical runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,16 +10,23 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._sensitivity.basin import LOST_SHARE, Basin, find_basin
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.analysis._diagnosis.diagnose import analyze_history
+from keras_lr.analysis._sensitivity.basin import (
+    ENOUGH_REPEATS,
+    LOST_SHARE,
+    Basin,
+    expected_lost_share,
+    find_basin,
+    lost_shares,
+    median_per_rate,
+)
+from keras_lr.errors import InvalidArgumentError, KerasLRError
+from keras_lr.results._diagnosis import Diagnosis
 from keras_lr.results._range_test import Confidence
 from keras_lr.results._sensitivity import FRAME_COLUMNS, SensitivityResult
 
 RUN_KEYS = ["batch_size", "learning_rate", "repeat"]
 """Columns that identify a run."""
-
-ENOUGH_REPEATS = 3
-"""With fewer repeats the noise is uncertain, and so is the answer."""
 
 MAX_BUDGETS = 20
 """Largest number of rows of `best_by_epochs`."""
@@ -55,12 +63,9 @@ def analyze_sensitivity(
     """
     _check(frame, objective, direction)
     runs = run_scores(frame, objective=objective, direction=direction)
-    sign = 1.0 if direction == "min" else -1.0
-    first_epoch = sign * frame.loc[frame["epoch"] == frame["epoch"].min(), objective].median()
-    parts = [part.assign(score=sign * part["score"]) for _, part in runs.groupby("batch_size")]
-    grids = [grid for part in parts if (grid := _read_grid(part, first_epoch)) is not None]
-    best = min(grids, key=lambda grid: grid.score, default=None)
+    best = _best_grid(frame, runs, objective, direction)
     low, rate, high = (None, None, None) if best is None else best.basin_rates
+    usable_low, usable_high = (None, None) if best is None else best.usable_rates
     return SensitivityResult(
         frame=frame,
         objective=objective,
@@ -70,11 +75,15 @@ def analyze_sensitivity(
         high=high,
         at_edge=best is not None and best.at_edge,
         confidence=_confidence(best),
-        reason=_reason(best, len(parts), objective, direction) if best else _refusal(runs, objective),
+        reason=_reason(best, runs, objective, direction) if best else _refusal(runs, objective),
         engine=engine,
         engine_reason=engine_reason,
         best_batch_size=best.batch_size if best else None,
         environment=environment or {},
+        basin_by="gain" if best is not None and np.isnan(best.basin.noise) else "noise",
+        usable_low=usable_low,
+        usable_high=usable_high,
+        lr_sensitivity=None if best is None else expected_lost_share(best.learning_rates, best.lost_shares),
     )
 
 
@@ -126,6 +135,88 @@ def best_by_epochs(result: SensitivityResult) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64"))
 
 
+def lost_gain(result: SensitivityResult) -> dict[float, float]:
+    """By learning rate, the share of the gain that it loses at the best batch size; NaN if its outcome is unknown.
+
+    The gain leads from the median objective after the first epoch to the lowest, or highest, median of a rate. Empty if
+    no run can be compared.
+    """
+    runs = run_scores(result.frame, objective=result.objective, direction=result.direction)
+    best = _best_grid(result.frame, runs, result.objective, result.direction)
+    return {} if best is None else dict(zip(best.learning_rates.tolist(), best.lost_shares.tolist(), strict=True))
+
+
+def main_batch_size(result: SensitivityResult) -> int | None:
+    """The batch size of the best run; the smallest if no run is best, None if there are no runs."""
+    sizes = result.batch_sizes
+    return result.best_batch_size if result.best_batch_size in sizes else next(iter(sizes), None)
+
+
+def trained_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `run_scores` whose run ended normally with a finite score."""
+    finite = np.isfinite(runs["score"].to_numpy(dtype=np.float64))
+    trained: pd.DataFrame = runs[finite & (runs["status"] == "ok").to_numpy()]
+    return trained
+
+
+def median_scores(runs: pd.DataFrame) -> pd.Series:
+    """Median score per learning rate, increasing, where that median is finite.
+
+    A diverged run counts as the worst possible one: the median of the remaining runs alone would look better than the
+    learning rate is. Rates at which most runs diverged are left out, because their median is infinite.
+
+    Args:
+        runs: Rows of `run_scores` with one batch size.
+    """
+    medians = runs.groupby("learning_rate")["score"].median()
+    usable: pd.Series = medians[np.isfinite(medians.to_numpy(dtype=np.float64))]
+    return usable
+
+
+def runs_at(result: SensitivityResult, learning_rate: float) -> list[pd.DataFrame]:
+    """The epochs of each repeat at a learning rate and the main batch size, in order."""
+    frame = result.frame
+    chosen = (frame["batch_size"] == main_batch_size(result)) & (frame["learning_rate"] == learning_rate)
+    return [run.sort_values("epoch") for _, run in frame[chosen].groupby("repeat")]
+
+
+def middle_run(result: SensitivityResult, runs: pd.DataFrame, learning_rate: float) -> pd.DataFrame:
+    """The epochs of the repeat with the median score: what to expect, neither the lucky nor the unlucky one.
+
+    Args:
+        result: What the search measured.
+        runs: What `run_scores` made of it.
+        learning_rate: One of the rates tried at the main batch size.
+    """
+    chosen = (runs["learning_rate"] == learning_rate) & (runs["batch_size"] == main_batch_size(result))
+    ranked = runs[chosen].sort_values("score", kind="stable")
+    repeat = ranked["repeat"].iloc[(len(ranked) - 1) // 2]
+    return next(run for run in runs_at(result, learning_rate) if run["repeat"].iloc[0] == repeat)
+
+
+def representative_diagnoses(
+    result: SensitivityResult, runs: pd.DataFrame, learning_rates: Iterable[float]
+) -> dict[float, Diagnosis]:
+    """The diagnosis of the middle run at each learning rate; a run that cannot be judged is left out.
+
+    Args:
+        result: What the search measured.
+        runs: What `run_scores` made of it.
+        learning_rates: Rates tried at the main batch size.
+    """
+    diagnoses = {}
+    for rate in learning_rates:
+        run = middle_run(result, runs, rate)
+        columns = {name: run[name].to_numpy() for name in ("epoch", "learning_rate", "loss", "val_loss")}
+        if not np.isfinite(run["val_loss"]).any():
+            del columns["val_loss"]
+        try:
+            diagnoses[rate] = analyze_history(columns)
+        except KerasLRError:
+            continue
+    return diagnoses
+
+
 def _check(frame: pd.DataFrame, objective: str, direction: str) -> None:
     if direction not in ("min", "max"):
         raise InvalidArgumentError(f"`direction` must be 'min' or 'max'. Received: {direction!r}.")
@@ -145,20 +236,33 @@ class _Grid:
     Attributes:
         learning_rates: Increasing, shape `(n_rates,)`.
         scores: Lower is better, shape `(n_rates, n_repeats)`; infinite if the run diverged, NaN if unknown.
-        basin: The best rate and the rates within its noise.
+        basin: The best rate and the rates around it.
         batch_size: Number of samples per batch.
+        gain: How far training has improved the objective, 0 or more.
     """
 
     learning_rates: np.ndarray
     scores: np.ndarray
     basin: Basin
     batch_size: int
+    gain: float
 
     @property
     def basin_rates(self) -> tuple[float, float, float]:
         """The lowest rate of the basin, the best rate and the highest rate of the basin."""
         low, best, high = self.learning_rates[[self.basin.low, self.basin.best, self.basin.high]]
         return float(low), float(best), float(high)
+
+    @property
+    def usable_rates(self) -> tuple[float, float]:
+        """The lowest and the highest of the rates around the best that lose little of the gain."""
+        low, high = self.learning_rates[[self.basin.usable_low, self.basin.usable_high]]
+        return float(low), float(high)
+
+    @property
+    def lost_shares(self) -> np.ndarray:
+        """The share of the gain that each rate loses, shape `(n_rates,)`; NaN if unknown."""
+        return lost_shares(median_per_rate(self.scores), self.basin.best, self.gain)
 
     @property
     def score(self) -> float:
@@ -181,8 +285,24 @@ class _Grid:
         return self.basin.best in (0, len(self.learning_rates) - 1)
 
 
+def _best_grid(frame: pd.DataFrame, runs: pd.DataFrame, objective: str, direction: str) -> _Grid | None:
+    """The runs of the batch size with the best score; None if no run can be compared.
+
+    Args:
+        frame: The epochs.
+        runs: What `run_scores` made of them.
+        objective: Column to compare.
+        direction: "min" or "max".
+    """
+    sign = 1.0 if direction == "min" else -1.0
+    first_epoch = sign * frame.loc[frame["epoch"] == frame["epoch"].min(), objective].median()
+    parts = [part.assign(score=sign * part["score"]) for _, part in runs.groupby("batch_size")]
+    grids = [grid for part in parts if (grid := _read_grid(part, first_epoch)) is not None]
+    return min(grids, key=lambda grid: grid.score, default=None)
+
+
 def _read_grid(runs: pd.DataFrame, first_epoch: float) -> _Grid | None:
-    """The runs of one batch size as a grid; None if no run has a finite score.
+    """The runs of one batch size as a grid; None if no rate has a finite median.
 
     Args:
         runs: One row per run with its `score`, lower is better.
@@ -190,9 +310,10 @@ def _read_grid(runs: pd.DataFrame, first_epoch: float) -> _Grid | None:
     """
     scores = runs.pivot(index="learning_rate", columns="repeat", values="score")
     rates, values = scores.index.to_numpy(dtype=np.float64), scores.to_numpy(dtype=np.float64)
-    finite = values[np.isfinite(values)]
-    basin = find_basin(rates, values, gain=max(first_epoch - finite.min(), 0.0)) if len(finite) else None
-    return None if basin is None else _Grid(rates, values, basin, int(runs["batch_size"].iloc[0]))
+    medians = median_per_rate(values)
+    gain = max(first_epoch - np.min(medians[np.isfinite(medians)], initial=np.inf), 0.0)
+    basin = find_basin(rates, values, gain=gain)
+    return None if basin is None else _Grid(rates, values, basin, int(runs["batch_size"].iloc[0]), gain)
 
 
 def _confidence(best: _Grid | None) -> Confidence:
@@ -201,10 +322,10 @@ def _confidence(best: _Grid | None) -> Confidence:
     return "tentative" if _doubts(best) else "clear"
 
 
-def _reason(best: _Grid, batch_sizes: int, objective: str, direction: str) -> str:
-    """One sentence on the best rate, its basin and the doubts about it; `batch_sizes` is how many were tried."""
+def _reason(best: _Grid, runs: pd.DataFrame, objective: str, direction: str) -> str:
+    """One sentence on the best rate, the rates around it and the doubts about it; `runs` is what was compared."""
     value = best.score if direction == "min" else -best.score
-    repeats = best.scores.shape[1]
+    repeats, batch_sizes = best.scores.shape[1], runs["batch_size"].nunique()
     where = f" at batch size {best.batch_size}" if batch_sizes > 1 else ""
     times = f" x {batch_sizes} batch sizes" if batch_sizes > 1 else ""
     extreme = "lowest" if direction == "min" else "highest"
@@ -212,15 +333,23 @@ def _reason(best: _Grid, batch_sizes: int, objective: str, direction: str) -> st
         f"Of {len(best.learning_rates)} learning rates{times} x {repeats} {'repeat' if repeats == 1 else 'repeats'}, "
         f"{format_rate(best.basin_rates[1], digits=3)}{where} gave the {extreme} {objective} ({value:.3g})"
     )
-    return f"{text}, {_basin_text(best)}{''.join(f'; {doubt}' for doubt in _doubts(best))}."
+    return f"{text}; {_around_the_best(best)}{''.join(f'; {doubt}' for doubt in _doubts(best))}."
 
 
-def _basin_text(best: _Grid) -> str:
-    measure = "within noise of it" if np.isfinite(best.basin.noise) else f"within {LOST_SHARE:.0%} of the gain"
+def _around_the_best(best: _Grid) -> str:
+    """Which rates are as good within noise, and which lose little of the gain."""
     low, _, high = best.basin_rates
-    if low == high:
-        return f"and no other rate was {measure}"
-    return f"and {format_rate(low, digits=3)} to {format_rate(high, digits=3)} were {measure}"
+    little = f"lost at most {LOST_SHARE:.0%} of the gain"
+    usable = f"{_span(best.usable_rates)} {little}"
+    if np.isnan(best.basin.noise):
+        return usable
+    within = f"{_span((low, high))} {'was' if low == high else 'were'} as good within noise"
+    return f"{within} and {little}" if (low, high) == best.usable_rates else f"{within}, and {usable}"
+
+
+def _span(rates: tuple[float, float]) -> str:
+    low, high = (format_rate(rate, digits=3) for rate in rates)
+    return "no other rate" if low == high else f"{low} to {high}"
 
 
 def _doubts(best: _Grid) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import pandas as pd
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr._utils.formatting import format_number, format_rate, shortened
-from keras_lr.analysis._sensitivity.representatives import (
+from keras_lr.analysis._sensitivity.summary import (
+    lost_gain,
     main_batch_size,
     median_scores,
     representative_diagnoses,
+    run_scores,
     trained_runs,
 )
-from keras_lr.analysis._sensitivity.summary import run_scores
 from keras_lr.plots._sensitivity import MAX_HEATMAP_SIZES, MAX_RATES, plot_heatmap, plot_sensitivity, shown_rates
 from keras_lr.report._components import (
     NO_RATE,
@@ -37,7 +39,7 @@ from keras_lr.report._sections.base import Section, part_view, section_view
 from keras_lr.report._sections.histories import finding_warnings
 from keras_lr.report._sections.sensitivity_runs import embedded_frame, search_data, search_histories
 from keras_lr.results._diagnosis import Diagnosis
-from keras_lr.results._sensitivity import RUN_STATUS_NAMES, SensitivityResult
+from keras_lr.results._sensitivity import BASIN_NAMES, RUN_STATUS_NAMES, BasinBy, SensitivityResult
 
 _MAX_TABLE_ROWS = 60
 _NAME_LIMIT = 48
@@ -86,19 +88,34 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
         rest = f"Searched: {_setup(result)}."
         return verdict_view(level=result.confidence, lead=NO_RATE, rest=rest, reason=result.reason)
     rate = format_rate(result.best_learning_rate)
-    span = (
-        f"Anything from {format_rate(result.low)} to {format_rate(result.high)} was within noise"
-        if result.low < result.high
-        else "No other learning rate of the grid was within noise of it"
-    )
     return verdict_view(
         level=result.confidence,
         lead="Use" if result.confidence == "clear" else "Try",
         rate=rate,
-        rest=f"{span} ({_setup(result)}).",
+        rest=f"{_ranges_in_words(result)} Searched: {_setup(result)}.",
         reason=result.reason,
         code=optimizer_call(result.environment, rate),
     )
+
+
+def _ranges_in_words(result: SensitivityResult) -> str:
+    """Which rates are as good within noise, and which lose little of the gain."""
+    facts: dict[str, list[str]] = {}
+    for name, span in _ranges(result).items():
+        rates = f"Anything from {span}" if " to " in span else "No other learning rate of the grid"
+        facts.setdefault(rates, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
+    return " ".join(f"{rates} {' and '.join(said)}." for rates, said in facts.items())
+
+
+def _ranges(result: SensitivityResult) -> dict[BasinBy, str]:
+    """The ranges that are known, each as text."""
+    known: dict[BasinBy, tuple[float | None, float | None]] = {result.basin_by: (result.low, result.high)}
+    known.setdefault("gain", (result.usable_low, result.usable_high))
+    return {
+        name: format_rate(low) if low == high else f"{format_rate(low)} to {format_rate(high)}"
+        for name, (low, high) in known.items()
+        if low is not None and high is not None
+    }
 
 
 def _setup(result: SensitivityResult) -> str:
@@ -149,9 +166,9 @@ def _run_warnings(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[st
 
 def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]]:
     rates = result.learning_rates
-    facts = []
-    if result.low is not None and result.high is not None:
-        facts.append(("Within noise", f"{format_rate(result.low)} to {format_rate(result.high)}"))
+    facts = [(BASIN_NAMES[name].capitalize(), span) for name, span in _ranges(result).items()]
+    if result.lr_sensitivity is not None:
+        facts.append(("Learning-rate sensitivity", f"{result.lr_sensitivity:.2f}"))
     if len(rates):
         facts.append(("Searched", f"{format_rate(rates[0])} to {format_rate(rates[-1])}"))
     facts.append(("Learning rates", str(len(rates))))
@@ -192,7 +209,7 @@ def _rates_in_words(rates: np.ndarray) -> str:
 
 def _rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]:
     """Median, lowest and highest outcome per learning rate, and how its runs ended."""
-    several = len(result.batch_sizes) > 1
+    several, lost = len(result.batch_sizes) > 1, lost_gain(result)
     groups = [group for _, group in runs.groupby(["batch_size", "learning_rate"])]
     best = next((place for place, group in enumerate(groups) if _standing(result, group) == "best"), None)
     shown = evenly_chosen(len(groups), _MAX_TABLE_ROWS, always=best)
@@ -208,6 +225,7 @@ def _rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]
         **({"Batch size": sizes} if several else {}),
         **dict(zip(("Median", "Lowest", "Highest"), outcomes, strict=False)),
         "Runs": [_endings(group) for group in chosen],
+        "Gain lost": [number_cell(_lost(result, group, lost)) for group in chosen],
         "Standing": [_standing(result, group) for group in chosen],
     }
     return table_view(caption, list(columns), zip(*columns.values(), strict=True))
@@ -234,7 +252,17 @@ def _standing(result: SensitivityResult, group: pd.DataFrame) -> str:
         return ""
     if rate == result.best_learning_rate:
         return "best"
-    return "within noise" if result.low <= rate <= result.high else ""
+    if result.low <= rate <= result.high:
+        return BASIN_NAMES[result.basin_by]
+    low, high = result.usable_low, result.usable_high
+    return BASIN_NAMES["gain"] if low is not None and high is not None and low <= rate <= high else ""
+
+
+def _lost(result: SensitivityResult, group: pd.DataFrame, lost: Mapping[float, float]) -> str:
+    """The share of the gain that a rate loses; a dash at other batch sizes than the best."""
+    share = lost.get(float(group["learning_rate"].iloc[0]), np.nan)
+    own = int(group["batch_size"].iloc[0]) == result.best_batch_size
+    return f"{share:.1%}" if own and np.isfinite(share) else "–"
 
 
 def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
@@ -272,9 +300,17 @@ def _method(result: SensitivityResult) -> list[str]:
         f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {listed or 'none'}.",
         f"A run is scored by its {better} `{_objective(result)}`, a learning rate by the median score of its runs; a "
         "diverged run counts as the worst possible.",
-        "Within noise: statistically indistinguishable from the best, given the spread across seeds.",
+        "As good within noise: the repeats cannot be told from those of the best, given the spread across seeds.",
+        "The gain leads from the median of all runs after the first epoch to the best median. A rate may lose little "
+        "of it and still be told from the best.",
         "The band spans the lowest to the highest seed; it is not a confidence band.",
     ]
+    if result.lr_sensitivity is not None:
+        lines.append(
+            "Learning-rate sensitivity: the share of the gain that a rate drawn log-uniformly from the searched range "
+            "loses on average, 0 if no rate is worse than another, 1 if only the best trains (Wortsman et al. 2023, "
+            "arXiv:2309.14322)."
+        )
     if result.engine in _ENGINES:
         why = f" ({result.engine_reason.rstrip('.')})" if result.engine_reason else ""
         lines.append(f"Engine `{result.engine}`: {_ENGINES[result.engine]}{why}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -72,8 +73,11 @@ class EngineSelector:
         *,
         allowed: EngineName,
         runs: int,
+        recorded: tuple[EngineName, str, Any] | None = None,
     ) -> EngineSelector:
-        """A selector that begins with the fastest engine for `model`, or with `allowed` if that is slower.
+        """A selector that begins with the fastest engine for `model`, or with a slower one that is asked for.
+
+        Engines round differently. So the runs of a project that are trained later use the engine of the earlier ones.
 
         Args:
             model: The first model that `factory` has built.
@@ -82,9 +86,12 @@ class EngineSelector:
             recorder: Records each epoch.
             hypermodel: Calls `fit`.
             allowed: The fastest engine that may be used.
-            runs: Number of runs to train.
+            runs: Number of runs of the whole search.
+            recorded: The engine that trained earlier runs and the reason for it, if there are any.
         """
         engine, reason = fastest_engine(model, factory, arguments, hypermodel, runs=runs)
+        if recorded is not None and ENGINES.index(engine) < ENGINES.index(recorded[0]):
+            engine, reason, _ = recorded
         if ENGINES.index(engine) < ENGINES.index(allowed):
             engine, reason = allowed, "`engine` asks for it"
         common = (factory, arguments, recorder)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import keras
@@ -11,47 +13,61 @@ import numpy as np
 
 from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.learning_rate import set_learning_rate
-from keras_lr._keras.model import loss_tracker
+from keras_lr._keras.model import layers_of, logs_of
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError
-from keras_lr.search._engines.stacked_program import Copies, StackedProgram
+from keras_lr.search._engines.stacked_program import Copies, SparseGradientsError, StackedProgram
+from keras_lr.search._engines.twins import Twins, with_last_bit_changed
 from keras_lr.search._fit_arguments import sample_count
-from keras_lr.search._model_factory import load_state
-from keras_lr.search._runs import Run, epoch_order, take
+from keras_lr.search._runs import Point, Run, epoch_order, take
 
 MAX_STACKED_VALUES = 100_000_000
 """Limit on the weights and slots of all copies in one program: 400 MB in float32; a step needs a few times that."""
 _CHECKED_STEPS = 2
-_TOLERANCE = 1e-3
+_TOLERANCE = 1e-4
+_LOW_PRECISION_TOLERANCE = 1e-3
+"""How far, relatively, the values of a check may be apart. In float32 they agree to 1e-6. A layer that computes in half
+precision rounds its outputs to 1e-3."""
 
 
 class StackedEngine(Engine):
     """Trains copies of the model side by side, each with the weights of its repeat and its own learning rate.
 
-    Before the program is used, the first two steps of one copy and its validation are compared with those of the
-    model's own `train_step` and `test_step`.
+    The program is compared with the model's own `train_step` and `test_step`: before it is used, with the first two
+    steps of one copy, and once it has trained an epoch, with the next two steps of one copy, before the epoch is
+    recorded. By then a term of the loss that is tiny at first may have grown.
+
+    The first repeat of each point has a twin, which tells whether the rate is chaotic.
     """
 
     name: ClassVar[EngineName] = "stacked"
     _program: StackedProgram | None = None
+    _compared: StackedProgram | None = None
     _max_count = 1
+    _initial: Mapping[str, float] = MappingProxyType({})
 
     def train(self, runs: Sequence[Run]) -> None:
         """Trains the runs of each batch size together, in groups that fit into memory."""
         for batch_size in sorted({run.batch_size for run in runs}):
             together = [run for run in runs if run.batch_size == batch_size]
             program = self._program_for(together)
-            for start in range(0, len(together), program.count):
-                self._train_together(program, together[start : start + program.count])
+            for group in _groups(together, program.count):
+                self._train_together(program, group)
 
-    def _train_together(self, program: StackedProgram, runs: Sequence[Run]) -> None:
-        copies = self._copies(program, runs)
-        alive = dict(enumerate(runs))
+    def _train_together(self, program: StackedProgram, group: _Group) -> None:
+        copies = self._copies(program, group)
+        alive = dict(enumerate(group.runs))
+        twins = Twins(group.twins)
         for epoch in range(self.recorder.epochs):
-            copies, logs = program.epoch(copies, self._orders(program, runs, epoch), *self._batch_sizes(runs[0]))
+            copies, logs = program.epoch(copies, self._orders(program, group, epoch), *self._batch_sizes(group))
+            if program is not self._compared:
+                self._compare(program, copies, group, _most_trained(logs, alive), epoch=1)
+                self._compared = program
+            for place in twins.departed(logs, alive):
+                self.recorder.chaotic(alive[place].point, epoch)
             ended = self.recorder.record(
                 epoch,
                 {run: {name: values[place] for name, values in logs.items()} for place, run in alive.items()},
-                partial(_weights, program, copies, runs),
+                partial(_weights, program, copies, group.runs),
             )
             alive = {place: run for place, run in alive.items() if run not in ended}
             if not alive:
@@ -59,65 +75,139 @@ class StackedEngine(Engine):
 
     def _program_for(self, runs: Sequence[Run]) -> StackedProgram:
         """A program with room for `runs`. A larger one is reused: its idle copies cost less than tracing again."""
-        if self._program is None or self._program.count < min(len(runs), self._max_count):
-            self._program = self._checked_program(runs)
+        wanted = len(runs) + len({run.point for run in runs})
+        if self._program is None or self._program.count < min(wanted, self._max_count):
+            self._program = self._checked_program(runs, wanted)
         return self._program
 
-    def _checked_program(self, runs: Sequence[Run]) -> StackedProgram:
+    def _checked_program(self, runs: Sequence[Run], wanted: int) -> StackedProgram:
         model = self.factory.any_model(runs[0])
         self._max_count = max(1, MAX_STACKED_VALUES // _values_per_copy(model))
+        count = min(wanted, self._max_count)
         try:
-            program = self._new_program(model, min(len(runs), self._max_count))
-            own = self._first_steps(program, runs[: program.count])
+            try:
+                return self._compared_at_start(self._new_program(model, count), runs)
+            except SparseGradientsError:
+                return self._compared_at_start(self._new_program(model, count, flat=False), runs)
+        except EngineUnavailableError:
+            raise
         except Exception as error:
             raise EngineUnavailableError(f"its step cannot be stacked ({short_error_message(error)})") from error
-        plain = self._plain_first_steps(program, runs[_checked(runs[: program.count])])
-        if not np.allclose(own, plain, rtol=_TOLERANCE, atol=1e-6, equal_nan=True):
-            raise EngineUnavailableError("its stacked program does not reproduce the losses of its own step")
+
+    def _new_program(self, model: keras.Model, count: int, *, flat: bool = True) -> StackedProgram:
+        return StackedProgram(model, self.arguments.train, self.arguments.validation, count, flat=flat)
+
+    def _compared_at_start(self, program: StackedProgram, runs: Sequence[Run]) -> StackedProgram:
+        group = next(_groups(runs, program.count))
+        self._compare(program, self._copies(program, group), group, _middle(group.runs), epoch=0)
         return program
 
-    def _new_program(self, model: keras.Model, count: int) -> StackedProgram:
-        return StackedProgram(model, self.arguments.train, self.arguments.validation, count)
+    def _compare(self, program: StackedProgram, copies: Copies, group: _Group, place: int, *, epoch: int) -> None:
+        """Compares the first steps of `epoch` of the run at `place`, and its validation, with the model's own steps.
 
-    def _first_steps(self, program: StackedProgram, runs: Sequence[Run]) -> list[float]:
-        copies, orders = self._copies(program, runs), self._orders(program, runs, 0)
-        _, logs = program.epoch(copies, orders, *self._batch_sizes(runs[0]), max_steps=_CHECKED_STEPS)
-        return [float(logs[name][_checked(runs)]) for name in ("loss", "val_loss") if name in logs]
+        Raises:
+            EngineUnavailableError: They log different values.
+        """
+        orders, sizes = self._orders(program, group, epoch), self._batch_sizes(group)
+        program.load(copies, place)
+        _, logs = program.epoch(copies, orders, *sizes, max_steps=_CHECKED_STEPS)
+        own = {name: float(values[place]) for name, values in logs.items()}
+        plain = self._plain_logs(program.model, group.runs[place], orders[place], *sizes)
+        if epoch == 0:
+            self._initial = plain
+        if own.keys() != plain.keys():
+            raise EngineUnavailableError(f"its stacked program logs {sorted(own)}, but its own step {sorted(plain)}")
+        tolerance = _tolerance(program.model)
+        for name, value in plain.items():
+            scale = abs(self._initial[name]) if name in ("loss", "val_loss") else 1.0
+            if not np.isclose(own[name], value, rtol=tolerance, atol=1e-6 * scale, equal_nan=True):
+                raise EngineUnavailableError(
+                    f"its stacked program does not reproduce its own step: the {name} of the first steps of epoch "
+                    f"{epoch} is {own[name]:.6g} instead of {value:.6g}"
+                )
 
-    def _plain_first_steps(self, program: StackedProgram, run: Run) -> list[float]:
-        """The same losses, by the model's own steps."""
-        model, order = program.model, epoch_order(run.seed, 0, self.arguments.size, shuffle=self.arguments.shuffle)
-        load_state(model, self.factory.initial_state(run))
+    def _plain_logs(
+        self, model: keras.Model, run: Run, order: np.ndarray, batch_size: int, test_batch_size: int
+    ) -> dict[str, float]:
+        """What the model's own steps log, from the state that it is in."""
         set_learning_rate(model.optimizer, run.learning_rate)
-        batch_size, test_batch_size = self._batch_sizes(run)
-        losses = [_mean_loss(model, model.train_step, self.arguments.train, order, batch_size)]
+        logs = _logs_of_steps(model, model.train_step, self.arguments.train, order, batch_size)
         if self.arguments.validates:
             order = np.arange(sample_count(self.arguments.validation))
-            losses.append(_mean_loss(model, model.test_step, self.arguments.validation, order, test_batch_size))
-        return losses
+            tested = _logs_of_steps(model, model.test_step, self.arguments.validation, order, test_batch_size)
+            logs.update({f"val_{name}": value for name, value in tested.items()})
+        return logs
 
-    def _copies(self, program: StackedProgram, runs: Sequence[Run]) -> Copies:
-        filled = _filled(runs, program.count)
-        states = [self.factory.initial_state(run) for run in filled]
-        return program.copies(states, [run.learning_rate for run in filled])
+    def _copies(self, program: StackedProgram, group: _Group) -> Copies:
+        chosen = program.places_of_trainable()
+        runs = group.copies(program.count)
+        states = [self.factory.initial_state(run) for run in runs]
+        for twin in group.twins.values():
+            states[twin] = with_last_bit_changed(states[twin], chosen)
+        return program.copies(states, [run.learning_rate for run in runs])
 
-    def _orders(self, program: StackedProgram, runs: Sequence[Run], epoch: int) -> np.ndarray:
+    def _orders(self, program: StackedProgram, group: _Group, epoch: int) -> np.ndarray:
         size, shuffle = self.arguments.size, self.arguments.shuffle
-        by_seed = {run.seed: epoch_order(run.seed, epoch, size, shuffle=shuffle) for run in runs}
-        return np.stack([by_seed[run.seed] for run in _filled(runs, program.count)])
+        by_seed = {run.seed: epoch_order(run.seed, epoch, size, shuffle=shuffle) for run in group.runs}
+        return np.stack([by_seed[run.seed] for run in group.copies(program.count)])
 
-    def _batch_sizes(self, run: Run) -> tuple[int, int]:
-        return run.batch_size, self.arguments.validation_batch_size or run.batch_size
-
-
-def _filled(runs: Sequence[Run], count: int) -> list[Run]:
-    """The runs, with the last one repeated until there are `count`."""
-    return [*runs, *[runs[-1]] * (count - len(runs))]
+    def _batch_sizes(self, group: _Group) -> tuple[int, int]:
+        batch_size = group.runs[0].batch_size
+        return batch_size, self.arguments.validation_batch_size or batch_size
 
 
-def _checked(runs: Sequence[Run]) -> int:
-    """Index of the run to compare: one with a middle rate, at which two steps change the loss visibly."""
+@dataclass(frozen=True)
+class _Group:
+    """Runs that are trained together.
+
+    Attributes:
+        runs: The runs, in the order of their places.
+        twins: Place of the first run of each point, and the place of its twin behind the runs.
+    """
+
+    runs: Sequence[Run]
+    twins: Mapping[int, int]
+
+    def copies(self, count: int) -> list[Run]:
+        """The run of each copy: the runs, the twins, and the last run repeated until there are `count`."""
+        runs = [*self.runs, *(self.runs[place] for place in self.twins)]
+        return [*runs, *[runs[-1]] * (count - len(runs))]
+
+
+def _groups(runs: Sequence[Run], count: int) -> Iterator[_Group]:
+    """`runs` in groups that fill at most `count` copies with their twins; no twins if there is room for one copy."""
+    start, points = 0, set[Point]()
+    for place, run in enumerate(runs):
+        copies = place + 1 - start + (len(points | {run.point}) if count > 1 else 0)
+        if copies > count:
+            yield _with_twins(runs[start:place], count)
+            start, points = place, set()
+        points.add(run.point)
+    yield _with_twins(runs[start:], count)
+
+
+def _with_twins(runs: Sequence[Run], count: int) -> _Group:
+    first = {run.point: place for place, run in reversed(list(enumerate(runs)))}
+    places = sorted(first.values()) if count > 1 else []
+    return _Group(runs, {place: len(runs) + number for number, place in enumerate(places)})
+
+
+def _middle(runs: Sequence[Run]) -> int:
+    """Place of a run with a middle rate, at which two steps change the loss visibly."""
     return sorted(range(len(runs)), key=lambda place: runs[place])[len(runs) // 2]
+
+
+def _most_trained(logs: Mapping[str, np.ndarray], alive: Mapping[int, Run]) -> int:
+    """Place of the run that an epoch has moved farthest: the highest rate whose loss is not above the lowest rate's."""
+    places = sorted(alive, key=lambda place: alive[place])
+    losses = logs["loss"]
+    settled = [place for place in places if losses[place] <= losses[places[0]]]
+    return settled[-1] if settled else places[len(places) // 2]
+
+
+def _tolerance(model: keras.Model) -> float:
+    single = all(layer.compute_dtype in ("float32", "float64") for layer in layers_of(model) if layer.weights)
+    return _TOLERANCE if single else _LOW_PRECISION_TOLERANCE
 
 
 def _values_per_copy(model: keras.Model) -> int:
@@ -128,8 +218,8 @@ def _weights(program: StackedProgram, copies: Copies, runs: Sequence[Run], run: 
     return program.weights(copies, runs.index(run))
 
 
-def _mean_loss(model: keras.Model, step: Any, data: Any, order: np.ndarray, batch_size: int) -> float:
+def _logs_of_steps(model: keras.Model, step: Any, data: Any, order: np.ndarray, batch_size: int) -> dict[str, float]:
     model.reset_metrics()
     for start in range(0, min(_CHECKED_STEPS * batch_size, len(order)), batch_size):
-        step(take(data, order[start : start + batch_size]))
-    return float(loss_tracker(model).result())
+        result = step(take(data, order[start : start + batch_size]))
+    return logs_of(model, result)

@@ -15,9 +15,11 @@ from keras_lr._keras.stateless import (
     allow_many_traces,
     excludes_from_weight_decay,
     register_rules,
+    slot_lists,
     stateless,
     stateless_kind,
 )
+from keras_lr.search._engines.base import EngineUnavailableError
 from keras_lr.search._runs import take
 
 _ELEMENTWISE = tuple(
@@ -65,26 +67,29 @@ class StackedProgram:
     """An epoch of every copy as one function.
 
     The step of one copy is written without side effects, as in Keras's JAX trainer, from the model's own forward pass,
-    loss, metrics and optimizer; `tf.vectorized_map` turns it into one program for all copies.
+    loss, metrics and optimizer; `tf.vectorized_map` turns it into one program for all copies. All that a step changes
+    is part of a copy's state. A step that changes anything else is refused while it is traced.
 
     Args:
         model: A compiled model, built with its optimizer; only its structure is used.
         train: Training data, nested tensors.
         validation: Validation data likewise, or None.
         count: Number of copies. Fixing it in the graph saves a third of the operations.
+        flat: Whether the weights of all copies may be updated together, where the optimizer allows it.
     """
 
-    def __init__(self, model: keras.Model, train: Any, validation: Any, count: int) -> None:
+    def __init__(self, model: keras.Model, train: Any, validation: Any, count: int, *, flat: bool = True) -> None:
         register_rules()
         self.model, self.count = model, count
         self._train, self._validation = train, validation
         trainable = model.trainable_variables
         other = [variable for variable in model.variables if not any(variable is one for one in trainable)]
         self._variables = ModelState(trainable, other, model.metrics_variables)
+        self._known = {id(variable) for group in self._variables for variable in group}
         model.reset_metrics()
         self._fresh_metrics = [np.stack([variable.numpy()] * count) for variable in model.metrics_variables]
-        self._update = update_of(model, count)
-        self._results = tf.function(lambda metrics: _vectorized(self._one_result, metrics), autograph=False)
+        self._update = FlatUpdate(model, count) if flat and may_update_flat(model) else CopyUpdate(model, count)
+        self._read = tf.function(lambda model: _vectorized(self._read_one, model), autograph=False)
         self._epoch = tf.function(self._all_epoch, autograph=False, input_signature=self._signature())
         allow_many_traces(self._epoch)
 
@@ -118,6 +123,9 @@ class StackedProgram:
 
         Returns:
             The copies after the epoch, and what Keras would log, each value of shape `(count,)`.
+
+        Raises:
+            SparseGradientsError: The program was made with `flat`, but some gradients are sparse or missing.
         """
         limit = np.iinfo(np.int32).max if max_steps < 0 else max_steps
         copies, logs = self._epoch(copies, tf.constant(orders), batch_size, test_batch_size, limit)
@@ -127,6 +135,18 @@ class StackedProgram:
         """Values of `model.weights` in one copy."""
         by_variable = {id(variable): value for variable, value in self._pairs(copies.model)}
         return [by_variable[id(weight)].numpy()[index].copy() for weight in self.model.weights]
+
+    def load(self, copies: Copies, index: int) -> None:
+        """Assigns the state of one copy, except its learning rate, to the model and its optimizer."""
+        for variable, value in self._pairs(copies.model):
+            variable.assign(value[index])
+        for variable, value in self._update.values(copies.slots, index):
+            variable.assign(value)
+
+    def places_of_trainable(self) -> set[int]:
+        """Places of the trainable variables in `model.variables`."""
+        trainable = {id(variable) for variable in self._variables.trainable}
+        return {place for place, variable in enumerate(self.model.variables) if id(variable) in trainable}
 
     def _signature(self) -> list[Any]:
         def spec(value: Any) -> tf.TensorSpec:
@@ -143,17 +163,15 @@ class StackedProgram:
 
     def _all_epoch(self, copies: Copies, orders: Any, batch_size: Any, test_batch_size: Any, limit: Any) -> Any:
         samples = tf.shape(orders)[1]
-        fresh = [tf.constant(value) for value in self._fresh_metrics]
 
         def train(step: Any, model: ModelState, slots: Any) -> Any:
             indices = orders[:, step * batch_size : tf.minimum((step + 1) * batch_size, samples)]
             return (step + 1, *self._train_step(model, slots, copies.rates, indices))
 
-        begun = copies.model._replace(metrics=fresh)
-        model, slots = _times(train, -(-samples // batch_size), limit, (begun, copies.slots))
-        logs = self._results(model.metrics)
+        model, slots = _times(train, -(-samples // batch_size), limit, (copies.model, copies.slots))
+        logs, model = self._read(model)
         if self._validation is not None:
-            tested = self._all_test(model._replace(metrics=fresh), test_batch_size, limit)
+            tested, model = self._read(self._all_test(model, test_batch_size, limit))
             logs.update({f"val_{name}": value for name, value in tested.items()})
         return Copies(model, slots, copies.rates), logs
 
@@ -162,7 +180,7 @@ class StackedProgram:
         if self._update.within_copy:
             model, slots = _vectorized(lambda copy: self._train_one(*copy), (model, slots, rates, indices))
             return model, slots
-        gradients, model = _vectorized(lambda copy: self._gradients_of_one(*copy), (model, indices))
+        gradients, model = _vectorized(lambda copy: self._flat_gradients_of_one(*copy), (model, indices))
         trainable, slots = self._update.apply(model.trainable, gradients, slots, rates)
         return model._replace(trainable=trainable), slots
 
@@ -172,55 +190,81 @@ class StackedProgram:
         trainable, slots = self._update.apply(model.trainable, gradients, slots, rate)
         return model._replace(trainable=trainable), slots
 
+    def _flat_gradients_of_one(self, model: ModelState, indices: Any) -> tuple[list[Any], ModelState]:
+        gradients, model = self._gradients_of_one(model, indices)
+        if not all(isinstance(gradient, tf.Tensor) for gradient in gradients):
+            raise SparseGradientsError("some gradients are sparse or missing")
+        return gradients, model
+
     def _gradients_of_one(self, model: ModelState, indices: Any) -> tuple[list[Any], ModelState]:
         """The gradients of one copy, and its state after the forward pass."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(take(self._train, indices))
         with tf.GradientTape() as tape:
             tape.watch(model.trainable)
-            with keras.StatelessScope(self._pairs(model)) as scope:
-                prediction, loss = self._loss(x, y, weight, training=True)
+            with self._scope(model) as scope:
+                loss = self._forward(x, y, weight, training=True)
                 loss = self.model.optimizer.scale_loss(loss)
-                self.model.compute_metrics(x, y, prediction, sample_weight=weight)
-        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, model.trainable)]
-        other, metrics = _values(scope, self._variables.other), _values(scope, self._variables.metrics)
-        return gradients, ModelState(model.trainable, other, metrics)
+            state = self._state_after(scope, model)
+        return tape.gradient(loss, model.trainable), state
 
-    def _all_test(self, model: ModelState, batch_size: Any, limit: Any) -> Any:
-        """The results of validating every copy."""
+    def _all_test(self, model: ModelState, batch_size: Any, limit: Any) -> ModelState:
+        """The state of every copy after validation, which may draw random numbers and so move their state."""
         samples = tf.shape(keras.tree.flatten(self._validation)[0])[0]
 
-        def test(step: Any, metrics: Any) -> Any:
+        def test(step: Any, model: ModelState) -> Any:
             indices = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, samples))
             batch = take(self._validation, indices)
-            return step + 1, _vectorized(lambda copy: self._test_one(copy, batch), model._replace(metrics=metrics))
+            return step + 1, _vectorized(lambda copy: self._test_one(copy, batch), model)
 
-        return self._results(_times(test, -(-samples // batch_size), limit, (model.metrics,))[0])
+        (model,) = _times(test, -(-samples // batch_size), limit, (model,))
+        return model
 
-    def _test_one(self, model: ModelState, batch: Any) -> list[Any]:
-        """The metrics of one copy after a validation step."""
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        with keras.StatelessScope(self._pairs(model)) as scope:
-            prediction, _ = self._loss(x, y, weight, training=False)
-            self.model.compute_metrics(x, y, prediction, sample_weight=weight)
-        return _values(scope, self._variables.metrics)
+    def _test_one(self, model: ModelState, batch: Any) -> ModelState:
+        """The state of one copy after a validation step."""
+        with self._scope(model) as scope:
+            self._forward(*keras.utils.unpack_x_y_sample_weight(batch), training=False)
+        return self._state_after(scope, model)
 
-    def _loss(self, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
-        """The prediction and the loss, which is added to the model's loss metric."""
+    def _forward(self, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
+        """What the model's step does before and after its gradients; returns the loss."""
         model = self.model
         prediction = forward(model, x, training=training)
         loss = loss_of(model, x, y, prediction, weight, training=training)
         samples = tf.shape(next(part for part in keras.tree.flatten(x) if part is not None))[0]
         loss_tracker(model).update_state(loss, sample_weight=samples)
-        return prediction, loss
+        logged = model.compute_metrics(x, y, prediction, sample_weight=weight)
+        if set(logged) != set(model.get_metrics_result()):
+            raise EngineUnavailableError("its `compute_metrics` returns other values than its metrics hold")
+        return loss
 
-    def _one_result(self, metrics: Any) -> Any:
-        with keras.StatelessScope(list(zip(self._variables.metrics, metrics, strict=True))):
-            return {name: tf.convert_to_tensor(value) for name, value in self.model.get_metrics_result().items()}
+    def _read_one(self, model: ModelState) -> tuple[Any, ModelState]:
+        """The results of one copy's metrics, and its state with the metrics reset."""
+        with self._scope(model) as scope:
+            results = {name: tf.convert_to_tensor(value) for name, value in self.model.get_metrics_result().items()}
+            self.model.reset_metrics()
+        return results, self._state_after(scope, model)
+
+    def _scope(self, state: ModelState) -> keras.StatelessScope:
+        """A scope in which the model has `state`; losses that layers add are part of `model.losses` in it."""
+        return keras.StatelessScope(self._pairs(state), collect_losses=True)
+
+    def _state_after(self, scope: keras.StatelessScope, before: ModelState) -> ModelState:
+        trainable = _values(scope, self._variables.trainable)
+        if any(value is not given for value, given in zip(trainable, before.trainable, strict=True)):
+            raise EngineUnavailableError("its forward pass changes trainable weights")
+        if not scope.state_mapping.keys() <= self._known:
+            raise EngineUnavailableError("its step changes a variable that the model does not list")
+        other, metrics = _values(scope, self._variables.other), _values(scope, self._variables.metrics)
+        return ModelState(before.trainable, other, metrics)
 
     def _pairs(self, state: ModelState) -> list[tuple[Any, Any]]:
         """Each variable with its value."""
         groups = zip(self._variables, state, strict=True)
         return [pair for variables, values in groups for pair in zip(variables, values, strict=True)]
+
+
+class SparseGradientsError(Exception):
+    """Some gradients are sparse or missing, which only the optimizer's own update of one copy treats as `fit` does."""
 
 
 class Update(Protocol):
@@ -241,12 +285,18 @@ class Update(Protocol):
     ) -> tuple[list[Any], list[Any]]:
         """The weights and slots after a step."""
 
+    def values(self, slots: list[Any], index: int) -> list[tuple[Any, Any]]:
+        """The variables of the model's own optimizer except its rate, each with its value in one copy."""
 
-def update_of(model: keras.Model, count: int) -> Update:
-    """The fastest update for `count` copies of a compiled model."""
-    dtypes = {variable.dtype for variable in model.trainable_variables}
-    flat = _is_elementwise(model.optimizer) and len(dtypes) == 1
-    return FlatUpdate(model, count) if flat else CopyUpdate(model, count)
+
+def may_update_flat(model: keras.Model) -> bool:
+    """Whether one element-wise update of all weights together is the optimizer's update of each."""
+    variables = model.trainable_variables
+    return (
+        _is_elementwise(model.optimizer)
+        and len({variable.dtype for variable in variables}) == 1
+        and not any(variable.constraint is not None or variable.overwrite_with_gradient for variable in variables)
+    )
 
 
 class FlatUpdate:
@@ -271,6 +321,7 @@ class FlatUpdate:
         # Keras accepts a number, a schedule or a callable, but not a rate per copy.
         self._optimizer.learning_rate = lambda: self._rates.value
         self._variables = self._optimizer.variables
+        self._own_slots = slot_lists(optimizer)
 
     def slots(self) -> list[Any]:
         return [tf.constant(variable.numpy()) for variable in self._variables]
@@ -288,6 +339,18 @@ class FlatUpdate:
         count = self._weights.shape[0]
         weights = [tf.reshape(part, (count, *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
         return weights, _values(scope, self._variables)
+
+    def values(self, slots: list[Any], index: int) -> list[tuple[Any, Any]]:
+        by_variable = {id(variable): slot for variable, slot in zip(self._variables, slots, strict=True)}
+        found: list[tuple[Any, Any]] = []
+        for name, (variable,) in slot_lists(self._optimizer).items():
+            own, slot = self._own_slots[name], by_variable[id(variable)]
+            if slot.shape == own[0].shape:
+                found.append((own[0], slot))
+                continue
+            parts = zip(own, tf.split(slot[index], self._sizes), self._shapes, strict=True)
+            found.extend((variable, tf.reshape(part, shape)) for variable, part, shape in parts)
+        return found
 
     def _flat(self, tensors: Sequence[Any]) -> Any:
         count = self._weights.shape[0]
@@ -318,8 +381,11 @@ class CopyUpdate:
     ) -> tuple[list[Any], list[Any]]:
         values = [*zip(self._trainable, trainable, strict=True), *zip(self._variables, slots, strict=True)]
         with stateless(self._optimizer, self._trainable), keras.StatelessScope([*values, (self._rate, rates)]) as scope:
-            self._optimizer.apply(gradients, self._trainable)
+            self._optimizer.apply_gradients(zip(gradients, self._trainable, strict=True))
         return _values(scope, self._trainable), _values(scope, self._variables)
+
+    def values(self, slots: list[Any], index: int) -> list[tuple[Any, Any]]:
+        return [(variable, slot[index]) for variable, slot in zip(self._variables, slots, strict=True)]
 
 
 def _is_elementwise(optimizer: Any) -> bool:

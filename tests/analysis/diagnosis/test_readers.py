@@ -137,11 +137,12 @@ def test_a_metric_that_should_grow_is_kept_as_it_is_and_negated_only_as_a_loss()
         (b"", "CSV file with a header"),
         (b"epoch,weight\n0,1\n1,2\n2,3\n", "`loss` column"),
         (b"loss\nlow\nhigh\nhigh\n", "must hold numbers"),
-        (b"epoch,loss\n0,3\n1,2\n1e19,1\n", r"`epoch` must hold whole numbers below 2\*\*53"),
+        (b"epoch,loss\n0,3\n1,2\n1e19,1\n", r"`epoch` must hold numbers below 2\*\*53"),
         (b"epoch,loss\n0,1\n1,2,3,4\n", "CSV file with a header"),
         (b"epoch,loss\n0,1,2\n1,2,3\n2,3,4\n", "CSV file with a header.*Length of header"),
-        (b"epoch,loss\n0,nan\n1,nan\n2,nan\n", "only NaN"),
-        (b"epoch,loss\n0,1\n", "at least 3 epochs"),
+        (b"epoch,loss\n0,\n1,NA\n2,None\n", r"`loss` must hold a value\. Received: none at all"),
+        (b"0,3.5\n1,2.5\n2,1.5\n", "CSV file with a header.*first row holds numbers, not names"),
+        (b"epoch,loss\n0,1\n", "at least 2 epochs"),
         (b"\x89PNG\0\0\0", "binary"),
         (b"epoch,l\xff\xfe\n0,1\n", "CSV file with a header"),
     ],
@@ -162,9 +163,13 @@ def test_a_column_may_be_called_kind(tmp_path):
     assert analyze_history(tmp_path / "run.json").losses == (3.0, 2.0, 1.0)
 
 
-def test_a_run_that_was_never_finite_is_too_high_in_memory_and_at_any_length():
-    for losses in ([np.nan], [np.nan] * 5, [np.inf, np.nan], [2.0, np.inf]):
-        diagnosis = analyze_history({"loss": losses, "val_loss": losses, "learning_rate": [3.0] * len(losses)})
+@pytest.mark.parametrize("losses", [[np.nan], [np.nan] * 5, [np.inf, np.nan], [2.0, np.inf]])
+def test_a_run_that_was_never_finite_is_too_high_in_memory_and_in_files_and_at_any_length(tmp_path, losses):
+    columns = {"loss": losses, "val_loss": losses, "learning_rate": [3.0] * len(losses)}
+    pd.DataFrame(columns).to_csv(tmp_path / "run.csv", na_rep="nan")
+    (tmp_path / "run.json").write_text(json.dumps(columns))
+    for source in (columns, pd.DataFrame(columns), tmp_path / "run.csv", tmp_path / "run.json"):
+        diagnosis = analyze_history(source)
         assert (diagnosis.verdict, diagnosis.findings[0].kind) == ("too_high", "divergence")
         assert diagnosis.suggested_high == pytest.approx(0.9)
 

@@ -5,14 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_lr.analysis._sensitivity.basin import find_basin
+from keras_lr.analysis._sensitivity.basin import expected_lost_share, find_basin, lost_shares
 
 RATES = np.array([1e-3, 1e-2, 1e-1])
 NAN, INF = np.nan, np.inf
+SEEDS = np.array([0.0, 9.0, -4.0])
+"""What each seed adds to the score of every rate: it cancels in the pairs, and no rate's repeats are all worse."""
 
 
 def places(basin):
     return basin.low, basin.best, basin.high
+
+
+def usable(basin):
+    return basin.usable_low, basin.best, basin.usable_high
 
 
 def test_the_threshold_by_hand():
@@ -22,7 +28,7 @@ def test_the_threshold_by_hand():
     4 degrees. The table's t for 1% (2% over two neighbours) is 3.747, so noise alone may reach
     3.747 sqrt(0.2575 / 3) = 1.098 and 3.747 sqrt(0.7525 / 3) = 1.877.
     """
-    basin = find_basin(RATES, np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]))
+    basin = find_basin(RATES, np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]) + SEEDS)
     assert places(basin) == (0, 1, 1)
     assert basin.noise == pytest.approx(np.median([np.sqrt(0.2575 / 3), np.sqrt(0.7525 / 3)]))
 
@@ -30,7 +36,7 @@ def test_the_threshold_by_hand():
 @pytest.mark.parametrize(("mean", "low"), [(1.097, 0), (1.099, 1)])
 def test_the_threshold_is_where_the_table_puts_it(mean, low):
     differences = np.array([-0.1, 0.0, 0.1]) + mean
-    basin = find_basin(RATES, np.array([1 + differences, [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]))
+    basin = find_basin(RATES, np.array([1 + differences, [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]) + SEEDS)
     assert basin.low == low
 
 
@@ -41,25 +47,72 @@ def test_an_unreliable_rate_is_excluded_if_even_its_luckiest_repeat_is_worse():
     """
     rates = np.array([1e-3, 3e-3, 1e-2, 3e-2])
     scores = np.array([[1.01, 1.0, 1.02], [1.01, 1.02, 1.0], [1.0, 1.0, 1.0], [1.5, 2.0, 5.0]])
-    assert places(find_basin(rates, scores)) == (0, 2, 2)
+    assert places(find_basin(rates, scores + SEEDS)) == (0, 2, 2)
     scores[3, 0] = 1.02
-    assert places(find_basin(rates, scores)) == (0, 2, 3)
+    assert places(find_basin(rates, scores + SEEDS)) == (0, 2, 3)
 
 
-def test_a_rate_four_times_worse_is_excluded_however_it_scatters():
-    """Digits at one rate per decade: no repeat at 0.1 comes near the best, and 0.32 of a gain of 2.2 matters."""
+def test_a_rate_whose_repeats_are_all_worse_is_excluded_however_it_scatters():
+    """Digits at one rate per decade. At 0.1 no repeat comes near the best, but they scatter too much for their mean.
+
+    At 1e-3 the repeats are all worse, too, by a median of 0.033. That is 1.5% of a gain of 2.2: little, but not noise.
+    """
     rates = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
     scores = np.array(
         [[1.3, 1.4, 1.35], [0.13, 0.135, 0.125], [0.097, 0.1, 0.08], [0.42, 0.41, 0.83], [2.3, 2.35, 2.34]]
     )
-    assert places(find_basin(rates, scores, gain=2.2)) == (1, 2, 2)
+    assert places(find_basin(rates, scores, gain=2.2)) == (2, 2, 2)
+    assert usable(find_basin(rates, scores, gain=2.2)) == (1, 2, 2)
     one_ties = scores.copy()
-    one_ties[3, 0] = 0.09
+    one_ties[1, 0] = one_ties[3, 0] = 0.09
     assert places(find_basin(rates, one_ties, gain=2.2)) == (1, 2, 3)
+    assert usable(find_basin(rates, one_ties, gain=2.2)) == (1, 2, 2)
+
+
+def test_two_repeats_that_are_both_worse_are_left_to_the_test():
+    """Differences of 0.05 and 0.35 scatter more than their mean; with a third like them they are all worse."""
+    scores = np.array([[1.05, 1.35], [1.0, 1.0], [1.4, 1.9]])
+    assert places(find_basin(RATES, scores)) == (0, 1, 2)
+    third = np.array([[1.2], [1.0], [1.6]])
+    assert places(find_basin(RATES, np.hstack([scores, third]))) == (1, 1, 1)
+
+
+def test_what_loses_little_and_what_is_within_noise_are_two_ranges():
+    """Repeats 0.1 apart hide a loss of 0.06, which is 6% of a gain of 1; of a gain of 2 it is 3%."""
+    scores = np.array([[1.06, 1.16, 0.96], [1.0, 0.9, 1.1], [1.5, 1.6, 1.4]])
+    for gain, low in ((1.0, 1), (2.0, 0)):
+        basin = find_basin(RATES, scores, gain=gain)
+        assert places(basin) == (0, 1, 1)
+        assert usable(basin) == (low, 1, 1)
+
+
+def test_the_share_of_the_gain_that_each_rate_loses_by_hand():
+    """From 3 down to 1: a rate that reaches 1.5 loses a quarter, one that rises to 4 all, and not more."""
+    medians = np.array([3.0, 1.5, 1.0, 4.0, INF, NAN])
+    np.testing.assert_array_equal(lost_shares(medians, 2, 2.0), [1, 0.25, 0, 1, 1, NAN])
+    assert np.isnan(lost_shares(medians, 2, 0.0)).all()
+
+
+def test_the_sensitivity_by_hand():
+    """Over a V of one decade on each side the mean share is a half; over one decade at nothing, as well, a third."""
+    decades = np.array([1e-4, 1e-3, 1e-2, 1e-1])
+    assert expected_lost_share(decades[:3], np.array([1.0, 0.0, 1.0])) == pytest.approx(0.5)
+    assert expected_lost_share(decades, np.array([1.0, 0.0, 0.0, 1.0])) == pytest.approx(1 / 3)
+    assert expected_lost_share(decades, np.array([1.0, NAN, NAN, 0.0])) == pytest.approx(0.5)
+    assert expected_lost_share(decades, np.zeros(4)) == 0.0
+    assert expected_lost_share(decades, np.array([NAN, 0.0, NAN, NAN])) is None
+
+
+def test_further_points_on_the_same_curve_leave_the_sensitivity_as_it_is():
+    """As refinement adds them: the grid is no longer even, but the searched range and the curve are the same."""
+    even, shares = np.array([1e-4, 1e-3, 1e-2]), np.array([0.8, 0.0, 0.4])
+    refined = np.sort(np.append(even, [2e-3, 5e-3, 9e-3]))
+    between = np.interp(np.log10(refined), np.log10(even), shares)
+    assert expected_lost_share(refined, between) == pytest.approx(expected_lost_share(even, shares)) == 0.3
 
 
 def test_what_a_seed_adds_to_every_rate_cancels():
-    scores = np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]])
+    scores = np.array([[1.1, 1.2, 1.3], [1.0, 1.0, 1.0], [3.0, 4.0, 5.0]]) + SEEDS
     lucky = scores + np.array([0.0, 100.0, -40.0])
     plain, shifted = find_basin(RATES, scores), find_basin(RATES, lucky)
     assert places(shifted) == places(plain)
@@ -104,7 +157,7 @@ def test_a_missing_repeat_is_left_out_of_the_pairs():
 
 def test_with_single_repeats_the_basin_is_what_loses_little():
     basin = find_basin(RATES, np.array([[1.04], [1.0], [1.06]]), gain=1.0)
-    assert places(basin) == (0, 1, 1)
+    assert places(basin) == usable(basin) == (0, 1, 1)
     assert np.isnan(basin.noise)
 
 
@@ -122,8 +175,10 @@ def test_one_rate_is_its_own_basin():
 def test_units_do_not_matter(seed, scale, shift):
     scores = np.random.default_rng(seed).normal(size=(8, 3)) + (np.arange(8)[:, None] - 4) ** 2 / 4
     rates = np.geomspace(1e-4, 1e-1, 8)
-    plain, changed = find_basin(rates, scores), find_basin(10 * rates, shift + scale * scores)
+    plain = find_basin(rates, scores, gain=6.0)
+    changed = find_basin(10 * rates, shift + scale * scores, gain=scale * 6.0)
     assert places(changed) == places(plain)
+    assert usable(changed) == usable(plain)
     assert changed.noise == pytest.approx(scale * plain.noise, rel=1e-5)
 
 

@@ -5,15 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_lr.analysis._sensitivity.representatives import (
+from keras_lr.analysis._sensitivity.summary import (
     main_batch_size,
     median_scores,
     middle_run,
     representative_diagnoses,
+    run_scores,
     runs_at,
     trained_runs,
 )
-from keras_lr.analysis._sensitivity.summary import run_scores
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 NO_BEST = {"best_learning_rate": None, "low": None, "high": None, "best_batch_size": None, "confidence": "none"}

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.analysis._sensitivity.summary import analyze_sensitivity, best_by_epochs, run_scores
+from keras_lr.analysis._sensitivity.summary import analyze_sensitivity, best_by_epochs, lost_gain, run_scores
 from keras_lr.errors import InvalidArgumentError
 from tests.sensitivity_samples import sensitivity_frame
 
@@ -63,9 +63,89 @@ def test_a_clear_search():
     assert (result.at_edge, result.confidence, result.best_batch_size) == (False, "clear", 32)
     assert result.environment == {"keras": "3.15"}
     assert result.reason == (
-        "Of 4 learning rates x 3 repeats, 1e-3 gave the lowest val_loss (0.51), and 1e-3 to 1e-2 were within "
-        "noise of it."
+        "Of 4 learning rates x 3 repeats, 1e-3 gave the lowest val_loss (0.51); 1e-3 to 1e-2 were as good within noise "
+        "and lost at most 5% of the gain."
     )
+    assert (result.basin_by, result.usable_low, result.usable_high) == ("noise", 1e-3, 1e-2)
+
+
+# The demo's search: the repeats at 1e-3 are all worse than those at 1e-2, by 1.5% of the gain of 2.3 - 0.097.
+DIGITS = {
+    1e-4: (1.3, 1.4, 1.35),
+    1e-3: (0.124, 0.130, 0.137),
+    1e-2: (0.082, 0.097, 0.102),
+    1e-1: (0.11, 0.09, 0.12),
+    1.0: (2.3, 2.4, 2.35),
+}
+
+
+def test_what_is_as_good_within_noise_and_what_loses_little_are_said_apart():
+    result = analyze_sensitivity(search(DIGITS, start=2.3))
+    assert (result.low, result.best_learning_rate, result.high) == (1e-2, 1e-2, 1e-1)
+    assert (result.usable_low, result.usable_high) == (1e-3, 1e-1)
+    assert result.reason.endswith(
+        "; 1e-2 to 0.1 were as good within noise, and 1e-3 to 0.1 lost at most 5% of the gain."
+    )
+    assert lost_gain(result) == pytest.approx(
+        {1e-4: 1.253 / 2.203, 1e-3: 0.033 / 2.203, 1e-2: 0, 1e-1: 0.013 / 2.203, 1.0: 1}
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        (
+            {1e-3: (1.2, 1.21, 1.22), 1e-2: (1.0, 1.01, 0.99)},
+            "no other rate was as good within noise and lost at most 5%",
+        ),
+        (
+            {1e-3: (1.06, 1.05, 1.07), 1e-2: (1.0, 1.01, 0.99)},
+            "no other rate was as good within noise, and 1e-3 to 1e-2",
+        ),
+        (
+            {1e-3: (1.4, 0.8, 1.9), 1e-2: (1.0, 1.1, 1.2)},
+            "1e-3 to 1e-2 were as good within noise, and no other rate lost",
+        ),
+    ],
+)
+def test_either_range_may_be_the_best_rate_alone(losses, words):
+    """The gain is about 2, of which 5% is 0.1."""
+    assert f"; {words}" in analyze_sensitivity(search(losses)).reason
+
+
+def test_the_sensitivity_by_hand():
+    """From a start at 3 the best rate gains 2.49, and the medians 2.05, 0.51, 0.51 and 1.45 lose 1.54, 0, 0 and 0.94.
+
+    By the trapezoidal rule over three decades, (0.5 x 1.54 + 0.5 x 0.94) / 2.49 / 3.
+    """
+    result = analyze_sensitivity(search(LOSSES))
+    assert result.lr_sensitivity == pytest.approx(0.5 * (1.54 + 0.94) / 2.49 / 3)
+    assert result.to_frame().attrs == {"lr_sensitivity": result.lr_sensitivity}
+    upward = analyze_sensitivity(search(LOSSES), objective="accuracy", direction="max")
+    assert upward.lr_sensitivity == pytest.approx(result.lr_sensitivity)
+
+
+def test_a_rate_that_diverges_loses_the_whole_gain_and_an_unknown_one_is_left_out():
+    """Losing all at 1e-4 and 1.2 of 2 at 1e-1, with or without the rate between that nobody knows."""
+    losses = {1e-4: (1.0,) * 3, 1e-3: (1.1,) * 3, 1e-2: (1.0,) * 3, 1e-1: (2.2,) * 3}
+    statuses = {(1e-4, repeat): "diverged" for repeat in range(3)}
+    shares = (0.5 * 1.0 + 0.05 + 0.0 + 0.5 * 0.6) / 3
+    assert analyze_sensitivity(search(losses, statuses=statuses)).lr_sensitivity == pytest.approx(shares)
+    statuses |= {(1e-3, repeat): "pruned" for repeat in range(3)}
+    shares = (2 * (1.0 + 0.0) / 2 + 1 * (0.0 + 0.6) / 2) / 3
+    assert analyze_sensitivity(search(losses, statuses=statuses)).lr_sensitivity == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("losses", [{1e-3: (0.5, 0.4, 0.6)}, {1e-3: (3.0,) * 3, 1e-2: (3.0,) * 3}])
+def test_a_single_rate_or_no_gain_has_no_sensitivity(losses):
+    assert analyze_sensitivity(search(losses)).lr_sensitivity is None
+
+
+def test_the_sensitivity_is_that_of_the_best_batch_size():
+    other = dict.fromkeys(RATES, (2.9, 2.9, 2.9))
+    both = pd.concat([search(LOSSES), search(other, batch_size=64)])
+    assert analyze_sensitivity(both).best_batch_size == 32
+    assert analyze_sensitivity(both).lr_sensitivity == pytest.approx(analyze_sensitivity(search(LOSSES)).lr_sensitivity)
 
 
 def test_a_metric_that_grows():
@@ -112,8 +192,9 @@ def test_few_repeats_are_tentative(repeats):
 def test_with_one_repeat_the_basin_is_within_a_twentieth_of_the_gain():
     """The gain is 3 - 0.5; 1e-2 loses 0.1 of it, less than a twentieth, and 1e-1 loses 0.2."""
     result = analyze_sensitivity(search({1e-4: (2.0,), 1e-3: (0.5,), 1e-2: (0.6,), 1e-1: (0.7,)}))
-    assert (result.low, result.high) == (1e-3, 1e-2)
-    assert "within 5% of the gain" in result.reason
+    assert (result.low, result.high) == (result.usable_low, result.usable_high) == (1e-3, 1e-2)
+    assert result.basin_by == "gain"
+    assert "; 1e-3 to 1e-2 lost at most 5% of the gain; fewer than 3 repeats" in result.reason
 
 
 def test_a_diverged_repeat_excludes_a_rate():
@@ -152,6 +233,8 @@ def test_nothing_trained():
     frame.loc[frame["epoch"] == 1, "status"] = ["diverged", "diverged", "diverged", "failed"]
     result = analyze_sensitivity(frame, engine="rebuild")
     assert (result.best_learning_rate, result.low, result.high, result.confidence) == (None, None, None, "none")
+    assert (result.usable_low, result.usable_high, result.lr_sensitivity) == (None, None, None)
+    assert lost_gain(result) == {}
     assert result.reason == (
         "None of the 4 runs reached a val_loss that can be compared (3 diverged, 1 failed). Lower the learning rates."
     )

@@ -1,4 +1,4 @@
-"""What the columns of a training log hold: their numbers, and what their names say.
+"""A training log as a table: the numbers in its columns, what their names say, and which rows make up a run.
 
 Libraries call the same series `loss`, `train_loss`, `train/loss`, `Loss/train` or `training-logloss`. Some words of a
 name say on which data and how often a series was measured; the others name the quantity.
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from keras_lr.errors import CurveError
+from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results._diagnosis import direction_of
 
 LEARNING_RATE_NAMES = ("learning_rate", "lr")
@@ -47,7 +47,12 @@ ERROR_WORDS = frozenset(
 DERIVED_WORDS = frozenset({"scale", "scaler", "weight", "coef", "best", "min", "max", "std", "delta"})
 TOTAL_WORDS = frozenset({"total", "overall", "sum"})
 SINGULARS = {"losses": "loss", "accuracies": "accuracy", "epochs": "epoch", "steps": "step", "batches": "batch"}
-SINGULARS |= {"iterations": "iteration", "iters": "iter", "rounds": "round", "updates": "update"}
+SINGULARS |= {"accs": "acc", "iterations": "iteration", "iters": "iter", "rounds": "round", "updates": "update"}
+
+# float64 holds every integer below this.
+MAX_EPOCH = 2**53
+# An epoch that stays the same over this share of the rows counts for several of them.
+MIN_REPEATED_SHARE = 0.5
 
 EPOCH_COUNTERS = (frozenset({"epoch"}), frozenset({"epoch", "number"}), frozenset({"current", "epoch"}))
 STEP_COUNTERS = tuple(
@@ -69,6 +74,76 @@ class Column(NamedTuple):
 
     values: np.ndarray
     logged: np.ndarray
+
+
+class _Counting(NamedTuple):
+    """How rows are ordered and numbered.
+
+    Attributes:
+        keys: Increasing with training time within a run, for every row, shape `(n,)`.
+        unit: What the numbers count.
+        numbers: What is shown for each row, shape `(n,)`; None to count the rows that are kept.
+        distinct: Whether a key that occurs again in a run replaces the earlier row.
+    """
+
+    keys: np.ndarray
+    unit: Literal["epoch", "step"]
+    numbers: np.ndarray | None
+    distinct: bool = True
+
+
+class Rows(NamedTuple):
+    """The rows of one run: those kept of the judged series, and how those of the other series belong to them.
+
+    Attributes:
+        kept: Rows of the judged series in order of training, shape `(m,)`.
+        keys: Key of every row of the table, shape `(n,)`.
+        usable: Rows of this run that no later row replaces, shape `(n,)`, bool.
+        numbers: Epoch or step of each kept row, shape `(m,)`, int64, increasing.
+        unit: What `numbers` counts.
+    """
+
+    kept: np.ndarray
+    keys: np.ndarray
+    usable: np.ndarray
+    numbers: np.ndarray
+    unit: Literal["epoch", "step"]
+
+    def evaluated(self, column: Column) -> np.ndarray:
+        """An evaluation of the weights, at the last kept row trained before it, shape `(m,)`; NaN without one.
+
+        Of several between two kept rows, the first counts.
+        """
+        if column.logged[self.kept].all():
+            return np.asarray(column.values[self.kept])
+        found = np.flatnonzero(column.logged & self.usable)
+        found = found[np.lexsort((found, -self.keys[found]))]
+        places = np.searchsorted(self.keys[self.kept], self.keys[found], side="right") - 1
+        series = np.full(self.kept.size, np.nan)
+        series[places[places >= 0]] = column.values[found[places >= 0]]
+        return series
+
+    def measured(self, column: Column) -> np.ndarray:
+        """A series of the same training, where it has the key of a kept row, shape `(m,)`; NaN elsewhere."""
+        if column.logged[self.kept].all():
+            return np.asarray(column.values[self.kept])
+        found = np.flatnonzero(column.logged & self.usable)
+        places = np.searchsorted(self.keys[self.kept], self.keys[found], side="right") - 1
+        same = (places >= 0) & (self.keys[self.kept[places]] == self.keys[found])
+        series = np.full(self.kept.size, np.nan)
+        series[places[same]] = column.values[found[same]]
+        return series
+
+    def latest(self, column: Column) -> np.ndarray:
+        """The last value logged up to each kept row, shape `(m,)`; the first one before that; NaN without any."""
+        if column.logged[self.kept].all():
+            return np.asarray(column.values[self.kept])
+        found = np.flatnonzero(column.logged & self.usable)
+        if not found.size:
+            return np.full(self.kept.size, np.nan)
+        found = found[np.argsort(self.keys[found], kind="stable")]
+        places = np.searchsorted(self.keys[found], self.keys[self.kept], side="right") - 1
+        return np.asarray(column.values[found[np.maximum(places, 0)]])
 
 
 def to_column(name: str, values: Any) -> Column:
@@ -200,6 +275,46 @@ def kind_of(name: str) -> Literal["loss", "error", "metric"] | None:
     return "metric" if direction_of(name) == "max" else None
 
 
+def read_rows(
+    table: Mapping[str, Column], monitor: str, *, run: str | int | None, rolled_back: bool
+) -> tuple[Rows, str]:
+    """The rows of a run, and a sentence that says which it is if there are several."""
+    training = np.flatnonzero(table[monitor].logged)
+    counting = _count_rows(table, training, rolled_back=rolled_back)
+    if training.size >= 3 and (np.diff(counting.keys[training]) < 0).all():
+        newest_last = {name: Column(column.values[::-1], column.logged[::-1]) for name, column in table.items()}
+        rows, note = read_rows(newest_last, monitor, run=run, rolled_back=rolled_back)
+        last = table[monitor].values.size - 1
+        return rows._replace(kept=last - rows.kept, keys=rows.keys[::-1], usable=rows.usable[::-1]), note
+    keys = counting.keys[training]
+    starts = [0] if rolled_back else _run_starts(keys)
+    chosen = _chosen_run(run, len(starts))
+    first, end = starts[chosen], [*starts, keys.size][chosen + 1]
+    later = _lowest_fall_after(keys[first:end], distinct=counting.distinct)
+    place = _training_place(counting.keys, training)
+    usable = (place >= first) & (place < end)
+    usable[usable] = counting.keys[usable] < later[place[usable] - first]
+    kept = training[first:end][usable[training[first:end]]]
+    numbers = None if counting.numbers is None else counting.numbers[kept]
+    if numbers is None or not (_whole(numbers) and (np.diff(numbers) > 0).all()):
+        numbers = np.arange(kept.size)
+    rows = Rows(kept, counting.keys, usable, numbers.astype(np.int64), counting.unit)
+    if run is not None or len(starts) == 1:
+        return rows, ""
+    return rows, (
+        f"The source holds {len(starts)} runs, because its {counting.unit}s start over. This is the last one, "
+        f'`run {len(starts)}`; read another with `run="run 1"`.'
+    )
+
+
+def filled(column: Column) -> np.ndarray:
+    """The counter at every row; where it is missing, that of the row before, else of the row after."""
+    usable = np.isfinite(column.values) & (np.abs(column.values) < MAX_EPOCH)
+    if usable.all():
+        return column.values
+    return pd.Series(np.where(usable, column.values, np.nan)).ffill().bfill().to_numpy()
+
+
 def _rank(table: Mapping[str, Column]) -> Any:
     """Sorts names by how likely they are the training loss; equal ones stay in the table's order."""
     kinds = ("loss", "error", "metric")
@@ -252,3 +367,109 @@ def _number(value: Any) -> float | None:
         text = value.strip().lower()
         return None if text in MISSING_WORDS else NOT_FINITE_WORDS.get(text) or float(text)
     return float(value)
+
+
+def _count_rows(table: Mapping[str, Column], training: np.ndarray, *, rolled_back: bool) -> _Counting:
+    """What orders the rows: the epochs, if they change from row to row of the judged series, else the steps."""
+    epochs, steps = (_complete_counter(table, training, kind) for kind in ("epoch", "step"))
+    if epochs is None and steps is None:
+        _check_counters(table, training)
+        return _count_without_counter(table, training)
+    if epochs is None and steps is not None and "batch" in words(steps):
+        # Without epochs, batches that start over begin another epoch.
+        keys = filled(table[steps])
+        restarts = np.diff(keys, prepend=keys[:1]) < 0
+        return _combined(np.cumsum(restarts, dtype=np.float64), keys)
+    if epochs is None and steps is not None:
+        keys = filled(table[steps])
+        return _Counting(keys, "step", keys)
+    epoch_keys = filled(table[str(epochs)])
+    at = epoch_keys[training]
+    repeated = at.size > 1 and float(np.mean(np.diff(at) == 0)) >= MIN_REPEATED_SHARE
+    if rolled_back or (_whole(at) and not repeated):
+        return _Counting(epoch_keys, "epoch", epoch_keys)
+    if steps is None:
+        return _Counting(epoch_keys, "step", None, distinct=False)
+    step_keys = filled(table[steps])
+    rises, step_falls = np.diff(at) > 0, np.diff(step_keys[training]) < 0
+    if rises.any() and step_falls[rises].mean() > 0.5:
+        return _combined(epoch_keys, step_keys)
+    if (np.diff(at)[~step_falls] < 0).any():
+        # The steps count on where the epochs fall back.
+        return _Counting(epoch_keys, "step", step_keys, distinct=False)
+    return _Counting(step_keys, "step", step_keys)
+
+
+def _count_without_counter(table: Mapping[str, Column], training: np.ndarray) -> _Counting:
+    rows = np.arange(next(iter(table.values())).values.size, dtype=np.float64)
+    others = np.ones(rows.size, dtype=bool)
+    others[training] = False
+    alternating = any(column.logged[others].any() for column in table.values())
+    return _Counting(rows, "epoch", None if alternating else rows)
+
+
+def _combined(epochs: np.ndarray, steps: np.ndarray) -> _Counting:
+    """Steps that start over in each epoch, counted through."""
+    span = np.ptp(steps) + 1
+    keys = (epochs - epochs.min()) * span + steps
+    return _Counting(keys, "step", keys)
+
+
+def _complete_counter(table: Mapping[str, Column], training: np.ndarray, kind: Literal["epoch", "step"]) -> str | None:
+    """The first column that counts every row of the judged series."""
+    for name in find_counters(table, kind):
+        if (np.abs(table[name].values[training]) < MAX_EPOCH).all():
+            return name
+    return None
+
+
+def _check_counters(table: Mapping[str, Column], training: np.ndarray) -> None:
+    present = [name for name in COUNTER_NAMES if name in table and table[name].logged.any()]
+    if present and training.size:
+        raise CurveError(
+            f"The column `{present[0]}` must hold numbers below 2**53. Received: missing or larger ones. "
+            "Fill in the column, or leave it out."
+        )
+
+
+def _whole(numbers: np.ndarray) -> bool:
+    return bool((np.abs(numbers) < MAX_EPOCH).all() and (numbers == np.round(numbers)).all())
+
+
+def _run_starts(keys: np.ndarray) -> list[int]:
+    """Where the keys fall back to the first key of a run, and so begin another."""
+    starts = [0]
+    for fall in np.flatnonzero(np.diff(keys) < 0) + 1:
+        if keys[fall] <= keys[starts[-1]]:
+            starts.append(int(fall))
+    return starts
+
+
+def _chosen_run(run: str | int | None, count: int) -> int:
+    if run is None:
+        return count - 1
+    names = [f"run {number}" for number in range(1, count + 1)]
+    name = f"run {run}" if isinstance(run, int) else run
+    if name not in names:
+        raise InvalidArgumentError(f"`run` must be one of {names}. Received: {run!r}. Choose one of these runs.")
+    return names.index(name)
+
+
+def _lowest_fall_after(keys: np.ndarray, *, distinct: bool) -> np.ndarray:
+    """The lowest key to which training falls back after each row, shape `(n,)`; infinite if it never does again."""
+    steps = np.diff(keys)
+    falls = np.where(steps <= 0 if distinct else steps < 0, keys[1:], np.inf)
+    return np.append(np.minimum.accumulate(falls[::-1])[::-1], np.inf)
+
+
+def _training_place(keys: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """For every row, the index in `training` of the row that it belongs to.
+
+    A row between two of them belongs to the one before, unless it has fallen back already.
+    """
+    after = np.searchsorted(training, np.arange(keys.size), side="left")
+    before = np.maximum(after - 1, 0)
+    after = np.minimum(after, training.size - 1)
+    is_training = training[after] == np.arange(keys.size)
+    falls = (keys[training[after]] < keys[training[before]]) & (keys < keys[training[before]])
+    return np.where(is_training | falls, after, before)

@@ -1,0 +1,431 @@
+"""Reading files and directories: CSV, JSON, console text, event files of TensorBoard, metrics of MLflow.
+
+`read_path` returns named columns, a list of rows, a JSON object or several runs; `readers` makes a history of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import struct
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from keras_lr.analysis._diagnosis.table import MISSING_WORDS, counter_kind
+from keras_lr.errors import CurveError
+
+CSV_SEPARATORS = ",;\t|"
+# Enough of a file to hold its header, and to tell text from binary.
+HEADER_BYTES = 4096
+# Console text may begin with warnings and the summary of a model.
+CONSOLE_BYTES = 2**20
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+BLANKS = sorted({*MISSING_WORDS, *(word.upper() for word in MISSING_WORDS), "None", "No log"})
+
+EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*$", re.MULTILINE)
+# Colours and cursor movements.
+ANSI_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# "32/32 [====] - 1s", or only " - 1s" from old versions with `verbose=2`.
+PROGRESS_LINE = re.compile(r"\s*(?:(?P<step>\d+)/(?P<steps>\d+|Unknown)\b|-? ?\d+s )")
+
+# Folders that hold a part of the run above them.
+TRAINING_FOLDERS = ("train", "training")
+VALIDATION_FOLDERS = ("validation", "val", "valid", "eval", "test")
+# Sizes in bytes of the two kinds of fixed-size fields of a protobuf message.
+FIXED_FIELD_SIZES = {1: 8, 5: 4}
+TENSOR_FORMATS = {1: "<f", 2: "<d"}
+
+
+class Runs(NamedTuple):
+    """Several runs in one source.
+
+    Attributes:
+        columns: The named columns of each run, by its name; a function that reads them, if that takes long.
+    """
+
+    columns: Mapping[str, Mapping[str, Any] | Callable[[], Mapping[str, Any]]]
+
+
+class Form(NamedTuple):
+    """A form in which histories are stored.
+
+    Attributes:
+        name: What it is called in the documentation.
+        recognise: Whether this is of the form.
+        read: Takes what was recognised one step further.
+    """
+
+    name: str
+    recognise: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+class File(NamedTuple):
+    """A file, and enough of its first bytes to recognise its form.
+
+    Attributes:
+        path: Where it is.
+        start: Its first bytes, at most `CONSOLE_BYTES`.
+    """
+
+    path: Path
+    start: bytes
+
+
+def read_path(path: Path) -> Any:
+    """Named columns, a list of rows, a JSON object or `Runs`, as the file or directory holds them.
+
+    Raises:
+        CurveError: It is of no known form, or damaged.
+        OSError: It cannot be read.
+    """
+    if path.is_dir():
+        return _read_directory(path)
+    if not path.exists():
+        raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}. Check the path.")
+    with path.open("rb") as stream:
+        file = File(path, stream.read(CONSOLE_BYTES))
+    return next(form for form in FILE_FORMS if form.recognise(file)).read(file)
+
+
+def _refuse_binary(file: File) -> Any:
+    raise CurveError(
+        f"`source` must be a text file. Received: {file.path}, which is binary. Pass the file that `CSVLogger` wrote."
+    )
+
+
+def _is_binary(file: File) -> bool:
+    return b"\0" in file.start[:HEADER_BYTES] and not file.start.startswith(UTF16_MARKS)
+
+
+def _encoding(file: File) -> str:
+    return "utf-16" if file.start.startswith(UTF16_MARKS) else "utf-8-sig"
+
+
+def _is_json(file: File) -> bool:
+    named = file.path.suffix.lower() in (".json", ".jsonl", ".ndjson", ".ipynb")
+    text = file.start[:HEADER_BYTES].decode(_encoding(file), errors="replace")
+    return named or re.match(r"\s*(\{|\[\s*[{\]])", text) is not None
+
+
+def _read_json(file: File) -> Any:
+    """A JSON document; a list of rows if there is one document per line."""
+    try:
+        text = file.path.read_text(encoding=_encoding(file))
+        try:
+            document = json.loads(text)
+        except ValueError:
+            document = [json.loads(line) for line in text.splitlines() if line.strip()]
+            if len(document) < 2:
+                raise
+    except (UnicodeDecodeError, ValueError, RecursionError) as err:
+        raise CurveError(
+            f"`source` must be JSON text. Received: {file.path}, which is not: {err}. Save the file again."
+        ) from err
+    if isinstance(document, dict) or is_rows(document):
+        return document
+    raise CurveError(
+        f"`source` must hold a JSON object of columns. Received: {type(document).__name__} in {file.path}. "
+        "Save `History.history`."
+    )
+
+
+def _is_console(file: File) -> bool:
+    return EPOCH_LINE.search(plain_text(file.start.decode(_encoding(file), errors="replace"))) is not None
+
+
+def _read_console_file(file: File) -> list[dict[str, Any]]:
+    return console_rows(file.path.read_text(encoding=_encoding(file), errors="replace"))
+
+
+def _read_csv(file: File) -> dict[str, Any]:
+    """The columns of a CSV file, with the separator that its header shows; beside others, a comma may be decimal.
+
+    Raises:
+        CurveError: The file is not text, has no header, or has a row with more fields than the header.
+    """
+    lines = file.start[:HEADER_BYTES].decode(_encoding(file), errors="replace").splitlines()
+    header, *rows = [line for line in lines if line.strip()] or [""]
+    separator = max(CSV_SEPARATORS, key=header.count)
+    if separator not in header and rows and len(header.split()) == len(rows[0].split()):
+        separator = r"\s+"
+    decimal = "," if separator != "," and re.search(r"\d,\d", "\n".join(rows)) else "."
+    try:
+        # If all rows are longer than the header, pandas would take the first column for an index, or warn.
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+            frame = pd.read_csv(
+                file.path,
+                sep=separator,
+                decimal=decimal,
+                encoding=_encoding(file),
+                skipinitialspace=True,
+                index_col=False,
+                low_memory=False,
+                keep_default_na=False,
+                na_values=BLANKS,
+            )
+        if all(_is_number(name) for name in frame.columns):
+            raise ValueError("its first row holds numbers, not names")
+    except (pd.errors.ParserWarning, ValueError) as err:
+        received = str(err).rstrip(".\n")
+        raise CurveError(
+            f"`source` must be a CSV file with a header. Received: {file.path}: {received}. "
+            "Check that the file is complete."
+        ) from err
+    frame = _without_repeated_headers(frame.rename(columns=lambda name: str(name).strip()))
+    columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
+    return _named_by_tag(columns, file.path)
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_repeated_headers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are not the header again. Without a counter, one is added that starts over after each header."""
+    if frame.columns.size == 0 or any(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes):
+        return frame
+    cells = frame.astype(str)
+    repeated = np.logical_and.reduce([(cells[name].str.strip() == name).to_numpy() for name in frame.columns])
+    if not repeated.any():
+        return frame
+    if not any(counter_kind(name) for name in frame.columns):
+        block = pd.Series(np.cumsum(repeated))
+        frame = frame.assign(epoch=block.groupby(block).cumcount() - (block > 0))
+    return frame.drop(index=np.flatnonzero(repeated).tolist()).reset_index(drop=True)
+
+
+def without_blanks(column: pd.Series) -> Any:
+    """The values, masked or None in blank cells; the text "nan" is no blank."""
+    blank = column.isna().to_numpy()
+    if not pd.api.types.is_numeric_dtype(column.dtype):
+        return column.astype(object).where(~blank, None).to_numpy()
+    return np.ma.masked_array(column.to_numpy(), mask=blank) if blank.any() else column.to_numpy()
+
+
+def _named_by_tag(columns: dict[str, Any], path: Path) -> dict[str, Any]:
+    """TensorBoard's download of one scalar has a column `Value`, and the name of the scalar in that of the file."""
+    tag = re.search(r"tag-(.+)", path.stem)
+    if tag is None or {name.lower() for name in columns} != {"wall time", "step", "value"}:
+        return columns
+    scalar = tag[1].removeprefix("epoch_")
+    return {scalar if name.lower() == "value" else name: values for name, values in columns.items()}
+
+
+def plain_text(text: str) -> str:
+    """Console text with a line for each state of a progress bar, without colours."""
+    return re.sub(r"\r\n|[\b\r]+", "\n", ANSI_CODES.sub("", text))
+
+
+def console_rows(text: str) -> list[dict[str, Any]]:
+    """The finished epochs in what `fit` printed with `verbose` 1 or 2.
+
+    Raises:
+        CurveError: No epoch was finished.
+    """
+    plain = plain_text(text)
+    starts = [*EPOCH_LINE.finditer(plain)]
+    rows = []
+    for start, following in zip(starts, [*starts[1:], None], strict=True):
+        values = _finished_epoch(plain[start.end() : following.start() if following else None])
+        if values:
+            rows.append({"epoch": int(start[1]), **values})
+    if not rows:
+        raise CurveError(
+            "The console text must show a finished epoch. Received: none with its loss. Print it with `verbose=2`."
+        )
+    return rows
+
+
+def _finished_epoch(text: str) -> dict[str, str]:
+    """What was printed at the end of an epoch.
+
+    The validation is on a later line than the last step. What follows without one, as that of `evaluate`, is another's.
+    """
+    finished: dict[str, str] = {}
+    total = None
+    for line in text.splitlines():
+        progress = PROGRESS_LINE.match(line)
+        if progress is None or progress["step"] != progress["steps"]:
+            continue
+        values = dict(_printed_values(line))
+        validated = any(name.startswith("val_") for name in values)
+        if values and (not finished or (validated and progress["steps"] == total)):
+            finished, total = {**finished, **values}, progress["steps"]
+    return finished
+
+
+def _printed_values(line: str) -> Iterator[tuple[str, str]]:
+    """Name and value of each "name: value" between dashes."""
+    for part in re.split(r"\s-\s", line):
+        name, _, value = part.strip().partition(": ")
+        if value and _is_number(value):
+            yield name, value
+
+
+def _read_directory(directory: Path) -> Any:
+    """The runs in a directory of TensorBoard, or the metrics of those in a directory of MLflow.
+
+    Raises:
+        CurveError: There are neither event files nor metrics.
+    """
+    files = sorted(file for file in directory.rglob("*tfevents*") if file.is_file())
+    if not files and (metrics := _read_metrics(directory)):
+        return metrics
+    if not files:
+        raise CurveError(
+            f"`source` must hold TensorBoard event files. Received: {directory}, which has none. "
+            "Pass the callback's `log_dir`."
+        )
+    runs: dict[Path, list[Path]] = {}
+    for file in files:
+        is_part = file.parent != directory and file.parent.name in (*TRAINING_FOLDERS, *VALIDATION_FOLDERS)
+        runs.setdefault(file.parent.parent if is_part else file.parent, []).append(file)
+    return Runs({str(run): functools.partial(_event_columns, parts) for run, parts in runs.items()})
+
+
+def _read_metrics(directory: Path) -> list[dict[str, str]]:
+    """Every value of the metrics that MLflow keeps in or at `directory`.
+
+    A run has a folder `metrics` with a file per metric, of lines "timestamp value step".
+    """
+    rows = []
+    for folder in sorted(folder for folder in (directory, *directory.rglob("metrics")) if folder.name == "metrics"):
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            where = {"run": folder.parent.name, "key": file.relative_to(folder).as_posix()}
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                rows.append({**where, **dict(zip(("timestamp", "value", "step"), line.split(), strict=False))})
+    return rows
+
+
+def _event_columns(files: list[Path]) -> dict[str, Any]:
+    """The scalars in the event files of a run, one row per step, in order of time.
+
+    Scalars of the validation part get the prefix `val_`; the prefix `epoch_` is dropped.
+
+    Raises:
+        CurveError: There are no scalars.
+    """
+    events = []
+    in_epochs = False
+    for file in files:
+        prefix = "val_" if file.parent.name in VALIDATION_FOLDERS else ""
+        for time, step, name, value in _scalars(file):
+            in_epochs |= name.startswith("epoch_")
+            events.append((time, step, prefix + name.removeprefix("epoch_"), value))
+    if not events:
+        raise CurveError(
+            f"`source` must hold scalars. Received: {files[0].parent}, whose event files have none. "
+            "Log the loss as a scalar."
+        )
+    counter = "epoch" if in_epochs else "step"
+    rows: list[dict[str, Any]] = []
+    for _, step, name, value in sorted(events, key=lambda event: event[0]):
+        if name == counter:
+            continue
+        if not rows or rows[-1][counter] != step or name in rows[-1]:
+            rows.append({counter: step})
+        rows[-1][name] = value
+    return columns_of_rows(rows)
+
+
+def _scalars(file: Path) -> Iterator[tuple[float, int, str, float]]:
+    """Time, step, name and value of each scalar in an event file, up to its first damaged record."""
+    try:
+        for record in _records(file):
+            fields = dict(_fields(record))
+            for _, summary in (field for field in _fields(fields.get(5, b"")) if field[0] == 1):
+                value = dict(_fields(summary))
+                number = _scalar(value)
+                if number is not None and 1 in value:
+                    time = struct.unpack("<d", fields.get(1, bytes(8)))[0]
+                    # The step is an int64, which protobuf writes as its two's complement.
+                    step = (fields.get(2, 0) ^ 2**63) - 2**63
+                    yield time, step, value[1].decode(errors="replace"), number
+    except (ValueError, TypeError, AttributeError, struct.error):
+        return
+
+
+def _records(file: Path) -> Iterator[bytes]:
+    """The records of a TFRecord file: each has its length and a checksum before it, and a checksum after it."""
+    left = file.stat().st_size
+    with file.open("rb") as stream:
+        while len(header := stream.read(12)) == 12:
+            size = int.from_bytes(header[:8], "little")
+            left -= size + 16
+            # A writer that was killed leaves its last record incomplete.
+            if left < 0:
+                return
+            yield stream.read(size)
+            stream.read(4)
+
+
+def _fields(message: Any) -> Iterator[tuple[int, Any]]:
+    """Number and value of each field of a protobuf message: an integer, or bytes."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        kind = key & 7
+        if kind == 0:
+            value, place = _varint(message, place)
+        elif kind == 2 or kind in FIXED_FIELD_SIZES:
+            size, place = _varint(message, place) if kind == 2 else (FIXED_FIELD_SIZES[kind], place)
+            value, place = message[place : place + size], place + size
+        else:
+            raise ValueError("a field of an unknown kind")
+        if place > len(message):
+            raise ValueError("an incomplete field")
+        yield key >> 3, value
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """The integer at `place`, seven bits per byte, and the place after it."""
+    number = 0
+    for digit, byte in enumerate(message[place : place + 10]):
+        number |= (byte & 127) << 7 * digit
+        if byte < 128:
+            return number & (2**64 - 1), place + digit + 1
+    raise ValueError("an integer without an end")
+
+
+def _scalar(value: Mapping[int, Any]) -> float | None:
+    """The number in a summary value: its field 2, or the tensor of no dimensions in its field 8."""
+    if 2 in value:
+        return float(struct.unpack("<f", value[2])[0])
+    tensor = dict(_fields(value.get(8, b"")))
+    kind = TENSOR_FORMATS.get(tensor.get(1, 0))
+    # Field 2 of a tensor is its shape; 4 holds its bytes, 5 and 6 numbers of either precision.
+    content = tensor.get(4) or tensor.get(5) or tensor.get(6)
+    if kind is None or tensor.get(2) or content is None:
+        return None
+    return float(struct.unpack(kind, content)[0])
+
+
+def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """One list per name, with None where a row does not have it."""
+    names = dict.fromkeys(str(name) for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def is_rows(document: Any) -> bool:
+    """Whether this is a list of at least one row, each a mapping."""
+    return isinstance(document, list) and bool(document) and all(isinstance(row, Mapping) for row in document)
+
+
+FILE_FORMS = (
+    Form("TensorBoard event file", lambda file: "tfevents" in file.path.name, lambda file: _event_columns([file.path])),
+    Form("binary file", _is_binary, _refuse_binary),
+    Form("console text of `fit`", _is_console, _read_console_file),
+    Form("JSON", _is_json, _read_json),
+    Form("CSV", lambda file: True, _read_csv),
+)

@@ -1,0 +1,259 @@
+"""What is wrong with the data, whatever the learning rate: values that are not finite, labels that no class has.
+
+Each check returns a sentence for the user, or None.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+PARTS = ("inputs", "targets", "sample weights")
+KINDS = ("NaN", "infinite values")
+
+_BLOCK_VALUES = 2**22
+"""Values that are looked at together, so that no large temporary array is made."""
+
+_LABEL_ERROR = re.compile(r"[Rr]eceived a label value of (-?\d+) which is outside the valid range of \[0, (\d+)\)")
+
+
+@dataclass(frozen=True)
+class BadValue:
+    """The first value that is not finite.
+
+    Attributes:
+        part: "inputs", "targets" or "sample weights".
+        kind: "NaN" or "infinite values".
+        place: "row" in arrays, "batch" in other data.
+        index: Which row or batch, from 0.
+    """
+
+    part: str
+    kind: str
+    place: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"The {self.part} hold {self.kind}, first in {self.place} {self.index} (counted from 0)."
+
+
+def find_bad_value(x: Any, y: Any = None, sample_weight: Any = None) -> BadValue | None:
+    """The first NaN or infinite value of arrays, frames or tensors, in the inputs, else the targets, else the weights.
+
+    Memory-mapped arrays are not read.
+
+    Args:
+        x: Arrays of shape `(n_samples, ...)`, or lists, tuples or dicts of them.
+        y: As `x`, or None.
+        sample_weight: As `x`, or None.
+    """
+    for part, values in zip(PARTS, (x, y, sample_weight), strict=True):
+        rows = [row for leaf in keras.tree.flatten(values) if (row := _first_bad_row(leaf)) is not None]
+        if rows:
+            row, kind = min(rows)
+            return BadValue(part, kind, "row", row)
+    return None
+
+
+def find_bad_value_in_batches(batches: Iterable[Any]) -> BadValue | None:
+    """The first NaN or infinite value among batches `x`, `(x, y)` or `(x, y, sample_weight)`."""
+    for index, batch in enumerate(batches):
+        bad = find_bad_value(*(batch if isinstance(batch, tuple) else (batch,)))
+        if bad is not None:
+            return BadValue(bad.part, bad.kind, "batch", index)
+    return None
+
+
+def find_label_fault(model: keras.Model, y: Any) -> str | None:
+    """The label that none of the model's classes has, for a sparse cross-entropy of arrays.
+
+    Args:
+        model: A compiled model; built, or nothing is known of its classes.
+        y: The targets as given to `fit`.
+    """
+    for loss, target, classes in _outputs(model, y):
+        values = _numbers(target)
+        if classes is None or not _is_loss(loss, "sparse_categorical_crossentropy") or values is None:
+            continue
+        ignored = getattr(loss, "ignore_class", None)
+        labels = values if ignored is None else values[values != ignored]
+        if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+            return label_sentence(int(labels.max() if labels.max() >= classes else labels.min()), classes)
+    return None
+
+
+def label_sentence(label: int, classes: int) -> str:
+    """Says that a label is outside the classes, and what to do."""
+    remedy = (
+        f"Give the last layer {label + 1} units, or map the labels to 0, 1, 2 and so on."
+        if label >= classes
+        else "Map the labels to 0, 1, 2 and so on, or pass `ignore_class` to the loss."
+    )
+    return (
+        f"`y` must hold labels from 0 to {classes - 1}, since the model has {classes} outputs. Received the label "
+        f"{label}. {remedy}"
+    )
+
+
+def label_error(error: BaseException) -> str | None:
+    """The sentence for the error of a training step that met a label outside the classes."""
+    found = _LABEL_ERROR.search(str(error))
+    return None if found is None else label_sentence(int(found[1]), int(found[2]))
+
+
+def find_target_fault(model: keras.Model, y: Any) -> str | None:
+    """Why no learning rate can be read off the targets: all are equal, or a binary label is outside [0, 1].
+
+    Targets of a loss that the user has written, or beside a loss that a layer adds, are often a dummy and pass.
+
+    Args:
+        model: A compiled model.
+        y: The targets as given to `fit`, as arrays.
+    """
+    limits = [(loss, _limits(target)) for loss, target, _ in _outputs(model, y)]
+    return target_fault_of(model, [(loss, *found) for loss, found in limits if found is not None])
+
+
+def target_fault_of(model: keras.Model, limits: list[tuple[Any, float, float]]) -> str | None:
+    """As `find_target_fault`, from the loss and the lowest and highest target of each output."""
+    if not limits or not all(_is_of_keras(loss) for loss, _, _ in limits) or model.losses:
+        return None
+    for loss, low, high in limits:
+        if _is_loss(loss, "binary_crossentropy") and (low < 0 or high > 1):
+            return (
+                f"The targets reach from {low:g} to {high:g}, but binary cross-entropy takes labels from 0 to 1. "
+                "Beyond them its loss falls without end. Map the labels to 0 and 1."
+            )
+    if all(low == high for _, low, high in limits):
+        return (
+            f"All targets are {limits[0][1]:g}: the model can only learn this constant, which says nothing about the "
+            "learning rate. Check `y`."
+        )
+    return None
+
+
+def losses_of(model: keras.Model) -> list[Any]:
+    """The compiled loss of each output, as it was given."""
+    return [loss for loss in keras.tree.flatten(getattr(model, "loss", None)) if loss is not None]
+
+
+def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, of_dataset: bool) -> str | None:
+    """What the user has forgotten, if that is why the first training step of a model failed.
+
+    Args:
+        model: A compiled model.
+        error: What the step raised.
+        x: The inputs of a batch or their `tf.TensorSpec`s.
+        y: The targets, or None if there are none.
+        of_dataset: Whether the data are a `tf.data.Dataset` or a generator, not arrays.
+    """
+    text = str(error)
+    own_step = type(model).train_step is not keras.Model.train_step
+    if y is None and losses_of(model) and not own_step and "None values not supported" in text:
+        given = "`x` must yield (inputs, targets)" if of_dataset else "`y` must be given"
+        several = isinstance(x, (list, tuple)) and len(x) == 2 and not of_dataset
+        remedy = "Pass the targets as a second argument." if several else "Pass the targets."
+        return f"{given}, since the model is compiled with a loss that compares with targets. Received none. {remedy}"
+    ranks = re.search(r"ndim=(\d+), found ndim=(\d+)", text)
+    one_less = ranks is not None and int(ranks[1]) == int(ranks[2]) + 1
+    shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(x) if getattr(leaf, "shape", None) is not None]
+    expected = _input_shape(model)
+    if of_dataset and shapes and (one_less or (expected is not None and len(shapes[0]) == len(expected) - 1)):
+        return (
+            f"`x` must yield batches. Received single samples of shape {shapes[0]}, without the axis of the batch. "
+            "Add `.batch(32)` to the dataset."
+        )
+    if "Unknown variable" in text:
+        return (
+            "`model` must be compiled after its trainable weights have changed. Received an optimizer that was made "
+            "for others, as after `layer.trainable = True`. Call `model.compile` again."
+        )
+    return None
+
+
+def _outputs(model: keras.Model, y: Any) -> Iterator[tuple[Any, Any, int | None]]:
+    """The loss, the targets and the number of classes of each output whose loss is known."""
+    loss = getattr(model, "loss", None)
+    shapes = _shape_of_outputs(model)
+    if isinstance(loss, dict) and isinstance(y, dict):
+        for name in loss.keys() & y.keys():
+            yield loss[name], y[name], _classes(shapes.get(name))
+    elif isinstance(loss, (list, tuple)) and isinstance(y, (list, tuple)):
+        for one, target, shape in zip(loss, y, [*shapes.values(), *[None] * len(y)], strict=False):
+            yield one, target, _classes(shape)
+    elif loss is not None and y is not None and not isinstance(y, (dict, list, tuple)):
+        yield loss, y, _classes(next(iter(shapes.values()))) if len(shapes) == 1 else None
+
+
+def _shape_of_outputs(model: keras.Model) -> dict[str, tuple[Any, ...]]:
+    try:
+        return {name: tuple(one.shape) for name, one in zip(model.output_names, model.outputs, strict=True)}
+    except (AttributeError, TypeError, ValueError):
+        return {}
+
+
+def _classes(shape: tuple[Any, ...] | None) -> int | None:
+    return None if not shape or shape[-1] is None else int(shape[-1])
+
+
+def _input_shape(model: keras.Model) -> tuple[Any, ...] | None:
+    try:
+        return tuple(model.inputs[0].shape)
+    except (AttributeError, TypeError, IndexError):
+        return None
+
+
+def _is_loss(loss: Any, name: str) -> bool:
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    return name in (getattr(loss, "__name__", ""), getattr(getattr(loss, "fn", None), "__name__", ""))
+
+
+def _is_of_keras(loss: Any) -> bool:
+    """Whether a loss is one that Keras brings, not a function that the user has written."""
+    return isinstance(loss, str) or all(
+        str(getattr(part, "__module__", "")).startswith("keras.")
+        for part in (loss if callable(loss) and hasattr(loss, "__name__") else type(loss), getattr(loss, "fn", None))
+        if part is not None
+    )
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    """The values as a NumPy array of numbers; None for what is none, or is not in memory."""
+    if isinstance(values, np.memmap) or not isinstance(values, (np.ndarray, pd.Series, pd.DataFrame, tf.Tensor)):
+        return None
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "biuf" or array.dtype.name == "bfloat16" else None
+
+
+def _first_bad_row(values: Any) -> tuple[int, str] | None:
+    array = _numbers(values)
+    if array is None or array.dtype.kind in "biu" or array.ndim == 0:
+        return None
+    step = max(_BLOCK_VALUES // max(math.prod(array.shape[1:]), 1), 1)
+    for start in range(0, len(array), step):
+        block = array[start : start + step].astype(np.float32 if array.dtype.itemsize < 4 else array.dtype, copy=False)
+        finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            return start + row, KINDS[0] if np.isnan(block[row]).any() else KINDS[1]
+    return None
+
+
+def _limits(values: Any) -> tuple[float, float] | None:
+    """The lowest and the highest value; None for fewer than two values."""
+    array = _numbers(values)
+    if array is None or len(np.atleast_1d(array)) < 2:
+        return None
+    low, high = float(array.min()), float(array.max())
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None

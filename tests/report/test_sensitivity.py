@@ -1,0 +1,90 @@
+"""The section of a search: which rates are as good within noise, and how much of the gain each rate loses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from keras_lr.analysis import analyze_sensitivity
+from keras_lr.report._sections.sensitivity import sensitivity_section
+from keras_lr.results import SensitivityResult
+
+# Epoch 0 at 2.3, then the loss of each repeat. At 1e-3 all are worse than at 1e-2, by 0.033 of a gain of 2.203; at 0.1
+# they scatter around them, and lose 0.013.
+DIGITS = {
+    1e-4: (1.3, 1.4, 1.35),
+    1e-3: (0.124, 0.130, 0.137),
+    1e-2: (0.082, 0.097, 0.102),
+    1e-1: (0.11, 0.09, 0.12),
+    1.0: (2.3, 2.4, 2.35),
+}
+
+
+def searched(*, repeats: int = 3, batch_sizes: tuple[int, ...] = (32,)) -> SensitivityResult:
+    rows = [
+        {"learning_rate": rate, "repeat": repeat, "batch_size": size, "epoch": epoch, "seed": repeat, "status": "ok"}
+        | {"loss": loss + size / 1e4, "val_loss": loss + size / 1e4}
+        for rate, ends in DIGITS.items()
+        for size in batch_sizes
+        for repeat, end in enumerate(ends[:repeats])
+        for epoch, loss in enumerate((2.3, end))
+    ]
+    return analyze_sensitivity(pd.DataFrame(rows), engine="stacked")
+
+
+def columns(result: SensitivityResult, *names: str) -> list[tuple[str, ...]]:
+    """Some columns of the table with a row per learning rate."""
+    table = sensitivity_section((result,), "s")["tables"][0]
+    places = [table["columns"].index(name) for name in names]
+    return [tuple(row[place]["text"] for place in places) for row in table["rows"]]
+
+
+def test_the_table_says_both_facts_of_each_rate() -> None:
+    assert columns(searched(), "Learning rate", "Gain lost", "Standing") == [
+        ("1e-4", "56.9%", ""),
+        ("1e-3", "1.5%", "loses at most 5% of the gain"),
+        ("1e-2", "0.0%", "best"),
+        ("0.1", "0.6%", "as good within noise"),
+        ("1", "100.0%", ""),
+    ]
+
+
+def test_with_one_repeat_only_the_loss_of_gain_is_known() -> None:
+    assert columns(searched(repeats=1), "Learning rate", "Standing")[1:4] == [
+        ("1e-3", "loses at most 5% of the gain"),
+        ("1e-2", "best"),
+        ("0.1", "loses at most 5% of the gain"),
+    ]
+
+
+def test_another_batch_size_is_not_compared_with_the_gain_of_the_best() -> None:
+    rows = columns(searched(batch_sizes=(16, 32)), "Batch size", "Gain lost", "Standing")
+    assert [row[1:] for row in rows if row[0] == "32"] == [("–", "")] * 5
+    assert [row[1] for row in rows if row[0] == "16"] == ["56.9%", "1.5%", "0.0%", "0.6%", "100.0%"]
+
+
+def test_the_facts_hold_both_ranges_and_the_sensitivity() -> None:
+    """The medians lose 1.253, 0.033, 0, 0.013 and all of 2.203 over four decades."""
+    facts = {fact["label"]: fact["value"] for fact in sensitivity_section((searched(),), "s")["facts"]}
+    assert facts["As good within noise"] == "1e-2 to 0.1"
+    assert facts["Loses at most 5% of the gain"] == "1e-3 to 0.1"
+    mean_share = (1.253 / 2 + 0.033 + 0.0 + 0.013 + 2.203 / 2) / 2.203 / 4
+    assert facts["Learning-rate sensitivity"] == f"{mean_share:.2f}"
+
+
+def test_the_method_defines_what_the_facts_say() -> None:
+    method = " ".join(sensitivity_section((searched(),), "s")["method"])
+    for words in ("As good within noise: ", "The gain leads from ", "Learning-rate sensitivity: ", "arXiv:2309.14322"):
+        assert words in method
+
+
+@pytest.mark.parametrize("name", ["usable_low", "lr_sensitivity"])
+def test_what_an_older_result_does_not_hold_is_left_out(name: str) -> None:
+    older = dataclasses.replace(searched(), usable_low=None, usable_high=None, lr_sensitivity=None)
+    section = sensitivity_section((older,), "s")
+    labels = [fact["label"] for fact in section["facts"]]
+    assert labels[:2] == ["As good within noise", "Searched"]
+    assert "Learning-rate sensitivity" not in " ".join(section["method"])
+    assert section["records"][0][name] is None
