@@ -23,7 +23,14 @@ from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_lr._keras.model import build_on_first_of, is_distributed
-from keras_lr._keras.reader_state import ReplayedIterator, global_random_memories
+from keras_lr._keras.reader_state import (
+    ReplayedIterator,
+    global_random_memories,
+    global_random_values,
+    same_values,
+)
+from keras_lr._keras.snapshot import RandomState
+from keras_lr._keras.surroundings import Surroundings
 from keras_lr._keras.tf_data import independent, keeps_state, pipeline_variables, python_functions, stop
 from keras_lr.errors import DataError, InvalidArgumentError
 
@@ -335,6 +342,53 @@ def data_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> Da
     names = {PyDatasetAdapter: "py_dataset", TFDatasetAdapter: "_dataset"}
     data = getattr(adapter, names.get(type(adapter), ""), None)
     return DataSource(readers_of(data), isinstance(adapter, GeneratorDataAdapter), open_stream)
+
+
+class ReadingOfFit(NamedTuple):
+    """What `fit` has drawn before it called its first callback.
+
+    Attributes:
+        before: The random states before it; None if they are not known, or still the same.
+        unrestored: What cannot be undone, each as a clause.
+    """
+
+    before: RandomState | None
+    unrestored: list[str]
+
+
+def reading_of_fit(epochs: EpochIterator, candidate: RandomState) -> ReadingOfFit:
+    """Finds out what a running `fit` has drawn to learn the shapes of a `PyDataset`, by drawing it again.
+
+    Args:
+        epochs: The epoch iterator of that `fit`, before its first epoch.
+        candidate: Random states from before that `fit`; right if drawing from them leads to the present ones.
+    """
+    adapter = epochs.data_adapter
+    if not isinstance(adapter, PyDatasetAdapter):
+        return ReadingOfFit(None, [])
+    surroundings = Surroundings([adapter.py_dataset])
+    now = global_random_values()
+
+    def drawn() -> list[Any]:
+        again = PyDatasetAdapter(adapter.py_dataset, class_weight=adapter.class_weight, shuffle=adapter.shuffle)
+        again.get_tf_dataset()
+        again.on_epoch_end()
+        return global_random_values()
+
+    try:
+        draws = not same_values(drawn(), now)
+        moves = surroundings.reader_has_changed()
+        candidate.restore()
+        known = draws and same_values(drawn(), now)
+    except Exception:
+        # The test itself reports data that fail.
+        return ReadingOfFit(None, [])
+    finally:
+        surroundings.restore()
+    unrestored = ["`fit` had read from the `PyDataset` before the test, which changed its state"] if moves else []
+    if draws and not known:
+        unrestored.append("`fit` had drawn from a random state before the test")
+    return ReadingOfFit(candidate if known else None, unrestored)
 
 
 def data_of(model: keras.Model, num_steps: int, **data: Any) -> DataSource:

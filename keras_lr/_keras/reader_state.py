@@ -40,7 +40,7 @@ _SAMPLED = 256
 _MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
 _SEQUENCES = (list, bytearray)
 _COLLECTIONS = (set, collections.deque)
-_POSITIONED = tuple(type(iter(empty)) for empty in ([], (), range(0), ""))
+_POSITIONED: tuple[type, ...] = (type(iter([])), type(iter(())), type(iter(range(0))), type(iter("")))
 """Iterators that a copy continues independently."""
 
 _RANDOM_OPERATIONS = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNormal", "StatefulRandom")
@@ -64,8 +64,12 @@ class Memory:
 
     def restore(self) -> None:
         """Puts the value at construction back, if another one is there."""
-        if not self.follows_an_iterator and self.patch(self.get(), self._value) is not None:
+        if not self.follows_an_iterator and self.has_changed():
             self.put(self._value)
+
+    def has_changed(self) -> bool:
+        """Whether another value is there than at construction."""
+        return self.patch(self.get(), self._value) is not None
 
     def patch(self, before: Any, after: Any) -> Any:
         """What turns `before` into `after`; None if nothing does."""
@@ -81,7 +85,7 @@ class _Bindings(Memory):
 
     def patch(self, before: Any, after: Any) -> Any:
         """The names that are bound to another object, or None for each that is gone."""
-        changed = {name: value for name, value in after.items() if name not in before or before[name] is not value}
+        changed = {name: value for name, value in after.items() if name not in before or not _is(before[name], value)}
         gone = dict.fromkeys(before.keys() - after.keys(), _LOST)
         return changed | gone or None
 
@@ -142,6 +146,15 @@ class ReplayedIterator:
             self._drawn.clear()
             self._recording = False
 
+    def stands_for(self, iterator: Any) -> bool:
+        """Whether it yields what `iterator` would, since nothing has been drawn from that one."""
+        return self._source is iterator and not self._drawn and not self._ahead
+
+    @property
+    def has_drawn(self) -> bool:
+        """Whether an item has been drawn since `record`."""
+        return bool(self._drawn)
+
     @property
     def has_more_to_repeat(self) -> bool:
         """Whether its next item has been handed back."""
@@ -169,7 +182,11 @@ class _Position:
 
     def restored(self) -> Any:
         """The iterator, or one that stands where it stood if it has moved."""
-        return self.live if self.live.__reduce__() == self._former.__reduce__() else self._former
+        return self._former if self.has_moved() else self.live
+
+    def has_moved(self) -> bool:
+        """Whether an item has been drawn."""
+        return bool(self.live.__reduce__() != self._former.__reduce__())
 
 
 class _Recording:
@@ -184,6 +201,20 @@ class _Recording:
         """The iterator itself, or the one that first yields again what has been drawn."""
         self.live.hand_back()
         return self.live if self.live.has_more_to_repeat else self._iterator
+
+    def has_moved(self) -> bool:
+        """Whether an item has been drawn."""
+        return self.live.has_drawn
+
+
+def global_random_values() -> list[Any]:
+    """The states of the generators that any Python code can draw from, to be compared by `same_values`."""
+    return [get() for get, _ in random_sources()]
+
+
+def same_values(one: list[Any], other: list[Any]) -> bool:
+    """Whether two results of `global_random_values` are equal."""
+    return all(map(_same, one, other))
 
 
 def global_random_memories() -> list[Memory]:
@@ -211,8 +242,8 @@ class ReaderState:
         self._functions: list[Any] = []
         self._places: list[tuple[Callable[[Any], None], _Position | _Recording]] = []
         self._bytes = 0
-        self._waiting = [(root, _ignore) for root in roots]
-        iterators = []
+        self._waiting: list[tuple[Any, Callable[[Any], None]]] = [(root, _ignore) for root in roots]
+        iterators: list[tuple[Any, Callable[[Any], None]]] = []
         while self._waiting and len(self._seen) < _MAX_OBJECTS:
             value, rebind = self._waiting.pop()
             if _is_plain_iterator(value):
@@ -230,6 +261,11 @@ class ReaderState:
             memory.restore()
         for place, iterator in self._places:
             place(iterator.restored())
+
+    def has_changed(self) -> bool:
+        """Whether anything is not as it was at construction."""
+        moved = any(memory.has_changed() for memory in self._memories) or self._snapshot.has_changed()
+        return moved or any(iterator.has_moved() for _, iterator in self._places)
 
     def unrestored(self) -> list[str]:
         """What `restore` cannot put back although it has changed, each as a clause."""
@@ -323,7 +359,7 @@ class ReaderState:
             if _is_filled(cell):
                 fill = functools.partial(_fill, cell)
                 self._memories += [_Bindings(functools.partial(_contents, cell), fill)] if users else []
-                self._bind(_contents(cell), lambda name, value, fill=fill: fill({name: value}))
+                self._bind(_contents(cell), functools.partial(setattr, cell))
         if not users:
             return
         self._wait(*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
@@ -389,9 +425,22 @@ def _is_users(thing: Any) -> bool:
 
 
 def _is_plain_iterator(value: Any) -> bool:
-    if isinstance(value, (io.IOBase, np.ndarray)) or not isinstance(value, Iterator):
+    if isinstance(value, np.ndarray) or not isinstance(value, Iterator):
         return False
+    if isinstance(value, io.IOBase):
+        return _is_within_a_loop(value)
     return isinstance(value, (ReplayedIterator, types.GeneratorType)) or not _is_users(type(value))
+
+
+def _is_within_a_loop(file: Any) -> bool:
+    """Whether lines are being read by `next`, which hides the position of a text file."""
+    if file.closed or not isinstance(file, io.TextIOWrapper) or not file.readable():
+        return False
+    try:
+        file.tell()
+    except OSError:
+        return file.seekable()
+    return False
 
 
 def _random_memory(value: Any) -> Memory | None:
@@ -462,13 +511,21 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and one.dtype != object:
         return bool(one.tobytes() == other.tobytes())
     if isinstance(one, (list, np.ndarray)):
-        return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(map(_is, one, other))
     if isinstance(one, dict):
         return pickle.dumps(one) == pickle.dumps(other)
     return bool(one == other)
 
 
+def _is(one: Any, other: Any) -> bool:
+    """Whether both are one object, or one replays the other from its beginning."""
+    pairs = ((one, other), (other, one))
+    return one is other or any(isinstance(a, ReplayedIterator) and a.stands_for(b) for a, b in pairs)
+
+
 def _draws_statefully(function: Any) -> bool:
+    if not function.experimental_get_tracing_count():
+        return False
     graphs = [concrete.graph for concrete in function._list_all_concrete_functions()]
     return any(
         operation.op_def.is_stateful and operation.type.startswith(_RANDOM_OPERATIONS)

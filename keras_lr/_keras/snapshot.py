@@ -38,6 +38,11 @@ class VariableSnapshot:
             if id(variable) not in kept:
                 variable.assign(value, read_value=False)
 
+    def has_changed(self) -> bool:
+        """Whether any variable has another value."""
+        pairs = zip(self._variables, self._values, strict=True)
+        return any(variable.numpy().tobytes() != value.numpy().tobytes() for variable, value in pairs)
+
 
 class StateSnapshot(VariableSnapshot):
     """A copy of every variable that a training step can change.
@@ -67,8 +72,19 @@ class RandomState:
         generators = (one for one in (self._tensorflow, self._keras) if one is not None)
         self._variables = VariableSnapshot(one.state for one in generators)
 
-    def restore(self) -> None:
-        """Restores every generator to its state at construction."""
+    def __reduce__(self) -> tuple[type[RandomState], tuple[()]]:
+        """A copy holds the states at the time it is made, as the generators themselves cannot be copied."""
+        return RandomState, ()
+
+    def restore(self, *, restart_operations: bool = False) -> None:
+        """Restores every generator to its state at construction.
+
+        Args:
+            restart_operations: Whether eager TensorFlow operations that drew by seeds of their own since then repeat
+                what they drew, as after `tf.random.set_seed`.
+        """
+        if restart_operations and self._eager is not None and self._eager.getstate() != self._eager_state:
+            context.context().clear_kernel_cache()
         random.setstate(self._python)
         np.random.set_state(self._numpy)
         _set_eager_seeds(self._eager_seed, self._eager)

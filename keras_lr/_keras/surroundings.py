@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 from keras_lr._keras.reader_state import ReaderState
 from keras_lr._keras.snapshot import RandomState
@@ -44,6 +44,10 @@ class Surroundings:
         """Makes the present random states those to restore."""
         self._random = RandomState()
 
+    def reader_has_changed(self) -> bool:
+        """Whether the state of the user's reading code is not as it was."""
+        return self._readers.has_changed()
+
     def unrestored(self) -> list[str]:
         """What `restore` cannot put back although it has changed, each as a clause."""
         return self._readers.unrestored()
@@ -72,12 +76,18 @@ class _ShownWarnings:
                 pass
 
     def _show_and_note(
-        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *place: Any
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
     ) -> None:
         registry = _registry_at(filename, lineno)
         if registry is not None:
             self._registered.append((registry, str(message), category))
-        self._show(message, category, filename, lineno, *place)
+        self._show(message, category, filename, lineno, file, line)
 
 
 def _registry_at(filename: str, lineno: int) -> dict[Any, Any] | None:

@@ -147,7 +147,7 @@ class Controller:
         before = next((former.kept for former in reversed(state.rows) if former.kept is not None), True)
         losses = state.unjudged_losses()
         broken = not (math.isfinite(row.loss) and self._weights_finite())
-        mean = math.nan if broken else float(np.mean(losses))
+        mean = math.nan if broken else float(np.mean(losses[len(losses) // 2 :]))
         few_steps = len(losses) < state.epochs_per_judgement
         change = None if state.segment.ended else state.find_divergence(mean, few_steps=few_steps)
         if change is None and few_steps and not broken:
@@ -174,7 +174,7 @@ class Controller:
     def _act_on_trend(self, epoch: int) -> None:
         """Applies the rules to the losses so far, for the epochs from `epoch` on."""
         planned = self._fit.planned_epochs - self._state.first_epoch
-        if epoch >= self._fit.planned_epochs or self._anneal_factor(epoch) < 1:
+        if epoch >= self._fit.planned_epochs or self._anneal_factor(epoch) < 1 or self._state.rehearsed:
             return
         change = self._state.find_change(planned)
         if change is None:

@@ -21,7 +21,7 @@ MIN_RATIO = 1.25
 """Rates closer to one another than this are not compared: a range test is not that precise."""
 
 END_STEPS = 16
-"""Most steps over which the loss at the end of a rehearsal is averaged."""
+"""Steps over which the loss at the end of a rehearsal is averaged."""
 
 RESTING_FRACTION = 1e-6
 """The rate of these steps, as a fraction of the one before: the weights rest while their loss is measured."""
@@ -38,14 +38,12 @@ class PlannedTraining:
         learning_rates: The compiled rate at each of the first steps, shape `(n_steps,)`.
         reference: Rate at a factor of 1; a schedule's highest.
         num_steps: Number of steps planned; None if unknown.
-        steps_per_epoch: None if unknown.
         anneal_fraction: Share of the steps over which the rate decays.
     """
 
     learning_rates: np.ndarray
     reference: float
     num_steps: int | None
-    steps_per_epoch: int | None
     anneal_fraction: float
 
     def is_rehearsed_whole(self) -> bool:
@@ -142,7 +140,7 @@ class _Rehearsing:
 
     def __init__(self, test: Sweep, planned: PlannedTraining) -> None:
         self._test, self._planned = test, planned
-        self._resting = min(max(planned.steps_per_epoch or 1, 3), END_STEPS) if planned.is_rehearsed_whole() else 0
+        self._resting = END_STEPS if planned.is_rehearsed_whole() else 0
         steps = len(planned.learning_rates) + self._resting
         self._source = test.stream.source(steps) if isinstance(test.stream, ArrayStream) else None
 

@@ -70,7 +70,6 @@ class Start:
             rate_of_each_step(self.model.optimizer, rehearsed_steps if total is None else min(total, rehearsed_steps)),
             state.reference,
             total,
-            self.steps,
             1 - state.segment.anneal_from,
         )
         found = self._attempt(lambda: probe.run(self.model, planned))
@@ -143,8 +142,9 @@ class Start:
             state.add_note(rehearsed)
             if chosen.factor != factor:
                 factor, reason = chosen.factor, rehearsed
-            if planned.is_rehearsed_whole() and not chosen.annealed:
-                state.change_segment(anneal_from=1.0)
+            if planned.is_rehearsed_whole():
+                state.rehearsed = True
+                state.change_segment(anneal_from=state.segment.anneal_from if chosen.annealed else 1.0)
         if factor is not None and max(factor, 1 / factor) >= MIN_RATIO:
             self._add_probe(state, factor, reason)
 

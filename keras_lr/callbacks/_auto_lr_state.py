@@ -84,6 +84,7 @@ class AutoLRState:
         steps: Steps per epoch; None until known.
         baseline: What the range test showed of the loss; None without one.
         probe: The range test.
+        rehearsed: Whether the whole training was rehearsed at its rate, so that only a blow-up calls for another.
         rows: The epochs so far.
         actions: The actions so far.
         notes: What else there is to know of the run.
@@ -97,6 +98,7 @@ class AutoLRState:
     steps: int | None = None
     baseline: Baseline | None = None
     probe: RangeTestResult | None = None
+    rehearsed: bool = False
     rows: list[EpochRecord] = field(default_factory=list)
     actions: list[AutoLRAction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -145,7 +147,7 @@ class AutoLRState:
         start = self.baseline.start if self.baseline else known[0]
         noise = self.baseline.noise if self.baseline else typical_change(known)
         reach = self.baseline.reach if self.baseline else 0.0
-        rule = blown_up if few_steps else epoch_divergence
+        rule = blown_up if few_steps or self.rehearsed else epoch_divergence
         return rule(loss, start=start, best=min(known, default=start), noise=noise, reach=reach)
 
     def trend(self, planned_epochs: int) -> LossTrend | None:
@@ -217,6 +219,7 @@ class AutoLRState:
             "steps": self.steps,
             "baseline": None if self.baseline is None else dataclasses.asdict(self.baseline),
             "probe": None if self.probe is None else self.probe.to_dict(),
+            "rehearsed": self.rehearsed,
             "rows": rows,
             "actions": [action.to_dict() for action in self.actions],
             "notes": list(self.notes),
@@ -235,6 +238,7 @@ class AutoLRState:
                 steps=None if data["steps"] is None else int(data["steps"]),
                 baseline=data["baseline"] and Baseline(**data["baseline"]),
                 probe=data["probe"] and RangeTestResult.from_dict(data["probe"]),
+                rehearsed=bool(data["rehearsed"]),
                 rows=[_epoch_record(**row) for row in data["rows"]],
                 actions=[AutoLRAction.from_dict(action) for action in data["actions"]],
                 notes=[str(note) for note in data["notes"]],

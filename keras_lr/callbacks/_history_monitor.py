@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state, ignore_loads
 from keras_lr._keras.learning_rate import current_learning_rate
 from keras_lr._keras.running_fit import move_before_backup
 from keras_lr._utils import validation
@@ -31,31 +31,65 @@ class EpochHistory:
 
     Args:
         monitor: Name of the training loss in the logs.
+        owner: Name of the callback that keeps the history, for messages.
 
     Attributes:
         rows: One dict of numbers per epoch, in order.
+        restarted: Why the history does not go back to the first epoch, as a sentence; empty if it does.
     """
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, owner: str) -> None:
         self.rows: list[dict[str, float]] = []
+        self.restarted = ""
         self._monitor = monitor
+        self._owner = owner
+        self._setup: TrainingSetup | None = None
+        self._begun = self._unlogged = False
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Drops the epochs that a new fit trains again."""
+    def begin_fit(self) -> None:
+        """Prepares for the first epoch of a fit."""
+        self._begun = self._unlogged = False
+
+    def begin_epoch(self, epoch: int, model: keras.Model) -> None:
+        """Drops the epochs that a new fit trains again, and all if it is not the same training that goes on."""
         self.rows = [row for row in self.rows if row["epoch"] < epoch]
+        change = None if self._begun or self._setup is None else self._setup.change(model)
+        self._begun = True
+        if not self.rows:
+            self.restarted = ""
+        elif change is not None:
+            self.rows = []
+            self.restarted = f"`{self._owner}` starts over at epoch {epoch}, because {change} after the last fit."
+            warnings.warn(self.restarted, stacklevel=2)
 
-    def end_epoch(self, epoch: int, logs: Mapping[str, Any], optimizer: keras.Optimizer) -> None:
-        """Adds an epoch; its rate is the logged one, else that of the optimizer.
+    def end_epoch(self, epoch: int, logs: Mapping[str, Any], model: keras.Model) -> None:
+        """Adds an epoch; its rate is the logged one, else that of the optimizer, NaN if there is none.
+
+        Without "loss" in the logs, the name that nobody chose, no epoch is added, and one warning says so.
 
         Raises:
-            ModelError: The logs do not contain the monitored loss.
+            ModelError: The logs do not contain another monitored loss.
         """
+        self._setup = TrainingSetup(model)
+        if self._monitor == "loss" and self._monitor not in logs:
+            self._warn_unlogged(logs)
+            return
         check_logged(self._monitor, logs)
         names = (self._monitor, f"val_{self._monitor}")
         values = {name: float(logs[name]) for name in names if name in logs}
         rate = logs.get("learning_rate")
-        rate = current_learning_rate(optimizer) if rate is None else float(rate)
-        self.rows.append({"epoch": float(epoch), "learning_rate": rate, **values})
+        if rate is None:
+            rate = math.nan if model.optimizer is None else current_learning_rate(model.optimizer)
+        self.rows.append({"epoch": float(epoch), "learning_rate": float(rate), **values})
+
+    def _warn_unlogged(self, logs: Mapping[str, Any]) -> None:
+        if not self._unlogged:
+            self._unlogged = True
+            warnings.warn(
+                f"`{self._owner}` has nothing to read: the logs hold no 'loss', only {sorted(logs)}. Name one of these "
+                "as `monitor`.",
+                stacklevel=2,
+            )
 
     def columns(self) -> dict[str, np.ndarray]:
         """One array per quantity, NaN for an epoch that did not log it."""
@@ -70,6 +104,7 @@ class EpochHistory:
 
     def restore(self, rows: list[dict[str, float | str]]) -> None:
         """Continues from what `to_list` returned."""
+        self._setup = None
         self.rows = [{name: float(value) for name, value in row.items()} for row in rows]
 
 
@@ -81,7 +116,9 @@ class HistoryMonitor(Callback):
     is skipped while the readings so far have taken more than `max_cost` of the training time, except the last one, at
     the end of training.
 
-    A fit that `keras.callbacks.BackupAndRestore` resumes continues with the epochs and findings from before.
+    A fit that `keras.callbacks.BackupAndRestore` resumes, or that has a later `initial_epoch`, continues with the
+    epochs and findings from before, unless the optimizer, the `compile` or the trainable weights are others: then it
+    starts over and says so.
 
     Args:
         monitor: Name of the training loss in the logs; its `val_` twin is read too.
@@ -93,7 +130,7 @@ class HistoryMonitor(Callback):
 
     Raises:
         InvalidArgumentError: `max_cost` is not in (0, 1].
-        ModelError: `monitor` is not in the logs; raised when the first epoch ends.
+        ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
     """
 
     # Lets Keras pass the logs of steps from a thread of its own, without waiting for the device.
@@ -107,7 +144,7 @@ class HistoryMonitor(Callback):
         self.max_cost = max_cost
         self.diagnosis: Diagnosis | None = None
         self.findings: list[Finding] = []
-        self._history = EpochHistory(monitor)
+        self._history = EpochHistory(monitor, "HistoryMonitor")
         self._step_means: dict[int, float] = {}
         self._next_step = MIN_STEPS
         self._epoch = 0
@@ -132,13 +169,14 @@ class HistoryMonitor(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the clock."""
         move_before_backup(self)
+        self._history.begin_fit()
         self._began, self._spent = time.perf_counter(), 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Forgets the steps of the last epoch, and the epochs that a new fit trains again."""
         ignore_loads(self.model, name=self._state_name)
         self._epoch, self._step_means, self._next_step = epoch, {}, MIN_STEPS
-        self._history.begin_epoch(epoch)
+        self._history.begin_epoch(epoch, self.model)
         if not self._history.rows:
             self.findings, self.diagnosis = [], None
 
@@ -156,7 +194,7 @@ class HistoryMonitor(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Reads the epochs so far."""
-        self._history.end_epoch(epoch, logs or {}, self.model.optimizer)
+        self._history.end_epoch(epoch, logs or {}, self.model)
         if self._affordable():
             self._read_epochs()
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
-from keras_lr._keras.learning_rate import RateReader, iterations_of, leaf_optimizers
+from keras_lr._keras.learning_rate import RateReader, steps_done
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._utils import validation
 
@@ -28,7 +28,9 @@ class LRRecorder(Callback):
     `to_frame` has one row per step, also if `steps_per_execution` runs several steps at once. (TensorBoard's
     "epoch_learning_rate" is Keras's own: the rate of the next step.)
 
-    A fit that `keras.callbacks.BackupAndRestore` resumes continues with the epochs recorded before.
+    A fit that `keras.callbacks.BackupAndRestore` resumes, or that has a later `initial_epoch`, continues with the
+    epochs recorded before. If no compiled optimizer trains anything, since the model is frozen or its `train_step` uses
+    other optimizers, there is no rate to record, and one warning says so.
 
     Args:
         frequency: "epoch" or "step"; reading a step takes about 50 microseconds.
@@ -45,6 +47,7 @@ class LRRecorder(Callback):
         self._epoch = self._steps_before = 0
         self._interceptor: LogInterceptor | None = None
         self._reader: RateReader | None = None
+        self._warned = False
 
     def get_state(self) -> dict[str, Any]:
         """The epochs so far, as plain JSON values."""
@@ -72,6 +75,7 @@ class LRRecorder(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Prepares to read the rates."""
         by_step = self.frequency == "step"
+        self._warned = False
         self._reader = RateReader(self.model.optimizer, num_steps=self.model.steps_per_execution if by_step else 1)
         self._interceptor = LogInterceptor(
             self.model, on_step=self._read_step if by_step else None, on_epoch=self._read_epoch
@@ -81,7 +85,7 @@ class LRRecorder(Callback):
         """Forgets the epochs that a new fit trains again."""
         ignore_loads(self.model, name=_STATE)
         self._epoch, self._executions = epoch, []
-        self._steps_before = int(tf.convert_to_tensor(iterations_of(leaf_optimizers(self.model.optimizer)[0])))
+        self._steps_before = steps_done(self.model.optimizer)
         self._epochs = [row for row in self._epochs if row["epoch"] < epoch]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -91,7 +95,7 @@ class LRRecorder(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Adds the steps to `History`; logs cannot hold a list."""
-        if self.frequency == "step" and self._epochs:
+        if self.frequency == "step" and self._epochs and self._epochs[-1]["epoch"] == epoch:
             for name, rates in self._epochs[-1]["steps"].items():
                 self.model.history.history.setdefault(f"{name}_steps", []).append(list(rates))
 
@@ -101,22 +105,33 @@ class LRRecorder(Callback):
         detach_state(self.model, name=_STATE)
 
     def _read_step(self) -> dict[str, Any]:
-        if self._reader is None:
+        reading = None if self._reader is None else self._reader.read()
+        if self._reader is None or reading is None:
             return {}
-        last, series, done = self._reader.read()
+        last, series, done = reading
         self._executions.append((series, done))
         return dict(zip(self._reader.names, last, strict=True))
 
     def _read_epoch(self, logs: dict[str, Any]) -> dict[str, Any]:
-        if self._reader is None:
+        reading = None if self._reader is None else self._reader.read()
+        if self._reader is None or reading is None:
+            self._warn_once()
             return {}
-        last, _, _ = self._reader.read()
-        rates = dict(zip(self._reader.names, map(_plain, last), strict=True))
+        rates = dict(zip(self._reader.names, map(_plain, reading[0]), strict=True))
         row = {"epoch": self._epoch, "rates": rates}
         if self.frequency == "step":
             row["steps"] = self._steps(list(rates))
         self._epochs.append(row)
         return {name: math.nan if rate is None else rate for name, rate in rates.items()}
+
+    def _warn_once(self) -> None:
+        if not self._warned and self._reader is not None:
+            self._warned = True
+            warnings.warn(
+                "`LRRecorder` records no learning rate in this fit, since the compiled optimizer trains nothing: the "
+                "model is frozen, or its `train_step` uses other optimizers.",
+                stacklevel=2,
+            )
 
     def _steps(self, names: list[str]) -> dict[str, list[float | None]]:
         """The rates of the epoch's steps, without the steps of an execution that the data were too short for."""

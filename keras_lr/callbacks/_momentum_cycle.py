@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from keras_lr._keras.dynamic_float import DynamicFloat
 from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers
 from keras_lr._keras.running_fit import on_fit_error
 from keras_lr._utils import validation
-from keras_lr.errors import InvalidArgumentError, ModelError
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.schedules._base import PRECISION
 from keras_lr.schedules._preview import cycle_position_of, momentum_at, position_in_range, preview
 from keras_lr.schedules._scaled import Scaled
@@ -31,6 +32,8 @@ class MomentumCycle(Callback):
     so it also works with `steps_per_execution` and XLA, and a resumed fit continues exactly. After the fit, also one
     that an error ended, the optimizer has the momentum it was compiled with.
 
+    Without a momentum in the compiled optimizer the fit goes on as it is, and one warning says so.
+
     The cycle is that of a `OneCycle` or `Cyclical` schedule. With any other schedule the momentum follows the rate
     itself, from the lowest to the highest rate of the fit, or over `rate_range`.
 
@@ -43,7 +46,6 @@ class MomentumCycle(Callback):
     Raises:
         InvalidRangeError: A range is reversed or empty.
         InvalidArgumentError: Another argument breaks its rule; or, as `fit` begins, `rate_range` is required.
-        ModelError: The model's optimizer has no momentum; raised as `fit` begins.
 
     Source:
         Smith 2018, arXiv:1803.09820, section 4.3; the default momenta are those of PyTorch's `OneCycleLR` and
@@ -63,11 +65,12 @@ class MomentumCycle(Callback):
         validation.increasing_pair("min_momentum, max_momentum", (min_momentum, max_momentum))
         self.rate_range = None if rate_range is None else validation.increasing_pair("rate_range", rate_range)
         self._momenta: list[Callable[[], Any]] = []
+        self._idle = False
         self._stop_watching: Callable[[], None] | None = None
 
     @property
     def momentum(self) -> float | None:
-        """The momentum of the next step, with several optimizers the first one's; None before `fit` begins."""
+        """The momentum of the next step, with several optimizers the first one's; None if none is cycled."""
         return float(tf.convert_to_tensor(self._momenta[0]())) if self._momenta else None
 
     def get_state(self) -> dict[str, Any]:
@@ -79,14 +82,19 @@ class MomentumCycle(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Makes sure that the compiled momentum is restored if an error ends the fit."""
-        self._momenta = []
+        self._momenta, self._idle = [], False
         self._stop_watching = on_fit_error(self.model, lambda error: self._restore())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Replaces the compiled momentum by the cycled one, before the first epoch."""
-        if self._momenta:
+        if self._momenta or self._idle:
             return
-        for leaf, names in _cycled_names(self.model.optimizer):
+        cycled, lacking = _cycled_names(self.model.optimizer)
+        if lacking:
+            self._idle = True
+            warnings.warn(lacking, stacklevel=2)
+            return
+        for leaf, names in cycled:
             compute = self._momentum_of(leaf)
             self._momenta.append(compute)
             for name in names:
@@ -133,20 +141,19 @@ class MomentumCycle(Callback):
         )
 
 
-def _cycled_names(optimizer: Any) -> list[tuple[Any, list[str]]]:
-    """Each optimizer with the names of its momentum attributes.
-
-    Raises:
-        ModelError: An optimizer has none that is above 0.
-    """
+def _cycled_names(optimizer: Any) -> tuple[list[tuple[Any, list[str]]], str]:
+    """Each optimizer with the names of its momentum attributes, and a sentence if one has none that is above 0."""
     found = []
+    if optimizer is None:
+        return [], "`MomentumCycle` does nothing in this fit, since the model was compiled without an optimizer."
     for leaf in leaf_optimizers(optimizer):
         momenta = {name: getattr(leaf, name) for name in MOMENTA if isinstance(getattr(leaf, name, None), float)}
         names = [name for name, value in momenta.items() if value > 0 and type(leaf).__name__ not in _NOT_CYCLED]
         if not names:
-            raise ModelError(
-                "The optimizer must have a `momentum` or a `beta_1` above 0 to cycle. Received: "
-                f"{type(leaf).__name__} with {momenta or 'neither'}. Compile with SGD(momentum=0.9) or Adam."
+            return [], (
+                "`MomentumCycle` does nothing in this fit. The optimizer must have a `momentum` or a `beta_1` above 0 "
+                f"to cycle. Received: {type(leaf).__name__} with {momenta or 'neither'}. Compile with "
+                "SGD(momentum=0.9) or Adam."
             )
         found.append((leaf, names))
-    return found
+    return found, ""

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state
-from keras_lr._keras.learning_rate import RateFactor, leaf_optimizers, rate_bases
+from keras_lr._keras.learning_rate import RateFactor, leaf_optimizers, rate_bases, unwrap_schedules
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.model import metric_direction
 from keras_lr._utils import validation
@@ -22,10 +22,11 @@ class ReduceOnPlateau(Callback):
     """Multiplies the learning rate by `factor` when a value has not improved for `patience` epochs.
 
     Unlike `keras.callbacks.ReduceLROnPlateau`, which raises TypeError on a schedule (tensorflow#36612), it works with
-    any learning rate. A schedule continues, multiplied by the factor, which stays on the optimizer
-    (`keras_lr.schedules.Scaled`) and in a saved model. The rates of a `MultiOptimizer` are all multiplied by the same
-    factor. A fit that `keras.callbacks.BackupAndRestore` resumes continues exactly, in whatever order the two callbacks
-    are listed.
+    any learning rate. A schedule continues, multiplied by the factor. After a fit without a reduction, the optimizer
+    has the user's own schedule again; otherwise the factor stays on it, in a `keras_lr.schedules.Scaled`, also in a
+    saved model, and keras_lr must be imported before that is loaded. The rates of a `MultiOptimizer` are all multiplied
+    by the same factor. A fit that `keras.callbacks.BackupAndRestore` resumes continues exactly, in whatever order the
+    two callbacks are listed.
 
     Args:
         monitor: Name of the value in the epoch's logs.
@@ -40,8 +41,8 @@ class ReduceOnPlateau(Callback):
         total_factor: Product of all reductions in this fit.
 
     Raises:
-        InvalidArgumentError: An argument breaks its rule; or, at the end of an epoch, `monitor` is not logged or "auto"
-            cannot tell which direction is better.
+        InvalidArgumentError: An argument breaks its rule; or, at the end of an epoch, a `monitor` other than "val_loss"
+            is not logged or "auto" cannot tell which direction is better.
     """
 
     def __init__(
@@ -110,6 +111,12 @@ class ReduceOnPlateau(Callback):
         if not self._resumed:
             self.total_factor, self._bases, self._plateau = 1.0, None, Plateau()
         self._seen = self._missed = False
+        if self.model.optimizer is None:
+            warnings.warn(
+                "`ReduceOnPlateau` does nothing in this fit, since the model was compiled without an optimizer.",
+                stacklevel=2,
+            )
+            return
         self._attach_factor(self._bases).set(1.0)
         self._attached = True
         self._interceptor = LogInterceptor(self.model, on_epoch=self._store_logs)
@@ -132,6 +139,8 @@ class ReduceOnPlateau(Callback):
         """Judges the epoch and reduces the rate if patience has run out."""
         self._epoch_logs = {}
         logs = logs or {}
+        if self.model.optimizer is None:
+            return
         if self.monitor not in logs:
             self._missed = True
             self._check_unlogged(logs)
@@ -145,6 +154,7 @@ class ReduceOnPlateau(Callback):
     def on_train_end(self, logs: Any = None) -> None:
         """Detaches this callback from the model; the factor stays on the rate."""
         detach_state(self.model, name=self._state_name)
+        unwrap_schedules(self.model.optimizer)
         self._interceptor, self._resumed = None, False
         if self._missed and not self._seen:
             warnings.warn(
@@ -184,9 +194,12 @@ class ReduceOnPlateau(Callback):
         return dataclasses.replace(plateau, wait=0, cooldown=self.cooldown), reduction
 
     def _check_unlogged(self, logs: dict[str, Any]) -> None:
-        """Refuses a name that no epoch will log; a validation value may come with a later epoch."""
+        """Refuses a name that no epoch will log; a validation value may come with a later epoch.
+
+        For "val_loss", the name that nobody chose, the warning at the end is enough.
+        """
         validated = any(name.startswith("val_") for name in logs)
-        if validated or not self.monitor.startswith("val_"):
+        if self.monitor != "val_loss" and (validated or not self.monitor.startswith("val_")):
             raise InvalidArgumentError(
                 f"`monitor` must name a value in the epoch's logs. Received: {self.monitor!r}; the logs hold "
                 f"{sorted(logs)}. Name one of these."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ class ReportCallback(Callback):
     same list of callbacks. An existing file is replaced. If a fit fails before its first epoch has ended, and nothing
     else was measured, no report is written.
 
-    A fit that `keras.callbacks.BackupAndRestore` resumes continues with the epochs from before.
+    A fit that `keras.callbacks.BackupAndRestore` resumes, or that has a later `initial_epoch`, continues with the
+    epochs from before, unless the optimizer, the `compile` or the trainable weights are others: then the report begins
+    there and says so. If the file cannot be written at the end of a fit, a warning says so.
 
     Args:
         path: The file to write; its folder must exist.
@@ -42,7 +45,7 @@ class ReportCallback(Callback):
 
     Raises:
         InvalidArgumentError: `title` is empty; or, as training begins, the folder of `path` does not exist.
-        ModelError: `monitor` is not in the logs; raised when the first epoch ends.
+        ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
 
     Example:
         >>> model.fit(x, y, validation_split=0.2, epochs=20, callbacks=[ReportCallback("report.html")])
@@ -58,7 +61,7 @@ class ReportCallback(Callback):
         self.title = title
         self.monitor = monitor
         self.report: Any = None
-        self._history = EpochHistory(monitor)
+        self._history = EpochHistory(monitor, "ReportCallback")
         self._siblings: list[keras.callbacks.Callback] = []
         self._stop_watching: Callable[[], None] | None = None
 
@@ -83,6 +86,7 @@ class ReportCallback(Callback):
                 f"`path` must be in a folder that exists. Received: {self.path}. Create the folder first."
             )
         move_before_backup(self)
+        self._history.begin_fit()
         callbacks = callbacks_of_fit()
         self._siblings = [] if callbacks is None else callbacks.callbacks
         self._stop_watching = on_fit_error(self.model, self._on_error)
@@ -90,11 +94,11 @@ class ReportCallback(Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Forgets the epochs that a new fit trains again."""
         ignore_loads(self.model, name=_STATE)
-        self._history.begin_epoch(epoch)
+        self._history.begin_epoch(epoch, self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stores the losses and the learning rate of the epoch."""
-        self._history.end_epoch(epoch, logs or {}, self.model.optimizer)
+        self._history.end_epoch(epoch, logs or {}, self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Writes the report."""
@@ -102,7 +106,10 @@ class ReportCallback(Callback):
             self._stop_watching()
             self._stop_watching = None
         detach_state(self.model, name=_STATE)
-        self._write()
+        try:
+            self._write()
+        except OSError as err:
+            warnings.warn(f"`ReportCallback` could not write its report: {err}", stacklevel=2)
 
     def _on_error(self, error: BaseException) -> None:
         self._stop_watching = None
@@ -127,6 +134,8 @@ class ReportCallback(Callback):
         report = Report(self.title)
         for record in records:
             report.add(record)
+        if self._history.restarted:
+            report.warn(self._history.restarted, "Read the stage before in a report of its own.")
         if problem:
             report.warn(problem, action)
         report.save(self.path)

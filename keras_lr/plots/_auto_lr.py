@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.plots._losses import LossLines, Scale, add_line_legend, checked_panels, draw_losses
+from keras_lr.plots._history import LossLines, Scale, add_line_legend, checked_panels, draw_losses
 from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, style_axes
 from keras_lr.results._auto_lr import AutoLRLog
 

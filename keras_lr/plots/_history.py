@@ -1,22 +1,102 @@
-"""Plots of training histories with their findings."""
+"""Plots of training histories with their findings, and loss against epoch as every plot of a run draws it.
+
+Such a plot builds `LossLines` per run and one `Scale` for all, then calls `draw_losses`, `mark_findings` and
+`add_line_legend` on each panel.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
+import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from keras_lr.plots._losses import (
-    LossLines,
-    Scale,
-    add_line_legend,
-    checked_panels,
-    draw_losses,
-    label_panel,
-    mark_findings,
-)
-from keras_lr.plots._style import new_axes, plain_text
-from keras_lr.results._diagnosis import Diagnosis, Direction
+from keras_lr._utils.downsampling import evenly_chosen
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.plots._style import BLUE, GREY, ORANGE, new_axes, plain_text, style_axes
+from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
+
+_DASHED = (0, (4, 2))
+_MAX_CROSSES = 100
+_CROSS_MARGIN = 0.015
+
+_HATCHES = {"hatched": "////", "hatched backwards": "\\\\\\\\", "cross-hatched": "xxx"}
+_DOT_ROWS = 9
+# A finding's last epoch belongs to it, and one of a single epoch must be visible.
+_EPOCH_MARGIN = 0.4
+
+_FIGURE_INCHES = 7.6
+_PANEL_INCHES = 2.2
+_MAX_COLUMNS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class LossLines:
+    """The series of one run.
+
+    Attributes:
+        epochs: Shape `(n,)`.
+        training: Training loss in its own unit, shape `(n,)`, NaN where not finite.
+        validation: Validation loss, shape `(n,)`, NaN where not evaluated.
+    """
+
+    epochs: np.ndarray
+    training: np.ndarray
+    validation: np.ndarray
+
+    @classmethod
+    def of(cls, epochs: Any, training: Any, validation: Any = ()) -> Self:
+        """Builds the lines from sequences in which None is a missing number; an empty one is missing throughout."""
+        return cls(np.array(epochs), _finite_or_nan(training, len(epochs)), _finite_or_nan(validation, len(epochs)))
+
+    def finite(self) -> np.ndarray:
+        """All finite losses, shape `(k,)`."""
+        losses = np.concatenate([self.training, self.validation])
+        finite: np.ndarray = losses[np.isfinite(losses)]
+        return finite
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The limits shared by all panels of a plot.
+
+    Attributes:
+        low: Lowest loss.
+        high: Highest loss.
+        first: First epoch.
+        last: Last epoch.
+        direction: "min" if lower is better, so that worse values lie above `high`; "max" if they lie below `low`.
+    """
+
+    low: float
+    high: float
+    first: float
+    last: float
+    direction: Direction = "min"
+
+    @classmethod
+    def of(cls, runs: Sequence[LossLines], *, direction: Direction = "min") -> Self:
+        """Chooses limits that one diverged run cannot stretch until the others look flat."""
+        losses = [finite for finite in (run.finite() for run in runs) if finite.size]
+        if direction == "min":
+            low, high = _loss_limits(losses)
+        else:
+            high, low = (-limit for limit in _loss_limits([-values for values in losses]))
+        epochs = [epoch for run in runs if len(run.epochs) for epoch in (run.epochs[0], run.epochs[-1])]
+        first, last = (float(min(epochs)), float(max(epochs))) if epochs else (0.0, 1.0)
+        pad = 0.045 * (last - first) or 0.5
+        return cls(low, high, first - pad, last + pad, direction)
+
+    def holds(self, losses: np.ndarray) -> np.ndarray:
+        """Whether each loss is finite and not worse than the scale shows."""
+        shown = losses <= self.high if self.direction == "min" else losses >= self.low
+        inside: np.ndarray = shown & np.isfinite(losses)
+        return inside
 
 
 def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
@@ -78,6 +158,152 @@ def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Ax
         return draw
 
     return {name: drawn(name, diagnosis) for name, diagnosis in diagnoses.items()}
+
+
+def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
+    """Draws the training and the validation loss of each run.
+
+    A loss worse than the scale shows, or a training loss that is not finite, becomes a cross at the edge. A missing
+    validation loss does not: usually nobody asked for it.
+    """
+    epochs = np.concatenate([run.epochs for run in runs])
+    units = np.repeat(np.arange(len(runs)), [len(run.epochs) for run in runs])
+    looks: dict[str, dict[str, Any]] = {
+        "validation": {"color": ORANGE, "linestyle": _DASHED},
+        "training": {"color": BLUE, "linestyle": "solid"},
+    }
+    for name, look in looks.items():
+        losses = np.concatenate([getattr(run, name) for run in runs])
+        inside = scale.holds(losses)
+        _draw_lines(ax, epochs, losses, units, inside, label=name, **look)
+        outside = ~inside & ~np.isnan(losses) if name == "validation" else ~inside
+        _draw_crosses(ax, np.unique(epochs[outside]), direction=scale.direction, color=look["color"])
+    style_axes(ax)
+    ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
+    """Fills the epochs of each finding with the pattern of its kind, if it has one."""
+    for finding in findings:
+        start, end = finding.start_epoch - _EPOCH_MARGIN, finding.end_epoch + _EPOCH_MARGIN
+        pattern = FINDING_KINDS[finding.kind].pattern
+        if hatch := _HATCHES.get(pattern):
+            ax.axvspan(start, end, facecolor="none", edgecolor=GREY, hatch=hatch, linewidth=0, alpha=0.55, zorder=0)
+        elif pattern == "dotted":
+            # Dotted lines, because matplotlib's own dotted hatch takes 40 KB of SVG.
+            ax.hlines(
+                (np.arange(_DOT_ROWS) + 0.5) / _DOT_ROWS,
+                start,
+                end,
+                transform=ax.get_xaxis_transform(),
+                colors=GREY,
+                linewidths=1.6,
+                linestyles=[(0, (0.05, 4))],
+                capstyle="round",
+                zorder=0,
+            )
+
+
+def add_line_legend(ax: Axes) -> None:
+    """Adds a legend that names each kind of line once; none if no line was drawn."""
+    handles, labels = ax.get_legend_handles_labels()
+    if named := dict(zip(labels, handles, strict=True)):
+        ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="best")
+
+
+def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
+    """The given axes, or the panels of a new figure.
+
+    Raises:
+        InvalidArgumentError: The number of axes is not `count`.
+    """
+    if axes is None:
+        return _new_panels(count) if count else []
+    given = list(axes)
+    if len(given) != count:
+        raise InvalidArgumentError(
+            f"`axes` must hold one Axes per panel, {count} in all. Received: {len(given)}. Omit it for a new figure."
+        )
+    return given
+
+
+def label_panel(ax: Axes, *, title: str, x: str, y: str) -> None:
+    """Titles a panel, and labels its axes if it stands at the left or the lower edge of the figure."""
+    ax.set_title(plain_text(title, limit=30), fontsize="medium", parse_math=False)
+    place = ax.get_subplotspec()
+    if place is None or place.is_first_col():
+        ax.set_ylabel(y)
+    if place is None or ax.xaxis.get_tick_params().get("labelbottom", True):
+        ax.set_xlabel(x)
+
+
+def _finite_or_nan(values: Any, size: int) -> np.ndarray:
+    numbers: np.ndarray = np.array(values if len(values) else [None] * size, dtype=np.float64)
+    numbers[~np.isfinite(numbers)] = np.nan
+    return numbers
+
+
+def _loss_limits(losses: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Lowest and highest loss to show, from the finite losses of each run; lower is better."""
+    if not losses:
+        return 0.0, 1.0
+    lowest = min(float(run.min()) for run in losses)
+    middle = float(np.median([_robust_max(run) for run in losses]))
+    highest = min(lowest + 1.2 * (middle - lowest), max(float(run.max()) for run in losses))
+    pad = 0.06 * (highest - lowest) or 0.05 * abs(highest) or 1.0
+    return lowest - pad, highest + pad
+
+
+def _robust_max(losses: np.ndarray) -> float:
+    """The run's highest loss, or less if a spike stands far above most of the run."""
+    low = float(losses.min())
+    usual = max(float(losses[0]), float(np.quantile(losses, 0.75)))
+    return min(float(losses.max()), low + 2 * (usual - low)) if usual > low else float(losses.max())
+
+
+def _draw_lines(
+    ax: Axes, epochs: np.ndarray, losses: np.ndarray, units: np.ndarray, inside: np.ndarray, *, label: str, **look: Any
+) -> None:
+    if not inside.any():
+        return
+    # A line needs two points, so a run with only one gets a dot.
+    marker = "o" if np.max(np.bincount(units[inside])) == 1 else None
+    sns.lineplot(
+        x=epochs,
+        y=losses,
+        units=units,
+        marker=marker,
+        linewidth=1.8,
+        estimator=None,
+        sort=False,
+        legend=False,
+        label=label,
+        ax=ax,
+        **look,
+    )
+
+
+def _draw_crosses(ax: Axes, epochs: np.ndarray, *, direction: Direction, color: str) -> None:
+    if epochs.size:
+        shown = epochs[evenly_chosen(epochs.size, _MAX_CROSSES)]
+        heights = np.full(shown.size, 1 - _CROSS_MARGIN if direction == "min" else _CROSS_MARGIN)
+        ax.plot(shown, heights, "x", color=color, transform=ax.get_xaxis_transform(), clip_on=False)
+
+
+def _new_panels(count: int) -> list[Axes]:
+    """`count` axes of a new figure that share both scales, row by row, in rows of nearly equal length."""
+    rows = -(-count // _MAX_COLUMNS)
+    columns = -(-count // rows)
+    figure = Figure(figsize=(_FIGURE_INCHES, _PANEL_INCHES * rows + 0.3), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in grid[count:]:
+        spare.set_axis_off()
+    # If the last row is short, the panels above its gap are the lowest of their columns.
+    for axes in grid[max(0, count - columns) : count]:
+        axes.xaxis.set_tick_params(labelbottom=True)
+    return list(grid[:count])
 
 
 def _lines(diagnosis: Diagnosis) -> LossLines:

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
-from keras_lr._keras.batches import data_of_fit
+from keras_lr._keras.batches import ReadingOfFit, data_of_fit, reading_of_fit
 from keras_lr._keras.callback_state import Callback
 from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
+from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils import validation
 from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
@@ -82,6 +83,7 @@ class LRRangeTest(Callback):
         self.apply = apply
         self.result: RangeTestResult | None = None
         self._after_fit: Callable[[], None] | None = None
+        self._random_state = RandomState()
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Runs the whole test."""
@@ -97,9 +99,12 @@ class LRRangeTest(Callback):
         if not self.apply:
             refuse_backup()
         data = data_of_fit(epochs, model, steps)
+        fit_read = ReadingOfFit(None, []) if self.apply else reading_of_fit(epochs, self._random_state)
         measurement = measure(model, data, self.settings, further=self._further)
         self.result = measurement.result
-        warning = measurement.warning(generator_is_used_up=data.is_generator and not self.apply)
+        if fit_read.before is not None:
+            fit_read.before.restore(restart_operations=True)
+        warning = measurement.warning(fit_read.unrestored, generator_is_used_up=data.is_generator and not self.apply)
         if warning is not None:
             warnings.warn(warning, UserWarning, stacklevel=2)
         error = measurement.error

@@ -56,9 +56,9 @@ def find_bad_value(x: Any, y: Any = None, sample_weight: Any = None) -> BadValue
         sample_weight: As `x`, or None.
     """
     for part, values in zip(PARTS, (x, y, sample_weight), strict=True):
-        rows = [row for leaf in keras.tree.flatten(values) if (row := _first_bad_row(leaf)) is not None]
-        if rows:
-            row, kind = min(rows)
+        found = [one for leaf in keras.tree.flatten(values) if (one := _first_bad_row(leaf)) is not None]
+        if found:
+            row, kind = min(found)
             return BadValue(part, kind, "row", row)
     return None
 
@@ -195,9 +195,11 @@ def _outputs(model: keras.Model, y: Any) -> Iterator[tuple[Any, Any, int | None]
 
 def _shape_of_outputs(model: keras.Model) -> dict[str, tuple[Any, ...]]:
     try:
-        return {name: tuple(one.shape) for name, one in zip(model.output_names, model.outputs, strict=True)}
+        shapes = [tuple(output.shape) for output in model.outputs]
     except (AttributeError, TypeError, ValueError):
         return {}
+    names = getattr(model, "output_names", None) or [str(place) for place in range(len(shapes))]
+    return dict(zip(names, shapes, strict=True))
 
 
 def _classes(shape: tuple[Any, ...] | None) -> int | None:

@@ -19,12 +19,13 @@ LARGE = 5.0
 SMALL = 0.1
 SMALL_PEAK = 0.5
 MAX_SAMPLES = 256
-_RESCALING = (
-    keras.layers.Normalization,
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
+_RESCALING = tuple(
+    getattr(keras.layers, name)
+    for name in ("Rescaling", "Normalization", *(name for name in dir(keras.layers) if name.endswith("Normalization")))
+    if name != "SpectralNormalization"
 )
+"""Layers whose outputs have another scale than their inputs, once they are adapted or trained."""
+
 _WHOLE = (keras.layers.RNN, keras.layers.TimeDistributed)
 """Layers that do not call the layer that holds their weights on the tensor they are given."""
 
@@ -91,16 +92,29 @@ def _meets_weights(model: keras.Model, inputs: Any, values: np.ndarray) -> bool:
 
 @contextlib.contextmanager
 def _recorded_inputs(model: keras.Model) -> Iterator[list[np.ndarray]]:
-    """Collects what each layer that multiplies its weights is called on within the block."""
+    """Collects what each layer that multiplies its weights is called on within the block.
+
+    A layer that rescales gives zeros instead, since its weights may not have been trained yet.
+    """
     reached: list[np.ndarray] = []
-    layers = [layer for layer in layers_of(model) if _multiplies_weights(layer)]
-    for layer in layers:
-        vars(layer)["call"] = functools.partial(_record_and_call, reached, layer, layer.call)
+    replaced = []
+    for layer in layers_of(model):
+        if isinstance(layer, _RESCALING):
+            vars(layer)["call"] = functools.partial(_call_for_zeros, layer.call)
+        elif _multiplies_weights(layer):
+            vars(layer)["call"] = functools.partial(_record_and_call, reached, layer, layer.call)
+        else:
+            continue
+        replaced.append(layer)
     try:
         yield reached
     finally:
-        for layer in layers:
+        for layer in replaced:
             del vars(layer)["call"]
+
+
+def _call_for_zeros(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return keras.tree.map_structure(keras.ops.zeros_like, call(*args, **kwargs))
 
 
 def _record_and_call(reached: list[np.ndarray], layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -113,10 +127,10 @@ def _record_and_call(reached: list[np.ndarray], layer: Any, call: Callable[..., 
 
 
 def _multiplies_weights(layer: Any) -> bool:
-    if isinstance(layer, (*_RESCALING, keras.layers.Embedding)) or isinstance(layer, keras.Model):
+    if isinstance(layer, (keras.layers.Embedding, keras.Model)):
         return False
     parts = layers_of(layer, include_self=False)
-    return isinstance(layer, _WHOLE) or not any(_has_weights(part) for part in parts) and _has_weights(layer)
+    return isinstance(layer, _WHOLE) or (_has_weights(layer) and not any(map(_has_weights, parts)))
 
 
 def _has_weights(layer: Any) -> bool:

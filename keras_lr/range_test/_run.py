@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -105,18 +105,20 @@ class Measurement:
     restore: Callable[[], None]
     unrestored: list[str]
 
-    def warning(self, *, generator_is_used_up: bool) -> str | None:
+    def warning(self, further: Iterable[str] = (), *, generator_is_used_up: bool) -> str | None:
         """What to warn of if the test has changed something for good; None if it has not.
 
         Args:
+            further: What else has changed, each as a clause.
             generator_is_used_up: Whether the batches came from a generator, and no training follows in the same `fit`.
         """
         used_up = ["the generator has lost the batches that the test took"] if generator_is_used_up else []
-        if not self.unrestored + used_up:
+        clauses = [*self.unrestored, *further, *used_up]
+        if not clauses:
             return None
         return (
-            f"Not everything is as it was before the range test: {'; '.join(self.unrestored + used_up)}. A later "
-            "training sees other data than without the test. Create the data again before it."
+            f"Not everything is as it was before the range test: {'; '.join(clauses)}. A later training sees other "
+            "data than without the test. Create the data again before it."
         )
 
 

@@ -19,9 +19,8 @@ from markupsafe import Markup, escape
 from keras_lr._utils.formatting import shortened, shown
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._style import BLUE, BLUE_ON_DARK, REGION_COLORS
-from keras_lr.report._components import shared_environments
+from keras_lr.report._components import Section, shared_environments
 from keras_lr.report._sections import section_of
-from keras_lr.report._sections.base import Section
 from keras_lr.results._record import Record
 
 SCHEMA_VERSION = 1

@@ -8,8 +8,7 @@ import keras
 from keras import ops
 
 from keras_lr._utils import validation
-from keras_lr.schedules._base import Schedule, rate_at, schedule_or_rate
-from keras_lr.schedules._phases import SHAPES
+from keras_lr.schedules._base import SHAPES, Schedule, rate_at, schedule_or_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")

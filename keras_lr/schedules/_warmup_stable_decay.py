@@ -7,8 +7,7 @@ from typing import Any
 import keras
 
 from keras_lr._utils import validation
-from keras_lr.schedules._base import Schedule
-from keras_lr.schedules._phases import SHAPES, Phase, UpAndDown
+from keras_lr.schedules._base import SHAPES, Phase, Schedule, UpAndDown
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")

@@ -203,7 +203,9 @@ def in_words(path: str, description: Mapping[str, Any]) -> str:
         return f"`{inner[1]}` of a layer" if len(inner) > 1 else "a layer"
     if kind == "compile":
         return f"the argument `{inner[0]}` of `compile`" if inner else "the arguments of `compile`"
-    return {"loss": "the loss", "variables": "the shapes of the weights", "model": "the class of the model"}.get(kind, kind)
+    return {"loss": "the loss", "variables": "the shapes of the weights", "model": "the class of the model"}.get(
+        kind, kind
+    )
 
 
 def describe_data(data: Any) -> dict[str, Any]:

@@ -13,12 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import sliceable_arrays, split_off_validation
+from keras_lr._keras.model import is_distributed
+from keras_lr._keras.snapshot import StateSnapshot, plain_variables
 from keras_lr._keras.tf_data import independent
 from keras_lr._utils.names import similar_name
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import DataError, InvalidArgumentError
+from keras_lr.range_test._data_checks import find_bad_value, find_bad_value_in_batches, find_label_fault
 
 DEFAULT_BATCH_SIZE = 32
+_MOST_BATCHES = 10_000
+_REMEDY = "Replace or remove such values: no learning rate can be judged by them."
 _ONLY_FIT_KNOWS = ("initial_epoch", "steps_per_epoch", "validation_steps", "validation_freq")
 
 
@@ -220,6 +225,67 @@ def batches_of(data: Any, most: int) -> Iterable[Any]:
     if isinstance(data, keras.utils.PyDataset) and data.num_batches is not None:
         return (data[number] for number in range(min(data.num_batches, most)))
     return itertools.islice(independent(data), most) if isinstance(data, tf.data.Dataset) else ()
+
+
+def data_fault(model: keras.Model, arguments: FitArguments) -> str:
+    """Why nothing can be trained on the arrays, whatever the learning rate; empty if nothing is known to be wrong.
+
+    A value that is not finite counts only if a step on its batch breaks the model, which may well replace or mask it.
+
+    Args:
+        model: A compiled model, built; it stays as it is.
+        arguments: The arguments of the search.
+
+    Raises:
+        DataError: A label is outside the classes.
+    """
+    for step, data, place in (
+        (model.train_step, arguments.train, ""),
+        (model.test_step, arguments.validation, "In `validation_data`: "),
+    ):
+        if data is None:
+            continue
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        if (sentence := find_label_fault(model, y)) is not None:
+            raise DataError(f"{place}{sentence}")
+        bad = find_bad_value(x, y, weight)
+        if bad is not None and _breaks(model, step, _batch_around(data, bad.index, arguments.batch_size)):
+            return f"{place}{bad} {_REMEDY}"
+    return ""
+
+
+def fault_in_batches(arguments: FitArguments) -> str:
+    """The first value in datasets that is not finite, to be asked once all runs have diverged; empty if there is none."""
+    most = arguments.given.get("steps_per_epoch") or _MOST_BATCHES
+    for name, place in (("x", ""), ("validation_data", "In `validation_data`: ")):
+        try:
+            bad = find_bad_value_in_batches(batches_of(arguments.given.get(name), most))
+        except Exception:
+            continue
+        if bad is not None:
+            return f"{place}{bad} {_REMEDY}"
+    return ""
+
+
+def _batch_around(data: Any, row: int, batch_size: int) -> Any:
+    start = row - row % batch_size
+    return keras.tree.map_structure(lambda part: part[start : start + batch_size], data)
+
+
+def _breaks(model: keras.Model, step: Any, batch: Any) -> bool:
+    """Whether a step on `batch` gives a loss or weights that are not finite; the model stays as it is."""
+    if is_distributed(model):
+        return True
+    before = StateSnapshot(model, plain_variables(model))
+    try:
+        model.reset_metrics()
+        logs = step(batch)
+        values = [*logs.values(), *(weight.value for weight in model.trainable_weights)]
+        return not all(bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))) for value in values)
+    except Exception:
+        return False
+    finally:
+        before.restore()
 
 
 def _batch_size_of(batches: Any) -> int:

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras_tuner
+from keras_tuner.errors import FatalError
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import utils as roles
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
+from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial, TrialStatus
+from keras_tuner.src.engine.tuner_utils import TunerCallback
 
 __all__ = [
+    "NEVER_CALLED",
+    "GridTuner",
     "MultiObjective",
     "OracleServicer",
     "Trial",
     "TrialStatus",
+    "TunerCallback",
     "UnsavedOracle",
     "build_hypermodel",
     "configure_tensorboard",
+    "direction_of",
     "is_worker",
     "local_oracle",
     "protos",
     "roles",
 ]
+
+NEVER_CALLED = {
+    "_build_and_fit_model": "Override `run_trial`, or the `fit` of the hypermodel.",
+    "get_state": "The search keeps its state in its records. Store yours in a file, for example in `on_trial_end`.",
+    "set_state": "The search reads its state from its records. Read yours from a file, for example in `on_search_begin`.",
+}
+"""Methods of a `keras_tuner.Tuner` that a search has no use for, and what to do instead."""
+
+_HIGHER_IS_BETTER = frozenset(
+    "cosine_similarity f1_score fbeta_score r2_score iou binary_io_u mean_io_u one_hot_io_u one_hot_mean_io_u".split()
+)
+"""Metrics of which KerasTuner says that less is better, or nothing."""
+
+_UNDECIDED = ("mean", "metric", "sum")
+"""Metrics of Keras that may be of anything."""
 
 
 class UnsavedOracle(keras_tuner.Oracle):
@@ -57,3 +80,52 @@ def configure_tensorboard(tuner: Any, callbacks: list[Any], trial: Trial, repeat
 def local_oracle(oracle: Any) -> Any:
     """The oracle of this process; in a worker, `tuner.oracle` is a client of the chief's that wraps it."""
     return getattr(oracle, "_oracle", oracle)
+
+
+def direction_of(name: str) -> str | None:
+    """ "min" or "max" for a value of this name, which may begin with the name of an output; None if it is unknown."""
+    # Keras numbers the metrics of one name, as in "auc_1".
+    words = re.sub(r"_\d+$", "", name.removeprefix("val_")).split("_")
+    for start in range(len(words)):
+        part = "_".join(words[start:])
+        if part in _HIGHER_IS_BETTER:
+            return "max"
+        if part in _UNDECIDED:
+            return None
+        try:
+            direction = infer_metric_direction(part)
+        except Exception:
+            # A metric that cannot be made without arguments, such as `MeanIoU`.
+            direction = None
+        if direction is not None:
+            return str(direction)
+    return None
+
+
+class GridTuner(keras_tuner.Tuner):
+    """A tuner whose `build` may fail at some of the rates."""
+
+    def _populate_initial_space(self) -> None:
+        """Builds once to learn the hyperparameters, at the first rate at which that does not fail."""
+        values = self.oracle.hyperparameters.values
+        default = values["learning_rate"]
+        first: Exception | None = None
+        for rate in self._rates():
+            values["learning_rate"] = rate
+            try:
+                super()._populate_initial_space()
+                return
+            except FatalError:
+                raise
+            except Exception as error:
+                first = first or error
+            finally:
+                values["learning_rate"] = default
+        assert first is not None
+        raise first
+
+    def _rates(self) -> list[float]:
+        """The rates of the grid, the default first."""
+        space = self.oracle.hyperparameters
+        choices = (getattr(one, "values", ()) for one in space.space if one.name == "learning_rate")
+        return list(dict.fromkeys([space.values["learning_rate"], *next(choices, ())]))

@@ -20,6 +20,7 @@ from keras_lr.range_test._data_checks import explain_first_step
 from keras_lr.search._description import first_difference
 from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
+from keras_lr.search._returned import Result
 from keras_lr.search._runs import Point, Run
 
 _MAX_KEPT_STATES = 32
@@ -31,6 +32,10 @@ _FATAL = (KerasLRError, keras_tuner.errors.FatalError)
 
 class TunedHypermodel(Protocol):
     """A tuner's hypermodel as a search uses it."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a hypermodel; a tuner with its own `run_trial` may have none."""
 
     @property
     def has_own_fit(self) -> bool:
@@ -51,8 +56,19 @@ class TunedHypermodel(Protocol):
     def build(self, point: Point) -> keras.Model:
         """A compiled model for a point of the grid."""
 
-    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Any:
-        """Fits the model of `run`; `arguments` are those of `model.fit`, by name."""
+    @property
+    def takes_any_data(self) -> bool:
+        """Whether the user's own `fit` or `run_trial` reads the data, which then need not be the model's."""
+
+    @property
+    def hooks(self) -> Sequence[str]:
+        """Names of the tuner's methods that are called within `fit` and that a user overrides."""
+
+    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Result | None:
+        """Fits the model of `run`, and returns what the hypermodel's own `fit` returned, if there is one.
+
+        `arguments` are those of `model.fit`, by name.
+        """
 
     def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
         """Adapts copies of the user's callbacks to `run`."""
@@ -84,7 +100,7 @@ def as_hypermodel(hypermodel: Any) -> Any:
 
 def has_own_fit(hypermodel: Any) -> bool:
     """Whether a hypermodel overrides `HyperModel.fit`."""
-    if hypermodel is None:
+    if not isinstance(hypermodel, keras_tuner.HyperModel):
         return False
     return getattr(hypermodel.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
@@ -279,7 +295,7 @@ class ModelFactory:
         try:
             self._uses_optimizer = build_as_fit(model, batch)
         except Exception as error:
-            if self._hypermodel.has_own_fit:
+            if self._hypermodel.takes_any_data:
                 # Its data need not be the model's.
                 self.unbuilt = True
                 return

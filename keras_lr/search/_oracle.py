@@ -15,6 +15,8 @@ from keras_lr.search._runs import Point
 
 Scores = Mapping[Point, Mapping[str, float]]
 RATE, BATCH_SIZE = "learning_rate", "batch_size"
+FINAL_STEP = -1
+"""The step of metrics that replace all that were reported for a trial before."""
 _STATUS = TrialStatus
 _ANY_NUMBER = 1 << 31
 
@@ -34,6 +36,7 @@ class LogGridOracle(UnsavedOracle):
 
     Attributes:
         read_scores: Reads the metrics of the complete points from the records; None if no other process trains.
+        values: Hyperparameters of finished trials beside those of the search, by the name of the trial.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class LogGridOracle(UnsavedOracle):
         self.points = list(points)
         self.grow = grow
         self.read_scores: Callable[[], Scores] | None = None
+        self.values: Mapping[str, Mapping[str, Any]] = {}
         self._ended: dict[str, Any] = {}
         self._with_batch_size = with_batch_size
         self.verbose = 0
@@ -107,10 +111,16 @@ class LogGridOracle(UnsavedOracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def update_trial(self, trial_id: str, metrics: Any, step: int = 0) -> Any:
-        """Records the metrics of a trial; ignored if it was reassigned in the meantime."""
+        """Records the metrics of a trial; ignored if it was reassigned in the meantime.
+
+        What a tuner's own methods report while it trains gives way to the metrics of `FINAL_STEP`.
+        """
         if trial_id not in self.trials:
             return Trial(self.hyperparameters.copy(), trial_id=trial_id, status=_STATUS.RUNNING)
-        return super().update_trial(trial_id, metrics, step)
+        if step == FINAL_STEP:
+            trial = self.trials[trial_id]
+            trial.metrics = type(trial.metrics)()
+        return super().update_trial(trial_id, metrics, max(step, 0))
 
     def begin(self, points: Iterable[Point], grow: Callable[[], Iterable[Point]]) -> None:
         """Starts a search over `points`, all of which are open."""
@@ -177,4 +187,5 @@ class LogGridOracle(UnsavedOracle):
         hyperparameters.values[RATE] = point.learning_rate
         if self._with_batch_size:
             hyperparameters.values[BATCH_SIZE] = point.batch_size
+        hyperparameters.values.update(self.values.get(self.trial_id(point), {}))
         return Trial(hyperparameters, trial_id=self.trial_id(point), status=status)

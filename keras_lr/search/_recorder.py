@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from keras_lr._keras.error_message import short_error_message
 from keras_lr.analysis._diverged import run_diverged
-from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.errors import DataError, InvalidArgumentError, SearchError
+from keras_lr.range_test._data_checks import label_error
 from keras_lr.results._sensitivity import OWN_COLUMNS
 from keras_lr.search._pruning import prunable_points, rungs
+from keras_lr.search._returned import Result
 from keras_lr.search._runs import Point, Run
-from keras_lr.search._storage import Journal, Table, best_value
+from keras_lr.search._storage import RETURNED, Journal, Table
 
 Weights = Callable[[Run], list[np.ndarray]]
 """Returns the present values of a run's `model.weights`."""
@@ -29,6 +32,9 @@ class Recorder:
         objective: Name of the value to judge by.
         direction: "min" or "max".
         pruning: Whether a point that cannot win is stopped early.
+        own_fit: Whether a `fit` of the user's trains the runs: it decides how long they are, and may return the
+            objective instead of logging it.
+        validates_always: Whether each epoch ends with a validation.
         save_best: Stores the weights of a point's best epoch; takes the point and the values of `model.weights`.
         on_epoch: Called once an epoch is recorded, with the runs that it covered and its number.
     """
@@ -42,6 +48,8 @@ class Recorder:
         objective: str,
         direction: Literal["min", "max"],
         pruning: bool,
+        own_fit: bool = False,
+        validates_always: bool = True,
         save_best: Callable[[Point, Sequence[np.ndarray]], None],
         on_epoch: Callable[[Iterable[Run], int], None] = lambda runs, epoch: None,
     ) -> None:
@@ -51,6 +59,8 @@ class Recorder:
         self._journal = journal
         self._direction = direction
         self._rungs = rungs(epochs) if pruning else ()
+        self._own_fit = own_fit
+        self._validates_always = validates_always
         self._save_best = save_best
         self._on_epoch = on_epoch
         self._sign = 1.0 if direction == "min" else -1.0
@@ -75,13 +85,13 @@ class Recorder:
         if self.table.mark_chaotic(point):
             self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
 
-    def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights) -> set[Run]:
+    def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights | None) -> set[Run]:
         """Stores an epoch of one or more runs, and returns the runs that end with it.
 
         Args:
             epoch: Number of the epoch, from 0.
             logs: What Keras logs at the end of the epoch, for each run.
-            weights: Returns the present values of a run's `model.weights`.
+            weights: Returns the present values of a run's `model.weights`; None if those of this epoch are gone.
         """
         self._check_objective(next(iter(logs.values()), {self.objective: 0.0}))
         rows = {run: self._row(run, epoch, values) for run, values in logs.items()}
@@ -92,25 +102,45 @@ class Recorder:
             if run in known:
                 self.event("pruned", **_key(run), epoch=epoch)
         for run, row in rows.items():
-            self._keep_if_best(run, row, weights)
-        ended = {run for run, row in rows.items() if row["status"] != "ok" or epoch + 1 >= self.epochs}
+            self._keep_if_best(run, row, weights, known=run in known)
+        last = epoch + 1 >= self.epochs and not self._own_fit
+        ended = {run for run, row in rows.items() if row["status"] != "ok" or last}
         self._save_weights(ended)
         self._write([row for run, row in rows.items() if run not in known])
         self._on_epoch(rows, epoch)
         return ended
 
     def end(self, run: Run, epochs: int) -> None:
-        """Records that a callback of the user's ended `run` after `epochs` epochs."""
-        if epochs < self.epochs:
+        """Records that `run` ended after `epochs` epochs, by a callback of the user's or by the user's own `fit`."""
+        if epochs < self.epochs or self._own_fit:
             self._save_weights({run})
-            self.table.end(run.key, epochs)
-            self.event("ended", **_key(run), epochs=epochs)
+            self.table.end(run.key, epochs, asked=self.epochs)
+            self.event("ended", **_key(run), epochs=epochs, asked=self.epochs)
+
+    def record_returned(self, run: Run, result: Result, weights: Weights | None) -> None:
+        """Stores the epochs that the user's own code returned, as it has logged none.
+
+        Args:
+            run: The run that it trained.
+            result: What it returned.
+            weights: Returns the present values of a run's `model.weights`; None if they are gone.
+        """
+        for epoch, logs in enumerate(result.epochs):
+            last = epoch == len(result.epochs) - 1 == result.best_epoch
+            self.record(epoch, {run: logs}, weights if last else None)
+
+    def returned(self, run: Run, result: Result) -> None:
+        """Takes in what the user's own `fit` returned for a run, which counts instead of what it logged."""
+        ended_badly = any(row["status"] in ("diverged", "failed") for row in self.table.rows(run))
+        if not ended_badly and not is_same(self.table.score(run, self.objective, self._direction), result.score):
+            self.table.set_returned(run.key, result.score)
+            self.event("returned", **_key(run), value=result.score, direction=self._direction)
 
     def fail(self, run: Run, error: Exception) -> None:
         """Records that `run` raised an exception; written to disk only once some run has trained."""
         epoch = len(self.table.rows(run))
         row = {**self._row(run, epoch, {"loss": math.nan}), "status": "failed"}
-        row["message"] = f"{type(error).__name__}: {error}"[:500]
+        row["message"] = f"{type(error).__name__}: {short_error_message(error)}"
         self._first_failure = self._first_failure or error
         self._forget(run)
         if self.table.add(row):
@@ -118,29 +148,46 @@ class Recorder:
         if any(other["status"] != "failed" for other in self.table.all_rows()):
             self._write([])
 
+    def skip(self, runs: Iterable[Run], message: str) -> None:
+        """Records that `runs` cannot be trained, whatever the learning rate."""
+        rows = [
+            {**self._row(run, 0, {"loss": math.nan, self.objective: math.nan}), "status": "failed", "message": message}
+            for run in runs
+        ]
+        self._write([row for row in rows if self.table.add(row)])
+
     def finish(self) -> None:
         """Ends the search.
 
         Raises:
             SearchError: Every run failed. None of them is stored, so the next search tries them again.
+            DataError: Every run failed at a label that is outside the classes.
         """
-        if self._unwritten:
-            raise SearchError(
-                f"All {len(self._unwritten)} runs failed, the first with {type(self._first_failure).__name__}: "
-                f"{self._first_failure}. Fix `hypermodel` or the data, then run the search again."
-            ) from self._first_failure
+        failure = self._first_failure
+        if not self._unwritten or failure is None:
+            return
+        if (sentence := label_error(failure)) is not None:
+            raise DataError(sentence) from failure
+        raise SearchError(
+            f"All {len(self._unwritten)} runs failed, the first with {type(failure).__name__}: "
+            f"{short_error_message(failure)}. Fix `hypermodel` or the data, then run the search again."
+        ) from failure
 
     def complete(self, run: Run) -> bool:
         """Whether `run` has nothing left to train."""
-        return self.table.complete(run, self.epochs)
+        return self.table.complete(run, self.epochs, own_fit=self._own_fit)
 
     def _check_objective(self, logs: Mapping[str, Any]) -> None:
-        if self.objective not in logs:
+        if self.objective in logs or self._own_fit:
+            return
+        validated = any(name.startswith("val_") for name in logs)
+        if self._validates_always or validated or not self.objective.startswith("val_"):
             raise missing_objective(self.objective, logs)
 
     def _row(self, run: Run, epoch: int, logs: Mapping[str, Any]) -> dict[str, Any]:
         # Callbacks may log a value of such a name: `ReduceLROnPlateau` logs the learning rate that it has set.
-        measured = {name: value for name, value in logs.items() if np.ndim(value) == 0 and name not in OWN_COLUMNS}
+        own = (*OWN_COLUMNS, RETURNED)
+        measured = {name: value for name, value in logs.items() if np.ndim(value) == 0 and name not in own}
         values = {name: float(np.asarray(value)) for name, value in measured.items()}
         status = "diverged" if run_diverged(values, objective=self.objective) else "ok"
         if not math.isfinite(values.get("loss", 0.0)):
@@ -163,6 +210,8 @@ class Recorder:
         if epoch + 1 not in self._rungs:
             return []
         frame = self.table.frame()
+        if self.objective not in frame:
+            return []
         if len(rows) == 1:
             # When runs are trained one by one, the other repeats of this point have yet to come. So it is compared with
             # the other points by this repeat only, which has the same seed everywhere.
@@ -176,19 +225,31 @@ class Recorder:
         )
         return [run for run, row in rows.items() if run.point in pruned and row["status"] == "ok"]
 
-    def _keep_if_best(self, run: Run, row: Mapping[str, Any], weights: Weights) -> None:
+    def _keep_if_best(self, run: Run, row: dict[str, Any], weights: Weights | None, *, known: bool) -> None:
         if row["status"] == "diverged":
             self._forget(run)
             return
+        # As in KerasTuner, the last epoch counts if the objective is known only once the training has ended.
+        missing = self._own_fit and self.objective not in row
         value = self._sign * row.get(self.objective, math.nan)
-        if value < self._best.get(run.point, math.inf):
+        if weights is None or not (missing or value < self._best.get(run.point, math.inf)):
+            return
+        values = weights(run)
+        if not known and any(map(_holds_nan, values)):
+            # An activation such as ReLU can make a finite loss of them.
+            row["status"] = "diverged"
+            self.table.set_status(run.key, row["epoch"], "diverged")
+            self._forget(run)
+            return
+        if not missing:
             self._best[run.point] = value
-            self._best_weights[run.point] = (run, weights(run))
+        self._best_weights[run.point] = (run, values)
 
     def _forget(self, run: Run) -> None:
         """Drops the weights of a run that diverged or failed after its best epoch."""
         if run.point in self._best_weights and self._best_weights[run.point][0] == run:
-            del self._best_weights[run.point], self._best[run.point]
+            del self._best_weights[run.point]
+            self._best.pop(run.point, None)
             self.start([run])
 
     def _save_weights(self, ended: set[Run]) -> None:
@@ -201,7 +262,7 @@ class Recorder:
         return [run for run in self.table.runs(point) if self.complete(run)]
 
     def _value(self, run: Run) -> float:
-        return self._sign * best_value(self.table.rows(run), self.objective, self._direction)
+        return self._sign * self.table.score(run, self.objective, self._direction)
 
 
 def missing_objective(objective: str, given: Iterable[str]) -> InvalidArgumentError:
@@ -210,6 +271,15 @@ def missing_objective(objective: str, given: Iterable[str]) -> InvalidArgumentEr
         f"`objective` must be a value that training logs. Received: {objective!r}; training logs {sorted(given)}. "
         f"Choose one of these, or add the metric to `compile`."
     )
+
+
+def is_same(first: float, second: float) -> bool:
+    """Whether two objectives are equal up to rounding, or neither is finite."""
+    return bool(np.isclose(first, second, rtol=1e-6, atol=0)) or not (math.isfinite(first) or math.isfinite(second))
+
+
+def _holds_nan(values: np.ndarray) -> bool:
+    return values.dtype.kind not in "biuSU" and bool(np.isnan(values.astype(np.float32, copy=False)).any())
 
 
 def _key(run: Run) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import keras
+import keras_tuner
 import numpy as np
 import pandas as pd
 
@@ -15,16 +17,26 @@ from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.progress import Update
 from keras_lr.analysis._sensitivity.summary import analyze_sensitivity
 from keras_lr.devices import environment
+from keras_lr.range_test._data_checks import find_target_fault
 from keras_lr.results._sensitivity import OWN_COLUMNS, SensitivityResult
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._engines.selection import EngineSelector, own_steps
 from keras_lr.search._fingerprint import check_project, project_header
-from keras_lr.search._fit_arguments import FitArguments
+from keras_lr.search._fit_arguments import FitArguments, data_fault, fault_in_batches
 from keras_lr.search._grid import grown_rates, next_growth
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
-from keras_lr.search._recorder import Recorder, missing_objective
+from keras_lr.search._recorder import Recorder, is_same, missing_objective
+from keras_lr.search._returned import read_result
 from keras_lr.search._runs import Point, Run, middle_first, repeats_of
-from keras_lr.search._storage import Journal, SearchFolder, Table, best_value, read_journals, save_weights
+from keras_lr.search._storage import (
+    Journal,
+    SearchFolder,
+    Table,
+    TrialRecord,
+    read_journals,
+    save_weights,
+    with_returned,
+)
 
 Direction = Literal["min", "max"]
 
@@ -46,6 +58,9 @@ class SearchOptions:
         engine: The fastest engine allowed.
         folder: Folder of the search.
         writer: Name of this process's journal.
+        searches_batch_size: Whether the batch size is part of the grid.
+        by_trial: Why the tuner's own `run_trial` trains each point; empty if it has none.
+        own_code: Descriptions of the code that the user has written for the tuner and for `HyperModel.fit`.
     """
 
     objective: str
@@ -58,6 +73,120 @@ class SearchOptions:
     engine: EngineName
     folder: SearchFolder
     writer: str
+    searches_batch_size: bool = False
+    by_trial: str = ""
+    own_code: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Trainer:
+    """Trains runs with one set of arguments of `fit`.
+
+    Args:
+        options: What does not change between searches.
+        hypermodel: The tuner's hypermodel.
+        arguments: The arguments of `fit`.
+        factory: Builds the models.
+        model: The first model that `factory` has built; None without a hypermodel.
+
+    Attributes:
+        arguments: The arguments of `fit`.
+        fault: What is wrong with the data, so that nothing can be trained on them; empty if nothing is.
+    """
+
+    def __init__(
+        self,
+        options: SearchOptions,
+        hypermodel: TunedHypermodel,
+        arguments: FitArguments,
+        *,
+        factory: ModelFactory,
+        model: keras.Model | None,
+    ) -> None:
+        self.arguments = arguments
+        self.factory = factory
+        self.model = model
+        self.environment = None if model is None else environment(model)
+        self.fault = "" if model is None or hypermodel.takes_any_data else data_fault(model, arguments)
+        self._options = options
+        self._hypermodel = hypermodel
+        self._selector: EngineSelector | None = None
+        self._recorder: Recorder | None = None
+
+    @classmethod
+    def of(
+        cls, options: SearchOptions, hypermodel: TunedHypermodel, arguments: FitArguments, points: Iterable[Point]
+    ) -> Trainer:
+        """A trainer for `points`; builds the model at both ends of them."""
+        factory = ModelFactory(hypermodel, arguments)
+        runs = [run for point in points for run in _runs(options, point)]
+        model = factory.examine(runs) if hypermodel.exists else None
+        if model is not None:
+            _check_objective(options.objective, model, hypermodel, arguments)
+        return cls(options, hypermodel, arguments, factory=factory, model=model)
+
+    def recorder(self, table: Table, journal: Journal, **callbacks: Any) -> Recorder:
+        """A recorder of what is trained with these arguments, made once."""
+        if self._recorder is None:
+            self._recorder = Recorder(
+                table,
+                journal,
+                epochs=self.arguments.epochs,
+                objective=self._options.objective,
+                direction=self._options.direction,
+                pruning=self._options.pruning,
+                own_fit=self._hypermodel.has_own_fit,
+                validates_always="validation_freq" not in self.arguments.fit_only,
+                **callbacks,
+            )
+        return self._recorder
+
+    def train(
+        self,
+        runs: Sequence[Run],
+        recorder: Recorder,
+        *,
+        planned: int,
+        recorded: tuple[EngineName, str, dict[str, Any] | None] | None,
+    ) -> None:
+        """Trains runs, none of which is complete.
+
+        Args:
+            runs: The runs.
+            recorder: Records each epoch.
+            planned: Number of runs of the whole search.
+            recorded: The engine that trained earlier runs, the reason for it and its environment, if there are any.
+        """
+        if self.fault:
+            warnings.warn(self.fault, UserWarning, stacklevel=2)
+            recorder.skip(runs, self.fault)
+            return
+        former = self.factory.rate_in_build
+        self.factory.check_rates(run.learning_rate for run in runs)
+        failures = self.factory.failures
+        for run in runs:
+            if run.learning_rate in failures:
+                recorder.fail(run, failures[run.learning_rate])
+        runs = [run for run in runs if run.learning_rate not in failures]
+        if self.factory.rate_in_build != former:
+            self._selector = None
+        if not runs or self.model is None:
+            return
+        if self._selector is None:
+            self._selector = EngineSelector.for_model(
+                self.model,
+                self.factory,
+                self.arguments,
+                recorder,
+                self._hypermodel,
+                allowed=self._options.engine,
+                runs=planned,
+                recorded=recorded,
+            )
+        selector = self._selector
+        details = {"environment": self.environment}
+        selector.train(
+            runs, lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details)
+        )
 
 
 class SearchSession:
@@ -66,11 +195,9 @@ class SearchSession:
     Args:
         options: What does not change between searches.
         hypermodel: The tuner's hypermodel.
-        arguments: The arguments of this search.
+        trainer: Trains with the arguments of this search.
         points: The tuner's grid, without the points that it has grown by.
         lines: Lines of the journals so far.
-        factory: Builds the models.
-        model: The first model that `factory` has built.
         journal: This process's journal.
         update: Shows the progress; None to show nothing.
 
@@ -84,40 +211,27 @@ class SearchSession:
         self,
         options: SearchOptions,
         hypermodel: TunedHypermodel,
-        arguments: FitArguments,
+        trainer: Trainer,
         points: Iterable[Point],
         lines: Iterable[dict[str, Any]],
         *,
-        factory: ModelFactory,
-        model: keras.Model,
         journal: Journal,
         update: Update | None,
     ) -> None:
-        self.arguments = arguments
+        self.arguments = trainer.arguments
         self.points = list(points)
         self.on_epoch_recorded: Callable[[], None] = lambda: None
         self._options = options
         self._hypermodel = hypermodel
-        self._factory = factory
-        self._model = model
-        self._environment = environment(model)
+        self._trainer = trainer
         self._journal = journal
         self._update = update
         self._next_update = 0.0
         self._batch_sizes = sorted({point.batch_size for point in self.points})
         self._table = Table()
         self._add_lines(lines)
-        self._recorder = Recorder(
-            self._table,
-            journal,
-            epochs=arguments.epochs,
-            objective=options.objective,
-            direction=options.direction,
-            pruning=options.pruning,
-            save_best=self._save_best,
-            on_epoch=self._after_epoch,
-        )
-        self._selector: EngineSelector | None = None
+        self._recorder = self._recorder_of(trainer)
+        self._names_engine = self._recorded is not None
         self._planned: list[Run] = []
 
     @classmethod
@@ -139,39 +253,106 @@ class SearchSession:
         """
         headers, lines = read_journals(options.folder.records)
         rates = {*(point.learning_rate for point in points), *grown_rates(_growth_events(lines))}
-        ends = [Point(rate, point.batch_size) for rate in (min(rates), max(rates)) for point in points]
-        factory = ModelFactory(hypermodel, arguments)
-        model = factory.examine([run for point in ends for run in _runs(options, point)])
-        header = project_header(model, arguments, seed=options.seed)
-        check_project(headers, header, options.folder.path)
-        _check_objective(options.objective, model, hypermodel, arguments)
-        journal = Journal(options.folder.journal(options.writer), header)
-        return cls(
-            options, hypermodel, arguments, points, lines, factory=factory, model=model, journal=journal, update=update
+        whole = [Point(rate, size) for rate in rates for size in {point.batch_size for point in points}]
+        trainer = Trainer.of(options, hypermodel, arguments, whole)
+        header = project_header(
+            trainer.model,
+            arguments,
+            seed=options.seed,
+            details=trainer.factory.details,
+            own=options.own_code,
+            searches_batch_size=options.searches_batch_size,
         )
+        check_project(headers, header, options.folder.path)
+        journal = Journal(options.folder.journal(options.writer), header)
+        session = cls(options, hypermodel, trainer, points, lines, journal=journal, update=update)
+        session.check_targets()
+        return session
 
-    def train(self, points: Sequence[Point]) -> None:
-        """Trains the runs of `points` that the records lack."""
+    def check_targets(self) -> None:
+        """Warns of targets from which no rate can be read, and records the warning, which the result repeats."""
+        train, model = self.arguments.train, self._trainer.model
+        if train is None or model is None or self._hypermodel.takes_any_data:
+            return
+        _, y, _ = keras.utils.unpack_x_y_sample_weight(train)
+        sentence = find_target_fault(model, y)
+        if sentence is not None:
+            warnings.warn(sentence, UserWarning, stacklevel=2)
+            self._record_fault(sentence)
+
+    def train(self, points: Sequence[Point], trainer: Trainer | None = None) -> None:
+        """Trains the runs of `points` that the records lack, with the arguments of the search or those of `trainer`."""
+        trainer = trainer or self._trainer
+        recorder = self._recorder_of(trainer)
         runs = [run for point in points for run in _runs(self._options, point)]
         self._planned.extend(runs)
-        self._recorder.start(runs)
-        missing = [run for run in runs if not self._recorder.complete(run)]
+        recorder.start(runs)
+        missing = [run for run in runs if not recorder.complete(run)]
         if not missing:
             return
         if self._options.pruning:
             missing = middle_first(missing)
-        if self._selector is None:
-            self._selector = EngineSelector.for_model(
-                self._model,
-                self._factory,
-                self.arguments,
-                self._recorder,
-                self._hypermodel,
-                allowed=self._options.engine,
-                runs=len(self.points) * self._options.repeats,
-                recorded=self._recorded,
-            )
-        self._selector.train(missing, self._record_engine)
+        if trainer.fault:
+            self._record_fault(trainer.fault)
+        planned = len(self.points) * self._options.repeats
+        trainer.train(missing, recorder, planned=planned, recorded=self._recorded)
+
+    def trainer(self, hypermodel: TunedHypermodel, arguments: FitArguments, points: Iterable[Point]) -> Trainer:
+        """A trainer for these records whose runs train with other arguments of `fit`."""
+        return Trainer.of(self._options, hypermodel, arguments, points)
+
+    def histories(self, point: Point) -> list[keras.callbacks.History]:
+        """The history of each run of `point`, as `fit` would return it."""
+        found = []
+        for run in self._table.runs(point):
+            history = keras.callbacks.History()
+            rows = self._table.rows(run)
+            names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in OWN_COLUMNS]
+            values = {name: [_number(row.get(name)) for row in rows] for name in names}
+            history.history = {name: listed for name, listed in values.items() if not np.isnan(listed).all()}
+            history.epoch = [row["epoch"] for row in rows]
+            found.append(history)
+        return found
+
+    def finish_trial(
+        self, point: Point, trained: Point, returned: Any, *, own: bool, values: Mapping[str, Any]
+    ) -> None:
+        """Records that the tuner's own `run_trial` has trained a point.
+
+        Args:
+            point: The point of the grid.
+            trained: The point that it trained, which may have another batch size.
+            returned: What it returned; None if the records hold the result.
+            own: Whether it trained without the tuner's `run_trial`, so that no epoch is recorded yet.
+            values: Hyperparameters beside those of the grid, by name.
+        """
+        value = None
+        if returned is not None:
+            objective = keras_tuner.Objective(self._options.objective, self._options.direction)
+            parts = returned if isinstance(returned, list) and returned else [returned]
+            results = [read_result(part, objective, "`run_trial`") for part in parts]
+            if own:
+                self._record_own_engine()
+                first = _runs(self._options, trained)[0]
+                for number, result in enumerate(results):
+                    run = Run(trained.learning_rate, trained.batch_size, number, first.seed + number)
+                    self._recorder.record_returned(run, result, None)
+            score = float(np.mean([result.score for result in results]))
+            recorded = point_metrics(self._table, trained, objective.name, self._options.direction)
+            value = None if is_same(score, recorded.get(objective.name, np.nan)) else score
+        self._record_trial(point, TrialRecord(trained, value, self._options.repeats, self.arguments.epochs, values))
+
+    def record_values(self, point: Point, values: Mapping[str, Any]) -> None:
+        """Records hyperparameters that `build` or `fit` named while a point was trained."""
+        self._record_trial(point, TrialRecord(point, None, self._options.repeats, self.arguments.epochs, values))
+
+    def fail(self, point: Point, error: Exception) -> None:
+        """Records that the tuner's own `run_trial` raised an exception."""
+        self._recorder.fail(_runs(self._options, point)[0], error)
+
+    def values(self) -> dict[str, Mapping[str, Any]]:
+        """Hyperparameters beside those of the grid, by the name of the trial."""
+        return {name: trial.values for name, trial in self._table.trials.items()}
 
     def refresh(self) -> None:
         """Reads what other processes have recorded in the meantime."""
@@ -184,10 +365,18 @@ class SearchSession:
 
     def complete(self, point: Point) -> bool:
         """Whether every run of `point` is complete."""
-        return all(self._recorder.complete(run) for run in _runs(self._options, point))
+        if not self._options.by_trial:
+            return all(self._recorder.complete(run) for run in _runs(self._options, point))
+        trial = self._table.trials.get(self._hypermodel.trial_id(point))
+        if trial is not None:
+            return trial.repeats >= self._options.repeats and trial.epochs >= self.arguments.epochs
+        return any(row["status"] == "failed" for run in self._table.runs(point) for row in self._table.rows(run))
 
     def metrics(self, point: Point) -> dict[str, float]:
         """What a trial reports: the median over the repeats, each at its best epoch."""
+        trial = self._table.trials.get(self._hypermodel.trial_id(point)) if self._options.by_trial else None
+        if trial is not None:
+            point = trial.point
         return point_metrics(self._table, point, self._options.objective, self._options.direction)
 
     def grow(self) -> list[Point]:
@@ -204,8 +393,14 @@ class SearchSession:
 
         Raises:
             SearchError: Every run failed.
+            DataError: Every run failed at a label that is outside the classes.
         """
         self._recorder.finish()
+        if self.arguments.train is None and self._all_diverge_at_once():
+            fault = fault_in_batches(self.arguments)
+            if fault:
+                warnings.warn(fault, UserWarning, stacklevel=2)
+                self._record_fault(fault)
 
     def close(self) -> None:
         """Releases the project to other processes."""
@@ -215,19 +410,20 @@ class SearchSession:
         lines = list(lines)
         self._table.add_lines(lines)
         self._grown = _growth_events(lines)
+        self._faults = _faults(lines)
         self._recorded = slowest_engine(lines)
         self.points = list(dict.fromkeys([*self.points, *self._points_at(grown_rates(self._grown))]))
 
     def _next_growth(self) -> dict[str, Any] | None:
         """The event by which the finished grid grows next; None if it does not."""
-        frame = self._table.frame()
         options = self._options
-        if not len(frame):
+        frame, objective = with_returned(self._table.frame(), options.objective)
+        if not len(frame) or objective not in frame:
             return None
         return next_growth(
             frame,
             self._grown,
-            objective=options.objective,
+            objective=objective,
             direction=options.direction,
             extend=options.extend,
             refine=options.refine,
@@ -236,10 +432,29 @@ class SearchSession:
     def _points_at(self, rates: Iterable[float]) -> list[Point]:
         return [Point(rate, size) for size in self._batch_sizes for rate in rates]
 
-    def _record_engine(self) -> None:
-        assert self._selector is not None
-        details = {"engine": self._selector.engine, "reason": self._selector.reason, "environment": self._environment}
-        self._recorder.event("engine", **details)
+    def _recorder_of(self, trainer: Trainer) -> Recorder:
+        return trainer.recorder(self._table, self._journal, save_best=self._save_best, on_epoch=self._after_epoch)
+
+    def _record_trial(self, point: Point, record: TrialRecord) -> None:
+        trial_id = self._hypermodel.trial_id(point)
+        if self._table.trials.get(trial_id) != record:
+            self._table.trials[trial_id] = record
+            self._recorder.event("trial", **record.to_line(trial_id), direction=self._options.direction)
+
+    def _record_own_engine(self) -> None:
+        if not self._names_engine:
+            self._names_engine = True
+            details = {"engine": "rebuild", "reason": self._options.by_trial, "environment": self._trainer.environment}
+            self._recorder.event("engine", **details)
+
+    def _record_fault(self, message: str) -> None:
+        if message not in self._faults:
+            self._faults.append(message)
+            self._recorder.event("data", message=message)
+
+    def _all_diverge_at_once(self) -> bool:
+        first = [row for row in self._table.all_rows() if row["epoch"] == 0]
+        return bool(first) and all(row["status"] == "diverged" for row in first)
 
     def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
         save_weights(self._options.folder.checkpoint(self._hypermodel.trial_id(point)), values)
@@ -274,6 +489,15 @@ def _runs(options: SearchOptions, point: Point) -> list[Run]:
     return repeats_of(point, repeats=options.repeats, seed=options.seed)
 
 
+def _faults(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What earlier searches have found wrong with the data."""
+    return list(dict.fromkeys(line["message"] for line in lines if line.get("event") == "data"))
+
+
+def _number(value: Any) -> float:
+    return np.nan if value is None else float(value)
+
+
 def _growth_events(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("event") == "grown"]
 
@@ -300,14 +524,22 @@ def recorded_result(
         direction: "min" or "max".
     """
     engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
-    return analyze_sensitivity(
-        frame,
-        objective=objective,
+    judged, column = with_returned(frame, objective)
+    if column != objective:
+        direction = next((line["direction"] for line in lines if line.get("event") in ("returned", "trial")), direction)
+    result = analyze_sensitivity(
+        judged,
+        objective=column,
         direction=direction,
         engine=engine,
         engine_reason=reason,
         environment=environment,
     )
+    faults = _faults(lines)
+    if not faults:
+        return result
+    known = [] if result.best_learning_rate is None else [result.reason]
+    return replace(result, reason=" ".join([*known, *faults]))
 
 
 def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> tuple[EngineName, str, dict[str, Any] | None] | None:
@@ -323,7 +555,7 @@ def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> tuple[EngineName, str,
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:
     """Medians over the repeats of a point, each at its best epoch; infinitely bad if most repeats diverged."""
     runs = table.runs(point)
-    scores = [best_value(table.rows(run), objective, direction) for run in runs]
+    scores = [table.score(run, objective, direction) for run in runs]
     if not scores:
         return {}
     found: dict[str, list[float]] = {}

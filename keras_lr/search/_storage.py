@@ -23,6 +23,9 @@ from keras_lr.search._runs import Point, Run
 SCHEMA_VERSION = 1
 _KIND = "search_journal"
 _RECORDS = "records"
+_BAD = ("diverged", "failed")
+RETURNED = "objective"
+"""Column for what the user's own `fit` or `run_trial` returned, in a run's last row, unless it logged the same."""
 
 
 @dataclass(frozen=True)
@@ -222,16 +225,61 @@ def _lock(descriptor: int, path: Path) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known of a point that a `run_trial` of the user's has trained.
+
+    Attributes:
+        point: The point that it trained; its batch size is that of the rows.
+        value: The objective that it returned; None if the rows say it.
+        repeats: Number of repeats that were asked for.
+        epochs: Number of epochs that were asked for.
+        values: Hyperparameters that it, `build` or `fit` named, by name, beside those of the grid.
+    """
+
+    point: Point
+    value: float | None
+    repeats: int
+    epochs: int
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of_line(cls, line: Mapping[str, Any]) -> TrialRecord:
+        """The record of a line that `to_line` has made."""
+        point = Point(float(line["learning_rate"]), int(line["batch_size"]))
+        value = _float(line["value"]) if line["returned"] else None
+        return cls(point, value, int(line["repeats"]), int(line["epochs"]), line["values"])
+
+    def to_line(self, trial_id: str) -> dict[str, Any]:
+        """The event for the journal, without its name."""
+        return {
+            "trial": trial_id,
+            "learning_rate": self.point.learning_rate,
+            "batch_size": self.point.batch_size,
+            "returned": self.value is not None,
+            "value": self.value,
+            "repeats": self.repeats,
+            "epochs": self.epochs,
+            "values": dict(self.values),
+        }
+
+
 class Table:
     """Rows by (learning rate, repeat, batch size, epoch); if a key occurs twice, its first row counts.
 
     Args:
         lines: Lines of the journals, in the order of writing; they include events.
+
+    Attributes:
+        trials: What is known of the points that a `run_trial` of the user's has trained, by name.
     """
 
     def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
         self._rows: dict[tuple[float, int, int], dict[int, dict[str, Any]]] = {}
         self._lengths: dict[tuple[float, int, int], int] = {}
+        self._asked: dict[tuple[float, int, int], int] = {}
+        self._returned: dict[tuple[float, int, int], float] = {}
+        self.trials: dict[str, TrialRecord] = {}
         self._chaotic: set[Point] = set()
         self.add_lines(lines)
 
@@ -239,11 +287,15 @@ class Table:
         """Adds lines of the journals; those that are known already change nothing."""
         for line in lines:
             if line.get("event") == "ended":
-                self.end(_key(line), int(line["epochs"]))
+                self.end(_key(line), int(line["epochs"]), asked=line.get("asked"))
             elif line.get("event") == "pruned":
                 self.prune(_key(line), int(line["epoch"]))
             elif line.get("event") == "chaotic":
                 self.mark_chaotic(Point(float(line["learning_rate"]), int(line["batch_size"])))
+            elif line.get("event") == "returned":
+                self.set_returned(_key(line), _float(line["value"]))
+            elif line.get("event") == "trial":
+                self.trials[line["trial"]] = TrialRecord.of_line(line)
             elif "event" not in line:
                 self.add(line)
 
@@ -258,15 +310,33 @@ class Table:
         rows[int(row["epoch"])] = dict(row)
         return True
 
-    def end(self, key: tuple[float, int, int], epochs: int) -> None:
-        """Marks a run as ended by a callback after `epochs` epochs."""
+    def end(self, key: tuple[float, int, int], epochs: int, *, asked: int | None = None) -> None:
+        """Marks a run as ended after `epochs` epochs, of `asked`, by a callback or by the user's own `fit`."""
         self._lengths[key] = epochs
+        self._asked[key] = epochs if asked is None else int(asked)
 
     def prune(self, key: tuple[float, int, int], epoch: int) -> None:
         """Marks a run as stopped early after `epoch`."""
+        self.set_status(key, epoch, "pruned")
+
+    def set_status(self, key: tuple[float, int, int], epoch: int, status: str) -> None:
+        """Changes how a run stands at `epoch`."""
         row = self._rows.get(key, {}).get(epoch)
         if row is not None:
-            row["status"] = "pruned"
+            row["status"] = status
+
+    def set_returned(self, key: tuple[float, int, int], value: float) -> None:
+        """Sets what the user's own `fit` returned for a run, which counts instead of its rows."""
+        self._returned[key] = value
+
+    def score(self, run: Run, objective: str, direction: str) -> float:
+        """What was returned for a run, else the objective at its best epoch; infinitely bad if it diverged or failed."""
+        worst = math.inf if direction == "min" else -math.inf
+        rows = self.rows(run)
+        value = self._value_returned(run.key)
+        if value is None:
+            return best_value(rows, objective, direction)
+        return value if math.isfinite(value) and not any(row["status"] in _BAD for row in rows) else worst
 
     def mark_chaotic(self, point: Point) -> bool:
         """Marks the runs of `point` as chaotic; returns False if they are marked already."""
@@ -279,16 +349,29 @@ class Table:
         rows = self._rows.get(run.key, {})
         return [rows[epoch] for epoch in sorted(rows)]
 
-    def complete(self, run: Run, epochs: int) -> bool:
-        """Whether `run` has all of its `epochs` epochs, or ended before."""
+    def complete(self, run: Run, epochs: int, *, own_fit: bool = False) -> bool:
+        """Whether `run` has all of its `epochs` epochs, or ended before; with `own_fit`, only its end says so."""
         rows = self._rows.get(run.key, {})
         if any(row["status"] != "ok" for row in rows.values()):
             return True
+        if own_fit:
+            return run.key in self._lengths and epochs <= max(self._asked[run.key], self._lengths[run.key])
         return len(rows) >= min(epochs, self._lengths.get(run.key, epochs))
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
         """Every row, in no particular order."""
         return (row for rows in self._rows.values() for row in rows.values())
+
+    def _value_returned(self, key: tuple[float, int, int]) -> float | None:
+        """What was returned for a run, or for its point; None if nothing was."""
+        point = Point(key[0], key[2])
+        of_point = (trial.value for trial in self.trials.values() if trial.point == point and trial.value is not None)
+        return next(of_point, self._returned.get(key))
+
+    def _value_at(self, row: Mapping[str, Any]) -> float | None:
+        """What was returned for the run whose last row is `row`."""
+        key = _key(row)
+        return self._value_returned(key) if row["epoch"] == max(self._rows[key]) else None
 
     def runs(self, point: Point) -> list[Run]:
         """The runs of `point` that have rows."""
@@ -307,17 +390,31 @@ class Table:
         rows = list(self.all_rows())
         fixed = {*FRAME_COLUMNS, *OWN_COLUMNS}
         metrics = list(dict.fromkeys(name for row in rows for name in row if name not in fixed))
+        if self._returned or any(trial.value is not None for trial in self.trials.values()):
+            rows = [{**row, RETURNED: self._value_at(row)} for row in rows]
+            metrics.append(RETURNED)
         columns = [*FRAME_COLUMNS[:-1], *metrics, FRAME_COLUMNS[-1]]
         frame = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows], columns=columns)
         frame[CHAOTIC] = [Point(row["learning_rate"], row["batch_size"]) in self._chaotic for row in rows]
         return with_column_types(frame).sort_values(list(KEY_COLUMNS), ignore_index=True)
 
 
+def with_returned(frame: pd.DataFrame, objective: str) -> tuple[pd.DataFrame, str]:
+    """The rows with the column to judge by: what the user's own code returned, where it did, else the objective."""
+    if RETURNED not in frame or not frame[RETURNED].notna().any():
+        return frame.drop(columns=RETURNED, errors="ignore"), objective
+    keys = ["learning_rate", "repeat", "batch_size"]
+    given = frame.groupby(keys)[RETURNED].transform("count") > 0
+    if objective in frame:
+        frame = frame.assign(**{RETURNED: frame[RETURNED].where(given, frame[objective])})
+    return frame, RETURNED
+
+
 def best_value(rows: Iterable[Mapping[str, Any]], objective: str, direction: str) -> float:
     """The objective at a run's best epoch; infinitely bad if the run diverged, failed or has no finite value."""
     worst = math.inf if direction == "min" else -math.inf
     kept = list(rows)
-    if any(row["status"] in ("diverged", "failed") for row in kept):
+    if any(row["status"] in _BAD for row in kept):
         return worst
     values = [float(row[objective]) for row in kept if _is_finite(row.get(objective))]
     return (min if direction == "min" else max)(values, default=worst)
@@ -325,6 +422,10 @@ def best_value(rows: Iterable[Mapping[str, Any]], objective: str, direction: str
 
 def _key(row: Mapping[str, Any]) -> tuple[float, int, int]:
     return float(row["learning_rate"]), int(row["repeat"]), int(row["batch_size"])
+
+
+def _float(value: Any) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _is_finite(value: Any) -> bool:

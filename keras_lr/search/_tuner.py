@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,10 @@ from typing import Any, Literal
 import keras
 import keras_tuner
 
-from keras_lr._keras.model import build_on
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils.progress import Update, notice, search_line
 from keras_lr._utils.validation import whole_number
-from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.errors import InvalidArgumentError, KerasLRError, SearchError
 from keras_lr.results._sensitivity import SensitivityResult
 from keras_lr.search._distributed.chief import WorkerPool, serve
 from keras_lr.search._distributed.protocol import claim_size, role
@@ -23,27 +23,54 @@ from keras_lr.search._distributed.worker import connect_to_chief, heartbeats, wa
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search._grid import given_grid, log_grid
-from keras_lr.search._keras_tuner import Trial, build_hypermodel, configure_tensorboard, is_worker, local_oracle
-from keras_lr.search._model_factory import as_hypermodel, has_own_fit
-from keras_lr.search._oracle import BATCH_SIZE, RATE, LogGridOracle, Scores
+from keras_lr.search._keras_tuner import (
+    GridTuner,
+    Trial,
+    TunerCallback,
+    build_hypermodel,
+    configure_tensorboard,
+    is_worker,
+    local_oracle,
+)
+from keras_lr.search._model_factory import as_hypermodel, build_as_fit, has_own_fit, reads_rate
+from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle, Scores
+from keras_lr.search._overrides import (
+    EPOCH_HOOKS,
+    TRIAL_HOOKS,
+    as_objective,
+    check_arguments,
+    check_overrides,
+    check_tuner_id,
+    describe_own_code,
+    overrides,
+)
+from keras_lr.search._returned import Result, has_no_name, read_result
 from keras_lr.search._runs import Point, Run
-from keras_lr.search._session import SearchOptions, SearchSession, point_metrics, recorded_result
+from keras_lr.search._session import SearchOptions, SearchSession, Trainer, point_metrics, recorded_result
 from keras_lr.search._storage import SearchFolder, Table, load_weights, read_journals
 
 
-class LogGridSearch(keras_tuner.Tuner):
+class LogGridSearch(GridTuner):
     """Trains a model several times at each learning rate of a log grid, and records every epoch.
 
     The search uses the fastest engine that can train the model, and the result says which: all rates and repeats as one
     batched program, one compiled function, one reused model with `fit`, or a new model per run. A repeat has the same
     initial weights and the same order of data at every rate. Each epoch is on disk before the next one begins. The same
-    call continues at the first missing run, also with a wider grid, more repeats or more epochs.
+    call continues at the first missing run, also with a wider grid, more repeats or more epochs. It refuses to continue
+    with another model, other data, other arguments of `fit` or other code. A `tf.data.Dataset` is known by the type and
+    number of its elements, and by its first one if it neither shuffles nor draws; a reader by its code and attributes.
+
+    What a subclass or a `HyperModel` overrides is called as in KerasTuner: the value that `HyperModel.fit` or
+    `run_trial` returns is the objective, and the methods for trials, epochs and batches are called. Only the learning
+    rate and the batch size vary, also if `fit` names further hyperparameters.
 
     Args:
-        hypermodel: `build(hp)` or `build()` that returns a compiled model, or a `keras_tuner.HyperModel`. The search
-            sets the optimizer's rate, so the function need not read it; it may, as `hp.get("learning_rate")`. Other
-            hyperparameters keep their defaults.
-        objective: Name of the value to judge by, or a `keras_tuner.Objective`.
+        hypermodel: `build(hp)`, `build(learning_rate)` or `build()` that returns a compiled model, or a
+            `keras_tuner.HyperModel`. The search sets the optimizer's rate, so the function need not read it; it may, as
+            `hp.get("learning_rate")`. Other hyperparameters keep their defaults. A rate at which the function fails is a
+            failed run. None if a subclass has its own `run_trial`.
+        objective: Name of the value to judge by, or a `keras_tuner.Objective`; None for a number that `HyperModel.fit`
+            or `run_trial` returns, to be minimized.
         min_lr: Lowest rate of the grid, above 0.
         max_lr: Highest rate of the grid, above `min_lr`.
         points_per_decade: Minimum number of points per decade.
@@ -59,7 +86,7 @@ class LogGridSearch(keras_tuner.Tuner):
         directory: Folder of all projects.
         project_name: Folder of this search in `directory`.
         overwrite: Whether to delete the earlier records of the project.
-        **kwargs: As in `keras_tuner.Tuner`.
+        **kwargs: As in `keras_tuner.Tuner`; `max_model_size` refuses a larger model.
 
     Attributes:
         worker_pool: Workers that this process has started as their chief, if any; `search` ends when all of them have
@@ -68,6 +95,7 @@ class LogGridSearch(keras_tuner.Tuner):
     Raises:
         InvalidRangeError: The rates do not form a grid.
         InvalidArgumentError: Another argument is invalid.
+        UnknownArgumentError: An argument does not exist.
     """
 
     worker_pool: WorkerPool | None = None
@@ -100,14 +128,20 @@ class LogGridSearch(keras_tuner.Tuner):
         self.seed = whole_number("seed", seed, least=0)
         if engine not in ("auto", *ENGINES):
             raise InvalidArgumentError(f"`engine` must be 'auto' or one of {ENGINES}. Received: {engine!r}.")
-        if "executions_per_trial" in kwargs:
-            raise InvalidArgumentError("`LogGridSearch` has no `executions_per_trial`; use `repeats`.")
+        check_arguments(type(self), kwargs)
         self._engine: EngineName = "stacked" if engine == "auto" else engine
         self._extend, self._refine, self._pruning = bool(extend), bool(refine), bool(pruning)
         self._overwrite = bool(overwrite)
         self._session: SearchSession | None = None
+        self._fit_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self._trainer: tuple[tuple[tuple[Any, ...], dict[str, Any]], Trainer] | None = None
+        self._trials: dict[str, Any] = {}
+        self._trained: dict[str, tuple[Point, list[keras.callbacks.History]]] = {}
+        self._warned = False
+        by_trial = bool(overrides(self, LogGridSearch, ("run_trial",)))
+        known = hypermodel if hypermodel is None and by_trial else as_hypermodel(hypermodel)
         oracle = LogGridOracle(
-            objective,
+            as_objective(objective, own_result=by_trial or has_own_fit(known)),
             (),
             with_batch_size=self.batch_sizes is not None,
             hyperparameters=self._space(hyperparameters),
@@ -115,13 +149,14 @@ class LogGridSearch(keras_tuner.Tuner):
         random_state = RandomState()
         super().__init__(
             oracle,
-            hypermodel=as_hypermodel(hypermodel),
+            hypermodel=known,
             directory=str(directory),
             project_name=project_name,
             overwrite=overwrite and not is_worker(self),
             **kwargs,
         )
         random_state.restore()
+        check_tuner_id(self.tuner_id)
         self.reload()
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
@@ -138,8 +173,10 @@ class LogGridSearch(keras_tuner.Tuner):
             SearchError: The project holds another search, or every run failed.
             StorageError: A record cannot be written.
         """
-        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=has_own_fit(self.hypermodel))
+        check_overrides(self)
+        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=self._takes_any_data)
         self._check_objective(arguments)
+        self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()
         try:
             with search_line(verbose=arguments.verbose) as update:
@@ -160,20 +197,32 @@ class LogGridSearch(keras_tuner.Tuner):
         objective = self.oracle.objective
         return recorded_result(table.frame(), lines, objective=objective.name, direction=objective.direction)
 
-    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> dict[str, float]:
-        """Trains the repeats of one trial; `search` itself trains several trials at once."""
-        if self._session is None:
+    def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> list[keras.callbacks.History]:
+        """Trains the repeats of one trial, for a subclass whose own `run_trial` calls this one.
+
+        `search` itself trains several trials at once.
+
+        Returns:
+            The history of each repeat. If a subclass returns this list, the median of the repeats counts.
+        """
+        session = self._session
+        if session is None:
             raise SearchError("`run_trial` works only within a search. Call `search` instead.")
-        point = self._point(trial)
-        self._session.train([point])
-        return self._session.metrics(point)
+        point, trainer = self._point(trial), self._trainer_for(trial, fit_args, fit_kwargs)
+        if trainer is not None and self.batch_sizes is None:
+            point = Point(point.learning_rate, trainer.arguments.batch_size)
+        session.train([point], trainer)
+        histories = session.histories(point)
+        self._trained[trial.trial_id] = (point, histories)
+        return histories
 
     def load_model(self, trial: Any) -> keras.Model:
         """The model of a trial with the weights of its best epoch."""
         model = build_hypermodel(self, trial.hyperparameters)
-        if not model.built and self._session is not None:
-            build_on(model, self._session.arguments.first_batch(self._point(trial).batch_size))
-        if not model.built:
+        batch = None if self._session is None else self._session.arguments.first_batch(self._point(trial).batch_size)
+        if not model.built and batch is not None:
+            build_as_fit(model, batch)
+        if not model.built and batch is None:
             raise SearchError(
                 "The weights cannot be loaded into a model that does not know its input shape yet. Call `search` with "
                 "the same data first, which trains nothing twice, or build the model in `hypermodel`."
@@ -195,6 +244,7 @@ class LogGridSearch(keras_tuner.Tuner):
             return
         table = Table(read_journals(self._folder.records)[1])
         objective = self.oracle.objective
+        self.oracle.values = {name: trial.values for name, trial in table.trials.items()}
         self.oracle.adopt(
             {point: point_metrics(table, point, objective.name, objective.direction) for point in table.points()}
         )
@@ -226,6 +276,9 @@ class LogGridSearch(keras_tuner.Tuner):
             engine=self._engine,
             folder=self._folder,
             writer=self.tuner_id,
+            searches_batch_size=self.batch_sizes is not None,
+            by_trial="the tuner has its own `run_trial`" if self._runs_by_trial else "",
+            own_code=describe_own_code(self, LogGridSearch),
         )
         self._session = SearchSession.open(options, hypermodel, arguments, self._points(arguments), update)
         return self._session
@@ -251,17 +304,97 @@ class LogGridSearch(keras_tuner.Tuner):
             )
 
     def _train_all(self, session: SearchSession) -> None:
+        known = frozenset(self._local_oracle.hyperparameters.values)
         self.on_search_begin()
         while trials := self._claim(session):
+            self._trials = {trial.trial_id: trial for trial in trials}
             for trial in trials:
                 self.on_trial_begin(trial)
-            session.train([self._point(trial) for trial in trials])
+            if self._runs_by_trial:
+                for trial in trials:
+                    self._train_by_trial(session, trial, known)
+            else:
+                session.train([self._point(trial) for trial in trials])
             for trial in trials:
-                self.oracle.update_trial(trial.trial_id, session.metrics(self._point(trial)))
-                trial.status = "COMPLETED"
-                self.on_trial_end(trial)
+                self._end_trial(session, trial, known)
+            self._trials = {}
         session.finish()
         self.on_search_end()
+
+    def _train_by_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
+        """Calls the subclass's own `run_trial`, whose result counts."""
+        point, name = self._point(trial), self.oracle.objective.name
+        args, kwargs = self._fit_arguments
+        self._trained.pop(trial.trial_id, None)
+        try:
+            returned = self.run_trial(trial, *args, **kwargs)
+        except (KerasLRError, keras_tuner.errors.FatalError):
+            raise
+        except Exception as error:
+            session.fail(point, error)
+            return
+        trained, histories = self._trained.get(trial.trial_id, (point, None))
+        if returned is None and trial.metrics.exists(name):
+            returned = trial.metrics.get_best_value(name)
+        if histories is None and returned is None:
+            raise InvalidArgumentError(
+                "`run_trial` must return the objective as a number, a dict that holds it, the `History` of `model.fit`, "
+                "or a list of these. Received: None. Return one of them."
+            )
+        if histories is not None and _same_list(returned, histories):
+            returned = None
+        values = self._further_values(trial, known)
+        session.finish_trial(point, trained, returned, own=histories is None, values=values)
+
+    def _end_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
+        point, values = self._point(trial), self._further_values(trial, known)
+        if values and not self._runs_by_trial:
+            session.record_values(point, values)
+        self._warn_of(values, known)
+        self.oracle.update_trial(trial.trial_id, session.metrics(point), FINAL_STEP)
+        trial.status = "COMPLETED"
+        self.on_trial_end(trial)
+        ongoing = self._local_oracle.ongoing_trials.values()
+        if any(one.trial_id == trial.trial_id for one in ongoing):
+            # A subclass has not called the inherited method, without which the trial would be handed out again.
+            LogGridSearch.on_trial_end(self, trial)
+
+    def _further_values(self, trial: Any, known: frozenset[str]) -> dict[str, Any]:
+        """Hyperparameters that `fit` or `run_trial` was the first to name."""
+        return {name: value for name, value in trial.hyperparameters.values.items() if name not in known}
+
+    def _warn_of(self, values: Mapping[str, Any], known: frozenset[str]) -> None:
+        if values and not self._warned:
+            self._warned = True
+            named = ", ".join(f"`{name}` = {value!r}" for name, value in values.items())
+            warnings.warn(
+                f"The search varies the learning rate, not the hyperparameters that `fit` or `run_trial` names; they keep "
+                f"their defaults: {named}.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _trainer_for(self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> Trainer | None:
+        """The trainer for the arguments with which a subclass calls `run_trial`; None if they are those of `search`."""
+        given = (fit_args, fit_kwargs)
+        if self._session is None or _same_arguments(given, self._fit_arguments):
+            return None
+        if self._trainer is None or not _same_arguments(given, self._trainer[0]):
+            arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=has_own_fit(self.hypermodel))
+            size = self._point(trial).batch_size if self.batch_sizes is not None else arguments.batch_size
+            points = [Point(rate, size) for rate in self.learning_rates]
+            hypermodel = _TunedHypermodel(self, fit_args, fit_kwargs)
+            self._trainer = given, self._session.trainer(hypermodel, arguments, points)
+        return self._trainer[1]
+
+    @property
+    def _runs_by_trial(self) -> bool:
+        """Whether a subclass has its own `run_trial`."""
+        return bool(overrides(self, LogGridSearch, ("run_trial",)))
+
+    @property
+    def _takes_any_data(self) -> bool:
+        return self._runs_by_trial or has_own_fit(self.hypermodel)
 
     def _begin(self, session: SearchSession) -> None:
         """Gives the oracle the grid and the points that are complete."""
@@ -271,19 +404,23 @@ class LogGridSearch(keras_tuner.Tuner):
             return {point: session.metrics(point) for point in self.oracle.points if session.complete(point)}
 
         self.oracle.begin(session.points, session.grow)
+        self.oracle.values = session.values()
         self.oracle.adopt(read_scores())
         self.oracle.read_scores = read_scores if role() == "chief" else None
 
     def _claim(self, session: SearchSession) -> list[Any]:
         """The trials to train next: all that are open, or this worker's share; empty once the search is over."""
-        most = float("inf")
+        one_by_one = bool(overrides(self, LogGridSearch, TRIAL_HOOKS))
+        most = 1 if one_by_one else float("inf")
         while True:
             if role() == "worker":
                 session.refresh()
-                most = claim_size(sum(not session.complete(point) for point in session.points))
+                open_points = sum(not session.complete(point) for point in session.points)
+                most = 1 if one_by_one else claim_size(open_points)
             trials: list[Any] = []
             status = "RUNNING"
             while status == "RUNNING" and len(trials) < most:
+                self.pre_create_trial()
                 trial = self.oracle.create_trial(f"{self.tuner_id}#{len(trials)}")
                 status = trial.status
                 trials.extend([trial] if status == "RUNNING" else [])
@@ -302,10 +439,18 @@ class LogGridSearch(keras_tuner.Tuner):
 
     def _check_objective(self, arguments: FitArguments) -> None:
         name = self.oracle.objective.name
-        if name.startswith("val_") and not arguments.validates and not has_own_fit(self.hypermodel):
+        if not name.startswith("val_") or self._takes_any_data:
+            return
+        if not arguments.validates:
             raise InvalidArgumentError(
                 f"`objective` must be a value that training logs. Received: {name!r} without validation data. Pass "
                 f"`validation_data`, or choose objective='loss'."
+            )
+        if not arguments.validated_epochs:
+            frequency = arguments.given.get("validation_freq")
+            raise InvalidArgumentError(
+                f"`validation_freq` must measure {name!r} at least once in {arguments.epochs} epochs. Received: "
+                f"{frequency!r}. Lower it, or raise `epochs`."
             )
 
     def _space(self, hyperparameters: keras_tuner.HyperParameters | None) -> keras_tuner.HyperParameters:
@@ -316,6 +461,9 @@ class LogGridSearch(keras_tuner.Tuner):
         return space
 
     def _values(self, point: Point) -> keras_tuner.HyperParameters:
+        trial = self._trials.get(self._local_oracle.trial_id(point))
+        if trial is not None:
+            return trial.hyperparameters
         values = self._local_oracle.hyperparameters.copy()
         values.values[RATE] = point.learning_rate
         if self.batch_sizes is not None:
@@ -345,21 +493,36 @@ class _TunedHypermodel:
     def __init__(self, tuner: LogGridSearch, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
         self._tuner = tuner
         self._fit_args, self._fit_kwargs = fit_args, fit_kwargs
+        self.exists = tuner.hypermodel is not None
         self.has_own_fit = has_own_fit(tuner.hypermodel)
+        self.takes_any_data = tuner._takes_any_data
+        self.reads_rate = reads_rate(tuner.hypermodel)
+        self.max_model_size = tuner.max_model_size
+        self.hooks = overrides(tuner, LogGridSearch, EPOCH_HOOKS)
         self.distributed = tuner.distribution_strategy is not None
 
     def build(self, point: Point) -> Any:
         return build_hypermodel(self._tuner, self._tuner._values(point))
 
-    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Any:
+    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Result | None:
         if not self.has_own_fit:
-            return model.fit(**arguments)
-        changed = {name: arguments[name] for name in ("callbacks", "verbose")}
+            model.fit(**arguments)
+            return None
+        # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
+        changed = {
+            name: arguments[name] for name in ("callbacks", "verbose") if name in ("callbacks", *self._fit_kwargs)
+        }
         values = self._tuner._values(run.point)
-        return self._tuner.hypermodel.fit(values, model, *self._fit_args, **{**self._fit_kwargs, **changed})
+        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **{**self._fit_kwargs, **changed})
+        objective = self._tuner.oracle.objective
+        if returned is None and not has_no_name(objective):
+            return None
+        return read_result(returned, objective, "`HyperModel.fit`")
 
     def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
-        """Gives `TensorBoard` a folder per run."""
+        """Gives `TensorBoard` a folder per run, and adds a callback that calls the tuner's own methods."""
+        if self.hooks and (trial := self._tuner._trials.get(self.trial_id(run.point))) is not None:
+            callbacks = [*callbacks, TunerCallback(self._tuner, trial)]
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
             trial = Trial(self._tuner._values(run.point), self.trial_id(run.point))
             configure_tensorboard(self._tuner, callbacks, trial, run.repeat)
@@ -382,3 +545,25 @@ def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
     if not sizes:
         raise InvalidArgumentError("`batch_sizes` must hold at least one size. Received: none. Pass for example [32].")
     return sizes
+
+
+def _same_list(first: Any, second: Sequence[Any]) -> bool:
+    """Whether a list holds the very objects of another one."""
+    return isinstance(first, list) and len(first) == len(second) and all(map(_is_same, first, second))
+
+
+def _same_arguments(
+    first: tuple[tuple[Any, ...], dict[str, Any]], second: tuple[tuple[Any, ...], dict[str, Any]]
+) -> bool:
+    """Whether two calls were given the same objects, or equal numbers and strings."""
+    (args, kwargs), (other_args, other_kwargs) = first, second
+    if len(args) != len(other_args) or kwargs.keys() != other_kwargs.keys():
+        return False
+    return all(map(_is_same, args, other_args)) and all(_is_same(kwargs[name], other_kwargs[name]) for name in kwargs)
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(map(_is_same, first, second))
+    plain = (bool, int, float, str)
+    return first is second or (isinstance(first, plain) and isinstance(second, plain) and first == second)

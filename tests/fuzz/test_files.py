@@ -22,6 +22,17 @@ from tests.fuzz.strategies import JSON, mutated
 from tests.result_records import make_range_test
 
 CSV = "epoch,accuracy,loss,val_loss\n" + "".join(f"{n},0.{n},{1 / (n + 1)},NA\n" for n in range(9))
+SPARSE = "epoch,step,train/loss,val/loss,lr\n" + "".join(
+    f"{n},{9 * n},{1 / (n + 1)},,0.1\n{n},{9 * n},,{2 / (n + 1)},\n" for n in range(6)
+)
+CONSOLE = "".join(
+    f"Epoch {n}/6\n\x1b[1m2/2\x1b[0m - 0s 5ms/step - loss: {1 / n}\b\b\r2/2 - 0s - loss: {1 / n} - val_loss: {2 / n}\n"
+    for n in range(1, 7)
+)
+NOTEBOOK = {
+    "nbformat": 4,
+    "cells": [{"outputs": [{"text": [CONSOLE], "data": {"text/html": "<table><tr><th>epoch<th>loss<tr><td>1"}}]}],
+}
 RANGE_TEST = make_range_test(repeats=2, num_steps=20).to_dict()
 DIAGNOSIS = analyze_history({"loss": [1.0, 0.6, 0.4, 0.3, 0.25], "val_loss": [1.1, 0.7, 0.6, 0.6, 0.7]}).to_dict()
 
@@ -58,11 +69,40 @@ def read(path: Path) -> None:
 
 
 @FUZZ
-@given(EDITS)
-def test_damaged_csv(folder: Path, edits: list[tuple[int, bytes]]) -> None:
+@given(st.sampled_from([CSV, SPARSE, CONSOLE]), EDITS)
+def test_damaged_text(folder: Path, text: str, edits: list[tuple[int, bytes]]) -> None:
     path = folder / "run.csv"
-    path.write_bytes(edited(CSV.encode(), edits))
+    path.write_bytes(edited(text.encode(), edits))
     read(path)
+
+
+@FUZZ
+@given(mutated(NOTEBOOK))
+def test_damaged_notebooks(folder: Path, notebook: Any) -> None:
+    path = folder / "run.ipynb"
+    path.write_text(json.dumps(notebook))
+    read(path)
+
+
+COUNTERS = st.lists(st.sampled_from([0, 1, 2, 3, 0.5, -1, 2**60, None, "nan", ""]), min_size=4, max_size=4)
+SERIES = st.lists(st.sampled_from([0.1, 1, 2, 3, None, "nan", "inf", ""]), min_size=1, max_size=4)
+
+
+@FUZZ
+@given(
+    st.dictionaries(st.sampled_from(["epoch", "step", "batch", "_step", "train/epoch"]), COUNTERS, max_size=2),
+    st.dictionaries(
+        st.sampled_from(["loss", "train_loss", "val_loss", "test/loss", "accuracy", "val_acc", "lr", "key", "value"]),
+        SERIES,
+        max_size=5,
+    ),
+    st.sampled_from([None, 1, 2, "run 1"]),
+)
+def test_any_columns(counters: dict[str, Any], series: dict[str, Any], run: str | int | None) -> None:
+    with contextlib.suppress(KerasLRError):
+        diagnosis = analyze_history({**counters, **series}, run=run)
+        assert len(diagnosis.epochs) == len(diagnosis.losses)
+        assert list(diagnosis.epochs) == sorted(set(diagnosis.epochs))
 
 
 @FUZZ

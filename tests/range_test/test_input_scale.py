@@ -1,7 +1,5 @@
 """The warning about inputs on an unusual scale."""
 
-import warnings
-
 import keras
 import numpy as np
 import pandas as pd

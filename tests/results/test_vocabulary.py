@@ -9,7 +9,7 @@ import pytest
 import keras_lr
 from keras_lr.analysis._suggestion.regions import regions
 from keras_lr.cli import _output
-from keras_lr.plots import _auto_lr, _losses, _sensitivity, _style
+from keras_lr.plots import _auto_lr, _history, _sensitivity, _style
 from keras_lr.report._sections import auto_lr, range_test
 from keras_lr.results._auto_lr import ActionKind
 from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS, FindingKind, Pattern, Verdict, verdict_sentence
@@ -41,7 +41,7 @@ def test_every_way_to_fail_has_a_mark():
 
 
 def test_every_pattern_can_be_drawn():
-    assert {*_losses._HATCHES, "dotted", ""} == set(get_args(Pattern))
+    assert {*_history._HATCHES, "dotted", ""} == set(get_args(Pattern))
 
 
 def test_every_region_has_a_colour_and_a_meaning():

@@ -99,15 +99,39 @@ def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -
     assert len(result.frame) == len(RATES)
 
 
-def test_a_fit_of_its_own_that_drops_the_callbacks_is_refused(tmp_path: Path) -> None:
-    class Deaf(Fitted):
-        def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-            return model.fit(*args, **{**kwargs, "callbacks": None})
+class Deaf(Fitted):
+    """A hypermodel whose own `fit` drops the callbacks, and returns what Keras returned, or nothing."""
 
+    def __init__(self, *, returns: bool) -> None:
+        super().__init__()
+        self.returns = returns
+
+    def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        history = model.fit(*args, **{**kwargs, "callbacks": None})
+        return history if self.returns else None
+
+
+def test_a_fit_of_its_own_that_drops_the_callbacks_and_returns_nothing_is_refused(tmp_path: Path) -> None:
     x, y, validation = iris()
-    tuner = small_search(Deaf(), tmp_path, repeats=1)
+    tuner = small_search(Deaf(returns=False), tmp_path, repeats=1)
     with pytest.raises(InvalidArgumentError, match=r"before a single epoch was recorded\. Pass `callbacks` on to"):
         tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)
+
+
+def test_a_history_counts_where_a_fit_of_its_own_drops_the_callbacks(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    tuner = small_search(Deaf(returns=True), tmp_path, repeats=1)
+    tuner.search(x, y, validation_data=validation, epochs=2, verbose=0)
+    frame = tuner.sensitivity().frame
+    for rate in RATES:
+        keras.utils.set_random_seed(0)
+        model = classifier()()
+        model.optimizer.learning_rate = rate
+        keras.utils.set_random_seed(0)
+        expected = model.fit(x, y, validation_data=validation, epochs=2, verbose=0).history
+        of_rate = frame[frame["learning_rate"] == rate]
+        for name, values in expected.items():
+            np.testing.assert_allclose(of_rate[name], values, rtol=1e-5)
 
 
 def test_a_training_loop_of_its_own_need_not_log_a_loss(tmp_path: Path) -> None:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.readers import read_history, search_runs
+from keras_lr.analysis._sensitivity.basin import LOST_SHARE
+from keras_lr.analysis._statistics import curvature_noise
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import Diagnosis, HistoryComparison, SensitivityResult
+from keras_lr.results._diagnosis import Verdict
+
+_POINTS_BEYOND: dict[Verdict, Literal["below", "above"]] = {"too_high": "below", "too_low": "above"}
+
+
+def _reach(verdict: Verdict, side: Literal["below", "above"]) -> float:
+    """How many times lower or higher than the best rate to go where no rate was tried: the verdict on it decides."""
+    towards = _POINTS_BEYOND.get(verdict)
+    return 3.0 if towards is None else 10.0 if towards == side else 1.0
 
 
 def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> HistoryComparison:
@@ -27,7 +40,8 @@ def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityRe
     Returns:
         The diagnosis of each run, the best run, and the learning rates to try next. Runs are compared by validation if
         all have it, else by training. If they were judged by different series, such as a loss and an accuracy, none is
-        the best.
+        the best. Among runs of the same length at different rates, their losses decide which rates to try next; the
+        verdicts on the single runs count only where there are no such runs.
 
     Raises:
         InvalidArgumentError: There is no run, or `sources` is a single one.
@@ -48,8 +62,10 @@ def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityRe
         order = []
     ahead = _first_epoch_ahead(*((histories[name].epochs, compared[name]) for name in order[:2]))
     best_values = {name: _recorded(best, histories[name]) for name, best in bests.items()}
-    low, high, reason = _next_range(diagnoses, order[0] if order else None)
-    return HistoryComparison(diagnoses, best_values, order[0] if order else None, ahead, low, high, reason)
+    best = order[0] if order else None
+    runs = [] if best is None else [_Run.of(histories[name], compared[name], diagnoses[name]) for name in histories]
+    low, high, reason = _around_the_lowest(runs) or _between_verdicts(diagnoses, runs, best)
+    return HistoryComparison(diagnoses, best_values, best, ahead, low, high, reason)
 
 
 def _named(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> dict[str, Any]:
@@ -98,12 +114,158 @@ def _first_epoch_ahead(*best_two: tuple[np.ndarray, np.ndarray]) -> int | None:
     return int(common[start]) if start < common.size else None
 
 
-def _next_range(diagnoses: Mapping[str, Diagnosis], best: str | None) -> tuple[float | None, float | None, str]:
-    """The learning rates to try next, and why: those judged good, or those between too low and too high."""
+@dataclass(frozen=True)
+class _Run:
+    """What decides between runs.
+
+    Attributes:
+        learning_rate: Its rate; None if unknown.
+        length: Number of epochs (or steps).
+        start: Its first loss, lower is better; NaN if none was finite.
+        score: Its best loss, lower is better; infinite if a loss was not finite.
+        noise: Standard deviation of its loss about its trend, in the second half of the run.
+        verdict: The verdict on the run alone.
+        series: What was compared, with the name of the extreme, such as "lowest `val_loss`".
+        unit: What its length counts.
+    """
+
+    learning_rate: float | None
+    length: int
+    start: float
+    score: float
+    noise: float
+    verdict: Verdict
+    series: str
+    unit: str
+
+    @classmethod
+    def of(cls, history: TrainingHistory, losses: np.ndarray, diagnosis: Diagnosis) -> _Run:
+        finite = losses[np.isfinite(losses)]
+        broken = not finite.size or not np.isfinite(history.loss).all()
+        prefix = "" if losses is history.loss or history.val_loss is None else "val_"
+        return cls(
+            learning_rate=diagnosis.learning_rate,
+            length=history.epochs.size,
+            start=float(finite[0]) if finite.size else np.nan,
+            score=np.inf if broken else float(finite.min()),
+            noise=curvature_noise(finite[finite.size // 2 :]),
+            verdict=diagnosis.verdict,
+            series=f"{'lowest' if history.direction == 'min' else 'highest'} `{prefix}{history.monitor}`",
+            unit=history.unit,
+        )
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """The runs of the same length at one learning rate.
+
+    Attributes:
+        value: The learning rate.
+        runs: At least one.
+        score: Median of their scores.
+    """
+
+    value: float
+    runs: tuple[_Run, ...]
+    score: float
+
+    @classmethod
+    def each_of(cls, runs: Iterable[_Run]) -> list[_Rate]:
+        """One per learning rate, increasing."""
+        by_rate: dict[float, list[_Run]] = {}
+        for run in runs:
+            if run.learning_rate is not None:
+                by_rate.setdefault(run.learning_rate, []).append(run)
+        return [
+            cls(rate, tuple(group), float(np.median([run.score for run in group])))
+            for rate, group in sorted(by_rate.items())
+        ]
+
+
+def _peers(runs: Sequence[_Run], length: int) -> list[_Rate]:
+    """The rates of the runs with this length; a run that broke down counts whenever it did."""
+    return _Rate.each_of(run for run in runs if run.length == length or run.score == np.inf)
+
+
+def _leading(rates: Sequence[_Rate]) -> tuple[int, int] | None:
+    """First and last index of the rates around the best that are as good within noise or lose little of the gain.
+
+    None if all runs broke down. The noise is that of the best rate's loss about its trend, from epoch to epoch, or that
+    between runs at the same rate, whichever is larger; two scores may differ by two standard deviations of a difference.
+    """
+    scores = np.array([rate.score for rate in rates])
+    if not np.isfinite(scores).any():
+        return None
+    best = int(np.argmin(scores))
+    margin = max(_noise_margin(rates, best), LOST_SHARE * _gain(rates, float(scores[best])))
+    outside = np.flatnonzero(~(scores - scores[best] <= margin))
+    below, above = outside[outside < best], outside[outside > best]
+    return int(below[-1]) + 1 if below.size else 0, int(above[0]) - 1 if above.size else len(rates) - 1
+
+
+def _noise_margin(rates: Sequence[_Rate], best: int) -> float:
+    scores = [[run.score for run in rate.runs] for rate in rates]
+    spreads = [float(np.var(group, ddof=1)) for group in scores if len(group) > 1 and np.isfinite(group).all()]
+    between = float(np.sqrt(np.mean(spreads))) if spreads else 0.0
+    within = max(run.noise for run in rates[best].runs)
+    return 2 * float(np.sqrt(2 / len(rates[best].runs))) * max(within, between)
+
+
+def _gain(rates: Sequence[_Rate], score: float) -> float:
+    """How far training improved the loss: from the median of the first losses to the best score."""
+    starts = [run.start for rate in rates for run in rate.runs if np.isfinite(run.start)]
+    return max(float(np.median(starts)) - score, 0.0)
+
+
+def _around_the_lowest(runs: Sequence[_Run]) -> tuple[float, float, str] | None:
+    """The rates around those with the best losses, half-way to the next ones on a log scale, and why.
+
+    None unless runs of the same length as the best one were tried at several rates.
+    """
+    finite = [run for run in runs if np.isfinite(run.score)]
+    if not finite:
+        return None
+    best = min(finite, key=lambda run: run.score)
+    rates = _peers(runs, best.length)
+    leading = _leading(rates) if len(rates) > 1 else None
+    if leading is None:
+        return None
+    first, last = leading
+    low, high = rates[first].value, rates[last].value
+    reason = f"Of {sum(len(rate.runs) for rate in rates)} runs of {best.length} {best.unit}s, "
+    if first == last:
+        reason += f"the {best.series} is that at {format_rate(low)}."
+    else:
+        reason += (
+            f"those at {format_rate(low)} to {format_rate(high)} reached the {best.series}, within its noise or "
+            f"{LOST_SHARE:.0%} of the gain."
+        )
+    if first == 0:
+        reason += " No lower rate was tried."
+        low /= _reach(rates[0].runs[0].verdict, "below")
+    else:
+        low = float(np.sqrt(low * rates[first - 1].value))
+    if last == len(rates) - 1:
+        reason += " No higher rate was tried."
+        high *= _reach(rates[-1].runs[0].verdict, "above")
+    else:
+        high = float(np.sqrt(high * rates[last + 1].value))
+    return low, high, reason
+
+
+def _between_verdicts(
+    diagnoses: Mapping[str, Diagnosis], runs: Sequence[_Run], best: str | None
+) -> tuple[float | None, float | None, str]:
+    """The learning rates to try next, and why: those judged good, or those between too low and too high.
+
+    A run that was judged good does not count if its loss is worse than that of another run of the same length.
+    """
     rates: dict[str, list[float]] = {"too_low": [], "good": [], "too_high": []}
+    beaten = _beaten(runs)
     for diagnosis in diagnoses.values():
-        if diagnosis.learning_rate is not None and diagnosis.verdict in rates:
-            rates[diagnosis.verdict].append(diagnosis.learning_rate)
+        rate, place = diagnosis.learning_rate, (diagnosis.learning_rate, diagnosis.n_epochs)
+        if rate is not None and diagnosis.verdict in rates and (diagnosis.verdict != "good" or place not in beaten):
+            rates[diagnosis.verdict].append(rate)
     if rates["good"]:
         return min(rates["good"]), max(rates["good"]), "These learning rates were judged good."
     if rates["too_low"] and rates["too_high"] and max(rates["too_low"]) < min(rates["too_high"]):
@@ -115,3 +277,13 @@ def _next_range(diagnoses: Mapping[str, Diagnosis], best: str | None) -> tuple[f
             f"The best run, {best}, had a learning rate that was {diagnoses[best].verdict.replace('_', ' ')}.",
         )
     return None, None, "The runs do not show in which direction to change the learning rate."
+
+
+def _beaten(runs: Sequence[_Run]) -> set[tuple[float | None, int]]:
+    """The learning rates and lengths of the runs that lost against another one of the same length."""
+    lost: set[tuple[float | None, int]] = set()
+    for length in {run.length for run in runs}:
+        rates = _peers(runs, length)
+        first, last = _leading(rates) or (0, len(rates) - 1)
+        lost |= {(rate.value, length) for rate in [*rates[:first], *rates[last + 1 :]]}
+    return lost

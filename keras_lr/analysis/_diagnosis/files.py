@@ -235,9 +235,10 @@ def console_rows(text: str) -> list[dict[str, Any]]:
     """
     plain = plain_text(text)
     starts = [*EPOCH_LINE.finditer(plain)]
+    ends = [*(start.start() for start in starts[1:]), len(plain)]
     rows = []
-    for start, following in zip(starts, [*starts[1:], None], strict=True):
-        values = _finished_epoch(plain[start.end() : following.start() if following else None])
+    for start, end in zip(starts, ends, strict=False):
+        values = _finished_epoch(plain[start.end() : end])
         if values:
             rows.append({"epoch": int(start[1]), **values})
     if not rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html.parser
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,9 @@ def _chosen(runs: Runs, run: str | int | None, source: Any) -> tuple[Mapping[str
 def _frame_columns(frame: pd.DataFrame) -> dict[str, Any]:
     """The columns of a DataFrame, and its index if that has a name.
 
-    pandas reads a blank cell as NaN. A NaN counts as logged only at the end of a series, because a loss that is NaN stays
-    so, and only in a row of training: not in one with a validation value, or with a series that no other such row has.
+    pandas reads a blank cell as NaN. So a NaN counts as logged only at the end of a series, because a loss that is NaN
+    stays NaN, and only in a row of training: not beside a validation value, or beside a series that is never logged
+    together with this one.
     """
     if frame.index.name is not None and frame.index.name not in frame.columns:
         frame = frame.reset_index()
@@ -154,7 +155,7 @@ def _frame_columns(frame: pd.DataFrame) -> dict[str, Any]:
         if isinstance(column, np.ma.MaskedArray):
             blank = np.arange(column.size) < np.flatnonzero(known[name]).max(initial=-1)
             for other, rows in known.items():
-                if is_validation(other) or not (rows & known[name]).any():
+                if is_validation(other) or (known[name].any() and not (rows & known[name]).any()):
                     blank |= rows
             columns[name] = np.ma.masked_array(column.data, mask=column.mask & blank)
     return columns
@@ -222,11 +223,11 @@ def _read_notebook(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises:
         CurveError: The notebook shows no history.
     """
-    outputs = list(_notebook_outputs(notebook))
-    console = "\n".join(text for text, _ in outputs)
+    outputs = [_mappings(cell.get("outputs")) for cell in _cells(notebook)]
+    console = "\n".join("".join(_joined(output.get("text")) for output in cell) for cell in outputs)
     if EPOCH_LINE.search(plain_text(console)):
         return console_rows(console)
-    rows = [row for _, page in outputs for row in _html_rows(page)]
+    rows = [row for cell in outputs for output in cell for row in _html_rows(_page(output))]
     if not rows:
         raise CurveError(
             "The notebook must show the epochs of a `fit` in an output cell. Received: none. "
@@ -235,13 +236,17 @@ def _read_notebook(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _notebook_outputs(notebook: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Console text and HTML of each output, in order."""
-    sheets = [notebook, *_mappings(notebook.get("worksheets"))]
-    for cell in (cell for sheet in sheets for cell in _mappings(sheet.get("cells"))):
-        for output in _mappings(cell.get("outputs")):
-            data = next(iter(_mappings([output.get("data")])), output)
-            yield _joined(output.get("text")), _joined(data.get("text/html", data.get("html")))
+def _cells(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The cells in order; before version 4 of the format they are in worksheets."""
+    return [
+        cell for sheet in (notebook, *_mappings(notebook.get("worksheets"))) for cell in _mappings(sheet.get("cells"))
+    ]
+
+
+def _page(output: Mapping[str, Any]) -> str:
+    """The HTML of an output."""
+    data = next(iter(_mappings([output.get("data")])), output)
+    return _joined(data.get("text/html", data.get("html")))
 
 
 def _mappings(items: Any) -> list[Mapping[str, Any]]:

@@ -193,9 +193,7 @@ class Score(NamedTuple):
         return self.shares[self.verdict]
 
 
-def score_verdict(
-    features: Mapping[str, float], *, excluded: Collection[str] = (), monitored: str = "loss"
-) -> Score:
+def score_verdict(features: Mapping[str, float], *, excluded: Collection[str] = (), monitored: str = "loss") -> Score:
     """Weighs the features of a run.
 
     Args:

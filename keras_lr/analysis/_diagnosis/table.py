@@ -46,6 +46,8 @@ ERROR_WORDS = frozenset(
 # A name with one of these is about a loss, but is none: `loss_scale`, `best_loss`.
 DERIVED_WORDS = frozenset({"scale", "scaler", "weight", "coef", "best", "min", "max", "std", "delta"})
 TOTAL_WORDS = frozenset({"total", "overall", "sum"})
+# Where "valloss" has two words.
+GLUED_WORDS = re.compile(r"(?<=train|valid)(?=loss|acc)|(?<=test|eval)(?=loss|acc)|(?<=\bval)(?=loss|acc)")
 SINGULARS = {"losses": "loss", "accuracies": "accuracy", "epochs": "epoch", "steps": "step", "batches": "batch"}
 SINGULARS |= {"accs": "acc", "iterations": "iteration", "iters": "iter", "rounds": "round", "updates": "update"}
 
@@ -231,8 +233,8 @@ def total_of_parts(table: Mapping[str, Column]) -> tuple[dict[str, Column], list
 @functools.lru_cache(maxsize=4096)
 def words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, those in the plural in the singular: `valLoss` and `Val/losses` are equal."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return tuple(SINGULARS.get(word, word) for word in re.split(r"[\W_]+", spaced.lower()) if word)
+    spaced = GLUED_WORDS.sub(" ", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower())
+    return tuple(SINGULARS.get(word, word) for word in re.split(r"[\W_]+", spaced) if word)
 
 
 def quantity(name: str) -> tuple[str, ...]:
@@ -308,11 +310,12 @@ def read_rows(
 
 
 def filled(column: Column) -> np.ndarray:
-    """The counter at every row; where it is missing, that of the row before, else of the row after."""
+    """The counter at every row. A row without it lies half a count after the row before, or before the first one."""
     usable = np.isfinite(column.values) & (np.abs(column.values) < MAX_EPOCH)
     if usable.all():
         return column.values
-    return pd.Series(np.where(usable, column.values, np.nan)).ffill().bfill().to_numpy()
+    known = pd.Series(np.where(usable, column.values, np.nan))
+    return known.fillna(known.ffill() + 0.5).fillna(known.bfill() - 0.5).to_numpy()
 
 
 def _rank(table: Mapping[str, Column]) -> Any:
@@ -418,16 +421,21 @@ def _combined(epochs: np.ndarray, steps: np.ndarray) -> _Counting:
 def _complete_counter(table: Mapping[str, Column], training: np.ndarray, kind: Literal["epoch", "step"]) -> str | None:
     """The first column that counts every row of the judged series."""
     for name in find_counters(table, kind):
-        if (np.abs(table[name].values[training]) < MAX_EPOCH).all():
+        counts = table[name].values[training]
+        # A column that never changes is a setting, such as the size of a batch.
+        is_setting = kind == "step" and counts.size > 1 and np.ptp(counts) == 0
+        if (np.abs(counts) < MAX_EPOCH).all() and not is_setting:
             return name
     return None
 
 
 def _check_counters(table: Mapping[str, Column], training: np.ndarray) -> None:
+    """Refuses a counter that is damaged; with another one in order, it would not be missed."""
     present = [name for name in COUNTER_NAMES if name in table and table[name].logged.any()]
-    if present and training.size:
+    damaged = [name for name in present if not (np.abs(table[name].values[training]) < MAX_EPOCH).all()]
+    if damaged:
         raise CurveError(
-            f"The column `{present[0]}` must hold numbers below 2**53. Received: missing or larger ones. "
+            f"The column `{damaged[0]}` must hold numbers below 2**53. Received: missing or larger ones. "
             "Fill in the column, or leave it out."
         )
 

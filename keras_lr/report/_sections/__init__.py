@@ -1,17 +1,24 @@
-"""One module per kind of record. To show a new kind, write its section and list it here."""
+"""How each kind of record is shown. To show a new kind, write its section and list it here."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from keras_lr.errors import InvalidArgumentError, ResultFormatError
-from keras_lr.report._sections import auto_lr, comparison, diagnosis, range_test, schedule, sensitivity
-from keras_lr.report._sections.base import Section
+from keras_lr.report._components import Section
+from keras_lr.report._sections import auto_lr, diagnosis, range_test, schedule, sensitivity
 from keras_lr.results._record import Record
 
 SECTIONS: dict[str, Section] = {
-    module.SECTION.kind: module.SECTION
-    for module in (sensitivity, range_test, auto_lr, comparison, diagnosis, schedule)
+    section.kind: section
+    for section in (
+        sensitivity.SECTION,
+        range_test.SECTION,
+        auto_lr.SECTION,
+        diagnosis.COMPARISON,
+        diagnosis.DIAGNOSIS,
+        schedule.SECTION,
+    )
 }
 
 

@@ -11,6 +11,7 @@ from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate
 from keras_lr.plots._auto_lr import plot_auto_lr, stacked_axes
 from keras_lr.report._components import (
+    Section,
     as_sentence,
     counted,
     data_view,
@@ -19,12 +20,12 @@ from keras_lr.report._components import (
     figure_view,
     number_cell,
     optimizer_call,
+    section_view,
     table_view,
     thinning_note,
     verdict_view,
     warning_view,
 )
-from keras_lr.report._sections.base import Section, section_view
 from keras_lr.results._auto_lr import ActionKind, AutoLRAction, AutoLRLog
 
 _EMBEDDED_EPOCHS = 1000

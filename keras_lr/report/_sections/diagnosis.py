@@ -1,14 +1,15 @@
-"""The section of diagnosed runs."""
+"""The sections of diagnosed runs: on their own, and compared."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 from keras_lr._utils.formatting import format_rate, shortened
-from keras_lr.report._components import counted, optimizer_call, verdict_view
-from keras_lr.report._sections.base import Section, section_view
+from keras_lr.report._components import Section, counted, optimizer_call, section_view, verdict_view
 from keras_lr.report._sections.histories import (
+    best_in_words,
     finding_warnings,
     rate_span,
     rows_per_run,
@@ -16,7 +17,7 @@ from keras_lr.report._sections.histories import (
     runs_view,
     thinned,
 )
-from keras_lr.results._diagnosis import VERDICTS, Diagnosis, verdict_sentence
+from keras_lr.results._diagnosis import VERDICTS, Diagnosis, HistoryComparison, verdict_sentence
 
 
 def diagnosis_section(diagnoses: tuple[Diagnosis, ...], prefix: str) -> dict[str, Any]:
@@ -28,6 +29,23 @@ def diagnosis_section(diagnoses: tuple[Diagnosis, ...], prefix: str) -> dict[str
         verdict=_verdict_on_one(diagnoses[0]) if alone else _verdict_on_several(runs),
         warnings=finding_warnings("", diagnoses[0]) if alone else [],
         records=[thinned(diagnosis, rows_per_run(len(runs))).to_dict() for diagnosis in diagnoses],
+        **runs_view(runs, prefix),
+    )
+
+
+def comparison_section(comparisons: tuple[HistoryComparison], prefix: str) -> dict[str, Any]:
+    """Everything the page shows of a comparison."""
+    (comparison,) = comparisons
+    runs = comparison.diagnoses
+    best = comparison.best_run
+    limit = rows_per_run(len(runs))
+    kept = dataclasses.replace(comparison, diagnoses={name: thinned(run, limit) for name, run in runs.items()})
+    return section_view(
+        heading="Runs compared",
+        verdict=_verdict_of_comparison(comparison),
+        # The other runs may be bad on purpose, so only the best one's findings reach the first screen.
+        warnings=finding_warnings(best, runs[best]) if best in runs else [],
+        records=[kept.to_dict()],
         **runs_view(runs, prefix),
     )
 
@@ -65,4 +83,29 @@ def _verdict_on_several(runs: dict[str, Diagnosis]) -> dict[str, str]:
     )
 
 
-SECTION = Section("diagnosis", Diagnosis, diagnosis_section, rank=30, together=True)
+def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
+    rest = f"{counted(len(comparison.diagnoses), 'run')} compared."
+    name = comparison.best_run
+    if name is not None and name in comparison.diagnoses:
+        run = comparison.diagnoses[name]
+        what, value = best_in_words(run, comparison.best_losses.get(name))
+        rest = f"Of {counted(len(comparison.diagnoses), 'run')}, {shortened(name, 60)} reached the {what}, {value}."
+        if comparison.part_epoch is not None:
+            rest += f" It stays ahead from {run.unit} {comparison.part_epoch} on."
+    low, high = comparison.suggested_low, comparison.suggested_high
+    if low is None or high is None:
+        lead = "These runs suggest no learning rate to try next"
+        return verdict_view(level="none", lead=lead, rest=rest, reason=comparison.reason)
+    rate = format_rate(math.sqrt(low * high))
+    return verdict_view(
+        level="tentative",
+        lead="Try",
+        rate=rate,
+        rest=f"Range to try: {rate_span(low, high)}. {rest}" if low < high else rest,
+        reason=comparison.reason,
+        code=optimizer_call({}, rate),
+    )
+
+
+DIAGNOSIS = Section("diagnosis", Diagnosis, diagnosis_section, rank=30, together=True)
+COMPARISON = Section("history_comparison", HistoryComparison, comparison_section, rank=40)

@@ -13,6 +13,7 @@ from keras_lr.analysis._suggestion.regions import SmoothCurve, regions, smooth_c
 from keras_lr.plots._range_test import plot_range_test, plot_slope
 from keras_lr.report._components import (
     NO_RATE,
+    Section,
     as_sentence,
     chip_cell,
     code_value,
@@ -23,12 +24,12 @@ from keras_lr.report._components import (
     figure_view,
     number_cell,
     optimizer_call,
+    section_view,
     table_view,
     thinning_note,
     verdict_view,
     warning_view,
 )
-from keras_lr.report._sections.base import Section, section_view
 from keras_lr.results._range_test import RangeTestResult, StopReason
 
 _EMBEDDED_STEPS = 1000

@@ -12,16 +12,17 @@ from keras_lr._utils.downsampling import spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate, shortened
 from keras_lr.plots._schedule import plot_schedule
 from keras_lr.report._components import (
+    Section,
     counted,
     data_view,
     fact_views,
     figure_view,
     number_cell,
+    section_view,
     table_view,
     thinning_note,
     verdict_view,
 )
-from keras_lr.report._sections.base import Section, section_view
 from keras_lr.results._schedule import SchedulePreview
 
 _EMBEDDED_STEPS = 1000

@@ -23,6 +23,7 @@ from keras_lr.analysis._sensitivity.summary import (
 from keras_lr.plots._sensitivity import MAX_HEATMAP_SIZES, MAX_RATES, plot_heatmap, plot_sensitivity, shown_rates
 from keras_lr.report._components import (
     NO_RATE,
+    Section,
     code_value,
     counted,
     environment_rows,
@@ -31,11 +32,12 @@ from keras_lr.report._components import (
     number_cell,
     number_column,
     optimizer_call,
+    part_view,
+    section_view,
     table_view,
     verdict_view,
     warning_view,
 )
-from keras_lr.report._sections.base import Section, part_view, section_view
 from keras_lr.report._sections.histories import finding_warnings
 from keras_lr.report._sections.sensitivity_runs import embedded_frame, search_data, search_histories
 from keras_lr.results._diagnosis import Diagnosis

@@ -12,8 +12,7 @@ from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate
 from keras_lr.analysis._sensitivity.summary import RUN_KEYS, main_batch_size, runs_at
 from keras_lr.plots._sensitivity import MAX_REPEATS, learning_curve_panels, shown_rates
-from keras_lr.report._components import as_sentence, counted, data_view, panels_view
-from keras_lr.report._sections.base import part_view
+from keras_lr.report._components import as_sentence, counted, data_view, panels_view, part_view
 from keras_lr.report._sections.histories import figure_note, finding_tables, findings_in_words
 from keras_lr.results._diagnosis import Diagnosis
 from keras_lr.results._sensitivity import INTEGER_COLUMNS, SensitivityResult

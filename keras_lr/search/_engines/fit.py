@@ -57,18 +57,24 @@ class FitEngine(Engine):
         keras.utils.set_random_seed(run.seed)
         recording = RecordEpochs(run, self.recorder)
         callbacks = [*self.hypermodel.prepare_callbacks(run, self._copied_callbacks()), recording]
-        self.hypermodel.fit(run, model, {**self._fit_arguments(run, recording), "callbacks": callbacks, "verbose": 0})
-        if not recording.epochs:
+        given = {**self._fit_arguments(run, recording), "callbacks": callbacks, "verbose": 0}
+        result = self.hypermodel.fit(run, model, given)
+        if result is None and not recording.epochs:
             raise InvalidArgumentError(
                 "`fit` returned before a single epoch was recorded. Pass `callbacks` on to `model.fit` in the "
-                "hypermodel's own `fit`, and remove any callback that stops the training at once."
+                "hypermodel's own `fit`, or return the objective, and remove any callback that stops the training at "
+                "once."
             )
-        self.recorder.end(run, recording.epochs)
+        if result is not None:
+            if not recording.epochs:
+                self.recorder.record_returned(run, result, lambda run: weights_of(model))
+            self.recorder.returned(run, result)
+        self.recorder.end(run, recording.epochs or len(result.epochs if result else ()))
 
     def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
         given = dict(self.arguments.given)
         if self.arguments.train is None:
-            if isinstance(given["x"], tf.data.Dataset):
+            if isinstance(given.get("x"), tf.data.Dataset):
                 given.update(x=seeded_copy(given["x"], run.seed), shuffle=False)
             return given
         given["batch_size"] = run.batch_size

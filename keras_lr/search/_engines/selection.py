@@ -153,18 +153,22 @@ def fastest_engine(
     model: keras.Model, factory: ModelFactory, arguments: FitArguments, hypermodel: TunedHypermodel, *, runs: int
 ) -> tuple[EngineName, str]:
     """The fastest engine that may be able to train, and why no faster one; it completes "not faster, because ..."."""
-    if reason := _why_not_reuse(factory, hypermodel):
+    if reason := _why_not_reuse(model, factory, hypermodel):
         return "rebuild", reason
-    if reason := _why_not_function(model, arguments):
+    if reason := _why_not_function(model, arguments, hypermodel):
         return "reuse", reason
     if reason := _why_not_stacked(model, runs):
         return "function", reason
     return "stacked", ""
 
 
-def _why_not_reuse(factory: ModelFactory, hypermodel: TunedHypermodel) -> str:
+def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedHypermodel) -> str:
     if hypermodel.has_own_fit:
         return "the hypermodel has a `fit` of its own"
+    if factory.unbuilt:
+        return "the weights of the model are made by `fit` alone"
+    if model.run_eagerly and own_steps(model):
+        return "the model's own step runs in Python, whose state cannot be reset"
     if hypermodel.distributed:
         return "the model is built under a distribution strategy"
     if factory.rate_in_build is not None:
@@ -172,9 +176,11 @@ def _why_not_reuse(factory: ModelFactory, hypermodel: TunedHypermodel) -> str:
     return ""
 
 
-def _why_not_function(model: keras.Model, arguments: FitArguments) -> str:
+def _why_not_function(model: keras.Model, arguments: FitArguments, hypermodel: TunedHypermodel) -> str:
     if is_distributed(model):
         return "the model is built under a distribution strategy"
+    if hypermodel.hooks:
+        return f"the tuner has its own {', '.join(f'`{name}`' for name in hypermodel.hooks)}"
     if arguments.callbacks:
         names = sorted({type(callback).__name__ for callback in arguments.callbacks})
         return f"callbacks need `fit` ({', '.join(names)})"

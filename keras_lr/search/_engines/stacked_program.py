@@ -211,19 +211,20 @@ class StackedProgram:
         """The state of every copy after validation, which may draw random numbers and so move their state."""
         samples = tf.shape(keras.tree.flatten(self._validation)[0])[0]
 
-        def test(step: Any, model: ModelState) -> Any:
+        def test(step: Any, other: Any, metrics: Any) -> Any:
             indices = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, samples))
-            batch = take(self._validation, indices)
-            return step + 1, _vectorized(lambda copy: self._test_one(copy, batch), model)
+            batch, state = take(self._validation, indices), ModelState(model.trainable, other, metrics)
+            return (step + 1, *_vectorized(lambda copy: self._test_one(copy, batch), state))
 
-        (model,) = _times(test, -(-samples // batch_size), limit, (model,))
-        return model
+        other, metrics = _times(test, -(-samples // batch_size), limit, (model.other, model.metrics))
+        return ModelState(model.trainable, other, metrics)
 
-    def _test_one(self, model: ModelState, batch: Any) -> ModelState:
-        """The state of one copy after a validation step."""
+    def _test_one(self, model: ModelState, batch: Any) -> tuple[list[Any], list[Any]]:
+        """What a validation step of one copy changes: `other` and `metrics` of its state."""
         with self._scope(model) as scope:
             self._forward(*keras.utils.unpack_x_y_sample_weight(batch), training=False)
-        return self._state_after(scope, model)
+        after = self._state_after(scope, model)
+        return after.other, after.metrics
 
     def _forward(self, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
         """What the model's step does before and after its gradients; returns the loss."""

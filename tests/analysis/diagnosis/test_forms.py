@@ -1,10 +1,12 @@
 """Each form of a log, as the library that writes it leaves it, with the numbers that must be read from it."""
 
+import io
 import json
 import re
 import subprocess
 import sys
 import textwrap
+import types
 
 import keras
 import numpy as np
@@ -103,6 +105,13 @@ def test_hugging_face_trainer_state(read):
         check(history, *expected, unit="step", rates=[4e-5, 3e-5, 2e-5, 1e-5])
 
 
+def test_hugging_face_state_in_memory_and_a_history_beside_other_fields(read):
+    state = types.SimpleNamespace(log_history=TRAINER_LOG)
+    check(read_history(state), "loss", [10, 20, 30, 40], [2.5, 2, 1.5, 1.2], [NAN, 2.1, NAN, 1.4], unit="step")
+    saved = {"params": {"epochs": 2}, "history": {"loss": [3, 2], "val_loss": [4, 3]}}
+    check(read("history.json", saved), "loss", [0, 1], [3, 2], [4, 3])
+
+
 def test_hugging_face_log_with_one_row_per_epoch(read):
     log = [{"epoch": float(n), "loss": 3 / n, "step": 7 * n} for n in (1, 2, 3)]
     log[1:1] = [{"epoch": 1.0, "eval_loss": 3.1, "step": 7}]
@@ -121,7 +130,7 @@ def test_wandb_history(read):
         """
     history = read("wandb.csv", textwrap.dedent(rows))
     check(history, "train/loss", [0, 1, 2], [2.0, 1.0, 0.5], [2.2, 1.3, 1.1])
-    frame = pd.read_csv(pd.io.common.StringIO(textwrap.dedent(rows)))
+    frame = pd.read_csv(io.StringIO(textwrap.dedent(rows)))
     check(read_history(frame), "train/loss", [0, 1, 2], [2.0, 1.0, 0.5], [2.2, 1.3, 1.1])
 
 
@@ -204,7 +213,7 @@ def test_mlflow_run_directory(tmp_path):
     ],
 )
 def test_a_table_with_one_row_per_run_is_refused(read, header):
-    with pytest.raises(CurveError, match="a table with one row per run.*Export the history of one run"):
+    with pytest.raises(CurveError, match=r"a table with one row per run.*Export the history of one run"):
         read("runs.csv", header + "\na,b,c,d,1.0\ne,f,g,h,0.5\n")
 
 
@@ -492,11 +501,12 @@ def test_a_resumed_run_loses_the_epochs_that_it_trained_again(read):
 def events_of(folder, runs):
     """Writes runs of `(loss, val_loss)` per epoch with the callback's layout and tags, one after the other."""
     for run in runs:
-        for part, series in zip(("train", "validation"), zip(*run, strict=True), strict=True):
-            writer = tf.summary.create_file_writer(str(folder / part))
-            with writer.as_default():
-                for epoch, loss in enumerate(series):
-                    tf.summary.scalar("epoch_loss", loss, step=epoch)
+        writers = [tf.summary.create_file_writer(str(folder / part)) for part in ("train", "validation")]
+        for epoch, values in enumerate(run):
+            for writer, value in zip(writers, values, strict=True):
+                with writer.as_default():
+                    tf.summary.scalar("epoch_loss", value, step=epoch)
+        for writer in writers:
             writer.close()
 
 
@@ -515,7 +525,8 @@ def test_tensorboard_runs_side_by_side_are_read_by_name(tmp_path):
 
 
 def test_tensorboard_files_of_other_libraries(tmp_path):
-    writer = tf.compat.v1.summary.FileWriter(str(tmp_path), graph=None)
+    with tf.Graph().as_default():
+        writer = tf.compat.v1.summary.FileWriter(str(tmp_path))
     for epoch, (loss, val_loss) in enumerate(EPOCHS):
         for tag, value in (("Loss/train", loss), ("Loss/val", val_loss), ("lr", 0.1)):
             summary = tf.compat.v1.Summary(value=[tf.compat.v1.Summary.Value(tag=tag, simple_value=value)])
@@ -536,6 +547,15 @@ def test_tensorboard_files_are_read_without_tensorflow(tmp_path):
         """
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "(2.5, 1.5, 1.0)"
+
+
+def test_event_files_without_scalars_are_refused(tmp_path):
+    writer = tf.summary.create_file_writer(str(tmp_path))
+    with writer.as_default():
+        tf.summary.text("note", "hello", step=0)
+    writer.close()
+    with pytest.raises(CurveError, match=r"must hold scalars\. Received: .*whose event files have none"):
+        read_history(tmp_path)
 
 
 @pytest.mark.parametrize("kind", [tf.float32, tf.float64])
@@ -608,8 +628,42 @@ def test_validation_is_paired_by_name(data, form):
         check(read_history(columns), training, [0, 1, 2], [3, 2, 1], [4, 3, 2])
 
 
+@pytest.mark.parametrize("names", [("train_losses", "val_losses"), ("trainloss", "valloss"), ("tr_loss", "dev_loss")])
+def test_validation_is_paired_by_the_words_of_its_name(names):
+    training, validation = names
+    check(read_history({validation: [4, 3, 2], training: [3, 2, 1]}), training, [0, 1, 2], [3, 2, 1], [4, 3, 2])
+
+
+def test_of_several_losses_the_total_per_epoch_is_judged():
+    parts = {
+        "train/kl_loss": [9, 9, 9],
+        "train/loss_step": [8, 8, 8],
+        "train/total_loss": [3, 2, 1],
+        "loss_scale": [7] * 3,
+    }
+    check(read_history({**parts, "eval/total_loss": [4, 3, 2]}), "train/total_loss", [0, 1, 2], [3, 2, 1], [4, 3, 2])
+    check(
+        read_history({"best_loss": [1] * 3, "train_mae": [3, 2, 1], "val_mae": [4, 3, 2]}),
+        "train_mae",
+        range(3),
+        [3, 2, 1],
+        [4, 3, 2],
+    )
+
+
+def test_a_summary_at_the_end_is_not_the_training_loss():
+    log = [{"epoch": n, "eval_loss": 4 - n} for n in (1, 2, 3)]
+    check(read_history([*log, {"epoch": 3, "train_loss": 5, "train_runtime": 1}]), "eval_loss", [1, 2, 3], [3, 2, 1])
+
+
 def test_validation_comes_before_test():
     check(read_history({"loss": [3, 2], "test_loss": [9, 9], "eval_loss": [4, 3]}), "loss", [0, 1], [3, 2], [4, 3])
+
+
+@pytest.mark.parametrize("val_loss", [[], [4, 3, 2, 1]])
+def test_a_validation_series_without_values_or_with_too_many_is_refused(val_loss):
+    with pytest.raises(CurveError, match=f"`val_loss` must have between 1 and 3 rows.*Received: {len(val_loss)}"):
+        read_history({"loss": [3, 2, 1], "val_loss": val_loss})
 
 
 def test_what_was_not_recognised_is_said():
@@ -649,6 +703,30 @@ def test_batches_that_start_over_in_each_epoch_are_counted_through():
     columns = {"epoch": [0, 0, 0, 1, 1, 1, 2, 2, 2], "batch": [1, 2, 3] * 3, "loss": losses}
     check(read_history(columns), "loss", range(1, 10), losses, unit="step")
     check(read_history({"batch": [0, 1, 2] * 3, "loss": losses}), "loss", range(9), losses, unit="step")
+
+
+def test_a_batch_size_is_no_counter():
+    check(read_history({"batch": [32, 32, 32], "loss": [3, 2, 1]}), "loss", [0, 1, 2], [3, 2, 1])
+
+
+def test_a_counter_may_be_missing_in_rows_without_the_loss():
+    rows = "epoch,step,loss,val_loss\n0,9,3,\n,,,4\n1,19,2,\n,,,3\n2,29,1,\n"
+    for text in (rows, rows.replace("1,19", ",19")):
+        unit = {"epoch": [0, 1, 2], "step": [9, 19, 29]}["epoch" if text == rows else "step"]
+        history = read_history(pd.read_csv(io.StringIO(text)))
+        check(history, "loss", unit, [3, 2, 1], [4, 3, NAN], unit="epoch" if text == rows else "step")
+
+
+def test_evaluations_between_two_rows_of_training_count_for_the_earlier_one():
+    rows = [{"step": 10, "loss": 3.0}, {"step": 20, "loss": 2.0}]
+    evaluations = [{"step": step, "eval_loss": step / 10} for step in (5, 10, 12, 24, 27)]
+    check(read_history([*evaluations[:1], *rows, *evaluations[1:]]), "loss", [10, 20], [3, 2], [1, 2.4], unit="step")
+
+
+def test_runs_are_separated_where_only_the_epochs_start_over():
+    columns = {"_step": range(8), "epoch": [0, 0, 0, 1, 0, 0, 0, 1], "loss": [8, 7, 6, 5, 4, 3, 2, 1]}
+    check(read_history(columns), "loss", [4, 5, 6, 7], [4, 3, 2, 1], unit="step")
+    check(read_history(columns, run=1), "loss", [0, 1, 2, 3], [8, 7, 6, 5], unit="step")
 
 
 def test_rows_of_several_steps_per_epoch_are_steps():
