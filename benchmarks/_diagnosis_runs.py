@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,13 +122,21 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
             optimizer=optimizer if "rate" in known else None,
             learning_rate=rate if "rate" in known else None,
         )
-        seen = from_columns({column: columns[column] for column in ("loss", *known) if column in columns})
+        seen = _as_known(history, known)
         fact = settled_verdict(seen, context, findings)
         found[f"settled {state}"] = None if fact is None else fact.verdict
         found[f"excluded {state}"] = tuple(ruled_out(seen, context)) if fact is None else ()
     if found["settled loss alone"] is None:
         found |= features(history, everything)
     return found
+
+
+def _as_known(history: TrainingHistory, known: tuple[str, ...]) -> TrainingHistory:
+    """The history without the series that are not known."""
+    hidden = {} if "val_loss" in known else {"val_values": None, "val_metric": None}
+    if "accuracy" not in known:
+        hidden |= {"metric": None, "val_metric": None, "accuracy": None}
+    return replace(history, **hidden)
 
 
 def _divergence(history: TrainingHistory) -> list[Finding]:

@@ -1,1 +1,1 @@
-"""Helpers that every other part uses: argument checks, formatting, files, downsampling, progress and Ctrl-C."""
+"""Helpers that every other part uses: argument checks, names, formatting, files, downsampling, progress, Ctrl-C."""

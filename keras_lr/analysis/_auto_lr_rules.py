@@ -136,11 +136,13 @@ class Rehearsal:
         factor: What the compiled rate was multiplied by.
         annealed: Whether the rate decayed at its end, as planned.
         end: Loss at its end; infinite if the loss diverged.
+        peak: Highest loss on the way.
     """
 
     factor: float
     annealed: bool
     end: float
+    peak: float
 
 
 def choose_rehearsal(rehearsals: Sequence[Rehearsal], *, start: float) -> Rehearsal:

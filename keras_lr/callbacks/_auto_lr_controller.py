@@ -174,7 +174,7 @@ class Controller:
     def _act_on_trend(self, epoch: int) -> None:
         """Applies the rules to the losses so far, for the epochs from `epoch` on."""
         planned = self._fit.planned_epochs - self._state.first_epoch
-        if epoch >= self._fit.planned_epochs or self._anneal_factor(epoch) < 1 or self._state.rehearsed:
+        if epoch >= self._fit.planned_epochs or self._anneal_factor(epoch) < 1 or self._state.is_rehearsed():
             return
         change = self._state.find_change(planned)
         if change is None:

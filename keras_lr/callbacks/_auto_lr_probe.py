@@ -98,10 +98,10 @@ class Probe(LRRangeTest):
             return None
         rehearse = _Rehearsing(test, planned)
         for factor, annealed in _plans(planned, result):
-            end, error = rehearse.run(factor, annealed=annealed)
+            rehearsal, error = rehearse.run(factor, annealed=annealed)
             if error is not None:
                 return error
-            found.rehearsals.append(Rehearsal(factor, annealed, end))
+            found.rehearsals.append(rehearsal)
         if found.rehearsals:
             found.chosen = choose_rehearsal(found.rehearsals, start=float(np.median(result.losses[:10])))
         return None
@@ -144,8 +144,8 @@ class _Rehearsing:
         steps = len(planned.learning_rates) + self._resting
         self._source = test.stream.source(steps) if isinstance(test.stream, ArrayStream) else None
 
-    def run(self, factor: float, *, annealed: bool) -> tuple[float, BaseException | None]:
-        """The loss at the end of a run, infinite if it diverged, and the error that cut it short, if any."""
+    def run(self, factor: float, *, annealed: bool) -> tuple[Rehearsal, BaseException | None]:
+        """A rehearsal, and the error that cut it short, if any."""
         planned = self._planned
         steps = len(planned.learning_rates)
         rates = factor * planned.learning_rates
@@ -154,10 +154,10 @@ class _Rehearsing:
             rates = rates * [anneal_factor(middle, planned.anneal_fraction) for middle in middles]
         resting = np.full(self._resting, RESTING_FRACTION * factor * planned.reference)
         curve = self._test.run(np.concatenate([rates, resting]), source=self._source)
-        if curve.error is not None or len(curve.losses) < steps + self._resting:
-            return math.inf, curve.error
+        if len(curve.losses) < steps + self._resting:
+            return Rehearsal(factor, annealed, math.inf, math.inf), curve.error
         tail = self._resting or max(round(TAIL_FRACTION * steps), 1)
-        return float(np.mean(curve.losses[-tail:])), None
+        return Rehearsal(factor, annealed, float(np.mean(curve.losses[-tail:])), float(curve.losses.max())), curve.error
 
 
 def describe(rehearsals: Sequence[Rehearsal], chosen: Rehearsal, planned: PlannedTraining) -> str:

@@ -143,7 +143,7 @@ class Start:
             if chosen.factor != factor:
                 factor, reason = chosen.factor, rehearsed
             if planned.is_rehearsed_whole():
-                state.rehearsed = True
+                state.rehearsed_peak = chosen.peak
                 state.change_segment(anneal_from=state.segment.anneal_from if chosen.annealed else 1.0)
         if factor is not None and max(factor, 1 / factor) >= MIN_RATIO:
             self._add_probe(state, factor, reason)

@@ -84,7 +84,8 @@ class AutoLRState:
         steps: Steps per epoch; None until known.
         baseline: What the range test showed of the loss; None without one.
         probe: The range test.
-        rehearsed: Whether the whole training was rehearsed at its rate, so that only a blow-up calls for another.
+        rehearsed_peak: Highest loss in the rehearsal of the whole training, after which only a blow-up calls for
+            another rate; None if it was not rehearsed.
         rows: The epochs so far.
         actions: The actions so far.
         notes: What else there is to know of the run.
@@ -98,7 +99,7 @@ class AutoLRState:
     steps: int | None = None
     baseline: Baseline | None = None
     probe: RangeTestResult | None = None
-    rehearsed: bool = False
+    rehearsed_peak: float | None = None
     rows: list[EpochRecord] = field(default_factory=list)
     actions: list[AutoLRAction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -117,6 +118,10 @@ class AutoLRState:
         """Adds a note that is not there yet."""
         if note not in self.notes:
             self.notes.append(note)
+
+    def is_rehearsed(self) -> bool:
+        """Whether the whole training was rehearsed and its loss stayed finite."""
+        return self.rehearsed_peak is not None and math.isfinite(self.rehearsed_peak)
 
     @property
     def epochs_per_judgement(self) -> int:
@@ -147,8 +152,11 @@ class AutoLRState:
         start = self.baseline.start if self.baseline else known[0]
         noise = self.baseline.noise if self.baseline else typical_change(known)
         reach = self.baseline.reach if self.baseline else 0.0
-        rule = blown_up if few_steps or self.rehearsed else epoch_divergence
-        return rule(loss, start=start, best=min(known, default=start), noise=noise, reach=reach)
+        best = min(known, default=start)
+        if self.rehearsed_peak is not None and self.is_rehearsed():
+            return blown_up(loss, start=max(start, self.rehearsed_peak), best=best, noise=noise, reach=reach)
+        rule = blown_up if few_steps else epoch_divergence
+        return rule(loss, start=start, best=best, noise=noise, reach=reach)
 
     def trend(self, planned_epochs: int) -> LossTrend | None:
         """The judged losses since the last change, in points; None between two points.
@@ -219,7 +227,7 @@ class AutoLRState:
             "steps": self.steps,
             "baseline": None if self.baseline is None else dataclasses.asdict(self.baseline),
             "probe": None if self.probe is None else self.probe.to_dict(),
-            "rehearsed": self.rehearsed,
+            "rehearsed_peak": self.rehearsed_peak if self.is_rehearsed() else None,
             "rows": rows,
             "actions": [action.to_dict() for action in self.actions],
             "notes": list(self.notes),
@@ -238,7 +246,7 @@ class AutoLRState:
                 steps=None if data["steps"] is None else int(data["steps"]),
                 baseline=data["baseline"] and Baseline(**data["baseline"]),
                 probe=data["probe"] and RangeTestResult.from_dict(data["probe"]),
-                rehearsed=bool(data["rehearsed"]),
+                rehearsed_peak=None if data["rehearsed_peak"] is None else float(data["rehearsed_peak"]),
                 rows=[_epoch_record(**row) for row in data["rows"]],
                 actions=[AutoLRAction.from_dict(action) for action in data["actions"]],
                 notes=[str(note) for note in data["notes"]],

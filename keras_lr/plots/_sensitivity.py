@@ -60,6 +60,8 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
 }
 _FAILURE_HEIGHT = 0.97
 _BAR_POINTS = 7.0
+# The longest names that fit into the legend of a narrow drawing.
+_LABELS = {name: text.replace("at most", "≤") for name, text in BASIN_NAMES.items()}
 # A narrower cell has no room for its number.
 _CELL_INCHES = 0.42
 # Degrees of opacity over the page's own colour, so that text stays readable on a light and on a dark page.
@@ -301,7 +303,7 @@ def _mark_best_range(ax: Axes, result: SensitivityResult) -> None:
     if best is None or low is None or high is None:
         return
     if low < high:
-        ax.axvspan(low, high, color=GREEN, alpha=0.14, linewidth=0, zorder=0, label=BASIN_NAMES[result.basin_by])
+        ax.axvspan(low, high, color=GREEN, alpha=0.14, linewidth=0, zorder=0, label=_LABELS[result.basin_by])
     low, high = result.usable_low, result.usable_high
     if result.basin_by == "noise" and low is not None and high is not None and low < high:
         ax.plot(
@@ -310,7 +312,7 @@ def _mark_best_range(ax: Axes, result: SensitivityResult) -> None:
             color=GREEN,
             linewidth=_BAR_POINTS,
             solid_capstyle="butt",
-            label=BASIN_NAMES["gain"],
+            label=_LABELS["gain"],
             transform=ax.get_xaxis_transform(),
             zorder=3,
         )

@@ -157,7 +157,7 @@ def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, 
     """
     text = str(error)
     own_step = type(model).train_step is not keras.Model.train_step
-    if y is None and losses_of(model) and not own_step and "None values not supported" in text:
+    if y is None and losses_of(model) and not own_step and "None" in text:
         given = "`x` must yield (inputs, targets)" if of_dataset else "`y` must be given"
         several = isinstance(x, (list, tuple)) and len(x) == 2 and not of_dataset
         remedy = "Pass the targets as a second argument." if several else "Pass the targets."

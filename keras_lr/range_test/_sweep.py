@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.error_message import short_error_message
-from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
 from keras_lr._keras.model import layers_of
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -41,6 +40,12 @@ from keras_lr.range_test._data_checks import (
     target_fault_of,
 )
 from keras_lr.range_test._loop import StepLoop, cached_loop, keep_loop
+from keras_lr.range_test._model_checks import (
+    check_optimizer_used,
+    check_trainable,
+    steps_counted,
+    unused_optimizer,
+)
 from keras_lr.results._range_test import StopReason
 
 _CHUNK_SECONDS = 0.25
@@ -108,7 +113,7 @@ class Sweep:
         self._cacheable = validation_batch is None
         self._interrupt = HeldInterrupt()
         self._closing = contextlib.ExitStack()
-        self._begun = 0
+        self._begun = self._read = 0
         self._pass_is_new = True
         self._snapshot: StateSnapshot | None = None
         self.unrestored: list[str] = []
@@ -207,6 +212,7 @@ class Sweep:
             return Curve(_finite(self.loop.losses), "error", error)
         finally:
             self._begun += len(learning_rates)
+            self._read += self.loop.completed
 
     def _explain(self, error: Exception) -> None:
         """Raises `DataError` if the data is why a step failed.
@@ -217,6 +223,7 @@ class Sweep:
             raise DataError(sentence) from error
         if self.loop.completed or self._begun:
             return
+        self._explain_first_step(error)
         cause = short_error_message(error)
         if _from_data(error):
             raise DataError(
@@ -268,13 +275,13 @@ class Sweep:
         A model may be made for such values, such as one whose loss masks missing targets.
         """
         kinds = self.loop.watch.kinds
-        if not kinds.any():
+        if not kinds.any() or not np.isfinite(self.loop.losses[:-1]).all():
             return None
         if not self._is_broken():
             self.loop.watch.resume(enabled=False)
             return None
         part, kind = np.argwhere(kinds)[0]
-        self.fault = str(BadValue(PARTS[part], KINDS[kind], "batch", self._begun + reached - 1))
+        self.fault = str(BadValue(PARTS[part], KINDS[kind], "batch", self._read + reached - 1))
         return Curve(_finite(self.loop.losses[: reached - 1]), "non_finite", fault=self.fault)
 
     def _is_broken(self) -> bool:
@@ -308,7 +315,7 @@ class Sweep:
             surroundings.keep_random()
         check_trainable(model)
         if self.loop.in_graph:
-            _check_optimizer_used(model, extra)
+            check_optimizer_used(model, extra)
         if self._cacheable:
             keep_loop(model, self._monitor, self.loop)
         return [*extra, *plain_variables(model)]
@@ -326,7 +333,6 @@ class Sweep:
                 self.loop.begin(1)
                 self.loop.run(_OneBatch(batch), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
         except Exception as error:
-            self._explain_first_step(error)
             self._explain(error)
             raise
         finally:
@@ -348,17 +354,16 @@ class Sweep:
         arrays = self.stream.arrays is not None
         sentence = explain_first_step(self._model, error, x=x, y=y, of_dataset=not arrays)
         if sentence is not None:
-            kind = ModelError if sentence.startswith("`model`") else DataError
-            raise kind(sentence) from error
+            raise (ModelError if sentence.startswith("`model`") else DataError)(sentence) from error
 
     @contextlib.contextmanager
     def _counting(self, start: int) -> Iterator[None]:
         """Checks that the first step of a loop that is not compiled counts as a step of the compiled optimizer."""
-        watching = start == 0 and not self._begun and not self.loop.in_graph
-        before = _steps_counted(self._model) if watching else []
+        watches = start == 0 and not self._begun and not self.loop.in_graph
+        before = steps_counted(self._model) if watches else None
         yield
-        if watching and before and before == _steps_counted(self._model):
-            raise ModelError(_unused_optimizer(self._model))
+        if before is not None and before == steps_counted(self._model):
+            raise ModelError(unused_optimizer(self._model))
 
     def _find_fault(self) -> None:
         """Looks at arrays before any training.
@@ -401,70 +406,6 @@ class _OneBatch(NamedTuple):
     def get_next(self, step: Any) -> Any:
         """The batch."""
         return self.batch
-
-
-def check_optimizer(model: keras.Model) -> None:
-    """Raises `ModelError` if the model was compiled without an optimizer."""
-    if model.optimizer is None:
-        raise ModelError(
-            "`model` must be compiled with an optimizer. Received none. Call `model.compile(optimizer=...)` first."
-        )
-
-
-def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
-    """Raises `ModelError` if the model has no optimizer or nothing to train.
-
-    Args:
-        model: A compiled model.
-        built_only: Whether a model without weights passes if it is not built yet.
-    """
-    check_optimizer(model)
-    if not model.trainable_variables and (model.built or not built_only):
-        raise ModelError(
-            "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, "
-            "then compile."
-        )
-
-
-def _check_optimizer_used(model: keras.Model, touched: list[Any]) -> None:
-    """Raises `ModelError` if the step trains with another optimizer, so that sweeping the compiled one has no effect.
-
-    Args:
-        model: A compiled model.
-        touched: Every variable that its step touches; a step counter among them shows that the optimizer is used.
-    """
-    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
-    if not {id(counter) for counter in counters} & {id(variable) for variable in components(touched)}:
-        raise ModelError(_unused_optimizer(model))
-
-
-def _steps_counted(model: keras.Model) -> list[int]:
-    return [int(tf.convert_to_tensor(iterations_of(leaf))) for leaf in leaf_optimizers(model.optimizer)]
-
-
-def _unused_optimizer(model: keras.Model) -> str:
-    """Says that the step does not train with the compiled optimizer, and how to sweep one that it trains with."""
-    compiled = type(model.optimizer).__name__
-    return (
-        "`train_step` must train with `model.optimizer`, whose learning rate is swept. Received a step that leaves the "
-        f"compiled {compiled} unused. {_remedy(model) or 'Compile it with the optimizer that trains it.'}"
-    )
-
-
-def _remedy(model: keras.Model) -> str:
-    """How to sweep one of the further optimizers that the model holds as attributes; empty if it holds none."""
-    names = [
-        name
-        for name, value in vars(model).items()
-        if isinstance(value, keras.Optimizer) and value is not model.optimizer and not name.startswith("_")
-    ]
-    if not names:
-        return ""
-    return (
-        f"The model also holds {' and '.join(f'`{name}`' for name in names)}. To sweep one of them, set "
-        f"`model.optimizer = model.{names[0]}` and name the loss that it lowers by `monitor`; the others train at "
-        "their own rates."
-    )
 
 
 def _chunk_for(seconds: float, steps: int) -> int:

@@ -15,6 +15,7 @@ import json
 import math
 import sys
 import types
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
@@ -53,8 +54,10 @@ _OBSERVERS = (
 """Callbacks that change no number, and whose paths and addresses often differ from one process to the next."""
 
 _CHANGE_CONTAINERS = frozenset(
-    "add append appendleft clear discard extend insert pop popitem popleft remove setdefault update".split()
-)
+    name for kind in (list, dict, set, deque) for name in vars(kind) if not name.startswith("_")
+) - {"copy", "count", "difference", "fromkeys", "get", "index", "intersection", "items", "keys", "union", "values"}
+"""Methods that change a list, dict, set or deque."""
+
 _MAX_DEPTH = 8
 _MAX_PARTS = 5_000
 _MAX_TEXT = 500
@@ -88,7 +91,7 @@ def is_users(kind: Any) -> bool:
 
 
 def hash_array(array: Any) -> str:
-    """A hash of all bytes of an array; above `MAX_HASHED_BYTES`, of evenly spaced blocks of that many bytes together."""
+    """A hash of all bytes of an array; of a larger one, of evenly spaced blocks of `MAX_HASHED_BYTES` in all."""
     values = np.asarray(array)
     if values.dtype == object:
         return _hash("\0".join(map(str, values.ravel().tolist())).encode())
@@ -213,9 +216,8 @@ class _Describer:
         code = function.__code__
         documented = function.__doc__ is not None and code.co_consts[:1] == (function.__doc__,)
         described[CODE] = _hash(json.dumps(_of_code(code, skip_first=documented)).encode())
-        given = {**dict(enumerate(function.__defaults__ or ())), **(function.__kwdefaults__ or {})}
-        if given:
-            described["defaults"] = self.of(given)
+        if function.__defaults__ or function.__kwdefaults__:
+            described["defaults"] = self.of([function.__defaults__, function.__kwdefaults__])
         used = self._used_values(function)
         if used:
             described["uses"] = used

@@ -193,8 +193,7 @@ def in_words(path: str, description: Mapping[str, Any]) -> str:
         layer = description["layers"][inner[0]]["class"]
         return f"`{inner[1]}` of a {layer} layer" if len(inner) > 1 else f"a {layer} layer"
     if kind == "optimizer":
-        setting = inner[1] if len(inner) > 1 else ""
-        return "the optimizer's schedule" if setting == "schedule" else f"the optimizer's {f'`{setting}`' or 'class'}"
+        return f"the optimizer's {inner[1]}" if len(inner) > 1 else "the optimizers"
     if kind == "code" and inner and inner[0] == "optimizers":
         return f"the optimizer `{inner[1]}`" if len(inner) > 1 else "its optimizers"
     if kind == "code" and inner and inner[0] == "model":
@@ -263,7 +262,7 @@ def _dense(leaf: Any) -> Any:
 
 
 def _users_part(layer: Any) -> dict[str, Any]:
-    """Code and attributes of a layer or model of a user's class, or the user's functions in one of Keras; or nothing."""
+    """Code and attributes of a layer or model of a user's class; of one of Keras, the functions that the user wrote."""
     if is_users(type(layer)):
         found = {name: part for name, part in users_attributes(layer).items() if not _holds_state(part)}
         return {**describe_class(type(layer)), **{name: describe(part) for name, part in found.items()}}

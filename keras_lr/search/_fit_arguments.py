@@ -86,8 +86,8 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     Args:
         args: Positional arguments.
         kwargs: Keyword arguments.
-        own_fit: Whether a `fit` or a `run_trial` of the user's takes the arguments, which may then be any, and which may
-            bring the data itself.
+        own_fit: Whether a `fit` or a `run_trial` of the user's takes the arguments. They may then be any, and the data
+            may be missing.
 
     Raises:
         InvalidArgumentError: An argument is unknown or invalid.
@@ -153,8 +153,8 @@ def _check_batched(name: str, data: Any) -> None:
     if any(spec.shape.rank == 0 for spec in specs):
         shape = tuple(specs[0].shape)
         raise DataError(
-            f"`{name}` must yield batches. Received single samples of shape {shape}, without the axis of the batch. Add "
-            f"`.batch(32)` to the dataset."
+            f"`{name}` must yield batches. Received single samples of shape {shape}, without the axis of the batch. "
+            "Add `.batch(32)` to the dataset."
         )
 
 
@@ -255,7 +255,10 @@ def data_fault(model: keras.Model, arguments: FitArguments) -> str:
 
 
 def fault_in_batches(arguments: FitArguments) -> str:
-    """The first value in datasets that is not finite, to be asked once all runs have diverged; empty if there is none."""
+    """The first value in datasets that is not finite, as a sentence; empty if there is none among the first batches.
+
+    Reading the data takes time, so this is asked only once every run has diverged at once.
+    """
     most = arguments.given.get("steps_per_epoch") or _MOST_BATCHES
     for name, place in (("x", ""), ("validation_data", "In `validation_data`: ")):
         try:

@@ -35,14 +35,15 @@ __all__ = [
 
 NEVER_CALLED = {
     "_build_and_fit_model": "Override `run_trial`, or the `fit` of the hypermodel.",
-    "get_state": "The search keeps its state in its records. Store yours in a file, for example in `on_trial_end`.",
-    "set_state": "The search reads its state from its records. Read yours from a file, for example in `on_search_begin`.",
+    "get_state": "The search keeps its state in its records. Store yours in a file, as in `on_trial_end`.",
+    "set_state": "The search reads its state from its records. Read yours from a file, as in `on_search_begin`.",
 }
 """Methods of a `keras_tuner.Tuner` that a search has no use for, and what to do instead."""
 
-_HIGHER_IS_BETTER = frozenset(
-    "cosine_similarity f1_score fbeta_score r2_score iou binary_io_u mean_io_u one_hot_io_u one_hot_mean_io_u".split()
-)
+_HIGHER_IS_BETTER = {
+    *("cosine_similarity", "f1_score", "fbeta_score", "r2_score"),
+    *("iou", "binary_io_u", "mean_io_u", "one_hot_io_u", "one_hot_mean_io_u"),
+}
 """Metrics of which KerasTuner says that less is better, or nothing."""
 
 _UNDECIDED = ("mean", "metric", "sum")

@@ -317,8 +317,8 @@ class ModelFactory:
         if not model.compiled or model.optimizer is None:
             raise ModelError(
                 "`hypermodel` must return a compiled model. Received one without an optimizer. Call "
-                "`model.compile(optimizer, loss)` before returning it. Of several optimizers, compile the one whose rate "
-                "is searched."
+                "`model.compile(optimizer, loss)` before returning it. Of several optimizers, compile the one whose "
+                "rate is searched."
             )
         self._check_size(model)
         return model
@@ -328,8 +328,8 @@ class ModelFactory:
         size = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) if model.built else 0
         if largest and size > largest:
             raise InvalidArgumentError(
-                f"`max_model_size` is {largest}, but `hypermodel` builds a model with {size} trainable weights. Raise it, "
-                f"or build a smaller model."
+                f"`max_model_size` is {largest}, but `hypermodel` builds a model with {size} trainable weights. Raise "
+                "it, or build a smaller model."
             )
 
     def _set_rate(self, model: keras.Model, run: Run) -> None:
@@ -422,9 +422,9 @@ def _unused_optimizer(model: keras.Model) -> str:
     if not others:
         return f"{text}Compile the model with the optimizer that trains it."
     return (
-        f"{text}The model also holds {' and '.join(f'`{name}`' for name in others)}. To search the rate of one of them, "
-        f'make it with the searched rate, as in `{others[0]}=keras.optimizers.Adam(hp.get("learning_rate"))`; the others '
-        f"keep their own rates."
+        f"{text}The model also holds {' and '.join(f'`{name}`' for name in others)}. To search the rate of one of "
+        f"them, make it with the searched rate, as in `{others[0]}=keras.optimizers.Adam(hp.get('learning_rate'))`. "
+        "The others keep their own rates."
     )
 
 

@@ -22,9 +22,12 @@ EPOCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_epoch_begin", "on_epoch_end
 TRIAL_HOOKS = ("pre_create_trial", "on_trial_begin", "on_trial_end", "run_trial")
 """Methods that are called once per trial; a tuner with its own gets one trial at a time."""
 
+_OTHERS_ARE_FIXED = (
+    "The search varies the learning rate and the batch size; other hyperparameters keep the values of "
+    "`hyperparameters`, or their defaults."
+)
 _REMEDIES = {
-    "allow_new_entries": "The search varies the learning rate and the batch size; other hyperparameters keep the values "
-    "of `hyperparameters`, or their defaults.",
+    "allow_new_entries": _OTHERS_ARE_FIXED,
     "batch_size": "Pass `batch_size` to `search`, or search over several sizes with `batch_sizes`.",
     "max_consecutive_failed_trials": "The search goes on after a run that fails, and raises only if all of them have.",
     "max_epochs": "Pass `epochs` to `search`.",
@@ -32,8 +35,7 @@ _REMEDIES = {
     "attempt would fail as well.",
     "max_trials": "It trains every rate of the grid. Pass fewer `learning_rates`, or lower `points_per_decade`.",
     "oracle": "It brings its own, which hands out the rates of the grid.",
-    "tune_new_entries": "The search varies the learning rate and the batch size; other hyperparameters keep the values "
-    "of `hyperparameters`, or their defaults.",
+    "tune_new_entries": _OTHERS_ARE_FIXED,
 }
 _REMEDIES.update({name: f"Pass `{name}` to `search`." for name in FIT_DEFAULTS if name not in _REMEDIES})
 
@@ -57,9 +59,8 @@ def check_arguments(kind: type, kwargs: dict[str, Any]) -> None:
     """
     if "executions_per_trial" in kwargs:
         raise InvalidArgumentError("`LogGridSearch` has no `executions_per_trial`; use `repeats`.")
-    own, inherited = (inspect.signature(one.__init__).parameters.values() for one in (kind, keras_tuner.Tuner))
-    hidden = ("self", "oracle", "kwargs", "executions_per_trial")
-    accepted = dict.fromkeys(one.name for one in (*own, *inherited) if one.name not in hidden)
+    names = [name for one in (kind, keras_tuner.Tuner) for name in inspect.signature(one).parameters]
+    accepted = dict.fromkeys(name for name in names if name not in ("args", "kwargs", "oracle", "executions_per_trial"))
     check_argument_names("LogGridSearch", kwargs, list(accepted), remedies=_REMEDIES)
 
 
@@ -71,7 +72,8 @@ def check_overrides(tuner: Any) -> None:
     """
     if found := overrides(tuner, keras_tuner.Tuner, NEVER_CALLED):
         raise InvalidArgumentError(
-            f"`LogGridSearch` never calls `{found[0]}`, which {type(tuner).__name__} overrides. {NEVER_CALLED[found[0]]}"
+            f"`LogGridSearch` never calls `{found[0]}`, which {type(tuner).__name__} overrides. "
+            f"{NEVER_CALLED[found[0]]}"
         )
 
 
@@ -96,8 +98,8 @@ def as_objective(objective: Any, *, own_result: bool) -> Any:
     """
     if objective is None and not own_result:
         raise InvalidArgumentError(
-            "`objective` may be None only if the `fit` of the hypermodel or the tuner's `run_trial` returns the number to "
-            "minimize. Name a value that training logs, such as 'val_loss'."
+            "`objective` may be None only if the `fit` of the hypermodel or the tuner's `run_trial` returns the number "
+            "to minimize. Name a value that training logs, such as 'val_loss'."
         )
     if not isinstance(objective, str):
         return objective
@@ -108,6 +110,12 @@ def as_objective(objective: Any, *, own_result: bool) -> Any:
             f"keras_tuner.Objective({objective!r}, direction='min')."
         )
     return keras_tuner.Objective(objective, direction)
+
+
+def has_several_values(hyperparameter: Any) -> bool:
+    """Whether a hyperparameter of KerasTuner's leaves a choice."""
+    low, high = getattr(hyperparameter, "min_value", 0), getattr(hyperparameter, "max_value", 0)
+    return low != high or len(getattr(hyperparameter, "values", ())) > 1 or type(hyperparameter).__name__ == "Boolean"
 
 
 def describe_own_code(tuner: Any, base: type) -> dict[str, Any]:

@@ -54,8 +54,8 @@ def read_result(returned: Any, objective: keras_tuner.Objective, source: str) ->
     if isinstance(returned, keras.callbacks.History) and returned.history.get(objective.name):
         return _read_history(returned.history, objective)
     raise InvalidArgumentError(
-        f"{source} must return {_name_of(objective)} as a number, a dict that holds it, the `History` of `model.fit`, or "
-        f"a list of these. Received: {_shown(returned)}. Return one of them."
+        f"{source} must return {_name_of(objective)} as a number, a dict that holds it, the `History` of `model.fit`, "
+        f"or a list of these. Received: {_shown(returned)}. Return one of them."
     )
 
 

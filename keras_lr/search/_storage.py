@@ -88,7 +88,8 @@ class Journal:
 
     Args:
         path: The file; created with its folder by the first append.
-        header: What identifies the search; stored in the first line.
+        header: What identifies the search; stored in the first line, or in a later one if another search, which has not
+            trained an epoch, has written the first.
 
     Raises:
         StorageError: The folder cannot be written, or no space is left.
@@ -138,22 +139,36 @@ class Journal:
         self._descriptor = descriptor
         if size == 0:
             self.append([self._header])
+            return
+        first, *lines = _lines(self.path)
+        known = next((line for line in reversed(lines) if line.get("event") == "project"), first)
+        if "project" in self._header and known.get("project") != self._header["project"] and not _has_rows(lines):
+            self.append([{"event": "project", "project": self._header["project"]}])
 
 
 def read_journals(records: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The headers and the other lines of every journal in the folder `records`; both empty if it does not exist.
 
+    A journal without an epoch binds no later search, so its header is left out.
+
     Raises:
         ResultFormatError: A line other than an unfinished last one is damaged, or a newer version wrote the file.
     """
-    headers, lines = [], []
+    headers: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for path in sorted(records.glob("*.jsonl")):
         found = _lines(path)
         if found:
             _check_header(path, found[0])
-            headers.append(found[0])
-            lines.extend(found[1:])
+            renewed = [line for line in found if line.get("event") == "project"]
+            if _has_rows(found[1:]):
+                headers.append({**found[0], "project": renewed[-1]["project"]} if renewed else found[0])
+            lines.extend(line for line in found[1:] if line.get("event") != "project")
     return headers, lines
+
+
+def _has_rows(lines: Iterable[Mapping[str, Any]]) -> bool:
+    return any("event" not in line for line in lines)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -330,7 +345,7 @@ class Table:
         self._returned[key] = value
 
     def score(self, run: Run, objective: str, direction: str) -> float:
-        """What was returned for a run, else the objective at its best epoch; infinitely bad if it diverged or failed."""
+        """What was returned for a run, else the objective at its best epoch; infinitely bad if it did not end well."""
         worst = math.inf if direction == "min" else -math.inf
         rows = self.rows(run)
         value = self._value_returned(run.key)

@@ -42,6 +42,7 @@ from keras_lr.search._overrides import (
     check_overrides,
     check_tuner_id,
     describe_own_code,
+    has_several_values,
     overrides,
 )
 from keras_lr.search._returned import Result, has_no_name, read_result
@@ -67,8 +68,8 @@ class LogGridSearch(GridTuner):
     Args:
         hypermodel: `build(hp)`, `build(learning_rate)` or `build()` that returns a compiled model, or a
             `keras_tuner.HyperModel`. The search sets the optimizer's rate, so the function need not read it; it may, as
-            `hp.get("learning_rate")`. Other hyperparameters keep their defaults. A rate at which the function fails is a
-            failed run. None if a subclass has its own `run_trial`.
+            `hp.get("learning_rate")`. Other hyperparameters keep their defaults. A rate at which the function fails
+            has failed runs. None if a subclass has its own `run_trial`.
         objective: Name of the value to judge by, or a `keras_tuner.Objective`; None for a number that `HyperModel.fit`
             or `run_trial` returns, to be minimized.
         min_lr: Lowest rate of the grid, above 0.
@@ -327,30 +328,30 @@ class LogGridSearch(GridTuner):
         args, kwargs = self._fit_arguments
         self._trained.pop(trial.trial_id, None)
         try:
-            returned = self.run_trial(trial, *args, **kwargs)
+            returned: Any = self.run_trial(trial, *args, **kwargs)
         except (KerasLRError, keras_tuner.errors.FatalError):
             raise
         except Exception as error:
             session.fail(point, error)
             return
-        trained, histories = self._trained.get(trial.trial_id, (point, None))
+        trained, histories = self._trained.get(trial.trial_id, (point, []))
         if returned is None and trial.metrics.exists(name):
             returned = trial.metrics.get_best_value(name)
-        if histories is None and returned is None:
+        if not histories and returned is None:
             raise InvalidArgumentError(
-                "`run_trial` must return the objective as a number, a dict that holds it, the `History` of `model.fit`, "
-                "or a list of these. Received: None. Return one of them."
+                "`run_trial` must return the objective as a number, a dict that holds it, the `History` of "
+                "`model.fit`, or a list of these. Received: None. Return one of them."
             )
-        if histories is not None and _same_list(returned, histories):
+        if histories and _is_same(returned, histories):
             returned = None
         values = self._further_values(trial, known)
-        session.finish_trial(point, trained, returned, own=histories is None, values=values)
+        session.finish_trial(point, trained, returned, own=not histories, values=values)
 
     def _end_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
         point, values = self._point(trial), self._further_values(trial, known)
         if values and not self._runs_by_trial:
             session.record_values(point, values)
-        self._warn_of(values, known)
+        self._warn_of(trial, values)
         self.oracle.update_trial(trial.trial_id, session.metrics(point), FINAL_STEP)
         trial.status = "COMPLETED"
         self.on_trial_end(trial)
@@ -363,13 +364,14 @@ class LogGridSearch(GridTuner):
         """Hyperparameters that `fit` or `run_trial` was the first to name."""
         return {name: value for name, value in trial.hyperparameters.values.items() if name not in known}
 
-    def _warn_of(self, values: Mapping[str, Any], known: frozenset[str]) -> None:
-        if values and not self._warned:
+    def _warn_of(self, trial: Any, values: Mapping[str, Any]) -> None:
+        ranges = [one for one in trial.hyperparameters.space if one.name in values and has_several_values(one)]
+        if ranges and not self._warned:
             self._warned = True
-            named = ", ".join(f"`{name}` = {value!r}" for name, value in values.items())
+            named = ", ".join(f"`{one.name}` = {values[one.name]!r}" for one in ranges)
             warnings.warn(
-                f"The search varies the learning rate, not the hyperparameters that `fit` or `run_trial` names; they keep "
-                f"their defaults: {named}.",
+                "The search varies the learning rate, not the hyperparameters that `fit` or `run_trial` names; they "
+                f"keep their defaults: {named}.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -509,11 +511,10 @@ class _TunedHypermodel:
             model.fit(**arguments)
             return None
         # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
-        changed = {
-            name: arguments[name] for name in ("callbacks", "verbose") if name in ("callbacks", *self._fit_kwargs)
-        }
-        values = self._tuner._values(run.point)
-        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **{**self._fit_kwargs, **changed})
+        given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
+        if "verbose" in given:
+            given["verbose"] = arguments["verbose"]
+        returned = self._tuner.hypermodel.fit(self._tuner._values(run.point), model, *self._fit_args, **given)
         objective = self._tuner.oracle.objective
         if returned is None and not has_no_name(objective):
             return None
@@ -545,11 +546,6 @@ def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
     if not sizes:
         raise InvalidArgumentError("`batch_sizes` must hold at least one size. Received: none. Pass for example [32].")
     return sizes
-
-
-def _same_list(first: Any, second: Sequence[Any]) -> bool:
-    """Whether a list holds the very objects of another one."""
-    return isinstance(first, list) and len(first) == len(second) and all(map(_is_same, first, second))
 
 
 def _same_arguments(

@@ -9,18 +9,23 @@ from hypothesis import strategies as st
 
 from keras_lr.analysis._auto_lr_rules import (
     LossTrend,
+    Rehearsal,
     anneal_factor,
-    epochs_per_point,
+    choose_rehearsal,
+    epochs_per_judgement,
     find_change,
+    is_level,
+    judgements_per_point,
     read_baseline,
+    rounding_of,
 )
 
 LOWER = 10**-0.5
 
 
-def trend(losses, *, start=None, best=None):
+def trend(losses, *, start=None, best=None, reach=0.0):
     losses = np.asarray(losses, dtype=float)
-    return LossTrend(losses[0] if start is None else start, losses.min() if best is None else best, losses)
+    return LossTrend(losses[0] if start is None else start, losses.min() if best is None else best, losses, reach)
 
 
 @given(st.floats(1.0, 100.0))
@@ -95,7 +100,66 @@ def test_the_anneal_is_a_straight_line_to_zero():
 
 
 def test_long_runs_are_read_in_twentieths():
-    assert [epochs_per_point(planned) for planned in (1, 20, 100, 1000)] == [1, 1, 5, 50]
+    assert [judgements_per_point(planned) for planned in (1, 20, 100, 1000)] == [1, 1, 5, 50]
+
+
+def test_epochs_of_few_steps_are_judged_together():
+    assert [epochs_per_judgement(steps) for steps in (1, 2, 4, 15, 16, 32)] == [16, 8, 4, 2, 1, 1]
+
+
+@given(
+    st.lists(st.floats(-1.0, 1.0), min_size=4, max_size=12),
+    st.sampled_from([0.25, 2.3, 4e3, -50.0]),
+)
+def test_differences_of_the_size_of_rounding_change_nothing(wobble, level):
+    losses = level * (1 + 1e-7 * np.array(wobble))
+    assert find_change(trend(losses, start=level, best=losses.min())) is None
+    # Nor do they after a fall: the loss has then levelled off.
+    change = find_change(trend(losses, start=level + abs(level), best=losses.min()))
+    assert change.kind == "anneal"
+
+
+def test_rounding_is_that_of_float32():
+    one_third = float(np.float32(1) / np.float32(3)) * 3
+    assert abs(one_third - 1) < rounding_of(1.0) < 1e-5
+
+
+def test_rises_that_are_small_beside_the_fall_of_the_range_test_are_no_oscillation():
+    losses = [0.7066, 0.7060, 0.7063, 0.7055, 0.7058]
+    assert find_change(trend(losses)).kind == "lower"
+    assert find_change(trend(losses, reach=0.3)) is None
+
+
+def test_a_loss_that_has_not_fallen_as_far_as_in_the_range_test_has_not_levelled_off():
+    losses = [0.9, 0.9, 0.9, 0.9]
+    assert find_change(trend(losses, start=1.0)).kind == "anneal"
+    assert find_change(trend(losses, start=1.0, reach=0.15)).kind == "anneal"
+    assert find_change(trend(losses, start=1.0, reach=0.3)) is None
+
+
+def test_two_losses_are_level_within_a_hundredth_of_the_fall():
+    assert is_level([1.0, 0.5, 0.496], start=1.0, reach=0.0)
+    assert not is_level([1.0, 0.5, 0.49], start=1.0, reach=0.0)
+    assert is_level([1.0, 0.5, 0.49], start=1.0, reach=2.0)
+    assert not is_level([0.5], start=1.0, reach=0.0)
+
+
+def rehearsals(*ends):
+    return [Rehearsal(float(place), False, end, 1.0) for place, end in enumerate(ends)]
+
+
+def test_the_rehearsal_that_ended_lowest_is_chosen():
+    assert choose_rehearsal(rehearsals(0.5, 0.3, 0.2, math.inf), start=1.0).factor == 2
+
+
+def test_among_rehearsals_that_ended_as_well_the_first_is_chosen():
+    # The best one gains 0.8, of which a hundredth is 0.008.
+    assert choose_rehearsal(rehearsals(0.207, 0.2), start=1.0).factor == 0
+    assert choose_rehearsal(rehearsals(0.209, 0.2), start=1.0).factor == 1
+
+
+def test_if_every_rehearsal_diverged_the_first_is_chosen():
+    assert choose_rehearsal(rehearsals(math.inf, math.inf), start=1.0).factor == 0
 
 
 def test_the_baseline_is_the_level_and_the_noise_before_the_fall():
@@ -105,6 +169,8 @@ def test_the_baseline_is_the_level_and_the_noise_before_the_fall():
     baseline = read_baseline(level + fall)
     assert baseline.start == pytest.approx(2.0, abs=4 * 0.1 * 1.25 / np.sqrt(120))
     assert baseline.noise == pytest.approx(0.1, rel=0.25)
+    # The fall ends 2 below the level.
+    assert baseline.reach == pytest.approx(2.0, abs=0.2)
 
 
 def test_a_sweep_that_ended_at_once_is_no_baseline():

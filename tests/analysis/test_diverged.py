@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_lr.analysis._auto_lr_rules import typical_change
-from keras_lr.analysis._diverged import epoch_divergence, run_diverged, sweep_divergence
+from keras_lr.analysis._diverged import blown_up, epoch_divergence, run_diverged, sweep_divergence
 
 LOWER = 10**-0.5
 
@@ -71,6 +71,30 @@ def test_giving_back_half_of_the_fall_rolls_back(loss, reason):
 def test_a_first_epoch_above_the_start_rolls_back_unless_that_is_noise():
     assert epoch_divergence(2.34, start=2.3, best=2.3, noise=0.05) is None
     assert epoch_divergence(2.36, start=2.3, best=2.3, noise=0.05).kind == "rollback"
+
+
+@given(st.sampled_from([0.25, 2.3, 4e3, -50.0]), st.floats(-1.0, 1.0))
+def test_a_rise_of_the_size_of_rounding_is_none(level, wobble):
+    # One step per epoch over all data: the first epochs' losses differ by rounding, and no step's loss is noisy.
+    loss = level * (1 + 1e-7 * wobble)
+    assert epoch_divergence(loss, start=level, best=level, noise=0.0) is None
+    assert blown_up(loss, start=level, best=level, noise=0.0, reach=0.0) is None
+
+
+def test_a_rise_that_is_small_beside_the_fall_of_the_range_test_is_none():
+    assert epoch_divergence(0.73, start=0.7, best=0.699, noise=0.0).kind == "rollback"
+    assert epoch_divergence(0.73, start=0.7, best=0.699, noise=0.0, reach=0.4) is None
+    assert epoch_divergence(0.75, start=0.7, best=0.699, noise=0.0, reach=0.4).kind == "rollback"
+
+
+@pytest.mark.parametrize(("loss", "diverged"), [(4.9, False), (5.1, True), (math.nan, True)])
+def test_a_few_steps_blow_up_four_times_the_fall_above_the_start(loss, diverged):
+    for fall in ({"best": 0.0, "reach": 0.5}, {"best": 1.0, "reach": 1.0}, {"best": 0.7, "reach": 1.0}):
+        assert (blown_up(loss, start=1.0, noise=0.0, **fall) is not None) == diverged
+
+
+def test_without_a_fall_or_noise_to_compare_with_nothing_blows_up():
+    assert blown_up(1e9, start=1.0, best=1.0, noise=0.0, reach=0.0) is None
 
 
 def test_if_neither_start_nor_noise_is_known_only_nan_counts():

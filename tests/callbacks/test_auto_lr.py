@@ -116,7 +116,7 @@ def test_the_range_test_leaves_no_trace(digits):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_divergence_rolls_back_to_the_last_good_epoch_and_lowers(digits, wrapped):
+def test_divergence_rolls_back_to_the_last_good_epoch_and_at_once_again_to_the_one_before(digits, wrapped):
     # From the third epoch on the schedule asks for a rate at which every step overflows.
     schedule = SCHEDULES.PiecewiseConstantDecay([2 * STEPS - 1], [0.1, 1e30])
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
@@ -130,10 +130,10 @@ def test_divergence_rolls_back_to_the_last_good_epoch_and_lowers(digits, wrapped
     assert first.learning_rate_after / first.learning_rate_before == pytest.approx(10**-0.5)
     assert second.learning_rate_before == first.learning_rate_after
     assert second.learning_rate_after / second.learning_rate_before == pytest.approx(10**-1.0)
-    _, _, good, after, again = watch.values
-    assert all(np.isfinite(value).all() for value in good)
+    _, before, good, after, again = watch.values
+    assert all(np.isfinite(value).all() for value in [*before, *good])
     assert_same(after, good)
-    assert_same(again, good)
+    assert_same(again, before)
     assert not np.isfinite(auto.log.losses[2])
 
 
@@ -149,13 +149,49 @@ def test_divergence_within_an_epoch_rolls_back_at_once_and_the_run_continues(dig
     assert all(np.isfinite(value).all() for value in all_values(model))
 
 
-def test_a_loss_that_is_never_finite_is_left_alone_with_a_warning(digits):
-    images, labels = data(digits)
-    auto = keras_lr.AutoLR(probe_steps=0)
-    model = plain_classifier(keras.optimizers.SGD(0.1), steps_per_execution=STEPS)
-    with pytest.warns(UserWarning, match="`loss` diverged 8 times in a row .* so the rate is not the cause"):
-        model.fit(np.full_like(images, np.nan), labels, epochs=9, verbose=0, callbacks=[auto])
-    assert kinds(auto).count("rollback") == 8
+def breaks_from_epoch(first):
+    """A data set of 32 steps whose targets are fine until an epoch from which on the loss is NaN, whatever the rate."""
+    passes = iter(range(100))
+
+    def batches():
+        number = next(passes)
+        for _ in range(STEPS):
+            yield np.ones((8, 2), "float32"), np.full((8, 1), 1.0 if number < first else np.nan, "float32")
+
+    signature = (tf.TensorSpec((8, 2)), tf.TensorSpec((8, 1)))
+    return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+
+@pytest.mark.parametrize(("first", "rollbacks"), [(0, 5), (2, 3)])
+def test_a_loss_that_stays_nan_at_lower_rates_is_left_alone_with_a_warning(first, rollbacks):
+    # Three rollbacks are enough if an epoch was good at a higher rate.
+    auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.0)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", steps_per_execution=STEPS)
+    with pytest.warns(UserWarning, match=f"`loss` diverged {rollbacks + 1} times in a row .* so the rate is not the"):
+        model.fit(breaks_from_epoch(first), epochs=8, verbose=0, callbacks=[auto])
+    assert kinds(auto) == ["rollback"] * rollbacks
+    assert "so the rate is not the cause" in auto.log.notes[-1]
+    # What was good before the rollbacks is good again.
+    assert auto.log.learning_rates[-1] == pytest.approx(0.1)
+
+
+def test_no_rollback_goes_below_the_lowest_rate_of_the_sweep():
+    auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.0, min_lr=1e-3)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse", steps_per_execution=STEPS)
+    with pytest.warns(UserWarning, match=r"lowered to 1e-3, so the rate is not the cause"):
+        model.fit(breaks_from_epoch(0), epochs=6, verbose=0, callbacks=[auto])
+    assert [action.learning_rate_after for action in auto.log.actions] == pytest.approx([0.01 / 10**0.5, 1e-3])
+
+
+def test_a_compiled_rate_at_the_lowest_of_the_sweep_is_not_rolled_back():
+    auto = keras_lr.AutoLR(probe_steps=0, min_lr=0.01)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.01), "mse", steps_per_execution=STEPS)
+    with pytest.warns(UserWarning, match=r"`loss` diverged at a learning rate of 1e-2, which is not above `min_lr`"):
+        model.fit(breaks_from_epoch(0), epochs=2, verbose=0, callbacks=[auto])
+    assert kinds(auto) == ["anneal"]
 
 
 def test_slow_learning_raises(digits):
@@ -171,7 +207,8 @@ def test_a_schedule_keeps_its_shape_and_is_left_unannealed(digits):
     schedule = SCHEDULES.PiecewiseConstantDecay([STEPS], [1e-6, 5e-7])
     model = seeded(plain_classifier, keras.optimizers.Adam(schedule))
     auto = keras_lr.AutoLR()
-    history = fit(model, digits, auto, epochs=4)
+    # More steps than are rehearsed, after which the anneal might be left out.
+    history = fit(model, digits, auto, epochs=6)
     probed = auto.log.actions[0]
     assert probed.learning_rate_before == pytest.approx(1e-6)
     assert history["learning_rate"][1] == pytest.approx(probed.learning_rate_after / 2, rel=1e-5)
@@ -258,12 +295,16 @@ def test_a_wrong_range_is_refused():
         keras_lr.AutoLR(min_lr=1.0, max_lr=0.1)
 
 
-def test_a_rate_of_zero_is_refused_before_training(digits):
-    model = plain_classifier(keras.optimizers.SGD(0.0))
-    before = all_values(model)
-    with pytest.raises(ModelError, match="learning rate above 0"):
-        fit(model, digits, keras_lr.AutoLR())
-    assert_same(all_values(model)[: len(before)], before)
+def test_a_rate_of_zero_is_left_alone_with_a_warning(digits):
+    model, plain = (seeded(plain_classifier, keras.optimizers.SGD(0.0)) for _ in range(2))
+    auto = keras_lr.AutoLR()
+    with pytest.warns(UserWarning, match=r"`AutoLR` only records this fit .*the compiled learning rate is 0\. Compile"):
+        history = fit(model, digits, auto, epochs=2)
+    assert history.pop("learning_rate") == [0.0, 0.0]
+    assert history == fit(plain, digits, [], epochs=2)
+    assert_same(all_values(model), all_values(plain))
+    assert auto.log.actions == ()
+    assert auto.log.losses.tolist() == history["loss"]
 
 
 def test_an_unknown_monitor_is_refused(digits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -58,15 +59,16 @@ def test_data_that_fail_midway_keep_the_points(digits: Any) -> None:
 
 
 def test_a_shuffled_reader_that_fails_is_not_read_again(digits: Any) -> None:
-    class Broken(keras.utils.PyDataset):
-        reads_after_fault = -1
+    # Outside of what a range test restores, as it is of another process.
+    reads_after_fault = multiprocessing.Value("i", -1)
 
+    class Broken(keras.utils.PyDataset):
         def __len__(self) -> int:
             return 8
 
         def __getitem__(self, index: int) -> Any:
-            if index == 5 or self.reads_after_fault >= 0:
-                self.reads_after_fault += 1
+            if index == 5 or reads_after_fault.value >= 0:
+                reads_after_fault.value += 1
             if index == 5:
                 raise OSError("the disk went away")
             return digits[0][index * 16 : index * 16 + 16], digits[1][index * 16 : index * 16 + 16]
@@ -76,10 +78,10 @@ def test_a_shuffled_reader_that_fails_is_not_read_again(digits: Any) -> None:
     for seed in range(4):
         random.seed(seed)
         before = random.getstate()
-        reader = Broken()
+        reads_after_fault.value = -1
         with pytest.raises((tf.errors.OpError, DataError), match="the disk went away"):
-            keras_lr.find_lr(model, reader, num_steps=40)
-        reads.append(reader.reads_after_fault)
+            keras_lr.find_lr(model, Broken(), num_steps=40)
+        reads.append(reads_after_fault.value)
         assert random.getstate() == before
     assert reads == [0] * 4
 

@@ -20,13 +20,7 @@ from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import Diagnosis, HistoryComparison, SensitivityResult
 from keras_lr.results._diagnosis import Verdict
 
-_POINTS_BEYOND: dict[Verdict, Literal["below", "above"]] = {"too_high": "below", "too_low": "above"}
-
-
-def _reach(verdict: Verdict, side: Literal["below", "above"]) -> float:
-    """How many times lower or higher than the best rate to go where no rate was tried: the verdict on it decides."""
-    towards = _POINTS_BEYOND.get(verdict)
-    return 3.0 if towards is None else 10.0 if towards == side else 1.0
+_POINTS_TO: dict[Verdict, Literal["lower", "higher"]] = {"too_high": "lower", "too_low": "higher"}
 
 
 def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> HistoryComparison:
@@ -55,7 +49,8 @@ def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityRe
         )
     histories = {name: read_history(source) for name, source in named.items()}
     diagnoses = {name: analyze_history(history) for name, history in histories.items()}
-    compared = _compared_losses(histories)
+    validated = all(history.val_loss is not None for history in histories.values())
+    compared = {name: _compared_losses(history, validated=validated) for name, history in histories.items()}
     bests = {name: _lowest(losses) for name, losses in compared.items()}
     order = sorted((name for name, best in bests.items() if best is not None), key=lambda name: bests[name] or 0.0)
     if len({history.monitor for history in histories.values()}) > 1:
@@ -63,7 +58,9 @@ def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityRe
     ahead = _first_epoch_ahead(*((histories[name].epochs, compared[name]) for name in order[:2]))
     best_values = {name: _recorded(best, histories[name]) for name, best in bests.items()}
     best = order[0] if order else None
-    runs = [] if best is None else [_Run.of(histories[name], compared[name], diagnoses[name]) for name in histories]
+    runs = (
+        [] if best is None else [_Run.of(histories[name], diagnoses[name], validated=validated) for name in histories]
+    )
     low, high, reason = _around_the_lowest(runs) or _between_verdicts(diagnoses, runs, best)
     return HistoryComparison(diagnoses, best_values, best, ahead, low, high, reason)
 
@@ -81,12 +78,10 @@ def _named(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> di
     return {f"run {i}": item for i, item in enumerate(sources, 1)}
 
 
-def _compared_losses(histories: Mapping[str, TrainingHistory]) -> dict[str, np.ndarray]:
-    """Each run's validation loss if all have one, else each run's training loss; lower is better."""
-    validations = {name: history.val_loss for name, history in histories.items() if history.val_loss is not None}
-    if len(validations) == len(histories):
-        return validations
-    return {name: history.loss for name, history in histories.items()}
+def _compared_losses(history: TrainingHistory, *, validated: bool) -> np.ndarray:
+    """The validation loss if all runs have one, else the training loss; lower is better."""
+    losses = history.val_loss if validated else history.loss
+    return history.loss if losses is None else losses
 
 
 def _lowest(losses: np.ndarray) -> float | None:
@@ -139,10 +134,11 @@ class _Run:
     unit: str
 
     @classmethod
-    def of(cls, history: TrainingHistory, losses: np.ndarray, diagnosis: Diagnosis) -> _Run:
+    def of(cls, history: TrainingHistory, diagnosis: Diagnosis, *, validated: bool) -> _Run:
+        losses = _compared_losses(history, validated=validated)
         finite = losses[np.isfinite(losses)]
         broken = not finite.size or not np.isfinite(history.loss).all()
-        prefix = "" if losses is history.loss or history.val_loss is None else "val_"
+        extreme, prefix = "lowest" if history.direction == "min" else "highest", "val_" if validated else ""
         return cls(
             learning_rate=diagnosis.learning_rate,
             length=history.epochs.size,
@@ -150,7 +146,7 @@ class _Run:
             score=np.inf if broken else float(finite.min()),
             noise=curvature_noise(finite[finite.size // 2 :]),
             verdict=diagnosis.verdict,
-            series=f"{'lowest' if history.direction == 'min' else 'highest'} `{prefix}{history.monitor}`",
+            series=f"{extreme} `{prefix}{history.monitor}`",
             unit=history.unit,
         )
 
@@ -191,7 +187,7 @@ def _leading(rates: Sequence[_Rate]) -> tuple[int, int] | None:
     """First and last index of the rates around the best that are as good within noise or lose little of the gain.
 
     None if all runs broke down. The noise is that of the best rate's loss about its trend, from epoch to epoch, or that
-    between runs at the same rate, whichever is larger; two scores may differ by two standard deviations of a difference.
+    between runs at the same rate, whichever is larger. Scores may differ by two standard deviations of a difference.
     """
     scores = np.array([rate.score for rate in rates])
     if not np.isfinite(scores).any():
@@ -242,15 +238,21 @@ def _around_the_lowest(runs: Sequence[_Run]) -> tuple[float, float, str] | None:
         )
     if first == 0:
         reason += " No lower rate was tried."
-        low /= _reach(rates[0].runs[0].verdict, "below")
+        low /= _reach(rates[0].runs[0].verdict, "lower")
     else:
         low = float(np.sqrt(low * rates[first - 1].value))
     if last == len(rates) - 1:
         reason += " No higher rate was tried."
-        high *= _reach(rates[-1].runs[0].verdict, "above")
+        high *= _reach(rates[-1].runs[0].verdict, "higher")
     else:
         high = float(np.sqrt(high * rates[last + 1].value))
     return low, high, reason
+
+
+def _reach(verdict: Verdict, side: Literal["lower", "higher"]) -> float:
+    """How many times lower or higher to go where no rate was tried: there only the verdict on the last one can tell."""
+    pointed = _POINTS_TO.get(verdict)
+    return 3.0 if pointed is None else 10.0 if pointed == side else 1.0
 
 
 def _between_verdicts(

@@ -44,14 +44,30 @@ class RunContext:
     loss: str | None = None
 
     @property
-    def rate_offset(self) -> float | None:
-        """Decades by which the rate lies above the optimizer's usual range, negative below it, 0 inside it."""
-        usual = USUAL_RATES.get(self.optimizer or "")
-        if usual is None or self.learning_rate is None:
+    def usual_rates(self) -> tuple[float, float] | None:
+        """The lowest and the highest learning rate that the optimizer is usually given; None if it is unknown."""
+        return USUAL_RATES.get(self.optimizer or "")
+
+    @property
+    def rate_position(self) -> float | None:
+        """Decades from the middle of the usual rates up to the run's rate; None if either is unknown."""
+        if self.usual_rates is None or self.learning_rate is None:
             return None
-        decades = math.log10(self.learning_rate)
-        low, high = (math.log10(end) for end in usual)
-        return min(decades - low, 0.0) + max(decades - high, 0.0)
+        return math.log10(self.learning_rate / math.sqrt(self.usual_rates[0] * self.usual_rates[1]))
+
+    @property
+    def decades_above_usual(self) -> float:
+        """Decades from the highest usual rate up to the run's rate; minus infinity if either is unknown."""
+        if self.usual_rates is None or self.learning_rate is None:
+            return -math.inf
+        return math.log10(self.learning_rate / self.usual_rates[1])
+
+    @property
+    def is_usual_rate(self) -> bool:
+        """Whether the rate is known to be one of those that the optimizer is usually given."""
+        if self.usual_rates is None or self.learning_rate is None:
+            return False
+        return self.usual_rates[0] <= self.learning_rate <= self.usual_rates[1]
 
     @property
     def is_cross_entropy(self) -> bool:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._diagnosis.context import USUAL_RATES, RunContext
+from keras_lr.analysis._diagnosis.context import ADAPTIVE_RATES, RunContext
 from keras_lr.analysis._diagnosis.features import is_validated, loss_curves
 from keras_lr.analysis._diagnosis.history import TrainingHistory
+from keras_lr.analysis._diverged import GAIN_LOST
 from keras_lr.analysis._statistics import curvature_noise, reaches_zero
 from keras_lr.results._diagnosis import Finding, Verdict
 
@@ -31,7 +32,7 @@ WORSE_FACTOR = 1.2
 MIN_CHANGE = 0.5
 # A loss that rose by this fraction of its first value and never came below it.
 MIN_RISE = 0.05
-# A constant answer costs about minus the log of its accuracy; one that costs so many times more is wildly overconfident.
+# A constant output costs about minus the log of its accuracy. Outputs that cost so many times more are far too large.
 OVERCONFIDENT = 5.0
 # The accuracy is the same throughout if it changes by no more than this.
 SAME_ACCURACY = 0.005
@@ -46,7 +47,11 @@ LEARNED_FACTOR = 10.0
 EXPLODED_FACTOR = 5.0
 # ... or the rate is this many decades above the optimizer's usual ones.
 FAR_DECADES = 1.0
-# A loss below zero that falls in the last third at this fraction of its mean speed or more has no lowest value in sight.
+# NaN from the start is not the rate's fault if the rate is this many decades below the highest usual one.
+SAFE_DECADES = 1.0
+# The loss of the untrained model, measured on one batch, is known to this fraction of itself.
+SAME_LOSS = 0.25
+# A loss below zero that falls in its last third at this fraction of its mean speed has no lowest value in sight.
 UNBOUNDED_SPEED = 0.5
 
 MIN_STEADY_EPOCHS = 3
@@ -78,7 +83,7 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
     if reaches_zero(history.loss):
         return Fact("good", f"{monitor} reached 0, the lowest it can get.")
     divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
-    if divergence is not None and history.loss[-1] >= history.loss[0]:
+    if divergence is not None and _gave_up_gain(history.loss, context):
         onset = f"{history.unit} {divergence.start_epoch}"
         return Fact("too_high", f"{monitor} gets worse from {onset} on and ends no better than it began.")
     if blown_up := _blown_up(history, context):
@@ -119,32 +124,31 @@ def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
     return bool(smoother and abs(loss[0] - level) < MAX_FIRST_OFFSET * noise)
 
 
-def is_usual_rate(context: RunContext) -> bool:
-    """Whether the learning rate is known to be one of those that the optimizer is usually given."""
-    return context.rate_offset == 0
-
-
-def usual_rates_in_words(context: RunContext) -> str:
-    """The optimizer's usual rates, such as `1e-5 to 1e-2`; the optimizer must have some."""
-    low, high = USUAL_RATES[context.optimizer or ""]
-    return f"{format_rate(low)} to {format_rate(high)}"
-
-
 def _not_finite(history: TrainingHistory, context: RunContext, first: int) -> Fact:
     where = f"`{history.monitor}` is NaN or infinite"
     # Each step of an adaptive optimizer is about as long as its rate, whatever the gradient.
-    if first == 0 and is_usual_rate(context) and context.optimizer not in ("sgd", "momentum"):
+    adaptive = context.usual_rates == ADAPTIVE_RATES
+    if first == 0 and adaptive and context.decades_above_usual <= -SAFE_DECADES:
         return Fact(
             "not_the_rate",
-            f"{where} from the first {history.unit} on, although the learning rate is a usual one: look for NaN in the "
-            "inputs and targets, and for a logarithm or a division by zero in the loss.",
+            f"{where} from the first {history.unit} on, although the learning rate is low: look for NaN in the inputs "
+            "and targets, and for a logarithm or a division by zero in the loss.",
         )
     return Fact("too_high", f"{where} at {history.unit} {history.epochs[first]}.")
 
 
 def _never_changed(history: TrainingHistory, context: RunContext) -> Fact:
     reason = f"`{history.monitor}` never changed."
-    if not is_usual_rate(context):
+    untrained = context.untrained_loss
+    if untrained is not None and abs(history.loss[0] - untrained) > SAME_LOSS * abs(untrained):
+        return Fact(
+            "too_high",
+            f"{reason} It differs from the {untrained:.3g} of the untrained model, so the first steps changed the "
+            "weights, and nothing has since: they killed the network.",
+        )
+    if context.decades_above_usual > 0:
+        return Fact("too_high", f"{reason} The learning rate is above the usual ones: it killed the network.")
+    if not context.is_usual_rate:
         return Fact("unclear", reason)
     return Fact(
         "not_the_rate",
@@ -159,6 +163,12 @@ def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
         return None
     causes = (_below_zero, _metric_disagrees, _never_better_than_constant)
     return next((fact for cause in causes if (fact := cause(history, context))), None)
+
+
+def _gave_up_gain(loss: np.ndarray, context: RunContext) -> bool:
+    """Whether a loss that diverged ends no better than it began, and gave up half of what it had gained in all."""
+    start = loss[0] if context.untrained_loss is None else max(loss[0], context.untrained_loss)
+    return bool(loss[-1] >= loss[0] and loss[-1] - loss.min() >= GAIN_LOST * (start - loss.min()))
 
 
 def _blown_up(history: TrainingHistory, context: RunContext) -> str:
@@ -218,7 +228,7 @@ def _metric_disagrees(history: TrainingHistory, context: RunContext) -> Fact | N
 def _never_better_than_constant(history: TrainingHistory, context: RunContext) -> Fact | None:
     """A usual rate, and a loss that stays at that of a constant output from the first epoch on."""
     baseline, loss = context.baseline_loss, history.loss
-    if baseline is None or not is_usual_rate(context):
+    if baseline is None or not context.is_usual_rate:
         return None
     near = max(MIN_RISE * abs(baseline), 2 * curvature_noise(loss))
     if np.abs(loss - baseline).max() > near:
@@ -233,10 +243,9 @@ def _never_better_than_constant(history: TrainingHistory, context: RunContext) -
 def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
     """Why the rate cannot have been too low; empty if it can."""
     loss, monitor = history.loss, f"`{history.monitor}`"
-    offset = context.rate_offset
-    if offset is not None and context.learning_rate is not None and offset >= FAR_DECADES:
-        usual = usual_rates_in_words(context)
-        return f"{format_rate(context.learning_rate)} is far above the usual learning rates of {usual}."
+    if context.usual_rates is not None and context.decades_above_usual >= FAR_DECADES:
+        low, high = map(format_rate, context.usual_rates)
+        return f"The learning rate is far above the usual ones, {low} to {high}."
     if history.direction == "max":
         return ""
     untrained = context.untrained_loss

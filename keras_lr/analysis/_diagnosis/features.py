@@ -44,7 +44,7 @@ METRIC_FEATURES = ("first_metric", "last_metric", "metric_change")
 VALIDATION_METRIC_FEATURES = ("best_validation_metric", "validation_metric_change")
 UNTRAINED_FEATURES = ("untrained_first_gain", "untrained_last_gain", "untrained_share", "above_untrained")
 UNTRAINED_VALIDATION_FEATURES = ("untrained_first_validation", "untrained_validation_share")
-RATE_FEATURES = ("rate_below", "rate_above")
+RATE_FEATURES = ("rate_position",)
 FEATURE_NAMES = (
     *LOSS_FEATURES,
     *VALIDATION_FEATURES,
@@ -72,8 +72,8 @@ def features(history: TrainingHistory, context: RunContext = NO_CONTEXT) -> dict
     found |= _metric_features(history)
     if context.untrained_loss is not None:
         found |= _untrained_features(loss, validation if validated else None, context.untrained_loss)
-    if (offset := context.rate_offset) is not None:
-        found |= {"rate_below": max(-offset, 0.0), "rate_above": max(offset, 0.0)}
+    if context.rate_position is not None:
+        found["rate_position"] = context.rate_position
     return found
 
 

@@ -6,7 +6,7 @@ untrained loss. Within a card, a feature that is unknown gives no points.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +23,22 @@ from keras_lr.analysis._diagnosis.features import (
 from keras_lr.analysis._diagnosis.scorecard_table import INTERCEPTS, KNOTS, POINTS
 
 ScoredVerdict = Literal["good", "too_high", "too_low"]
+
+
+class CardTable(NamedTuple):
+    """The numbers of one card.
+
+    Attributes:
+        knots: Per feature the values between which the points are interpolated, increasing.
+        points: Per verdict and feature the points at these values.
+        intercepts: Per verdict the points that every run has.
+    """
+
+    knots: Sequence[Sequence[float]]
+    points: Sequence[Sequence[Sequence[float]]]
+    intercepts: Sequence[float]
+
+
 # In the order of the table.
 SCORED_VERDICTS: tuple[ScoredVerdict, ...] = ("good", "too_high", "too_low")
 MAX_REASONS = 3
@@ -40,6 +56,8 @@ CARDS: dict[str, tuple[str, ...]] = {
         *UNTRAINED_VALIDATION_FEATURES,
     ),
 }
+
+TABLES = {card: CardTable(KNOTS[card], POINTS[card], INTERCEPTS[card]) for card in CARDS}
 
 # Per feature a threshold, and what to say below it and from it on; `{loss}` is the series that was judged. The
 # thresholds 0.78, 1.04 and 1.71 are 5%, 10% and 50% on the scale of `compress`.
@@ -161,15 +179,10 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
         "On validation data, training removed little of the untrained model's {loss}.",
         "On validation data, training removed much of the untrained model's {loss}.",
     ),
-    "rate_below": (
-        0.01,
-        "The learning rate is not below those that the optimizer is usually given.",
-        "The learning rate is below those that the optimizer is usually given.",
-    ),
-    "rate_above": (
-        0.01,
-        "The learning rate is not above those that the optimizer is usually given.",
-        "The learning rate is above those that the optimizer is usually given.",
+    "rate_position": (
+        0.0,
+        "The learning rate is in the lower half of those that the optimizer is usually given, or below.",
+        "The learning rate is in the upper half of those that the optimizer is usually given, or above.",
     ),
 }
 
@@ -193,17 +206,24 @@ class Score(NamedTuple):
         return self.shares[self.verdict]
 
 
-def score_verdict(features: Mapping[str, float], *, excluded: Collection[str] = (), monitored: str = "loss") -> Score:
+def score_verdict(
+    features: Mapping[str, float],
+    *,
+    excluded: Collection[str] = (),
+    monitored: str = "loss",
+    tables: Mapping[str, CardTable] = TABLES,
+) -> Score:
     """Weighs the features of a run.
 
     Args:
         features: What `features` returned.
         excluded: Verdicts that a fact rules out; they get no share.
         monitored: What the reasons call the judged series.
+        tables: The numbers of each card.
     """
     card = card_for(features)
-    points = contributions(card, features)
-    totals = points.sum(axis=1) + np.array(INTERCEPTS[card])
+    points = contributions(CARDS[card], tables[card], features)
+    totals = points.sum(axis=1) + np.array(tables[card].intercepts)
     totals[[verdict in excluded for verdict in SCORED_VERDICTS]] = -np.inf
     shares = np.exp(totals - totals.max())
     shares /= shares.sum()
@@ -226,20 +246,21 @@ def card_for(features: Mapping[str, float]) -> str:
     return "validation and untrained" if untrained else "validation"
 
 
-def contributions(card: str, features: Mapping[str, float]) -> np.ndarray:
-    """Points of each of the card's features for each of `SCORED_VERDICTS`, linear between the table's knots.
+def contributions(names: Sequence[str], table: CardTable, features: Mapping[str, float]) -> np.ndarray:
+    """Points of each feature for each of `SCORED_VERDICTS`, linear between the table's knots.
 
     Args:
-        card: One of `CARDS`.
+        names: The card's features.
+        table: The card's numbers.
         features: By name; a feature that is NaN gives no points.
 
     Returns:
         Shape `(3, n_features)`.
     """
-    values = [features[name] for name in CARDS[card]]
+    values = [features[name] for name in names]
     points = [
-        [np.interp(value, knots, points) for value, knots, points in zip(values, KNOTS[card], rows, strict=True)]
-        for rows in POINTS[card]
+        [np.interp(value, knots, points) for value, knots, points in zip(values, table.knots, rows, strict=True)]
+        for rows in table.points
     ]
     return np.where(np.isnan(values), 0.0, points)
 

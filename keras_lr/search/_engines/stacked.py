@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -16,7 +15,7 @@ from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import layers_of, logs_of
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError
 from keras_lr.search._engines.stacked_program import Copies, SparseGradientsError, StackedProgram
-from keras_lr.search._engines.twins import Twins, with_last_bit_changed
+from keras_lr.search._engines.twins import Twins, twins_of
 from keras_lr.search._fit_arguments import sample_count
 from keras_lr.search._runs import Point, Run, epoch_order, take
 
@@ -36,7 +35,7 @@ class StackedEngine(Engine):
     steps of one copy, and once it has trained an epoch, with the next two steps of one copy, before the epoch is
     recorded. By then a term of the loss that is tiny at first may have grown.
 
-    The first repeat of each point has a twin, which tells whether the rate is chaotic.
+    The first repeat of each rate has a twin, which tells whether the rate is chaotic.
     """
 
     name: ClassVar[EngineName] = "stacked"
@@ -53,29 +52,33 @@ class StackedEngine(Engine):
             for group in _groups(together, program.count):
                 self._train_together(program, group)
 
-    def _train_together(self, program: StackedProgram, group: _Group) -> None:
-        copies = self._copies(program, group)
-        alive = dict(enumerate(group.runs))
-        twins = Twins(group.twins)
+    def _train_together(self, program: StackedProgram, runs: Sequence[Run]) -> None:
+        alive = dict(enumerate(runs))
+        twins = Twins(_first_runs(runs), range(len(runs), program.count))
+        trained = _filled(runs, twins, program.count)
+        copies = program.with_twins(self._copies(program, trained), twins.watched)
         for epoch in range(self.recorder.epochs):
-            copies, logs = program.epoch(copies, self._orders(program, group, epoch), *self._batch_sizes(group))
+            copies, logs = program.epoch(copies, self._orders(trained, epoch), *self._batch_sizes(runs[0]))
             if program is not self._compared:
-                self._compare(program, copies, group, _most_trained(logs, alive), epoch=1)
+                self._compare(program, copies, trained, _most_trained(logs, alive), epoch=1)
                 self._compared = program
             for place in twins.departed(logs, alive):
                 self.recorder.chaotic(alive[place].point, epoch)
             ended = self.recorder.record(
                 epoch,
                 {run: {name: values[place] for name, values in logs.items()} for place, run in alive.items()},
-                partial(_weights, program, copies, group.runs),
+                partial(_weights, program, copies, runs),
             )
             alive = {place: run for place, run in alive.items() if run not in ended}
             if not alive:
                 break
+            if moves := twins.moved(alive):
+                trained = _filled(runs, twins, program.count)
+                copies = program.with_twins(copies, moves)
 
     def _program_for(self, runs: Sequence[Run]) -> StackedProgram:
         """A program with room for `runs`. A larger one is reused: its idle copies cost less than tracing again."""
-        wanted = len(runs) + len({run.point for run in runs})
+        wanted = len(runs) + twins_of(len({run.point for run in runs}))
         if self._program is None or self._program.count < min(wanted, self._max_count):
             self._program = self._checked_program(runs, wanted)
         return self._program
@@ -98,21 +101,24 @@ class StackedEngine(Engine):
         return StackedProgram(model, self.arguments.train, self.arguments.validation, count, flat=flat)
 
     def _compared_at_start(self, program: StackedProgram, runs: Sequence[Run]) -> StackedProgram:
-        group = next(_groups(runs, program.count))
-        self._compare(program, self._copies(program, group), group, _middle(group.runs), epoch=0)
+        first = next(_groups(runs, program.count))
+        trained = [*first, *[first[-1]] * (program.count - len(first))]
+        self._compare(program, self._copies(program, trained), trained, _middle(first), epoch=0)
         return program
 
-    def _compare(self, program: StackedProgram, copies: Copies, group: _Group, place: int, *, epoch: int) -> None:
+    def _compare(
+        self, program: StackedProgram, copies: Copies, trained: Sequence[Run], place: int, *, epoch: int
+    ) -> None:
         """Compares the first steps of `epoch` of the run at `place`, and its validation, with the model's own steps.
 
         Raises:
             EngineUnavailableError: They log different values.
         """
-        orders, sizes = self._orders(program, group, epoch), self._batch_sizes(group)
+        orders, sizes = self._orders(trained, epoch), self._batch_sizes(trained[place])
         program.load(copies, place)
         _, logs = program.epoch(copies, orders, *sizes, max_steps=_CHECKED_STEPS)
         own = {name: float(values[place]) for name, values in logs.items()}
-        plain = self._plain_logs(program.model, group.runs[place], orders[place], *sizes)
+        plain = self._plain_logs(program.model, trained[place], orders[place], *sizes)
         if epoch == 0:
             self._initial = plain
         if own.keys() != plain.keys():
@@ -138,58 +144,43 @@ class StackedEngine(Engine):
             logs.update({f"val_{name}": value for name, value in tested.items()})
         return logs
 
-    def _copies(self, program: StackedProgram, group: _Group) -> Copies:
-        chosen = program.places_of_trainable()
-        runs = group.copies(program.count)
-        states = [self.factory.initial_state(run) for run in runs]
-        for twin in group.twins.values():
-            states[twin] = with_last_bit_changed(states[twin], chosen)
-        return program.copies(states, [run.learning_rate for run in runs])
+    def _copies(self, program: StackedProgram, trained: Sequence[Run]) -> Copies:
+        states = [self.factory.initial_state(run) for run in trained]
+        return program.copies(states, [run.learning_rate for run in trained])
 
-    def _orders(self, program: StackedProgram, group: _Group, epoch: int) -> np.ndarray:
+    def _orders(self, trained: Sequence[Run], epoch: int) -> np.ndarray:
         size, shuffle = self.arguments.size, self.arguments.shuffle
-        by_seed = {run.seed: epoch_order(run.seed, epoch, size, shuffle=shuffle) for run in group.runs}
-        return np.stack([by_seed[run.seed] for run in group.copies(program.count)])
+        by_seed = {seed: epoch_order(seed, epoch, size, shuffle=shuffle) for seed in {run.seed for run in trained}}
+        return np.stack([by_seed[run.seed] for run in trained])
 
-    def _batch_sizes(self, group: _Group) -> tuple[int, int]:
-        batch_size = group.runs[0].batch_size
-        return batch_size, self.arguments.validation_batch_size or batch_size
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Runs that are trained together.
-
-    Attributes:
-        runs: The runs, in the order of their places.
-        twins: Place of the first run of each point, and the place of its twin behind the runs.
-    """
-
-    runs: Sequence[Run]
-    twins: Mapping[int, int]
-
-    def copies(self, count: int) -> list[Run]:
-        """The run of each copy: the runs, the twins, and the last run repeated until there are `count`."""
-        runs = [*self.runs, *(self.runs[place] for place in self.twins)]
-        return [*runs, *[runs[-1]] * (count - len(runs))]
+    def _batch_sizes(self, run: Run) -> tuple[int, int]:
+        return run.batch_size, self.arguments.validation_batch_size or run.batch_size
 
 
-def _groups(runs: Sequence[Run], count: int) -> Iterator[_Group]:
+def _groups(runs: Sequence[Run], count: int) -> Iterator[Sequence[Run]]:
     """`runs` in groups that fill at most `count` copies with their twins; no twins if there is room for one copy."""
     start, points = 0, set[Point]()
     for place, run in enumerate(runs):
-        copies = place + 1 - start + (len(points | {run.point}) if count > 1 else 0)
+        copies = place + 1 - start + (twins_of(len(points | {run.point})) if count > 1 else 0)
         if copies > count:
-            yield _with_twins(runs[start:place], count)
+            yield runs[start:place]
             start, points = place, set()
         points.add(run.point)
-    yield _with_twins(runs[start:], count)
+    yield runs[start:]
 
 
-def _with_twins(runs: Sequence[Run], count: int) -> _Group:
-    first = {run.point: place for place, run in reversed(list(enumerate(runs)))}
-    places = sorted(first.values()) if count > 1 else []
-    return _Group(runs, {place: len(runs) + number for number, place in enumerate(places)})
+def _first_runs(runs: Sequence[Run]) -> list[int]:
+    """Place of the first run of each learning rate, from the highest rate to the lowest."""
+    first = {run.learning_rate: place for place, run in reversed(list(enumerate(runs)))}
+    return [first[rate] for rate in sorted(first, reverse=True)]
+
+
+def _filled(runs: Sequence[Run], twins: Twins, count: int) -> list[Run]:
+    """The run of each copy: the runs, the twins, and the last run repeated until there are `count`."""
+    trained = [*runs, *[runs[-1]] * (count - len(runs))]
+    for twin, place in twins.watched.items():
+        trained[twin] = runs[place]
+    return trained
 
 
 def _middle(runs: Sequence[Run]) -> int:

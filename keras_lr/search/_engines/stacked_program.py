@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -20,6 +20,7 @@ from keras_lr._keras.stateless import (
     stateless_kind,
 )
 from keras_lr.search._engines.base import EngineUnavailableError
+from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._runs import take
 
 _ELEMENTWISE = tuple(
@@ -109,6 +110,22 @@ class StackedProgram:
         rates = self._update.rates(np.asarray(learning_rates))
         return Copies(ModelState(trainable, other, metrics), self._update.slots(), rates)
 
+    def with_twins(self, copies: Copies, twins: Mapping[int, int]) -> Copies:
+        """`copies` with some replaced by others whose weights are changed in the last bit.
+
+        Args:
+            copies: As an epoch left them, or new ones.
+            twins: The place of the copy to repeat, by the place where its twin goes.
+        """
+        order = [twins.get(place, place) for place in range(self.count)]
+        taken = keras.tree.map_structure(
+            lambda value: tf.gather(value, order) if value.shape.rank else value, copies
+        )
+        weights = [value.numpy() for value in taken.model.trainable]
+        for value in weights:
+            value[list(twins)] = with_last_bit_changed(value[list(twins)])
+        return taken._replace(model=taken.model._replace(trainable=[tf.constant(value) for value in weights]))
+
     def epoch(
         self, copies: Copies, orders: np.ndarray, batch_size: int, test_batch_size: int, max_steps: int = -1
     ) -> tuple[Copies, dict[str, np.ndarray]]:
@@ -142,11 +159,6 @@ class StackedProgram:
             variable.assign(value[index])
         for variable, value in self._update.values(copies.slots, index):
             variable.assign(value)
-
-    def places_of_trainable(self) -> set[int]:
-        """Places of the trainable variables in `model.variables`."""
-        trainable = {id(variable) for variable in self._variables.trainable}
-        return {place for place, variable in enumerate(self.model.variables) if id(variable) in trainable}
 
     def _signature(self) -> list[Any]:
         def spec(value: Any) -> tf.TensorSpec:

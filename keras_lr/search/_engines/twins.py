@@ -1,7 +1,8 @@
-"""Twins: copies of a run that begin with weights changed in the last bit, and so show whether its rate is chaotic."""
+"""Twins: copies of a run whose weights differ in the last bit, and so show whether the rate of the run is chaotic."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,20 @@ import numpy as np
 
 DEPARTED = 1e-4
 """Relative difference of two losses above which a twin has departed from its run. On stable rates the losses of twins
-stay within 1e-5; on chaotic ones the difference grows by a factor per step and soon passes any threshold."""
+stay within 1e-5 over tens of epochs. On chaotic ones the difference grows by a factor per step until it is as large as
+the losses differ between seeds."""
+_ALL_WATCHED = 4
+_SHARE_WATCHED = 2 / 3
 _JUDGED = ("loss", "val_loss")
+
+
+def twins_of(points: int) -> int:
+    """Number of twins for `points` learning rates.
+
+    With many rates a third of them, the lowest ones, wait until a twin is free: where a rate is chaotic, so are those
+    above it, unless they end the training. So if the lowest rate with a twin is stable, those below it are.
+    """
+    return points if points <= _ALL_WATCHED else math.ceil(_SHARE_WATCHED * points)
 
 
 class Twins:
@@ -19,11 +32,17 @@ class Twins:
     A metric that counts, such as the accuracy, is not compared: on a stable rate too, one sample may change its class.
 
     Args:
-        places: Place of each run that has a twin, and the place of the twin.
+        runs: Places of the runs to watch, in this order.
+        copies: Places of the twins; there may be fewer than runs.
+
+    Attributes:
+        watched: The place of the run that each twin belongs to, by the place of the twin.
     """
 
-    def __init__(self, places: Mapping[int, int]) -> None:
-        self._places = dict(places)
+    def __init__(self, runs: Sequence[int], copies: Sequence[int]) -> None:
+        self.watched = dict(zip(copies, runs, strict=False))
+        self._waiting = list(runs[len(self.watched) :])
+        self._departed: set[int] = set()
         self._first: dict[str, np.ndarray] = {}
 
     def departed(self, logs: Mapping[str, np.ndarray], alive: Collection[int]) -> list[int]:
@@ -36,21 +55,28 @@ class Twins:
         judged = {name: values for name, values in logs.items() if name in _JUDGED}
         self._first = self._first or {name: np.abs(values) for name, values in judged.items()}
         found = [
-            place
-            for place, twin in self._places.items()
-            if place in alive
-            and any(_apart(values[place], values[twin], self._first[name][place]) for name, values in judged.items())
+            run
+            for twin, run in self.watched.items()
+            if run in alive
+            and run not in self._departed
+            and any(_apart(values[run], values[twin], self._first[name][run]) for name, values in judged.items())
         ]
-        self._places = {place: twin for place, twin in self._places.items() if place not in found}
+        self._departed.update(found)
         return found
 
+    def moved(self, alive: Collection[int]) -> dict[int, int]:
+        """Twins that are free and begin to watch another run, with the place of that run, by their own place."""
+        self._waiting = [run for run in self._waiting if run in alive]
+        free = [twin for twin, run in self.watched.items() if run in self._departed or run not in alive]
+        moves = dict(zip(free, self._waiting, strict=False))
+        self._waiting = self._waiting[len(moves) :]
+        self.watched.update(moves)
+        return moves
 
-def with_last_bit_changed(values: Sequence[np.ndarray], chosen: Collection[int]) -> list[np.ndarray]:
-    """`values` with each number of the arrays at the places `chosen` raised to the next larger one."""
-    return [
-        np.nextafter(value, np.array(np.inf, value.dtype)) if place in chosen else value
-        for place, value in enumerate(values)
-    ]
+
+def with_last_bit_changed(values: np.ndarray) -> np.ndarray:
+    """Each value raised to the next larger one."""
+    return np.nextafter(values, np.array(np.inf, values.dtype))
 
 
 def _apart(value: Any, twin: Any, first: Any) -> bool:

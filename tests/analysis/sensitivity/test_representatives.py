@@ -70,8 +70,8 @@ def test_runs_come_by_repeat_and_from_the_main_batch_size():
 
 
 def test_a_run_too_short_to_be_judged_has_no_diagnosis():
-    result = sensitivity_result(sensitivity_frame((1e-3, 1.0), epochs=10))
-    result.frame.loc[result.frame["learning_rate"] == 1.0, "loss"] = 1.0
+    frame = sensitivity_frame((1e-3, 1.0), epochs=10)
+    result = sensitivity_result(frame[(frame["learning_rate"] < 1.0) | (frame["epoch"] == 0)])
     diagnoses = representative_diagnoses(result, scores_of(result), [1e-3, 1.0])
     assert list(diagnoses) == [1e-3]
     assert diagnoses[1e-3].n_epochs == 10

@@ -1,0 +1,180 @@
+"""Models whose `train_step` alone knows how they are called, and those of several optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_lr
+from keras_lr.errors import DataError, ModelError
+from tests.training_models import all_values
+
+X = np.random.default_rng(0).normal(size=(128, 8)).astype("float32")
+
+
+class Autoencoder(keras.Model):
+    """Has no `call`; its parts are built by the first step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = keras.Sequential([keras.layers.Dense(4), keras.layers.BatchNormalization()])
+        self.decoder = keras.layers.Dense(8)
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    def loss_of(self, data: Any) -> Any:
+        return tf.reduce_mean((self.decoder(self.encoder(data, training=True)) - data) ** 2)
+
+    def train_step(self, data: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = self.loss_of(data[0] if isinstance(data, tuple) and len(data) == 1 else data)
+        gradients = tape.gradient(loss, self.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+
+class Triplets(Autoencoder):
+    """Takes an anchor, a positive and a negative, which no call of the model would."""
+
+    def loss_of(self, data: Any) -> Any:
+        anchor, positive, negative = (self.encoder(part, training=True) for part in data[0])
+        nearer, farther = (tf.reduce_sum((anchor - other) ** 2, axis=-1) for other in (positive, negative))
+        return tf.reduce_mean(tf.nn.relu(nearer - farther + 1.0)) + tf.reduce_mean(self.decoder(anchor) ** 2)
+
+
+DATA = {Autoencoder: X, Triplets: (X, X + 0.1, X[::-1].copy())}
+
+
+def trained(kind: type, *, eager: bool, test: Any = None) -> list[float]:
+    keras.utils.set_random_seed(3)
+    model = kind()
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=eager)
+    if test is not None:
+        test(model, DATA[kind])
+    return model.fit(DATA[kind], epochs=2, verbose=0).history["loss"]
+
+
+def by_call(model: keras.Model, data: Any) -> None:
+    result = keras_lr.find_lr(model, data, num_steps=30, max_lr=1e-1)
+    assert result.stop_reason == "completed"
+    assert len(np.unique(result.losses)) == 30
+
+
+def by_callback(model: keras.Model, data: Any) -> None:
+    model.fit(data, verbose=0, callbacks=[keras_lr.LRRangeTest(num_steps=10)])
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("kind", [Autoencoder, Triplets])
+def test_a_model_without_call_is_built_and_restored_as_by_fit(kind: type, eager: bool) -> None:
+    plain = trained(kind, eager=eager)
+    for test in (by_call, by_callback):
+        assert trained(kind, eager=eager, test=test) == pytest.approx(plain, rel=1e-5)
+
+
+def test_each_loss_of_an_eager_step_is_that_of_its_batch_at_the_initial_weights() -> None:
+    keras.utils.set_random_seed(3)
+    model = Autoencoder()
+    model.compile("sgd", run_eagerly=True)
+    result = keras_lr.find_lr(model, X, shuffle=False, min_lr=1e-30, max_lr=1e-29, num_steps=4)
+    expected = [float(model.loss_of(tf.constant(X[start : start + 32]))) for start in range(0, 128, 32)]
+    np.testing.assert_allclose(result.losses, expected, rtol=1e-4)
+
+
+def test_an_eager_step_that_fails_leaves_nothing_behind() -> None:
+    class Failing(Autoencoder):
+        def loss_of(self, data: Any) -> Any:
+            super().loss_of(data)
+            raise RuntimeError("out of luck")
+
+    keras.utils.set_random_seed(3)
+    model = Failing()
+    model.compile("sgd", run_eagerly=True)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        keras_lr.find_lr(model, X)
+    assert int(model.optimizer.iterations) == 0
+    with pytest.raises(DataError, match="must yield at least one batch"):
+        keras_lr.find_lr(model, tf.data.Dataset.from_tensors(X).take(0))
+
+
+class Adversarial(keras.Model):
+    """Two networks, each trained by an optimizer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(8)])
+        self.discriminator = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+
+    def compile(self, d_optimizer: Any, g_optimizer: Any, **options: Any) -> None:
+        super().compile(**options)
+        self.d_optimizer, self.g_optimizer = d_optimizer, g_optimizer
+
+    def train_step(self, data: Any) -> Any:
+        real = data[0] if isinstance(data, tuple) else data
+        noise = keras.random.normal((tf.shape(real)[0], 2), seed=1)
+        losses = {}
+        for part, optimizer, sign in (
+            (self.discriminator, self.d_optimizer, 1.0),
+            (self.generator, self.g_optimizer, -1.0),
+        ):
+            with tf.GradientTape() as tape:
+                made = self.discriminator(self.generator(noise))
+                loss = sign * tf.reduce_mean(tf.nn.softplus(made) + tf.nn.softplus(-self.discriminator(real)))
+            optimizer.apply(tape.gradient(loss, part.trainable_weights), part.trainable_weights)
+            losses["d_loss" if sign > 0 else "g_loss"] = loss
+        return losses
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("compiled", [{}, {"optimizer": None}], ids=["default", "none"])
+def test_a_model_of_two_optimizers_is_told_how_to_sweep_one_of_them(compiled: Any, eager: bool) -> None:
+    keras.utils.set_random_seed(0)
+    model = Adversarial()
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.SGD(1e-2), run_eagerly=eager, **compiled)
+    before = [*map(np.asarray, model.get_weights())]
+    with pytest.raises(
+        ModelError, match=r"The model also holds `d_optimizer` and `g_optimizer`\. To sweep one"
+    ) as told:
+        keras_lr.find_lr(model, X, monitor="d_loss")
+    assert "set `model.optimizer = model.d_optimizer` and name the loss that it lowers by `monitor`" in str(told.value)
+    model.optimizer = model.d_optimizer
+    result = keras_lr.find_lr(model, X, monitor="d_loss", num_steps=40, min_lr=1e-5, max_lr=1e-1)
+    assert result.monitor == "d_loss"
+    assert result.losses[-1] < 0.9 * result.losses[0]
+    assert float(model.d_optimizer.learning_rate) == pytest.approx(1e-3)
+    assert [int(one.iterations) for one in (model.d_optimizer, model.g_optimizer)] == [0, 0]
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_variables_of_a_built_model_outside_of_keras_s_lists_are_restored_too() -> None:
+    class WithState(Autoencoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = keras.metrics.Mean(name="hidden")
+            self.own = keras.optimizers.Adam(1e-2)
+
+        @property
+        def metrics(self) -> Any:
+            return [self.tracker]
+
+        def train_step(self, data: Any) -> Any:
+            logs = super().train_step(data)
+            self.hidden.update_state(logs["loss"])
+            weights = self.decoder.trainable_weights
+            self.own.apply([tf.ones_like(weight) for weight in weights], weights)
+            return logs
+
+    for eager in (False, True):
+        model = WithState()
+        model.compile("adam", run_eagerly=eager)
+        model.fit(X, verbose=0)
+        held = [*all_values(model), *map(np.asarray, [*model.hidden.variables, *model.own.variables])]
+        keras_lr.find_lr(model, X, num_steps=5)
+        after = [*all_values(model), *map(np.asarray, [*model.hidden.variables, *model.own.variables])]
+        for old, new in zip(held, after, strict=True):
+            np.testing.assert_array_equal(old, new)
