@@ -42,8 +42,11 @@ JUDGED_STEPS = 16
 ROUNDING = 1e-6
 # The loss can have levelled off only if it fell by at least this fraction of what the range test showed.
 REACHED_FRACTION = 0.5
-# Runs that end within this fraction of the best one's fall are as good.
+# Rehearsals that end within the first fraction of the best one's gain are as good, and none beyond the second is.
 SAME_END_FRACTION = 0.01
+LOST_END_FRACTION = 0.05
+# A rise counts only if it is more than this many standard errors of a point.
+RISE_ERRORS = 3.0
 # A sweep's lowest loss is that of a median over this many steps.
 REACH_STEPS = 5
 
@@ -72,12 +75,14 @@ class LossTrend:
         losses: Finite losses since the learning rate last changed, oldest first, shape `(n_points,)`; each is the mean
             of several epochs.
         reach: How far the loss fell in a range test; 0 if unknown.
+        error: Standard error of a point; 0 if unknown.
     """
 
     start: float
     best: float
     losses: np.ndarray
     reach: float = 0.0
+    error: float = 0.0
 
     @property
     def fall(self) -> float:
@@ -135,28 +140,47 @@ class Rehearsal:
     Attributes:
         factor: What the compiled rate was multiplied by.
         annealed: Whether the rate decayed at its end, as planned.
-        end: Loss at its end; infinite if the loss diverged.
-        peak: Highest loss on the way.
+        tail: Losses of the steps at its end, shape `(n_steps,)`; empty if the loss diverged.
+        peak: Highest loss on the way; infinite if the loss diverged.
     """
 
     factor: float
     annealed: bool
-    end: float
+    tail: np.ndarray
     peak: float
 
+    @property
+    def end(self) -> float:
+        """Loss at the end; infinite if the loss diverged."""
+        return float(np.mean(self.tail)) if self.tail.size else math.inf
 
-def choose_rehearsal(rehearsals: Sequence[Rehearsal], *, start: float) -> Rehearsal:
-    """The rehearsal that ended best; among those that ended nearly as well, the first one.
+
+def choose_rehearsal(rehearsals: Sequence[Rehearsal], *, start: float, whole: bool) -> Rehearsal:
+    """The first of the rehearsals that ended as well as the best one.
+
+    A rehearsal of the whole training has ended as well if the difference is within two standard errors, but at least 1%
+    and at most 5% of the gain. One of its beginning says less, so there the difference is 5%.
 
     Args:
-        rehearsals: At least one, the preferred ones first.
+        rehearsals: At least one, the preferred ones first; in the steps at their ends they have seen the same batches,
+            or batches at random.
         start: Loss before training.
+        whole: Whether the whole training was rehearsed.
     """
-    best = min(rehearsal.end for rehearsal in rehearsals)
-    if not math.isfinite(best):
+    best = min(rehearsals, key=lambda rehearsal: rehearsal.end)
+    if not math.isfinite(best.end):
         return rehearsals[0]
-    tolerance = max(SAME_END_FRACTION * (start - best), rounding_of(start, best))
-    return next(rehearsal for rehearsal in rehearsals if rehearsal.end <= best + tolerance)
+    gain = max(start - best.end, 0.0)
+
+    def is_as_good(rehearsal: Rehearsal) -> bool:
+        if not rehearsal.tail.size:
+            return False
+        differences = rehearsal.tail - best.tail
+        errors = 2 * float(np.std(differences)) / math.sqrt(differences.size) if whole else math.inf
+        tolerance = float(np.clip(errors, SAME_END_FRACTION * gain, LOST_END_FRACTION * gain))
+        return rehearsal.end - best.end <= max(tolerance, rounding_of(start, best.end))
+
+    return next(rehearsal for rehearsal in rehearsals if is_as_good(rehearsal))
 
 
 def epochs_per_judgement(steps_per_epoch: int) -> int:
@@ -172,6 +196,13 @@ def judgements_per_point(planned_judgements: int) -> int:
 def typical_change(losses: Sequence[float]) -> float:
     """Median absolute change between epochs, the noise scale when none is known; inf for fewer than 3 epochs."""
     return median_change(np.asarray(losses)) if len(losses) >= MIN_NOISE_EPOCHS else math.inf
+
+
+def mean_error(losses: Sequence[float]) -> float:
+    """Standard error of the mean of epochs that are judged together, from first differences; 0 if there are few."""
+    if len(losses) < MIN_NOISE_EPOCHS:
+        return 0.0
+    return step_noise(np.asarray(losses)) / math.sqrt(len(losses))
 
 
 def find_change(trend: LossTrend) -> Change | None:
@@ -212,7 +243,8 @@ def anneal_factor(progress: float, fraction: float) -> float:
 
 def _lower_if_oscillating(trend: LossTrend) -> Change | None:
     changes = np.diff(trend.losses[-WINDOW_POINTS - 1 :])
-    rises = int((changes > RISE_FRACTION * max(trend.fall, trend.reach)).sum())
+    least = max(RISE_FRACTION * max(trend.fall, trend.reach), RISE_ERRORS * trend.error)
+    rises = int((changes > least).sum())
     if rises < MIN_RISES:
         return None
     return Change(

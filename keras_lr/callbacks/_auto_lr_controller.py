@@ -147,7 +147,7 @@ class Controller:
         before = next((former.kept for former in reversed(state.rows) if former.kept is not None), True)
         losses = state.unjudged_losses()
         broken = not (math.isfinite(row.loss) and self._weights_finite())
-        mean = math.nan if broken else float(np.mean(losses[len(losses) // 2 :]))
+        mean = math.nan if broken else state.judged_loss()
         few_steps = len(losses) < state.epochs_per_judgement
         change = None if state.segment.ended else state.find_divergence(mean, few_steps=few_steps)
         if change is None and few_steps and not broken:

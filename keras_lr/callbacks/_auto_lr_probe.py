@@ -103,24 +103,25 @@ class Probe(LRRangeTest):
                 return error
             found.rehearsals.append(rehearsal)
         if found.rehearsals:
-            found.chosen = choose_rehearsal(found.rehearsals, start=float(np.median(result.losses[:10])))
+            start = float(np.median(result.losses[:10]))
+            found.chosen = choose_rehearsal(found.rehearsals, start=start, whole=planned.is_rehearsed_whole())
         return None
 
 
 def _plans(planned: PlannedTraining, result: RangeTestResult) -> list[tuple[float, bool]]:
-    """Which factors on the compiled rate to rehearse, each without or with the decay, the preferred ones first."""
-    rates = [rate / planned.reference for rate in _candidates(result)]
-    factors = [factor for factor in rates if max(factor, 1 / factor) >= MIN_RATIO]
+    """Which factors on the compiled rate to rehearse, each without or with the decay, the preferred ones first.
+
+    The compiled rate comes first; in a rehearsal of the beginning, which favours high rates, the lower one.
+    """
+    factors: list[float] = []
+    for factor in (rate / planned.reference for rate in _candidates(result)):
+        if all(max(factor / other, other / factor) >= MIN_RATIO for other in [1.0, *factors]):
+            factors.append(factor)
     if not planned.is_rehearsed_whole():
-        return [(factors[0], False), (1.0, False)] if factors else []
+        return [(factor, False) for factor in sorted([1.0, factors[0]])] if factors else []
     decays = [True, False] if planned.anneal_fraction else [False]
-    distinct: list[float] = []
-    for factor in factors:
-        if all(max(factor / other, other / factor) >= MIN_RATIO for other in distinct):
-            distinct.append(factor)
-    return [(factor, decay) for factor in distinct[:1] or [1.0] for decay in decays] + [
-        (factor, False) for factor in [*distinct[1:], *([1.0] if distinct else [])]
-    ]
+    main = [(factor, decay) for factor in factors[:1] or [1.0] for decay in decays]
+    return [(1.0, False), *(plan for plan in main if plan != (1.0, False)), *((one, False) for one in factors[1:])]
 
 
 def _candidates(result: RangeTestResult) -> list[float]:
@@ -155,9 +156,9 @@ class _Rehearsing:
         resting = np.full(self._resting, RESTING_FRACTION * factor * planned.reference)
         curve = self._test.run(np.concatenate([rates, resting]), source=self._source)
         if len(curve.losses) < steps + self._resting:
-            return Rehearsal(factor, annealed, math.inf, math.inf), curve.error
+            return Rehearsal(factor, annealed, np.empty(0), math.inf), curve.error
         tail = self._resting or max(round(TAIL_FRACTION * steps), 1)
-        return Rehearsal(factor, annealed, float(np.mean(curve.losses[-tail:])), float(curve.losses.max())), curve.error
+        return Rehearsal(factor, annealed, curve.losses[-tail:], float(curve.losses.max())), curve.error
 
 
 def describe(rehearsals: Sequence[Rehearsal], chosen: Rehearsal, planned: PlannedTraining) -> str:

@@ -16,6 +16,7 @@ from keras_lr.analysis._auto_lr_rules import (
     epochs_per_judgement,
     find_change,
     judgements_per_point,
+    mean_error,
     typical_change,
 )
 from keras_lr.analysis._diverged import blown_up, epoch_divergence
@@ -137,6 +138,15 @@ class AutoLRState:
         last = next((place for place in range(len(self.rows), 0, -1) if self.rows[place - 1].kept is not None), 0)
         return [row.loss for row in self.rows[max(last, self.segment.first_row) :]]
 
+    def judged_loss(self) -> float:
+        """The mean loss of the epochs that wait for a judgement.
+
+        The first judgement after a change leaves out their first half, in which a new rate may raise the loss.
+        """
+        losses = self.unjudged_losses()
+        first = len(self.rows) - len(losses) <= self.segment.first_row
+        return float(np.mean(losses[len(losses) // 2 if first else 0 :]))
+
     def find_divergence(self, loss: float, *, few_steps: bool = False) -> Change | None:
         """The rollback that a loss calls for, apart from whether one is still made.
 
@@ -170,7 +180,10 @@ class AutoLRState:
             return None
         known = self.judged_losses()
         start, reach = (self.baseline.start, self.baseline.reach) if self.baseline else (known[0], 0.0)
-        return LossTrend(start, min(known), losses.reshape(-1, width).mean(axis=1), reach)
+        together = self.epochs_per_judgement
+        recent = [row.loss for row in self.rows[-together:]] if together > 1 else []
+        error = mean_error(recent) / math.sqrt(width)
+        return LossTrend(start, min(known), losses.reshape(-1, width).mean(axis=1), reach, error)
 
     def find_change(self, planned_epochs: int) -> Change | None:
         """The change that the judgements since the last one call for; to be called after one that was kept."""

@@ -39,12 +39,14 @@ def find_lr(
     """Runs a learning-rate range test and restores the model.
 
     The test raises the learning rate step by step and records each batch's own loss. Weights, optimizer, metrics and
-    random states are then restored, so a later `fit` trains as if the test had not been run.
+    random states are then restored, and so is what the code that reads the data keeps: its own random generators, the
+    positions of its files, its counters and iterators. A later `fit` trains as if the test had not been run. What
+    cannot be restored is named by a warning.
 
     Args:
         model: A compiled `keras.Model`.
         x: Any input of `model.fit`: arrays, frames, lists or dicts of them, a batched `tf.data.Dataset`, a
-            `PyDataset`, or a generator. A generator loses the batches that the test takes from it.
+            `PyDataset`, or a generator. A generator loses the batches that the test takes from it; a warning says so.
         y: Targets, unless `x` contains them.
         batch_size: Samples per batch, for arrays; None for 32.
         sample_weight: As in `model.fit`.
@@ -65,13 +67,14 @@ def find_lr(
 
     Returns:
         The measured curve and the suggestion, which also depends on the model's optimizer (see `suggest`). Ctrl-C ends
-        the test early and returns the points so far.
+        the test early and returns the points so far. If the data hold NaN or infinite values on which the model cannot
+        train, or targets from which no rate can be read, the suggestion has none, and its reason says so.
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
         ModelError: The model is not compiled, has nothing to train, or its step does not train with the compiled
             optimizer.
-        DataError: The data is empty or its first batch fails.
+        DataError: The data is empty, its first batch fails, or a label is outside the model's classes.
     """
     settings = RangeTestSettings(
         learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),

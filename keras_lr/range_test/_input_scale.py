@@ -82,8 +82,9 @@ def scale_finding(values: np.ndarray) -> str | None:
 
 def _meets_weights(model: keras.Model, inputs: Any, values: np.ndarray) -> bool:
     """Whether a layer multiplies its weights with values that look wrong and are among `values`."""
-    with _recorded_inputs(model) as reached:
+    with _recorded_calls(model) as calls:
         model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False)
+    reached = [tensor for layer, tensors in calls if _multiplies_weights(layer) for tensor in tensors]
     return any(
         scale_finding(tensor) is not None and np.isin(np.abs(tensor).max(), np.abs(values.astype(tensor.dtype)))
         for tensor in reached
@@ -91,25 +92,20 @@ def _meets_weights(model: keras.Model, inputs: Any, values: np.ndarray) -> bool:
 
 
 @contextlib.contextmanager
-def _recorded_inputs(model: keras.Model) -> Iterator[list[np.ndarray]]:
-    """Collects what each layer that multiplies its weights is called on within the block.
+def _recorded_calls(model: keras.Model) -> Iterator[list[tuple[Any, list[np.ndarray]]]]:
+    """Collects what each layer is called on within the block.
 
     A layer that rescales gives zeros instead, since its weights may not have been trained yet.
     """
-    reached: list[np.ndarray] = []
-    replaced = []
-    for layer in layers_of(model):
-        if isinstance(layer, _RESCALING):
-            vars(layer)["call"] = functools.partial(_call_for_zeros, layer.call)
-        elif _multiplies_weights(layer):
-            vars(layer)["call"] = functools.partial(_record_and_call, reached, layer, layer.call)
-        else:
-            continue
-        replaced.append(layer)
+    calls: list[tuple[Any, list[np.ndarray]]] = []
+    layers = [layer for layer in layers_of(model) if not isinstance(layer, keras.Model)]
+    for layer in layers:
+        record = _call_for_zeros if isinstance(layer, _RESCALING) else functools.partial(_record_and_call, calls, layer)
+        vars(layer)["call"] = functools.partial(record, layer.call)
     try:
-        yield reached
+        yield calls
     finally:
-        for layer in replaced:
+        for layer in layers:
             del vars(layer)["call"]
 
 
@@ -117,25 +113,29 @@ def _call_for_zeros(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return keras.tree.map_structure(keras.ops.zeros_like, call(*args, **kwargs))
 
 
-def _record_and_call(reached: list[np.ndarray], layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _record_and_call(calls: list[Any], layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    by_keras = type(layer).__module__.startswith("keras.")
+    tensors = []
     for tensor in keras.tree.flatten((args, kwargs)):
-        # An integer that a user's own layer takes is looked up.
-        if isinstance(tensor, tf.Tensor) and (tensor.dtype.is_floating or type(layer).__module__.startswith("keras.")):
-            with contextlib.suppress(Exception):
-                reached.append(np.asarray(tensor))
+        # A tensor that is being traced has no values.
+        with contextlib.suppress(NotImplementedError):
+            values = np.asarray(tensor) if isinstance(tensor, tf.Tensor) else np.empty(0)
+            if by_keras or not _may_be_labels(values):
+                tensors.append(values)
+    calls.append((layer, tensors))
     return call(*args, **kwargs)
 
 
+def _may_be_labels(values: np.ndarray) -> bool:
+    """Whether a user's own layer may look the values up or compare with them, instead of multiplying them."""
+    single = values.ndim < 2 or values.shape[-1] == 1
+    return values.dtype.kind in "biu" or (single and bool((values == np.round(values)).all()))
+
+
 def _multiplies_weights(layer: Any) -> bool:
-    if isinstance(layer, (keras.layers.Embedding, keras.Model)):
+    if isinstance(layer, keras.layers.Embedding) or not layer.weights:
         return False
-    parts = layers_of(layer, include_self=False)
-    return isinstance(layer, _WHOLE) or (_has_weights(layer) and not any(map(_has_weights, parts)))
-
-
-def _has_weights(layer: Any) -> bool:
-    # A layer that is not built yet may come to have weights.
-    return bool(layer.weights) or not layer.built
+    return isinstance(layer, _WHOLE) or not any(part.weights for part in layers_of(layer, include_self=False))
 
 
 def _named_inputs(inputs: Any) -> list[tuple[str, np.ndarray]]:

@@ -112,6 +112,7 @@ class StepLoop:
         self.rates = RateControl(model.optimizer)
         self.in_graph = not model.run_eagerly
         self.chunk_steps = 1
+        self._unlogged: ModelError | None = None
         with tf.device(_home(model)):
             self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
             self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -146,6 +147,8 @@ class StepLoop:
             return []
         scalar = tf.TensorSpec([], tf.int32)
         concrete = self._loop.get_concrete_function(signature, tf.TensorSpec([None], tf.float32), scalar, scalar)
+        if self._unlogged is not None:
+            raise self._unlogged
         own = {id(variable) for variable in (self._losses, self._completed, *self.watch.variables)}
         return [variable for variable in concrete.graph.variables if id(variable) not in own]
 
@@ -218,10 +221,15 @@ class StepLoop:
     def _monitored(self, logs: Any) -> Any:
         if not isinstance(logs, dict) or self._monitor not in logs:
             names = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
-            raise ModelError(
+            error = ModelError(
                 f"`monitor` must name a value that `train_step` returns. Received: {self._monitor!r}; the step returns "
                 f"{names}. Name one of these."
             )
+            if not self.in_graph:
+                raise error
+            # An error within the trace would leave the variables that it creates without values.
+            self._unlogged = error
+            return np.nan
         return logs[self._monitor]
 
 

@@ -81,8 +81,20 @@ def describe_class(kind: type) -> dict[str, Any]:
 
 
 def describe_settings(value: Any) -> dict[str, Any]:
-    """Attributes of an object that are named as the arguments of its constructor, with or without an underscore."""
-    return {name: describe(found) for name, found in _settings(value).items()}
+    """Attributes of an object that are named as the arguments of its constructor, with or without an underscore.
+
+    An attribute that another method of its class assigns is not a setting.
+    """
+    assigned = {
+        str(one.argval)
+        for kind in type(value).__mro__
+        if is_users(kind)
+        for name, method in vars(kind).items()
+        if isinstance(method, types.FunctionType) and name != "__init__"
+        for one in _instructions(method.__code__)
+        if one.opname == "STORE_ATTR"
+    }
+    return {name: describe(found) for name, found in _settings(value).items() if not {name, f"_{name}"} & assigned}
 
 
 def is_users(kind: Any) -> bool:
@@ -107,21 +119,30 @@ def hash_array(array: Any) -> str:
     return hashed.hexdigest()
 
 
-def first_difference(first: Any, second: Any, path: str = "") -> str | None:
-    """The path at which two descriptions first differ; None if they are equal, as far as both are known."""
+def first_difference(first: Any, second: Any, path: str = "", *, shared_only: bool = False) -> str | None:
+    """The path at which two descriptions first differ; None if they are equal.
+
+    Args:
+        first: A description.
+        second: Another one.
+        path: Where the two were found.
+        shared_only: Whether names that one of them lacks are skipped. Code that was compiled by another version of
+            Python is always skipped.
+    """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        for name in [*first, *(name for name in second if name not in first)]:
-            if name.startswith("code ") and not (name in first and name in second):
-                continue
-            found = first_difference(first.get(name), second.get(name), f"{path}.{name}" if path else str(name))
-            if found is not None:
-                return found
-        return None
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        pairs = enumerate(zip(first, second, strict=True))
-        found_parts = (first_difference(*pair, f"{path}.{number}" if path else str(number)) for number, pair in pairs)
-        return next((found for found in found_parts if found is not None), None)
-    return None if first == second else path
+        names = [*first, *(name for name in second if name not in first)]
+        shared = [name for name in names if name in first and name in second]
+        kept = shared if shared_only else [name for name in names if name in shared or not name.startswith("code ")]
+        parts = [(name, first.get(name), second.get(name)) for name in kept]
+    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        parts = [(str(number), *pair) for number, pair in enumerate(zip(first, second, strict=True))]
+    else:
+        return None if first == second else path
+    inner = (
+        first_difference(one, other, f"{path}.{name}" if path else name, shared_only=shared_only)
+        for name, one, other in parts
+    )
+    return next((found for found in inner if found is not None), None)
 
 
 class _Describer:

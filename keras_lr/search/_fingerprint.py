@@ -24,6 +24,7 @@ from keras_lr.search._description import (
     describe,
     describe_callbacks,
     describe_class,
+    describe_settings,
     first_difference,
     hash_array,
     is_users,
@@ -39,6 +40,7 @@ _OF_VALIDATION = ("validation_steps", "validation_freq")
 
 _DIFFERENCES = {
     "model": "`hypermodel` builds another model",
+    "structure": "`hypermodel` builds another model",
     "data": "the training data differs",
     "content": "the training data differs",
     "validation": "the validation data differs",
@@ -58,6 +60,7 @@ def project_header(
     arguments: FitArguments,
     *,
     seed: int,
+    structure: Mapping[str, Any],
     details: Mapping[str, Any],
     own: Mapping[str, Any],
     searches_batch_size: bool,
@@ -70,12 +73,14 @@ def project_header(
         model: The model at the lowest rate; None for a search without a hypermodel.
         arguments: The arguments of the search.
         seed: Seed of the first repeat.
-        details: `describe_details` of the model, as far as it is the same at every rate.
+        structure: `describe_model` of the model, as far as it is the same at every rate.
+        details: `describe_details` of the model, likewise.
         own: Descriptions of the "hypermodel" and of the "tuner", where they have methods of their own.
         searches_batch_size: Whether the batch size is part of the grid.
     """
     project = {
         "model": None if model is None else digest(describe_model(model)),
+        "structure": digest(structure),
         "data": digest(describe_data(arguments.train)),
         "seed": seed,
         "content": _content(arguments.train, arguments.given.get("x"), arguments.given.get("y")),
@@ -110,11 +115,12 @@ def check_project(headers: Iterable[Mapping[str, Any]], header: Mapping[str, Any
 
 
 def _differences(stored: Mapping[str, Any], project: Mapping[str, Any]) -> Iterable[str]:
-    for name in project.keys() & stored.keys() - {"fit"}:
-        # A search may continue without its validation data, for example with the training loss as the objective.
-        if name == "validates" and not project[name]:
-            continue
-        path = first_difference(stored[name], project[name])
+    # A model whose build depends on the rate has another description once the grid has grown.
+    skipped = {"fit", "model" if "structure" in stored else "structure"}
+    # A search may continue without its validation data, for example with the training loss as the objective.
+    skipped |= set() if project["validates"] else {"validates"}
+    for name in [name for name in project if name in stored and name not in skipped]:
+        path = first_difference(stored[name], project[name], shared_only=name in ("code", "compile"))
         if path is not None:
             yield _DIFFERENCES[name] + _place(path, project[name])
     now, before = project.get("fit", {}), stored.get("fit", {})
@@ -248,7 +254,7 @@ def _content(tensors: Any, source: Any, targets: Any = None) -> Any:
             "first": None if first is None else [hash_array(_dense(leaf)) for leaf in keras.tree.flatten(first)],
         }
     if isinstance(source, keras.utils.PyDataset):
-        return {**describe(source), "batches": source.num_batches}
+        return {**describe_class(type(source)), **describe_settings(source), "batches": source.num_batches}
     if is_users(type(source)) or hasattr(source, "dataset"):
         return {"class": type(source).__name__}
     return describe([source, targets])

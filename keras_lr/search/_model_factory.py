@@ -92,10 +92,9 @@ def as_hypermodel(hypermodel: Any) -> Any:
         )
     parameters = _parameters(hypermodel)
     rate = next((one for one in parameters if one.name in _RATE_NAMES), None)
-    if _takes_hyperparameters(parameters):
-        return hypermodel
-    _check_callable(parameters, rate)
-    return _BuildFunction(hypermodel, rate)
+    takes_hyperparameters = _takes_hyperparameters(parameters)
+    _check_callable(parameters[1:] if takes_hyperparameters else parameters, None if takes_hyperparameters else rate)
+    return hypermodel if takes_hyperparameters else _BuildFunction(hypermodel, rate)
 
 
 def has_own_fit(hypermodel: Any) -> bool:
@@ -173,7 +172,8 @@ class ModelFactory:
             can be trained at every rate.
         failures: The error of each rate at which the hypermodel's `build` fails.
         unbuilt: Whether the model's weights are made by `fit` alone.
-        details: What `describe_details` says of the model, as far as it is the same at every rate.
+        structure: What `describe_model` says of the model, as far as it is the same at every rate.
+        details: What `describe_details` says of the model, likewise.
     """
 
     def __init__(self, hypermodel: TunedHypermodel, arguments: FitArguments) -> None:
@@ -188,6 +188,7 @@ class ModelFactory:
         self.rate_in_build: str | None = None
         self.failures: dict[float, Exception] = {}
         self.unbuilt = False
+        self.structure: Mapping[str, Any] = {}
         self.details: Mapping[str, Any] = {}
 
     def examine(self, runs: Sequence[Run]) -> keras.Model:
@@ -199,6 +200,8 @@ class ModelFactory:
         low, first = self._first_that_builds(by_rate)
         again = [Run(run.learning_rate, run.batch_size, low.repeat, low.seed) for run in reversed(by_rate)]
         high, second = self._first_that_builds(again)
+        if high == low and self._hypermodel.reads_rate:
+            second = self._at_another_rate(low, second)
         if second is first:
             raise ModelError(
                 "`hypermodel` must build a new model each time. Received the same model twice. Make the model inside "
@@ -251,11 +254,20 @@ class ModelFactory:
             return run, model
         raise self.failures[runs[0].learning_rate]
 
+    def _at_another_rate(self, run: Run, otherwise: keras.Model) -> keras.Model:
+        """A model at twice the only rate, which shows what depends on the rate once the grid grows."""
+        try:
+            return self._new_model(Run(2 * run.learning_rate, run.batch_size, run.repeat, run.seed))
+        except Exception:
+            return otherwise
+
     def _compare(self, first: keras.Model, second: keras.Model) -> None:
         lowest, highest = _whole_description(first), _whole_description(second)
         self.rate_in_build = _difference(lowest, highest)
         self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
-        self.details = {name: common_part(lowest[name], highest[name]) for name in ("code", "compile")}
+        common = common_part(lowest, highest)
+        self.details = {name: common.pop(name, {}) for name in ("code", "compile")}
+        self.structure = common
 
     def model(self, run: Run) -> keras.Model:
         """A model that is ready to train `run`."""

@@ -143,16 +143,20 @@ class LogGridOracle(UnsavedOracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def adopt(self, scores: Scores) -> None:
-        """Replaces the finished trials by what the records hold; every other point is open again."""
+        """Replaces the finished trials by what the records hold; every other point is open again.
+
+        A point without metrics has failed.
+        """
         known = [*self.ongoing_trials.values(), *self._ended.values()]
         self.trials = {trial.trial_id: trial for trial in known}
         for point, metrics in scores.items():
             if point not in self.points:
                 self.points.append(point)
-            trial = self._trial(point, _STATUS.COMPLETED)
+            trial = self._trial(point, _STATUS.COMPLETED if metrics else _STATUS.FAILED)
             self.trials[trial.trial_id] = trial
-            self.update_trial(trial.trial_id, dict(metrics))
-            self.score_trial(trial)
+            if metrics:
+                self.update_trial(trial.trial_id, dict(metrics))
+                self.score_trial(trial)
 
     def score_trial(self, trial: Any) -> None:
         """Scores a trial; one without a finite value is the worst, not an error."""

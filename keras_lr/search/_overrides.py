@@ -114,8 +114,7 @@ def as_objective(objective: Any, *, own_result: bool) -> Any:
 
 def has_several_values(hyperparameter: Any) -> bool:
     """Whether a hyperparameter of KerasTuner's leaves a choice."""
-    low, high = getattr(hyperparameter, "min_value", 0), getattr(hyperparameter, "max_value", 0)
-    return low != high or len(getattr(hyperparameter, "values", ())) > 1 or type(hyperparameter).__name__ == "Boolean"
+    return len(set(hyperparameter.values)) > 1
 
 
 def describe_own_code(tuner: Any, base: type) -> dict[str, Any]:

@@ -259,6 +259,7 @@ class SearchSession:
             trainer.model,
             arguments,
             seed=options.seed,
+            structure=trainer.factory.structure,
             details=trainer.factory.details,
             own=options.own_code,
             searches_batch_size=options.searches_batch_size,
@@ -342,9 +343,27 @@ class SearchSession:
             value = None if is_same(score, recorded.get(objective.name, np.nan)) else score
         self._record_trial(point, TrialRecord(trained, value, self._options.repeats, self.arguments.epochs, values))
 
-    def record_values(self, point: Point, values: Mapping[str, Any]) -> None:
-        """Records hyperparameters that `build` or `fit` named while a point was trained."""
-        self._record_trial(point, TrialRecord(point, None, self._options.repeats, self.arguments.epochs, values))
+    def record_trial(self, point: Point, value: float | None, values: Mapping[str, Any]) -> None:
+        """Records what the tuner's own methods have reported for a point that was trained.
+
+        Args:
+            point: The point.
+            value: The objective; None if the records hold the result.
+            values: Hyperparameters beside those of the grid, by name.
+        """
+        self._record_trial(point, TrialRecord(point, value, self._options.repeats, self.arguments.epochs, values))
+
+    def has_logged(self, point: Point, value: float) -> bool:
+        """Whether `value` is the best that the runs of `point` have logged."""
+        name, direction = self._options.objective, self._options.direction
+        scores = [self._table.score(run, name, direction) for run in self._table.runs(point)]
+        return bool(scores) and is_same(value, (min if direction == "min" else max)(scores))
+
+    def failure(self, point: Point) -> str | None:
+        """The message of the first run, if every run of `point` has failed."""
+        if self._options.by_trial and (trial := self._table.trials.get(self._hypermodel.trial_id(point))) is not None:
+            point = trial.point
+        return failure_of(self._table, point)
 
     def fail(self, point: Point, error: Exception) -> None:
         """Records that the tuner's own `run_trial` raised an exception."""
@@ -504,7 +523,7 @@ def _growth_events(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _check_objective(objective: str, model: keras.Model, hypermodel: TunedHypermodel, arguments: FitArguments) -> None:
     """Refuses an objective that Keras's own steps do not log; what callbacks and other steps log is unknown."""
-    if own_steps(model) or hypermodel.has_own_fit or arguments.callbacks:
+    if own_steps(model) or hypermodel.takes_any_data or arguments.callbacks:
         return
     logged = list(model.get_metrics_result())
     logged += [f"val_{name}" for name in logged] if arguments.validates else []
@@ -553,7 +572,12 @@ def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> tuple[EngineName, str,
 
 
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:
-    """Medians over the repeats of a point, each at its best epoch; infinitely bad if most repeats diverged."""
+    """Medians over the repeats of a point, each at its best epoch; infinitely bad if most repeats diverged.
+
+    Empty if every repeat has failed.
+    """
+    if failure_of(table, point) is not None:
+        return {}
     runs = table.runs(point)
     scores = [table.score(run, objective, direction) for run in runs]
     if not scores:
@@ -563,6 +587,13 @@ def point_metrics(table: Table, point: Point, objective: str, direction: Directi
         for name, value in _metrics_at(table.rows(run), objective, score).items():
             found.setdefault(name, []).append(value)
     return {**{name: float(np.median(values)) for name, values in found.items()}, objective: float(np.median(scores))}
+
+
+def failure_of(table: Table, point: Point) -> str | None:
+    """The message of the first run, if every run of `point` has failed."""
+    ends = [table.rows(run)[-1] for run in table.runs(point)]
+    failed = bool(ends) and all(row["status"] == "failed" for row in ends)
+    return str(ends[0].get("message", "")) if failed else None
 
 
 def _metrics_at(rows: Iterable[Mapping[str, Any]], objective: str, score: float) -> dict[str, float]:

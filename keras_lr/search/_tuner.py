@@ -324,7 +324,7 @@ class LogGridSearch(GridTuner):
 
     def _train_by_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
         """Calls the subclass's own `run_trial`, whose result counts."""
-        point, name = self._point(trial), self.oracle.objective.name
+        point = self._point(trial)
         args, kwargs = self._fit_arguments
         self._trained.pop(trial.trial_id, None)
         try:
@@ -335,8 +335,9 @@ class LogGridSearch(GridTuner):
             session.fail(point, error)
             return
         trained, histories = self._trained.get(trial.trial_id, (point, []))
-        if returned is None and trial.metrics.exists(name):
-            returned = trial.metrics.get_best_value(name)
+        # As in KerasTuner, what was reported to the oracle goes before what was returned.
+        reported = self._reported(session, trial, trained)
+        returned = returned if reported is None else reported
         if not histories and returned is None:
             raise InvalidArgumentError(
                 "`run_trial` must return the objective as a number, a dict that holds it, the `History` of "
@@ -349,16 +350,28 @@ class LogGridSearch(GridTuner):
 
     def _end_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
         point, values = self._point(trial), self._further_values(trial, known)
-        if values and not self._runs_by_trial:
-            session.record_values(point, values)
+        if not self._runs_by_trial:
+            reported = self._reported(session, trial, point)
+            if values or reported is not None:
+                session.record_trial(point, reported, values)
         self._warn_of(trial, values)
-        self.oracle.update_trial(trial.trial_id, session.metrics(point), FINAL_STEP)
-        trial.status = "COMPLETED"
+        message = session.failure(point)
+        if message is None:
+            self.oracle.update_trial(trial.trial_id, session.metrics(point), FINAL_STEP)
+        trial.status, trial.message = ("COMPLETED", None) if message is None else ("FAILED", message)
         self.on_trial_end(trial)
         ongoing = self._local_oracle.ongoing_trials.values()
         if any(one.trial_id == trial.trial_id for one in ongoing):
             # A subclass has not called the inherited method, without which the trial would be handed out again.
             LogGridSearch.on_trial_end(self, trial)
+
+    def _reported(self, session: SearchSession, trial: Any, point: Point) -> float | None:
+        """The objective that a subclass has reported to the oracle itself, unless that is what its runs have logged."""
+        if not overrides(self, LogGridSearch, (*EPOCH_HOOKS, "run_trial")):
+            return None
+        metrics, name = self.oracle.get_trial(trial.trial_id).metrics, self.oracle.objective.name
+        value = metrics.get_best_value(name) if metrics.exists(name) else None
+        return None if value is None or session.has_logged(point, value) else float(value)
 
     def _further_values(self, trial: Any, known: frozenset[str]) -> dict[str, Any]:
         """Hyperparameters that `fit` or `run_trial` was the first to name."""

@@ -126,6 +126,33 @@ def test_enqueuer_of_a_reader_runs_while_it_is_read_and_can_be_stopped() -> None
     assert not adapter.enqueuer.is_running()
 
 
+def test_py_dataset_adapter_keeps_its_reader_class_weight_shuffle_and_signature() -> None:
+    reader = Reader()
+    adapter = PyDatasetAdapter(reader, class_weight={0: 1.0}, shuffle=True)
+    assert (adapter.py_dataset, adapter.class_weight, adapter.shuffle) == (reader, {0: 1.0}, True)
+    assert adapter._output_signature is None
+    adapter.get_tf_dataset()
+    other = PyDatasetAdapter(reader, class_weight={0: 1.0}, shuffle=False)
+    other._output_signature = adapter._output_signature
+    assert other.get_tf_dataset().element_spec == adapter._output_signature
+
+
+def test_tf_dataset_adapter_keeps_its_dataset() -> None:
+    dataset = tf.data.Dataset.from_tensors((X, Y))
+    assert get_data_adapter(x=dataset, shuffle=False)._dataset is dataset
+
+
+def test_run_thread_and_future_queue_of_an_enqueuer_end_when_it_is_stopped() -> None:
+    # The queue of one batch keeps the thread waiting.
+    adapter = PyDatasetAdapter(Reader(workers=2, max_queue_size=1), shuffle=False)
+    next(iter(adapter.get_tf_dataset()))
+    thread = adapter.enqueuer.run_thread
+    assert thread.is_alive()
+    adapter.enqueuer.stop()
+    assert not thread.is_alive()
+    assert adapter.enqueuer.future_queue.empty()
+
+
 def test_get_iterator_is_a_dataset_unless_a_strategy_distributes_it() -> None:
     def data_of(strategy: Any) -> Any:
         epochs = TFEpochIterator(distribute_strategy=strategy, x=X, y=Y, batch_size=4)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 from tensorflow.python.framework import config
+from tensorflow.python.ops import stateful_random_ops
 
 SEEDS = "global_seed_generator"
 
@@ -85,3 +86,49 @@ def test_a_distributed_variable_has_one_value_per_replica() -> None:
         variable = keras.Variable(1.0)
     assert isinstance(variable.value, tf.distribute.DistributedValues)
     assert len(variable.value.values) == 1
+
+
+def test_seed_of_the_eager_context_is_the_global_one_and_seeds_operations_together_with_rng(random_state: Any) -> None:
+    tf.random.set_seed(5)
+    eager = context.context()
+    assert eager._seed == 5
+    expected = [float(tf.random.uniform(())), float(tf.random.uniform((), seed=3))]
+    tf.random.set_seed(6)
+    eager._seed, eager._rng = 5, random.Random(5)
+    assert [float(tf.random.uniform(())), float(tf.random.uniform((), seed=3))] == expected
+
+
+def test_clear_kernel_cache_starts_stateful_operations_again(random_state: Any) -> None:
+    tf.random.set_seed(5)
+    first = float(tf.random.uniform((), seed=3))
+    assert float(tf.random.uniform((), seed=3)) != first
+    context.context().clear_kernel_cache()
+    assert float(tf.random.uniform((), seed=3)) == first
+
+
+def test_global_generator_is_what_get_global_generator_returns() -> None:
+    generator = tf.random.get_global_generator()
+    assert stateful_random_ops.global_generator is generator
+
+
+def test_list_all_concrete_functions_has_the_graphs_of_a_function() -> None:
+    @tf.function
+    def noise() -> Any:
+        return tf.random.uniform(())
+
+    noise()
+    (concrete,) = noise._list_all_concrete_functions()
+    assert [one.op_def.is_stateful for one in concrete.graph.get_operations() if one.type == "RandomUniform"] == [True]
+
+
+@pytest.mark.parametrize("make", [lambda: keras.Variable(2.0), lambda: keras.layers.Dense(1).add_weight((1,))])
+def test_keras_makes_its_variables_by_the_creators_of_tensorflow(make: Any) -> None:
+    made = []
+
+    def create(next_creator: Any, **options: Any) -> Any:
+        made.append(next_creator(**options))
+        return made[-1]
+
+    with tf.variable_creator_scope(create):
+        variable = make()
+    assert [one is variable.value for one in made] == [True]

@@ -7,6 +7,9 @@ from typing import Any
 import keras
 import pytest
 import tensorflow as tf
+from tensorflow.python.data.ops import cache_op
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.ops import script_ops
 
 SEED, SEED2 = 3, 0
 
@@ -84,3 +87,90 @@ def test_the_device_of_a_python_function_is_stripped_to_the_one_that_is_known() 
     definition = serialized(numbers().map(lambda value: tf.py_function(lambda one: one, [value], tf.int64)))
     nodes = [node for function in definition.library.function for node in function.node_def]
     assert {node.device for node in nodes if node.op == "EagerPyFunc"} <= {"/device::0", ""}
+
+
+def test_a_rerandomized_random_dataset_says_so_and_keeps_its_seeds() -> None:
+    for rerandomizes in (True, False):
+        dataset = tf.data.Dataset.random(seed=SEED, rerandomize_each_iteration=rerandomizes)
+        assert bool(dataset._rerandomize) is rerandomizes
+        assert SEED in {int(tf.get_static_value(dataset._seed)), int(tf.get_static_value(dataset._seed2))}
+
+
+def test_random_dataset_takes_the_seeds_of_random_dataset_v2_without_its_generator() -> None:
+    definition = serialized(tf.data.Dataset.random(seed=SEED, rerandomize_each_iteration=True).take(3))
+    node = next(node for node in definition.node if node.op == "RandomDatasetV2")
+    assert (len(node.input), "rerandomize_each_iteration" in node.attr) == (3, True)
+    inputs = {name: len(op_def_registry.get(name).input_arg) for name in ("RandomDataset", "CacheDataset")}
+    assert inputs == {"RandomDataset": 2, "CacheDataset": 2}
+
+
+@pytest.mark.parametrize("name", ["", "file"])
+def test_input_1_of_a_cache_is_the_name_of_its_files(name: str, tmp_path: Any) -> None:
+    path = str(tmp_path / name) if name else ""
+    dataset = numbers().cache(path)
+    assert isinstance(dataset, cache_op.CacheDataset)
+    assert tf.get_static_value(dataset._filename) == path.encode()
+    definition = serialized(dataset)
+    nodes = {node.name: node for node in definition.node}
+    cache = next(node for node in definition.node if node.op == "CacheDatasetV2")
+    named = nodes[cache.input[1].split(":")[0]]
+    assert tf.make_ndarray(named.attr["value"].tensor).item() == path.encode()
+    if path:
+        assert len(list(dataset)) == 8
+        assert tf.io.gfile.exists(path + ".index")
+
+
+def test_the_token_of_a_python_function_is_its_key_among_the_python_functions() -> None:
+    def read(value: Any) -> Any:
+        return value
+
+    for wrap in (tf.numpy_function, tf.py_function):
+        dataset = numbers().map(lambda value, wrap=wrap: wrap(read, [value], tf.int64))
+        nodes = [node for function in dataset._functions() for node in function.function.graph.as_graph_def().node]
+        tokens = [node.attr["token"].s.decode() for node in nodes if "PyFunc" in node.op]
+        assert len(tokens) == 1
+        assert callable(script_ops._py_funcs._funcs.get(tokens[0]))
+
+
+def test_random_and_python_operations_are_stateful_and_arithmetic_is_not() -> None:
+    stateful = {
+        name: op_def_registry.get(name).is_stateful for name in ("RandomUniform", "PyFunc", "EagerPyFunc", "Mul")
+    }
+    assert stateful == {"RandomUniform": True, "PyFunc": True, "EagerPyFunc": True, "Mul": False}
+
+
+def test_make_iterator_replaces_what_an_iterator_iterates_over_and_stops_its_threads() -> None:
+    read: list[int] = []
+
+    def note(value: Any) -> Any:
+        read.append(int(value))
+        return value
+
+    dataset = tf.data.Dataset.range(10**6).map(lambda value: tf.numpy_function(note, [value], tf.int64)).prefetch(4)
+    iterator = iter(dataset)
+    next(iterator)
+    nothing = tf.data.experimental.to_variant(dataset.take(0))
+    tf.raw_ops.MakeIterator(dataset=nothing, iterator=iterator._iterator_resource)
+    count = len(read)
+    with pytest.raises(StopIteration):
+        next(iterator)
+    assert len(read) == count < 100
+
+
+def test_a_generator_of_a_dataset_is_kept_as_generator() -> None:
+    def rows() -> Any:
+        yield 1
+
+    dataset = tf.data.Dataset.from_generator(rows, output_signature=tf.TensorSpec((), tf.int64))
+    states = [
+        cell.cell_contents
+        for function in dataset._functions()
+        for node in [
+            *function.function.graph.as_graph_def().node,
+            *(node for one in function.function.graph.as_graph_def().library.function for node in one.node_def),
+        ]
+        if "PyFunc" in node.op
+        for cell in script_ops._py_funcs._funcs.get(node.attr["token"].s.decode()).__closure__ or ()
+    ]
+    owners = [getattr(state, "__self__", None) for state in states]
+    assert any(getattr(owner, "_generator", None) is rows for owner in owners)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lr._keras.tf_data import independent
+from keras_lr._keras.tf_data import independent, python_functions, stop
 
 
 def order(dataset: tf.data.Dataset) -> list[int]:
@@ -35,6 +37,80 @@ PIPELINES: dict[str, Any] = {
 }
 
 
+def drawn(value: Any) -> Any:
+    return np.int64(np.random.randint(10**6))
+
+
+def drawn_numbers() -> tf.data.Dataset:
+    return numbers().map(lambda value: tf.numpy_function(drawn, [value], tf.int64))
+
+
+DRAWING: dict[str, Any] = {
+    "random": lambda path: tf.data.Dataset.random(seed=3, rerandomize_each_iteration=True).take(20),
+    "sampled": lambda path: tf.data.Dataset.sample_from_datasets(
+        [numbers(), numbers()], seed=3, rerandomize_each_iteration=True
+    ),
+    "cache of draws": lambda path: drawn_numbers().cache(),
+    "cache of draws by an operation": lambda path: (
+        numbers().map(lambda _: tf.random.uniform((), 0, 99, tf.int64)).cache()
+    ),
+    "cache of a shuffle": lambda path: numbers().shuffle(20, seed=3).cache(),
+    "cache in files": lambda path: numbers().cache(path),
+    "cache of draws in files": lambda path: drawn_numbers().cache(path),
+}
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_reading_the_copy_fills_no_cache_and_moves_no_generator(name: str, tmp_path: Any) -> None:
+    def passes(folder: str, *, reading: bool) -> list[list[int]]:
+        (tmp_path / folder).mkdir()
+        dataset = DRAWING[name](str(tmp_path / folder / "cache"))
+        if reading:
+            np.random.seed(1)
+            copy = independent(dataset)
+            order(copy.repeat(2))
+            assert not list((tmp_path / folder).iterdir())
+        np.random.seed(2)
+        return [order(dataset), order(dataset)]
+
+    tf.random.set_seed(4)
+    plain = passes("plain", reading=False)
+    tf.random.set_seed(4)
+    assert passes("read", reading=True) == plain
+
+
+def test_a_whole_cache_in_files_is_read(tmp_path: Any) -> None:
+    dataset = drawn_numbers().cache(str(tmp_path / "cache"))
+    first = order(dataset)
+    assert order(independent(dataset)) == first
+
+
+def test_python_functions_are_found_at_any_depth() -> None:
+    inner = drawn_numbers()
+    nested = tf.data.Dataset.range(2).flat_map(lambda _: drawn_numbers()).shuffle(3).batch(2)
+    zipped = tf.data.Dataset.zip(inner, tf.data.Dataset.from_generator(lambda: iter([1]), output_types=tf.int64))
+    assert [len(list(python_functions(one))) for one in (numbers(), inner, nested)] == [0, 1, 1]
+    assert len(list(python_functions(zipped))) >= 2
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: one.prefetch(4), lambda one: one.repeat().prefetch(4)])
+@pytest.mark.parametrize("parallel", [None, 3])
+def test_no_thread_draws_after_an_iterator_is_stopped(wrap: Any, parallel: int | None) -> None:
+    dataset = wrap(
+        tf.data.Dataset.range(500).map(
+            lambda value: tf.numpy_function(drawn, [value], tf.int64), num_parallel_calls=parallel
+        )
+    )
+    iterator = iter(dataset)
+    next(iterator)
+    stop(iterator, dataset)
+    state = np.random.get_state()[2]
+    time.sleep(0.05)
+    assert np.random.get_state()[2] == state
+    with pytest.raises(StopIteration):
+        next(iterator)
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_reading_the_copy_changes_no_later_pass(name: str) -> None:
     untouched, read = PIPELINES[name](), PIPELINES[name]()
@@ -47,8 +123,13 @@ def test_reading_the_copy_changes_no_later_pass(name: str) -> None:
 
 @pytest.mark.parametrize(
     "dataset",
-    [numbers(), numbers().shuffle(20, seed=3, reshuffle_each_iteration=False), numbers().batch(4).repeat()],
-    ids=["plain", "one order", "batches"],
+    [
+        numbers(),
+        numbers().shuffle(20, seed=3, reshuffle_each_iteration=False),
+        numbers().batch(4).repeat(),
+        numbers().map(lambda value: value * 2).cache(),
+    ],
+    ids=["plain", "one order", "batches", "cache of constant data"],
 )
 def test_a_pipeline_without_such_a_state_is_read_itself(dataset: Any) -> None:
     assert independent(dataset) is dataset

@@ -16,6 +16,7 @@ from keras_lr.analysis._auto_lr_rules import (
     find_change,
     is_level,
     judgements_per_point,
+    mean_error,
     read_baseline,
     rounding_of,
 )
@@ -145,21 +146,54 @@ def test_two_losses_are_level_within_a_hundredth_of_the_fall():
 
 
 def rehearsals(*ends):
-    return [Rehearsal(float(place), False, end, 1.0) for place, end in enumerate(ends)]
+    """Rehearsals that end in a loss, in several ones, or diverged."""
+    tails = [np.empty(0) if end is None else np.broadcast_to(end, 4) for end in ends]
+    return [Rehearsal(float(place), False, tail, 1.0) for place, tail in enumerate(tails)]
 
 
-def test_the_rehearsal_that_ended_lowest_is_chosen():
-    assert choose_rehearsal(rehearsals(0.5, 0.3, 0.2, math.inf), start=1.0).factor == 2
+def chosen(*ends, whole=True):
+    return choose_rehearsal(rehearsals(*ends), start=1.0, whole=whole).factor
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_rehearsal_that_ended_lowest_is_chosen(whole):
+    assert chosen(0.5, 0.3, 0.2, None, whole=whole) == 2
 
 
 def test_among_rehearsals_that_ended_as_well_the_first_is_chosen():
-    # The best one gains 0.8, of which a hundredth is 0.008.
-    assert choose_rehearsal(rehearsals(0.207, 0.2), start=1.0).factor == 0
-    assert choose_rehearsal(rehearsals(0.209, 0.2), start=1.0).factor == 1
+    # The best one gains 0.8, of which a hundredth is 0.008 and a twentieth 0.04.
+    assert chosen(0.207, 0.2) == 0
+    assert chosen(0.209, 0.2) == 1
+    assert chosen(0.239, 0.2, whole=False) == 0
+    assert chosen(0.241, 0.2, whole=False) == 1
+
+
+def test_a_difference_within_its_error_is_none_unless_much_is_lost():
+    # The differences are 0.02 and 0.04 on average, with a standard deviation of 0.02: two standard errors are 0.02.
+    noise = 0.02 * np.array([-1, 1, -1, 1])
+    assert chosen(0.2199 + noise, 0.2) == 0
+    assert chosen(0.2201 + noise, 0.2) == 1
+    # The same noise in both is no error of their difference.
+    assert chosen(0.2199 + noise, 0.2 + noise) == 1
+    # However noisy, 5% of the gain may not be lost.
+    assert chosen(0.241 + 10 * noise, 0.2) == 1
 
 
 def test_if_every_rehearsal_diverged_the_first_is_chosen():
-    assert choose_rehearsal(rehearsals(math.inf, math.inf), start=1.0).factor == 0
+    assert chosen(None, None) == 0
+
+
+def test_the_error_of_a_mean_is_that_of_its_noise():
+    losses = 1.0 + np.random.default_rng(0).normal(0, 0.2, 4000)
+    assert mean_error(losses) == pytest.approx(0.2 / np.sqrt(4000), rel=0.1)
+    assert mean_error([1.0, 2.0]) == 0.0
+
+
+def test_rises_within_the_error_of_a_point_are_no_oscillation():
+    losses = np.array([1.0, 0.5, 0.7, 0.4, 0.6])
+    for error, kind in ((0.05, "lower"), (0.08, None)):
+        change = find_change(LossTrend(1.0, 0.4, losses, error=error))
+        assert (change and change.kind) == kind
 
 
 def test_the_baseline_is_the_level_and_the_noise_before_the_fall():

@@ -41,7 +41,7 @@ class Triplets(Autoencoder):
     """Takes an anchor, a positive and a negative, which no call of the model would."""
 
     def loss_of(self, data: Any) -> Any:
-        anchor, positive, negative = (self.encoder(part, training=True) for part in data[0])
+        anchor, positive, negative = (self.encoder(part, training=True) for part in data)
         nearer, farther = (tf.reduce_sum((anchor - other) ** 2, axis=-1) for other in (positive, negative))
         return tf.reduce_mean(tf.nn.relu(nearer - farther + 1.0)) + tf.reduce_mean(self.decoder(anchor) ** 2)
 

@@ -58,7 +58,7 @@ MIN_STEADY_EPOCHS = 3
 
 
 class Fact(NamedTuple):
-    """A verdict that a fact settles or rules out, and why, in one sentence."""
+    """A verdict that a fact settles, and why, in one sentence."""
 
     verdict: Verdict
     reason: str

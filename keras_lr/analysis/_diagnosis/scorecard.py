@@ -21,6 +21,7 @@ from keras_lr.analysis._diagnosis.features import (
     VALIDATION_METRIC_FEATURES,
 )
 from keras_lr.analysis._diagnosis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+from keras_lr.results._diagnosis import Verdict
 
 ScoredVerdict = Literal["good", "too_high", "too_low"]
 
@@ -42,6 +43,8 @@ class CardTable(NamedTuple):
 # In the order of the table.
 SCORED_VERDICTS: tuple[ScoredVerdict, ...] = ("good", "too_high", "too_low")
 MAX_REASONS = 3
+# A verdict with a lower share is wrong more often than right (`benchmarks/diagnosis.py`).
+MIN_SHARE = 0.4
 
 _VALIDATED = (*LOSS_FEATURES, *METRIC_FEATURES, *VALIDATION_FEATURES, *VALIDATION_METRIC_FEATURES)
 # The features of each card, in the order of its table.
@@ -191,19 +194,24 @@ class Score(NamedTuple):
     """What the scorecard says of a run.
 
     Attributes:
-        verdict: The verdict with most points.
+        leader: The verdict with most points.
         shares: The share of the evidence of each verdict, in [0, 1], together 1: the softmax of the points.
         reasons: What the features that spoke most for it say, a sentence each, at most three.
     """
 
-    verdict: ScoredVerdict
+    leader: ScoredVerdict
     shares: dict[ScoredVerdict, float]
     reasons: tuple[str, ...]
 
     @property
     def share(self) -> float:
         """The share of the verdict with most points."""
-        return self.shares[self.verdict]
+        return self.shares[self.leader]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict with most points, "unclear" if its share is low."""
+        return self.leader if self.share >= MIN_SHARE else "unclear"
 
 
 def score_verdict(
