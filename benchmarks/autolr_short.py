@@ -113,7 +113,9 @@ def _network(shape: tuple[int, ...], activation: str, *, dropout: bool) -> keras
 
 def _actions(auto: keras_lr.AutoLR | None) -> str:
     log = None if auto is None else auto.log
-    return "" if log is None else " ".join(f"{one.kind}@{one.epoch}:{one.learning_rate_after:.2g}" for one in log.actions)
+    return (
+        "" if log is None else " ".join(f"{one.kind}@{one.epoch}:{one.learning_rate_after:.2g}" for one in log.actions)
+    )
 
 
 def train(options: argparse.Namespace, known: set[tuple[object, ...]]) -> Iterator[dict[str, object]]:
@@ -161,7 +163,10 @@ def summary(pairs: pd.DataFrame) -> str:
         ("Epochs", ["epochs"]),
         ("Compiled rate", ["optimizer", "start"]),
     ):
-        lines += ["", f"| {title} | pairs | lost more than 5% | of these, unexplained | most lost | regret | regret without |"]
+        lines += [
+            "",
+            f"| {title} | pairs | lost more than 5% | of these, unexplained | most lost | regret | regret without |",
+        ]
         lines.append("|-|-|-|-|-|-|-|")
         for name, part in [*pairs.groupby(keys), ("all", pairs)]:
             label = ", ".join(map(str, name)) if isinstance(name, tuple) else str(name)
@@ -176,7 +181,9 @@ def summary(pairs: pd.DataFrame) -> str:
     lines += ["", "| lost most | lost | untrained | fit | AutoLR | actions |", "|-|-|-|-|-|-|"]
     for row in worst.itertuples():
         name = ", ".join(str(getattr(row, key)) for key in [*SETTING, "start", "seed"])
-        lines.append(f"| {name} | {row.lost:.2f} | {row.untrained:.4g} | {row.plain:.4g} | {row.loss:.4g} | {row.actions} |")
+        lines.append(
+            f"| {name} | {row.lost:.2f} | {row.untrained:.4g} | {row.plain:.4g} | {row.loss:.4g} | {row.actions} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -8,16 +8,14 @@ tasks but the drawn ones and writes `keras_lr/analysis/_diagnosis/scorecard_tabl
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _advice_score import CORPUS, SAMPLED
-from _diagnosis_card import SEEN, Scorecard, fit, packaged
-from _diagnosis_runs import STATES, load_runs
+from _diagnosis_card import SEEN, Scorecard
+from _diagnosis_runs import STATES
 
-from keras_lr.analysis._diagnosis.scorecard import CARDS, SCORED_VERDICTS, weighed
+from keras_lr.analysis._diagnosis.scorecard import SCORED_VERDICTS, weighed
 
 HERE = Path(__file__).parent
 TABLE = HERE.parent / "keras_lr" / "analysis" / "_diagnosis" / "scorecard_table.py"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from _advice_score import DATA, GOOD_REGRET, Truth
 
-from keras_lr.analysis._sensitivity.basin import find_basin
+from keras_lr.analysis._sensitivity import find_basin
 
 RESULT = Path(__file__).parent / "results" / "sensitivity.md"
 SEARCHES = 200

@@ -23,12 +23,7 @@ from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_lr._keras.model import build_on_first_of, is_distributed
-from keras_lr._keras.reader_state import (
-    ReplayedIterator,
-    global_random_memories,
-    global_random_values,
-    same_values,
-)
+from keras_lr._keras.reader_state import ReplayedIterator, global_random_memories, global_random_values, same_values
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.surroundings import Surroundings
 from keras_lr._keras.tf_data import independent, keeps_state, pipeline_variables, python_functions, stop

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.error_message import short_error_message
+from keras_lr._utils.formatting import short_error_message
 
 _METHODS = (
     "assign",

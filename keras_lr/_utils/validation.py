@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+
+MIN_LR = 1e-7
+MAX_LR = 10.0
+NUM_STEPS = 100
+SWEEP: Literal["exponential", "linear"] = "exponential"
+REPEATS = 1
 
 
 def is_number(value: Any) -> bool:

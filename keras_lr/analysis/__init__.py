@@ -9,7 +9,7 @@ from keras_lr._utils import names as _names
 from keras_lr.analysis._diagnosis.compare import analyze_histories
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._race import Race
-from keras_lr.analysis._sensitivity.summary import analyze_sensitivity
+from keras_lr.analysis._sensitivity import analyze_sensitivity
 from keras_lr.analysis._suggestion.suggest import suggest
 
 __all__ = ["Race", "analyze_histories", "analyze_history", "analyze_sensitivity", "suggest"]

@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR
-from keras_lr._utils.validation import choice, is_number, non_negative, positive, whole_number
+from keras_lr._utils.validation import MAX_LR, MIN_LR, choice, is_number, non_negative, positive, whole_number
 from keras_lr.analysis._statistics import curvature_noise
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._range_test import Confidence, Suggestion

@@ -18,13 +18,10 @@ from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state
 from keras_lr._keras.learning_rate import steps_done
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils import validation
-from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS
-from keras_lr._utils.validation import check_logged
+from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
-from keras_lr.callbacks._auto_lr_data import data_fault_of_fit, outputs_are_constant
-from keras_lr.callbacks._auto_lr_probe import Probe
-from keras_lr.callbacks._auto_lr_start import Start
+from keras_lr.callbacks._auto_lr_start import Probe, Start, data_fault_of_fit, outputs_are_constant
 from keras_lr.callbacks._auto_lr_state import AutoLRState
 from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
 from keras_lr.errors import InvalidArgumentError

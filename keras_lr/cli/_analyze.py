@@ -112,7 +112,7 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     from rich.text import Text
 
     from keras_lr.analysis._diagnosis.advice import try_between
-    from keras_lr.report._sections.histories import best_in_words
+    from keras_lr.report._sections.diagnosis import best_in_words
 
     name = comparison.best_run
     if name is None:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from keras_lr._utils import range_test_defaults as defaults
+from keras_lr._utils import validation as defaults
 from keras_lr.cli._loading import build_model, load_data, start_tensorflow
 from keras_lr.cli._options import (
     add_device_options,

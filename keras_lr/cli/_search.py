@@ -90,7 +90,7 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Searches, prints the best rate and writes the requested files; returns 130 after Ctrl-C."""
     start_tensorflow()
-    from keras_lr.search._distributed.protocol import role
+    from keras_lr.search._distributed.worker import role
 
     part = role()
     if options.workers and part != "alone":

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from keras_lr._utils.downsampling import spike_keeping_indices
 from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._suggestion.regions import Region, SmoothCurve, regions, smooth_curve
+from keras_lr.analysis._suggestion.curve import Region, SmoothCurve, regions, smooth_curve
 from keras_lr.plots._style import (
     BLUE,
     GREY,

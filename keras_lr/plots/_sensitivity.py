@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr._utils.formatting import format_number, format_rate
-from keras_lr.analysis._sensitivity.summary import main_batch_size, median_scores, run_scores, runs_at, trained_runs
+from keras_lr.analysis._sensitivity import main_batch_size, median_scores, run_scores, runs_at, trained_runs
 from keras_lr.plots._history import (
     LossLines,
     Scale,

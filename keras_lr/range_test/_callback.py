@@ -12,7 +12,7 @@ from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_l
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils import validation
-from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
+from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
 from keras_lr.range_test._sweep import Sweep

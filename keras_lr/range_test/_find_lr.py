@@ -8,8 +8,7 @@ from typing import Any, Literal
 import keras
 
 from keras_lr._keras.batches import data_of
-from keras_lr._utils.range_test_defaults import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
-from keras_lr._utils.validation import check_own_model
+from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, check_own_model
 from keras_lr.errors import ModelError
 from keras_lr.range_test._input_scale import input_scale_warning
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates

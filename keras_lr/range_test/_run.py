@@ -10,9 +10,8 @@ import keras
 import numpy as np
 
 from keras_lr._keras.batches import ArrayStream, DataSource
-from keras_lr._keras.error_message import short_error_message
 from keras_lr._utils import validation
-from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr._utils.progress import progress_line
 from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.analysis._suggestion.refine import Plan, plan_runs, refine_suggestion

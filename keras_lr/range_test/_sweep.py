@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, NamedTuple
 
 import keras
@@ -13,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
-from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.model import layers_of
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -24,28 +26,26 @@ from keras_lr._keras.snapshot import (
     seed_variables,
 )
 from keras_lr._keras.surroundings import Surroundings
-from keras_lr._utils.interrupt import HeldInterrupt
+from keras_lr._utils.formatting import short_error_message
 from keras_lr.analysis._diverged import sweep_divergence
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._data_checks import (
     KINDS,
     PARTS,
     BadValue,
+    check_optimizer_used,
+    check_trainable,
     explain_first_step,
     find_bad_value,
     find_label_fault,
     find_target_fault,
     label_error,
     losses_of,
-    target_fault_of,
-)
-from keras_lr.range_test._loop import StepLoop, cached_loop, keep_loop
-from keras_lr.range_test._model_checks import (
-    check_optimizer_used,
-    check_trainable,
     steps_counted,
+    target_fault_of,
     unused_optimizer,
 )
+from keras_lr.range_test._loop import StepLoop, cached_loop, keep_loop
 from keras_lr.results._range_test import StopReason
 
 _CHUNK_SECONDS = 0.25
@@ -53,6 +53,48 @@ _MAX_CHUNK_STEPS = 512
 
 _LEAST_RATE = 1e-12
 """Rate of a step that is trained only to see whether it works."""
+
+
+class HeldInterrupt:
+    """Holds Ctrl-C back while the block runs, so that it never cuts through saving or restoring a model's state.
+
+    The first Ctrl-C is raised by `check`, or when the block ends. A second one is raised at once, in case a step or the
+    data never ends, unless `patient` is set. The handler is installed only in the main thread, the one Ctrl-C
+    interrupts, and only if Python's own handler is in place.
+
+    Attributes:
+        patient: Whether a second Ctrl-C waits too.
+    """
+
+    def __init__(self) -> None:
+        self.patient = True
+        self._pending = False
+        self._installed = False
+
+    def __enter__(self) -> HeldInterrupt:
+        self._installed = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self._installed:
+            signal.signal(signal.SIGINT, self._hold)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.check()
+
+    def check(self) -> None:
+        """Raises the `KeyboardInterrupt` that was held back, if any."""
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
+
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        if self._pending and not self.patient:
+            self.check()
+        self._pending = True
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from keras_lr._utils.files import write_text_atomically
+from keras_lr._utils.formatting import shortened, shown
 from keras_lr.errors import InvalidArgumentError, ResultFormatError
-from keras_lr.report._components import warning_view
-from keras_lr.report._page import page_view, render_fragment, render_page, stored_report
+from keras_lr.plots._style import BLUE, BLUE_ON_DARK, REGION_COLORS
+from keras_lr.report._components import Section, shared_environments, warning_view
 from keras_lr.report._sections import section_of
 from keras_lr.results._record import Record
 from keras_lr.results._sensitivity import SensitivityResult
+
+SCHEMA_VERSION = 1
+_MAX_WARNINGS = 3
+_TITLE_LIMIT = 160
+_SMALL_RATE = re.compile(r"\b\d(?:\.\d+)?e-\d+\b")
 
 
 class Report:
@@ -126,3 +141,162 @@ def read_search(directory: str | Path) -> SensitivityResult:
     frame = table.frame()
     validated = bool(np.isfinite(frame["val_loss"]).any())
     return recorded_result(frame, lines, objective="val_loss" if validated else "loss", direction="min")
+
+
+def page_view(
+    title: str,
+    records: Sequence[Record],
+    *,
+    script: str = "",
+    prefix: str = "s",
+    warnings: Sequence[dict[str, str]] = (),
+) -> dict[str, Any]:
+    """Everything the page shows, already computed; the templates only lay it out.
+
+    Args:
+        title: The page's title.
+        records: What to show, at least one.
+        script: Commands that reproduce the results; if empty, each section writes its own.
+        prefix: Starts every id on the page.
+        warnings: From `warning_view`, to stand before those of the sections.
+
+    Raises:
+        InvalidArgumentError: `SOURCE_DATE_EPOCH` is set but is not a number of seconds.
+    """
+    # Before any figure is drawn: matplotlib reads SOURCE_DATE_EPOCH too, and its error message is less helpful.
+    date = _report_date(getattr(record, "environment", {}) for record in records)
+    parts = [(f"{prefix}{n}", *part) for n, part in enumerate(_in_reading_order(records), 1)]
+    sections = [_with_ids(section.build(shown_records, name), name) for name, section, shown_records in parts]
+    _make_names_unique(sections)
+    first = next((section for section in sections if section["verdict"]["rate"]), sections[0])
+    by_urgency = [first, *(section for section in sections if section is not first)]
+    return {
+        "short_title": shortened(" ".join(title.split()), _TITLE_LIMIT),
+        "date": date,
+        "version": version("keras-lr"),
+        "first": first,
+        "warnings": [*warnings, *(item for section in by_urgency for item in section["warnings"])][:_MAX_WARNINGS],
+        "sections": sections,
+        "environments": shared_environments(sections),
+        "scripts": [{"heading": "", "script": script}] if script else _distinct_scripts(sections),
+        "json": _script_safe_json(
+            stored_report(title, [record for section in sections for record in section["records"]])
+        ),
+    }
+
+
+def render_page(view: dict[str, Any]) -> str:
+    """A complete page that needs no other file, no network and no script."""
+    style = _stylesheet()
+    return _templates().get_template("page.html.j2").render(view, style=style, style_hash=_csp_hash(style))
+
+
+def render_fragment(view: dict[str, Any]) -> str:
+    """A small piece of HTML for a notebook cell: the verdict and one figure."""
+    return _templates().get_template("fragment.html.j2").render(view)
+
+
+def stored_report(title: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON object of a report, from the dicts of its records."""
+    return {"kind": "report", "schema_version": SCHEMA_VERSION, "title": title, "records": records}
+
+
+def _report_date(environments: Iterable[Mapping[str, Any]]) -> str:
+    """The date of `SOURCE_DATE_EPOCH`, else that of the first result with a date, else nothing; never today's.
+
+    Source:
+        https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        try:
+            return datetime.fromtimestamp(int(epoch), UTC).date().isoformat()
+        except (ValueError, OverflowError, OSError) as err:
+            raise InvalidArgumentError(
+                f"`SOURCE_DATE_EPOCH` must be a number of seconds since 1970. Received: {epoch[:40]!r}. "
+                "Correct or unset it."
+            ) from err
+    dates = (environment.get("date") for environment in environments)
+    return next((date for date in dates if isinstance(date, str)), "")
+
+
+def _in_reading_order(records: Sequence[Record]) -> list[tuple[Section, tuple[Record, ...]]]:
+    """Each section with its records, by falling rank and then in the order added."""
+    groups: dict[Any, list[Record]] = {}
+    for position, record in enumerate(records):
+        section = section_of(record)
+        groups.setdefault((section.kind, None if section.together else position), []).append(record)
+    parts = [(section_of(group[0]), tuple(group)) for group in groups.values()]
+    return sorted(parts, key=lambda part: -part[0].rank)
+
+
+def _with_ids(section: dict[str, Any], name: str) -> dict[str, Any]:
+    parts = [{**part, "id": f"{name}-{part['name']}"} for part in section["parts"]]
+    return {**section, "id": name, "parts": parts}
+
+
+def _make_names_unique(sections: list[dict[str, Any]]) -> None:
+    """Numbers the headings and the names of CSV files that occur more than once on the page."""
+    headed = [item for section in sections for item in (section, *section["parts"])]
+    _number_repeats(headed, "heading", lambda text, n: f"{text} {n}")
+    _number_repeats([section["data"] for section in sections], "csv_name", lambda text, n: text.replace(".", f"_{n}."))
+
+
+def _number_repeats(items: list[dict[str, Any]], key: str, numbered: Callable[[str, int], str]) -> None:
+    names = [item[key] for item in items]
+    for place, item in enumerate(items):
+        if names.count(names[place]) > 1:
+            item[key] = numbered(names[place], names[: place + 1].count(names[place]))
+
+
+def _distinct_scripts(sections: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The scripts of the sections, each once, under the heading of the first section that has it."""
+    headings: dict[str, str] = {}
+    for section in sections:
+        headings.setdefault(section["script"], section["heading"])
+    return [{"heading": heading, "script": script} for script, heading in headings.items() if script]
+
+
+def _script_safe_json(value: Any) -> str:
+    """Strict JSON that can neither end a `<script>` element nor start a comment in it."""
+    text = json.dumps(_rounded(value), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _rounded(value: Any) -> Any:
+    """Floats rounded to nine significant digits, which is all a float32 holds, and losses are float32."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+@cache
+def _templates() -> Environment:
+    # `select_autoescape` goes by the file's extension and would leave `.html.j2` unescaped.
+    environment = Environment(
+        loader=PackageLoader("keras_lr.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["whole_rates"] = _whole_rates
+    return environment
+
+
+def _whole_rates(text: str) -> Markup:
+    """`text`, escaped, with rates such as 1e-2 marked so that no line breaks at their minus sign."""
+    return Markup(_SMALL_RATE.sub(r'<span class="rate">\g<0></span>', str(escape(text))))
+
+
+@cache
+def _stylesheet() -> str:
+    colors = {"blue": BLUE, "blue_on_dark": BLUE_ON_DARK, "regions": REGION_COLORS}
+    return _templates().get_template("report.css.j2").render(colors)
+
+
+def _csp_hash(text: str) -> str:
+    """The hash by which a content security policy allows this inline style sheet and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -156,7 +156,7 @@ class SensitivityResult(Record):
         One row per number of epochs, with the columns `epochs`, `best_learning_rate`, `low`, `high`, `at_edge`,
         `confidence` and `best_batch_size`.
         """
-        from keras_lr.analysis._sensitivity.summary import best_by_epochs
+        from keras_lr.analysis._sensitivity import best_by_epochs
 
         frame: pd.DataFrame = best_by_epochs(self)
         return frame

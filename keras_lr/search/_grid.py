@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.validation import is_number
-from keras_lr.analysis._sensitivity.summary import analyze_sensitivity
+from keras_lr.analysis._sensitivity import analyze_sensitivity
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError
 
 MAX_POINTS = 1000

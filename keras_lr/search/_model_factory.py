@@ -20,8 +20,7 @@ from keras_lr.range_test._data_checks import explain_first_step
 from keras_lr.search._description import first_difference
 from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._returned import Result
-from keras_lr.search._runs import Point, Run
+from keras_lr.search._runs import Point, Result, Run
 
 _MAX_KEPT_STATES = 32
 _RATE_NAMES = ("learning_rate", "lr")

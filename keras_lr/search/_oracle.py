@@ -9,7 +9,7 @@ from typing import Any
 import keras_tuner
 
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._distributed.protocol import owner_of
+from keras_lr.search._distributed.worker import owner_of
 from keras_lr.search._keras_tuner import MultiObjective, Trial, TrialStatus, UnsavedOracle
 from keras_lr.search._runs import Point
 

@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_lr._keras.error_message import short_error_message
+from keras_lr._utils.formatting import short_error_message
 from keras_lr.analysis._diverged import run_diverged
 from keras_lr.errors import DataError, InvalidArgumentError, SearchError
 from keras_lr.range_test._data_checks import label_error
 from keras_lr.results._sensitivity import OWN_COLUMNS
 from keras_lr.search._pruning import prunable_points, rungs
-from keras_lr.search._returned import Result
-from keras_lr.search._runs import Point, Run
+from keras_lr.search._runs import Point, Result, Run
 from keras_lr.search._storage import RETURNED, Journal, Table
 
 Weights = Callable[[Run], list[np.ndarray]]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.progress import Update
-from keras_lr.analysis._sensitivity.summary import analyze_sensitivity
+from keras_lr.analysis._sensitivity import analyze_sensitivity
 from keras_lr.devices import environment
 from keras_lr.range_test._data_checks import find_target_fault
 from keras_lr.results._sensitivity import OWN_COLUMNS, SensitivityResult
@@ -26,8 +26,7 @@ from keras_lr.search._fit_arguments import FitArguments, data_fault, fault_in_ba
 from keras_lr.search._grid import grown_rates, next_growth
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
 from keras_lr.search._recorder import Recorder, is_same, missing_objective
-from keras_lr.search._returned import read_result
-from keras_lr.search._runs import Point, Run, middle_first, repeats_of
+from keras_lr.search._runs import Point, Run, middle_first, read_result, repeats_of
 from keras_lr.search._storage import (
     Journal,
     SearchFolder,

@@ -18,8 +18,7 @@ from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError, KerasLRError, SearchError
 from keras_lr.results._sensitivity import SensitivityResult
 from keras_lr.search._distributed.chief import WorkerPool, serve
-from keras_lr.search._distributed.protocol import claim_size, role
-from keras_lr.search._distributed.worker import connect_to_chief, heartbeats, wait_idle
+from keras_lr.search._distributed.worker import claim_size, connect_to_chief, heartbeats, role, wait_idle
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search._grid import given_grid, log_grid
@@ -45,8 +44,7 @@ from keras_lr.search._overrides import (
     has_several_values,
     overrides,
 )
-from keras_lr.search._returned import Result, has_no_name, read_result
-from keras_lr.search._runs import Point, Run
+from keras_lr.search._runs import Point, Result, Run, has_no_name, read_result
 from keras_lr.search._session import SearchOptions, SearchSession, Trainer, point_metrics, recorded_result
 from keras_lr.search._storage import SearchFolder, Table, load_weights, read_journals
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lr._keras.error_message import short_error_message
+from keras_lr._utils.formatting import short_error_message
 
 
 def broken(value: Any) -> Any:

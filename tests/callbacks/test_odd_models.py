@@ -148,7 +148,9 @@ def test_without_an_optimizer_auto_lr_has_no_log() -> None:
 @pytest.mark.parametrize("frequency", ["epoch", "step"])
 def test_a_recorder_logs_no_rate_that_trained_nothing(frequency: str) -> None:
     recorder = keras_lr.LRRecorder(frequency=frequency)
-    with pytest.warns(UserWarning, match="`LRRecorder` records no learning rate in this fit, since the compiled optimizer"):
+    with pytest.warns(
+        UserWarning, match="`LRRecorder` records no learning rate in this fit, since the compiled optimizer"
+    ):
         history, _ = fitted("frozen", recorder)
     assert "learning_rate" not in history
     assert recorder.to_frame().empty

@@ -17,8 +17,8 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
-from keras_lr._utils.interrupt import HeldInterrupt
 from keras_lr.errors import DataError
+from keras_lr.range_test._sweep import HeldInterrupt
 from tests.training_models import all_values, custom_step
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 import keras_lr
-from keras_lr.analysis._suggestion.regions import regions
+from keras_lr.analysis._suggestion.curve import regions
 from keras_lr.cli import _output
 from keras_lr.plots import _auto_lr, _history, _sensitivity, _style
 from keras_lr.report._sections import auto_lr, range_test

@@ -34,7 +34,9 @@ def next_rates(learning_rate: float | None, verdict: Verdict) -> tuple[float, fl
     return learning_rate * low, learning_rate * high
 
 
-def advised(findings: Iterable[Finding], verdict: Verdict, learning_rate: float | None, unit: str) -> tuple[Finding, ...]:
+def advised(
+    findings: Iterable[Finding], verdict: Verdict, learning_rate: float | None, unit: str
+) -> tuple[Finding, ...]:
     """The findings with what to do about each. None points another way than the verdict does.
 
     Args:

@@ -14,7 +14,7 @@ from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.readers import read_history, search_runs
-from keras_lr.analysis._sensitivity.basin import LOST_SHARE
+from keras_lr.analysis._sensitivity import LOST_SHARE
 from keras_lr.analysis._statistics import curvature_noise
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import Diagnosis, HistoryComparison, SensitivityResult

@@ -4,20 +4,291 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
-from keras_lr._utils.formatting import format_rate, shortened
-from keras_lr.report._components import Section, counted, optimizer_call, section_view, verdict_view
-from keras_lr.report._sections.histories import (
-    best_in_words,
-    finding_warnings,
-    rate_span,
-    rows_per_run,
-    run_names,
-    runs_view,
-    thinned,
+import numpy as np
+
+from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
+from keras_lr._utils.formatting import format_number, format_rate, shortened
+from keras_lr.plots._history import history_panels, plot_history
+from keras_lr.report._components import (
+    Section,
+    as_sentence,
+    badge_cell,
+    counted,
+    data_view,
+    figure_view,
+    number_cell,
+    optimizer_call,
+    panels_view,
+    section_view,
+    table_view,
+    thinning_note,
+    verdict_view,
+    warning_view,
 )
-from keras_lr.results._diagnosis import VERDICTS, Diagnosis, HistoryComparison, verdict_sentence
+from keras_lr.results._diagnosis import (
+    FINDING_KINDS,
+    VERDICTS,
+    Diagnosis,
+    Finding,
+    HistoryComparison,
+    Severity,
+    verdict_sentence,
+)
+
+_MAX_RUNS = 12
+_CSV_ROWS = 1200
+_MIN_ROWS_PER_RUN = 20
+_TABLE_ROWS = 40
+_NAME_LIMIT = 48
+_LONG_NAME_LIMIT = 60
+_RUN_COLUMNS = ["Run", "Learning rate was", "Best value", "Try next", "Why"]
+_SEVERITY_RANK = {severity: rank for rank, severity in enumerate(get_args(Severity))}
+
+
+def runs_view(diagnoses: Mapping[str, Diagnosis], prefix: str) -> dict[str, Any]:
+    """The arguments of `section_view` that describe the runs: all but heading, verdict, warnings and records.
+
+    Args:
+        diagnoses: The runs by name.
+        prefix: Starts every id.
+    """
+    drawn = dict(list(diagnoses.items())[:_MAX_RUNS])
+    tables = [table_view("Verdict per run", _RUN_COLUMNS, [_run_row(*item) for item in diagnoses.items()])]
+    return {
+        "note": figure_note(diagnoses, drawn=len(drawn)),
+        "tables": [*tables, *finding_tables(diagnoses, caption="Findings in the runs", name_column="Run")],
+        "figure": _figure(drawn, prefix),
+        "method": _method(diagnoses),
+        "script": _script(len(diagnoses)),
+        "data": _data(diagnoses),
+    }
+
+
+def thinned(diagnosis: Diagnosis, limit: int) -> Diagnosis:
+    """The diagnosis with at most `limit` points of its series, without losing the extremes of any stretch."""
+    kept = spike_keeping_indices([np.nan if loss is None else loss for loss in diagnosis.losses], limit)
+    series = ("epochs", "losses", "val_losses", "learning_rates")
+    chosen: dict[str, Any] = {
+        name: tuple(values[i] for i in kept) for name in series if (values := getattr(diagnosis, name))
+    }
+    return dataclasses.replace(diagnosis, **chosen)
+
+
+def rows_per_run(runs: int) -> int:
+    """How many points the page holds of each of `runs` series."""
+    return max(_MIN_ROWS_PER_RUN, _CSV_ROWS // max(1, runs))
+
+
+def run_names(diagnoses: Sequence[Diagnosis]) -> list[str]:
+    """A name per run: its learning rate if that is known and unique, else its position."""
+    rates = [
+        "" if run.learning_rate is None else f"learning_rate={format_rate(run.learning_rate)}" for run in diagnoses
+    ]
+    return [
+        rate if rate and rates.count(rate) == 1 else f"run {place}" + (f", {rate}" if rate else "")
+        for place, rate in enumerate(rates, 1)
+    ]
+
+
+def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_column: str) -> list[dict[str, Any]]:
+    """A table with one row per finding; no table if there are no findings.
+
+    Args:
+        diagnoses: The runs by name.
+        caption: What the table holds.
+        name_column: What the names are.
+    """
+    rows = [
+        [
+            FINDING_KINDS[finding.kind].name,
+            shortened(name, _NAME_LIMIT),
+            number_cell(_epoch_span(finding, diagnosis.unit)),
+            f"{finding.evidence} ({_effect(finding)})",
+            finding.advice,
+        ]
+        for name, diagnosis in diagnoses.items()
+        for finding in diagnosis.findings
+    ]
+    return [table_view(caption, ["Finding", name_column, "Where", "Evidence", "Advice"], rows)] if rows else []
+
+
+def findings_in_words(diagnosis: Diagnosis) -> str:
+    """`oscillation in epochs 12 to 19, stagnation in epochs 20 to 30`."""
+    return ", ".join(
+        f"{FINDING_KINDS[finding.kind].name} in {_epoch_span(finding, diagnosis.unit)}"
+        for finding in diagnosis.findings
+    )
+
+
+def finding_warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
+    """The findings that call for action, the most severe first; `name` is empty if there is only one run."""
+    urgent = [finding for finding in diagnosis.findings if finding.severity != "info"]
+    urgent.sort(key=lambda finding: -_SEVERITY_RANK[finding.severity])
+    place = f" of {shortened(name, _NAME_LIMIT)}" if name else ""
+    return [
+        warning_view(
+            f"{FINDING_KINDS[finding.kind].name.capitalize()}, {_epoch_span(finding, diagnosis.unit)}{place}.",
+            finding.advice,
+        )
+        for finding in urgent
+    ]
+
+
+def figure_note(diagnoses: Mapping[str, Diagnosis], *, drawn: int | None = None) -> str:
+    """How to read the figure, and what it leaves out.
+
+    Args:
+        diagnoses: The runs.
+        drawn: How many of them the figure shows; None for all.
+    """
+    found = {finding.kind for diagnosis in diagnoses.values() for finding in diagnosis.findings}
+    patterns: dict[str, list[str]] = {}
+    for kind, words in FINDING_KINDS.items():
+        if kind in found and words.pattern:
+            patterns.setdefault(words.pattern, []).append(words.name)
+    legend = "; ".join(f"{pattern}: {' or '.join(names)}" for pattern, names in patterns.items())
+    parts = [as_sentence(legend.capitalize())] if legend else []
+    if diagnoses and all(diagnosis.direction == "max" for diagnosis in diagnoses.values()):
+        parts.append("Crosses at the lower edge: values below the scale, or not finite.")
+    else:
+        parts.append("Crosses at the upper edge: losses above the scale, or not finite.")
+    if drawn is not None and drawn < len(diagnoses):
+        parts.append(f"Only the first {drawn} of {counted(len(diagnoses), 'run')} are drawn.")
+    return " ".join(parts)
+
+
+def rate_span(low: float | None, high: float | None) -> str:
+    """`1e-4 to 1e-3`; empty if an end is None."""
+    return "" if low is None or high is None else f"{format_rate(low)} to {format_rate(high)}"
+
+
+def best_in_words(diagnosis: Diagnosis, loss: float | None) -> tuple[str, str]:
+    """What a run's best value is called, and its number."""
+    what = "lowest loss" if diagnosis.direction == "min" else f"highest {shortened(diagnosis.monitor, _NAME_LIMIT)}"
+    return what, format_number(loss)
+
+
+def _epoch_span(finding: Finding, unit: str) -> str:
+    if finding.start_epoch == finding.end_epoch:
+        return f"{unit} {finding.start_epoch}"
+    return f"{unit}s {finding.start_epoch} to {finding.end_epoch}"
+
+
+def _effect(finding: Finding) -> str:
+    unit = finding.effect_unit.removesuffix("s") if finding.effect_size == 1 else finding.effect_unit
+    return f"{format_number(finding.effect_size, digits=3)} {unit}"
+
+
+def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
+    words = VERDICTS[diagnosis.verdict]
+    return [
+        shortened(name, _NAME_LIMIT),
+        badge_cell(words.badge, words.level),
+        number_cell(best_in_words(diagnosis, _best(diagnosis))[1]),
+        number_cell(rate_span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
+        " ".join(diagnosis.reasons),
+    ]
+
+
+def _best(diagnosis: Diagnosis) -> float | None:
+    judged = [loss for loss in diagnosis.val_losses or diagnosis.losses if loss is not None]
+    if not judged:
+        return None
+    return min(judged) if diagnosis.direction == "min" else max(judged)
+
+
+def _figure(drawn: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
+    descriptions = [_describe_run(name, diagnosis) for name, diagnosis in drawn.items()]
+    shared: dict[str, Any] = {
+        "title": "Training histories",
+        "description": " ".join(descriptions),
+        "prefix": f"{prefix}-runs",
+    }
+    if len(drawn) == 1:
+        (diagnosis,) = drawn.values()
+        return figure_view(lambda figure: plot_history(diagnosis, ax=figure.subplots()), heights=(3.8, 3.4), **shared)
+    return panels_view(history_panels(drawn), descriptions=descriptions, **shared)
+
+
+def _describe_run(name: str, diagnosis: Diagnosis) -> str:
+    losses = [loss for loss in diagnosis.losses if loss is not None]
+    what = "the loss" if diagnosis.direction == "min" else shortened(diagnosis.monitor, _NAME_LIMIT)
+    course = (
+        f"{what} went from {format_number(losses[0], digits=3)} to {format_number(losses[-1], digits=3)} in "
+        f"{counted(diagnosis.n_epochs, diagnosis.unit)}"
+        if losses
+        else "no loss was finite"
+    )
+    found = findings_in_words(diagnosis)
+    judged = f"{VERDICTS[diagnosis.verdict].badge.lower()}, {course}" + (f"; {found}" if found else "")
+    return as_sentence(f"{shortened(name, _NAME_LIMIT)}: {judged}")
+
+
+def _method(diagnoses: Mapping[str, Diagnosis]) -> list[str]:
+    monitors = sorted({shortened(diagnosis.monitor, _NAME_LIMIT) for diagnosis in diagnoses.values()})
+    points = sum(diagnosis.n_epochs for diagnosis in diagnoses.values())
+    return [
+        f"Judged by {' and '.join(f'`{name}`' for name in monitors)}, {counted(points, 'point')} of "
+        f"{counted(len(diagnoses), 'run')}. Every threshold is a multiple of the series' own noise; none is a value of "
+        "the loss.",
+        "The verdict is too low, good or too high, whichever the features of the series support most; it is unclear if "
+        "none of them stands out.",
+        "Not looked at: gradients, weights, and anything else that the history does not hold.",
+    ]
+
+
+def _script(runs: int) -> str:
+    if runs == 1:
+        return """import keras_lr
+
+diagnosis = keras_lr.analyze_history("history.csv")  # written by keras.callbacks.CSVLogger
+print(diagnosis.verdict, diagnosis.reasons)
+keras_lr.Report("One run").add(diagnosis).save("report.html")
+"""
+    return """import keras_lr
+
+# One file per run, written by keras.callbacks.CSVLogger.
+comparison = keras_lr.analyze_histories({"first": "first.csv", "second": "second.csv"})
+print(comparison.reason)
+keras_lr.Report("Runs compared").add(comparison).save("report.html")
+"""
+
+
+def _data(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
+    limit = rows_per_run(len(diagnoses))
+    rows = [row for name, diagnosis in diagnoses.items() for row in _data_rows(name, thinned(diagnosis, limit))]
+    shown = [rows[place] for place in evenly_chosen(len(rows), _TABLE_ROWS)]
+    units = {diagnosis.unit for diagnosis in diagnoses.values()}
+    unit = units.pop() if len(units) == 1 else "point"
+    measured = sum(diagnosis.n_epochs for diagnosis in diagnoses.values())
+    monitors = {diagnosis.monitor for diagnosis in diagnoses.values()}
+    monitor = monitors.pop() if len(monitors) == 1 else "value"
+    return data_view(
+        caption=f"Training histories, {len(shown)} of {counted(measured, unit)}",
+        columns=["run", unit, monitor, f"val_{monitor}", "learning_rate"],
+        rows=[
+            [
+                shortened(name, _LONG_NAME_LIMIT),
+                str(epoch),
+                format_number(loss),
+                format_number(val_loss),
+                "–" if rate is None else format_rate(rate, digits=4),
+            ]
+            for name, epoch, loss, val_loss, rate in shown
+        ],
+        csv_name="histories.csv",
+        csv_rows=rows,
+        note=thinning_note(measured, len(rows), unit),
+    )
+
+
+def _data_rows(name: str, diagnosis: Diagnosis) -> list[list[Any]]:
+    missing = (None,) * len(diagnosis.epochs)
+    series = (diagnosis.losses, diagnosis.val_losses or missing, diagnosis.learning_rates or missing)
+    return [[name, *row] for row in zip(diagnosis.epochs, *series, strict=True)]
 
 
 def diagnosis_section(diagnoses: tuple[Diagnosis, ...], prefix: str) -> dict[str, Any]:

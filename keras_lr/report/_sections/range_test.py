@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_lr._utils.downsampling import spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate
-from keras_lr.analysis._suggestion.regions import SmoothCurve, regions, smooth_curve
+from keras_lr.analysis._suggestion.curve import SmoothCurve, regions, smooth_curve
 from keras_lr.plots._range_test import plot_range_test, plot_slope
 from keras_lr.report._components import (
     NO_RATE,

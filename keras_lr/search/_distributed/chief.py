@@ -15,7 +15,7 @@ import grpc
 import keras_tuner
 
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._distributed.protocol import IDLE, STOPPED, is_heartbeat, owner_of, stale_seconds
+from keras_lr.search._distributed.worker import IDLE, STOPPED, is_heartbeat, owner_of, stale_seconds
 from keras_lr.search._keras_tuner import OracleServicer, Trial, protos
 
 POLL_SECONDS = 0.2

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from keras_lr.search._distributed.protocol import WORKERS_VARIABLE
-from keras_lr.search._distributed.worker import CHIEF_VARIABLE
+from keras_lr.search._distributed.worker import CHIEF_VARIABLE, WORKERS_VARIABLE
 
 LOOPBACK = "127.0.0.1"
 STOP_SECONDS = 10.0

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.model import logs_of
+from keras_lr._utils.formatting import short_error_message
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, weights_of
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ReusableModel

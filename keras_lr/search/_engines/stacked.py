@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from keras_lr._keras.error_message import short_error_message
 from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import layers_of, logs_of
+from keras_lr._utils.formatting import short_error_message
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError
 from keras_lr.search._engines.stacked_program import Copies, SparseGradientsError, StackedProgram
 from keras_lr.search._engines.twins import Twins, twins_of

@@ -118,9 +118,7 @@ class StackedProgram:
             twins: The place of the copy to repeat, by the place where its twin goes.
         """
         order = [twins.get(place, place) for place in range(self.count)]
-        taken = keras.tree.map_structure(
-            lambda value: tf.gather(value, order) if value.shape.rank else value, copies
-        )
+        taken = keras.tree.map_structure(lambda value: tf.gather(value, order) if value.shape.rank else value, copies)
         weights = [value.numpy() for value in taken.model.trainable]
         for value in weights:
             value[list(twins)] = with_last_bit_changed(value[list(twins)])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_lr.analysis._sensitivity.basin import expected_lost_share, find_basin, lost_shares
+from keras_lr.analysis._sensitivity import expected_lost_share, find_basin, lost_shares
 
 RATES = np.array([1e-3, 1e-2, 1e-1])
 NAN, INF = np.nan, np.inf

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_lr.analysis._sensitivity.summary import (
+from keras_lr.analysis._sensitivity import (
     main_batch_size,
     median_scores,
     middle_run,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.analysis._sensitivity.summary import analyze_sensitivity, best_by_epochs, lost_gain, run_scores
+from keras_lr.analysis._sensitivity import analyze_sensitivity, best_by_epochs, lost_gain, run_scores
 from keras_lr.errors import InvalidArgumentError
 from tests.sensitivity_samples import sensitivity_frame
 

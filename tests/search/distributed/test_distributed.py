@@ -15,8 +15,18 @@ from keras_lr.errors import InvalidArgumentError, StorageError
 from keras_lr.search._distributed import worker
 from keras_lr.search._distributed.chief import serve
 from keras_lr.search._distributed.local import LOOPBACK, chief_address, free_port
-from keras_lr.search._distributed.protocol import claim_size, heartbeat_id, is_heartbeat, owner_of, role, stale_seconds
-from keras_lr.search._distributed.worker import ChiefClient, ChiefGoneError, connect_to_chief, heartbeats
+from keras_lr.search._distributed.worker import (
+    ChiefClient,
+    ChiefGoneError,
+    claim_size,
+    connect_to_chief,
+    heartbeat_id,
+    heartbeats,
+    is_heartbeat,
+    owner_of,
+    role,
+    stale_seconds,
+)
 from keras_lr.search._oracle import LogGridOracle
 from keras_lr.search._runs import Point
 

@@ -1,1 +1,0 @@
-"""From a grid of runs to the best learning rate and its basin."""
