@@ -30,7 +30,7 @@ Judged = pd.DataFrame
 def judge(runs: pd.DataFrame, cards: dict[str, Scorecard]) -> Judged:
     """The verdicts on complete runs, for each state of knowledge."""
     judged = runs[runs["budget"] == 1].copy()
-    for state, known in STATES.items():
+    for state in STATES:
         verdicts = judged[f"settled {state}"].astype(object)
         open_ = verdicts.isna().to_numpy()
         shares = SEEN[state].shares(cards, judged[open_], excluded=judged.loc[open_, f"excluded {state}"])

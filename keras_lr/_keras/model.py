@@ -61,7 +61,7 @@ def loss_of(model: keras.Model, x: Any, y: Any, prediction: Any, sample_weight: 
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """What `keras.Model.compile` was called with, by name, as the objects themselves; empty if Keras has not kept it."""
+    """What `keras.Model.compile` was called with, by name, as the objects themselves; empty if Keras kept none."""
     return dict(getattr(getattr(model, "_compile_config", None), "config", {}))
 
 

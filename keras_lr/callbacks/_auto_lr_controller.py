@@ -117,7 +117,7 @@ class Checkpoints:
     def _load(self, arrays: dict[str, np.ndarray]) -> None:
         states = []
         for name in ("initial", "good0", "good1"):
-            values = []
+            values: list[np.ndarray] = []
             while (key := f"{name}_{len(values)}") in arrays:
                 values.append(arrays[key])
             state = Checkpoint(self._model)

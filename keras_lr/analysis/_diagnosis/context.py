@@ -110,13 +110,13 @@ def run_context(
 def _optimizer_name(optimizer: Any) -> str | None:
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     name = _class_name("optimizer", inner)
-    return "momentum" if name == "sgd" and getattr(inner, "momentum", 0) else name or None
+    return "momentum" if name == "sgd" and bool(getattr(inner, "momentum", False)) else name or None
 
 
 def _rate_of(optimizer: Any) -> float | None:
     """The constant learning rate of a Keras optimizer; None for a name or a schedule."""
-    config = getattr(optimizer, "get_config", dict)()
-    rate = config.get("learning_rate")
+    config: dict[str, Any] = getattr(optimizer, "get_config", dict)()
+    rate: Any = config.get("learning_rate")
     return float(rate) if is_number(rate) and rate > 0 else None
 
 

@@ -140,7 +140,7 @@ def _validation_features(loss: np.ndarray, validation: np.ndarray) -> list[float
 
 def _metric_features(history: TrainingHistory) -> dict[str, float]:
     """`METRIC_FEATURES` and `VALIDATION_METRIC_FEATURES` as far as recorded, in the metric's own unit."""
-    found = {}
+    found: dict[str, float] = {}
     metric = _known(history.accuracy if history.metric is None else history.metric)
     if metric.size >= MIN_METRIC_EPOCHS:
         found |= {"first_metric": metric[0], "last_metric": metric[-1], "metric_change": np.ptp(metric)}

@@ -122,7 +122,8 @@ class StackedProgram:
         weights = [value.numpy() for value in taken.model.trainable]
         for value in weights:
             value[list(twins)] = with_last_bit_changed(value[list(twins)])
-        return taken._replace(model=taken.model._replace(trainable=[tf.constant(value) for value in weights]))
+        model = taken.model._replace(trainable=[tf.constant(value) for value in weights])
+        return Copies(model, *taken[1:])
 
     def epoch(
         self, copies: Copies, orders: np.ndarray, batch_size: int, test_batch_size: int, max_steps: int = -1

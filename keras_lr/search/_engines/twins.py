@@ -76,7 +76,7 @@ class Twins:
 
 def with_last_bit_changed(values: np.ndarray) -> np.ndarray:
     """Each value raised to the next larger one."""
-    return np.nextafter(values, np.array(np.inf, values.dtype))
+    return np.asarray(np.nextafter(values, np.array(np.inf, values.dtype)))
 
 
 def _apart(value: Any, twin: Any, first: Any) -> bool:
