@@ -2,10 +2,10 @@
 
 `python benchmarks/autolr_short.py` trains every setting twice, with and without `AutoLR`, prints the tables and writes
 `benchmarks/results/autolr_short.md`. A setting is a task, the steps per epoch, whether an epoch covers all data or
-draws a few batches from more, dropout, the number of epochs, an optimizer and the rate it was compiled with. The share that
-`AutoLR` lost is the difference of the two final training losses as a share of the gain: the untrained loss minus the
-lowest final loss of that setting at any compiled rate. `--runs FILE` appends each run to a CSV file and skips runs that
-it already holds; the other options select a part. Needs scikit-learn (the `examples` extra).
+draws a few batches from more, dropout, the number of epochs, an optimizer and the rate it was compiled with. The share
+that `AutoLR` lost is the difference of the two final training losses as a share of the gain: the untrained loss minus
+the lowest final loss of that setting at any compiled rate. `--runs FILE` appends each run to a CSV file and skips runs
+that it already holds; the other options select a part. Needs scikit-learn (the `examples` extra).
 """
 
 from __future__ import annotations
