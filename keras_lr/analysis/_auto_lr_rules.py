@@ -212,6 +212,24 @@ def find_change(trend: LossTrend) -> Change | None:
     return _lower_if_oscillating(trend) or _raise_if_slow(trend) or _anneal_if_level(trend)
 
 
+def is_falling_fast(losses: Sequence[float], *, start: float, remaining: int) -> bool:
+    """Whether a decay of the rate would cost more than it can bring, since the loss still falls fast.
+
+    A linear decay to 0 halves the way that is left. That costs more than 5% of the gain so far if the loss would fall
+    on by more than 10% of it at its recent pace.
+
+    Args:
+        losses: Losses so far, oldest first, at regular distances.
+        start: Loss before the first step.
+        remaining: Number of such distances that are left.
+    """
+    if len(losses) < 2:
+        return True
+    window = losses[-3:]
+    pace = (window[0] - window[-1]) / (len(window) - 1)
+    return pace * remaining / 2 > LOST_END_FRACTION * max(start - min(losses), 0.0)
+
+
 def is_level(losses: Sequence[float], *, start: float, reach: float) -> bool:
     """Whether the last two losses differ by at most 1% of the fall, that so far or that of the range test.
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_lr._keras.learning_rate import RateFactor, current_learning_rate, follows_schedule, unwrap_schedules
 from keras_lr._keras.snapshot import VariableSnapshot, seed_variables
 from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._auto_lr_rules import COLLAPSE_FACTOR, Change, anneal_factor, is_level
+from keras_lr.analysis._auto_lr_rules import COLLAPSE_FACTOR, Change, anneal_factor, is_falling_fast, is_level
 from keras_lr.callbacks._auto_lr_state import AutoLRState, EpochRecord
 from keras_lr.results._auto_lr import ActionKind, AutoLRAction
 
@@ -274,6 +274,7 @@ class Controller:
         if self.checkpoints is not None:
             self.checkpoints.save()
         self._act_on_trend(epoch)
+        self._postpone_anneal(epoch)
 
     def _act_on_trend(self, epoch: int) -> None:
         """Applies the rules to the losses so far, for the epochs from `epoch` on."""
@@ -288,6 +289,18 @@ class Controller:
                 self._begin_anneal(epoch, change.reason, anneal_from=(epoch - self._state.first_epoch) / planned)
         elif change.factor > 1 or self._can_lower():
             self._change_rate(epoch, change)
+
+    def _postpone_anneal(self, epoch: int) -> None:
+        """Puts off an anneal that would begin before the next judgement if the loss still falls fast."""
+        state, first = self._state, self._state.first_epoch
+        planned, together = self._fit.planned_epochs - first, state.epochs_per_judgement
+        then = (epoch + together - first) / planned
+        if state.baseline is None or state.is_rehearsed() or self._anneal_factor(epoch) < 1:
+            return
+        if state.segment.anneal_from < then and state.segment.anneal_from < 1:
+            remaining = -(-(self._fit.planned_epochs - epoch) // together)
+            if is_falling_fast(state.judged_losses(), start=state.baseline.start, remaining=remaining):
+                state.change_segment(anneal_from=min(then, 1.0))
 
     def _begin_anneal(self, epoch: int, reason: str, **changes: float) -> None:
         self._state.change_segment(**changes)

@@ -370,17 +370,18 @@ class Sweep:
             return
         surroundings.restore_random()
         existing = StateSnapshot(self._model, plain_variables(self._model))
-        try:
-            with created_variables() as created, self._counting(0):
-                self.loop.begin(1)
-                self.loop.run(_OneBatch(batch), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
-        except Exception as error:
-            self._explain(error)
-            raise
-        finally:
-            existing.restore()
-        for variable, value in created:
-            variable.assign(value)
+        with created_variables() as created:
+            try:
+                with self._counting(0):
+                    self.loop.begin(1)
+                    self.loop.run(_OneBatch(batch), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
+            except Exception as error:
+                self._explain(error)
+                raise
+            finally:
+                existing.restore()
+                for variable, value in created:
+                    variable.assign(value)
 
     def _first_batch(self) -> Any:
         try:

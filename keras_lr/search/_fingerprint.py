@@ -133,12 +133,11 @@ def _place(path: str, described: Any) -> str:
     """Where in a description a difference lies, as " (`EarlyStopping.patience`)"; empty if that says nothing."""
     parts = []
     for part in path.split("."):
-        described = described[int(part)] if isinstance(described, list) and part.isdigit() else described
-        if isinstance(described, Mapping) and "class" in described:
-            parts.append(str(described["class"]))
-        if isinstance(described, Mapping):
+        if isinstance(described, list) and part.isdigit():
+            described = described[int(part)]
+        elif isinstance(described, Mapping):
+            parts.extend([str(described["class"]), part] if "class" in described else [part])
             described = described.get(part)
-            parts.append(part)
     named = [part for part in parts if not part.startswith(("code ", "uses", "hash"))]
     return f" (`{'.'.join(named)}`)" if named else ""
 

@@ -76,15 +76,12 @@ def trained(data: Any, *callbacks: Any, **options: Any) -> tuple[list[int], list
     return steps.counts, model.noted.numpy().tolist(), history["loss"]
 
 
-@pytest.mark.parametrize(
-    "options", [{"epochs": 3}, {"epochs": 3, "steps_per_epoch": 5}, {"epochs": 2, "initial_epoch": 1}]
-)
+@pytest.mark.parametrize("options", [{"epochs": 3}, {"epochs": 2, "steps_per_epoch": 5}], ids=["whole", "steps"])
 @pytest.mark.parametrize("make", [fixed, drawing])
-@pytest.mark.parametrize("num_steps", [3, 20, 40])
-def test_a_generator_yields_the_same_batches_in_every_epoch(make: Any, options: Any, num_steps: int) -> None:
+def test_a_generator_yields_the_same_batches_in_every_epoch(make: Any, options: Any) -> None:
     plain = trained(lambda: make(16), **options)
-    tested = trained(lambda: make(16), Untouched(num_steps=num_steps), **options)
-    assert tested == plain
+    for num_steps in (3, 40):
+        assert trained(lambda: make(16), Untouched(num_steps=num_steps), **options) == plain
     if "steps_per_epoch" not in options:
         assert plain[0] == [16, 2, 2][: len(plain[0])]
 

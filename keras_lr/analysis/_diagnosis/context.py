@@ -63,11 +63,17 @@ class RunContext:
         return math.log10(self.learning_rate / self.usual_rates[1])
 
     @property
+    def decades_below_usual(self) -> float:
+        """Decades from the run's rate up to the lowest usual rate; minus infinity if either is unknown."""
+        if self.usual_rates is None or self.learning_rate is None:
+            return -math.inf
+        return math.log10(self.usual_rates[0] / self.learning_rate)
+
+    @property
     def is_usual_rate(self) -> bool:
         """Whether the rate is known to be one of those that the optimizer is usually given."""
-        if self.usual_rates is None or self.learning_rate is None:
-            return False
-        return self.usual_rates[0] <= self.learning_rate <= self.usual_rates[1]
+        outside = max(self.decades_above_usual, self.decades_below_usual)
+        return -math.inf < outside <= 0
 
     @property
     def is_cross_entropy(self) -> bool:

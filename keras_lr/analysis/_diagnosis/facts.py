@@ -45,7 +45,10 @@ NO_ACCURACY = 0.02
 LEARNED_FACTOR = 10.0
 # ... or rose this far above the untrained one, ...
 EXPLODED_FACTOR = 5.0
-# ... or the rate is this many decades above the optimizer's usual ones.
+# ... or made this part of its way down in the first epoch, a way of at least this fraction of the untrained loss.
+QUICK_PART = 0.9
+QUICK_FALL = 0.3
+# A rate this many decades outside the optimizer's usual ones errs to that side, if at all.
 FAR_DECADES = 1.0
 # NaN from the start is not the rate's fault if the rate is this many decades below the highest usual one.
 SAFE_DECADES = 1.0
@@ -99,7 +102,7 @@ def ruled_out(history: TrainingHistory, context: RunContext) -> dict[Verdict, st
     found: dict[Verdict, str] = {}
     if reason := _not_too_low(history, context):
         found["too_low"] = reason
-    elif reason := _not_too_high(history):
+    elif reason := _not_too_high(history, context):
         found["too_high"] = reason
     return found
 
@@ -243,27 +246,37 @@ def _never_better_than_constant(history: TrainingHistory, context: RunContext) -
 def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
     """Why the rate cannot have been too low; empty if it can."""
     loss, monitor = history.loss, f"`{history.monitor}`"
-    if context.usual_rates is not None and context.decades_above_usual >= FAR_DECADES:
-        low, high = map(format_rate, context.usual_rates)
-        return f"The learning rate is far above the usual ones, {low} to {high}."
+    if context.decades_above_usual >= FAR_DECADES:
+        return f"The learning rate is far above the usual ones, {_usual_rates(context)}."
     if history.direction == "max":
         return ""
     untrained = context.untrained_loss
-    if untrained is not None and untrained > 0 and loss.max() > EXPLODED_FACTOR * untrained:
-        return f"{monitor} rose to {loss.max():.3g}, far above the {untrained:.3g} of the untrained model."
+    if untrained is not None and untrained > 0:
+        if loss.max() > EXPLODED_FACTOR * untrained:
+            return f"{monitor} rose to {loss.max():.3g}, far above the {untrained:.3g} of the untrained model."
+        way = untrained - loss.min()
+        quick = untrained - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * untrained
+        if quick and not context.decades_below_usual > 0:
+            return f"{monitor} made nearly all of its way down in the first {history.unit}."
     if loss.min() > 0 and loss[0] > LEARNED_FACTOR * loss.min():
         return f"{monitor} came down to less than a tenth of its first value."
     return ""
 
 
-def _not_too_high(history: TrainingHistory) -> str:
+def _not_too_high(history: TrainingHistory, context: RunContext) -> str:
     """Why the rate cannot have been too high; empty if it can."""
+    if context.decades_below_usual >= FAR_DECADES:
+        return f"The learning rate is far below the usual ones, {_usual_rates(context)}."
     if not is_validated(history) or history.val_loss is None:
         return ""
     validation = history.val_loss[np.isfinite(history.val_loss)]
     if not ((np.diff(history.loss) < 0).all() and (np.diff(validation) < 0).all()):
         return ""
     return f"`{history.monitor}` and `val_{history.monitor}` improved in every {history.unit}."
+
+
+def _usual_rates(context: RunContext) -> str:
+    return " to ".join(map(format_rate, context.usual_rates or ()))
 
 
 def _finite(series: np.ndarray | None) -> np.ndarray:
