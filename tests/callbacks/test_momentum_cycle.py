@@ -10,7 +10,7 @@ import pytest
 
 import keras_lr
 from keras_lr import schedules
-from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+from keras_lr.errors import InvalidArgumentError, InvalidRangeError
 from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
 from tests.versions import needs_multi_optimizer, needs_muon, needs_schedule_free
 
@@ -141,10 +141,11 @@ def test_follows_the_rate_that_a_range_test_applied() -> None:
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adagrad", pytest.param("ScheduleFreeAdamW", marks=needs_schedule_free)])
-def test_an_optimizer_without_momentum_is_refused(name: str) -> None:
+def test_an_optimizer_without_momentum_trains_on_with_a_warning(name: str) -> None:
     optimizer = getattr(optimizers, name)(one_cycle())
-    with pytest.raises(ModelError, match=f"must have a `momentum`.*{name}"):
+    with pytest.warns(UserWarning, match=f"momentum.*{name}|{name}.*momentum"):
         fit(regression(optimizer), keras_lr.MomentumCycle())
+    assert int(optimizer.iterations) > 0
 
 
 def test_a_rate_without_a_schedule_needs_a_range() -> None:

@@ -75,8 +75,12 @@ def with_convolution() -> keras.Model:
     [
         (own_step, "function", "the model has a `train_step` of its own"),
         (with_convolution, "function", "convolutions with weights of their own do not stack"),
-        (wide_at_high_rates, "rebuild", "more of the model than the optimizer's rate (layers"),
-        (with_schedule, "rebuild", "(optimizer"),
+        (
+            wide_at_high_rates,
+            "rebuild",
+            "more of the model than the optimizer's rate (`kernel_regularizer` of a Dense layer)",
+        ),
+        (with_schedule, "rebuild", "(the optimizer's schedule)"),
     ],
 )
 def test_the_engine_follows_from_the_model(tmp_path: Path, build: Any, engine: str, reason: str) -> None:
