@@ -41,7 +41,7 @@ def print_suggestion(console: Console, suggestion: Suggestion) -> None:
 
 def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     """Prints the badge, the best learning rate with its basin, the reason, and the engine that trained the runs."""
-    from keras_lr.results._sensitivity import BASIN_NAMES
+    from keras_lr.results._sensitivity import BASIN_NAMES, chaos_in_words
 
     interval = (result.low, result.high)
     _print_rate(
@@ -51,6 +51,8 @@ def print_sensitivity(console: Console, result: SensitivityResult) -> None:
         console.print(f"Learning-rate sensitivity: {result.lr_sensitivity:.2f}", markup=False)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
         console.print(f"Best batch size: {result.best_batch_size}", markup=False)
+    if (chaos := chaos_in_words(result)) is not None:
+        console.print(" ".join(chaos), markup=False)
     why = f" ({result.engine_reason})" if result.engine_reason else ""
     console.print(f"Trained by: {result.engine}{why}", markup=False)
 

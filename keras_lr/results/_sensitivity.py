@@ -41,6 +41,7 @@ CHAOTIC = "chaotic"
 """The last column of every frame. Results of earlier versions lack it; it is then False in every row."""
 OWN_COLUMNS = (*KEY_COLUMNS, "seed", "status", CHAOTIC, "message", "event")
 """Written by the search itself, so no metric may take these names; the last two occur in the records only."""
+_NAMED_RATES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,6 +213,22 @@ class SensitivityResult(Record):
         if "basin_by" not in parsed:
             parsed["basin_by"] = "noise" if parsed["frame"]["repeat"].nunique() > 1 else "gain"
         return parsed
+
+
+def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:
+    """A sentence on the chaotic rates and one on what to do; None if there are none."""
+    rates = [format_rate(float(rate), digits=3) for rate in result.chaotic_learning_rates]
+    if not rates:
+        return None
+    named = ", ".join(rates[:-1]) + f" and {rates[-1]}" if len(rates) > 1 else rates[0]
+    if len(rates) > _NAMED_RATES:
+        named = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
+    return (
+        f"At {named} a run's numbers depend on the last bit of its weights: with that bit changed, it came to another "
+        "loss.",
+        "Compare such a rate by all of its runs; another machine, or other rates beside it, give each run other "
+        "numbers.",
+    )
 
 
 def _finite(values: list[Any]) -> list[Any]:

@@ -53,7 +53,15 @@ from keras_lr.report._components import (
 )
 from keras_lr.report._sections.diagnosis import figure_note, finding_tables, finding_warnings, findings_in_words
 from keras_lr.results._diagnosis import Diagnosis
-from keras_lr.results._sensitivity import BASIN_NAMES, INTEGER_COLUMNS, RUN_STATUS_NAMES, BasinBy, SensitivityResult
+from keras_lr.results._sensitivity import (
+    BASIN_NAMES,
+    CHAOTIC,
+    INTEGER_COLUMNS,
+    RUN_STATUS_NAMES,
+    BasinBy,
+    SensitivityResult,
+    chaos_in_words,
+)
 
 _MAX_TABLE_ROWS = 60
 _NAME_LIMIT = 48
@@ -175,6 +183,8 @@ def _run_warnings(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[st
             first = format_rate(float(lost["learning_rate"].min()))
             problem = f"{counted(len(lost), 'run')} within the range diverged."
             found.append(warning_view(problem, f"Stay below {first}."))
+    if (chaos := chaos_in_words(result)) is not None:
+        found.append(warning_view(*chaos))
     failed = int((runs["status"] == "failed").sum())
     if failed:
         problem = f"{counted(failed, 'run')} failed with an exception."
@@ -466,6 +476,8 @@ def _table_cell(name: str, value: Any) -> str:
         return format_rate(float(value), digits=4)
     if isinstance(value, str):
         return value
+    if name == CHAOTIC:
+        return "yes" if value else "no"
     return str(int(value)) if name in INTEGER_COLUMNS else format_number(float(value))
 
 

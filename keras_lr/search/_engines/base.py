@@ -24,6 +24,10 @@ class EngineUnavailableError(KerasLRError, RuntimeError):
     """The engine cannot train the model; the message completes "not faster, because ..."."""
 
 
+class HiddenStateError(EngineUnavailableError):
+    """A model that is used for several runs would carry something from one to the next; a new one per run does not."""
+
+
 class Engine(ABC):
     """Trains runs and records their epochs.
 

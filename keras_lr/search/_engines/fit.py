@@ -10,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from keras_lr._keras.tf_data import seeded_copy
+from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._engines.base import Engine, EngineName, weights_of
+from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, weights_of
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory, ReusableModel, TunedHypermodel
 from keras_lr.search._recorder import Recorder
@@ -121,7 +122,10 @@ class ReuseEngine(FitEngine):
         for run in runs:
             state = self.factory.initial_state(run)
             if self._reusable is None:
-                self._reusable = ReusableModel(self.factory.any_model(run))
+                model = self.factory.any_model(run)
+                if hidden := hidden_state_of_steps(model, self.arguments.first_batch(run.batch_size)):
+                    raise HiddenStateError(f"its step {hidden}")
+                self._reusable = ReusableModel(model)
             self._reusable.reset(state, run.learning_rate)
             self._fit_run(run, self._reusable.model)
 

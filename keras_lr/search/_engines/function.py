@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.model import logs_of
+from keras_lr._keras.snapshot import plain_variables, trainer_variables
+from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
-from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, weights_of
+from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, HiddenStateError, weights_of
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ReusableModel
 from keras_lr.search._runs import Run, epoch_order, take
@@ -41,11 +43,13 @@ class FunctionEngine(Engine):
         if self._program is None:
             try:
                 program = EpochProgram(self.factory.any_model(run), self.arguments)
-                program.trace(run.batch_size)
+                hidden = program.trace(run.batch_size)
             except Exception as error:
                 raise EngineUnavailableError(
                     f"its step cannot be traced into one function ({short_error_message(error)})"
                 ) from error
+            if hidden:
+                raise HiddenStateError(f"its step {hidden}")
             self._program = program
         self._program.reset(state, run.learning_rate)
         return self._program
@@ -83,12 +87,18 @@ class EpochProgram:
             self._test_step = self._compiled(model.test_step, arguments.validation)
             self._test = tf.function(self._test_pass, autograph=False)
 
-    def trace(self, batch_size: int) -> None:
-        """Traces the functions without training, so that a step that cannot be traced fails here."""
+    def trace(self, batch_size: int) -> str:
+        """Traces the functions without training, so that a step that cannot be traced fails here.
+
+        Returns:
+            State that a step changes and `reset` does not, as `hidden_state` words it.
+        """
         size = tf.constant(batch_size)
-        self._train.get_concrete_function(tf.range(self._arguments.size), size)
+        traced = [self._train.get_concrete_function(tf.range(self._arguments.size), size)]
         if self._test is not None:
-            self._test.get_concrete_function(size)
+            traced.append(self._test.get_concrete_function(size))
+        known = [*trainer_variables(self.model), *plain_variables(self.model)]
+        return next(filter(None, (hidden_state(function, known) for function in traced)), "")
 
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""

@@ -10,8 +10,9 @@ import keras
 from keras_lr._keras.learning_rate import holds_one_rate
 from keras_lr._keras.model import is_distributed, layers_of
 from keras_lr._keras.stateless import stacking_unavailable
+from keras_lr._utils.formatting import short_error_message
 from keras_lr.errors import KerasLRError
-from keras_lr.search._engines.base import ENGINES, Engine, EngineName, EngineUnavailableError
+from keras_lr.search._engines.base import ENGINES, Engine, EngineName, EngineUnavailableError, HiddenStateError
 from keras_lr.search._engines.fit import RebuildEngine, ReuseEngine
 from keras_lr.search._engines.function import FunctionEngine
 from keras_lr.search._engines.stacked import StackedEngine
@@ -35,6 +36,7 @@ _ROUNDING_STABLE_OPTIMIZERS = (keras.optimizers.SGD, keras.optimizers.RMSprop, k
 divides it by its own size and so takes a full step; the batched product, which rounds differently, then moves the
 validation loss by 1e-4."""
 _STEPS = ("train_step", "test_step")
+_LOOPS = ("fit", "evaluate", "make_train_function", "make_test_function")
 _MAX_DATA_BYTES = 2 << 30
 _MAX_STACKED_PARAMETERS = 2_000_000
 
@@ -110,11 +112,12 @@ class EngineSelector:
             try:
                 self._engine().train(runs)
             except EngineUnavailableError as error:
-                self._fall_back(str(error), on_engine)
+                self._fall_back(str(error), on_engine, next_slower("stacked"))
             except KerasLRError:
                 raise
             except Exception as error:
-                self._fall_back(f"its stacked program failed ({type(error).__name__})", on_engine)
+                reason = f"its stacked program failed ({short_error_message(error)})"
+                self._fall_back(reason, on_engine, next_slower("stacked"))
         for run in runs:
             if not self._recorder.complete(run):
                 self._train_one(run, on_engine)
@@ -124,8 +127,10 @@ class EngineSelector:
             try:
                 self._engine().train([run])
                 return
+            except HiddenStateError as error:
+                self._fall_back(str(error), on_engine, "rebuild")
             except EngineUnavailableError as error:
-                self._fall_back(str(error), on_engine)
+                self._fall_back(str(error), on_engine, next_slower(self.engine))
             except KerasLRError:
                 raise
             except Exception as error:
@@ -137,16 +142,29 @@ class EngineSelector:
             self._made[self.engine] = self._makers[self.engine]()
         return self._made[self.engine]
 
-    def _fall_back(self, reason: str, on_engine: Callable[[], None]) -> None:
+    def _fall_back(self, reason: str, on_engine: Callable[[], None], engine: EngineName) -> None:
         self._made.pop(self.engine, None)
-        self.engine = ENGINES[ENGINES.index(self.engine) + 1]
-        self.reason = reason
+        self.engine, self.reason = engine, reason
         on_engine()
+
+
+def next_slower(engine: EngineName) -> EngineName:
+    """The engine to try where `engine` cannot train."""
+    return ENGINES[ENGINES.index(engine) + 1]
 
 
 def own_steps(model: keras.Model) -> list[str]:
     """Names of the steps, `train_step` and `test_step`, that the model overrides."""
-    return [name for name in _STEPS if getattr(type(model), name) is not getattr(keras.Model, name)]
+    return overridden(model, _STEPS)
+
+
+def overridden(model: keras.Model, names: Sequence[str]) -> list[str]:
+    """Those of the methods `names` of `keras.Model` that the class of the model, or the model itself, overrides."""
+    return [
+        name
+        for name in names
+        if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model)
+    ]
 
 
 def fastest_engine(
@@ -167,8 +185,8 @@ def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedH
         return "the hypermodel has a `fit` of its own"
     if factory.unbuilt:
         return "the weights of the model are made by `fit` alone"
-    if model.run_eagerly and own_steps(model):
-        return "the model's own step runs in Python, whose state cannot be reset"
+    if model.run_eagerly:
+        return "the model runs in Python, whose state cannot be reset"
     if hypermodel.distributed:
         return "the model is built under a distribution strategy"
     if factory.rate_in_build is not None:
@@ -179,6 +197,8 @@ def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedH
 def _why_not_function(model: keras.Model, arguments: FitArguments, hypermodel: TunedHypermodel) -> str:
     if is_distributed(model):
         return "the model is built under a distribution strategy"
+    if own := overridden(model, _LOOPS):
+        return f"the model has a `{own[0]}` of its own"
     if hypermodel.hooks:
         return f"the tuner has its own {', '.join(f'`{name}`' for name in hypermodel.hooks)}"
     if arguments.callbacks:
@@ -188,8 +208,6 @@ def _why_not_function(model: keras.Model, arguments: FitArguments, hypermodel: T
         return "the data is not made of arrays"
     if arguments.fit_only:
         return f"only `fit` supports {', '.join(sorted(arguments.fit_only))}"
-    if model.run_eagerly:
-        return "the model runs eagerly"
     if _bytes(arguments.train) > _MAX_DATA_BYTES:
         return "the data is too large to hold in the graph"
     return ""
@@ -200,8 +218,8 @@ def _why_not_stacked(model: keras.Model, runs: int) -> str:
         return f"stacked is not available: {unavailable}"
     if runs < 2:
         return "there is a single run"
-    if overridden := own_steps(model):
-        return f"the model has a `{overridden[0]}` of its own"
+    if own := own_steps(model):
+        return f"the model has a `{own[0]}` of its own"
     optimizer = model.optimizer
     if not holds_one_rate(optimizer):
         return f"the optimizer has no single learning rate ({type(optimizer).__name__})"

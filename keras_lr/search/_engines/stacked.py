@@ -118,6 +118,8 @@ class StackedEngine(Engine):
         program.load(copies, place)
         _, logs = program.epoch(copies, orders, *sizes, max_steps=_CHECKED_STEPS)
         own = {name: float(values[place]) for name, values in logs.items()}
+        if epoch == 0 and (hidden := program.hidden_state()):
+            raise EngineUnavailableError(f"its step {hidden}")
         plain = self._plain_logs(program.model, trained[place], orders[place], *sizes)
         if epoch == 0:
             self._initial = plain

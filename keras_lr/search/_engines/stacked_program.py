@@ -19,6 +19,8 @@ from keras_lr._keras.stateless import (
     stateless,
     stateless_kind,
 )
+from keras_lr._keras.snapshot import trainer_variables
+from keras_lr._keras.traced_state import hidden_state, reads_any
 from keras_lr.search._engines.base import EngineUnavailableError
 from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._runs import take
@@ -158,6 +160,13 @@ class StackedProgram:
             variable.assign(value[index])
         for variable, value in self._update.values(copies.slots, index):
             variable.assign(value)
+
+    def hidden_state(self) -> str:
+        """State outside of the copies that an epoch depends on, in words that complete "its step ..."."""
+        traced = self._epoch.get_concrete_function()
+        if reads_any(traced, trainer_variables(self.model)):
+            return "reads the state of the optimizer"
+        return hidden_state(traced, ())
 
     def _signature(self) -> list[Any]:
         def spec(value: Any) -> tf.TensorSpec:
