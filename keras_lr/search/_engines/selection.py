@@ -161,9 +161,7 @@ def own_steps(model: keras.Model) -> list[str]:
 def overridden(model: keras.Model, names: Sequence[str]) -> list[str]:
     """Those of the methods `names` of `keras.Model` that the class of the model, or the model itself, overrides."""
     return [
-        name
-        for name in names
-        if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model)
+        name for name in names if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model)
     ]
 
 

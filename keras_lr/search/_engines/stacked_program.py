@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_lr._keras.learning_rate import compiled_rate
 from keras_lr._keras.model import forward, loss_of, loss_tracker
+from keras_lr._keras.snapshot import trainer_variables
 from keras_lr._keras.stateless import (
     allow_many_traces,
     excludes_from_weight_decay,
@@ -19,7 +20,6 @@ from keras_lr._keras.stateless import (
     stateless,
     stateless_kind,
 )
-from keras_lr._keras.snapshot import trainer_variables
 from keras_lr._keras.traced_state import hidden_state, reads_any
 from keras_lr.search._engines.base import EngineUnavailableError
 from keras_lr.search._engines.twins import with_last_bit_changed
