@@ -219,7 +219,7 @@ def test_a_full_device_is_a_full_disk_and_stays_a_device(tmp_path, linked, size)
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1"])
 @pytest.mark.parametrize("redirected", [False, True])
 def test_the_output_of_the_process_is_continued(tmp_path, path, redirected):
-    """Opened by its path, a redirected output would begin anew, and what is printed next would overwrite it."""
+    """Opened by its path, a redirected output would start again, and the next print would overwrite it."""
     program = (
         "from keras_lr._utils.files import write_text_atomically as write\n"
         f"print('before', flush=True); write({path!r}, 'text\\n'); print('after')"

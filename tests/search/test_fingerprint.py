@@ -93,7 +93,7 @@ class Fitting(keras_tuner.HyperModel):
 
 
 class Reader(keras.utils.PyDataset):
-    """Batches of the flowers, of a size of its own, in an order that is drawn anew."""
+    """Batches of the flowers, of a size of its own, in a new random order each time."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

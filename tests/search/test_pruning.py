@@ -11,7 +11,7 @@ from keras_lr.search._pruning import prunable_points, rungs
 
 
 def table(curves, *, repeats=1, batch_size=32, **endings):
-    """One row an epoch; `curves` maps a rate to its losses."""
+    """One row per epoch; `curves` maps a rate to its losses."""
     rows = [
         {"learning_rate": rate, "repeat": repeat, "batch_size": batch_size, "epoch": epoch, "seed": repeat}
         | {"loss": loss, "val_loss": loss, "accuracy": -loss, "status": "ok" if np.isfinite(loss) else "diverged"}
