@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from multiprocessing import forkserver
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The test processes share the cores, on which further threads of each would only wait for one another.
@@ -29,3 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the modules with slow tests first, so that the processes end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_unconfigure() -> None:
+    """Waits for the server of `fresh_process`, so that its processor time counts as that of the tests."""
+    forkserver._forkserver._stop()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from keras_lr.devices import (
     why_no_gpu,
 )
 from keras_lr.errors import DeviceError, InvalidArgumentError
+from tests.fresh_process import run_fresh
 
 DRIVER_FILE = """NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024
 GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)
@@ -116,5 +115,5 @@ print("set up")
 
 
 def test_setting_up_changes_what_it_promises(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", SET_UP], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = run_fresh("-c", SET_UP, cwd=tmp_path)
     assert done.stdout.strip() == "set up", done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tensorflow.python.ops import parallel_for
 from tensorflow.python.ops.parallel_for import pfor
 
 from keras_lr._keras import stateless
+from tests.fresh_process import run_fresh
 
 SEARCH = """
 import sys
@@ -21,6 +21,7 @@ import sys
 import keras
 import numpy as np
 from keras_lr import LogGridSearch
+
 
 
 def build():
@@ -53,7 +54,7 @@ print(len(result.learning_rates), result.engine, result.engine_reason, sep="|")
 )
 def test_a_search_names_what_is_missing_and_uses_the_next_engine(deletion: str, reason: str, tmp_path: Path) -> None:
     script = SEARCH.format(deletion=deletion)
-    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=120)
+    done = run_fresh("-c", script, tmp_path)
     assert done.stdout.strip() == f"3|function|{reason}", done.stderr
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,6 +11,7 @@ from sklearn.datasets import load_digits
 
 import keras_lr
 from keras_lr.errors import ResultFormatError
+from tests.fresh_process import run_fresh
 from tests.training_models import all_values, plain_classifier
 
 STEPS = 32
@@ -108,7 +107,7 @@ def test_a_killed_fit_resumes_from_its_backup(tmp_path, uninterrupted):
         "import sys, keras; from tests.callbacks.test_auto_lr_resume import *; "
         "train([auto_lr(), keras.callbacks.BackupAndRestore(sys.argv[1]), Stop(4, False, kill)])"
     )
-    killed = subprocess.run([sys.executable, "-c", script, backup], capture_output=True, timeout=120, check=False)
+    killed = run_fresh("-c", script, backup)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     auto = auto_lr()
     model, history = train([auto, keras.callbacks.BackupAndRestore(backup)])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,11 @@ import pytest
 import keras_lr
 from tests.callbacks.killed_fits import EPOCHS, FITS, resumable_fit
 from tests.callbacks.regression import STEPS_PER_EPOCH, fit, regression
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.fresh_process import run_fresh
 
 
 def run(folder: Path, task: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.callbacks.killed_fits", str(folder), task]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    return run_fresh("-m", "tests.callbacks.killed_fits", folder, task)
 
 
 @pytest.mark.slow

@@ -1,13 +1,12 @@
 """Every example runs on its own, offline, and stays short enough to read."""
 
-import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.fresh_process import run_fresh
 from tests.versions import needs_multi_optimizer
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -34,10 +33,8 @@ def run_example(name, folder, *arguments):
 
 
 def run_script(path, folder, *arguments):
-    """What a script prints; pytest's own time limit ends one that hangs."""
-    command = [sys.executable, "-c", OFFLINE, str(path), *arguments]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    """What a script prints."""
+    done = run_fresh("-c", OFFLINE, path, *arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -6,8 +6,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import textwrap
 from typing import Any
 
@@ -19,6 +17,7 @@ import tensorflow as tf
 import keras_lr
 from keras_lr.errors import DataError
 from keras_lr.range_test._sweep import HeldInterrupt
+from tests.fresh_process import run_fresh
 from tests.training_models import all_values, custom_step
 
 
@@ -212,8 +211,6 @@ def test_a_real_ctrl_c(tmp_path: Any) -> None:
         model.fit(images, labels, verbose=0)
         print("trained on")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = run_fresh("-c", textwrap.dedent(program), cwd=tmp_path)
     assert done.stdout.splitlines() == ["interrupted True True", "trained on"], done.stderr
     assert not list(tmp_path.iterdir())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+
+from tests.fresh_process import run_fresh
 
 PROGRAM = """
 import json, sys
@@ -40,13 +39,7 @@ print(json.dumps({"devices": devices, "steps": len(result.losses)}))
 
 @pytest.mark.parametrize("pin", ["strategy", "device"])
 def test_every_variable_of_a_sweep_stays_on_the_pinned_device(pin: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, pin],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    done = run_fresh("-c", PROGRAM, pin)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["steps"] == 30

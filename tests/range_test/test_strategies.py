@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import keras
@@ -12,13 +10,13 @@ import numpy as np
 import pytest
 
 import keras_lr
+from tests.fresh_process import run_fresh
 from tests.training_models import all_values, plain_classifier
 
 
 @pytest.fixture(scope="module")
 def mirrored() -> Any:
-    command = [sys.executable, "-m", "tests.range_test.mirrored_run"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_fresh("-m", "tests.range_test.mirrored_run")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.callbacks.regression import STEPS_PER_EPOCH
+from tests.fresh_process import run_fresh
 from tests.schedules.conftest import EXAMPLES
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     """What `mirrored_rates.py` printed: logical devices must be set before TensorFlow starts."""
-    command = [sys.executable, "-m", "tests.schedules.mirrored_rates"]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    done = run_fresh("-m", "tests.schedules.mirrored_rates")
     assert done.returncode == 0, done.stderr
     results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert results["replicas"] == 2

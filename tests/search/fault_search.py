@@ -6,7 +6,6 @@ The processes are forked from a server that has imported TensorFlow already, so 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import sys
 import threading
@@ -20,6 +19,7 @@ from keras_lr.search import LogGridSearch
 from keras_lr.search._distributed import worker
 from keras_lr.search._distributed.local import LocalWorkers, chief_address
 from keras_lr.search._storage import SearchFolder, read_journals
+from tests.fresh_process import processes
 from tests.search.small_search import classifier, iris
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -30,9 +30,6 @@ NOT_LONG = {"gone_seconds": 4.0, "connect_seconds": 3.0}
 """How long a worker waits for a chief that is not there and will not come."""
 
 KEY = ["learning_rate", "repeat", "batch_size", "epoch"]
-
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["tests.search.fault_search"])
 
 
 class Together(LogGridSearch):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.fresh_process import run_fresh
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: Any) -> Any:
-    command = [sys.executable, "-m", "tests.search.engines.strategy_runs", str(tmp_path_factory.mktemp("searched"))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_fresh("-m", "tests.search.engines.strategy_runs", tmp_path_factory.mktemp("searched"))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
