@@ -271,7 +271,7 @@ def random_task(seed: int) -> Task:
     draw = Draw(seed)
     kinds = [draw.pick(["vector", "vector", "tokens", "sequence", "image"]) for _ in range(draw.pick([1, 1, 1, 2, 3]))]
     heads = [draw.pick(["number", "yes or no", "class", "one-hot"]) for _ in range(draw.pick([1, 1, 1, 2, 3]))]
-    make_optimizer, rate, optimizer_words = _optimizer(draw)
+    make_optimizer, rate, optimizer_words = _optimizer(draw, sparse="tokens" in kinds)
     named = len(heads) > 1 and draw.chance(0.3)
     make_layers, layer_words = _network(draw, kinds, heads, named=named)
     compile_options, compile_words = _compile_options(draw, heads, named=named)
@@ -300,7 +300,7 @@ def random_task(seed: int) -> Task:
     )
 
 
-def _optimizer(draw: Draw) -> tuple[Callable[[], Any], float, list[str]]:
+def _optimizer(draw: Draw, *, sparse: bool) -> tuple[Callable[[], Any], float, list[str]]:
     name = draw.pick(list(OPTIMIZERS))
     make, low, high = OPTIMIZERS[name]
     options: dict[str, Any] = {}
@@ -315,6 +315,9 @@ def _optimizer(draw: Draw) -> tuple[Callable[[], Any], float, list[str]]:
     if draw.chance(0.15):
         options["loss_scale_factor"] = 8.0
     scaled = draw.chance(0.04)
+    if sparse:
+        # Keras cannot divide the sparse gradient of an embedding.
+        options.pop("loss_scale_factor", None)
 
     def make_optimizer() -> Any:
         optimizer = make(learning_rate=0.5, **options)
@@ -483,7 +486,7 @@ def _compile_options(draw: Draw, heads: list[str], *, named: bool) -> tuple[Call
 
     words = [f"loss_weights={weights}"] * (weights is not None) + [metric] * (metric is not None)
     words += ["weighted mse"] * weighted
-    return options, [*words, *(f"{name}={value}" for name, value in settings.items() if value != 1)]
+    return options, [*words, *(f"{name}={value}" for name, value in settings.items() if value is True or value > 1)]
 
 
 def _data(draw: Draw, kinds: list[str], heads: list[str], size: int, *, named: bool, weighted: bool) -> tuple[Any, ...]:
