@@ -171,6 +171,7 @@ class ModelFactory:
             can be trained at every rate.
         failures: The error of each rate at which the hypermodel's `build` fails.
         unbuilt: Whether the model's weights are made by `fit` alone.
+        copies_weights: Whether the optimizer copies the weights into its slots while it is built.
         structure: What `describe_model` says of the model, as far as it is the same at every rate.
         details: What `describe_details` says of the model, likewise.
     """
@@ -187,6 +188,7 @@ class ModelFactory:
         self.rate_in_build: str | None = None
         self.failures: dict[float, Exception] = {}
         self.unbuilt = False
+        self.copies_weights = False
         self.structure: Mapping[str, Any] = {}
         self.details: Mapping[str, Any] = {}
 
@@ -208,6 +210,7 @@ class ModelFactory:
             )
         first, second = self._built(self._with_weights(first, low), low), self._with_weights(second, high)
         self._compare(first, second)
+        self.copies_weights = not self.unbuilt and _copies_weights(first)
         if self._hypermodel.reads_rate:
             self.check_rates(run.learning_rate for run in by_rate)
         if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
@@ -269,8 +272,14 @@ class ModelFactory:
         self.structure = common
 
     def model(self, run: Run) -> keras.Model:
-        """A model that is ready to train `run`."""
-        model = self._built(self._with_weights(self._new_model(run), run), run)
+        """A model that is ready to train `run`.
+
+        An optimizer that copies the weights is left to `fit`, which builds it inside the step and so copies them in
+        every step of that trace.
+        """
+        model = self._with_weights(self._new_model(run), run)
+        if not self.copies_weights:
+            model = self._built(model, run)
         self._set_rate(model, run)
         return model
 
@@ -437,6 +446,14 @@ def _unused_optimizer(model: keras.Model) -> str:
         f"them, make it with the searched rate, as in `{others[0]}=keras.optimizers.Adam(hp.get('learning_rate'))`. "
         "The others keep their own rates."
     )
+
+
+def _copies_weights(model: keras.Model) -> bool:
+    """Whether a slot of the new optimizer holds the values of a weight that is not constant."""
+    weights = [variable.numpy() for variable in model.trainable_variables]
+    varied = [value for value in weights if value.size > 1 and np.ptp(value) > 0]
+    slots = [variable.numpy() for variable in model.optimizer.variables if len(variable.shape)]
+    return any(np.array_equal(slot, value) for slot in slots if slot.size > 1 and np.ptp(slot) > 0 for value in varied)
 
 
 def _rates(runs: Iterable[Run]) -> list[float]:

@@ -32,7 +32,7 @@ from keras_lr.search._keras_tuner import (
     local_oracle,
 )
 from keras_lr.search._model_factory import as_hypermodel, build_as_fit, has_own_fit, reads_rate
-from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle, Scores
+from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle
 from keras_lr.search._overrides import (
     EPOCH_HOOKS,
     TRIAL_HOOKS,
@@ -411,15 +411,10 @@ class LogGridSearch(GridTuner):
 
     def _begin(self, session: SearchSession) -> None:
         """Gives the oracle the grid and the points that are complete."""
-
-        def read_scores() -> Scores:
-            session.refresh()
-            return {point: session.metrics(point) for point in self.oracle.points if session.complete(point)}
-
         self.oracle.begin(session.points, session.grow)
         self.oracle.values = session.values()
-        self.oracle.adopt(read_scores())
-        self.oracle.read_scores = read_scores if role() == "chief" else None
+        self.oracle.adopt(session.new_metrics())
+        self.oracle.read_scores = session.new_metrics if role() == "chief" else None
 
     def _claim(self, session: SearchSession) -> list[Any]:
         """The trials to train next: all that are open, or this worker's share; empty once the search is over."""
@@ -428,8 +423,8 @@ class LogGridSearch(GridTuner):
         while True:
             if role() == "worker":
                 session.refresh()
-                open_points = sum(not session.complete(point) for point in session.points)
-                most = 1 if one_by_one else claim_size(open_points)
+            if role() == "worker" and not one_by_one:
+                most = claim_size(sum(not session.complete(point) for point in session.points))
             trials: list[Any] = []
             status = "RUNNING"
             while status == "RUNNING" and len(trials) < most:
