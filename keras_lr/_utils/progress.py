@@ -39,25 +39,41 @@ def progress_line(
 
 
 @contextlib.contextmanager
-def search_line(*, verbose: Any) -> Iterator[Update | None]:
-    """A progress bar for a search over learning rates, cleared at the end.
+def search_line(*, verbose: Any, summary: Callable[[], str] = str) -> Iterator[Update | None]:
+    """The progress of a search over learning rates: a bar on a terminal, cleared at the end; elsewhere plain lines.
 
     Args:
-        verbose: As in `fit`: "auto" shows the bar on a terminal only, 0 never, any other number always.
+        verbose: As in `fit`: "auto" shows the bar on a terminal only, 0 nothing, any other number the progress.
+        summary: Returns the last of the plain lines.
 
     Yields:
-        The function to call after each epoch; None if the bar is not shown.
+        The function to call after each epoch; None if nothing is shown.
     """
+    console = Console(stderr=True)
     if not _is_shown(verbose):
         yield None
-        return
-    counts = "epochs, {task.fields[points]} rates done, best {task.fields[best]}"
-    with _bar("Learning rates", counts, total=None, points=0, best="none yet") as update:
+    elif console.is_terminal or console.is_jupyter:
+        counts = "epochs, {task.fields[points]} rates done, best {task.fields[best]}"
+        with _bar("Learning rates", counts, total=None, points=0, best="none yet") as update:
+            yield lambda done, total, points, best: update(completed=done, total=total, points=points, best=best)
+    else:
+        yield _plain_lines()
+        if line := summary():
+            notice(line, verbose=verbose)
 
-        def update_all(done: int, total: int, points: int, best: str) -> None:
-            update(completed=done, total=total, points=points, best=best)
 
-        yield update_all
+def _plain_lines() -> Update:
+    """Writes a line whenever another tenth of the epochs is done."""
+    written = None
+
+    def write(done: int, total: int, points: int, best: str) -> None:
+        nonlocal written
+        tenth = total, 10 * done // max(total, 1)
+        if tenth != written:
+            written = tenth
+            notice(f"{done}/{total} epochs, {points} rates done, best {best}", verbose=True)
+
+    return write
 
 
 def notice(line: str, *, verbose: Any) -> None:

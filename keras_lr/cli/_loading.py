@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 _NO_DATA = (list, str, bytes, bool, int, float, type(None))
@@ -56,6 +57,7 @@ def build_model(target: str) -> Any:
     import keras
 
     if not isinstance(model, keras.Model):
+        check_own_model("MODULE:BUILD", model)
         raise ModelError(
             f"`MODULE:BUILD` must return a compiled keras.Model, got {type(model).__name__}. Return the model in "
             f"{target}."

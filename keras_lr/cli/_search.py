@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
     )
     add_model_and_data(
         parser,
-        model="build() or build(hp), which returns a compiled model",
+        model="build(), build(learning_rate) or build(hp), which returns a compiled model",
         validation="data to judge the runs by; without it they are judged by the training loss",
     )
     _add_grid(parser)
@@ -212,9 +212,9 @@ def _hypermodel(target: str) -> Any:
         return build
 
     @functools.wraps(build)
-    def guarded(*arguments: Any) -> Any:
+    def guarded(*arguments: Any, **keywords: Any) -> Any:
         try:
-            return build(*arguments)
+            return build(*arguments, **keywords)
         except Exception as err:
             raise build_error(target, err) from err
 

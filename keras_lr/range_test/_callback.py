@@ -117,6 +117,14 @@ class LRRangeTest(Callback):
         # At the end of every fit Keras overwrites the weights by their moving average.
         self._after_fit = measurement.restore if keeps_average(model.optimizer) else None
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Raises an error if an epoch is trained after a test that was to end the fit."""
+        if not self.apply:
+            raise ModelError(
+                "`LRRangeTest` could not end this fit before its first epoch, since the model has a `fit` of its own. "
+                "Use `find_lr`, or pass `apply=True` to train on."
+            )
+
     def on_train_end(self, logs: Any = None) -> None:
         """Restores the weights that `fit` changed at its end, although it trained no epoch."""
         if self._after_fit is not None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 
 from keras_lr._keras.batches import data_of
+from keras_lr._utils.names import suggests_arguments
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, check_own_model
 from keras_lr.errors import ModelError
 from keras_lr.range_test._input_scale import input_scale_warning
@@ -15,6 +16,7 @@ from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_
 from keras_lr.results._range_test import RangeTestResult
 
 
+@suggests_arguments
 def find_lr(
     model: keras.Model,
     x: Any,
@@ -100,7 +102,7 @@ def find_lr(
     measurement = measure(model, data, settings, on_open=lambda: messages.append(input_scale_warning(model, x)))
     messages.append(measurement.warning(generator_is_used_up=data.is_generator))
     for message in filter(None, messages):
-        warnings.warn(message, UserWarning, stacklevel=2)
+        warnings.warn(message, UserWarning, stacklevel=3)
     if measurement.error is not None and not isinstance(measurement.error, KeyboardInterrupt):
         raise measurement.error
     return measurement.result

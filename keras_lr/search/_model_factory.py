@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
 from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, layers_of
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
+from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
 from keras_lr.range_test._data_checks import explain_first_step
 from keras_lr.search._description import first_difference
@@ -84,6 +85,7 @@ def as_hypermodel(hypermodel: Any) -> Any:
     """
     if isinstance(hypermodel, keras_tuner.HyperModel):
         return hypermodel
+    check_own_model("hypermodel", hypermodel)
     if not callable(hypermodel) or isinstance(hypermodel, keras.Model):
         raise InvalidArgumentError(
             f"`hypermodel` must be a function that builds a compiled model, or a keras_tuner.HyperModel. Received: "
@@ -274,12 +276,14 @@ class ModelFactory:
     def model(self, run: Run) -> keras.Model:
         """A model that is ready to train `run`.
 
-        An optimizer that copies the weights is left to `fit`, which builds it inside the step and so copies them in
-        every step of that trace.
+        `fit` builds two kinds itself: a step that runs in Python may count its calls, which cannot be undone, and an
+        optimizer that copies the weights, built inside the step, copies them in every step of that trace.
         """
-        model = self._with_weights(self._new_model(run), run)
-        if not self.copies_weights:
-            model = self._built(model, run)
+        model = self._new_model(run)
+        if not (model.run_eagerly and is_own_step(model)):
+            model = self._with_weights(model, run)
+            if not self.copies_weights:
+                model = self._built(model, run)
         self._set_rate(model, run)
         return model
 
@@ -331,6 +335,7 @@ class ModelFactory:
         with fresh_layer_names():
             model = self._hypermodel.build(run.point)
         if not isinstance(model, keras.Model):
+            check_own_model("hypermodel", model)
             raise ModelError(
                 f"`hypermodel` must return a keras.Model. Received: {type(model).__name__}. Return the compiled model."
             )

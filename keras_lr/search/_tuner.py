@@ -164,7 +164,7 @@ class LogGridSearch(GridTuner):
         Args:
             *fit_args: As in `model.fit`.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run is trained
-                by `fit` with copies of them. `verbose=0` hides the progress line.
+                by `fit` with copies of them. `verbose=0` hides the progress.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
@@ -178,7 +178,7 @@ class LogGridSearch(GridTuner):
         self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()
         try:
-            with search_line(verbose=arguments.verbose) as update:
+            with search_line(verbose=arguments.verbose, summary=self._summary) as update:
                 self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update)
         finally:
             random_state.restore()
@@ -259,6 +259,10 @@ class LogGridSearch(GridTuner):
                 self._serve()
             else:
                 self._train_all(session)
+
+    def _summary(self) -> str:
+        """The result in one line; empty in a worker, whose records are only a part of it."""
+        return "" if role() == "worker" else self.sensitivity().reason
 
     def _open_session(
         self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None

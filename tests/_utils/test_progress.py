@@ -27,10 +27,25 @@ def test_nothing_is_shown_where_it_is_not_wanted(capsys, show):
     assert capsys.readouterr().err == ""
 
 
-def test_a_search_leaves_no_bar_in_a_log_file(capsys):
-    with search_line(verbose=1) as update:
+def test_a_search_writes_plain_lines_to_a_log_file(capsys):
+    with search_line(verbose=1, summary=lambda: "The best is 1e-3.") as update:
+        for done in (1, 2, 3, 4):
+            update(done, 20, done // 2, "none yet" if done < 2 else "1e-3 (loss 0.5)")
+    assert capsys.readouterr().err.splitlines() == [
+        "keras_lr: 1/20 epochs, 0 rates done, best none yet",
+        "keras_lr: 2/20 epochs, 1 rates done, best 1e-3 (loss 0.5)",
+        "keras_lr: 4/20 epochs, 2 rates done, best 1e-3 (loss 0.5)",
+        "keras_lr: The best is 1e-3.",
+    ]
+
+
+def test_a_search_on_a_terminal_leaves_no_bar(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with search_line(verbose=1, summary=lambda: "The best is 1e-3.") as update:
         update(3, 12, 1, "0.5 at 1e-3")
-    assert capsys.readouterr().err.strip() == ""
+    assert "The best" not in (written := capsys.readouterr().err)
+    # The last thing that a terminal gets is to erase the line of the bar.
+    assert written.endswith("\x1b[2K")
 
 
 @pytest.mark.parametrize(

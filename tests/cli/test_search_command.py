@@ -29,6 +29,12 @@ def build():
 
 def no_model():
     return 3
+
+def at_rate(learning_rate):
+    model = build()
+    model.optimizer.learning_rate = learning_rate
+    print("built at", learning_rate)
+    return model
 """
 
 
@@ -86,6 +92,17 @@ def test_without_validation_data_the_training_loss_is_judged(script):
     del some[4:6]
     assert main(some) == 0
     assert keras_lr.SensitivityResult.load("r.json").objective == "loss"
+
+
+def test_a_build_that_takes_the_rate_is_given_it(script, capsys):
+    some = words(script, "--json", "r.json")
+    some[1] = f"{script}:at_rate"
+    assert main(some) == 0
+    assert {line for line in capsys.readouterr().out.splitlines() if line.startswith("built at")} == {
+        "built at 0.001",
+        "built at 0.01",
+        "built at 0.1",
+    }
 
 
 def test_several_batch_sizes_are_an_axis(script, capsys):

@@ -78,6 +78,27 @@ def test_fit_ends_without_an_epoch_and_the_next_one_is_whole(digits: Any) -> Non
     assert len(model.fit(*digits, epochs=2, verbose=0).history["loss"]) == 2
 
 
+class AllEpochs(keras.Sequential):
+    """A model that trains every epoch, whatever a callback asks for."""
+
+    @property
+    def _initial_epoch(self) -> None:
+        return None
+
+    @_initial_epoch.setter
+    def _initial_epoch(self, epoch: Any) -> None: ...
+
+
+def test_a_fit_that_does_not_end_trains_no_step(digits: Any) -> None:
+    model = AllEpochs(plain_classifier().layers)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = all_values(model)
+    with pytest.raises(ModelError, match=r"could not end this fit before its first epoch.*`find_lr`, or pass `apply"):
+        model.fit(*digits, verbose=0, callbacks=[keras_lr.LRRangeTest(num_steps=20)])
+    for old, new in zip(before, all_values(model), strict=False):
+        np.testing.assert_array_equal(old, new)
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_the_backup_of_an_unfinished_training_is_left_alone(place: int, digits: Any, tmp_path: Any) -> None:
     def interrupt(epoch: int, logs: Any) -> None:
