@@ -17,7 +17,7 @@ from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, l
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
-from keras_lr.range_test._data_checks import explain_first_step
+from keras_lr.range_test._data_checks import check_trainable, explain_first_step
 from keras_lr.search._description import first_difference
 from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
@@ -211,6 +211,8 @@ class ModelFactory:
                 "the function."
             )
         first, second = self._built(self._with_weights(first, low), low), self._with_weights(second, high)
+        if not self._hypermodel.takes_any_data:
+            check_trainable(first, built_only=True)
         self._compare(first, second)
         self.copies_weights = not self.unbuilt and _copies_weights(first)
         if self._hypermodel.reads_rate:

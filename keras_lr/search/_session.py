@@ -431,6 +431,7 @@ class SearchSession:
         Raises:
             SearchError: Every run failed.
             DataError: Every run failed at a label that is outside the classes.
+            ModelError: Every run failed since the optimizer was made for other weights.
         """
         self._recorder.finish()
         if self.arguments.train is None and self._all_diverge_at_once():

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lr.errors import DataError
+from keras_lr.errors import DataError, ModelError
 from keras_lr.search import LogGridSearch
 from tests.search.small_search import classifier, iris, run_small, small_search
 
@@ -145,6 +145,37 @@ def test_what_is_forgotten_is_said(tmp_path: Path, data: Any, message: str) -> N
     with pytest.raises(DataError, match=message):
         searched(tmp_path, regression(), *data)
     assert not (tmp_path / "lr").exists()
+
+
+def with_first_layer(trainable: bool, *, fitted: bool) -> keras.Model:
+    """A model whose last layer was frozen when it was compiled; if it was not fitted, so was its first."""
+    model = regression()()
+    for layer in model.layers:
+        layer.trainable = fitted and layer is model.layers[0]
+    model.compile("sgd", "mse")
+    if fitted:
+        model.fit(X, Y, verbose=0)
+    for layer in model.layers:
+        layer.trainable = trainable
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: with_first_layer(False, fitted=False),
+            "`model` must have trainable weights. Received a model without",
+        ),
+        (
+            lambda: with_first_layer(True, fitted=True),
+            "`model` must be compiled after its trainable weights have chang",
+        ),
+    ],
+)
+def test_a_model_that_cannot_train_is_refused(tmp_path: Path, build: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        searched(tmp_path, build, X, Y)
 
 
 @cache
