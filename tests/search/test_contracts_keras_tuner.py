@@ -149,7 +149,10 @@ def test_a_tuner_callback_calls_the_methods_of_the_tuner(tuner: keras_tuner.Tune
     ]
 
 
-def test_configure_tensorboard_dir_gives_each_trial_and_execution_a_folder(tuner: keras_tuner.Tuner) -> None:
+def test_configure_tensorboard_dir_gives_each_trial_and_execution_a_folder(
+    tuner: keras_tuner.Tuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     callbacks: list[Any] = [keras.callbacks.TensorBoard("logs")]
     tuner._configure_tensorboard_dir(callbacks, Trial(tuner.oracle.get_space(), trial_id="7"), 2)
     assert Path(callbacks[0].log_dir).parts == ("logs", "7", "execution2")
