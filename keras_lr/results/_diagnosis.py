@@ -12,7 +12,7 @@ from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
 from keras_lr.results._record import Record, optional_float, plain, text
 
-Verdict = Literal["too_low", "good", "too_high", "unclear"]
+Verdict = Literal["too_low", "good", "too_high", "not_the_rate", "unclear"]
 FindingKind = Literal[
     "oscillation", "stagnation", "divergence", "slow_learning", "early_plateau", "overfitting", "noisy_validation"
 ]
@@ -61,6 +61,7 @@ VERDICTS: dict[Verdict, VerdictWords] = {
     "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was too low"),
     "good": VerdictWords("Good", "clear", "The learning rate {rate} was good"),
     "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was too high"),
+    "not_the_rate": VerdictWords("Not the rate", "none", "The learning rate {rate} is not what is wrong"),
     "unclear": VerdictWords("Unclear", "tentative", "No verdict on the learning rate {rate}"),
 }
 FINDING_KINDS: dict[FindingKind, FindingWords] = {
@@ -101,7 +102,7 @@ class Finding(SuggestsAttributes):
         effect_size: Strength of the pattern, in `effect_unit`.
         effect_unit: Unit of `effect_size`; never the loss's own unit.
         evidence: What the history shows, in one sentence.
-        advice: What to change, in one sentence.
+        advice: What to do about it; never against the verdict that it was reported with. Empty before there is one.
     """
 
     kind: FindingKind
@@ -111,7 +112,7 @@ class Finding(SuggestsAttributes):
     effect_size: float
     effect_unit: str
     evidence: str
-    advice: str
+    advice: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FindingKind):
@@ -140,11 +141,12 @@ class Diagnosis(Record):
     """The verdict on the learning rate of a run, its reasons, and all findings in the history.
 
     Attributes:
-        verdict: "too_low", "good", "too_high" or "unclear".
-        reasons: Why, one sentence each, the strongest first.
-        findings: What was found, in order of onset.
+        verdict: "too_low", "good", "too_high", "not_the_rate" (something else is wrong, and no learning rate mends it)
+            or "unclear".
+        reasons: Why, one sentence each, the strongest first; then what was assumed, and what would make it surer.
+        findings: What was found, in order of onset. No advice of theirs points against the verdict.
         n_epochs: Number of distinct epochs (or steps) read.
-        learning_rate: The run's median learning rate, dimensionless; None if the history does not record it.
+        learning_rate: The run's median learning rate, dimensionless; None if it is unknown.
         suggested_low: Lower end of the rates to try next; None if the rate is unknown or should stay as it is.
         suggested_high: Upper end of the rates to try next; None if `suggested_low` is None.
         monitor: Name of the series that was judged.
@@ -156,6 +158,11 @@ class Diagnosis(Record):
         learning_rates: Learning rate at each of them; empty if not recorded.
         unit: What `epochs` and the findings' spans count.
         direction: "min" if lower `losses` are better, "max" if they are values of a metric that should grow.
+        share: Share of the evidence that speaks for the most probable verdict, in [0, 1]: of runs with such a share,
+            about this fraction was judged right in the benchmark. None if a fact settled the verdict.
+        untrained_loss: Training loss before the first step that the verdict used; None if unknown.
+        baseline_loss: Loss of the best constant output that the verdict used; None if unknown.
+        optimizer: Optimizer that the verdict used, its class name in lower case; None if unknown.
     """
 
     kind: ClassVar[str] = "diagnosis"
@@ -174,6 +181,10 @@ class Diagnosis(Record):
     learning_rates: tuple[float | None, ...] = ()
     unit: Literal["epoch", "step"] = "epoch"
     direction: Direction = "min"
+    share: float | None = None
+    untrained_loss: float | None = None
+    baseline_loss: float | None = None
+    optimizer: str | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
