@@ -9,7 +9,7 @@ import keras
 
 from keras_lr._keras.batches import data_of
 from keras_lr._utils.names import suggests_arguments
-from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, check_own_model
+from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, AnyModel, check_own_model
 from keras_lr.errors import ModelError
 from keras_lr.range_test._input_scale import input_scale_warning
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
@@ -18,7 +18,7 @@ from keras_lr.results._range_test import RangeTestResult
 
 @suggests_arguments
 def find_lr(
-    model: keras.Model,
+    model: AnyModel,
     x: Any,
     y: Any = None,
     *,
