@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         parsed = _parse(words)
-        code = 0 if parsed is None else int(parsed.run(parsed))
+        code = 0 if parsed is None else _run(parsed)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -50,6 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"keras-lr: error: {_one_line(err)}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from keras_lr._utils.progress import no_summaries
+
+    # A command prints its result itself.
+    with no_summaries():
+        return int(parsed.run(parsed))
 
 
 def _one_line(err: Exception) -> str:
