@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from multiprocessing import forkserver
 import sys
 from collections.abc import Iterator
+from multiprocessing import forkserver
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # The test processes share the cores, on which further threads of each would only wait for one another.

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from keras_lr._utils.validation import check_own_model
 from keras_lr._utils.names import similar_name
+from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 _NO_DATA = (list, str, bytes, bool, int, float, type(None))
