@@ -18,6 +18,7 @@ from keras_lr._keras.learning_rate import compiled_rate
 from keras_lr._keras.model import graph_nodes, layers_of
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.validation import AnyModel
 from keras_lr.errors import InvalidArgumentError, ModelError
 from keras_lr.schedules._scaled import Scaled
 
@@ -25,7 +26,7 @@ __all__ = ["discriminative", "scale_learning_rate"]
 
 
 def discriminative(
-    model: keras.Model,
+    model: AnyModel,
     factors: Mapping[str, float] | None = None,
     *,
     decay: float | None = None,

@@ -7,12 +7,11 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from keras_lr.errors import UnknownArgumentError
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SIMILARITY = 0.65
 """Least ratio of `difflib.SequenceMatcher` at which one name is taken for another."""
@@ -155,16 +154,19 @@ class SuggestsArguments:
         return super().__new__(cls)
 
 
-def suggests_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """`function` with an error for a misspelt or foreign keyword argument that says which one was meant."""
+def suggests_arguments(function: F) -> F:
+    """`function` with an error for a misspelt or foreign keyword argument that says which one was meant.
+
+    Its type is a plain variable because editors, unlike type checkers, lose a function of a `ParamSpec`.
+    """
     accepted = list(inspect.signature(function).parameters)
 
     @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(*args: Any, **kwargs: Any) -> Any:
         check_argument_names(function.__name__, kwargs, accepted)
         return function(*args, **kwargs)
 
-    return checked
+    return cast(F, checked)
 
 
 def check_argument_names(

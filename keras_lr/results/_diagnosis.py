@@ -6,11 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
+import pandas as pd
+
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
-from keras_lr.results._record import Record, optional_float, plain, text
+from keras_lr.results._record import PageRecord, optional_float, plain, text
 
 Verdict = Literal["too_low", "good", "too_high", "not_the_rate", "unclear"]
 FindingKind = Literal[
@@ -137,7 +139,7 @@ class Finding(SuggestsAttributes):
 
 
 @dataclass(frozen=True)
-class Diagnosis(Record):
+class Diagnosis(PageRecord):
     """The verdict on the learning rate of a run, its reasons, and all findings in the history.
 
     Attributes:
@@ -166,6 +168,7 @@ class Diagnosis(Record):
     """
 
     kind: ClassVar[str] = "diagnosis"
+    page_title: ClassVar[str] = "Training history"
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -191,6 +194,26 @@ class Diagnosis(Record):
             raise ValueError(f"`verdict` must be one of {get_args(Verdict)}. Received: {self.verdict!r}.")
         if self.direction not in get_args(Direction):
             raise ValueError(f"`direction` must be one of {get_args(Direction)}. Received: {self.direction!r}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per epoch (or step): `epoch`, `loss`, and `val_loss` and `learning_rate` if they were recorded.
+
+        `loss` holds the series that was judged, also if that is a metric.
+        """
+        columns = {
+            "epoch": self.epochs,
+            "loss": self.losses,
+            "val_loss": self.val_losses,
+            "learning_rate": self.learning_rates,
+        }
+        frame = pd.DataFrame({name: list(values) for name, values in columns.items() if values})
+        return frame.astype({name: "float64" for name in frame.columns if name != "epoch"})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the losses with the findings on `ax`, a matplotlib Axes (that of a new pyplot figure if None)."""
+        from keras_lr.plots import plot_history
+
+        return plot_history(self, ax=ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
@@ -223,7 +246,7 @@ def _negated(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
 
 
 @dataclass(frozen=True)
-class HistoryComparison(Record):
+class HistoryComparison(PageRecord):
     """Several runs compared.
 
     Attributes:
@@ -239,6 +262,7 @@ class HistoryComparison(Record):
     """
 
     kind: ClassVar[str] = "history_comparison"
+    page_title: ClassVar[str] = "Training histories"
 
     diagnoses: dict[str, Diagnosis]
     best_losses: dict[str, float | None]
@@ -247,6 +271,27 @@ class HistoryComparison(Record):
     suggested_low: float | None
     suggested_high: float | None
     reason: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per run: `run`, `learning_rate`, `verdict`, `best_loss`, `n_epochs`, `findings`."""
+        rows = [
+            {
+                "run": name,
+                "learning_rate": diagnosis.learning_rate,
+                "verdict": diagnosis.verdict,
+                "best_loss": self.best_losses.get(name),
+                "n_epochs": diagnosis.n_epochs,
+                "findings": ", ".join(finding.kind for finding in diagnosis.findings),
+            }
+            for name, diagnosis in self.diagnoses.items()
+        ]
+        return pd.DataFrame(rows).astype({"learning_rate": "float64", "best_loss": "float64"})
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draws each run on one of `axes`, a list of matplotlib Axes (a new pyplot figure's if None); returns them."""
+        from keras_lr.plots import plot_histories
+
+        return plot_histories(self.diagnoses, axes=axes)
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import keras_tuner
+import pandas as pd
 
 from keras_lr._keras.snapshot import RandomState
-from keras_lr._utils.progress import Update, notice, search_line
+from keras_lr._utils.progress import Update, notice, search_line, summary
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError, KerasLRError, SearchError
-from keras_lr.results._sensitivity import SensitivityResult
+from keras_lr.results._sensitivity import SensitivityResult, best_in_words
 from keras_lr.search._distributed.chief import WorkerPool, serve
 from keras_lr.search._distributed.worker import claim_size, connect_to_chief, heartbeats, role, wait_idle
 from keras_lr.search._engines.base import ENGINES, EngineName
@@ -164,7 +165,7 @@ class LogGridSearch(GridTuner):
         Args:
             *fit_args: As in `model.fit`.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run is trained
-                by `fit` with copies of them. `verbose=0` hides the progress.
+                by `fit` with copies of them. `verbose=0` hides the progress and the line with the best rate at the end.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
@@ -178,8 +179,10 @@ class LogGridSearch(GridTuner):
         self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()
         try:
-            with search_line(verbose=arguments.verbose, summary=self._summary) as update:
+            with search_line(verbose=arguments.verbose) as update:
                 self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update)
+            if role() != "worker":
+                self._say_result(arguments.verbose)
         finally:
             random_state.restore()
 
@@ -195,6 +198,25 @@ class LogGridSearch(GridTuner):
             raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
         objective = self.oracle.objective
         return recorded_result(table.frame(), lines, objective=objective.name, direction=objective.direction)
+
+    def to_frame(self) -> pd.DataFrame:
+        """`sensitivity().to_frame()`: one row per rate, repeat, batch size and epoch measured so far."""
+        return self.sensitivity().to_frame()
+
+    def plot(self, ax: Any = None) -> Any:
+        """`sensitivity().plot(ax)`: the U-curve of what has been measured so far."""
+        return self.sensitivity().plot(ax)
+
+    def _repr_html_(self) -> str | None:
+        """The sensitivity for a notebook; None, which leaves the plain text, before anything is recorded."""
+        try:
+            return self.sensitivity()._repr_html_()
+        except SearchError:
+            return None
+
+    def _say_result(self, verbose: Any) -> None:
+        with suppress(SearchError):
+            summary(f"{best_in_words(self.sensitivity())} Records: {self.project_dir}", verbose=verbose)
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> list[keras.callbacks.History]:
         """Trains the repeats of one trial, for a subclass whose own `run_trial` calls this one.
@@ -259,10 +281,6 @@ class LogGridSearch(GridTuner):
                 self._serve()
             else:
                 self._train_all(session)
-
-    def _summary(self) -> str:
-        """The result in one line; empty in a worker, whose records are only a part of it."""
-        return "" if role() == "worker" else self.sensitivity().reason
 
     def _open_session(
         self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None

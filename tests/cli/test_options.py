@@ -14,7 +14,8 @@ from keras_lr.cli._options import learning_rate, output_file, positive_int
 from keras_lr.cli._search import search_argv
 
 ARGV = {"find": find_argv, "search": search_argv}
-DROPPED = {"find": {"title", "report", "json"}, "search": {"title", "report", "json", "workers"}}
+DROPPED = {name: {"title", "report", "json", "fail_on"} for name in ARGV}
+DROPPED["search"].add("workers")
 REQUIRED = ["train.py:build", "--data", "train.py:data"]
 
 
@@ -30,7 +31,7 @@ def words_for(option: argparse.Action) -> list[str]:
     name = option.option_strings[-1]
     if option.nargs == 0:
         return [name]
-    candidates = option.choices or ("0.25", "7", "other")
+    candidates = option.choices or ("0.25", "7", "tentative", "other")
     for word in candidates:
         try:
             value = option.type(word) if callable(option.type) else word
