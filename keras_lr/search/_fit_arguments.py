@@ -64,6 +64,20 @@ class FitArguments:
         """Number of training samples; requires `train`."""
         return sample_count(self.train)
 
+    @property
+    def outside_graph(self) -> str:
+        """Why a compiled function cannot read the data by itself; empty if it can."""
+        validation = self.given.get("validation_data")
+        if self.train is None and not _reads_in_graph(self.given.get("x")):
+            return "the data is neither made of arrays nor a finite dataset of dense batches"
+        if self.train is None and self.given["x"].cardinality() < 0:
+            return "the dataset does not know its number of batches, so `fit` counts a step beyond the last one"
+        if self.validates and self.validation is None and not _reads_in_graph(validation):
+            return "the validation data is neither made of arrays nor a finite dataset of dense batches"
+        if self.train is None and self.given.get("class_weight") is not None:
+            return "`fit` weighs the classes of a dataset"
+        return ""
+
     def first_batch(self, batch_size: int) -> Any:
         """A batch to build a model on; None for data that can only be iterated."""
         if self.train is not None:
@@ -130,6 +144,14 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         given=given,
         fit_only=fit_only,
         of_own_fit=of_own_fit,
+    )
+
+
+def _reads_in_graph(data: Any) -> bool:
+    return (
+        isinstance(data, tf.data.Dataset)
+        and data.cardinality() != tf.data.INFINITE_CARDINALITY
+        and all(isinstance(spec, tf.TensorSpec) for spec in keras.tree.flatten(data.element_spec))
     )
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lr._keras.tf_data import seeded_copy
 from keras_lr.errors import KerasLRError
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory
@@ -52,6 +53,15 @@ class Engine(ABC):
         Raises:
             EngineUnavailableError: This engine cannot train the model; a slower one may.
         """
+
+
+def dataset_of(run: Run, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """What `run` reads: each shuffle is seeded by the run, so that a repeat sees one order at every rate.
+
+    The seeds of Python, NumPy and TensorFlow are set as well, since the pipeline may draw from them.
+    """
+    keras.utils.set_random_seed(run.seed)
+    return seeded_copy(dataset, run.seed)
 
 
 def compiled_step(model: keras.Model, step: Callable[[Any], Any], data: Any) -> Any:

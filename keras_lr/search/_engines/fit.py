@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.tf_data import seeded_copy
 from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, weights_of
+from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, dataset_of, weights_of
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory, ReusableModel, TunedHypermodel
 from keras_lr.search._recorder import Recorder
@@ -76,7 +75,7 @@ class FitEngine(Engine):
         given = dict(self.arguments.given)
         if self.arguments.train is None:
             if isinstance(given.get("x"), tf.data.Dataset):
-                given.update(x=seeded_copy(given["x"], run.seed), shuffle=False)
+                given.update(x=dataset_of(run, given["x"]), shuffle=False)
             return given
         given["batch_size"] = run.batch_size
         given["validation_batch_size"] = self.arguments.validation_batch_size or run.batch_size

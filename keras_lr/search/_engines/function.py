@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -19,9 +19,10 @@ from keras_lr.search._engines.base import (
     EngineUnavailableError,
     HiddenStateError,
     compiled_step,
+    dataset_of,
     weights_of,
 )
-from keras_lr.search._fit_arguments import FitArguments
+from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
 from keras_lr.search._model_factory import ReusableModel
 from keras_lr.search._runs import Run, epoch_order
 
@@ -29,7 +30,7 @@ from keras_lr.search._runs import Run, epoch_order
 class FunctionEngine(Engine):
     """Trains runs one by one, with a single call into the graph per epoch.
 
-    The steps are the model's own `train_step` and `test_step`, on batches gathered in the graph.
+    The steps are the model's own `train_step` and `test_step`, on batches that are gathered or read in the graph.
     """
 
     name: ClassVar[EngineName] = "function"
@@ -40,8 +41,9 @@ class FunctionEngine(Engine):
         """Trains `runs` one by one."""
         for run in runs:
             program = self._prepared(run)
+            data = self._data_of(run)
             for epoch in range(self.recorder.epochs):
-                logs = self._epoch(program, run, epoch)
+                logs = self._epoch(program, run, self._order(run, epoch) if data is None else data)
                 if self.recorder.record(epoch, {run: logs}, program.weights):
                     break
 
@@ -61,10 +63,15 @@ class FunctionEngine(Engine):
         self._program.reset(state, run.learning_rate)
         return self._program
 
-    def _epoch(self, program: EpochProgram, run: Run, epoch: int) -> dict[str, Any]:
-        order = epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle)
+    def _data_of(self, run: Run) -> tf.data.Dataset | None:
+        return dataset_of(run, self.arguments.given["x"]) if self.arguments.train is None else None
+
+    def _order(self, run: Run, epoch: int) -> Any:
+        return tf.constant(epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle))
+
+    def _epoch(self, program: EpochProgram, run: Run, data: Any) -> dict[str, Any]:
         try:
-            logs = program.epoch(order, run.batch_size)
+            logs = program.epoch(data, run.batch_size)
         except Exception as error:
             if self._has_trained:
                 raise
@@ -76,23 +83,21 @@ class FunctionEngine(Engine):
 
 
 class EpochProgram:
-    """An epoch of a model as one function of the order of its samples.
+    """An epoch of a model as one function, of the order of its samples or of an iterator over its batches.
 
     Args:
         model: A compiled model, built with its optimizer.
-        arguments: The arguments of the search, with the data as tensors.
+        arguments: The arguments of the search; arrays are held as tensors.
     """
 
     def __init__(self, model: keras.Model, arguments: FitArguments) -> None:
         self.model = model
         self._arguments = arguments
         self._reusable = ReusableModel(model)
-        self._train_step = compiled_step(model, model.train_step, arguments.train)
-        self._train = tf.function(self._train_pass, autograph=False)
+        self._train = _pass(model, model.train_step, arguments.train, arguments.given.get("x"))
         self._test = None
         if arguments.validates:
-            self._test_step = compiled_step(model, model.test_step, arguments.validation)
-            self._test = tf.function(self._test_pass, autograph=False)
+            self._test = _pass(model, model.test_step, arguments.validation, arguments.given.get("validation_data"))
 
     def trace(self, batch_size: int) -> str:
         """Traces the functions without training, so that a step that cannot be traced fails here.
@@ -100,10 +105,7 @@ class EpochProgram:
         Returns:
             State that a step changes and `reset` does not, as `hidden_state` words it.
         """
-        size = tf.constant(batch_size)
-        traced = [self._train.get_concrete_function(tf.range(self._arguments.size), size)]
-        if self._test is not None:
-            traced.append(self._test.get_concrete_function(size))
+        traced = [one.trace(batch_size) for one in (self._train, self._test) if one is not None]
         known = [*trainer_variables(self.model), *plain_variables(self.model)]
         return next(filter(None, (hidden_state(function, known) for function in traced)), "")
 
@@ -111,15 +113,24 @@ class EpochProgram:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
         self._reusable.reset(state, learning_rate)
 
-    def epoch(self, order: np.ndarray, batch_size: int) -> dict[str, Any]:
-        """Trains and validates an epoch, and returns what Keras would log."""
+    def epoch(self, data: Any, batch_size: int) -> dict[str, Any]:
+        """Trains and validates an epoch, and returns what Keras would log.
+
+        Args:
+            data: The order of the samples, or a dataset.
+            batch_size: Samples per batch of arrays.
+        """
         model = self.model
         model.reset_metrics()
-        logs = logs_of(model, self._train(tf.constant(order), tf.constant(batch_size)))
+        logs = logs_of(model, self._train(data, batch_size))
+        if isinstance(data, tf.data.Dataset):
+            # At the end of an epoch `fit` opens an iterator that it never reads, and that a shuffle counts.
+            iter(data)
         if self._test is not None:
             model.reset_metrics()
-            size = self._arguments.validation_batch_size or batch_size
-            tested = logs_of(model, self._test(tf.constant(size)))
+            # `fit` divides arrays beside a dataset into batches of its own default size.
+            size = DEFAULT_BATCH_SIZE if self._arguments.train is None else batch_size
+            tested = logs_of(model, self._test(None, self._arguments.validation_batch_size or size))
             logs.update({f"val_{name}": value for name, value in tested.items()})
         return logs
 
@@ -127,22 +138,63 @@ class EpochProgram:
         """Present values of `model.weights`, which are those of the run in training."""
         return weights_of(self.model)
 
-    def _train_pass(self, order: Any, batch_size: Any) -> Any:
-        return _over_batches(self._train_step, order, batch_size)
 
-    def _test_pass(self, batch_size: Any) -> Any:
-        size = keras.tree.flatten(self._arguments.validation)[0].shape[0]
-        return _over_batches(self._test_step, tf.range(size), batch_size)
+def _pass(model: keras.Model, step: Callable[[Any], Any], arrays: Any, dataset: Any) -> ArrayPass | DatasetPass:
+    return DatasetPass(model, step, dataset) if arrays is None else ArrayPass(model, step, arrays)
 
 
-def _over_batches(step: Any, order: Any, batch_size: Any) -> Any:
-    """Runs `step` on each batch of indices, and returns the logs of the last one."""
-    empty = keras.tree.map_structure(
-        lambda part: tf.zeros(part.shape, part.dtype), step.get_concrete_function().structured_outputs
-    )
-    size = tf.shape(order)[0]
+class ArrayPass:
+    """Runs a step on each batch of arrays; returns the logs of the last step."""
 
-    def body(start: Any, _: Any) -> tuple[Any, Any]:
-        return start + batch_size, step(order[start : tf.minimum(start + batch_size, size)])
+    def __init__(self, model: keras.Model, step: Callable[[Any], Any], arrays: Any) -> None:
+        self._step = compiled_step(model, step, arrays)
+        self._all = tf.range(sample_count(arrays))
+        self._run = tf.function(self._over_batches, autograph=False)
 
-    return tf.while_loop(lambda start, logs: start < size, body, (tf.constant(0), empty), parallel_iterations=1)[1]
+    def trace(self, batch_size: int) -> Any:
+        """The traced function."""
+        return self._run.get_concrete_function(self._all, tf.constant(batch_size))
+
+    def __call__(self, order: Any, batch_size: int) -> Any:
+        return self._run(self._all if order is None else order, tf.constant(batch_size))
+
+    def _over_batches(self, order: Any, batch_size: Any) -> Any:
+        size = tf.shape(order)[0]
+
+        def body(start: Any, _: Any) -> tuple[Any, Any]:
+            return start + batch_size, self._step(order[start : tf.minimum(start + batch_size, size)])
+
+        start = (tf.constant(0), _empty_logs(self._step.get_concrete_function()))
+        return tf.while_loop(lambda start, logs: start < size, body, start, parallel_iterations=1)[1]
+
+
+class DatasetPass:
+    """Runs a step on each batch that a dataset yields; returns the logs of the last step."""
+
+    def __init__(self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset) -> None:
+        self._step = tf.function(step, jit_compile=bool(model.jit_compile) or None, autograph=False)
+        self._dataset = dataset
+        self._run = tf.function(self._over_batches, autograph=False)
+
+    def trace(self, batch_size: int) -> Any:
+        """The traced function."""
+        return self._run.get_concrete_function(tf.data.IteratorSpec(self._dataset.element_spec))
+
+    def __call__(self, dataset: tf.data.Dataset | None, batch_size: int) -> Any:
+        return self._run(iter(self._dataset if dataset is None else dataset))
+
+    def _over_batches(self, iterator: Any) -> Any:
+        def body(batch: Any, _: Any) -> tuple[Any, Any]:
+            logs = self._step(batch.get_value())
+            return iterator.get_next_as_optional(), logs
+
+        start = (
+            iterator.get_next_as_optional(),
+            _empty_logs(self._step.get_concrete_function(self._dataset.element_spec)),
+        )
+        return tf.while_loop(lambda batch, logs: batch.has_value(), body, start, parallel_iterations=1)[1]
+
+
+def _empty_logs(step: Any) -> Any:
+    """Zeros as a traced step's logs."""
+    return keras.tree.map_structure(lambda part: tf.zeros(part.shape, part.dtype), step.structured_outputs)

@@ -173,7 +173,7 @@ def fastest_engine(
         return "rebuild", reason
     if reason := _why_not_function(model, arguments, hypermodel):
         return "reuse", reason
-    if reason := _why_not_stacked(model, runs):
+    if reason := _why_not_stacked(model, arguments, runs):
         return "function", reason
     return "stacked", ""
 
@@ -204,18 +204,20 @@ def _why_not_function(model: keras.Model, arguments: FitArguments, hypermodel: T
     if arguments.callbacks:
         names = sorted({type(callback).__name__ for callback in arguments.callbacks})
         return f"callbacks need `fit` ({', '.join(names)})"
-    if arguments.train is None or (arguments.validates and arguments.validation is None):
-        return "the data is not made of arrays"
+    if reason := arguments.outside_graph:
+        return reason
     if arguments.fit_only:
         return f"only `fit` supports {', '.join(sorted(arguments.fit_only))}"
-    if _bytes(arguments.train) > _MAX_DATA_BYTES:
+    if arguments.train is not None and _bytes(arguments.train) > _MAX_DATA_BYTES:
         return "the data is too large to hold in the graph"
     return ""
 
 
-def _why_not_stacked(model: keras.Model, runs: int) -> str:
+def _why_not_stacked(model: keras.Model, arguments: FitArguments, runs: int) -> str:
     if unavailable := stacking_unavailable():
         return f"stacked is not available: {unavailable}"
+    if arguments.train is None or (arguments.validates and arguments.validation is None):
+        return "the data is not made of arrays"
     if runs < 2:
         return "there is a single run"
     if own := own_steps(model):

@@ -137,7 +137,7 @@ def test_a_shuffled_dataset_has_one_order_a_repeat_at_every_rate(tmp_path: Path)
     tuner.search(data, validation_data=tf.data.Dataset.from_tensors(validation), epochs=1, verbose=0)
     result = tuner.sensitivity()
     assert (result.engine, result.engine_reason, result.batch_sizes) == (
-        "reuse",
+        "function",
         "the data is not made of arrays",
         (20,),
     )

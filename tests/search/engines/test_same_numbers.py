@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from keras_lr.search._engines.base import ENGINES, EngineName
 from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, plain_training, run_small, small_search
@@ -141,3 +142,63 @@ def test_an_optimizer_that_copies_the_weights_trains_as_in_fit(tmp_path: Path) -
     tuner = small_search(build, tmp_path)
     assert_as_plain(run_small(tuner), build)
     assert (tuner.sensitivity().engine, "copies the weights" in tuner.sensitivity().engine_reason) == ("rebuild", True)
+
+
+def shuffled(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(100).batch(BATCH_SIZE)
+
+
+def augmented(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    """Samples with noise, in batches without a short one."""
+    noise = tf.data.Dataset.random(seed=3)
+    samples = tf.data.Dataset.zip((tf.data.Dataset.from_tensor_slices((x, y)).shuffle(100, seed=1), noise))
+    noisy = samples.map(lambda pair, seed: (pair[0] + tf.random.stateless_normal((4,), [0, seed]), pair[1]))
+    return noisy.batch(BATCH_SIZE, drop_remainder=True).prefetch(2)
+
+
+@pytest.mark.parametrize("make", [shuffled, augmented])
+def test_a_dataset_read_in_the_graph_gives_what_fit_gives(tmp_path: Path, make: Any) -> None:
+    x, y, validation = iris()
+    validation_data = tf.data.Dataset.from_tensor_slices(validation).batch(20)
+    build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
+    frames = []
+    for engine in ("function", "reuse"):
+        tuner = small_search(build, tmp_path / engine, engine=engine)
+        tuner.search(make(x, y), validation_data=validation_data, epochs=2, verbose=0)
+        assert tuner.sensitivity().engine == engine
+        frames.append(tuner.sensitivity().frame)
+    np.testing.assert_allclose(frames[0][COLUMNS], frames[1][COLUMNS], rtol=1e-5)
+    # The repeats, whose weights and orders differ.
+    assert frames[0].loc[0, "loss"] != pytest.approx(frames[0].loc[2, "loss"], rel=1e-3)
+
+
+def test_arrays_beside_a_dataset_are_validated_in_the_batches_of_fit(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(10)
+    tuner = small_search(classifier(), tmp_path, repeats=1)
+    tuner.search(data, validation_data=validation, epochs=1, verbose=0)
+    keras.utils.set_random_seed(0)
+    model = classifier()()
+    model.optimizer.learning_rate = RATES[1]
+    plain = model.fit(data, validation_data=validation, verbose=0).history
+    assert tuner.sensitivity().engine == "function"
+    row = tuner.sensitivity().frame.iloc[1]
+    for name, (value,) in plain.items():
+        assert row[name] == pytest.approx(value, rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"x": lambda data: data.repeat(), "steps_per_epoch": 2}, "nor a finite dataset"),
+        ({"x": lambda data: data.filter(lambda x, y: True)}, "does not know its number of batches"),
+        ({"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "`fit` weighs the classes of a dataset"),
+    ],
+)
+def test_a_dataset_that_only_fit_reads_is_left_to_it(tmp_path: Path, given: dict[str, Any], reason: str) -> None:
+    x, y, _ = iris()
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(20)
+    tuner = small_search(classifier(), tmp_path, objective="loss", repeats=1)
+    tuner.search(**{**given, "x": given.get("x", lambda same: same)(data)}, epochs=1, verbose=0)
+    assert tuner.sensitivity().engine == "reuse"
+    assert reason in tuner.sensitivity().engine_reason
