@@ -65,6 +65,7 @@ class SearchOptions:
         searches_batch_size: Whether the batch size is part of the grid.
         by_trial: Why the tuner's own `run_trial` trains each point; empty if it has none.
         own_code: Descriptions of the code that the user has written for the tuner and for `HyperModel.fit`.
+        by_cost: Whether several engines that can train are timed, where that pays.
     """
 
     objective: str
@@ -80,6 +81,7 @@ class SearchOptions:
     searches_batch_size: bool = False
     by_trial: str = ""
     own_code: Mapping[str, Any] = field(default_factory=dict)
+    by_cost: bool = False
 
 
 class Trainer:
@@ -184,6 +186,7 @@ class Trainer:
                 self._hypermodel,
                 allowed=self._options.engine,
                 runs=planned,
+                by_cost=self._options.by_cost,
                 recorded=recorded,
             )
         selector = self._selector

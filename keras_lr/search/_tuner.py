@@ -54,11 +54,12 @@ class LogGridSearch(GridTuner):
     """Trains a model several times at each learning rate of a log grid, and records every epoch.
 
     The search uses the fastest engine that can train the model, and the result says which: all rates and repeats as one
-    batched program, one compiled function, one reused model with `fit`, or a new model per run. A repeat has the same
-    initial weights and the same order of data at every rate. Each epoch is on disk before the next one begins. The same
-    call continues at the first missing run, also with a wider grid, more repeats or more epochs. It refuses to continue
-    with another model, other data, other arguments of `fit` or other code. A `tf.data.Dataset` is known by the type and
-    number of its elements, and by its first one if it neither shuffles nor draws; a reader by its code and attributes.
+    batched program, one compiled function, one reused model with `fit`, or a new model per run. If the training is long
+    enough to pay for it, the first two are timed on a few steps. A repeat has the same initial weights and the same
+    order of data at every rate. Each epoch is on disk before the next one begins. The same call continues at the first
+    missing run, also with a wider grid, more repeats or more epochs. It refuses to continue with another model, other
+    data, other arguments of `fit` or other code. A `tf.data.Dataset` is known by the type and number of its elements,
+    and by its first one if it neither shuffles nor draws; a reader by its code and attributes.
 
     What a subclass or a `HyperModel` overrides is called as in KerasTuner: the value that `HyperModel.fit` or
     `run_trial` returns is the objective, and the methods for trials, epochs and batches are called. Only the learning
@@ -129,6 +130,7 @@ class LogGridSearch(GridTuner):
         if engine not in ("auto", *ENGINES):
             raise InvalidArgumentError(f"`engine` must be 'auto' or one of {ENGINES}. Received: {engine!r}.")
         check_arguments(type(self), kwargs)
+        self._chooses_engine = engine == "auto"
         self._engine: EngineName = "stacked" if engine == "auto" else engine
         self._extend, self._refine, self._pruning = bool(extend), bool(refine), bool(pruning)
         self._overwrite = bool(overwrite)
@@ -295,6 +297,7 @@ class LogGridSearch(GridTuner):
             refine=self._refine,
             pruning=self._pruning,
             engine=self._engine,
+            by_cost=self._chooses_engine and role() == "alone",
             folder=self._folder,
             writer=self.tuner_id,
             searches_batch_size=self.batch_sizes is not None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, get_args
+from time import perf_counter
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
@@ -22,12 +23,29 @@ ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """From the fastest to the slowest."""
 
 
+_TIMED_STEPS = 8
+_LONG_STEP = 0.05
+"""Seconds of a step beside which the overhead of a call does not matter."""
+
+
 class EngineUnavailableError(KerasLRError, RuntimeError):
     """The engine cannot train the model; the message completes "not faster, because ..."."""
 
 
 class HiddenStateError(EngineUnavailableError):
     """A model that is used for several runs would carry something from one to the next; a new one per run does not."""
+
+
+class Cost(NamedTuple):
+    """What an engine takes, as measured.
+
+    Attributes:
+        trace: Seconds until the first step has run.
+        step: Seconds per step of a single run, validation included.
+    """
+
+    trace: float
+    step: float
 
 
 class Engine(ABC):
@@ -53,6 +71,24 @@ class Engine(ABC):
         Raises:
             EngineUnavailableError: This engine cannot train the model; a slower one may.
         """
+
+    def measured(self, runs: Sequence[Run]) -> Cost:
+        """What training `runs` takes, for the engines that are chosen by it; records nothing."""
+        raise NotImplementedError
+
+
+def seconds_per_step(steps: Callable[[int], Any]) -> float:
+    """Seconds that `steps(n)` takes per step, without what it takes once per call where that matters."""
+    once = _seconds(steps, 1)
+    if once > _LONG_STEP:
+        return once
+    return max(_seconds(steps, 1 + _TIMED_STEPS) - once, 0.0) / _TIMED_STEPS
+
+
+def _seconds(steps: Callable[[int], Any], count: int) -> float:
+    began = perf_counter()
+    steps(count)
+    return perf_counter() - began
 
 
 def dataset_of(run: Run, dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, ClassVar
 
 import keras
@@ -14,12 +15,14 @@ from keras_lr._keras.snapshot import plain_variables, trainer_variables
 from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.search._engines.base import (
+    Cost,
     Engine,
     EngineName,
     EngineUnavailableError,
     HiddenStateError,
     compiled_step,
     dataset_of,
+    seconds_per_step,
     weights_of,
 )
 from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
@@ -47,12 +50,23 @@ class FunctionEngine(Engine):
                 if self.recorder.record(epoch, {run: logs}, program.weights):
                     break
 
+    def measured(self, runs: Sequence[Run]) -> Cost:
+        """What training takes; the traced program is kept, and the next run begins from its own state."""
+        began = perf_counter()
+        program, order = self._prepared(runs[0]), self._order(runs[0], 0)
+
+        def steps(count: int) -> None:
+            self._epoch(program, runs[0], order, most=count)
+
+        steps(1)
+        return Cost(perf_counter() - began, seconds_per_step(steps))
+
     def _prepared(self, run: Run) -> EpochProgram:
         state = self.factory.initial_state(run)
         if self._program is None:
             try:
                 program = EpochProgram(self.factory.any_model(run), self.arguments)
-                hidden = program.trace(run.batch_size)
+                hidden = program.trace()
             except Exception as error:
                 raise EngineUnavailableError(
                     f"its step cannot be traced into one function ({short_error_message(error)})"
@@ -69,9 +83,9 @@ class FunctionEngine(Engine):
     def _order(self, run: Run, epoch: int) -> Any:
         return tf.constant(epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle))
 
-    def _epoch(self, program: EpochProgram, run: Run, data: Any) -> dict[str, Any]:
+    def _epoch(self, program: EpochProgram, run: Run, data: Any, most: int | None = None) -> dict[str, Any]:
         try:
-            logs = program.epoch(data, run.batch_size)
+            logs = program.epoch(data, run.batch_size, most)
         except Exception as error:
             if self._has_trained:
                 raise
@@ -99,13 +113,13 @@ class EpochProgram:
         if arguments.validates:
             self._test = _pass(model, model.test_step, arguments.validation, arguments.given.get("validation_data"))
 
-    def trace(self, batch_size: int) -> str:
+    def trace(self) -> str:
         """Traces the functions without training, so that a step that cannot be traced fails here.
 
         Returns:
             State that a step changes and `reset` does not, as `hidden_state` words it.
         """
-        traced = [one.trace(batch_size) for one in (self._train, self._test) if one is not None]
+        traced = [one.trace() for one in (self._train, self._test) if one is not None]
         known = [*trainer_variables(self.model), *plain_variables(self.model)]
         return next(filter(None, (hidden_state(function, known) for function in traced)), "")
 
@@ -113,16 +127,17 @@ class EpochProgram:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
         self._reusable.reset(state, learning_rate)
 
-    def epoch(self, data: Any, batch_size: int) -> dict[str, Any]:
+    def epoch(self, data: Any, batch_size: int, most: int | None = None) -> dict[str, Any]:
         """Trains and validates an epoch, and returns what Keras would log.
 
         Args:
             data: The order of the samples, or a dataset.
             batch_size: Samples per batch of arrays.
+            most: Limit on the steps of training and of validation on arrays; None for no limit.
         """
         model = self.model
         model.reset_metrics()
-        logs = logs_of(model, self._train(data, batch_size))
+        logs = logs_of(model, self._train(data, batch_size, most))
         if isinstance(data, tf.data.Dataset):
             # At the end of an epoch `fit` opens an iterator that it never reads, and that a shuffle counts.
             iter(data)
@@ -130,7 +145,7 @@ class EpochProgram:
             model.reset_metrics()
             # `fit` divides arrays beside a dataset into batches of its own default size.
             size = DEFAULT_BATCH_SIZE if self._arguments.train is None else batch_size
-            tested = logs_of(model, self._test(None, self._arguments.validation_batch_size or size))
+            tested = logs_of(model, self._test(None, self._arguments.validation_batch_size or size, most))
             logs.update({f"val_{name}": value for name, value in tested.items()})
         return logs
 
@@ -149,14 +164,16 @@ class ArrayPass:
     def __init__(self, model: keras.Model, step: Callable[[Any], Any], arrays: Any) -> None:
         self._step = compiled_step(model, step, arrays)
         self._all = tf.range(sample_count(arrays))
-        self._run = tf.function(self._over_batches, autograph=False)
+        signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)]
+        self._run = tf.function(self._over_batches, input_signature=signature, autograph=False)
 
-    def trace(self, batch_size: int) -> Any:
+    def trace(self) -> Any:
         """The traced function."""
-        return self._run.get_concrete_function(self._all, tf.constant(batch_size))
+        return self._run.get_concrete_function()
 
-    def __call__(self, order: Any, batch_size: int) -> Any:
-        return self._run(self._all if order is None else order, tf.constant(batch_size))
+    def __call__(self, order: Any, batch_size: int, most: int | None) -> Any:
+        order = self._all if order is None else order
+        return self._run(order if most is None else order[: most * batch_size], tf.constant(batch_size))
 
     def _over_batches(self, order: Any, batch_size: Any) -> Any:
         size = tf.shape(order)[0]
@@ -176,11 +193,11 @@ class DatasetPass:
         self._dataset = dataset
         self._run = tf.function(self._over_batches, autograph=False)
 
-    def trace(self, batch_size: int) -> Any:
+    def trace(self) -> Any:
         """The traced function."""
         return self._run.get_concrete_function(tf.data.IteratorSpec(self._dataset.element_spec))
 
-    def __call__(self, dataset: tf.data.Dataset | None, batch_size: int) -> Any:
+    def __call__(self, dataset: tf.data.Dataset | None, batch_size: int, most: int | None) -> Any:
         return self._run(iter(self._dataset if dataset is None else dataset))
 
     def _over_batches(self, iterator: Any) -> Any:

@@ -12,7 +12,7 @@ from keras_lr._keras.model import is_distributed, layers_of
 from keras_lr._keras.stateless import stacking_unavailable
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.errors import KerasLRError
-from keras_lr.search._engines.base import ENGINES, Engine, EngineName, EngineUnavailableError, HiddenStateError
+from keras_lr.search._engines.base import ENGINES, Cost, Engine, EngineName, EngineUnavailableError, HiddenStateError
 from keras_lr.search._engines.fit import RebuildEngine, ReuseEngine
 from keras_lr.search._engines.function import FunctionEngine
 from keras_lr.search._engines.stacked import StackedEngine
@@ -39,6 +39,11 @@ _STEPS = ("train_step", "test_step")
 _LOOPS = ("fit", "evaluate", "make_train_function", "make_test_function")
 _MAX_DATA_BYTES = 2 << 30
 _MAX_STACKED_PARAMETERS = 2_000_000
+_NOT_FASTER_STACKED = (keras.layers.RNN, keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+"""Layers whose stacked steps seldom take less time, so that the function engine is timed first."""
+_WORTH: dict[EngineName, float] = {"stacked": 4, "function": 12}
+"""How many times as long as its trace the training with an engine must take before another engine is traced and timed.
+The stacked program takes about three times as long to trace as one function."""
 
 
 class EngineSelector:
@@ -49,6 +54,8 @@ class EngineSelector:
         recorder: Where failed runs are recorded.
         fastest: The fastest engine to try.
         reason: Why no faster engine is tried; empty for the fastest of all.
+        choice: Engines to time before the first training, in this order; empty to train with `fastest`.
+        planned_steps: Number of steps of all runs of the search.
 
     Attributes:
         engine: Name of the present engine.
@@ -56,11 +63,20 @@ class EngineSelector:
     """
 
     def __init__(
-        self, makers: Mapping[EngineName, Callable[[], Engine]], recorder: Recorder, *, fastest: EngineName, reason: str
+        self,
+        makers: Mapping[EngineName, Callable[[], Engine]],
+        recorder: Recorder,
+        *,
+        fastest: EngineName,
+        reason: str,
+        choice: Sequence[EngineName] = (),
+        planned_steps: int = 0,
     ) -> None:
         self._makers = makers
         self._recorder = recorder
         self._made: dict[EngineName, Engine] = {}
+        self._choice = choice
+        self._planned_steps = planned_steps
         self.engine: EngineName = fastest
         self.reason = reason
 
@@ -75,6 +91,7 @@ class EngineSelector:
         *,
         allowed: EngineName,
         runs: int,
+        by_cost: bool = False,
         recorded: tuple[EngineName, str, Any] | None = None,
     ) -> EngineSelector:
         """A selector that begins with the fastest engine for `model`, or with a slower one that is asked for.
@@ -89,6 +106,7 @@ class EngineSelector:
             hypermodel: Calls `fit`.
             allowed: The fastest engine that may be used.
             runs: Number of runs of the whole search.
+            by_cost: Whether several engines that can train are timed, where that pays.
             recorded: The engine that trained earlier runs and the reason for it, if there are any.
         """
         engine, reason = fastest_engine(model, factory, arguments, hypermodel, runs=runs)
@@ -103,24 +121,46 @@ class EngineSelector:
             "reuse": lambda: ReuseEngine(*common, hypermodel),
             "rebuild": lambda: RebuildEngine(*common, hypermodel),
         }
-        return cls(makers, recorder, fastest=engine, reason=reason)
+        if not by_cost or engine != "stacked" or recorded is not None:
+            return cls(makers, recorder, fastest=engine, reason=reason)
+        steps = runs * arguments.epochs * -(-arguments.size // arguments.batch_size)
+        choice = _timed_engines(model)
+        return cls(makers, recorder, fastest=engine, reason=reason, choice=choice, planned_steps=steps)
 
     def train(self, runs: Sequence[Run], on_engine: Callable[[], None]) -> None:
         """Trains `runs`; `on_engine` is called each time an engine begins."""
+        self._choose(runs)
         on_engine()
         if self.engine == "stacked":
             try:
                 self._engine().train(runs)
-            except EngineUnavailableError as error:
-                self._fall_back(str(error), on_engine, next_slower("stacked"))
-            except KerasLRError:
-                raise
             except Exception as error:
-                reason = f"its stacked program failed ({short_error_message(error)})"
-                self._fall_back(reason, on_engine, next_slower("stacked"))
+                if isinstance(error, KerasLRError) and not isinstance(error, EngineUnavailableError):
+                    raise
+                self._fall_back(_why_failed(error), on_engine, next_slower("stacked"))
         for run in runs:
             if not self._recorder.complete(run):
                 self._train_one(run, on_engine)
+
+    def _choose(self, runs: Sequence[Run]) -> None:
+        """Times the engines of the choice, as far as that pays, and settles on the one with the shortest steps."""
+        names, self._choice = self._choice, ()
+        costs: dict[EngineName, Cost] = {}
+        for name in names:
+            engine = self._makers[name]()
+            try:
+                costs[name] = engine.measured(runs)
+            except Exception as error:
+                if name == "stacked":
+                    self.engine, self.reason = next_slower("stacked"), _why_failed(error)
+                    return
+                continue
+            self._made[name] = engine
+            if not pays_to_time_another(name, costs[name], self._planned_steps):
+                break
+        if costs:
+            self.engine, self.reason = cheapest(costs)
+            self._made = {self.engine: self._made[self.engine]}
 
     def _train_one(self, run: Run, on_engine: Callable[[], None]) -> None:
         while True:
@@ -146,6 +186,33 @@ class EngineSelector:
         self._made.pop(self.engine, None)
         self.engine, self.reason = engine, reason
         on_engine()
+
+
+def _why_failed(error: Exception) -> str:
+    if isinstance(error, EngineUnavailableError):
+        return str(error)
+    return f"its stacked program failed ({short_error_message(error)})"
+
+
+def pays_to_time_another(engine: EngineName, cost: Cost, steps: int) -> bool:
+    """Whether all `steps` of a search take so long with `engine` that another one is worth its trace."""
+    return steps * cost.step > _WORTH[engine] * cost.trace
+
+
+def cheapest(costs: Mapping[EngineName, Cost]) -> tuple[EngineName, str]:
+    """The engine with the shortest steps, and the reason: the figures of all; empty for the stacked engine alone."""
+    best = min(costs, key=lambda name: costs[name].step)
+    figures = [
+        f"{name} takes {1000 * costs[name].step:.3g} ms" for name in sorted(costs, key=lambda one: costs[one].step)
+    ]
+    if len(costs) == 1:
+        return best, "" if best == "stacked" else f"{figures[0]} per step and run, too little to try another engine"
+    return best, f"measured per step and run: {', '.join(figures)}"
+
+
+def _timed_engines(model: keras.Model) -> tuple[EngineName, ...]:
+    late = any(isinstance(layer, _NOT_FASTER_STACKED) for layer in layers_of(model))
+    return ("function", "stacked") if late else ("stacked", "function")
 
 
 def next_slower(engine: EngineName) -> EngineName:

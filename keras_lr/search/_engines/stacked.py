@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -14,7 +15,14 @@ import tensorflow as tf
 from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import layers_of, logs_of
 from keras_lr._utils.formatting import short_error_message
-from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, compiled_step
+from keras_lr.search._engines.base import (
+    Cost,
+    Engine,
+    EngineName,
+    EngineUnavailableError,
+    compiled_step,
+    seconds_per_step,
+)
 from keras_lr.search._engines.stacked_program import Copies, SparseGradientsError, StackedProgram
 from keras_lr.search._engines.twins import Twins, twins_of
 from keras_lr.search._fit_arguments import sample_count
@@ -53,6 +61,18 @@ class StackedEngine(Engine):
             program = self._program_for(together)
             for group in _groups(together, program.count):
                 self._train_together(program, group)
+
+    def measured(self, runs: Sequence[Run]) -> Cost:
+        """What training takes; the traced program is kept."""
+        began = perf_counter()
+        together = [run for run in runs if run.batch_size == runs[0].batch_size]
+        program = self._program_for(together)
+        took = perf_counter() - began
+        group = next(_groups(together, program.count))
+        trained = [*group, *[group[-1]] * (program.count - len(group))]
+        copies, orders, sizes = self._copies(program, trained), self._orders(trained, 0), self._batch_sizes(group[0])
+        seconds = seconds_per_step(lambda count: program.epoch(copies, orders, *sizes, max_steps=count))
+        return Cost(took, seconds / len(group))
 
     def _train_together(self, program: StackedProgram, runs: Sequence[Run]) -> None:
         alive = dict(enumerate(runs))

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_lr.search._engines.selection
+from keras_lr.search._engines.base import Cost
+from keras_lr.search._engines.function import FunctionEngine
+from keras_lr.search._engines.stacked import StackedEngine
 from tests.search.small_search import BATCH_SIZE, EPOCHS, RATES, classifier, iris, run_small, small_search
 
 
@@ -160,3 +164,56 @@ def test_a_single_run_is_not_stacked(tmp_path: Path) -> None:
     tuner = small_search(classifier(), tmp_path, learning_rates=[1e-2], repeats=1)
     run_small(tuner, epochs=1)
     assert (tuner.sensitivity().engine, tuner.sensitivity().engine_reason) == ("function", "there is a single run")
+
+
+COSTS = {
+    "a long training, with a faster function": ({"stacked": Cost(1.0, 0.02), "function": Cost(0.4, 0.01)}, "function"),
+    "a long training, with a faster stack": ({"stacked": Cost(1.0, 0.02), "function": Cost(0.4, 0.03)}, "stacked"),
+    "a training too short to try the function": (
+        {"stacked": Cost(9.0, 0.02), "function": Cost(0.4, 0.01)},
+        "stacked",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COSTS)
+def test_the_engine_with_the_shortest_steps_trains_and_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    costs, expected = COSTS[case]
+    asked = []
+
+    def set_costs(given: dict[str, Cost]) -> None:
+        for kind in (StackedEngine, FunctionEngine):
+            monkeypatch.setattr(kind, "measured", lambda self, runs: asked.append(self.name) or given[self.name])
+
+    set_costs(costs)
+    # Four runs of two epochs of seven steps: 56 steps of 20 ms last longer than one trace, but not than the other.
+    tuner = small_search(classifier(), tmp_path)
+    monkeypatch.setattr(keras_lr.search._engines.selection, "_WORTH", {"stacked": 1, "function": 1})
+    run_small(tuner)
+    result = tuner.sensitivity()
+    assert result.engine == expected
+    assert asked == (["stacked"] if "too short" in case else ["stacked", "function"])
+    if len(asked) == 2:
+        assert result.engine_reason == (
+            "measured per step and run: function takes 10 ms, stacked takes 20 ms"
+            if expected == "function"
+            else "measured per step and run: stacked takes 20 ms, function takes 30 ms"
+        )
+    # The wider search keeps the engine, although it would now be another one.
+    set_costs({"stacked": costs["function"], "function": costs["stacked"]})
+    asked.clear()
+    wider = small_search(classifier(), tmp_path, learning_rates=[*RATES, 3e-2])
+    run_small(wider)
+    assert (wider.sensitivity().engine, asked) == (expected, [])
+
+
+def test_timing_both_engines_changes_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras_lr.search._engines.selection, "_WORTH", {"stacked": 0, "function": 0})
+    build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
+    timed = small_search(build, tmp_path / "timed", repeats=1)
+    frame = run_small(timed)
+    assert "measured per step and run" in timed.sensitivity().engine_reason
+    alone = run_small(small_search(build, tmp_path / "alone", repeats=1, engine="function"))
+    np.testing.assert_allclose(frame["loss"], alone["loss"], rtol=1e-5)
