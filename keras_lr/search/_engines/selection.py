@@ -284,7 +284,7 @@ def _why_not_stacked(model: keras.Model, arguments: FitArguments, runs: int) -> 
     if unavailable := stacking_unavailable():
         return f"stacked is not available: {unavailable}"
     if arguments.train is None or (arguments.validates and arguments.validation is None):
-        return "the data is not made of arrays"
+        return "the batches of a dataset do not stack"
     if runs < 2:
         return "there is a single run"
     if own := own_steps(model):

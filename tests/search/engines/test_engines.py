@@ -142,7 +142,7 @@ def test_a_shuffled_dataset_has_one_order_a_repeat_at_every_rate(tmp_path: Path)
     result = tuner.sensitivity()
     assert (result.engine, result.engine_reason, result.batch_sizes) == (
         "function",
-        "the data is not made of arrays",
+        "the batches of a dataset do not stack",
         (20,),
     )
     losses = result.frame.pivot(index="learning_rate", columns="repeat", values="loss").to_numpy()

@@ -88,6 +88,43 @@ def test_a_model_whose_rounding_would_grow_is_not_stacked(tmp_path: Path) -> Non
     assert "rounding" in tuner.sensitivity().engine_reason
 
 
+class Batches(keras.metrics.Metric):
+    """The number of batches since the model was built: resetting it changes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(name="batches")
+        self.count = self.add_variable((), initializer="zeros", name="count")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.count.assign_add(1)
+
+    def reset_state(self) -> None:
+        pass
+
+    def result(self) -> Any:
+        return self.count + 0.0
+
+
+class OwnStep(keras.Model):
+    """A model with a training step of its own, which does what that of Keras does."""
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data)
+
+
+def test_the_step_that_builds_an_eager_model_leaves_no_trace_in_its_metrics(tmp_path: Path) -> None:
+    def build() -> keras.Model:
+        flowers = keras.Input((4,))
+        model = OwnStep(flowers, keras.layers.Dense(3)(flowers))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, metrics=[Batches()], run_eagerly=True)
+        return model
+
+    tuner = small_search(build, tmp_path, learning_rates=[1e-2], repeats=1)
+    # An epoch has seven batches, and its validation four.
+    assert run_small(tuner)["batches"].tolist() == [7.0, 7.0 + 4 + 7]
+
+
 def test_a_repeat_sees_the_same_weights_and_batches_at_every_rate(tmp_path: Path) -> None:
     frame = run_small(small_search(classifier(), tmp_path, learning_rates=[1e-9, 2e-9]), epochs=1)
     losses = frame.pivot(index="learning_rate", columns="repeat", values="loss").to_numpy()
