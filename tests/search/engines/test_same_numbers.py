@@ -115,14 +115,16 @@ class OwnStep(keras.Model):
 def test_the_step_that_builds_an_eager_model_leaves_no_trace_in_its_metrics(tmp_path: Path) -> None:
     def build() -> keras.Model:
         flowers = keras.Input((4,))
-        model = OwnStep(flowers, keras.layers.Dense(3)(flowers))
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("sgd", loss, metrics=[Batches()], run_eagerly=True)
+        model = OwnStep(flowers, [keras.layers.Dense(3, name=name)(flowers) for name in ("first", "second")])
+        loss = [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(2)]
+        model.compile("sgd", loss, metrics=[[Batches()], []], run_eagerly=True)
         return model
 
-    tuner = small_search(build, tmp_path, learning_rates=[1e-2], repeats=1)
+    x, y, (x_val, y_val) = iris()
+    tuner = small_search(build, tmp_path, objective="loss", learning_rates=[1e-2], repeats=1)
+    tuner.search(x, [y, y], validation_data=(x_val, [y_val, y_val]), epochs=2, batch_size=BATCH_SIZE, verbose=0)
     # An epoch has seven batches, and its validation four.
-    assert run_small(tuner)["batches"].tolist() == [7.0, 7.0 + 4 + 7]
+    assert tuner.sensitivity().frame["first_batches"].tolist() == [7.0, 7.0 + 4 + 7]
 
 
 def test_a_repeat_sees_the_same_weights_and_batches_at_every_rate(tmp_path: Path) -> None:
