@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
-from keras_lr._keras.model import build_on, compile_arguments, fresh_layer_names, is_distributed, layers_of
+from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, layers_of
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
@@ -405,11 +405,7 @@ def build_as_fit(model: keras.Model, batch: Any) -> bool:
 
 
 def _run_step(model: keras.Model, batch: Any) -> bool:
-    # Until the first step the model does not list the variables of the compiled metrics.
-    given = compile_arguments(model)
-    parts = keras.tree.flatten([given.get(name) for name in ("metrics", "weighted_metrics")])
-    metrics = [variable for part in parts if isinstance(part, keras.metrics.Metric) for variable in part.variables]
-    existing = StateSnapshot(model, [*plain_variables(model), *metrics])
+    existing = StateSnapshot(model, plain_variables(model))
     counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
     before = [int(counter) for counter in counters]
     try:
