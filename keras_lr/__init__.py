@@ -102,6 +102,7 @@ _ELSEWHERE = {
         "plot_sensitivity",
         "plot_slope",
     ),
+    "optimizers": ("scale_learning_rate",),
     "results": ("AutoLRAction", "Refinement"),
     "schedules": (
         "CosineRestarts",
@@ -116,6 +117,7 @@ _ELSEWHERE = {
         "WarmupStableDecay",
         "from_suggestion",
         "preview",
+        "total_steps",
     ),
 }
 # What other packages call it.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from multiprocessing import forkserver
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -19,6 +19,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_heap() -> None:
+    """Garbage collections, many of them KerasTuner's, look only at the objects of the module that is being tested."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def plain_fit(name: str, rate: float) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("name", "engine"), list(zip(DATA, ["function", "function", "reuse", "rebuild", "rebuild"], strict=True))
+    ("name", "engine"), list(zip(DATA, ["function", "function", "function", "rebuild", "rebuild"], strict=True))
 )
 def test_the_losses_are_those_of_fit(tmp_path: Path, name: str, engine: str) -> None:
     kind, data = DATA[name]
