@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import keras
 import keras_tuner
+import pandas as pd
 
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils.progress import Update, notice, search_line
@@ -189,12 +190,9 @@ class LogGridSearch(GridTuner):
         Raises:
             SearchError: Nothing is recorded yet.
         """
-        _, lines = read_journals(self._folder.records)
-        table = Table(lines)
-        if not len(table):
-            raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
+        frame, lines = self._recorded()
         objective = self.oracle.objective
-        return recorded_result(table.frame(), lines, objective=objective.name, direction=objective.direction)
+        return recorded_result(frame, lines, objective=objective.name, direction=objective.direction)
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> list[keras.callbacks.History]:
         """Trains the repeats of one trial, for a subclass whose own `run_trial` calls this one.
@@ -247,6 +245,14 @@ class LogGridSearch(GridTuner):
         self.oracle.adopt(
             {point: point_metrics(table, point, objective.name, objective.direction) for point in table.points()}
         )
+
+    def _recorded(self) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+        """The rows of the records, at least one, and the lines that hold them."""
+        _, lines = read_journals(self._folder.records)
+        table = Table(lines)
+        if not len(table):
+            raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
+        return table.frame(), lines
 
     def _search(self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None) -> None:
         open_session = partial(self._open_session, arguments, hypermodel, update)

@@ -15,7 +15,7 @@ from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, HiddenStateError, weights_of
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._model_factory import ReusableModel
+from keras_lr.search._model_factory import ModelState, ReusableModel
 from keras_lr.search._runs import Run, epoch_order, take
 
 
@@ -32,13 +32,20 @@ class FunctionEngine(Engine):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
         for run in runs:
-            program = self._prepared(run)
-            for epoch in range(self.recorder.epochs):
+            program, first = self._prepared(run)
+            for epoch in range(first, self.recorder.epochs):
                 logs = self._epoch(program, run, epoch)
                 if self.recorder.record(epoch, {run: logs}, program.weights):
                     break
+            if self.recorder.pauses(run):
+                self.paused[run] = (epoch + 1, program.state())
 
-    def _prepared(self, run: Run) -> EpochProgram:
+    def _prepared(self, run: Run) -> tuple[EpochProgram, int]:
+        """The program in the state in which `run` goes on, and the epoch with which it does."""
+        if run in self.paused and self._program is not None:
+            epoch, paused = self.paused.pop(run)
+            self._program.restore(paused, run.learning_rate)
+            return self._program, epoch
         state = self.factory.initial_state(run)
         if self._program is None:
             try:
@@ -52,7 +59,7 @@ class FunctionEngine(Engine):
                 raise HiddenStateError(f"its step {hidden}")
             self._program = program
         self._program.reset(state, run.learning_rate)
-        return self._program
+        return self._program, 0
 
     def _epoch(self, program: EpochProgram, run: Run, epoch: int) -> dict[str, Any]:
         order = epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle)
@@ -103,6 +110,14 @@ class EpochProgram:
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
         self._reusable.reset(state, learning_rate)
+
+    def state(self) -> ModelState:
+        """All that `restore` needs to go on from here."""
+        return self._reusable.state()
+
+    def restore(self, state: ModelState, learning_rate: float) -> None:
+        """Sets the model and its optimizer to what `state` returned."""
+        self._reusable.restore(state, learning_rate)
 
     def epoch(self, order: np.ndarray, batch_size: int) -> dict[str, Any]:
         """Trains and validates an epoch, and returns what Keras would log."""

@@ -122,6 +122,11 @@ class EngineSelector:
             if not self._recorder.complete(run):
                 self._train_one(run, on_engine)
 
+    def forget(self, runs: Sequence[Run]) -> None:
+        """Drops what is kept of paused runs that will not go on."""
+        for engine in self._made.values():
+            engine.forget(runs)
+
     def _train_one(self, run: Run, on_engine: Callable[[], None]) -> None:
         while True:
             try:
