@@ -39,6 +39,7 @@ FIXED = {
     "suggest",
     "analyze_history",
     "LogGridSearch",
+    "RaceSearch",
     "schedules",
     "AutoLR",
     "HistoryMonitor",
