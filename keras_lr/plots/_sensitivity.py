@@ -67,6 +67,7 @@ RACE_ENDS = {
     "diverged": ("x", ORANGE, "diverged"),
 }
 """Mark, colour and name of each way in which a rate leaves a race."""
+_WORST_RATIO = 30.0
 _LABEL_WIDTH = 46.0
 _LABEL_HEIGHT = 10.0
 _BAR_POINTS = 7.0
@@ -166,10 +167,12 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     style_axes(ax)
     whys = {drop["learning_rate"]: drop["why"] for drop in race["dropped"]}
     curves = {rate: _judged_curve(result, rate) for rate in shown_rates(result)}
-    scores = pd.DataFrame({"score": [value for curve in curves.values() for value in curve], "status": "ok"})
-    _limit_objective(ax, scores, result)
+    values = np.array([value for curve in curves.values() for value in curve])
+    worst = _worst_drawn(result, curves)
+    _limit_objective(ax, pd.DataFrame({"score": values[values <= worst], "status": "ok"}), result)
     ax.set_xlim(0.5, 1 + (race["epochs"] - 0.5) * 1.12)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=max(3, int(width_inches(ax) * 1.6))))
+    ticks = MaxNLocator(integer=True, nbins=max(3, int(width_inches(ax) * 1.6))).tick_values(1, race["epochs"])
+    ax.set_xticks([tick for tick in ticks if 1 <= tick <= race["epochs"]])
     for comparison in race["comparisons"][:-1]:
         ax.axvline(comparison["epoch"], color=GREY, linewidth=0.6, alpha=0.4, zorder=0)
     for rate, curve in curves.items():
@@ -182,18 +185,26 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
             marker="o" if len(curve) == 1 and rate not in whys else None,
             zorder=4 if best else 3,
         )
-    ends = [_end(ax, rate, curve, whys.get(rate, "")) for rate, curve in curves.items()]
+    ends = [_end(ax, rate, curve, worst, diverged=whys.get(rate) == "diverged") for rate, curve in curves.items()]
     for end in ends:
         if end.rate in whys:
             _mark_end(ax, end, whys[end.rate])
     _label_ends(ax, ends, best=result.best_learning_rate)
     ax.set_xlabel("Epoch")
-    ax.set_ylabel(plain_text(result.objective, limit=32).capitalize(), parse_math=False)
+    ax.set_ylabel(plain_text(result.objective, limit=32), parse_math=False)
     for why in dict.fromkeys(whys.values()):
         marker, color, text = RACE_ENDS[why]
         ax.plot([], [], marker=marker, color=color, linestyle="none", markeredgewidth=1.8, label=text)
     legend_above(ax)
     return ax
+
+
+def _worst_drawn(result: SensitivityResult, curves: Mapping[float, np.ndarray]) -> float:
+    """The value above which a line leaves the picture, so that one bad rate does not make all others look alike."""
+    firsts = [float(curve[0]) for curve in curves.values() if len(curve)]
+    if result.direction == "max" or not firsts or min(firsts) <= 0:
+        return np.inf
+    return _WORST_RATIO * float(np.median(firsts))
 
 
 def _judged_curve(result: SensitivityResult, rate: float) -> np.ndarray:
@@ -218,10 +229,12 @@ class _End:
         return float(x), float(y)
 
 
-def _end(ax: Axes, rate: float, curve: np.ndarray, why: str) -> _End:
-    if len(curve) and why != "diverged":
-        return _End(rate, len(curve), float(curve[-1]), ax.transData)
-    return _End(rate, len(curve) + 1, _FAILURE_HEIGHT, ax.get_xaxis_transform())
+def _end(ax: Axes, rate: float, curve: np.ndarray, worst: float, *, diverged: bool) -> _End:
+    if diverged or not len(curve):
+        return _End(rate, len(curve) + 1, _FAILURE_HEIGHT, ax.get_xaxis_transform())
+    if curve[-1] > worst:
+        return _End(rate, len(curve), _FAILURE_HEIGHT, ax.get_xaxis_transform())
+    return _End(rate, len(curve), float(curve[-1]), ax.transData)
 
 
 def _mark_end(ax: Axes, end: _End, why: str) -> None:
@@ -241,15 +254,15 @@ def _mark_end(ax: Axes, end: _End, why: str) -> None:
 
 
 def _label_ends(ax: Axes, ends: Iterable[_End], *, best: float | None) -> None:
-    """Writes each rate beside the end of its line; labels that would overlap are moved up."""
+    """Writes each rate beside the end of its line; labels that would overlap are moved apart."""
     placed: list[tuple[float, float]] = []
     for end in sorted(ends, key=lambda end: end.place(ax)[1]):
         x, y = end.place(ax)
-        height = y
+        height, step = y, _LABEL_HEIGHT if end.transform is ax.transData else -_LABEL_HEIGHT
         while clash := [
             other for at, other in placed if abs(at - x) < _LABEL_WIDTH and abs(other - height) < _LABEL_HEIGHT
         ]:
-            height = max(clash) + _LABEL_HEIGHT
+            height = (max(clash) if step > 0 else min(clash)) + step
         placed.append((x, height))
         ax.annotate(
             format_rate(end.rate, digits=3),

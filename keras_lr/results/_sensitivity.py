@@ -183,7 +183,7 @@ class SensitivityResult(Record):
         """The result as one self-contained HTML page, also written to `path` if given."""
         from keras_lr.report import Report
 
-        report = Report("Learning-rate sensitivity").add(self)
+        report = Report(self._title).add(self)
         if path is not None:
             report.save(path)
         return str(report.to_html())
@@ -191,7 +191,11 @@ class SensitivityResult(Record):
     def _repr_html_(self) -> str:
         from keras_lr.report import Report
 
-        return str(Report("Learning-rate sensitivity").add(self)._repr_html_())
+        return str(Report(self._title).add(self)._repr_html_())
+
+    @property
+    def _title(self) -> str:
+        return "Learning-rate sensitivity" if self.race is None else "Learning-rate race"
 
     def __repr__(self) -> str:
         best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)

@@ -52,7 +52,8 @@ class RaceSearch(LogGridSearch):
         budget: Number of complete trainings that may be spent on rates other than the winner, at least 0; the range
             test is not counted. With 0 the suggested rate is trained without a race.
         learning_rates: The rates to choose from, instead of those around the suggestion of a range test.
-        engine: As for `LogGridSearch`.
+        engine: The fastest engine allowed: "auto" for "function", else as for `LogGridSearch`. A stacked program trains
+            as many copies when most rates are dropped as at the start.
         seed: Seed of the weights and of the order of the data, at least 0.
         hyperparameters: As for `LogGridSearch`.
         directory: Folder of all projects.
@@ -99,7 +100,7 @@ class RaceSearch(LogGridSearch):
             learning_rates=Race(Suggestion.refuse("", rule="")).learning_rates if self._sweeps else learning_rates,
             repeats=1,
             extend=False,
-            engine=engine,
+            engine="function" if engine == "auto" else engine,
             seed=seed,
             hyperparameters=hyperparameters,
             directory=directory,
@@ -107,6 +108,8 @@ class RaceSearch(LogGridSearch):
             overwrite=overwrite,
             **kwargs,
         )
+        if engine == "auto":
+            self._why_engine = "a race soon has a single run left, for which stacking does not pay"
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Races, and trains the winner to the end.

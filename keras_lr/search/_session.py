@@ -55,6 +55,7 @@ class SearchOptions:
         refine: Whether points are added around the basin.
         pruning: Whether a point that cannot win is stopped early.
         engine: The fastest engine allowed.
+        why_engine: Why no faster one is.
         folder: Folder of the search.
         writer: Name of this process's journal.
         searches_batch_size: Whether the batch size is part of the grid.
@@ -72,6 +73,7 @@ class SearchOptions:
     engine: EngineName
     folder: SearchFolder
     writer: str
+    why_engine: str = "`engine` asks for it"
     searches_batch_size: bool = False
     by_trial: str = ""
     own_code: Mapping[str, Any] = field(default_factory=dict)
@@ -178,6 +180,7 @@ class Trainer:
                 recorder,
                 self._hypermodel,
                 allowed=self._options.engine,
+                why_allowed=self._options.why_engine,
                 runs=planned,
                 recorded=recorded,
             )

@@ -99,6 +99,7 @@ class LogGridSearch(GridTuner):
     """
 
     worker_pool: WorkerPool | None = None
+    _why_engine = "`engine` asks for it"
 
     def __init__(
         self,
@@ -279,6 +280,7 @@ class LogGridSearch(GridTuner):
             refine=self._refine,
             pruning=self._pruning,
             engine=self._engine,
+            why_engine=self._why_engine,
             folder=self._folder,
             writer=self.tuner_id,
             searches_batch_size=self.batch_sizes is not None,

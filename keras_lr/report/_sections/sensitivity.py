@@ -244,8 +244,7 @@ def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]
         facts.append(("Searched", f"{format_rate(rates[0])} to {format_rate(rates[-1])}"))
     facts.append(("Learning rates", str(len(rates))))
     if result.race:
-        beyond = f"{result.race['cost']:.2g} trainings beyond the best rate's own"
-        facts.append(("Cost", f"{beyond}, of {result.race['budget']:g} allowed"))
+        facts.append(("Trainings beyond the best", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
     facts.append(("Seeds", str(result.repeats)))
     if len(result.batch_sizes) > 1:
         facts.append(("Batch sizes", ", ".join(map(str, result.batch_sizes[:8]))))

@@ -74,6 +74,7 @@ class EngineSelector:
         hypermodel: TunedHypermodel,
         *,
         allowed: EngineName,
+        why_allowed: str,
         runs: int,
         recorded: tuple[EngineName, str, Any] | None = None,
     ) -> EngineSelector:
@@ -88,6 +89,7 @@ class EngineSelector:
             recorder: Records each epoch.
             hypermodel: Calls `fit`.
             allowed: The fastest engine that may be used.
+            why_allowed: Why no faster one may be.
             runs: Number of runs of the whole search.
             recorded: The engine that trained earlier runs and the reason for it, if there are any.
         """
@@ -95,7 +97,7 @@ class EngineSelector:
         if recorded is not None and ENGINES.index(engine) < ENGINES.index(recorded[0]):
             engine, reason, _ = recorded
         if ENGINES.index(engine) < ENGINES.index(allowed):
-            engine, reason = allowed, "`engine` asks for it"
+            engine, reason = allowed, why_allowed
         common = (factory, arguments, recorder)
         makers: dict[EngineName, Callable[[], Engine]] = {
             "stacked": lambda: StackedEngine(*common),
