@@ -1,63 +1,105 @@
-"""Fits the scorecard: an additive, piecewise linear, multinomial logistic regression."""
+"""Fits the scorecards, additive, piecewise linear, multinomial logistic regressions, and judges many runs by them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
+from _diagnosis_runs import STATES
 from sklearn.linear_model import LogisticRegression
+
+from keras_lr.analysis._diagnosis.features import (
+    METRIC_FEATURES,
+    RATE_FEATURES,
+    UNTRAINED_FEATURES,
+    UNTRAINED_VALIDATION_FEATURES,
+    VALIDATION_FEATURES,
+    VALIDATION_METRIC_FEATURES,
+)
+from keras_lr.analysis._diagnosis.scorecard import CARDS, SCORED_VERDICTS, CardTable, card_for
 
 QUANTILES = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)
 SHRINKAGE = 0.01
-LABELS = ("good", "too_high", "too_low")
+HIDDEN = {"nothing": set(), "metric": {*METRIC_FEATURES, *VALIDATION_METRIC_FEATURES}}
+"""Features that a card must also do without."""
+
+NEEDS = {
+    "val_loss": {*VALIDATION_FEATURES, *VALIDATION_METRIC_FEATURES, *UNTRAINED_VALIDATION_FEATURES},
+    "accuracy": {*METRIC_FEATURES, *VALIDATION_METRIC_FEATURES},
+    "untrained": {*UNTRAINED_FEATURES, *UNTRAINED_VALIDATION_FEATURES},
+    "rate": {*RATE_FEATURES},
+}
+"""The features that need each piece of knowledge."""
+
+LARGER_MODEL_DECADES = 1.0
+"""The best rates of published models lie about so far below those of the tasks here, which are small. Each run is also
+fitted with its rate moved by this much, so that a card learns which rates are extreme and not which one is best."""
 
 
-class Scorecard:
-    """Knots at quantiles of each feature, and points at the knots; a NaN feature gives no points."""
+def fit(runs: pd.DataFrame) -> dict[str, CardTable]:
+    """The numbers of each card, fitted to the runs that no fact settles.
 
-    def fit(self, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> Scorecard:
-        """Fits to features of shape `(n, k)`."""
-        self.knots = [np.unique(np.quantile(column[np.isfinite(column)], QUANTILES)) for column in rows.T]
-        hats = self._hats(rows)
-        self.means = [np.average(np.nan_to_num(hat), axis=0, weights=weights * np.isfinite(hat[:, 0])) for hat in hats]
-        self.model = LogisticRegression(C=SHRINKAGE, max_iter=1000)
-        self.model.fit(self._centred(hats), labels, sample_weight=weights)
-        return self
-
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """The label with the most points, shape `(n,)`."""
-        return self.model.predict(self._centred(self._hats(rows)))
-
-    def table(self) -> tuple[list[np.ndarray], list[list[np.ndarray]], np.ndarray]:
-        """Knots by feature, points by label and feature, and intercepts by label, in the order of `LABELS`."""
-        cuts = np.cumsum([len(knots) for knots in self.knots])[:-1]
-        points = [
-            [part - part @ mean for part, mean in zip(np.split(row, cuts), self.means, strict=True)]
-            for row in self.model.coef_
-        ]
-        return self.knots, points, self.model.intercept_
-
-    def _hats(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The weight of each knot, one array of shape `(n, n_knots)` per feature, NaN where the feature is NaN."""
-        hats = []
-        for column, knots in zip(rows.T, self.knots, strict=True):
-            hat = np.column_stack([np.interp(column, knots, unit) for unit in np.eye(len(knots))])
-            hat[np.isnan(column)] = np.nan
-            hats.append(hat)
-        return hats
-
-    def _centred(self, hats: list[np.ndarray]) -> np.ndarray:
-        return np.hstack([np.nan_to_num(hat - mean) for hat, mean in zip(hats, self.means, strict=True)])
-
-
-def fit(runs: pd.DataFrame, names: tuple[str, ...], metrics: tuple[str, ...]) -> Scorecard:
-    """A scorecard for the runs that no rule decides.
-
-    All labels have the same total weight, and runs of a shortened budget weigh half. Runs with a metric are used twice,
-    with and without it, so that the other features also work on their own.
+    All labels have the same total weight, and runs of a shortened budget weigh half. Each run is used with and without
+    its metric and its rate, so that the other features also work on their own.
     """
-    usable = runs[runs["rule"].isna()]
-    measured = usable[usable[list(metrics)].notna().all(axis=1)]
-    shown = pd.concat([usable, measured.assign(**dict.fromkeys(metrics, np.nan))])
-    weights = shown["label"].map(len(shown) / len(LABELS) / shown["label"].value_counts()).to_numpy()
-    weights = weights * np.where(shown["budget"] == 1, 1.0, 0.5) * np.where(shown.index.isin(measured.index), 0.5, 1.0)
-    return Scorecard().fit(shown[list(names)].to_numpy(), shown["label"].to_numpy(), weights)
+    return {card: _fit_card(runs[runs[f"settled {card}"].isna()], list(names)) for card, names in CARDS.items()}
+
+
+def shares(tables: Mapping[str, CardTable], runs: pd.DataFrame, state: str) -> np.ndarray:
+    """The share of each of `SCORED_VERDICTS` for runs that no fact settles, in a state of knowledge, shape `(n, 3)`."""
+    hidden = set().union(*(names for need, names in NEEDS.items() if need not in STATES[state]))
+    seen = runs.assign(**dict.fromkeys(hidden, np.nan))
+    totals = np.empty((len(seen), len(SCORED_VERDICTS)))
+    cards = np.array([card_for(row) for _, row in seen[[VALIDATION_FEATURES[0], UNTRAINED_FEATURES[0]]].iterrows()])
+    for card in np.unique(cards):
+        rows = cards == card
+        totals[rows] = _totals(tables[card], seen.loc[rows, list(CARDS[card])].to_numpy(dtype=float))
+    excluded = [[verdict in without for verdict in SCORED_VERDICTS] for without in runs[f"excluded {state}"]]
+    totals[np.array(excluded, dtype=bool).reshape(totals.shape)] = -np.inf
+    likelihoods = np.exp(totals - totals.max(axis=1, keepdims=True))
+    return likelihoods / likelihoods.sum(axis=1, keepdims=True)
+
+
+def _totals(table: CardTable, rows: np.ndarray) -> np.ndarray:
+    totals = np.tile(np.asarray(table.intercepts, dtype=float), (len(rows), 1))
+    for place, (column, knots) in enumerate(zip(rows.T, table.knots, strict=True)):
+        known = np.isfinite(column)
+        for verdict, points in enumerate(table.points):
+            totals[known, verdict] += np.interp(column[known], knots, points[place])
+    return totals
+
+
+def _fit_card(usable: pd.DataFrame, names: list[str]) -> CardTable:
+    shown = pd.concat(
+        usable.assign(**dict.fromkeys(HIDDEN[hidden] & set(names), np.nan), rate_position=rate)
+        for hidden in HIDDEN
+        for rate in _rates(usable)
+    )
+    weights = shown["label"].map(len(shown) / len(SCORED_VERDICTS) / shown["label"].value_counts()).to_numpy()
+    weights = weights * np.where(shown["budget"] == 1, 1.0, 0.5) * len(usable) / len(shown)
+    rows = shown[names].to_numpy(dtype=float)
+    knots = [np.unique(np.quantile(column[np.isfinite(column)], QUANTILES)) for column in rows.T]
+    hats = [_hat(column, at) for column, at in zip(rows.T, knots, strict=True)]
+    means = [np.average(np.nan_to_num(hat), axis=0, weights=weights * np.isfinite(hat[:, 0])) for hat in hats]
+    model = LogisticRegression(C=SHRINKAGE, max_iter=1000)
+    centred = [np.nan_to_num(hat - mean) for hat, mean in zip(hats, means, strict=True)]
+    model.fit(np.hstack(centred), shown["label"].to_numpy(), sample_weight=weights)
+    cuts = np.cumsum([len(at) for at in knots])[:-1]
+    points = [
+        [part - part @ mean for part, mean in zip(np.split(row, cuts), means, strict=True)] for row in model.coef_
+    ]
+    return CardTable(knots, points, model.intercept_)
+
+
+def _rates(usable: pd.DataFrame) -> list[pd.Series | float]:
+    """The position of the rate: unknown, as it is, and as it would be in a larger model."""
+    known = usable["rate_position"]
+    return [known * np.nan, known, known - LARGER_MODEL_DECADES]
+
+
+def _hat(column: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """The weight of each knot, shape `(n, n_knots)`; NaN where the feature is NaN."""
+    hat = np.column_stack([np.interp(column, knots, unit) for unit in np.eye(len(knots))])
+    hat[np.isnan(column)] = np.nan
+    return hat

@@ -1,115 +1,185 @@
-"""How often the verdict on a learning rate is right, on tasks that the scorecard was not fitted on.
+"""How often the verdict on a learning rate is right, on tasks that the scorecards were not fitted on.
 
-`python benchmarks/diagnosis.py` prints the tables and writes `benchmarks/results/diagnosis.md`. With `--fit` it also
-fits the scorecard on all tasks and writes `keras_lr/analysis/_diagnosis/scorecard_table.py`. Needs scikit-learn (the
-`examples` extra).
+`python benchmarks/diagnosis.py` prints the tables and writes `benchmarks/results/diagnosis.md`. `--sweeps DIR` also
+judges the sweeps `TASK.grid.csv` in any folder, by the package's own scorecards. `--programs` also trains small Keras
+programs with one fault each and counts how often the rate is blamed. `--fit` fits the scorecards on all tasks here and
+writes `keras_lr/analysis/_diagnosis/scorecard_table.py`. Needs scikit-learn (the `examples` extra).
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _advice_score import CORPUS
-from _diagnosis_card import LABELS, Scorecard, fit
-from _diagnosis_runs import load_runs
-from sklearn.metrics import balanced_accuracy_score, confusion_matrix
+from _advice_score import CORPUS, SAMPLED
+from _diagnosis_card import fit, shares
+from _diagnosis_runs import END_BUDGETS, STATES, load_runs
+from sklearn.metrics import confusion_matrix, recall_score
+from sklearn.model_selection import GroupKFold
 
-from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, METRIC_FEATURES
+from keras_lr.analysis import analyze_history
+from keras_lr.analysis._diagnosis.scorecard import CARDS, MIN_SHARE, SCORED_VERDICTS, TABLES, CardTable
 
 HERE = Path(__file__).parent
 TABLE = HERE.parent / "keras_lr" / "analysis" / "_diagnosis" / "scorecard_table.py"
+FOLDS = 5
+BISTABLE = "vae"
+"""Tasks with this in their name are shown apart: two equal runs may end at two very different losses."""
+
+OTHER_VERDICTS = ("not_the_rate", "unclear")
 
 
-def judge(runs: pd.DataFrame, pool: list[str]) -> pd.DataFrame:
-    """Verdicts on complete runs of each task in `pool` by a card fitted on the others, with and without the metric."""
+def judge(runs: pd.DataFrame, tables: Mapping[str, CardTable]) -> pd.DataFrame:
+    """Complete runs with a verdict and the leader's share per state of knowledge; no share if a fact settled it."""
+    judged = runs[runs["budget"] == 1].copy()
+    for state in STATES:
+        verdicts = judged[f"settled {state}"].astype(object)
+        weighed = verdicts.isna().to_numpy()
+        parts = shares(tables, judged[weighed], state)
+        leaders = np.array(SCORED_VERDICTS, dtype=object)[parts.argmax(axis=1)]
+        verdicts[weighed] = np.where(parts.max(axis=1) >= MIN_SHARE, leaders, "unclear")
+        judged[f"verdict {state}"] = verdicts
+        judged.loc[weighed, f"leader {state}"] = leaders
+        judged.loc[weighed, f"share {state}"] = parts.max(axis=1)
+    return judged
+
+
+def judge_unseen(runs: pd.DataFrame, also: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts on each task by scorecards fitted on other tasks, on `runs` and on `also`."""
     judged = []
-    for task in pool:
-        card = fit(runs[runs["task"].isin(pool) & (runs["task"] != task)], FEATURE_NAMES, METRIC_FEATURES)
-        own = runs[(runs["task"] == task) & (runs["budget"] == 1)].copy()
-        bare = own.assign(**dict.fromkeys(METRIC_FEATURES, np.nan))
-        for column, rows in (("verdict", own), ("verdict without metric", bare)):
-            open_ = own["rule"].isna()
-            own[column] = own["rule"]
-            own.loc[open_, column] = card.predict(rows.loc[open_, list(FEATURE_NAMES)].to_numpy(dtype=float))
-        judged.append(own)
-    return pd.concat(judged)
-
-
-def accuracy_and_opposite(judged: pd.DataFrame, column: str = "verdict") -> tuple[float, float]:
-    """Balanced accuracy, and the fraction of runs with the opposite of the right verdict."""
-    pairs = judged["label"] + ">" + judged[column]
-    opposite = pairs.isin(["too_low>too_high", "too_high>too_low"]).mean()
-    return balanced_accuracy_score(judged["label"], judged[column]), float(opposite)
+    for _, held_out in GroupKFold(FOLDS).split(runs, groups=runs["task"]):
+        tasks = set(runs.iloc[held_out]["task"])
+        others = pd.concat([part[~part["task"].isin(tasks)] for part in (runs, also)], ignore_index=True)
+        judged.append(judge(runs.iloc[held_out], fit(others)))
+    return pd.concat(judged, ignore_index=True)
 
 
 def summary(name: str, judged: pd.DataFrame) -> str:
-    """One section of the result in Markdown."""
-    accuracy, opposite = accuracy_and_opposite(judged)
-    bare, bare_opposite = accuracy_and_opposite(judged, "verdict without metric")
-    counts = confusion_matrix(judged["label"], judged["verdict"], labels=LABELS)
+    """One section of the result in Markdown: a row per state of knowledge, and all verdicts if everything is known."""
     lines = [
         f"## {name}",
         "",
-        f"{len(judged)} runs: balanced accuracy {accuracy:.3f}, opposite verdict {opposite:.2%}; "
-        f"from the loss alone {bare:.3f} and {bare_opposite:.2%}.",
+        f"{len(judged)} runs of {judged['task'].nunique()} tasks.",
         "",
-        "| true \\ verdict | " + " | ".join(LABELS) + " |",
+        "| known | balanced accuracy | opposite verdict | answered |",
         "|-|-|-|-|",
-        *(f"| {label} | " + " | ".join(map(str, row)) + " |" for label, row in zip(LABELS, counts, strict=True)),
+        *(f"| {state} | {_row(judged['label'], judged[f'verdict {state}'])} |" for state in STATES),
+        "",
+        f"| true \\ verdict, {list(STATES)[-1]} | " + " | ".join((*SCORED_VERDICTS, *OTHER_VERDICTS)) + " |",
+        "|-|" + "-|" * (len(SCORED_VERDICTS) + len(OTHER_VERDICTS)),
+    ]
+    words = [*SCORED_VERDICTS, *OTHER_VERDICTS]
+    counts = confusion_matrix(judged["label"], judged[f"verdict {list(STATES)[-1]}"], labels=words)
+    lines += [f"| {label} | " + " | ".join(map(str, counts[words.index(label)])) + " |" for label in SCORED_VERDICTS]
+    return "\n".join(lines) + "\n"
+
+
+def _row(labels: pd.Series, verdicts: pd.Series) -> str:
+    present = [label for label in SCORED_VERDICTS if (labels == label).any()]
+    accuracy = recall_score(labels, verdicts, labels=present, average="macro", zero_division=0)
+    opposite = (labels + ">" + verdicts).isin(["too_low>too_high", "too_high>too_low"]).mean()
+    return f"{accuracy:.3f} | {opposite:.2%} | {verdicts.isin(SCORED_VERDICTS).mean():.0%}"
+
+
+def calibration(name: str, judged: pd.DataFrame) -> str:
+    """How often the leader of the scorecard is right, by decile of its share, in Markdown."""
+    rows = []
+    for state in STATES:
+        weighed = judged[judged[f"share {state}"].notna()]
+        deciles = (weighed[f"share {state}"] * 10).astype(int).clip(upper=9)
+        right = (weighed[f"leader {state}"] == weighed["label"]).groupby(deciles).agg(["mean", "size"])
+        cells = [f"{right['mean'][d]:.0%} of {right['size'][d]}" if d in right.index else "" for d in range(3, 10)]
+        rows.append(f"| {state} | " + " | ".join(cells) + " |")
+    heads = " | ".join(f"{10 * d}-{10 * d + 10}%" for d in range(3, 10))
+    return "\n".join([f"## Right, by the share: {name}", "", f"| known | {heads} |", "|-|" + "-|" * 7, *rows]) + "\n"
+
+
+def blame(records: Iterable[tuple[str, bool, str]]) -> str:
+    """The verdicts on faulty programs in Markdown, from each one's fault, whether the rate is it, and the verdict."""
+    found = list(records)
+    rate = ("too_high", "too_low")
+    innocent, guilty = ([word for _, at_fault, word in found if at_fault == which] for which in (False, True))
+    lines = [
+        "## Small programs with one fault each",
+        "",
+        f"The rate is blamed in {sum(word in rate for word in innocent)} of {len(innocent)} programs whose fault is "
+        f"another, and in {sum(word in rate for word in guilty)} of {len(guilty)} whose fault it is.",
+        "",
+        "| fault | the rate | verdict |",
+        "|-|-|-|",
+        *(f"| {fault} | {'yes' if at_fault else 'no'} | {word} |" for fault, at_fault, word in found),
     ]
     return "\n".join(lines) + "\n"
 
 
-def by_task(judged: pd.DataFrame) -> str:
-    """Balanced accuracy of each task in Markdown, the lowest first."""
-    scores = {task: accuracy_and_opposite(part) for task, part in judged.groupby("task")}
-    rows = [
-        f"| {task} | {score[0]:.2f} | {score[1]:.1%} |" for task, score in sorted(scores.items(), key=lambda i: i[1])
-    ]
-    return "\n".join(["## By task", "", "| task | balanced accuracy | opposite |", "|-|-|-|", *rows]) + "\n"
+def write_table(tables: Mapping[str, CardTable]) -> None:
+    """Writes the fitted scorecards as a Python module."""
 
+    def rounded(values: Iterable[float]) -> str:
+        return "(" + ", ".join(f"{value:.4g}" for value in values) + ",)"
 
-def write_table(card: Scorecard) -> None:
-    """Writes the fitted scorecard as a Python module."""
-    knots, points, intercepts = card.table()
+    def block(rows: Iterable[Iterable[float]], indent: str) -> str:
+        return "(\n" + "".join(f"{indent}    {rounded(row)},\n" for row in rows) + f"{indent})"
 
-    def rounded(values: np.ndarray) -> str:
-        return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
+    def verdicts(points: Iterable[Iterable[Iterable[float]]]) -> str:
+        return "(\n" + "".join(f"        {block(rows, ' ' * 8)},\n" for rows in points) + "    )"
 
-    def block(table: list[np.ndarray]) -> str:
-        return "(\n" + "".join(f"    {rounded(row)},\n" for row in table) + ")"
-
-    classes = "(\n" + "".join(f"    {block(table)},\n" for table in points) + ")"
-    TABLE.write_text(
-        '"""Knots and points of the scorecard, written by `python benchmarks/diagnosis.py --fit`."""\n\n'
-        f"KNOTS = {block(knots)}\nPOINTS = {classes}\nINTERCEPTS = {rounded(intercepts)}\n"
-    )
+    parts = {
+        "KNOTS": {card: block(table.knots, "    ") for card, table in tables.items()},
+        "POINTS": {card: verdicts(table.points) for card, table in tables.items()},
+        "INTERCEPTS": {card: rounded(table.intercepts) for card, table in tables.items()},
+    }
+    text = '"""Knots and points of the scorecards, written by `python benchmarks/diagnosis.py --fit`."""\n\n'
+    text += "# fmt: off\n"
+    for name, cards in parts.items():
+        text += f"{name} = {{\n" + "".join(f'    "{card}": {cards[card]},\n' for card in CARDS) + "}\n"
+    TABLE.write_text(text + "# fmt: on\n")
 
 
 def main() -> None:
     """Judges, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fit", action="store_true", help="also write the package's scorecard, fitted on all tasks")
-    refit = parser.parse_args().fit
-    runs = load_runs(HERE / "data")
-    judged = judge(runs, sorted(runs["task"].unique()))
-    corpus = judged["task"].isin(CORPUS)
+    parser.add_argument("--sweeps", type=Path, metavar="DIR", help="also judge the sweeps in this folder")
+    parser.add_argument("--programs", action="store_true", help="also judge small programs with one fault each")
+    parser.add_argument("--fit", action="store_true", help="also write the package's scorecards, fitted on all tasks")
+    options = parser.parse_args()
+    folders = (HERE / "data", SAMPLED)
+    runs = pd.concat([load_runs(folder) for folder in folders], ignore_index=True)
+    ends = pd.concat([load_runs(folder, END_BUDGETS, log="end") for folder in folders], ignore_index=True)
+    judged = judge_unseen(runs, ends)
+    corpus, drawn = judged["task"].isin(CORPUS), judged["task"].str.startswith(SAMPLED.name)
     sections = [
-        "# Verdicts on unseen tasks (leave one task out)\n",
+        f"# Verdicts on unseen tasks ({FOLDS} folds of tasks)\n",
         summary("The ten tasks of the corpus", judged[corpus]),
-        summary("Further tasks", judged[~corpus]),
-        summary("All tasks", judged),
-        summary("The ten tasks of the corpus, each judged by the other nine alone", judge(runs, list(CORPUS))),
-        by_task(judged),
+        summary("Further tasks", judged[~corpus & ~drawn]),
+        summary("Tasks drawn at random", judged[drawn]),
+        calibration("all tasks here", judged),
     ]
+    tables = fit(pd.concat([runs, ends], ignore_index=True)) if options.fit else TABLES
+    if options.sweeps is not None:
+        others = judge(load_runs(options.sweeps, budgets=(1.0,)), tables)
+        bistable = others["task"].str.contains(BISTABLE)
+        sections.append(summary("Sweeps of others", others))
+        if bistable.any():
+            sections += [
+                summary("Sweeps of others without the bistable ones", others[~bistable]),
+                summary("Bistable sweeps of others", others[bistable]),
+            ]
+        sections.append(calibration("sweeps of others", others))
+    if options.programs:
+        from _diagnosis_programs import histories
+
+        sections.append(
+            blame((one.fault, one.guilty, analyze_history(log, **known).verdict) for one, log, known in histories())
+        )
     text = "\n".join(sections)
     print(text)
     (HERE / "results" / "diagnosis.md").write_text(text)
-    if refit:
-        write_table(fit(runs, FEATURE_NAMES, METRIC_FEATURES))
+    if options.fit:
+        write_table(tables)
 
 
 if __name__ == "__main__":

@@ -43,12 +43,13 @@ RANK = (
 """The rooms, from the lowest to the highest; a module imports from its own room and those below."""
 
 UPWARD = {
+    ("results/_auto_lr.py", "plots"),
+    ("results/_diagnosis.py", "plots"),
     ("results/_range_test.py", "plots"),
-    ("results/_range_test.py", "report"),
+    ("results/_record.py", "report"),
     ("results/_schedule.py", "plots"),
     ("results/_sensitivity.py", "analysis"),
     ("results/_sensitivity.py", "plots"),
-    ("results/_sensitivity.py", "report"),
     ("callbacks/_report_callback.py", "report"),
 }
 """Conveniences such as `result.plot()`, which import from above, inside a function."""

@@ -45,7 +45,10 @@ def fitted(*added: keras.callbacks.Callback, sweeps: bool = False) -> tuple[Any,
     model.optimizer.build(model.trainable_variables)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        before = set(vars(model.optimizer))
         model.evaluate(images, labels, verbose=0, callbacks=list(added))
+        model.predict(images, verbose=0, callbacks=list(added))
+        assert set(vars(model.optimizer)) == before
         if sweeps:
             assert model.fit(images, labels, verbose=0, callbacks=list(added)).history == {}
             added = ()

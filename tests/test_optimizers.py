@@ -129,3 +129,143 @@ def test_refuses_a_key_that_others_cover_whole_and_several_optimizers() -> None:
     model.compile(keras_lr.discriminative(model, {"inner": 0.1}), "mse")
     with pytest.raises(InvalidArgumentError, match="`optimizer` must be a single optimizer"):
         keras_lr.discriminative(model, {"inner": 0.1})
+
+
+def chain(*layers: keras.Layer) -> keras.Model:
+    return keras.Sequential([keras.Input((4,)), *layers])
+
+
+def branches() -> keras.Model:
+    """Two ways from the inputs to the head, one with a normalization and a nested model of two layers."""
+    dense = keras.layers.Dense
+    inputs = keras.Input((4,))
+    left = keras.layers.LayerNormalization(name="norm")(dense(3, name="left")(inputs))
+    nested = keras.Sequential([keras.Input((3,)), dense(3, name="a"), dense(3, name="b")], name="inner")
+    right = dense(3, name="right")(inputs)
+    joined = keras.layers.Add()([nested(left), keras.ops.relu(right)])
+    return keras.Model(inputs, dense(1, name="head")(joined))
+
+
+class InOrder(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = keras.layers.Dense(3, name="stem")
+        self.scale = keras.layers.BatchNormalization(name="scale")
+        self.head = keras.layers.Dense(1, name="head")
+
+    def call(self, data: Any, training: bool = False) -> Any:
+        return self.head(self.scale(self.stem(data), training=training))
+
+
+def built_in_order() -> keras.Model:
+    model = InOrder()
+    model(np.zeros((1, 4), "float32"))
+    return model
+
+
+@needs_multi_optimizer
+@pytest.mark.parametrize(
+    ("make", "depths"),
+    [
+        (branches, {"left": 1, "norm": 1, "right": 1, "a": 2, "b": 3, "head": 4}),
+        (built_in_order, {"stem": 1, "scale": 1, "head": 2}),
+        (
+            lambda: chain(keras.layers.BatchNormalization(name="first"), keras.layers.Dense(2, name="head")),
+            {"first": 1, "head": 1},
+        ),
+    ],
+    ids=["graph", "subclass", "normalization first"],
+)
+def test_decay_gives_each_depth_its_rate(make: Any, depths: dict[str, int], capsys: Any) -> None:
+    model = make()
+    model.compile(keras_lr.discriminative(model, decay=0.5, optimizer=keras.optimizers.Adam(0.1)), "mse")
+    deepest = max(depths.values())
+    expected = {layer: 0.1 * 0.5 ** (deepest - depth) for layer, depth in depths.items()}
+    found = rates(model)
+    assert {name.split("/")[0]: rate for name, rate in found.items()} == pytest.approx(expected)
+    table = [line.split(maxsplit=2) for line in capsys.readouterr().out.splitlines()]
+    assert table[0] == ["depth", "rate", "layers"]
+    listed = {layer: (int(depth), float(rate)) for depth, rate, layers in table[1:] for layer in layers.split(", ")}
+    assert listed == {layer: (depth, pytest.approx(expected[layer], rel=0.01)) for layer, depth in depths.items()}
+
+
+@needs_multi_optimizer
+def test_factors_multiply_the_decay() -> None:
+    model = branches()
+    optimizer = keras_lr.discriminative(model, {"head": 10.0}, decay=0.5, optimizer="sgd", verbose=False)
+    model.compile(optimizer, "mse")
+    assert rates(model)["head/kernel"] == pytest.approx(0.1)
+    assert rates(model)["b/kernel"] == pytest.approx(0.005)
+
+
+@needs_multi_optimizer
+def test_weights_without_decay_train_as_those_that_keras_excludes(tmp_path: Any) -> None:
+    def model() -> keras.Model:
+        keras.utils.set_random_seed(0)
+        made = chain(keras.layers.Dense(3, name="stem"), keras.layers.LayerNormalization(), keras.layers.Dense(1))
+        # A bias of 0 would not show whether it decays.
+        made.set_weights([weight + 1 for weight in made.get_weights()])
+        return made
+
+    plain, parted = model(), model()
+    excluding = keras.optimizers.AdamW(0.01, weight_decay=5.0)
+    excluding.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    plain.compile(excluding, "mse")
+    base = keras.optimizers.AdamW(0.01, weight_decay=5.0)
+    parted.compile(keras_lr.discriminative(parted, no_weight_decay_on=("bias", "norm"), optimizer=base), "mse")
+    for one in (plain, parted):
+        fit(one, epochs=1)
+    for left, right in zip(plain.get_weights(), parted.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5)
+    parted.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (plain, loaded):
+        fit(one, epochs=1)
+    for left, right in zip(plain.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4)
+
+
+@needs_multi_optimizer
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "needs `factors`, `decay` or `no_weight_decay_on`"),
+        ({"decay": 0}, "`decay` must be greater than 0"),
+        ({"decay": 1.1}, "`decay` must be at most 1"),
+        ({"no_weight_decay_on": "bias"}, "must be a list of names"),
+        ({"no_weight_decay_on": ["body"]}, r"Received: 'body'; .* here \['head', 'stem'\]"),
+        ({"no_weight_decay_on": ["norm"]}, "Received: 'norm'"),
+        ({"no_weight_decay_on": ["bias"]}, "needs an optimizer with weight decay. Received: SGD"),
+    ],
+)
+def test_refuses_a_decay(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        keras_lr.discriminative(regression("sgd"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "factor"),
+    [("sgd", 4), (keras.optimizers.SGD(momentum=0.9), 4), ("adam", 2), (keras.optimizers.AdamW(), 2), ("RMSprop", 2)],
+)
+def test_the_rate_for_another_batch_size(optimizer: Any, factor: float) -> None:
+    assert keras_lr.optimizers.scale_learning_rate(0.1, 64, 256, optimizer) == pytest.approx(0.1 * factor)
+    assert keras_lr.optimizers.scale_learning_rate(0.1, 256, 64, optimizer) == pytest.approx(0.1 / factor)
+
+
+def test_the_published_rates_of_large_batches() -> None:
+    """Goyal et al. 2017, section 5.1: 0.1 at a batch of 256, kn/256 times 0.1 at kn = 8192."""
+    assert keras_lr.optimizers.scale_learning_rate(0.1, 256, 8192, "sgd") == pytest.approx(3.2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 32, 64), "`learning_rate` must be greater than 0"),
+        ((0.1, 0, 64), "`from_batch` must be an integer >= 1"),
+        ((0.1, 32, 6.4), "`to_batch` must be an integer >= 1"),
+        ((0.1, 32, 64, "mine"), "must be one for which a rule is known. Received: 'mine'"),
+    ],
+)
+def test_refuses_to_scale(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=message):
+        keras_lr.optimizers.scale_learning_rate(*arguments)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import inspect
+import pydoc
 import re
 from pathlib import Path
 from types import ModuleType
 
+import jedi
 import keras
 import pytest
 
@@ -54,6 +57,36 @@ def test_the_facade_has_the_names_it_promises() -> None:
     assert dir(keras_lr) == sorted(keras_lr.__all__)
     for name in keras_lr.__all__:
         assert getattr(keras_lr, name) is not None
+
+
+def imports_for_checkers() -> dict[str, str]:
+    """What the façade imports for type checkers alone: each name with its module."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    guarded = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    found = {}
+    for node in guarded[0].body:
+        assert isinstance(node, ast.ImportFrom), ast.unparse(node)
+        for alias in node.names:
+            assert alias.asname == alias.name, "a checker takes a name without `as` for a private one"
+            found[alias.name] = str(node.module)
+    return found
+
+
+def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:
+    assert imports_for_checkers() == {**keras_lr._HOMES, **dict.fromkeys(keras_lr._MODULES, "keras_lr")}
+
+
+def test_editors_complete_every_public_name() -> None:
+    code = "import keras_lr\nkeras_lr."
+    completed = {found.name for found in jedi.Script(code).complete(2, len("keras_lr."))}
+    assert completed >= set(keras_lr.__all__)
+    (found,) = jedi.Script("import keras_lr\nkeras_lr.find_lr").infer(2, len("keras_lr.find_lr"))
+    assert found.full_name == "keras_lr.range_test._find_lr.find_lr"
+
+
+def test_help_on_the_package_shows_its_names() -> None:
+    text = pydoc.plain(pydoc.render_doc(keras_lr))
+    assert all(name in text for name in ("find_lr", "LogGridSearch", "schedules", "Importing this module is fast"))
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -12,15 +12,14 @@ A callback that lives through several fits must also know whether the next one c
 from __future__ import annotations
 
 import json
-import sys
 import weakref
-from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
 from keras_lr._keras.model import loss_tracker
+from keras_lr._keras.running_fit import calling_frames
 from keras_lr._utils.names import SuggestsArguments
 from keras_lr._utils.validation import check_own_model
 
@@ -89,9 +88,11 @@ def attach_state(model: keras.Model, callback: Resumable, *, name: str) -> None:
     """Makes the optimizer of `model` save and load the state of `callback` with its own variables.
 
     Every way of saving the weights then includes the state. A file with a state also loads without the callback, and a
-    file without one loads with it.
+    file without one loads with it. Within `evaluate` and `predict`, which train nothing and tell a callback of no end
+    of training, it does nothing.
     """
-    setattr(model.optimizer, _attribute(name), _StateCarrier(callback))
+    if not _only_evaluates(model):
+        setattr(model.optimizer, _attribute(name), _StateCarrier(callback))
 
 
 def ignore_loads(model: keras.Model, *, name: str) -> None:
@@ -146,14 +147,16 @@ def _nothing() -> None:
     return None
 
 
+def _only_evaluates(model: keras.Model) -> bool:
+    """Whether the innermost method of `model` that is running is `evaluate` or `predict`."""
+    method = next((frame for frame in calling_frames() if frame.f_locals.get("self") is model), None)
+    return method is not None and method.f_code.co_name in ("evaluate", "predict")
+
+
 def _saves_backup() -> bool:
     """Whether `BackupAndRestore` is saving, rather than a callback whose files the user keeps."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if isinstance(frame.f_locals.get("self"), keras.callbacks.BackupAndRestore):
-            return True
-        frame = frame.f_back
-    return False
+    callers = (frame.f_locals.get("self") for frame in calling_frames())
+    return any(isinstance(caller, keras.callbacks.BackupAndRestore) for caller in callers)
 
 
 def _attribute(name: str) -> str:

@@ -18,6 +18,16 @@ def layers_of(model: keras.Model, *, include_self: bool = True, recursive: bool 
     return list(model._flatten_layers(include_self=include_self, recursive=recursive))
 
 
+def graph_nodes(model: keras.Model) -> list[Any]:
+    """The calls that make up a functional model, from its inputs on; empty for any other model.
+
+    Each has `operation`, a layer or an operation of `keras.ops`; `parent_nodes`, the calls whose results it takes; and
+    `is_input`.
+    """
+    by_depth = getattr(model, "_nodes_by_depth", {})
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
 def is_distributed(model: keras.Model) -> bool:
     """Whether `model` was built under a `tf.distribute` strategy."""
     return model._distribute_strategy is not None

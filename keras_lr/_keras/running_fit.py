@@ -25,17 +25,17 @@ def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator | None:
 
     Keras passes no data to a callback. The frame of `fit` is always among its callers and holds the iterator.
     """
-    of_model = (frame for frame in _calling_frames() if frame.f_locals.get("self") is model)
+    of_model = (frame for frame in calling_frames() if frame.f_locals.get("self") is model)
     return next((epochs for frame in of_model if (epochs := _epoch_iterator(frame)) is not None), None)
 
 
 def callbacks_of_fit() -> keras.callbacks.CallbackList | None:
     """The list through which Keras is calling a callback; None outside of one."""
-    callers = (frame.f_locals.get("self") for frame in _calling_frames())
+    callers = (frame.f_locals.get("self") for frame in calling_frames())
     return next((caller for caller in callers if isinstance(caller, keras.callbacks.CallbackList)), None)
 
 
-def _calling_frames() -> Iterator[FrameType]:
+def calling_frames() -> Iterator[FrameType]:
     """The frames of all callers, innermost first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from keras_lr.errors import UnknownArgumentError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _SIMILARITY = 0.65
 """Least ratio of `difflib.SequenceMatcher` at which one name is taken for another."""
@@ -82,8 +85,9 @@ _FOREIGN_ARGUMENTS = {
 one that is an argument of the class is meant."""
 
 _STEPS_REMEDY = "Count optimizer steps: `{right}` is `epochs * steps_per_epoch`."
-_REMEDIES = {"epochs": ("total_steps", _STEPS_REMEDY), "steps_per_epoch": ("total_steps", _STEPS_REMEDY)}
-"""Arguments that no single one replaces: the argument of the class that does, and what to do."""
+_TEST_REMEDY = "The test counts training steps, not epochs. Pass `{right}`."
+_REMEDIES = {name: {"total_steps": _STEPS_REMEDY, "num_steps": _TEST_REMEDY} for name in ("epochs", "steps_per_epoch")}
+"""Arguments that no single one replaces: by the argument of the class that does, what to do."""
 
 
 def similar_name(name: str, known: Iterable[str]) -> str | None:
@@ -150,6 +154,21 @@ class SuggestsArguments:
         return super().__new__(cls)
 
 
+def suggests_arguments(function: F) -> F:
+    """`function` with an error for a misspelt or foreign keyword argument that says which one was meant.
+
+    Its type is a plain variable because editors, unlike type checkers, lose a function of a `ParamSpec`.
+    """
+    accepted = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        check_argument_names(function.__name__, kwargs, accepted)
+        return function(*args, **kwargs)
+
+    return cast(F, checked)
+
+
 def check_argument_names(
     owner: str, received: Iterable[str], accepted: Collection[str], *, remedies: Mapping[str, str] | None = None
 ) -> None:
@@ -174,9 +193,9 @@ def check_argument_names(
 
 
 def _remedy(name: str, accepted: Collection[str]) -> str:
-    right, remedy = _REMEDIES.get(name, ("", ""))
-    if right in accepted:
-        return remedy.format(right=right)
+    for right, remedy in _REMEDIES.get(name, {}).items():
+        if right in accepted:
+            return remedy.format(right=right)
     translated = next((known for known in _FOREIGN_ARGUMENTS.get(name, ()) if known in accepted), None)
     if meant := translated or similar_name(name, accepted):
         return f"Did you mean `{meant}`?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -16,6 +16,16 @@ MAX_LR = 10.0
 NUM_STEPS = 100
 SWEEP: Literal["exponential", "linear"] = "exponential"
 REPEATS = 1
+
+
+class AnyModel(Protocol):
+    """A Keras model as a type checker sees it. Keras has no type information, so mypy takes `keras.Model` for Any."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.compile`."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.fit`."""
 
 
 def is_number(value: Any) -> bool:

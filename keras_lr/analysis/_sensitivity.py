@@ -309,7 +309,9 @@ def _best_grid(frame: pd.DataFrame, runs: pd.DataFrame, objective: str, directio
         direction: "min" or "max".
     """
     sign = 1.0 if direction == "min" else -1.0
-    first_epoch = sign * frame.loc[frame["epoch"] == frame["epoch"].min(), objective].median()
+    # With `validation_freq`, the first epochs may have no value.
+    measured = frame[frame[objective].notna()]
+    first_epoch = sign * measured.loc[measured["epoch"] == measured["epoch"].min(), objective].median()
     parts = [part.assign(score=sign * part["score"]) for _, part in runs.groupby("batch_size")]
     grids = [grid for part in parts if (grid := _read_grid(part, first_epoch)) is not None]
     return min(grids, key=lambda grid: grid.score, default=None)
@@ -320,7 +322,7 @@ def _read_grid(runs: pd.DataFrame, first_epoch: float) -> _Grid | None:
 
     Args:
         runs: One row per run with its `score`, lower is better.
-        first_epoch: Median of the objective after one epoch, lower is better.
+        first_epoch: Median of the objective after the first epoch that has one, lower is better.
     """
     scores = runs.pivot(index="learning_rate", columns="repeat", values="score")
     rates, values = scores.index.to_numpy(dtype=np.float64), scores.to_numpy(dtype=np.float64)

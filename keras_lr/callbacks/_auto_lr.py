@@ -18,6 +18,7 @@ from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state
 from keras_lr._keras.learning_rate import steps_done
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils import validation
+from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
@@ -26,7 +27,7 @@ from keras_lr.callbacks._auto_lr_state import AutoLRState
 from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.range_test._callback import LRRangeTest
-from keras_lr.results._auto_lr import AutoLRLog
+from keras_lr.results._auto_lr import AutoLRAction, AutoLRLog, action_in_words
 
 TICKS_PER_EPOCH = 20
 TICK_STEPS = 100
@@ -72,8 +73,8 @@ class AutoLR(Callback):
         anneal_fraction: Share of the planned epochs over which the rate decays, in [0, 1]; 0 for no anneal.
         dry_run: Whether to train as without this callback and only write to `log` what it would have done.
         monitor: Name of the training loss in the logs.
-        verbose: "auto" shows the range test's progress on a terminal; True, 1 and 2 always show it,
-            False and 0 never.
+        verbose: "auto", True, 1 and 2 show the range test's progress, and each change of the rate in a line on
+            stderr; False and 0 show nothing, and "auto" nothing with `fit(verbose=0)`.
 
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
@@ -117,6 +118,7 @@ class AutoLR(Callback):
         self._setup: TrainingSetup | None = None
         self._controller: Controller | None = None
         self._began = False
+        self._said: list[AutoLRAction] = []
         self._stop_watching: Callable[[], None] | None = None
         self._epoch = self._next_tick = self._steps_before = 0
 
@@ -172,7 +174,9 @@ class AutoLR(Callback):
         self._epoch, self._next_tick = epoch, 0
         if not self._began:
             self._began = True
+            self._said = [] if self._state is None else list(self._state.actions)
             self._controller = self._begin(epoch)
+            self._say_changes()
         self._steps_before = steps_done(self.model.optimizer)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -205,6 +209,7 @@ class AutoLR(Callback):
         logs["learning_rate"] = controller.learning_rate
         values = (float(logs.get(name, math.nan)) for name in (self.monitor, f"val_{self.monitor}"))
         controller.end_epoch(epoch, *values)
+        self._say_changes()
 
     def on_train_end(self, logs: Any = None) -> None:
         """Restores the rate from before the anneal."""
@@ -283,6 +288,14 @@ class AutoLR(Callback):
     def _siblings(self) -> list[keras.callbacks.Callback]:
         running = callbacks_of_fit()
         return [] if running is None else running.callbacks
+
+    def _say_changes(self) -> None:
+        """Writes a line for each change of the rate since the last call."""
+        actions = [] if self._state is None else self._state.actions
+        for action in actions:
+            if action not in self._said:
+                self._said.append(action)
+                summary(action_in_words(action), verbose=shown_in_fit(self._probe.settings.verbose, self.params))
 
     def _stand_aside(self, obstacle: str) -> None:
         """Records the rest of the fit without acting on it."""

@@ -161,6 +161,9 @@ class Probe(LRRangeTest):
     def _apply(self, suggestion: Suggestion) -> None:
         """Changes nothing."""
 
+    def _say(self, line: str) -> None:
+        """Leaves it to `AutoLR`, which knows the rate that is set."""
+
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
         found = self._found = Findings(result, fault=test.fault or test.target_fault)
         planned = self._planned

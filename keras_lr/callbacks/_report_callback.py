@@ -13,6 +13,7 @@ import numpy as np
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils.files import folder_of
+from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.callbacks._auto_lr import AutoLR
 from keras_lr.callbacks._history_monitor import EpochHistory
@@ -28,8 +29,8 @@ class ReportCallback(Callback):
     """Writes an HTML report at the end of a `fit`, also when Ctrl-C or an exception ends it early.
 
     The report contains the diagnosis of the training history and the results of any `LRRangeTest` and `AutoLR` in the
-    same list of callbacks. An existing file is replaced. If a fit fails before its first epoch has ended, and nothing
-    else was measured, no report is written.
+    same list of callbacks. An existing file is replaced. A line on stderr says where it is, unless `fit` has
+    `verbose=0`. If a fit fails before its first epoch has ended, and nothing else was measured, no report is written.
 
     A fit that `keras.callbacks.BackupAndRestore` resumes, or that has a later `initial_epoch`, continues with the
     epochs from before, unless the optimizer, the `compile` or the trainable weights are others: then the report begins
@@ -108,6 +109,8 @@ class ReportCallback(Callback):
         detach_state(self.model, name=_STATE)
         try:
             self._write()
+            if self.report is not None:
+                summary(f"report written to {self.path}.", verbose=shown_in_fit("auto", self.params))
         except OSError as err:
             warnings.warn(f"`ReportCallback` could not write its report: {err}", stacklevel=2)
 

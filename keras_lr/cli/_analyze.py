@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._options import output_file
-from keras_lr.cli._output import FOUND, standard_output
+from keras_lr.cli._options import add_fail_on, json_output, output_file
+from keras_lr.cli._output import FOUND, STDOUT, standard_output, write_json
+from keras_lr.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,18 +29,17 @@ def add_parser(commands: Any) -> None:
         "directory, and compares the runs if there are several.",
     )
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="a CSVLogger file, a JSON history or a TensorBoard directory"
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="a CSVLogger file, a JSON history or a TensorBoard directory; - or nothing reads the standard input",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--json", type=json_output, nargs="?", const=STDOUT, metavar="=FILE", help="print JSON, or write it to FILE"
+    )
     parser.add_argument("--report", type=output_file, metavar="FILE", help="write an HTML report to FILE")
     parser.add_argument("--title", default="Training histories", help="title of the report")
-    parser.add_argument(
-        "--fail-on",
-        type=_conditions,
-        default=frozenset(),
-        metavar="WORDS",
-        help=f"exit with {FOUND} on any of these verdicts or findings, for example too_high,divergence",
-    )
+    add_fail_on(parser, default="never")
     parser.set_defaults(run=run)
 
 
@@ -44,47 +49,50 @@ def run(options: argparse.Namespace) -> int:
     from keras_lr.analysis._diagnosis.diagnose import analyze_history
 
     comparison = None
-    if len(options.runs) == 1:
-        diagnoses = {options.runs[0]: analyze_history(options.runs[0])}
-    else:
-        comparison = analyze_histories({path: path for path in options.runs})
-        diagnoses = comparison.diagnoses
+    with _readable(options.runs) as paths:
+        if len(paths) == 1:
+            diagnoses = {name: analyze_history(path) for name, path in paths.items()}
+        else:
+            comparison = analyze_histories(paths)
+            diagnoses = comparison.diagnoses
+    console = standard_output(json=options.json)
     if options.json:
-        print((comparison or next(iter(diagnoses.values()))).to_json())
+        write_json(console, comparison or next(iter(diagnoses.values())), options.json)
     else:
-        _print(diagnoses, comparison)
+        _print(console, diagnoses, comparison)
     if options.report:
-        _write_report(options, diagnoses)
+        _write_report(console, options, diagnoses)
     return FOUND if any(_words(diagnosis) & options.fail_on for diagnosis in diagnoses.values()) else 0
 
 
-def _conditions(text: str) -> frozenset[str]:
-    from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS
-
-    known: set[str] = {*VERDICTS, *FINDING_KINDS}
-    words = frozenset(word.strip() for word in text.split(",") if word.strip())
-    if not words or words - known:
-        raise argparse.ArgumentTypeError(f"must name verdicts or findings ({', '.join(sorted(known))}), got {text!r}")
-    return words
+@contextlib.contextmanager
+def _readable(runs: Sequence[str]) -> Iterator[dict[str, str]]:
+    """The runs' paths by name; the standard input as a file that exists within the block."""
+    if runs and "-" not in runs:
+        yield {path: path for path in runs}
+        return
+    if not runs and sys.stdin.isatty():
+        raise InvalidArgumentError("`RUN` must name at least one history. Pass a file, or pipe one into the command.")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "standard input")
+        copy.write_bytes(sys.stdin.buffer.read())
+        yield {"standard input" if path == "-" else path: str(copy) if path == "-" else path for path in runs or ["-"]}
 
 
 def _words(diagnosis: Diagnosis) -> set[str]:
     return {diagnosis.verdict, *(finding.kind for finding in diagnosis.findings)}
 
 
-def _write_report(options: argparse.Namespace, diagnoses: dict[str, Diagnosis]) -> None:
+def _write_report(console: Console, options: argparse.Namespace, diagnoses: dict[str, Diagnosis]) -> None:
     from keras_lr.report import Report
 
     report = Report(options.title)
     for diagnosis in diagnoses.values():
         report.add(diagnosis)
-    path = report.save(options.report)
-    if not options.json:
-        print(f"Report: {path}")
+    console.print(f"Report: {report.save(options.report)}", markup=False)
 
 
-def _print(diagnoses: dict[str, Diagnosis], comparison: HistoryComparison | None) -> None:
-    console = standard_output()
+def _print(console: Console, diagnoses: dict[str, Diagnosis], comparison: HistoryComparison | None) -> None:
     for name, diagnosis in diagnoses.items():
         if comparison is not None:
             console.print(name, markup=False)

@@ -6,8 +6,10 @@ import argparse
 import json
 from typing import Any
 
+from keras_lr._utils.files import write_text_atomically
 from keras_lr.cli._loading import start_tensorflow
-from keras_lr.cli._output import standard_output
+from keras_lr.cli._options import json_output
+from keras_lr.cli._output import STDOUT, standard_output
 
 
 def add_parser(commands: Any) -> None:
@@ -18,7 +20,9 @@ def add_parser(commands: Any) -> None:
         description="Shows the versions, GPUs, driver, precision and XLA setting that TensorFlow sees, and why it uses "
         "no GPU.",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--json", type=json_output, nargs="?", const=STDOUT, metavar="=FILE", help="print JSON, or write it to FILE"
+    )
     parser.set_defaults(run=run)
 
 
@@ -30,7 +34,11 @@ def run(options: argparse.Namespace) -> int:
 
     devices = inspect_devices()
     if options.json:
-        print(json.dumps(devices, allow_nan=False))
+        text = json.dumps(devices, allow_nan=False)
+        if options.json == STDOUT:
+            print(text)
+        else:
+            write_text_atomically(options.json, text + "\n")
         return 0
     from rich.table import Table
 

@@ -7,17 +7,19 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from keras_lr._utils import validation as defaults
-from keras_lr.cli._loading import build_model, load_data, start_tensorflow
+from keras_lr.cli._loading import build_model, check_targets, load_data, start_tensorflow
 from keras_lr.cli._options import (
+    OUTPUT_OPTIONS,
     add_device_options,
     add_model_and_data,
     add_outputs,
     learning_rate,
+    named_targets,
     positive_int,
     set_up,
     to_argv,
 )
-from keras_lr.cli._output import INTERRUPTED, print_suggestion, standard_output, write_outputs
+from keras_lr.cli._output import FOUND, INTERRUPTED, print_suggestion, standard_output, write_outputs
 
 if TYPE_CHECKING:
     from keras_lr.results._range_test import RangeTestResult
@@ -70,21 +72,28 @@ def add_parser(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the test, prints the suggestion and writes the requested files; returns 130 if Ctrl-C cut the test short."""
+    """Runs the test, prints the suggestion and writes the requested files.
+
+    Returns:
+        0; 1 if `--fail-on` names the confidence, by default for no answer; 130 if Ctrl-C cut the test short.
+    """
+    defaults.learning_rate_range(options.min_lr, options.max_lr)
+    defaults.whole_number("num_steps", options.num_steps, least=2)
+    check_targets(named_targets(options))
     start_tensorflow()
     result = _measure(options)
-    console = standard_output()
+    console = standard_output(json=options.json)
     print_suggestion(console, result.suggestion)
     write_outputs(console, options, result, find_argv(options))
     if result.stop_reason == "interrupted":
         console.print(result.stop_detail, markup=False)
         return INTERRUPTED
-    return 0
+    return FOUND if result.suggestion.confidence in options.fail_on else 0
 
 
 def find_argv(options: argparse.Namespace) -> list[str]:
     """The command line of the same range test without output files."""
-    return to_argv("find", options, without=("title", "report", "json"))
+    return to_argv("find", options, without=OUTPUT_OPTIONS)
 
 
 def _measure(options: argparse.Namespace) -> RangeTestResult:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from keras_lr._utils.names import similar_name
+from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 _NO_DATA = (list, str, bytes, bool, int, float, type(None))
 """Types that a data function returns by mistake. Keras would read a list [x, y] as two inputs without a target."""
+_TRAINING_CALLS = {"fit", "train_on_batch", "find_lr"}
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and looks for GPUs, without log messages unless the user has set `TF_CPP_MIN_LOG_LEVEL`."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" not in sys.modules and sys.stderr.isatty():
+        print("keras-lr: loading TensorFlow ...", file=sys.stderr, flush=True)
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -31,6 +37,106 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+def check_targets(targets: Mapping[str, str | None]) -> None:
+    """Refuses what can be told to fail without running the user's code, which imports TensorFlow.
+
+    Writes a line to stderr if a file would train as soon as it is imported.
+
+    Args:
+        targets: By the name of the command-line argument, what was given; None for an option that was not.
+
+    Raises:
+        InvalidArgumentError: A target is not `MODULE:NAME`, or there is no such file, module or name.
+    """
+    training: dict[str, tuple[int, str]] = {}
+    for argument, target in targets.items():
+        if target is None:
+            continue
+        module_name, name = _split(target, argument)
+        if not module_name.endswith(".py"):
+            _check_installed(module_name, argument)
+            continue
+        tree = _parsed(Path(module_name), argument)
+        names = _bound_names(tree)
+        if names is not None and name.split(".")[0] not in names:
+            raise _no_such_name(argument, module_name, name, names)
+        if (call := _first_training(tree)) is not None:
+            training[module_name] = call
+    for module_name, (line, called) in training.items():
+        print(
+            f"keras-lr: {module_name} calls `{called}` at line {line} as soon as it is imported. Put that under "
+            '`if __name__ == "__main__":`.',
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _split(target: str, argument: str) -> tuple[str, str]:
+    module_name, colon, name = target.rpartition(":")
+    if not (module_name and colon and name):
+        raise InvalidArgumentError(f"`{argument}` must be MODULE:NAME, for example train.py:build, got {target!r}.")
+    return module_name, name
+
+
+def _check_installed(module_name: str, argument: str) -> None:
+    """Looks for the outermost package only: to look further would import it."""
+    _search_here()
+    outermost = module_name.split(".")[0]
+    if outermost not in sys.modules and importlib.util.find_spec(outermost) is None:
+        as_file = f" For a file, write {module_name}.py." if Path(f"{module_name}.py").is_file() else ""
+        raise InvalidArgumentError(
+            f"`{argument}` must name a module that can be imported. There is no module {outermost}.{as_file}"
+        )
+
+
+def _parsed(path: Path, argument: str) -> ast.Module:
+    if not path.is_file():
+        raise InvalidArgumentError(f"`{argument}` must name an existing file, got {path}. Check the path.")
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except (SyntaxError, ValueError) as err:
+        raise InvalidArgumentError(f"`{argument}` must name a Python file, got {path}: {err}.") from err
+
+
+def _bound_names(tree: ast.Module) -> set[str] | None:
+    """The names that a file may define, wherever they stand in it; None if they cannot be told without running it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name):
+            names.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return None if names & {"*", "globals", "exec", "setattr", "__getattr__"} else names
+
+
+def _first_training(tree: ast.Module) -> tuple[int, str] | None:
+    """Line and name of the first call outside of functions and guards that trains; None without one."""
+    open_nodes: list[ast.AST] = list(reversed(tree.body))
+    while open_nodes:
+        node = open_nodes.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in _TRAINING_CALLS:
+                return node.lineno, called
+        open_nodes += reversed(list(ast.iter_child_nodes(node)))
+    return None
+
+
+def _no_such_name(argument: str, module_name: str, name: str, known: Iterable[str]) -> InvalidArgumentError:
+    public = [one for one in known if not one.startswith("_")]
+    right = similar_name(name, public)
+    remedy = f"Did you mean {right}?" if right else "Check the spelling."
+    return InvalidArgumentError(
+        f"`{argument}` must name something in {module_name}, got {name!r}, which it does not define. {remedy}"
+    )
 
 
 def build_model(target: str) -> Any:
@@ -56,6 +162,7 @@ def build_model(target: str) -> Any:
     import keras
 
     if not isinstance(model, keras.Model):
+        check_own_model("MODULE:BUILD", model)
         raise ModelError(
             f"`MODULE:BUILD` must return a compiled keras.Model, got {type(model).__name__}. Return the model in "
             f"{target}."
@@ -110,16 +217,11 @@ def load_object(target: str, *, argument: str) -> Any:
     Raises:
         InvalidArgumentError: The module or the name does not exist, or the import failed.
     """
-    module_name, colon, name = target.rpartition(":")
-    if not (module_name and colon and name):
-        raise InvalidArgumentError(f"`{argument}` must be MODULE:NAME, for example train.py:build, got {target!r}.")
+    module_name, name = _split(target, argument)
     found: Any = _import(module_name, argument)
     for part in name.split("."):
         if not hasattr(found, part):
-            raise InvalidArgumentError(
-                f"`{argument}` must name something in {module_name}, got {name!r}, which it does not define. Check the "
-                "spelling."
-            )
+            raise _no_such_name(argument, module_name, name, dir(found))
         found = getattr(found, part)
     return found
 
@@ -129,8 +231,7 @@ def _import(module_name: str, argument: str) -> ModuleType:
     try:
         if path.suffix == ".py":
             return _import_file(path, argument)
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
+        _search_here()
         return importlib.import_module(module_name)
     except InvalidArgumentError:
         raise
@@ -139,6 +240,11 @@ def _import(module_name: str, argument: str) -> ModuleType:
             f"`{argument}` must name a module that can be imported. Importing {module_name} failed with "
             f"{_described(err)}."
         ) from err
+
+
+def _search_here() -> None:
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def _import_file(path: Path, argument: str) -> ModuleType:

@@ -29,13 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None reads `sys.argv`.
 
     Returns:
-        The exit code: 0, 1 if `analyze --fail-on` found something, 2 for bad input, 130 after Ctrl-C, 141 if the
-        reader of the output is gone.
+        The exit code: 0; 1 if something that `--fail-on` names was found; 2 for an error; 130 after Ctrl-C; 141 if
+        the reader of the output is gone.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         parsed = _parse(words)
-        code = 0 if parsed is None else int(parsed.run(parsed))
+        code = 0 if parsed is None else _run(parsed)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -52,6 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
 
 
+def _run(parsed: argparse.Namespace) -> int:
+    from keras_lr._utils.progress import no_summaries
+
+    # A command prints its result itself.
+    with no_summaries():
+        return int(parsed.run(parsed))
+
+
 def _one_line(err: Exception) -> str:
     text = str(err)
     if isinstance(err, OSError) and err.filename is not None and err.strerror:
@@ -59,17 +67,39 @@ def _one_line(err: Exception) -> str:
     return " ".join(text.split())
 
 
+def _with_own_value(words: Sequence[str]) -> list[str]:
+    """The words with a file for `--json` joined to it, and "-" where `analyze` and `devices` were given none.
+
+    Their `--json` may stand alone before a RUN, which must not be taken for the file to write.
+    """
+    command = next((word for word in words if not word.startswith("-")), "")
+    if command not in ("analyze", "devices"):
+        return list(words)
+    joined: list[str] = []
+    for word in words:
+        if word == "-" and joined and joined[-1] == "--json":
+            joined[-1] = "--json=-"
+        else:
+            joined.append(word)
+    return ["--json=-" if word == "--json" else word for word in joined]
+
+
 def _parse(words: Sequence[str]) -> argparse.Namespace | None:
     """The arguments, or None after `--help` or `--version`."""
     try:
-        return build_parser().parse_args(words)
+        return build_parser().parse_args(_with_own_value(words))
     except SystemExit:
         return None
 
 
 def build_parser() -> Parser:
     """The parser with every command."""
-    parser = Parser(prog="keras-lr", description="Choose, diagnose and explain the learning rate of a Keras model.")
+    parser = Parser(
+        prog="keras-lr",
+        description="Choose, diagnose and explain the learning rate of a Keras model.",
+        epilog="Exit codes: 0 success; 1 something that --fail-on names was found (find and search: no answer); "
+        "2 an error; 130 interrupted by Ctrl-C.",
+    )
     parser.add_argument("--version", action="version", version=f"keras-lr {version('keras-lr')}")
     parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

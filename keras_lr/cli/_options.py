@@ -15,6 +15,19 @@ _NO_OPTIONS = {"model", "run", "traceback"}
 """Attributes of the parsed arguments that are no options of a command."""
 
 
+OUTPUT_OPTIONS = ("title", "report", "json", "fail_on")
+"""Options that change what a command shows, not what it measures."""
+
+
+def named_targets(options: argparse.Namespace) -> dict[str, str | None]:
+    """The user's code that a command on a model runs, by the name of the argument."""
+    return {
+        "MODULE:BUILD": options.model,
+        "--data": options.data,
+        "--validation-data": options.validation_data,
+    }
+
+
 def learning_rate(text: str) -> float:
     """A positive, finite number."""
     try:
@@ -41,6 +54,39 @@ def output_file(text: str) -> Path:
     return path
 
 
+def json_output(text: str) -> Path:
+    """A path that can be written, or "-" for the standard output."""
+    return Path(text) if text == "-" else output_file(text)
+
+
+def conditions(text: str) -> frozenset[str]:
+    """The words of `--fail-on`: verdicts, kinds of findings and confidences; "never" for none."""
+    from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS
+    from keras_lr.results._range_test import CONFIDENCE_BADGES
+
+    if text == "never":
+        return frozenset()
+    known: set[str] = {*VERDICTS, *FINDING_KINDS, *CONFIDENCE_BADGES}
+    words = frozenset(word.strip() for word in text.split(",") if word.strip())
+    if not words or words - known:
+        raise argparse.ArgumentTypeError(
+            f"must be never, or name verdicts, findings or confidences ({', '.join(sorted(known))}), got {text!r}"
+        )
+    return words
+
+
+def add_fail_on(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Adds `--fail-on`."""
+    parser.add_argument(
+        "--fail-on",
+        type=conditions,
+        default=conditions(default),
+        metavar="WORDS",
+        help="exit with 1 on any of these words, joined by commas: a verdict or finding such as too_high, or a "
+        f"confidence such as none; never for no word ({default})",
+    )
+
+
 def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validation: str) -> None:
     """Adds `MODULE:BUILD`, `--data` and `--validation-data`.
 
@@ -60,10 +106,11 @@ def add_model_and_data(parser: argparse.ArgumentParser, *, model: str, validatio
 
 
 def add_outputs(parser: argparse.ArgumentParser, *, title: str) -> None:
-    """Adds `--title`, `--report` and `--json`."""
+    """Adds `--title`, `--report`, `--json` and `--fail-on`."""
     parser.add_argument("--title", default=title, help="title of the report")
     parser.add_argument("--report", type=output_file, metavar="FILE", help="write an HTML report to FILE")
-    parser.add_argument("--json", type=output_file, metavar="FILE", help="write the result to FILE")
+    parser.add_argument("--json", type=json_output, metavar="FILE", help="write the result to FILE, - for stdout")
+    add_fail_on(parser, default="none")
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,21 +17,31 @@ if TYPE_CHECKING:
     from keras_lr.results._sensitivity import SensitivityResult
 
 FOUND = 1
-"""A verdict or finding of `--fail-on` was found."""
+"""What `--fail-on` names was found."""
 BAD_INPUT = 2
 INTERRUPTED = 130
 """Ctrl-C."""
 PIPE_CLOSED = 141
 """The reader of the output is gone."""
 
+STDOUT = Path("-")
+
 _COLORS = {"clear": "green", "tentative": "yellow", "none": "red"}
 
 
-def standard_output() -> Console:
-    """The console for results; plain text if the output is not a terminal."""
+def standard_output(*, json: Path | None = None) -> Console:
+    """The console for results, plain text if it is not a terminal; stderr if the JSON goes to the standard output."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, stderr=json == STDOUT)
+
+
+def write_json(console: Console, result: Record, path: Path) -> None:
+    """Writes the JSON form to `path` and says so, or to the standard output if `path` is "-"."""
+    if path == STDOUT:
+        print(result.to_json())
+    else:
+        console.print(f"Result: {result.save(path)}", markup=False)
 
 
 def print_suggestion(console: Console, suggestion: Suggestion) -> None:
@@ -84,7 +95,7 @@ def _print_rate(
 def write_outputs(console: Console, options: argparse.Namespace, result: Record, argv: Sequence[str]) -> None:
     """Writes the requested files and prints their paths; the report shows `argv`, the command to reproduce it."""
     if options.json:
-        console.print(f"Result: {result.save(options.json)}", markup=False)
+        write_json(console, result, options.json)
     if options.report:
         from keras_lr.report import Report
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+from keras_lr._utils.files import write_text_atomically
 from keras_lr.cli._loading import start_tensorflow
-from keras_lr.cli._options import output_file
+from keras_lr.cli._options import json_output, output_file
+from keras_lr.cli._output import STDOUT
 
 
 def add_parser(commands: Any) -> None:
@@ -26,6 +29,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", type=output_file, required=True, metavar="FILE", help="the page to write")
     parser.add_argument("--title", default="Learning-rate report", help="title of the report")
+    parser.add_argument("--json", type=json_output, metavar="FILE", help="write all results to FILE, - for stdout")
     parser.set_defaults(run=run)
 
 
@@ -44,5 +48,9 @@ def run(options: argparse.Namespace) -> int:
             report.add(path if path.is_dir() else record_from_dict(parse_json(read_text(path))))
         except ResultFormatError as err:
             raise ResultFormatError(f"{path}: {err}") from err
-    print(f"Report: {report.save(options.output)}")
+    print(f"Report: {report.save(options.output)}", file=sys.stderr if options.json == STDOUT else sys.stdout)
+    if options.json == STDOUT:
+        print(report.to_json())
+    elif options.json:
+        write_text_atomically(options.json, report.to_json() + "\n")
     return 0

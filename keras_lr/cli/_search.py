@@ -11,17 +11,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._loading import build_error, load_data, load_object, start_tensorflow
+from keras_lr._utils.validation import learning_rate_range
+from keras_lr.cli._loading import build_error, check_targets, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
+    OUTPUT_OPTIONS,
     add_device_options,
     add_model_and_data,
     add_outputs,
     learning_rate,
+    named_targets,
     positive_int,
     set_up,
     to_argv,
 )
-from keras_lr.cli._output import INTERRUPTED, print_sensitivity, standard_output, write_outputs
+from keras_lr.cli._output import FOUND, INTERRUPTED, print_sensitivity, standard_output, write_outputs
 from keras_lr.errors import InvalidArgumentError, SearchError
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from keras_lr.search._tuner import LogGridSearch
 
 
-_MODEL_HELP = "build() or build(hp), which returns a compiled model"
+_MODEL_HELP = "build(), build(learning_rate) or build(hp), which returns a compiled model"
 _VALIDATION_HELP = "data to judge the runs by; without it they are judged by the training loss"
 
 
@@ -123,7 +126,14 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Searches, prints the best rate and writes the requested files; returns 130 after Ctrl-C."""
+    """Searches, prints the best rate and writes the requested files.
+
+    Returns:
+        0; 1 if `--fail-on` names the confidence, by default for no answer; 130 after Ctrl-C.
+    """
+    if not options.learning_rates:
+        learning_rate_range(options.min_lr, options.max_lr)
+    check_targets(named_targets(options))
     start_tensorflow()
     from keras_lr.search._distributed.worker import role
 
@@ -139,11 +149,9 @@ def run(options: argparse.Namespace) -> int:
         with around as workers, set_up(options):
             tuner = _search(options, workers)
     except KeyboardInterrupt:
-        standard_output().print("Interrupted. Run the same command again to resume.", markup=False)
+        standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
         return INTERRUPTED
-    if part != "worker":
-        _show(options, tuner)
-    return 0
+    return 0 if part == "worker" else _show(options, tuner)
 
 
 @contextlib.contextmanager
@@ -206,7 +214,7 @@ def search_argv(options: argparse.Namespace) -> list[str]:
 
     Each worker runs it, and the report shows it.
     """
-    return to_argv("search", options, without=("workers", "title", "report", "json"))
+    return to_argv("search", options, without=("workers", *OUTPUT_OPTIONS))
 
 
 def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGridSearch:
@@ -292,18 +300,19 @@ def _hypermodel(target: str) -> Any:
         return build
 
     @functools.wraps(build)
-    def guarded(*arguments: Any) -> Any:
+    def guarded(*arguments: Any, **keywords: Any) -> Any:
         try:
-            return build(*arguments)
+            return build(*arguments, **keywords)
         except Exception as err:
             raise build_error(target, err) from err
 
     return guarded
 
 
-def _show(options: argparse.Namespace, tuner: LogGridSearch) -> None:
-    console = standard_output()
+def _show(options: argparse.Namespace, tuner: LogGridSearch) -> int:
+    console = standard_output(json=options.json)
     result = tuner.sensitivity()
     print_sensitivity(console, result)
     console.print(f"Records: {tuner.project_dir}", markup=False)
     write_outputs(console, options, result, search_argv(options))
+    return FOUND if result.confidence in options.fail_on else 0

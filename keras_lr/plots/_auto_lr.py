@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.plots._history import LossLines, Scale, add_line_legend, checked_panels, draw_losses
-from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, style_axes
+from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, new_figure, style_axes
 from keras_lr.results._auto_lr import AutoLRLog
 
 ACTION_MARKS = {
@@ -29,7 +29,8 @@ def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[
 
     Args:
         log: The `log` of an `AutoLR` callback.
-        axes: Two Axes, for the learning rate and for the losses; None makes a new figure.
+        axes: Two Axes, for the learning rate and for the losses; None makes a new figure of pyplot, which notebooks
+            show.
 
     Returns:
         The two axes drawn on.
@@ -37,7 +38,7 @@ def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[
     Raises:
         InvalidArgumentError: The number of `axes` is not two.
     """
-    stack = stacked_axes(Figure(figsize=(7.6, 5.0), layout="constrained")) if axes is None else axes
+    stack = stacked_axes(new_figure(7.6, 5.0)) if axes is None else axes
     above, below = checked_panels(stack, 2)
     _draw_rates(above, log)
     lines = LossLines.of(log.epochs, log.losses, log.val_losses)

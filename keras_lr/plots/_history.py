@@ -13,12 +13,11 @@ from typing import Any, Self
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._style import BLUE, GREY, ORANGE, new_axes, plain_text, style_axes
+from keras_lr.plots._style import BLUE, GREY, ORANGE, new_axes, new_figure, plain_text, style_axes
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
 
 _DASHED = (0, (4, 2))
@@ -106,7 +105,7 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
 
     Args:
         diagnosis: What `analyze_history` returned.
-        ax: Axes to draw on; None makes a new figure.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on.
@@ -126,7 +125,7 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
 
     Args:
         diagnoses: What `analyze_history` returned, by the run's name.
-        axes: One Axes per run; None makes a new figure.
+        axes: One Axes per run; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on, one per run.
@@ -296,7 +295,7 @@ def _new_panels(count: int) -> list[Axes]:
     """`count` axes of a new figure that share both scales, row by row, in rows of nearly equal length."""
     rows = -(-count // _MAX_COLUMNS)
     columns = -(-count // rows)
-    figure = Figure(figsize=(_FIGURE_INCHES, _PANEL_INCHES * rows + 0.3), layout="constrained")
+    figure = new_figure(_FIGURE_INCHES, _PANEL_INCHES * rows + 0.3)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for spare in grid[count:]:
         spare.set_axis_off()

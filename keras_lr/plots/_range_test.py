@@ -19,11 +19,12 @@ from keras_lr.plots._style import (
     limit_rates,
     mark_rate,
     new_axes,
+    new_figure,
     plain_text,
     style_axes,
     width_inches,
 )
-from keras_lr.results._range_test import RangeTestResult
+from keras_lr.results._range_test import RangeTestResult, Suggestion
 
 _MAX_POINTS = 2000
 _MAX_SLOPE_POINTS = 1000
@@ -41,7 +42,7 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
 
     Args:
         result: What the range test measured.
-        ax: Axes to draw on; None makes a new figure.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on.
@@ -65,7 +66,7 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
 
     Args:
         result: What the range test measured.
-        ax: Axes to draw on; None makes a new figure.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on.
@@ -91,6 +92,20 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     )
     ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
     _mark_steepest(ax, curve)
+    return ax
+
+
+def draw_suggestion(suggestion: Suggestion, *, ax: Axes | None = None) -> Axes:
+    """Draws a rate in its usable range on `ax`, or on a new figure of pyplot; nothing if there is no rate."""
+    ax = new_figure(7.6, 1.4).subplots() if ax is None else ax
+    style_axes(ax)
+    ax.spines["left"].set_visible(False)
+    ax.set_yticks([])
+    learning_rate_axis(ax)
+    if suggestion.learning_rate is not None and suggestion.low is not None and suggestion.high is not None:
+        limit_rates(ax, np.array([suggestion.low / 10, suggestion.high * 10]))
+        ax.axvspan(suggestion.low, suggestion.high, color=REGION_COLORS["good"], alpha=0.2, linewidth=0)
+        mark_rate(ax, suggestion.learning_rate, "suggested", color=BLUE)
     return ax
 
 

@@ -16,7 +16,7 @@ def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
 
     Args:
         schedule: What `keras_lr.schedules.preview` returned.
-        ax: Axes to draw on; None makes a new figure.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on; the momentum has axes of its own at the same place in the figure.

@@ -90,7 +90,7 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
 
     Args:
         result: What a search measured.
-        ax: Axes to draw on; None makes a new figure.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on.
@@ -122,7 +122,7 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
 
     Args:
         result: What a search measured.
-        ax: Axes to draw on; None makes a new figure.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on.
@@ -289,7 +289,7 @@ def plot_learning_curves(
         result: What a search measured. With several batch sizes, the runs of the best one are drawn; of more than 12
             learning rates or 5 repeats, some evenly spaced ones and the best.
         findings: By learning rate, the findings to mark in its panel.
-        axes: One Axes per panel; None makes a new figure.
+        axes: One Axes per panel; None makes a new figure of pyplot, which notebooks show.
 
     Returns:
         The axes drawn on, one per panel, by increasing learning rate.

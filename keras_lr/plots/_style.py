@@ -25,10 +25,17 @@ BLUE_ON_DARK = "#3fa2e3"
 REGION_COLORS = {"too low": GREY, "good": GREEN, "unstable": ORANGE, "diverged": PINK}
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """A new figure of pyplot, in inches, which a notebook and `plt.show()` therefore show."""
+    import matplotlib.pyplot as plt
+
+    figure: Figure = plt.figure(figsize=(width, height), layout="constrained")
+    return figure
+
+
 def new_axes() -> Axes:
-    """Axes on a new figure that pyplot does not know, so that no global state changes."""
-    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
-    axes: Axes = figure.subplots()
+    """Axes on a new figure of pyplot."""
+    axes: Axes = new_figure(7.6, 4.0).subplots()
     return axes
 
 

@@ -12,11 +12,12 @@ from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_l
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils import validation
+from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
 from keras_lr.range_test._sweep import Sweep
-from keras_lr.results._range_test import RangeTestResult, Suggestion
+from keras_lr.results._range_test import RangeTestResult, Suggestion, suggestion_in_words
 
 
 class LRRangeTest(Callback):
@@ -37,7 +38,8 @@ class LRRangeTest(Callback):
             training batch.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto" shows a progress bar on a terminal; True, 1 and 2 always show it, False and 0 never.
+        verbose: "auto", True, 1 and 2 show the progress, and at the end one line on stderr with what was found; False
+            and 0 show nothing, and "auto" nothing with `fit(verbose=0)`.
         refine: Whether to refine the suggestion by short runs at constant rates near it, from the same weights. They
             take at most as many steps as the sweeps.
 
@@ -112,10 +114,20 @@ class LRRangeTest(Callback):
             raise error
         if self.apply:
             self._apply(self.result.suggestion)
+            self._say(f"{suggestion_in_words(self.result.suggestion)} The optimizer now trains at this rate.")
             return
+        self._say(suggestion_in_words(self.result.suggestion))
         skip_epochs(model, epochs, last_epoch=self.params.get("epochs") or 1)
         # At the end of every fit Keras overwrites the weights by their moving average.
         self._after_fit = measurement.restore if keeps_average(model.optimizer) else None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Raises an error if an epoch is trained after a test that was to end the fit."""
+        if not self.apply:
+            raise ModelError(
+                "`LRRangeTest` could not end this fit before its first epoch, since the model has a `fit` of its own. "
+                "Use `find_lr`, or pass `apply=True` to train on."
+            )
 
     def on_train_end(self, logs: Any = None) -> None:
         """Restores the weights that `fit` changed at its end, although it trained no epoch."""
@@ -136,6 +148,9 @@ class LRRangeTest(Callback):
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
         """Runs that a subclass makes before the model is restored; returns the error that cut them short."""
         return None
+
+    def _say(self, line: str) -> None:
+        summary(line, verbose=shown_in_fit(self.settings.verbose, self.params))
 
     def _apply(self, suggestion: Suggestion) -> None:
         if suggestion.learning_rate is None:

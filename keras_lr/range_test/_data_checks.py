@@ -175,12 +175,28 @@ def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, 
             f"`x` must yield batches. Received single samples of shape {shapes[0]}, without the axis of the batch. "
             "Add `.batch(32)` to the dataset."
         )
-    if "Unknown variable" in text:
+    losses = losses_of(model)
+    if len(losses) == 1 and _is_loss(losses[0], "categorical_crossentropy") and "must have the same rank" in text:
         return (
-            "`model` must be compiled after its trainable weights have changed. Received an optimizer that was made "
-            "for others, as after `layer.trainable = True`. Call `model.compile` again."
+            "`y` must hold one row of shares per sample for categorical cross-entropy. Received labels as numbers. "
+            "Compile the model with `sparse_categorical_crossentropy`."
         )
-    return None
+    if len(losses) == 1 and _is_loss(losses[0], "sparse_categorical_crossentropy") and "`target.ndim - 1`" in text:
+        return (
+            "`y` must hold labels as numbers for sparse categorical cross-entropy. Received a row per sample, as of "
+            "one-hot labels. Compile the model with `categorical_crossentropy`."
+        )
+    return recompile_error(error)
+
+
+def recompile_error(error: BaseException) -> str | None:
+    """The sentence for the error of a training step that met weights which the optimizer was not made for."""
+    if "Unknown variable" not in str(error):
+        return None
+    return (
+        "`model` must be compiled after its trainable weights have changed. Received an optimizer that was made "
+        "for others, as after `layer.trainable = True`. Call `model.compile` again."
+    )
 
 
 def _outputs(model: keras.Model, y: Any) -> Iterator[tuple[Any, Any, int | None]]:

@@ -8,15 +8,18 @@ from typing import Any, Literal
 import keras
 
 from keras_lr._keras.batches import data_of
-from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, check_own_model
-from keras_lr.errors import ModelError
+from keras_lr._utils.names import suggests_arguments
+from keras_lr._utils.progress import summary
+from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, AnyModel, check_own_model
+from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._input_scale import input_scale_warning
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
-from keras_lr.results._range_test import RangeTestResult
+from keras_lr.results._range_test import RangeTestResult, suggestion_in_words
 
 
+@suggests_arguments
 def find_lr(
-    model: keras.Model,
+    model: AnyModel,
     x: Any,
     y: Any = None,
     *,
@@ -60,7 +63,8 @@ def find_lr(
             training batch.
         monitor: Name of the loss in what `train_step` returns.
         stop_on_divergence: Whether to stop once the loss has diverged.
-        verbose: "auto" shows a progress bar on a terminal; True, 1 and 2 always show it, False and 0 never.
+        verbose: "auto", True, 1 and 2 show the progress, and at the end one line on stderr with what was found; False
+            and 0 show nothing.
         refine: Whether to refine the suggestion by short runs at constant rates near it, from the same weights. They
             take at most as many steps as the sweeps.
 
@@ -86,6 +90,8 @@ def find_lr(
         refine=refine,
     )
     _check_compiled(model)
+    if x is None:
+        raise DataError("`x` must be training data, as for `model.fit`. Received: None. Pass the inputs.")
     data = data_of(
         model,
         num_steps * repeats,
@@ -100,9 +106,10 @@ def find_lr(
     measurement = measure(model, data, settings, on_open=lambda: messages.append(input_scale_warning(model, x)))
     messages.append(measurement.warning(generator_is_used_up=data.is_generator))
     for message in filter(None, messages):
-        warnings.warn(message, UserWarning, stacklevel=2)
+        warnings.warn(message, UserWarning, stacklevel=3)
     if measurement.error is not None and not isinstance(measurement.error, KeyboardInterrupt):
         raise measurement.error
+    summary(suggestion_in_words(measurement.result.suggestion), verbose=verbose)
     return measurement.result
 
 

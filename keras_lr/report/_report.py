@@ -195,7 +195,7 @@ def render_page(view: dict[str, Any]) -> str:
 
 
 def render_fragment(view: dict[str, Any]) -> str:
-    """A small piece of HTML for a notebook cell: the verdict and one figure."""
+    """HTML for a notebook cell: the first verdict with its figure, and all other parts of the page folded."""
     return _templates().get_template("fragment.html.j2").render(view)
 
 

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 import pandas as pd
 
+from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import RangeTestResult
-from keras_lr.results._record import Record, float_array, integer, optional_float, plain, text
+from keras_lr.results._record import PageRecord, float_array, integer, optional_float, plain, text
 
 ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
 
@@ -60,8 +61,15 @@ class AutoLRAction(SuggestsAttributes):
             ) from err
 
 
+def action_in_words(action: AutoLRAction) -> str:
+    """The change in one line: `AutoLR, epoch 3 (rollback): learning rate 3 to 1e-2. The loss became NaN.`"""
+    before, after = format_rate(action.learning_rate_before), format_rate(action.learning_rate_after)
+    not_made = "" if action.applied else ", not applied"
+    return f"AutoLR, epoch {action.epoch} ({action.kind}{not_made}): learning rate {before} to {after}. {action.reason}"
+
+
 @dataclass(frozen=True, eq=False)
-class AutoLRLog(Record):
+class AutoLRLog(PageRecord):
     """A run under `AutoLR`: the rate and losses of each epoch, and each change of the rate with its reason.
 
     Attributes:
@@ -80,6 +88,7 @@ class AutoLRLog(Record):
     """
 
     kind: ClassVar[str] = "auto_lr_log"
+    page_title: ClassVar[str] = "AutoLR"
 
     actions: tuple[AutoLRAction, ...]
     epochs: np.ndarray
@@ -108,6 +117,12 @@ class AutoLRLog(Record):
                 "val_loss": self.val_losses,
             }
         )
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draws the rates and the losses on a list of two Axes (those of a new pyplot figure if None); returns them."""
+        from keras_lr.plots import plot_auto_lr
+
+        return plot_auto_lr(self, axes=axes)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""

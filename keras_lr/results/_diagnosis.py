@@ -6,13 +6,15 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
+import pandas as pd
+
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
-from keras_lr.results._record import Record, optional_float, plain, text
+from keras_lr.results._record import PageRecord, optional_float, plain, text
 
-Verdict = Literal["too_low", "good", "too_high", "unclear"]
+Verdict = Literal["too_low", "good", "too_high", "not_the_rate", "unclear"]
 FindingKind = Literal[
     "oscillation", "stagnation", "divergence", "slow_learning", "early_plateau", "overfitting", "noisy_validation"
 ]
@@ -61,6 +63,7 @@ VERDICTS: dict[Verdict, VerdictWords] = {
     "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was too low"),
     "good": VerdictWords("Good", "clear", "The learning rate {rate} was good"),
     "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was too high"),
+    "not_the_rate": VerdictWords("Not the rate", "none", "The learning rate {rate} is not what is wrong"),
     "unclear": VerdictWords("Unclear", "tentative", "No verdict on the learning rate {rate}"),
 }
 FINDING_KINDS: dict[FindingKind, FindingWords] = {
@@ -101,7 +104,7 @@ class Finding(SuggestsAttributes):
         effect_size: Strength of the pattern, in `effect_unit`.
         effect_unit: Unit of `effect_size`; never the loss's own unit.
         evidence: What the history shows, in one sentence.
-        advice: What to change, in one sentence.
+        advice: What to do about it; never against the verdict that it was reported with. Empty before there is one.
     """
 
     kind: FindingKind
@@ -111,7 +114,7 @@ class Finding(SuggestsAttributes):
     effect_size: float
     effect_unit: str
     evidence: str
-    advice: str
+    advice: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(FindingKind):
@@ -136,15 +139,16 @@ class Finding(SuggestsAttributes):
 
 
 @dataclass(frozen=True)
-class Diagnosis(Record):
+class Diagnosis(PageRecord):
     """The verdict on the learning rate of a run, its reasons, and all findings in the history.
 
     Attributes:
-        verdict: "too_low", "good", "too_high" or "unclear".
-        reasons: Why, one sentence each, the strongest first.
-        findings: What was found, in order of onset.
+        verdict: "too_low", "good", "too_high", "not_the_rate" (something else is wrong, and no learning rate mends it)
+            or "unclear".
+        reasons: Why, one sentence each, the strongest first; then what was assumed, and what would make it surer.
+        findings: What was found, in order of onset. No advice of theirs points against the verdict.
         n_epochs: Number of distinct epochs (or steps) read.
-        learning_rate: The run's median learning rate, dimensionless; None if the history does not record it.
+        learning_rate: The run's median learning rate, dimensionless; None if it is unknown.
         suggested_low: Lower end of the rates to try next; None if the rate is unknown or should stay as it is.
         suggested_high: Upper end of the rates to try next; None if `suggested_low` is None.
         monitor: Name of the series that was judged.
@@ -156,9 +160,15 @@ class Diagnosis(Record):
         learning_rates: Learning rate at each of them; empty if not recorded.
         unit: What `epochs` and the findings' spans count.
         direction: "min" if lower `losses` are better, "max" if they are values of a metric that should grow.
+        share: Share of the evidence that speaks for the most probable verdict, in [0, 1]: of runs with such a share,
+            about this fraction was judged right in the benchmark. None if a fact settled the verdict.
+        untrained_loss: Training loss before the first step that the verdict used; None if unknown.
+        baseline_loss: Loss of the best constant output that the verdict used; None if unknown.
+        optimizer: Optimizer that the verdict used, its class name in lower case; None if unknown.
     """
 
     kind: ClassVar[str] = "diagnosis"
+    page_title: ClassVar[str] = "Training history"
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -174,12 +184,36 @@ class Diagnosis(Record):
     learning_rates: tuple[float | None, ...] = ()
     unit: Literal["epoch", "step"] = "epoch"
     direction: Direction = "min"
+    share: float | None = None
+    untrained_loss: float | None = None
+    baseline_loss: float | None = None
+    optimizer: str | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in get_args(Verdict):
             raise ValueError(f"`verdict` must be one of {get_args(Verdict)}. Received: {self.verdict!r}.")
         if self.direction not in get_args(Direction):
             raise ValueError(f"`direction` must be one of {get_args(Direction)}. Received: {self.direction!r}.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per epoch (or step): `epoch`, `loss`, and `val_loss` and `learning_rate` if they were recorded.
+
+        `loss` holds the series that was judged, also if that is a metric.
+        """
+        columns = {
+            "epoch": self.epochs,
+            "loss": self.losses,
+            "val_loss": self.val_losses,
+            "learning_rate": self.learning_rates,
+        }
+        frame = pd.DataFrame({name: list(values) for name, values in columns.items() if values})
+        return frame.astype({name: "float64" for name in frame.columns if name != "epoch"})
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the losses with the findings on `ax`, a matplotlib Axes (that of a new pyplot figure if None)."""
+        from keras_lr.plots import plot_history
+
+        return plot_history(self, ax=ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
@@ -212,7 +246,7 @@ def _negated(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
 
 
 @dataclass(frozen=True)
-class HistoryComparison(Record):
+class HistoryComparison(PageRecord):
     """Several runs compared.
 
     Attributes:
@@ -228,6 +262,7 @@ class HistoryComparison(Record):
     """
 
     kind: ClassVar[str] = "history_comparison"
+    page_title: ClassVar[str] = "Training histories"
 
     diagnoses: dict[str, Diagnosis]
     best_losses: dict[str, float | None]
@@ -236,6 +271,27 @@ class HistoryComparison(Record):
     suggested_low: float | None
     suggested_high: float | None
     reason: str
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per run: `run`, `learning_rate`, `verdict`, `best_loss`, `n_epochs`, `findings`."""
+        rows = [
+            {
+                "run": name,
+                "learning_rate": diagnosis.learning_rate,
+                "verdict": diagnosis.verdict,
+                "best_loss": self.best_losses.get(name),
+                "n_epochs": diagnosis.n_epochs,
+                "findings": ", ".join(finding.kind for finding in diagnosis.findings),
+            }
+            for name, diagnosis in self.diagnoses.items()
+        ]
+        return pd.DataFrame(rows).astype({"learning_rate": "float64", "best_loss": "float64"})
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draws each run on one of `axes`, a list of matplotlib Axes (a new pyplot figure's if None); returns them."""
+        from keras_lr.plots import plot_histories
+
+        return plot_histories(self.diagnoses, axes=axes)
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.results._record import Record, float_array, integer, json_object, optional_float, text
+from keras_lr.results._record import PageRecord, Record, float_array, integer, json_object, optional_float, text
 
 Confidence = Literal["clear", "tentative", "none"]
 CONFIDENCE_BADGES: dict[Confidence, str] = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
@@ -65,11 +65,45 @@ class Suggestion(Record):
         """A refusal to suggest a learning rate, with its reason."""
         return cls(None, None, None, "none", reason, rule)
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row with the fields as columns."""
+        return pd.DataFrame([self.to_dict()]).drop(columns=["kind", "schema_version"])
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the rate in its usable range on `ax`, a matplotlib Axes (that of a new pyplot figure if None).
+
+        Returns:
+            The axes. They stay empty if there is no rate.
+        """
+        from keras_lr.plots._range_test import draw_suggestion
+
+        return draw_suggestion(self, ax=ax)
+
+    def _repr_html_(self) -> str:
+        badge = f"<strong>{CONFIDENCE_BADGES[self.confidence]}:</strong>"
+        if self.learning_rate is None or self.low is None or self.high is None:
+            lead = "no usable learning rate found."
+        else:
+            span = f"{format_rate(self.low)} to {format_rate(self.high)}"
+            lead = f"<code>learning_rate={format_rate(self.learning_rate)}</code>, usable from {span}."
+        return f"<p>{badge} {lead}</p><p>{html.escape(self.reason)}</p>"
+
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
         names = ("learning_rate", "low", "high", "spread_decades")
         numbers = {name: optional_float(values.get(name)) for name in names}
         return {**values, **numbers, "reason": text(values["reason"]), "rule": text(values["rule"])}
+
+
+def suggestion_in_words(suggestion: Suggestion) -> str:
+    """The rate with its range and confidence in one sentence; the reason if there is none."""
+    rate, low, high = suggestion.learning_rate, suggestion.low, suggestion.high
+    if rate is None or low is None or high is None:
+        return f"no usable learning rate found. {suggestion.reason}"
+    return (
+        f"suggested learning rate {format_rate(rate)}, {suggestion.confidence}, usable from {format_rate(low)} to "
+        f"{format_rate(high)}."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +129,18 @@ class Refinement(Record):
                 f"{np.shape(self.losses)}."
             )
 
+    def to_frame(self) -> pd.DataFrame:
+        """One row per step of a run: `learning_rate`, `step`, `loss`; the steps after a run stopped are left out."""
+        runs, steps = self.losses.shape
+        frame = pd.DataFrame(
+            {
+                "learning_rate": np.repeat(self.learning_rates, steps),
+                "step": np.tile(np.arange(steps), runs),
+                "loss": self.losses.ravel(),
+            }
+        )
+        return frame.dropna(subset="loss", ignore_index=True)
+
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -105,7 +151,7 @@ class Refinement(Record):
 
 
 @dataclass(frozen=True, eq=False)
-class RangeTestResult(Record):
+class RangeTestResult(PageRecord):
     """The measured curve of a range test, what stopped it, and the suggestion read off it.
 
     Attributes:
@@ -127,6 +173,7 @@ class RangeTestResult(Record):
     """
 
     kind: ClassVar[str] = "range_test"
+    page_title: ClassVar[str] = "Learning-rate range test"
     _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
         {name: f"suggestion.{name}" for name in ("learning_rate", "low", "high", "confidence", "reason", "rule")}
         | dict.fromkeys(
@@ -172,24 +219,10 @@ class RangeTestResult(Record):
         return frame.dropna(subset="loss", ignore_index=True)
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the curve on `ax`, a matplotlib Axes (a new one if None), and returns it."""
+        """Draws the curve on `ax`, a matplotlib Axes (that of a new pyplot figure if None), and returns it."""
         from keras_lr.plots import plot_range_test
 
         return plot_range_test(self, ax=ax)
-
-    def to_html(self, path: str | Path | None = None) -> str:
-        """The result as one self-contained HTML page, also written to `path` if given."""
-        from keras_lr.report import Report
-
-        report = Report("Learning-rate range test").add(self)
-        if path is not None:
-            report.save(path)
-        return str(report.to_html())
-
-    def _repr_html_(self) -> str:
-        from keras_lr.report import Report
-
-        return str(Report("Learning-rate range test").add(self)._repr_html_())
 
     def __repr__(self) -> str:
         advice = self.suggestion

@@ -97,6 +97,36 @@ class Record(SuggestsAttributes):
         return cls.from_json(read_text(path))
 
 
+@dataclasses.dataclass(frozen=True)
+class PageRecord(Record):
+    """A record that a `Report` can show.
+
+    Attributes:
+        page_title: Title of its page.
+    """
+
+    page_title: ClassVar[str] = "Learning-rate report"
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The result as one self-contained HTML page, also written to `path` if given."""
+        report = self._report()
+        if path is not None:
+            report.save(path)
+        return str(report.to_html())
+
+    def _repr_html_(self) -> str:
+        return str(self._report()._repr_html_())
+
+    def _report(self) -> Any:
+        from keras_lr.report import Report
+
+        return Report(self._title).add(self)
+
+    @property
+    def _title(self) -> str:
+        return self.page_title
+
+
 def read_text(path: str | Path) -> str:
     """The text of a file; raises `ResultFormatError` if it is not UTF-8."""
     try:

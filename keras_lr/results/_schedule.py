@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.results._record import Record, float_array, integer, json_object, text
+from keras_lr.results._record import PageRecord, float_array, integer, json_object, text
 
 
 @dataclass(frozen=True, eq=False)
-class SchedulePreview(Record):
+class SchedulePreview(PageRecord):
     """The learning rate at each step, and the momentum if that is cycled too.
 
     Attributes:
@@ -27,6 +27,7 @@ class SchedulePreview(Record):
     """
 
     kind: ClassVar[str] = "schedule"
+    page_title: ClassVar[str] = "Learning-rate schedule"
 
     name: str
     steps: np.ndarray
@@ -50,7 +51,7 @@ class SchedulePreview(Record):
         return pd.DataFrame(columns if self.momentums is None else {**columns, "momentum": self.momentums})
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the rates on `ax`, a matplotlib Axes (a new one if None), and returns it."""
+        """Draws the rates on `ax`, a matplotlib Axes (that of a new pyplot figure if None), and returns it."""
         from keras_lr.plots import plot_schedule
 
         return plot_schedule(self, ax=ax)

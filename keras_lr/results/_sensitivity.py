@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
@@ -13,7 +12,7 @@ import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.results._range_test import Confidence, check_rates
-from keras_lr.results._record import Record, integer, json_object, optional_float, text
+from keras_lr.results._record import PageRecord, integer, json_object, optional_float, text
 
 RunStatus = Literal["ok", "diverged", "pruned", "failed"]
 RUN_STATUS_NAMES: dict[RunStatus, str] = {
@@ -45,7 +44,7 @@ _NAMED_RATES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class SensitivityResult(Record):
+class SensitivityResult(PageRecord):
     """How the outcome of training depends on the learning rate, and which rates are as good as the best.
 
     Attributes:
@@ -89,6 +88,7 @@ class SensitivityResult(Record):
     """
 
     kind: ClassVar[str] = "sensitivity"
+    page_title: ClassVar[str] = "Learning-rate sensitivity"
     former_names: ClassVar[Mapping[str, str]] = MappingProxyType({"tier": "engine", "tier_reason": "engine_reason"})
     _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
         dict.fromkeys(("learning_rate", "lr", "suggestion", "suggested_lr"), "best_learning_rate") | {**former_names}
@@ -174,28 +174,14 @@ class SensitivityResult(Record):
         return {**super().to_dict(), "frame": {name: _finite(values) for name, values in columns.items()}}
 
     def plot(self, ax: Any = None) -> Any:
-        """Draws the U-curve on `ax`, a matplotlib Axes (a new one if None), and returns it."""
+        """Draws the U-curve on `ax`, a matplotlib Axes (that of a new pyplot figure if None), and returns it."""
         from keras_lr.plots import plot_sensitivity
 
         return plot_sensitivity(self, ax=ax)
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """The result as one self-contained HTML page, also written to `path` if given."""
-        from keras_lr.report import Report
-
-        report = Report(self._title).add(self)
-        if path is not None:
-            report.save(path)
-        return str(report.to_html())
-
-    def _repr_html_(self) -> str:
-        from keras_lr.report import Report
-
-        return str(Report(self._title).add(self)._repr_html_())
-
     @property
     def _title(self) -> str:
-        return "Learning-rate sensitivity" if self.race is None else "Learning-rate race"
+        return self.page_title if self.race is None else "Learning-rate race"
 
     def __repr__(self) -> str:
         best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)
@@ -225,6 +211,15 @@ class SensitivityResult(Record):
         if "basin_by" not in parsed:
             parsed["basin_by"] = "noise" if parsed["frame"]["repeat"].nunique() > 1 else "gain"
         return parsed
+
+
+def best_in_words(result: SensitivityResult) -> str:
+    """The best rate with its basin and confidence in one sentence; the reason if there is none."""
+    rate, low, high = result.best_learning_rate, result.low, result.high
+    if rate is None or low is None or high is None:
+        return f"no usable learning rate found. {result.reason}"
+    span = f"{BASIN_NAMES[result.basin_by]} from {format_rate(low)} to {format_rate(high)}"
+    return f"best learning rate {format_rate(rate)}, {result.confidence}, {span}."
 
 
 def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:

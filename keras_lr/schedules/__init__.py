@@ -7,7 +7,7 @@ from keras_lr._utils import names as _names
 from keras_lr.schedules._cosine_restarts import CosineRestarts
 from keras_lr.schedules._cyclical import Cyclical
 from keras_lr.schedules._flat_cosine import FlatCosine
-from keras_lr.schedules._from_suggestion import from_suggestion
+from keras_lr.schedules._from_suggestion import from_suggestion, total_steps
 from keras_lr.schedules._inverse_sqrt import InverseSqrt
 from keras_lr.schedules._one_cycle import OneCycle
 from keras_lr.schedules._polynomial import Polynomial
@@ -30,6 +30,7 @@ __all__ = [
     "WarmupStableDecay",
     "from_suggestion",
     "preview",
+    "total_steps",
 ]
 
 if not TYPE_CHECKING:

@@ -1,9 +1,13 @@
-"""Building a schedule around the learning rate that a range test suggests."""
+"""Building a schedule around the learning rate that a range test suggests, and counting its steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
 
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
@@ -96,7 +100,7 @@ def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, tota
         suggestion: A `Suggestion`, or a `RangeTestResult` that contains one.
         kind: "one_cycle", "cyclical", "warmup_cosine", "warmup_stable_decay", "inverse_sqrt", "polynomial",
             "flat_cosine" or "cosine_restarts".
-        total_steps: Number of optimizer steps of the whole training, at least 10: epochs times batches per epoch.
+        total_steps: Number of steps of the whole training, at least 10, as `total_steps` counts them.
         **options: Further arguments of the schedule, which override those derived from `total_steps`.
 
     Returns:
@@ -128,3 +132,88 @@ def _suggested_rates(suggestion: Suggestion | RangeTestResult) -> _Rates:
             "Repeat the range test as advised, or construct the schedule with a rate of your own."
         )
     return _Rates(found.low, found.learning_rate, found.high)
+
+
+def total_steps(
+    x: Any,
+    *,
+    epochs: int,
+    batch_size: int | None = None,
+    validation_split: float = 0.0,
+    steps_per_epoch: int | None = None,
+    steps_per_execution: int = 1,
+    initial_epoch: int = 0,
+) -> int:
+    """The number of steps that a schedule sees during `model.fit` with the same arguments.
+
+    Keras advances a schedule once per batch, also where `gradient_accumulation_steps` lets only some batches change the
+    weights, so that this does not change the number. With `steps_per_execution`, an epoch of `steps_per_epoch` batches
+    ends with a full execution if the data last.
+
+    A fit with `initial_epoch` and a new optimizer begins the schedule at its start and makes only the steps of the
+    epochs that remain; these are counted. An optimizer that was saved with its model continues where it was: leave
+    `initial_epoch` out, for the schedule of the whole training.
+
+    Args:
+        x: As in `fit`: arrays of shape `(n_samples, ...)` or a list, tuple or dict of them, a batched
+            `tf.data.Dataset`, a `PyDataset` or a generator.
+        epochs: The last epoch, as in `fit`, at least 1.
+        batch_size: For arrays; None for 32, as in `fit`.
+        validation_split: Share of arrays in [0, 1) that `fit` holds back.
+        steps_per_epoch: As in `fit`. Needed for a generator, and for a dataset that is infinite or of unknown size.
+            Data of a known size that are shorter than `epochs * steps_per_epoch` begin again at the next epoch, as
+            `fit` lets them.
+        steps_per_execution: As in `compile`.
+        initial_epoch: As in `fit`, less than `epochs`.
+
+    Raises:
+        InvalidArgumentError: An argument breaks its rule, or the length of an epoch is not known.
+
+    Source:
+        Custom; the steps are those that Keras's `fit` makes.
+
+    Example:
+        >>> keras_lr.schedules.total_steps(np.zeros((100, 4)), epochs=3, batch_size=32)
+        12
+    """
+    last = validation.whole_number("epochs", epochs)
+    first = validation.whole_number("initial_epoch", initial_epoch, least=0)
+    if first >= last:
+        raise InvalidArgumentError(
+            f"`initial_epoch` must be less than `epochs`. Received: initial_epoch={first}, epochs={last}. "
+            "Raise `epochs`, the number of the last epoch."
+        )
+    together = validation.whole_number("steps_per_execution", steps_per_execution)
+    planned = None if steps_per_epoch is None else validation.whole_number("steps_per_epoch", steps_per_epoch)
+    batches = _batches(x, batch_size, validation_split)
+    if batches is None:
+        if planned is None:
+            raise InvalidArgumentError(
+                f"`steps_per_epoch` must be given for data whose length is not known. Received: {type(x).__name__}. "
+                "Pass the number of batches per epoch."
+            )
+        return (last - first) * math.ceil(planned / together) * together
+    if planned is None:
+        return (last - first) * batches
+    count = used = 0
+    for _ in range(last - first):
+        taken = min(math.ceil(planned / together) * together, batches - used)
+        count += taken
+        used = (used + taken) % batches
+    return count
+
+
+def _batches(x: Any, batch_size: int | None, validation_split: float) -> int | None:
+    """The number of batches in one pass over `x`; None if it has no end or is not known."""
+    if isinstance(x, keras.utils.PyDataset):
+        return None if x.num_batches is None else int(x.num_batches)
+    if isinstance(x, tf.data.Dataset):
+        cardinality = int(x.cardinality())
+        return None if cardinality < 0 else cardinality
+    if isinstance(x, Iterator):
+        return None
+    share = validation.share("validation_split", validation_split)
+    size = 32 if batch_size is None else validation.whole_number("batch_size", batch_size)
+    # As `fit` splits: the part that trains is rounded down.
+    samples = math.floor(len(keras.tree.flatten(x)[0]) * (1 - share))
+    return math.ceil(samples / size)

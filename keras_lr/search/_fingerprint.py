@@ -36,6 +36,7 @@ _NAMES = ("name", "build_config", "module", "registered_name")
 _SAMPLED_BYTES = 1 << 20
 _COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution", "jit_compile")
 _OF_TRAINING = ("steps_per_epoch", "initial_epoch", "class_weight")
+_USUAL_POLICY = "float32"
 _OF_VALIDATION = ("validation_steps", "validation_freq")
 
 _DIFFERENCES = {
@@ -296,6 +297,10 @@ def _holds_state(part: Any) -> bool:
 
 def _layer(layer: Any) -> dict[str, Any]:
     scalars = {name: _plain(value) for name, value in _config(layer).items() if name not in _NAMES}
+    # The configuration holds the policy as an object, of which only the class would be compared.
+    policy = getattr(getattr(layer, "dtype_policy", None), "name", _USUAL_POLICY)
+    if policy != _USUAL_POLICY:
+        scalars["dtype_policy"] = policy
     return {"class": type(layer).__name__, **{name: value for name, value in scalars.items() if value is not None}}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import keras
 import keras_tuner
 from keras_tuner.errors import FatalError
 from keras_tuner.src import protos
@@ -14,6 +15,8 @@ from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine.tuner_utils import TunerCallback
+
+from keras_lr._keras.model import compile_arguments
 
 __all__ = [
     "NEVER_CALLED",
@@ -104,7 +107,7 @@ def direction_of(name: str) -> str | None:
 
 
 class GridTuner(keras_tuner.Tuner):
-    """A tuner whose `build` may fail at some of the rates."""
+    """A tuner whose `build` may fail at some of the rates, and that keeps what `compile` was given."""
 
     def _populate_initial_space(self) -> None:
         """Builds once to learn the hyperparameters, at the first rate at which that does not fail."""
@@ -124,6 +127,18 @@ class GridTuner(keras_tuner.Tuner):
                 values["learning_rate"] = default
         assert first is not None
         raise first
+
+    def _override_compile_args(self, model: keras.Model) -> None:
+        """Compiles the model again with the tuner's `optimizer`, `loss` and `metrics`, and with the rest as it was.
+
+        KerasTuner passes on Keras's own collection of the metrics as one metric, which trains only within `fit`.
+        """
+        given = compile_arguments(model)
+        super()._override_compile_args(model)
+        if given and (self.optimizer or self.loss or self.metrics):
+            metrics = {"metrics": self.metrics} if self.metrics else {}
+            with model.distribute_strategy.scope():
+                model.compile(**{**given, "optimizer": model.optimizer, "loss": model.loss, **metrics})
 
     def _rates(self) -> list[float]:
         """The rates of the grid, the default first."""

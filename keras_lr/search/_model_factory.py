@@ -15,8 +15,9 @@ import tensorflow as tf
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
 from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, layers_of
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
+from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
-from keras_lr.range_test._data_checks import explain_first_step
+from keras_lr.range_test._data_checks import check_trainable, explain_first_step
 from keras_lr.search._description import first_difference
 from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
@@ -84,6 +85,7 @@ def as_hypermodel(hypermodel: Any) -> Any:
     """
     if isinstance(hypermodel, keras_tuner.HyperModel):
         return hypermodel
+    check_own_model("hypermodel", hypermodel)
     if not callable(hypermodel) or isinstance(hypermodel, keras.Model):
         raise InvalidArgumentError(
             f"`hypermodel` must be a function that builds a compiled model, or a keras_tuner.HyperModel. Received: "
@@ -171,6 +173,7 @@ class ModelFactory:
             can be trained at every rate.
         failures: The error of each rate at which the hypermodel's `build` fails.
         unbuilt: Whether the model's weights are made by `fit` alone.
+        copies_weights: Whether the optimizer copies the weights into its slots while it is built.
         structure: What `describe_model` says of the model, as far as it is the same at every rate.
         details: What `describe_details` says of the model, likewise.
     """
@@ -187,6 +190,7 @@ class ModelFactory:
         self.rate_in_build: str | None = None
         self.failures: dict[float, Exception] = {}
         self.unbuilt = False
+        self.copies_weights = False
         self.structure: Mapping[str, Any] = {}
         self.details: Mapping[str, Any] = {}
 
@@ -207,7 +211,10 @@ class ModelFactory:
                 "the function."
             )
         first, second = self._built(self._with_weights(first, low), low), self._with_weights(second, high)
+        if not self._hypermodel.takes_any_data:
+            check_trainable(first, built_only=True)
         self._compare(first, second)
+        self.copies_weights = not self.unbuilt and _copies_weights(first)
         if self._hypermodel.reads_rate:
             self.check_rates(run.learning_rate for run in by_rate)
         if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
@@ -269,8 +276,16 @@ class ModelFactory:
         self.structure = common
 
     def model(self, run: Run) -> keras.Model:
-        """A model that is ready to train `run`."""
-        model = self._built(self._with_weights(self._new_model(run), run), run)
+        """A model that is ready to train `run`.
+
+        `fit` builds two kinds itself: a step that runs in Python may count its calls, which cannot be undone, and an
+        optimizer that copies the weights, built inside the step, copies them in every step of that trace.
+        """
+        model = self._new_model(run)
+        if not (model.run_eagerly and is_own_step(model)):
+            model = self._with_weights(model, run)
+            if not self.copies_weights:
+                model = self._built(model, run)
         self._set_rate(model, run)
         return model
 
@@ -322,6 +337,7 @@ class ModelFactory:
         with fresh_layer_names():
             model = self._hypermodel.build(run.point)
         if not isinstance(model, keras.Model):
+            check_own_model("hypermodel", model)
             raise ModelError(
                 f"`hypermodel` must return a keras.Model. Received: {type(model).__name__}. Return the compiled model."
             )
@@ -437,6 +453,14 @@ def _unused_optimizer(model: keras.Model) -> str:
         f"them, make it with the searched rate, as in `{others[0]}=keras.optimizers.Adam(hp.get('learning_rate'))`. "
         "The others keep their own rates."
     )
+
+
+def _copies_weights(model: keras.Model) -> bool:
+    """Whether a slot of the new optimizer holds the values of a weight that is not constant."""
+    weights = [variable.numpy() for variable in model.trainable_variables]
+    varied = [value for value in weights if value.size > 1 and np.ptp(value) > 0]
+    slots = [variable.numpy() for variable in model.optimizer.variables if len(variable.shape)]
+    return any(np.array_equal(slot, value) for slot in slots if slot.size > 1 and np.ptp(slot) > 0 for value in varied)
 
 
 def _rates(runs: Iterable[Run]) -> list[float]:

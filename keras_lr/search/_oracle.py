@@ -35,7 +35,8 @@ class LogGridOracle(UnsavedOracle):
         grow: Called once every point is done; returns the points to add, or none to end the search.
 
     Attributes:
-        read_scores: Reads the metrics of the complete points from the records; None if no other process trains.
+        read_scores: Reads from the records the metrics of the points that were completed since its last call; None if
+            no other process trains.
         values: Hyperparameters of finished trials beside those of the search, by the name of the trial.
     """
 
@@ -63,14 +64,17 @@ class LogGridOracle(UnsavedOracle):
         self.read_scores: Callable[[], Scores] | None = None
         self.values: Mapping[str, Mapping[str, Any]] = {}
         self._ended: dict[str, Any] = {}
+        self._names: dict[Point, str] = {}
         self._with_batch_size = with_batch_size
         self.verbose = 0
 
     def trial_id(self, point: Point) -> str:
         """The name of a point's trial, the same in every process."""
-        short = f"{point.learning_rate:g}"
-        name = f"lr{short}" if float(short) == point.learning_rate else f"lr{point.learning_rate!r}"
-        return f"{name}-b{point.batch_size}" if self._with_batch_size else name
+        if point not in self._names:
+            short = f"{point.learning_rate:g}"
+            name = f"lr{short}" if float(short) == point.learning_rate else f"lr{point.learning_rate!r}"
+            self._names[point] = f"{name}-b{point.batch_size}" if self._with_batch_size else name
+        return self._names[point]
 
     def point(self, trial: Any) -> Point:
         """The point of a trial."""
@@ -149,14 +153,7 @@ class LogGridOracle(UnsavedOracle):
         """
         known = [*self.ongoing_trials.values(), *self._ended.values()]
         self.trials = {trial.trial_id: trial for trial in known}
-        for point, metrics in scores.items():
-            if point not in self.points:
-                self.points.append(point)
-            trial = self._trial(point, _STATUS.COMPLETED if metrics else _STATUS.FAILED)
-            self.trials[trial.trial_id] = trial
-            if metrics:
-                self.update_trial(trial.trial_id, dict(metrics))
-                self.score_trial(trial)
+        self._complete(scores)
 
     def score_trial(self, trial: Any) -> None:
         """Scores a trial; one without a finite value is the worst, not an error."""
@@ -177,14 +174,27 @@ class LogGridOracle(UnsavedOracle):
         done = {self.trial_id(point) for point in scores}
         for name in [name for name, trial in self.ongoing_trials.items() if trial.trial_id in done]:
             del self.ongoing_trials[name]
-        self.adopt(scores)
+        self._complete(scores)
+
+    def _complete(self, scores: Scores) -> None:
+        """Makes the trials of complete points finished ones."""
+        known = set(self.points)
+        for point, metrics in scores.items():
+            if point not in known:
+                self.points.append(point)
+            trial = self._trial(point, _STATUS.COMPLETED if metrics else _STATUS.FAILED)
+            self.trials[trial.trial_id] = trial
+            if metrics:
+                self.update_trial(trial.trial_id, dict(metrics))
+                self.score_trial(trial)
 
     def _next_point(self) -> Point | None:
-        open_points = [point for point in self.points if self.trial_id(point) not in self.trials]
-        if not open_points and not self.ongoing_trials:
-            open_points = [point for point in self.grow() if point not in self.points]
-            self.points.extend(open_points)
-        return open_points[0] if open_points else None
+        following = next((point for point in self.points if self.trial_id(point) not in self.trials), None)
+        if following is None and not self.ongoing_trials:
+            added = [point for point in self.grow() if point not in self.points]
+            self.points.extend(added)
+            following = next(iter(added), None)
+        return following
 
     def _trial(self, point: Point, status: str) -> Any:
         hyperparameters = self.hyperparameters.copy()

@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.analysis._diverged import run_diverged
-from keras_lr.errors import DataError, InvalidArgumentError, SearchError
-from keras_lr.range_test._data_checks import label_error
+from keras_lr.errors import DataError, InvalidArgumentError, ModelError, SearchError
+from keras_lr.range_test._data_checks import label_error, recompile_error
 from keras_lr.results._sensitivity import OWN_COLUMNS
 from keras_lr.search._pruning import prunable_points, rungs
 from keras_lr.search._runs import Point, Result, Run
@@ -183,12 +183,15 @@ class Recorder:
         Raises:
             SearchError: Every run failed. None of them is stored, so the next search tries them again.
             DataError: Every run failed at a label that is outside the classes.
+            ModelError: Every run failed since the optimizer was made for other weights.
         """
         failure = self._first_failure
         if not self._unwritten or failure is None:
             return
         if (sentence := label_error(failure)) is not None:
             raise DataError(sentence) from failure
+        if (sentence := recompile_error(failure)) is not None:
+            raise ModelError(sentence) from failure
         raise SearchError(
             f"All {len(self._unwritten)} runs failed, the first with {type(failure).__name__}: "
             f"{short_error_message(failure)}. Fix `hypermodel` or the data, then run the search again."

@@ -29,17 +29,22 @@ from keras_lr.search._recorder import Recorder, is_same, missing_objective
 from keras_lr.search._runs import Point, Run, middle_first, read_result, repeats_of
 from keras_lr.search._storage import (
     Journal,
+    JournalReader,
     SearchFolder,
     Table,
     TrialRecord,
-    read_journals,
     save_weights,
     with_returned,
 )
 
 Direction = Literal["min", "max"]
 
+UsedEngine = tuple[EngineName, str, dict[str, Any] | None]
+"""An engine that has trained, the reason for it and its environment."""
+
 _UPDATE_SECONDS = 0.1
+_UPDATE_SHARE = 20
+"""A progress line may take one part in so many of the time."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ class Trainer:
         recorder: Recorder,
         *,
         planned: int,
-        recorded: tuple[EngineName, str, dict[str, Any] | None] | None,
+        recorded: UsedEngine | None,
     ) -> None:
         """Trains runs, none of which is complete.
 
@@ -205,6 +210,7 @@ class SearchSession:
         trainer: Trains with the arguments of this search.
         points: The tuner's grid, without the points that it has grown by.
         lines: Lines of the journals so far.
+        reader: Has read these lines, and reads those that other processes add.
         journal: This process's journal.
         update: Shows the progress; None to show nothing.
 
@@ -222,6 +228,7 @@ class SearchSession:
         points: Iterable[Point],
         lines: Iterable[dict[str, Any]],
         *,
+        reader: JournalReader,
         journal: Journal,
         update: Update | None,
     ) -> None:
@@ -231,11 +238,16 @@ class SearchSession:
         self._options = options
         self._hypermodel = hypermodel
         self._trainer = trainer
+        self._reader = reader
         self._journal = journal
         self._update = update
         self._next_update = 0.0
         self._batch_sizes = sorted({point.batch_size for point in self.points})
         self._table = Table()
+        self._events: list[dict[str, Any]] = []
+        self._grown: list[dict[str, Any]] = []
+        self._faults: list[str] = []
+        self._recorded: UsedEngine | None = None
         self._add_lines(lines)
         self._recorder = self._recorder_of(trainer)
         self._names_engine = self._recorded is not None
@@ -258,7 +270,8 @@ class SearchSession:
             InvalidArgumentError: Training does not log the objective.
             ResultFormatError: The records are damaged or of a newer version.
         """
-        headers, lines = read_journals(options.folder.records)
+        reader = JournalReader(options.folder.records)
+        headers, lines = reader.headers_and_lines()
         rates = {*(point.learning_rate for point in points), *grown_rates(_growth_events(lines))}
         whole = [Point(rate, size) for rate in rates for size in {point.batch_size for point in points}]
         trainer = Trainer.of(options, hypermodel, arguments, whole)
@@ -273,7 +286,7 @@ class SearchSession:
         )
         check_project(headers, header, options.folder.path)
         journal = Journal(options.folder.journal(options.writer), header)
-        session = cls(options, hypermodel, trainer, points, lines, journal=journal, update=update)
+        session = cls(options, hypermodel, trainer, points, lines, reader=reader, journal=journal, update=update)
         session.check_targets()
         return session
 
@@ -333,7 +346,7 @@ class SearchSession:
 
     def event(self, name: str) -> dict[str, Any] | None:
         """The last event of this name; None if the records hold none."""
-        return next((line for line in reversed(self._lines) if line.get("event") == name), None)
+        return next((line for line in reversed(self._events) if line.get("event") == name), None)
 
     def record_event(self, name: str, **details: Any) -> None:
         """Records an event."""
@@ -416,7 +429,14 @@ class SearchSession:
 
     def refresh(self) -> None:
         """Reads what other processes have recorded in the meantime."""
-        self._add_lines(read_journals(self._options.folder.records)[1])
+        self._add_lines(self._reader.new_lines())
+
+    def new_metrics(self) -> dict[Point, dict[str, float]]:
+        """What the complete points report whose records have changed since this was last called."""
+        self.refresh()
+        # A trial of the user's own may train another point than that of the grid.
+        points = self.points if self._options.by_trial else self._table.take_touched(set(self.points))
+        return {point: self.metrics(point) for point in points if self.complete(point)}
 
     def is_over(self) -> bool:
         """Whether the records hold every repeat of every point, including those that the grid grows by."""
@@ -454,6 +474,7 @@ class SearchSession:
         Raises:
             SearchError: Every run failed.
             DataError: Every run failed at a label that is outside the classes.
+            ModelError: Every run failed since the optimizer was made for other weights.
         """
         self._recorder.finish()
         if self.arguments.train is None and self._all_diverge_at_once():
@@ -468,11 +489,11 @@ class SearchSession:
 
     def _add_lines(self, lines: Iterable[dict[str, Any]]) -> None:
         lines = list(lines)
-        self._lines = [line for line in lines if "event" in line]
+        self._events += [line for line in lines if "event" in line]
         self._table.add_lines(lines)
-        self._grown = _growth_events(lines)
-        self._faults = faults_in(lines)
-        self._recorded = slowest_engine(lines)
+        self._grown += [event for event in _growth_events(lines) if event not in self._grown]
+        self._faults = list(dict.fromkeys([*self._faults, *faults_in(lines)]))
+        self._recorded = slowest_engine(lines, self._recorded)
         self.points = list(dict.fromkeys([*self.points, *self._points_at(grown_rates(self._grown))]))
 
     def _next_growth(self) -> dict[str, Any] | None:
@@ -526,9 +547,9 @@ class SearchSession:
 
     def _show_progress(self) -> None:
         # Each update reads the whole table, and a terminal shows at most ten per second.
-        if self._update is None or time.monotonic() < self._next_update:
+        began = time.monotonic()
+        if self._update is None or began < self._next_update:
             return
-        self._next_update = time.monotonic() + _UPDATE_SECONDS
         reach = {run: self._recorder.reach(run) for run in self._planned}
         done = sum(
             epochs if self._recorder.complete(run) else len(self._table.rows(run)) for run, epochs in reach.items()
@@ -536,6 +557,8 @@ class SearchSession:
         points = {run.point for run in self._planned}
         finished = sum(self.complete(point) for point in points)
         self._update(done, sum(reach.values()), finished, self._best_so_far(points))
+        now = time.monotonic()
+        self._next_update = now + max(_UPDATE_SECONDS, _UPDATE_SHARE * (now - began))
 
     def _best_so_far(self, points: Iterable[Point]) -> str:
         """The best rate and its objective, for the progress line."""
@@ -625,14 +648,15 @@ def curve_of(rows: Sequence[Mapping[str, Any]], objective: str, epochs: int, *, 
     return values + values[-1:] * (epochs - len(values)) if complete else values
 
 
-def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> tuple[EngineName, str, dict[str, Any] | None] | None:
-    """The slowest engine that lines of the journals name, the reason and the environment; None if they name none."""
+def slowest_engine(lines: Iterable[Mapping[str, Any]], known: UsedEngine | None = None) -> UsedEngine | None:
+    """The slowest engine that lines of the journals name, or `known`; None if there is neither."""
     # Older records call the engine "tier".
-    used = [(line.get("engine") or line["tier"], line) for line in lines if line.get("event") in ("engine", "tier")]
-    if not used:
-        return None
-    engine, event = max(used, key=lambda one: ENGINES.index(one[0]))
-    return engine, event.get("reason", ""), event.get("environment")
+    used = [
+        (line.get("engine") or line["tier"], line.get("reason", ""), line.get("environment"))
+        for line in lines
+        if line.get("event") in ("engine", "tier")
+    ]
+    return max([*([known] if known else []), *used], key=lambda one: ENGINES.index(one[0]), default=None)
 
 
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +14,10 @@ import keras_tuner
 import pandas as pd
 
 from keras_lr._keras.snapshot import RandomState
-from keras_lr._utils.progress import Update, notice, search_line
+from keras_lr._utils.progress import Update, notice, search_line, summary
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError, KerasLRError, SearchError
-from keras_lr.results._sensitivity import SensitivityResult
+from keras_lr.results._sensitivity import SensitivityResult, best_in_words
 from keras_lr.search._distributed.chief import WorkerPool, serve
 from keras_lr.search._distributed.worker import claim_size, connect_to_chief, heartbeats, role, wait_idle
 from keras_lr.search._engines.base import ENGINES, EngineName
@@ -33,7 +33,7 @@ from keras_lr.search._keras_tuner import (
     local_oracle,
 )
 from keras_lr.search._model_factory import as_hypermodel, build_as_fit, has_own_fit, reads_rate
-from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle, Scores
+from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle
 from keras_lr.search._overrides import (
     EPOCH_HOOKS,
     TRIAL_HOOKS,
@@ -166,7 +166,7 @@ class LogGridSearch(GridTuner):
         Args:
             *fit_args: As in `model.fit`.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run is trained
-                by `fit` with copies of them. `verbose=0` hides the progress line.
+                by `fit` with copies of them. `verbose=0` hides the progress and the line with the best rate at the end.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
@@ -182,6 +182,8 @@ class LogGridSearch(GridTuner):
         try:
             with search_line(verbose=arguments.verbose) as update:
                 self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update)
+            if role() != "worker":
+                self._say_result(arguments.verbose)
         finally:
             random_state.restore()
 
@@ -194,6 +196,25 @@ class LogGridSearch(GridTuner):
         frame, lines = self._recorded()
         objective = self.oracle.objective
         return recorded_result(frame, lines, objective=objective.name, direction=objective.direction)
+
+    def to_frame(self) -> pd.DataFrame:
+        """`sensitivity().to_frame()`: one row per rate, repeat, batch size and epoch measured so far."""
+        return self.sensitivity().to_frame()
+
+    def plot(self, ax: Any = None) -> Any:
+        """`sensitivity().plot(ax)`: the U-curve of what has been measured so far."""
+        return self.sensitivity().plot(ax)
+
+    def _repr_html_(self) -> str | None:
+        """The sensitivity for a notebook; None, which leaves the plain text, before anything is recorded."""
+        try:
+            return self.sensitivity()._repr_html_()
+        except SearchError:
+            return None
+
+    def _say_result(self, verbose: Any) -> None:
+        with suppress(SearchError):
+            summary(f"{best_in_words(self.sensitivity())} Records: {self.project_dir}", verbose=verbose)
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> list[keras.callbacks.History]:
         """Trains the repeats of one trial, for a subclass whose own `run_trial` calls this one.
@@ -419,15 +440,10 @@ class LogGridSearch(GridTuner):
 
     def _begin(self, session: SearchSession) -> None:
         """Gives the oracle the grid and the points that are complete."""
-
-        def read_scores() -> Scores:
-            session.refresh()
-            return {point: session.metrics(point) for point in self.oracle.points if session.complete(point)}
-
         self.oracle.begin(session.points, session.grow)
         self.oracle.values = session.values()
-        self.oracle.adopt(read_scores())
-        self.oracle.read_scores = read_scores if role() == "chief" else None
+        self.oracle.adopt(session.new_metrics())
+        self.oracle.read_scores = session.new_metrics if role() == "chief" else None
 
     def _claim(self, session: SearchSession) -> list[Any]:
         """The trials to train next: all that are open, or this worker's share; empty once the search is over."""
@@ -436,8 +452,8 @@ class LogGridSearch(GridTuner):
         while True:
             if role() == "worker":
                 session.refresh()
-                open_points = sum(not session.complete(point) for point in session.points)
-                most = 1 if one_by_one else claim_size(open_points)
+            if role() == "worker" and not one_by_one:
+                most = claim_size(sum(not session.complete(point) for point in session.points))
             trials: list[Any] = []
             status = "RUNNING"
             while status == "RUNNING" and len(trials) < most:

@@ -89,6 +89,19 @@ def test_a_callback_is_called_below_a_frame_of_fit_that_holds_the_epoch_iterator
     assert found == dict.fromkeys(EVERY_HOOK, 8)
 
 
+def test_a_callback_is_given_its_model_below_the_method_that_was_called() -> None:
+    model, found = tiny_model(), []
+
+    class Given(keras.callbacks.Callback):
+        def set_model(self, model: keras.Model) -> None:
+            found.append(next(frame.f_code.co_name for frame, caller in callers_self() if caller is model))
+
+    model.fit(X, Y, validation_data=(X, Y), verbose=0, callbacks=[Given()])
+    model.evaluate(X, Y, verbose=0, callbacks=[Given()])
+    model.predict(X, verbose=0, callbacks=[Given()])
+    assert found == ["fit", "evaluate", "predict"]
+
+
 def test_a_callback_is_called_through_a_callback_list_whose_callbacks_are_a_copy_of_the_user_s() -> None:
     model, found = tiny_model(), set()
 

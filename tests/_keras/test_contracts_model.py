@@ -33,6 +33,18 @@ def test_flatten_layers_without_recursive_lists_direct_layers_alone() -> None:
     assert leaf not in direct
 
 
+def test_nodes_by_depth_lists_each_call_before_what_uses_it() -> None:
+    data = keras.Input((3,), name="data")
+    shared = keras.layers.Dense(3, name="shared")
+    first = shared(data)
+    model = keras.Model(data, keras.layers.Add(name="add")([first, shared(first)]))
+    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
+    assert [node.operation.name for node in nodes] == ["data", "shared", "shared", "add"]
+    assert [node.is_input for node in nodes] == [True, False, False, False]
+    assert [[nodes.index(parent) for parent in node.parent_nodes] for node in nodes] == [[], [0], [1], [1, 2]]
+    assert not hasattr(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), "_nodes_by_depth")
+
+
 def test_distribute_strategy_is_none_unless_the_model_is_made_in_a_scope() -> None:
     assert tiny_model()._distribute_strategy is None
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")

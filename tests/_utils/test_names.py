@@ -221,3 +221,36 @@ def test_every_foreign_argument_has_a_counterpart_somewhere():
     accepted = {name for taker in takers for name in inspect.signature(taker).parameters}
     assert {meant for all_meant in names._FOREIGN_ARGUMENTS.values() for meant in all_meant} <= accepted
     assert {meant for meant, _ in names._REMEDIES.values()} <= accepted
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("start_lr", "Did you mean `min_lr`?"),  # fastai
+        ("end_lr", "Did you mean `max_lr`?"),
+        ("num_iter", "Did you mean `num_steps`?"),  # torch-lr-finder
+        ("num_training", "Did you mean `num_steps`?"),  # Lightning
+        ("batchsize", "Did you mean `batch_size`?"),
+        ("epochs", "The test counts training steps, not epochs. Pass `num_steps`."),
+    ],
+)
+def test_a_range_test_knows_which_argument_was_meant(argument, sentence):
+    with pytest.raises(UnknownArgumentError) as raised:
+        keras_lr.find_lr(None, None, **{argument: 1})
+    assert str(raised.value) == f"`find_lr` has no argument `{argument}`. {sentence}"
+
+
+def test_a_function_that_suggests_arguments_is_called_as_it_was():
+    @names.suggests_arguments
+    def share(part, whole=4, *, scale=1):
+        """Part of the whole."""
+        return scale * part / whole
+
+    assert (share(1), share(1, whole=2), share(1, 2, scale=3)) == (0.25, 0.5, 1.5)
+    assert (share.__name__, share.__doc__, list(inspect.signature(share).parameters)[-1]) == (
+        "share",
+        "Part of the whole.",
+        "scale",
+    )
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'part'"):
+        share()

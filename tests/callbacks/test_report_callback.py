@@ -61,6 +61,12 @@ def test_the_end_of_a_fit_writes_the_diagnosis(model, data, tmp_path):
     assert "was interrupted" not in shown
 
 
+def test_a_line_says_where_the_report_is(model, data, tmp_path, capsys):
+    model.fit(*data, epochs=1, verbose=2, callbacks=[ReportCallback(tmp_path / "page.html")])
+    model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(tmp_path / "quiet.html")])
+    assert capsys.readouterr().err == f"keras_lr: report written to {tmp_path / 'page.html'}.\n"
+
+
 def test_a_single_epoch_is_shown_without_a_verdict(model, data, tmp_path):
     page = tmp_path / "page.html"
     model.fit(*data, epochs=1, verbose=0, callbacks=[ReportCallback(page)])

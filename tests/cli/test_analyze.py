@@ -1,8 +1,11 @@
 """`keras-lr analyze`."""
 
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -63,11 +66,52 @@ def test_fail_on_sets_the_exit_code(runs, words, code):
     assert main(["analyze", runs["diverged"], "--fail-on", words]) == code
 
 
+def piped(monkeypatch, content):
+    stream = io.TextIOWrapper(io.BytesIO(content))
+    monkeypatch.setattr(sys, "stdin", stream)
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_the_standard_input_is_read(runs, words, capsys, monkeypatch):
+    piped(monkeypatch, Path(runs["diverged"]).read_bytes())
+    assert main(["analyze", *words, "--fail-on", "divergence"]) == 1
+    assert "too high" in capsys.readouterr().out
+
+
+def test_the_standard_input_is_a_run_beside_others(runs, capsys, monkeypatch):
+    piped(monkeypatch, Path(runs["slow"]).read_bytes())
+    assert main(["analyze", "-", runs["fast"], "--json", "-"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["diagnoses"]) == {"standard input", runs["fast"]}
+
+
+def test_a_run_after_json_is_read_and_not_overwritten(runs, capsys):
+    before = Path(runs["fast"]).read_bytes()
+    assert main(["analyze", "--json", runs["fast"]]) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "diagnosis"
+    assert Path(runs["fast"]).read_bytes() == before
+
+
+def test_json_goes_to_the_file_that_is_joined_to_it(runs, capsys, tmp_path):
+    assert main(["analyze", runs["fast"], f"--json={tmp_path / 'd.json'}"]) == 0
+    assert Diagnosis.load(tmp_path / "d.json").n_epochs == 20
+    assert capsys.readouterr().out == f"Result: {tmp_path / 'd.json'}\n"
+
+
+def test_nothing_to_read_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    assert main(["analyze"]) == 2
+    assert "`RUN` must name at least one history" in capsys.readouterr().err
+
+
+def test_no_condition_is_never_met(runs):
+    assert main(["analyze", runs["diverged"], "--fail-on", "never"]) == 0
+
+
 @pytest.mark.parametrize("words", ["explosion", "", "too_high,explosion"])
 def test_unknown_conditions_are_refused(runs, words, capsys):
     assert main(["analyze", runs["fast"], "--fail-on", words]) == 2
     error = capsys.readouterr().err
-    assert "must name verdicts or findings (divergence, early_plateau, good, noisy_validation, " in error
+    assert "name verdicts, findings or confidences (clear, divergence, early_plateau, good, noisy_validation, " in error
     assert f"), got {words!r}" in error
 
 

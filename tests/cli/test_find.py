@@ -77,7 +77,9 @@ def test_a_file_path_gives_suggestion_result_and_report(tmp_path: Any, capsys: A
 
 def test_a_module_and_a_validation_batch(capsys: Any) -> None:
     words = ["find", "user_project:build", "--data", "user_project:data", "--validation-data", "user_project:held_out"]
-    assert main([*words, "--num-steps", "12", "--sweep", "linear", "--max-lr", "0.01", "--json", "r.json"]) == 0
+    given = ["--num-steps", "12", "--sweep", "linear", "--max-lr", "0.01", "--json", "r.json"]
+    assert main([*words, *given]) == 1, "a curve of 12 steps gives no answer"
+    assert main([*words, *given, "--fail-on", "never"]) == 0
     result = RangeTestResult.load("r.json")
     assert result.scored_on == "validation"
     assert result.sweep == "linear"
@@ -104,7 +106,7 @@ def test_the_same_seed_gives_the_same_curve() -> None:
     words = ["find", "user_project.py:build", "--data", "user_project.py:data", "--num-steps", "12"]
     losses = []
     for seed in ("3", "3", "4"):
-        assert main([*words, "--seed", seed, "--json", "r.json"]) == 0
+        assert main([*words, "--seed", seed, "--json", "r.json", "--fail-on", "clear"]) == 0
         losses.append(RangeTestResult.load("r.json").losses.tolist())
     assert losses[0] == losses[1] != losses[2]
 
@@ -131,6 +133,14 @@ def test_bad_input_is_one_line_and_exit_code_2(words: list[str], message: str, c
     assert captured.out == ""
     assert captured.err.count("\n") == 1
     assert message in captured.err
+
+
+def test_json_on_the_standard_output_is_alone_there(capsys: Any) -> None:
+    words = ["find", "user_project:build", "--data", "user_project:data", "--num-steps", "30", "--json", "-"]
+    main([*words, "--fail-on", "never"])
+    captured = capsys.readouterr()
+    result = RangeTestResult.from_json(captured.out)
+    assert result.suggestion.reason in captured.err
 
 
 def test_ctrl_c_ends_with_130(capsys: Any) -> None:

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import keras_lr
-from keras_lr.cli import main
+from keras_lr.cli import _find, _search, main
+from keras_lr.cli._loading import check_targets
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["find", "--help"], ["demo", "--help"], ["report", "--help"]])
@@ -44,7 +45,69 @@ def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, cap
     assert message in captured.err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["find", "--help"], ["report", "x.json", "-o", "y"]])
+FIND = ["find", "train.py:build", "--data", "train.py:data"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["find", "gone.py:build", "--data", "train.py:data"], "must name an existing file, got gone.py"),
+        (["find", "train.py", "--data", "train.py:data"], "must be MODULE:NAME, for example train.py:build"),
+        (["find", "train.py:biuld", "--data", "train.py:data"], "which it does not define. Did you mean build?"),
+        (["search", "train.py:build", "--data", "train.py:date"], "which it does not define. Did you mean data?"),
+        (["find", "train:build", "--data", "no_such_package.x:data"], "There is no module no_such_package."),
+        (["find", "damaged.py:build", "--data", "train.py:data"], "must name a Python file, got damaged.py"),
+        ([*FIND, "--min-lr", "1", "--max-lr", "0.1"], "`max_lr` must be greater than `min_lr`"),
+        ([*FIND, "--num-steps", "1"], "`num_steps` must be an integer >= 2"),
+        (["search", *FIND[1:], "--min-lr", "1", "--max-lr", "1"], "`max_lr` must be greater than `min_lr`"),
+        ([*FIND, "--fail-on", "wrong"], "argument --fail-on"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_user_s_code_runs(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_find, "start_tensorflow", pytest.fail)
+    monkeypatch.setattr(_search, "start_tensorflow", pytest.fail)
+    (tmp_path / "train.py").write_text("raise RuntimeError\ndef build(): pass\nx = data = 1, 2\n")
+    (tmp_path / "damaged.py").write_text("def build(:\n")
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("last", ["from numpy import *", "globals()['build'] = 1", "if True:\n    build = 1"])
+def test_a_name_that_only_running_the_file_would_show_is_not_refused(last, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(f"data = 1\n{last}\n")
+    check_targets({"MODULE:BUILD": "train.py:build", "--data": "train.py:data", "--validation-data": None})
+
+
+@pytest.mark.parametrize(
+    ("last", "line"),
+    [
+        ("history = model.fit(x, y)", 3),
+        ("for rate in rates:\n    model.fit(x, y)", 4),
+        ("if __name__ == '__main__':\n    model.fit(x, y)", None),
+        ("def train():\n    model.fit(x, y)", None),
+    ],
+)
+def test_a_script_that_trains_when_it_is_imported_is_named(last, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(f"def build(): pass\ndata = 1\n{last}\n")
+    check_targets({"MODULE:BUILD": "train.py:build", "--data": "train.py:data"})
+    said = capsys.readouterr().err
+    assert said.count("\n") == (line is not None)
+    assert line is None or f"train.py calls `fit` at line {line} as soon as it is imported" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["find", "--help"],
+        ["report", "x.json", "-o", "y"],
+        ["find", "a.py:b", "--data", "a:c"],
+    ],
+)
 def test_tensorflow_is_not_imported(arguments):
     code = (
         f"import sys; from keras_lr.cli import main; main({arguments!r});"

@@ -11,10 +11,11 @@ import pytest
 from keras_lr.cli._find import find_argv
 from keras_lr.cli._main import build_parser
 from keras_lr.cli._options import learning_rate, output_file, positive_int
-from keras_lr.cli._search import search_argv
+from keras_lr.cli._search import race_argv, search_argv
 
-ARGV = {"find": find_argv, "search": search_argv}
-DROPPED = {"find": {"title", "report", "json"}, "search": {"title", "report", "json", "workers"}}
+ARGV = {"find": find_argv, "race": race_argv, "search": search_argv}
+DROPPED = {name: {"title", "report", "json", "fail_on"} for name in ARGV}
+DROPPED["search"].add("workers")
 REQUIRED = ["train.py:build", "--data", "train.py:data"]
 
 
@@ -30,7 +31,7 @@ def words_for(option: argparse.Action) -> list[str]:
     name = option.option_strings[-1]
     if option.nargs == 0:
         return [name]
-    candidates = option.choices or ("0.25", "7", "other")
+    candidates = option.choices or ("0.25", "7", "tentative", "other")
     for word in candidates:
         try:
             value = option.type(word) if callable(option.type) else word

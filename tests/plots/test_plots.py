@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -44,6 +45,7 @@ def test_it_draws_on_the_axes_it_is_given_and_returns_them(name):
         assert dict(mpl.rcParams) == before
     assert given.get_children()
     assert given.get_xlabel()
+    assert plt.get_fignums() == []
 
 
 @pytest.mark.parametrize("name", SEVERAL_AXES)
@@ -52,6 +54,7 @@ def test_it_draws_on_as_many_axes_as_it_has_panels(name):
     given = list(Figure().subplots(count, 1))
     assert getattr(plots, name)(make(), axes=given) == given
     assert all(axes.lines for axes in given)
+    assert plt.get_fignums() == []
     with pytest.raises(
         InvalidArgumentError, match=rf"`axes` must hold one Axes per panel, {count} in all\. Received: 1\."
     ):
@@ -59,12 +62,11 @@ def test_it_draws_on_as_many_axes_as_it_has_panels(name):
 
 
 @pytest.mark.parametrize("name", [*ONE_AXES, *SEVERAL_AXES])
-def test_without_axes_it_makes_a_figure_outside_pyplot(name):
+def test_without_axes_it_makes_one_figure_that_pyplot_shows(name):
     make = ONE_AXES.get(name) or SEVERAL_AXES[name][0]
     drawn = getattr(plots, name)(make())
-    assert isinstance((drawn if name in ONE_AXES else drawn[0]).figure, Figure)
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    assert pyplot is None or pyplot.get_fignums() == []
+    figures = [plt.figure(number) for number in plt.get_fignums()]
+    assert figures == [(drawn if name in ONE_AXES else drawn[0]).figure]
 
 
 def test_every_public_plot_is_tested_here():

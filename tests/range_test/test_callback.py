@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_lr
+from keras_lr._utils.formatting import format_rate
 from keras_lr.cli._main import build_parser
 from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
 from tests.training_models import CROSS_ENTROPY, all_values, custom_step, plain_classifier
@@ -76,6 +77,27 @@ def test_fit_ends_without_an_epoch_and_the_next_one_is_whole(digits: Any) -> Non
     assert not model.stop_training
     assert len(finder.result.losses) == 30
     assert len(model.fit(*digits, epochs=2, verbose=0).history["loss"]) == 2
+
+
+class AllEpochs(keras.Sequential):
+    """A model that trains every epoch, whatever a callback asks for."""
+
+    @property
+    def _initial_epoch(self) -> None:
+        return None
+
+    @_initial_epoch.setter
+    def _initial_epoch(self, epoch: Any) -> None: ...
+
+
+def test_a_fit_that_does_not_end_trains_no_step(digits: Any) -> None:
+    model = AllEpochs(plain_classifier().layers)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    before = all_values(model)
+    with pytest.raises(ModelError, match=r"could not end this fit before its first epoch.*`find_lr`, or pass `apply"):
+        model.fit(*digits, verbose=0, callbacks=[keras_lr.LRRangeTest(num_steps=20)])
+    for old, new in zip(before, all_values(model), strict=False):
+        np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -186,11 +208,24 @@ def test_bad_models_are_refused_before_a_step(digits: Any) -> None:
     assert steps == []
 
 
-def test_progress_is_shown_on_stderr_and_only_on_request(digits: Any, capsys: Any) -> None:
+def test_what_was_found_is_one_line_on_stderr_unless_it_is_hidden(digits: Any, capsys: Any) -> None:
     model = plain_classifier()
-    keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3)
+    finder = keras_lr.LRRangeTest(num_steps=5, max_lr=1e-3)
+    keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3, verbose=0)
+    model.fit(*digits, verbose=0, callbacks=[finder])
     quiet = capsys.readouterr()
-    keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3, verbose=True)
+    keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3)
     shown = capsys.readouterr()
     assert quiet.out == quiet.err == shown.out == ""
-    assert "Range test" in shown.err
+    assert finder.result is not None
+    assert shown.err.splitlines()[-1] == (f"keras_lr: no usable learning rate found. {finder.result.suggestion.reason}")
+
+
+def test_a_rate_that_is_applied_is_named(digits: Any, capsys: Any) -> None:
+    finder = keras_lr.LRRangeTest(num_steps=100, apply=True, verbose=1)
+    plain_classifier().fit(*digits, verbose=0, callbacks=[finder])
+    assert finder.result is not None
+    rate = format_rate(finder.result.suggestion.learning_rate)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"keras_lr: suggested learning rate {rate}, ")
+    assert line.endswith(" The optimizer now trains at this rate.")

@@ -228,6 +228,8 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
         (((X, LABELS),), DataError, r"`y` must be given.*Pass the targets as a second argument\."),
         ((batches(X).map(lambda x: x),), DataError, r"`x` must yield \(inputs, targets\), since the model"),
         ((whole,), DataError, r"`x` must yield batches\. Received single samples of shape \(6,\).*Add `\.batch\(32\)`"),
+        ((None, LABELS), DataError, r"`x` must be training data, as for `model\.fit`\. Received: None"),
+        ((X, np.eye(2)[LABELS]), DataError, r"`y` must hold labels as numbers for sparse .*`categorical_crossentropy`"),
     ):
         with pytest.raises(error, match=words):
             keras_lr.find_lr(network(run_eagerly=eager), *data, num_steps=20)
@@ -235,6 +237,13 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
     unbuilt.compile("sgd", CROSS_ENTROPY, run_eagerly=eager)
     with pytest.raises(DataError, match=r"`x` must yield batches\. Received single samples of shape \(6,\)"):
         keras_lr.find_lr(unbuilt, whole, num_steps=20)
+
+
+def test_labels_as_numbers_for_one_hot_labels_are_named() -> None:
+    model = network()
+    model.compile("sgd", "categorical_crossentropy")
+    with pytest.raises(DataError, match=r"Received labels as numbers\. Compile .* `sparse_categorical_crossentropy`"):
+        keras_lr.find_lr(model, X, LABELS, num_steps=20)
 
 
 @pytest.mark.parametrize("eager", [False, True])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ import pandas as pd
 from keras_lr.search import LogGridSearch
 from keras_lr.search._distributed import worker
 from keras_lr.search._distributed.local import LocalWorkers, chief_address
-from keras_lr.search._storage import SearchFolder, read_journals
+from keras_lr.search._storage import Journal, SearchFolder, read_journals
 from tests.fresh_process import processes
 from tests.search.small_search import classifier, iris
 
@@ -50,13 +51,25 @@ def run_search(
     *,
     gone_seconds: float = 30.0,
     connect_seconds: float = 60.0,
+    most_bytes: float = float("inf"),
 ) -> None:
-    """What a process runs."""
+    """What a process runs; it stands still once the journals have `most_bytes`, so that it is there to be killed."""
     os.environ |= environment | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
     sys.stderr = _log(directory, environment.get("KERASTUNER_TUNER_ID", "alone")).open("w", buffering=1)
     worker.GONE_SECONDS, worker.CONNECT_SECONDS = gone_seconds, connect_seconds
     Together.barrier = barrier
+    if most_bytes < float("inf"):
+        Journal.append = _then_stopping(Journal.append, directory, most_bytes)
     search(directory, **options)
+
+
+def _then_stopping(append: Any, directory: Path, most_bytes: float) -> Any:
+    def append_and_stop(journal: Journal, lines: Any) -> None:
+        append(journal, lines)
+        if recorded_bytes(directory) >= most_bytes:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    return append_and_stop
 
 
 def search(directory: Path, *, epochs: int = EPOCHS, **options: Any) -> None:

@@ -11,8 +11,10 @@ import pytest
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import utils as roles
 from keras_tuner.src.distribute.oracle_chief import OracleServicer
+from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial, TrialStatus
+from keras_tuner.src.engine.tuner_utils import TunerCallback
 
 ROLE = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": "1"}
 
@@ -95,7 +97,62 @@ def test_build_hypermodel_builds_a_compiled_model_of_the_values_in_the_tuner_s_s
     assert model.compiled
 
 
-def test_configure_tensorboard_dir_gives_each_trial_and_execution_a_folder(tuner: keras_tuner.Tuner) -> None:
+def test_the_space_is_populated_by_a_build_when_a_tuner_is_made(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    class Populating(keras_tuner.Tuner):
+        def _populate_initial_space(self) -> None:
+            seen.append(self.oracle.hyperparameters.values.copy())
+            super()._populate_initial_space()
+            seen.append(self.oracle.hyperparameters.values.copy())
+
+    Populating(
+        keras_tuner.oracles.RandomSearchOracle("loss", max_trials=2), build, directory=tmp_path, project_name="a"
+    )
+    assert seen == [{}, {"units": 1}]
+
+
+def test_override_compile_args_compiles_what_was_built_with_the_arguments_of_the_tuner(tmp_path: Path) -> None:
+    compiled: list[tuple[str, str]] = []
+
+    class Overriding(keras_tuner.Tuner):
+        def _override_compile_args(self, model: keras.Model) -> None:
+            before = type(model.optimizer).__name__
+            super()._override_compile_args(model)
+            compiled.append((before, type(model.optimizer).__name__))
+            assert (self.optimizer, self.loss, self.metrics) == ("adam", None, None)
+
+    oracle = keras_tuner.oracles.RandomSearchOracle("loss", max_trials=2)
+    tuner = Overriding(oracle, build, optimizer="adam", directory=tmp_path, project_name="a")
+    compiled.clear()
+    assert tuner._build_hypermodel(tuner.oracle.get_space()).loss == "mse"
+    assert compiled == [("SGD", "Adam")]
+
+
+def test_infer_metric_direction_knows_the_metrics_of_keras_and_says_none_of_an_unknown_name() -> None:
+    known = {"loss": "min", "accuracy": "max", "mean_squared_error": "min", "auc": "max", "unheard_of": None}
+    assert {name: infer_metric_direction(name) for name in known} == known
+
+
+def test_a_tuner_callback_calls_the_methods_of_the_tuner(tuner: keras_tuner.Tuner) -> None:
+    calls: list[Any] = []
+
+    class Recording:
+        def __getattr__(self, name: str) -> Any:
+            return lambda trial, model, number, logs=None: calls.append((name, trial, number))
+
+    callback = TunerCallback(Recording(), "trial")
+    for name in ("on_epoch_begin", "on_batch_begin", "on_batch_end", "on_epoch_end"):
+        getattr(callback, name)(3, {})
+    assert calls == [
+        (name, "trial", 3) for name in ("on_epoch_begin", "on_batch_begin", "on_batch_end", "on_epoch_end")
+    ]
+
+
+def test_configure_tensorboard_dir_gives_each_trial_and_execution_a_folder(
+    tuner: keras_tuner.Tuner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     callbacks: list[Any] = [keras.callbacks.TensorBoard("logs")]
     tuner._configure_tensorboard_dir(callbacks, Trial(tuner.oracle.get_space(), trial_id="7"), 2)
     assert Path(callbacks[0].log_dir).parts == ("logs", "7", "execution2")

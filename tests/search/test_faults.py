@@ -75,7 +75,8 @@ def assert_whole(directory, unbroken_directory):
 
 @pytest.mark.parametrize(("engine", "moment"), [("stacked", 0.4), ("function", 0.0), ("function", 0.7)])
 def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, engine, moment, tmp_path):
-    process, whole = start_search(tmp_path, engine=engine), recorded_bytes(unbroken[engine])
+    whole = recorded_bytes(unbroken[engine])
+    process = start_search(tmp_path, engine=engine, waits={"most_bytes": 0.9 * whole})
     assert kill_when(process, tmp_path, recorded=moment, whole=whole)
     finish_search(tmp_path, engine=engine)
     assert_whole(tmp_path, unbroken[engine])

@@ -54,6 +54,15 @@ def smoothed(smoothing: float, **options: Any) -> Callable[[], keras.Model]:
     return build
 
 
+def mixed() -> keras.Model:
+    """The classifier in mixed precision."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        return classifier()()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 class Weighted(keras.Model):
     """A model with a step of its own, whose weight of the loss is an attribute."""
 
@@ -184,6 +193,7 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
         r"\.patience",
     ),
     ("callbacks", {"callbacks": None}, "the callbacks differ"),
+    ("arrays", {"build": mixed}, "`hypermodel` builds another model"),
     ("loss", {"build": smoothed(0.2, steps_per_execution=1, metrics=["accuracy"])}, r"other arguments \(`loss"),
     ("loss", {"build": smoothed(0.1, steps_per_execution=2, metrics=["accuracy"])}, r"\(`steps_per_execution`\)"),
     ("loss", {"build": smoothed(0.1, steps_per_execution=1)}, r"other arguments \(`metrics"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 import keras_lr
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError, StorageError
-from tests.search.small_search import classifier, iris, small_search
+from tests.search.small_search import RATES, classifier, iris, small_search
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,13 @@ def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
             InvalidArgumentError,
             "`search` takes the arguments of `model.fit`: got an unexpected keyword argument 'epoch'",
         ),
+        ({"epoch": 3}, InvalidArgumentError, "Did you mean `epochs`?"),
+        (
+            {"validation_freq": 2},
+            InvalidArgumentError,
+            "`validation_freq` must measure 'val_loss' at least once in 1 ep",
+        ),
+        ({"validation_freq": [3]}, InvalidArgumentError, "in 1 epochs. Received: [3]. Lower it, or raise `epochs`."),
         ({"x": None}, DataError, "`search` needs training data, but `x` is None"),
         ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, DataError, "The data is empty"),
         (
@@ -70,6 +78,80 @@ def test_arguments_of_search(tmp_path: Path, arguments: dict[str, Any], error: A
     with pytest.raises(error, match=re.escape(message)):
         tuner.search(**{"x": x, "y": y, "validation_data": validation, "epochs": 1, "verbose": 0, **arguments})
     assert not (tmp_path / "lr").exists()
+
+
+@pytest.mark.parametrize(
+    ("objective", "direction"),
+    [("val_out_a_accuracy", "max"), ("out_b_loss", "min"), ("val_f1_score", "max"), ("val_auc_2", "max")],
+)
+def test_the_name_of_an_objective_says_what_is_better(tmp_path: Path, objective: str, direction: str) -> None:
+    assert small_search(classifier(), tmp_path, objective=objective).oracle.objective.direction == direction
+
+
+@pytest.mark.parametrize("objective", ["val_distance", "reward_sum"])
+def test_an_objective_of_unknown_direction(tmp_path: Path, objective: str) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=rf"Received: '{objective}'. Pass for example keras_tuner\.Objective"
+    ):
+        small_search(classifier(), tmp_path, objective=objective)
+
+
+def test_the_metric_of_an_output_is_an_objective(tmp_path: Path) -> None:
+    def build() -> keras.Model:
+        inputs = keras.Input((4,))
+        outputs = {name: keras.layers.Dense(3, name=name)(inputs) for name in ("out_a", "out_b")}
+        model = keras.Model(inputs, outputs)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", dict.fromkeys(outputs, loss), metrics={"out_a": ["accuracy"]})
+        return model
+
+    x, y, _ = iris()
+    targets = {"out_a": y, "out_b": y}
+    tuner = small_search(build, tmp_path, objective="val_out_a_accuracy", learning_rates=[1e-9, 0.1], repeats=1)
+    tuner.search(x, targets, validation_data=(x, targets), epochs=3, verbose=0)
+    frame = tuner.sensitivity().frame
+    best = frame.groupby("learning_rate")["val_out_a_accuracy"].max()
+    assert tuner.sensitivity().best_learning_rate == best.idxmax() == 0.1
+
+
+def received(build: Callable[..., Any], directory: Path) -> set[float]:
+    """Rates with which a function is called; it appends them to its attribute `rates`."""
+    build.rates = []  # type: ignore[attr-defined]
+    x, y, validation = iris()
+    tuner = small_search(build, directory, repeats=1)
+    tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)
+    return set(build.rates)  # type: ignore[attr-defined]
+
+
+def test_a_function_gets_what_its_arguments_ask_for(tmp_path: Path) -> None:
+    def by_rate(learning_rate: float = 1e-3) -> keras.Model:
+        by_rate.rates.append(learning_rate)  # type: ignore[attr-defined]
+        return classifier()()
+
+    def by_keyword(units: int = 8, *, lr: float) -> keras.Model:
+        by_keyword.rates.append(lr)  # type: ignore[attr-defined]
+        assert units == 8
+        return classifier()()
+
+    def by_hyperparameters(hp: Any = None) -> keras.Model:
+        by_hyperparameters.rates.append(hp.get("learning_rate"))  # type: ignore[attr-defined]
+        return classifier()()
+
+    def by_nothing(units: int = 8) -> keras.Model:
+        by_nothing.rates.append(units)  # type: ignore[attr-defined]
+        return classifier()()
+
+    for build in (by_rate, by_keyword, by_hyperparameters):
+        assert received(build, tmp_path / build.__name__) == set(RATES), build.__name__
+    assert received(by_nothing, tmp_path / "nothing") == {8}
+
+
+@pytest.mark.parametrize("build", [lambda units, learning_rate: None, lambda learning_rate, units: None])
+def test_a_function_that_needs_more_is_refused(tmp_path: Path, build: Any) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=r"`hypermodel` must take .* also needs `(units|learning_rate)`\. Wrap"
+    ):
+        small_search(build, tmp_path)
 
 
 def test_batch_sizes_need_arrays(tmp_path: Path) -> None:

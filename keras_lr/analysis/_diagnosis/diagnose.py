@@ -1,36 +1,38 @@
-"""The verdict on the learning rate of a run: by a rule if one fact settles it, else by the scorecard."""
+"""The verdict on the learning rate of a run: by a fact if one settles it, else by the scorecard.
+
+One arbiter: the verdict comes first, and the advice and the rates to try follow from it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.advice import HIGHER, LOWER, next_rates, try_rates
-from keras_lr.analysis._diagnosis.features import features, is_validated, loss_curves
+from keras_lr.analysis._diagnosis.advice import FACTORS, MEASURE, advised, next_rates
+from keras_lr.analysis._diagnosis.facts import ruled_out, settled_verdict
+from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
-from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, TrainingHistory, kept_rows
+from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, kept_rows, run_context
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.analysis._diagnosis.scorecard import score_verdict
-from keras_lr.analysis._statistics import curvature_noise, reaches_zero
 from keras_lr.results._diagnosis import Diagnosis, Finding, Verdict
 
-# Multiples of the learning rate to try next.
-FACTORS = {"too_low": HIGHER, "too_high": LOWER}
 # Longer histories are thinned in the diagnosis.
 MAX_STORED_POINTS = 1000
-# Share of the evidence below which the scorecard is undecided; guessing among three verdicts gives 1/3.
-MIN_SHARE = 0.35
-
-# The weights stand still if the training loss is this many times as noisy as the validation loss, ...
-MIN_NOISE_RATIO = 5.0
-# ... and its first value lies within this many standard deviations of the later ones.
-MAX_FIRST_OFFSET = 3.0
 
 
 def analyze_history(
-    source: Any, *, run: str | int | None = None, validation_freq: int | Iterable[int] | None = None
+    source: Any,
+    *,
+    run: str | int | None = None,
+    validation_freq: int | Iterable[int] | None = None,
+    untrained_loss: float | None = None,
+    baseline_loss: float | None = None,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    loss: Any = None,
 ) -> Diagnosis:
     """Judges the learning rate of a finished run by its training history.
 
@@ -48,10 +50,17 @@ def analyze_history(
             the epochs start over.
         validation_freq: As given to `fit`. Needed for a `History` if its lengths do not show which epochs were
             validated.
+        untrained_loss: Training loss before the first step, in the loss's unit: what `model.evaluate` returns then, or
+            the first batch's own loss. The verdict gains most from it.
+        baseline_loss: Loss of the best constant output, in the loss's unit: the variance of the targets for a mean
+            squared error, the entropy of the class frequencies for a cross-entropy.
+        optimizer: The Keras optimizer or its name, such as "adam". SGD with momentum is "momentum".
+        learning_rate: Dimensionless. Used if neither the history nor the optimizer gives one.
+        loss: The Keras loss or its name, such as "binary_crossentropy".
 
     Returns:
-        The verdict with its reasons, the findings, and the learning rates to try next. The verdict on two epochs is
-        "unclear", unless a loss is not finite.
+        The verdict with its reasons, the findings, and the learning rates to try next. "not_the_rate" says that
+        something else is wrong, and what. The verdict on two epochs is "unclear", unless a loss is not finite.
 
     Raises:
         CurveError: The history has no loss or a single epoch, the file is damaged, it is unknown which epochs were
@@ -60,16 +69,24 @@ def analyze_history(
         OSError: The file cannot be read.
     """
     history = read_history(source, run=run, validation_freq=validation_freq)
+    context = run_context(
+        history,
+        untrained_loss=untrained_loss,
+        baseline_loss=baseline_loss,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        loss=loss,
+    )
     findings = find_all(history)
-    verdict, reasons = _verdict(history, findings)
-    rates = next_rates(history.learning_rate, FACTORS[verdict]) if verdict in FACTORS else None
+    verdict, share, reasons = _verdict(history, context, findings)
+    rates = next_rates(context.learning_rate, verdict)
     rows = kept_rows(history, max_points=MAX_STORED_POINTS)
     return Diagnosis(
         verdict=verdict,
         reasons=(*reasons, *history.notes),
-        findings=findings,
+        findings=advised(findings, verdict, context.learning_rate, history.unit),
         n_epochs=history.epochs.size,
-        learning_rate=history.learning_rate,
+        learning_rate=context.learning_rate,
         suggested_low=rates and rates[0],
         suggested_high=rates and rates[1],
         monitor=history.monitor,
@@ -79,67 +96,50 @@ def analyze_history(
         learning_rates=_stored(history.learning_rates, rows),
         unit=history.unit,
         direction=history.direction,
+        share=share,
+        untrained_loss=context.untrained_loss,
+        baseline_loss=context.baseline_loss,
+        optimizer=context.optimizer,
     )
 
 
-def verdict_by_rule(history: TrainingHistory, findings: Iterable[Finding]) -> tuple[Verdict, str] | None:
-    """The verdict and its reason if one fact settles it; None if the curves have to be weighed.
-
-    Args:
-        history: The run.
-        findings: What `find_all` found in it.
-    """
-    monitor, unit = history.monitor, history.unit
-    finite = np.isfinite(history.loss)
-    if not finite.all():
-        epoch = history.epochs[int(np.argmin(finite))]
-        advice = try_rates(history.learning_rate, LOWER)
-        return "too_high", f"`{monitor}` is NaN or infinite at {unit} {epoch}. {advice}"
-    if finite.size < MIN_EPOCHS:
-        return "unclear", f"{finite.size} {unit}s are too few for a verdict. Train longer."
-    if not np.ptp(history.loss) > 0:
-        return "unclear", f"`{monitor}` never changed."
-    if reaches_zero(history.loss):
-        return "good", f"`{monitor}` reached 0, the lowest it can get."
-    divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
-    if divergence is not None and history.loss[-1] >= history.loss[0]:
-        onset = divergence.start_epoch
-        return "too_high", f"`{monitor}` gets worse from {unit} {onset} on and ends no better than it began."
-    if stands_still(*loss_curves(history)):
-        return "too_low", (
-            f"`{monitor}` only fluctuates and `val_{monitor}` barely changes: the weights are hardly moving."
-        )
-    return None
-
-
-def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
-    """Whether the training loss only fluctuates around its first value while the validation loss barely changes.
-
-    The training loss of an epoch varies with the order of the data, dropout and the last batch even if no weight
-    changes; the validation loss depends on the weights alone. If it is far smoother, the weights hardly move between
-    epochs. A first loss above the later ones excludes a network that moved at once and then stopped, because a far too
-    high rate killed it.
-
-    Args:
-        loss: Training loss, shape `(n,)`, n at least 3.
-        validation: Validation loss at the same epochs, shape `(n,)`.
-    """
-    later = loss[1:] if loss.size > 4 else loss
-    noise = curvature_noise(later)
-    smoother = noise > MIN_NOISE_RATIO * curvature_noise(validation)
-    return bool(smoother and abs(loss[0] - np.median(later)) < MAX_FIRST_OFFSET * noise)
-
-
-def _verdict(history: TrainingHistory, findings: tuple[Finding, ...]) -> tuple[Verdict, tuple[str, ...]]:
-    if ruled := verdict_by_rule(history, findings):
-        return ruled[0], (ruled[1],)
+def _verdict(
+    history: TrainingHistory, context: RunContext, findings: tuple[Finding, ...]
+) -> tuple[Verdict, float | None, tuple[str, ...]]:
+    """The verdict, the share of the evidence for it if it was weighed, and the reasons."""
+    if history.loss.size < MIN_EPOCHS and np.isfinite(history.loss).all():
+        few = f"{history.loss.size} {history.unit}s are too few for a verdict. Train longer."
+        return "unclear", None, (few,)
+    if fact := settled_verdict(history, context, findings):
+        # Such a history shows the direction, but not how far the rate is off.
+        how_far = [MEASURE] if fact.verdict in FACTORS else []
+        return fact.verdict, None, (fact.reason, *how_far)
+    excluded = ruled_out(history, context)
     monitored = "loss" if history.direction == "min" else f"`{history.monitor}`"
-    score = score_verdict(features(history), validated=is_validated(history), monitored=monitored)
-    if score.share < MIN_SHARE:
-        return "unclear", (f"The curves are ambiguous: no verdict has more than {score.share:.0%} of the evidence.",)
-    judged = "good" if score.verdict == "good" else score.verdict.replace("_", " ")
+    score = score_verdict(features(history, context), excluded=excluded, monitored=monitored)
+    surer = _surer(history, context)
+    if score.verdict == "unclear":
+        ambiguous = f"The curves are ambiguous: no verdict has more than {score.share:.0%} of the evidence."
+        return "unclear", score.share, (ambiguous, *excluded.values(), MEASURE, *surer)
+    judged = score.verdict.replace("_", " ")
     overall = f"Together, {score.share:.0%} of the evidence says that the learning rate was {judged}."
-    return cast(Verdict, score.verdict), (*score.reasons, overall)
+    return score.verdict, score.share, (*score.reasons, *excluded.values(), overall, *surer)
+
+
+def _surer(history: TrainingHistory, context: RunContext) -> tuple[str, ...]:
+    """Which further knowledge would make a verdict by the curves surer, in one sentence if there is any."""
+    if history.direction == "max":
+        return ()
+    missing = [
+        what
+        for what, known in (
+            ("a validation loss", is_validated(history)),
+            ("`untrained_loss`", context.untrained_loss is not None),
+            ("`optimizer` and `learning_rate`", context.rate_position is not None),
+        )
+        if not known
+    ]
+    return (f"This would be surer with {', '.join(missing)}.",) if missing else ()
 
 
 def _stored(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, ...]:

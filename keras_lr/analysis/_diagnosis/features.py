@@ -1,16 +1,21 @@
-"""Features of a run's curves that do not change when the loss is scaled or shifted, or a metric is renamed."""
+"""Features of a run's curves that do not change when the loss is scaled, or a metric is renamed.
+
+Only the share of the untrained loss that was removed depends on where the loss is zero.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from keras_lr.analysis._diagnosis.decay import extrapolated_fall
-from keras_lr.analysis._diagnosis.history import TrainingHistory
+from keras_lr.analysis._diagnosis.history import RunContext, TrainingHistory
 from keras_lr.analysis._statistics import block_means, compress, median_change, rank_trend, ratio
 
 # A longer series is averaged in blocks, because the verdict is about the course of the whole run.
 MAX_POINTS = 25
 MIN_VALIDATED_EPOCHS = 3
+MIN_METRIC_EPOCHS = 3
+NO_CONTEXT = RunContext()
 
 LOSS_FEATURES = (
     "trend",
@@ -18,6 +23,10 @@ LOSS_FEATURES = (
     "second_quarter_gain",
     "second_half_gain",
     "late_step",
+    "rises",
+    "roughness",
+    "late_gain",
+    "promise",
 )
 VALIDATION_FEATURES = (
     "validation_rises",
@@ -30,15 +39,41 @@ VALIDATION_FEATURES = (
     "training_above",
     "final_gap",
 )
-METRIC_FEATURES = ("best_validation_metric", "last_metric", "first_metric", "validation_metric_rise")
-# In the order of the scorecard's table.
-FEATURE_NAMES = (*LOSS_FEATURES, *VALIDATION_FEATURES, *METRIC_FEATURES)
+METRIC_FEATURES = ("first_metric", "last_metric", "metric_change")
+VALIDATION_METRIC_FEATURES = ("best_validation_metric", "validation_metric_change")
+UNTRAINED_FEATURES = ("untrained_first_gain", "untrained_last_gain", "untrained_share", "above_untrained")
+UNTRAINED_VALIDATION_FEATURES = ("untrained_first_validation", "untrained_validation_share")
+RATE_FEATURES = ("rate_position",)
+FEATURE_NAMES = (
+    *LOSS_FEATURES,
+    *VALIDATION_FEATURES,
+    *METRIC_FEATURES,
+    *VALIDATION_METRIC_FEATURES,
+    *UNTRAINED_FEATURES,
+    *UNTRAINED_VALIDATION_FEATURES,
+    *RATE_FEATURES,
+)
 
 
-def features(history: TrainingHistory) -> np.ndarray:
-    """The features named in `FEATURE_NAMES`, dimensionless, shape `(18,)`; those of a metric are NaN without one."""
+def features(history: TrainingHistory, context: RunContext = NO_CONTEXT) -> dict[str, float]:
+    """The features by their names in `FEATURE_NAMES`, dimensionless; NaN for those that need what is unknown.
+
+    Args:
+        history: At least three epochs, with a loss that is not constant.
+        context: What else is known of the run.
+    """
     loss, validation = loss_curves(history)
-    return np.array([*_loss_features(loss), *_validation_features(loss, validation), *_metric_features(history)])
+    validated = is_validated(history)
+    found = dict.fromkeys(FEATURE_NAMES, np.nan)
+    found |= dict(zip(LOSS_FEATURES, _loss_features(loss), strict=True))
+    if validated:
+        found |= dict(zip(VALIDATION_FEATURES, _validation_features(loss, validation), strict=True))
+    found |= _metric_features(history)
+    if context.untrained_loss is not None:
+        found |= _untrained_features(loss, validation if validated else None, context.untrained_loss)
+    if context.rate_position is not None:
+        found["rate_position"] = context.rate_position
+    return found
 
 
 def loss_curves(history: TrainingHistory) -> tuple[np.ndarray, np.ndarray]:
@@ -61,15 +96,20 @@ def is_validated(history: TrainingHistory) -> bool:
 
 
 def _loss_features(loss: np.ndarray) -> list[float]:
-    """`LOSS_FEATURES`: Kendall's tau, then parts of the fall in which the run made its gains, and its late steps."""
+    """`LOSS_FEATURES`: Kendall's tau, parts of the fall in which the run made its gains, and how it moved."""
     half, fall = loss.size // 2, loss[0] - loss.min()
     lowest = np.minimum.accumulate(loss)
+    further_fall, noise = extrapolated_fall(loss)
     return [
         rank_trend(loss),
         compress(ratio(loss[0] - loss[1], fall)),
         compress(ratio(_value_at(lowest, 1 / 4) - _value_at(lowest, 1 / 2), fall)),
         compress(ratio(_value_at(lowest, 1 / 2) - lowest[-1], fall)),
         compress(ratio(median_change(loss[half - 1 :]), loss[0] - _two_lowest(loss))),
+        float(np.mean(np.diff(loss) > 0)),
+        _roughness(loss),
+        compress(ratio(_value_at(lowest, 2 / 3) - lowest[-1], fall)),
+        compress(ratio(further_fall, noise)),
     ]
 
 
@@ -97,14 +137,46 @@ def _validation_features(loss: np.ndarray, validation: np.ndarray) -> list[float
     ]
 
 
-def _metric_features(history: TrainingHistory) -> list[float]:
-    """`METRIC_FEATURES`, in the metric's own unit."""
-    if history.metric is None or history.val_metric is None:
-        return [np.nan] * len(METRIC_FEATURES)
-    metric, validation = (
-        block_means(series[np.isfinite(series)], MAX_POINTS) for series in (history.metric, history.val_metric)
-    )
-    return [float(validation.max()), float(metric[-1]), float(metric[0]), float(np.ptp(validation))]
+def _metric_features(history: TrainingHistory) -> dict[str, float]:
+    """`METRIC_FEATURES` and `VALIDATION_METRIC_FEATURES` as far as recorded, in the metric's own unit."""
+    found: dict[str, float] = {}
+    metric = _known(history.accuracy if history.metric is None else history.metric)
+    if metric.size >= MIN_METRIC_EPOCHS:
+        found |= {"first_metric": metric[0], "last_metric": metric[-1], "metric_change": np.ptp(metric)}
+        if (validation := _known(history.val_metric)).size >= MIN_METRIC_EPOCHS:
+            found |= {"best_validation_metric": validation.max(), "validation_metric_change": np.ptp(validation)}
+    return {name: float(value) for name, value in found.items()}
+
+
+def _untrained_features(loss: np.ndarray, validation: np.ndarray | None, untrained: float) -> dict[str, float]:
+    """`UNTRAINED_FEATURES`, and `UNTRAINED_VALIDATION_FEATURES` with validation.
+
+    Gains are parts of the whole way down, from the higher of the untrained and the first loss to the lowest.
+    """
+    lowest = float(min(loss.min(), loss.min() if validation is None else validation.min()))
+    fall, last = max(untrained, loss[0]) - lowest, loss[-max(1, loss.size // 5) :].mean()
+    scale = abs(untrained)
+
+    def share(part: float) -> float:
+        return float(np.clip(ratio(part, scale), -2.0, 1.5))
+
+    found = {
+        "untrained_first_gain": compress(ratio(untrained - loss[0], fall)),
+        "untrained_last_gain": compress(ratio(untrained - last, fall)),
+        "untrained_share": share(untrained - loss.min()),
+        "above_untrained": max(0.0, compress(ratio(loss.max() - untrained, scale))),
+    }
+    if validation is not None:
+        found |= {
+            "untrained_first_validation": compress(ratio(untrained - validation[0], fall)),
+            "untrained_validation_share": share(untrained - validation.min()),
+        }
+    return found
+
+
+def _known(series: np.ndarray | None) -> np.ndarray:
+    """The finite values, in at most `MAX_POINTS` blocks; empty for a series that was not recorded."""
+    return np.empty(0) if series is None else block_means(series[np.isfinite(series)], MAX_POINTS)
 
 
 def _two_lowest(values: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """What a history shows, one function per kind of finding.
 
 Only the first epochs whose loss is finite are searched. The texts say "improves" and "gets worse", because the judged
-series may be a metric that should grow.
+series may be a metric that should grow. What to do about a finding depends on the verdict: see `advice`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.advice import HIGHER, LOWER, SLIGHTLY_LOWER, try_both_ways, try_rates
-from keras_lr.analysis._diagnosis.decay import fit_decay, residual_noise
+from keras_lr.analysis._diagnosis.decay import find_plateau, fit_decay, residual_noise
 from keras_lr.analysis._diagnosis.divergence import find_divergence
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.oscillation import find_oscillation
-from keras_lr.analysis._diagnosis.plateau import find_plateau
 from keras_lr.analysis._statistics import block_means, block_starts, curvature_noise, rank_trend, ratio, reaches_zero
 from keras_lr.results._diagnosis import Finding
 
@@ -63,7 +61,7 @@ def _in_loss(history: TrainingHistory, end: int) -> Iterator[Finding]:
         yield oscillation
     if reaches_zero(history.loss[:end]):
         return
-    trend = _divergence(history, end) or _early_plateau(history, end)
+    trend = divergence_finding(history, end) or _early_plateau(history, end)
     trend = trend or _stagnation(history, end) or _slow_learning(history, end)
     if trend:
         yield trend
@@ -97,7 +95,6 @@ def _non_finite(history: TrainingHistory, start: int) -> Finding:
         effect_size=float(history.loss.size - start),
         effect_unit=f"{history.unit}s",
         evidence=f"`{history.monitor}` is NaN or infinite from {history.unit} {first} on.",
-        advice=try_rates(history.learning_rate, LOWER),
     )
 
 
@@ -118,11 +115,11 @@ def _oscillation(history: TrainingHistory, end: int) -> Finding | None:
         effect_unit=NOISE_UNIT,
         evidence=f"`{history.monitor}` oscillates from {history.unit} {first} to {last}, with a period of "
         f"{period:.3g} {history.unit}s.",
-        advice=try_rates(history.learning_rate, LOWER),
     )
 
 
-def _divergence(history: TrainingHistory, end: int) -> Finding | None:
+def divergence_finding(history: TrainingHistory, end: int) -> Finding | None:
+    """The rise in which the first `end` values of the loss end, if they end in one."""
     values = block_means(history.loss[:end], TREND_POINTS)
     found = find_divergence(values)
     if found is None or found.rise < MIN_RISE_FRACTION * (values[0] - values[: found.onset + 1].min()):
@@ -137,7 +134,6 @@ def _divergence(history: TrainingHistory, end: int) -> Finding | None:
         effect_unit=NOISE_UNIT,
         evidence=f"`{history.monitor}` gets worse from {history.unit} {first} on, by {found.strength:.3g} times its "
         "noise.",
-        advice=try_rates(history.learning_rate, LOWER),
     )
 
 
@@ -155,7 +151,6 @@ def _early_plateau(history: TrainingHistory, end: int) -> Finding | None:
         effect_unit=NOISE_UNIT,
         evidence=f"`{history.monitor}` improved by {found.strength:.3g} times its noise and has not changed since "
         f"{history.unit} {first}.",
-        advice=try_rates(history.learning_rate, LOWER),
     )
 
 
@@ -176,7 +171,6 @@ def _stagnation(history: TrainingHistory, end: int) -> Finding | None:
         effect_unit="Kendall's tau",
         evidence=f"`{history.monitor}` shows no trend over {end} {history.unit}s. A learning rate far too low and one "
         "far too high look alike here.",
-        advice=try_both_ways(history.learning_rate),
     )
 
 
@@ -197,7 +191,6 @@ def _slow_learning(history: TrainingHistory, end: int) -> Finding | None:
         effect_unit="share of the fall in the last third",
         evidence=f"`{history.monitor}` made {late_share:.0%} of its improvement in the last third and is still "
         "improving.",
-        advice=try_rates(history.learning_rate, HIGHER),
     )
 
 
@@ -211,7 +204,6 @@ def _overfitting(history: TrainingHistory, first: int, last: int, strength: floa
         effect_unit=NOISE_UNIT,
         evidence=f"`val_{history.monitor}` gets worse from {history.unit} {first} on while `{history.monitor}` still "
         "improves.",
-        advice=f"Stop at {history.unit} {first} or regularise. {try_rates(history.learning_rate, SLIGHTLY_LOWER)}",
     )
 
 
@@ -224,5 +216,4 @@ def _noisy_validation(history: TrainingHistory, first: int, last: int, noise_ove
         effect_size=noise_over_fall,
         effect_unit="noise over fall",
         evidence=f"The noise of `val_{history.monitor}` is {noise_over_fall:.0%} of its total improvement.",
-        advice=f"Validate on more data. {try_rates(history.learning_rate, LOWER)}",
     )

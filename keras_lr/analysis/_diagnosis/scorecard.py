@@ -1,17 +1,66 @@
-"""The scorecard: each feature gives points to each verdict, and the verdict with most points wins."""
+"""The scorecard: each feature gives points to each verdict, and the verdict with most points wins.
+
+There is one card for each state of knowledge about the losses: with or without validation, with or without the
+untrained loss. Within a card, a feature that is unknown gives no points.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.features import FEATURE_NAMES
+from keras_lr.analysis._diagnosis.features import (
+    LOSS_FEATURES,
+    METRIC_FEATURES,
+    RATE_FEATURES,
+    UNTRAINED_FEATURES,
+    UNTRAINED_VALIDATION_FEATURES,
+    VALIDATION_FEATURES,
+    VALIDATION_METRIC_FEATURES,
+)
 from keras_lr.analysis._diagnosis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+from keras_lr.results._diagnosis import Verdict
+
+ScoredVerdict = Literal["good", "too_high", "too_low"]
+
+
+class CardTable(NamedTuple):
+    """The numbers of one card.
+
+    Attributes:
+        knots: Per feature the values between which the points are interpolated, increasing.
+        points: Per verdict and feature the points at these values.
+        intercepts: Per verdict the points that every run has.
+    """
+
+    knots: Sequence[Sequence[float]]
+    points: Sequence[Sequence[Sequence[float]]]
+    intercepts: Sequence[float]
+
 
 # In the order of the table.
-SCORED_VERDICTS = ("good", "too_high", "too_low")
+SCORED_VERDICTS: tuple[ScoredVerdict, ...] = ("good", "too_high", "too_low")
 MAX_REASONS = 3
+# A verdict with a lower share is wrong more often than right (`benchmarks/diagnosis.py`).
+MIN_SHARE = 0.4
+
+_VALIDATED = (*LOSS_FEATURES, *METRIC_FEATURES, *VALIDATION_FEATURES, *VALIDATION_METRIC_FEATURES)
+# The features of each card, in the order of its table.
+CARDS: dict[str, tuple[str, ...]] = {
+    "loss": (*LOSS_FEATURES, *METRIC_FEATURES, *RATE_FEATURES),
+    "validation": (*_VALIDATED, *RATE_FEATURES),
+    "untrained": (*LOSS_FEATURES, *METRIC_FEATURES, *RATE_FEATURES, *UNTRAINED_FEATURES),
+    "validation and untrained": (
+        *_VALIDATED,
+        *RATE_FEATURES,
+        *UNTRAINED_FEATURES,
+        *UNTRAINED_VALIDATION_FEATURES,
+    ),
+}
+
+TABLES = {card: CardTable(KNOTS[card], POINTS[card], INTERCEPTS[card]) for card in CARDS}
 
 # Per feature a threshold, and what to say below it and from it on; `{loss}` is the series that was judged. The
 # thresholds 0.78, 1.04 and 1.71 are 5%, 10% and 50% on the scale of `compress`.
@@ -37,6 +86,18 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
         "The {loss} changed little from epoch to epoch late in the run.",
         "The {loss} still changed a lot from epoch to epoch late in the run.",
     ),
+    "rises": (
+        0.3,
+        "The {loss} rarely got worse from one epoch to the next.",
+        "The {loss} often got worse from one epoch to the next.",
+    ),
+    "roughness": (-0.3, "The {loss} was smooth.", "The {loss} was uneven."),
+    "late_gain": (
+        0.78,
+        "The {loss} hardly improved in the last third of the run.",
+        "The {loss} was still improving in the last third of the run.",
+    ),
+    "promise": (2.0, "The {loss} was levelling off at the end.", "The {loss} was still improving at the end."),
     "validation_rises": (
         0.3,
         "The validation {loss} rarely got worse from one epoch to the next.",
@@ -78,80 +139,141 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
         "The validation {loss} ended close to the training {loss} or better.",
         "The validation {loss} ended worse than the training {loss}.",
     ),
-    "best_validation_metric": (0.65, "The best validation metric was low.", "The best validation metric was high."),
-    "last_metric": (0.65, "The training metric ended low.", "The training metric ended high."),
     "first_metric": (0.4, "The training metric began low.", "The training metric was high from the start."),
-    "validation_metric_rise": (
+    "last_metric": (0.65, "The training metric ended low.", "The training metric ended high."),
+    "metric_change": (
+        0.1,
+        "The training metric hardly changed.",
+        "The training metric changed a lot over the run.",
+    ),
+    "best_validation_metric": (0.65, "The best validation metric was low.", "The best validation metric was high."),
+    "validation_metric_change": (
         0.1,
         "The validation metric hardly changed.",
         "The validation metric changed a lot over the run.",
     ),
+    "untrained_first_gain": (
+        1.04,
+        "The first epoch hardly improved on the untrained model.",
+        "The first epoch already improved on the untrained model.",
+    ),
+    "untrained_last_gain": (
+        1.71,
+        "The {loss} kept less than half of what it gained on the untrained model.",
+        "The {loss} kept most of what it gained on the untrained model.",
+    ),
+    "untrained_share": (
+        0.3,
+        "Training removed little of the untrained model's {loss}.",
+        "Training removed much of the untrained model's {loss}.",
+    ),
+    "above_untrained": (
+        0.78,
+        "The {loss} stayed below that of the untrained model.",
+        "The {loss} rose above that of the untrained model.",
+    ),
+    "untrained_first_validation": (
+        1.04,
+        "After the first epoch the validation {loss} was hardly better than before training.",
+        "After the first epoch the validation {loss} was already better than before training.",
+    ),
+    "untrained_validation_share": (
+        0.3,
+        "On validation data, training removed little of the untrained model's {loss}.",
+        "On validation data, training removed much of the untrained model's {loss}.",
+    ),
+    "rate_position": (
+        0.0,
+        "The learning rate is in the lower half of those that the optimizer is usually given, or below.",
+        "The learning rate is in the upper half of those that the optimizer is usually given, or above.",
+    ),
 }
-# Features that compare training with validation and mean nothing without validation.
-COMPARISONS = ("validation_reach", "first_validation", "training_above", "final_gap")
 
 
 class Score(NamedTuple):
     """What the scorecard says of a run.
 
     Attributes:
-        verdict: The verdict with most points.
-        share: Its share of the evidence, in [0, 1]: the softmax of the points.
+        leader: The verdict with most points.
+        shares: The share of the evidence of each verdict, in [0, 1], together 1: the softmax of the points.
         reasons: What the features that spoke most for it say, a sentence each, at most three.
     """
 
-    verdict: str
-    share: float
+    leader: ScoredVerdict
+    shares: dict[ScoredVerdict, float]
     reasons: tuple[str, ...]
 
+    @property
+    def share(self) -> float:
+        """The share of the verdict with most points."""
+        return self.shares[self.leader]
 
-def score_verdict(values: np.ndarray, *, validated: bool = True, monitored: str = "loss") -> Score:
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict with most points, "unclear" if its share is low."""
+        return self.leader if self.share >= MIN_SHARE else "unclear"
+
+
+def score_verdict(
+    features: Mapping[str, float],
+    *,
+    excluded: Collection[str] = (),
+    monitored: str = "loss",
+    tables: Mapping[str, CardTable] = TABLES,
+) -> Score:
     """Weighs the features of a run.
 
     Args:
-        values: What `features` returned, shape `(18,)`.
-        validated: Whether they were computed with a validation loss.
+        features: What `features` returned.
+        excluded: Verdicts that a fact rules out; they get no share.
         monitored: What the reasons call the judged series.
+        tables: The numbers of each card.
     """
-    points = contributions(values)
-    totals = points.sum(axis=1) + np.array(INTERCEPTS)
+    card = card_for(features)
+    points = contributions(CARDS[card], tables[card], features)
+    totals = points.sum(axis=1) + np.array(tables[card].intercepts)
+    totals[[verdict in excluded for verdict in SCORED_VERDICTS]] = -np.inf
     shares = np.exp(totals - totals.max())
     shares /= shares.sum()
     winner = int(np.argmax(totals))
     lead = points[winner] - np.delete(points, winner, axis=0).mean(axis=0)
-    strongest = [index for index in np.argsort(-lead) if lead[index] > 0]
-    reasons = (
-        sentence(FEATURE_NAMES[index], float(values[index]), validated=validated, monitored=monitored)
-        for index in strongest
+    names = CARDS[card]
+    strongest = [names[index] for index in np.argsort(-lead)[:MAX_REASONS] if lead[index] > 0]
+    return Score(
+        SCORED_VERDICTS[winner],
+        dict(zip(SCORED_VERDICTS, map(float, shares), strict=True)),
+        tuple(sentence(name, features[name], monitored=monitored) for name in strongest),
     )
-    return Score(SCORED_VERDICTS[winner], float(shares[winner]), tuple(filter(None, reasons))[:MAX_REASONS])
 
 
-def contributions(values: np.ndarray) -> np.ndarray:
+def card_for(features: Mapping[str, float]) -> str:
+    """The card for what is known of the losses."""
+    untrained = not np.isnan(features[UNTRAINED_FEATURES[0]])
+    if np.isnan(features[VALIDATION_FEATURES[0]]):
+        return "untrained" if untrained else "loss"
+    return "validation and untrained" if untrained else "validation"
+
+
+def contributions(names: Sequence[str], table: CardTable, features: Mapping[str, float]) -> np.ndarray:
     """Points of each feature for each of `SCORED_VERDICTS`, linear between the table's knots.
 
     Args:
-        values: Shape `(18,)`; a feature that is NaN gives no points.
+        names: The card's features.
+        table: The card's numbers.
+        features: By name; a feature that is NaN gives no points.
 
     Returns:
-        Shape `(3, 18)`.
+        Shape `(3, n_features)`.
     """
+    values = [features[name] for name in names]
     points = [
-        [np.interp(value, knots, points) for value, knots, points in zip(values, KNOTS, rows, strict=True)]
-        for rows in POINTS
+        [np.interp(value, knots, points) for value, knots, points in zip(values, table.knots, rows, strict=True)]
+        for rows in table.points
     ]
     return np.where(np.isnan(values), 0.0, points)
 
 
-def sentence(name: str, value: float, *, validated: bool = True, monitored: str = "loss") -> str:
-    """What a feature's value means; empty for a comparison with validation if there was none.
-
-    Without validation the features were computed from the training loss alone, and the sentence speaks of that.
-    """
-    if name in COMPARISONS and not validated:
-        return ""
+def sentence(name: str, value: float, *, monitored: str = "loss") -> str:
+    """What a feature's value means."""
     threshold, below, above = SENTENCES[name]
-    template = below if value < threshold else above
-    if not validated:
-        template = template.replace("validation {loss}", "{loss}")
-    return template.format(loss=monitored)
+    return (below if value < threshold else above).format(loss=monitored)

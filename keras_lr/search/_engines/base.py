@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_lr.errors import KerasLRError
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._runs import Run
+from keras_lr.search._runs import Run, take
 
 EngineName = Literal["stacked", "function", "reuse", "rebuild"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
@@ -63,6 +64,16 @@ class Engine(ABC):
         Raises:
             EngineUnavailableError: This engine cannot train the model; a slower one may.
         """
+
+
+def compiled_step(model: keras.Model, step: Callable[[Any], Any], data: Any) -> Any:
+    """A step as `fit` compiles it, for batches of any size: a function of the indices of the samples in `data`."""
+    return tf.function(
+        lambda indices: step(take(data, indices)),
+        input_signature=[tf.TensorSpec([None], tf.int32)],
+        jit_compile=bool(model.jit_compile) or None,
+        autograph=False,
+    )
 
 
 def weights_of(model: keras.Model) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -13,10 +13,17 @@ from keras_lr._keras.model import logs_of
 from keras_lr._keras.snapshot import plain_variables, trainer_variables
 from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
-from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, HiddenStateError, weights_of
+from keras_lr.search._engines.base import (
+    Engine,
+    EngineName,
+    EngineUnavailableError,
+    HiddenStateError,
+    compiled_step,
+    weights_of,
+)
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelState, ReusableModel
-from keras_lr.search._runs import Run, epoch_order, take
+from keras_lr.search._runs import Run, epoch_order
 
 
 class FunctionEngine(Engine):
@@ -87,11 +94,11 @@ class EpochProgram:
         self.model = model
         self._arguments = arguments
         self._reusable = ReusableModel(model)
-        self._train_step = self._compiled(model.train_step, arguments.train)
+        self._train_step = compiled_step(model, model.train_step, arguments.train)
         self._train = tf.function(self._train_pass, autograph=False)
         self._test = None
         if arguments.validates:
-            self._test_step = self._compiled(model.test_step, arguments.validation)
+            self._test_step = compiled_step(model, model.test_step, arguments.validation)
             self._test = tf.function(self._test_pass, autograph=False)
 
     def trace(self, batch_size: int) -> str:
@@ -134,14 +141,6 @@ class EpochProgram:
     def weights(self, run: Run) -> list[np.ndarray]:
         """Present values of `model.weights`, which are those of the run in training."""
         return weights_of(self.model)
-
-    def _compiled(self, step: Callable[[Any], Any], data: Any) -> Any:
-        return tf.function(
-            lambda indices: step(take(data, indices)),
-            input_signature=[tf.TensorSpec([None], tf.int32)],
-            jit_compile=bool(self.model.jit_compile) or None,
-            autograph=False,
-        )
 
     def _train_pass(self, order: Any, batch_size: Any) -> Any:
         return _over_batches(self._train_step, order, batch_size)

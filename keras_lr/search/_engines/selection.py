@@ -194,6 +194,8 @@ def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedH
         return "the model runs in Python, whose state cannot be reset"
     if hypermodel.distributed:
         return "the model is built under a distribution strategy"
+    if factory.copies_weights:
+        return f"{type(model.optimizer).__name__} copies the weights when it is built, which `fit` does in its step"
     if factory.rate_in_build is not None:
         return f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
     return ""

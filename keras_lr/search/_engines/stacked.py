@@ -9,11 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import layers_of, logs_of
 from keras_lr._utils.formatting import short_error_message
-from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError
+from keras_lr.search._engines.base import Engine, EngineName, EngineUnavailableError, compiled_step
 from keras_lr.search._engines.stacked_program import Copies, SparseGradientsError, StackedProgram
 from keras_lr.search._engines.twins import Twins, twins_of
 from keras_lr.search._fit_arguments import sample_count
@@ -21,7 +22,8 @@ from keras_lr.search._runs import Point, Run, epoch_order, take
 
 MAX_STACKED_VALUES = 100_000_000
 """Limit on the weights and slots of all copies in one program: 400 MB in float32; a step needs a few times that."""
-_CHECKED_STEPS = 2
+_STEPS_AT_START, _STEPS_LATER = 2, 1
+"""How many steps are compared. The second one shows how an optimizer uses its slots; later these are filled anyway."""
 _TOLERANCE = 1e-4
 _LOW_PRECISION_TOLERANCE = 1e-3
 """How far, relatively, the values of a check may be apart. In float32 they agree to 1e-6. A layer that computes in half
@@ -46,8 +48,8 @@ class StackedEngine(Engine):
     """Trains copies of the model side by side, each with the weights of its repeat and its own learning rate.
 
     The program is compared with the model's own `train_step` and `test_step`: before it is used, with the first two
-    steps of one copy, and once it has trained an epoch, with the next two steps of one copy, before the epoch is
-    recorded. By then a term of the loss that is tiny at first may have grown.
+    steps of one copy, and once it has trained an epoch, with the next step of one copy, before the epoch is recorded.
+    By then a term of the loss that is tiny at first may have grown.
 
     The first repeat of each rate has a twin, which tells whether the rate is chaotic.
     """
@@ -135,39 +137,62 @@ class StackedEngine(Engine):
     ) -> None:
         """Compares the first steps of `epoch` of the run at `place`, and its validation, with the model's own steps.
 
+        The steps are run eagerly if that suffices. Compiled for batches of any size, as `fit` compiles them, they may
+        log other values: the loss of one of several outputs is then a mean over batches, not over samples, and XLA
+        draws other random numbers.
+
         Raises:
             EngineUnavailableError: They log different values.
         """
         orders, sizes = self._orders(trained, epoch), self._batch_sizes(trained[place])
-        program.load(copies, place)
-        _, logs = program.epoch(copies, orders, *sizes, max_steps=_CHECKED_STEPS)
+        steps = _STEPS_LATER if epoch else _STEPS_AT_START
+        _, logs = program.epoch(copies, orders, *sizes, max_steps=steps)
         own = {name: float(values[place]) for name, values in logs.items()}
         if epoch == 0 and (hidden := program.hidden_state()):
             raise EngineUnavailableError(f"its step {hidden}")
-        plain = self._plain_logs(program.model, trained[place], orders[place], *sizes)
-        if epoch == 0:
-            self._initial = plain
+        difference = "nothing was compared"
+        for compiled in (True,) if program.model.jit_compile else (False, True):
+            program.load(copies, place)
+            set_learning_rate(program.model.optimizer, trained[place].learning_rate)
+            plain = self._plain_logs(program.model, orders[place], *sizes, steps=steps, compiled=compiled)
+            if epoch == 0:
+                self._initial = plain
+            difference = self._difference(own, plain, _tolerance(program.model))
+            if not difference:
+                return
+        raise EngineUnavailableError(f"{difference} in the first steps of epoch {epoch}")
+
+    def _difference(self, own: Mapping[str, float], plain: Mapping[str, float], tolerance: float) -> str:
+        """Which value differs, in words; empty if all are equal up to rounding."""
         if own.keys() != plain.keys():
-            raise EngineUnavailableError(f"its stacked program logs {sorted(own)}, but its own step {sorted(plain)}")
-        tolerance = _tolerance(program.model)
+            return f"its stacked program logs {sorted(own)}, but its own step {sorted(plain)},"
         for name, value in plain.items():
             scale = abs(self._initial[name]) if name in ("loss", "val_loss") else 1.0
             if not np.isclose(own[name], value, rtol=tolerance, atol=1e-6 * scale, equal_nan=True):
-                raise EngineUnavailableError(
-                    f"its stacked program does not reproduce its own step: the {name} of the first steps of epoch "
-                    f"{epoch} is {own[name]:.6g} instead of {value:.6g}"
+                return (
+                    f"its stacked program does not reproduce its own step: the {name} is {own[name]:.6g} instead of "
+                    f"{value:.6g}"
                 )
+        return ""
 
     def _plain_logs(
-        self, model: keras.Model, run: Run, order: np.ndarray, batch_size: int, test_batch_size: int
+        self,
+        model: keras.Model,
+        order: np.ndarray,
+        *sizes: int,
+        steps: int,
+        compiled: bool,
     ) -> dict[str, float]:
         """What the model's own steps log, from the state that it is in."""
-        set_learning_rate(model.optimizer, run.learning_rate)
-        logs = _logs_of_steps(model, model.train_step, self.arguments.train, order, batch_size)
+        parts = [("", model.train_step, self.arguments.train, order, sizes[0])]
         if self.arguments.validates:
-            order = np.arange(sample_count(self.arguments.validation))
-            tested = _logs_of_steps(model, model.test_step, self.arguments.validation, order, test_batch_size)
-            logs.update({f"val_{name}": value for name, value in tested.items()})
+            everything = np.arange(sample_count(self.arguments.validation), dtype=np.int32)
+            parts.append(("val_", model.test_step, self.arguments.validation, everything, sizes[1]))
+        logs: dict[str, float] = {}
+        for prefix, step, data, indices, size in parts:
+            on_indices = compiled_step(model, step, data) if compiled else partial(_eager_step, step, data)
+            values = _logs_of_steps(model, on_indices, indices[: steps * size], size)
+            logs.update({f"{prefix}{name}": value for name, value in values.items()})
         return logs
 
     def _copies(self, program: StackedProgram, trained: Sequence[Run]) -> Copies:
@@ -241,8 +266,12 @@ def _weights(program: StackedProgram, copies: Copies, runs: Sequence[Run], run: 
     return program.weights(copies, runs.index(run))
 
 
-def _logs_of_steps(model: keras.Model, step: Any, data: Any, order: np.ndarray, batch_size: int) -> dict[str, float]:
+def _eager_step(step: Any, data: Any, indices: Any) -> Any:
+    return step(take(data, indices))
+
+
+def _logs_of_steps(model: keras.Model, step: Any, indices: np.ndarray, batch_size: int) -> dict[str, float]:
     model.reset_metrics()
-    for start in range(0, min(_CHECKED_STEPS * batch_size, len(order)), batch_size):
-        result = step(take(data, order[start : start + batch_size]))
+    for start in range(0, len(indices), batch_size):
+        result = step(tf.constant(indices[start : start + batch_size]))
     return logs_of(model, result)

@@ -111,14 +111,15 @@ def test_scaling_the_loss_changes_nothing(seed, size, scale):
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(3, 60), st.sampled_from([-100.0, -1.0, 0.5, 100.0]))
-def test_shifting_the_loss_and_renaming_it_changes_nothing(seed, size, shift):
+def test_shifting_the_loss_changes_no_finding_and_renaming_it_nothing(seed, size, shift):
+    # A verdict may depend on where zero is: a loss that came down to a tenth, or fell below zero, says something.
     loss, val_loss = noisy_decay(size, seed, 0.02), noisy_decay(size, seed + 1, 0.03)
     plain = analyze_history({"loss": loss, "val_loss": val_loss})
-    moved = analyze_history({"head_loss": loss + shift, "val_head_loss": val_loss + shift, "other": loss})
-    assert (moved.verdict, [item.kind for item in moved.findings]) == (
-        plain.verdict,
-        [item.kind for item in plain.findings],
-    )
+    renamed = analyze_history({"head_loss": loss, "val_head_loss": val_loss, "other": loss})
+    moved = analyze_history({"loss": loss + shift, "val_loss": val_loss + shift})
+    kinds = [item.kind for item in plain.findings]
+    assert (renamed.verdict, [item.kind for item in renamed.findings]) == (plain.verdict, kinds)
+    assert [item.kind for item in moved.findings] == kinds
 
 
 def test_overfitting_is_found_at_the_turn_of_validation():
@@ -178,8 +179,9 @@ def test_without_validation_no_reason_speaks_of_it():
         losses = np.exp(-np.arange(20) / 20 / time_constant) + generator.normal(scale=0.01, size=20)
         for columns in ({"loss": losses}, {"loss": losses, "val_loss": [0.5, 0.4] + [np.nan] * 18}):
             diagnosis = analyze_history(columns)
-            assert diagnosis.reasons
-            assert "validation" not in " ".join(diagnosis.reasons)
+            about_it = [reason for reason in diagnosis.reasons if not reason.startswith("This would be surer with")]
+            assert about_it
+            assert "validation" not in " ".join(about_it)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, METRIC_FEATURES, features
-from keras_lr.analysis._diagnosis.history import from_columns
-from keras_lr.analysis._diagnosis.scorecard import SENTENCES, contributions, score_verdict, sentence
-from keras_lr.analysis._diagnosis.scorecard_table import INTERCEPTS, KNOTS, POINTS
+from keras_lr.analysis._diagnosis.features import (
+    FEATURE_NAMES,
+    METRIC_FEATURES,
+    RATE_FEATURES,
+    VALIDATION_METRIC_FEATURES,
+    features,
+)
+from keras_lr.analysis._diagnosis.history import RunContext, from_columns
+from keras_lr.analysis._diagnosis.scorecard import (
+    CARDS,
+    SENTENCES,
+    TABLES,
+    CardTable,
+    card_for,
+    contributions,
+    score_verdict,
+    sentence,
+)
 from keras_lr.analysis._statistics import block_means, block_starts, compress, curvature_noise, rank_trend
 
 
@@ -32,20 +46,66 @@ def test_compress_is_bounded_and_keeps_the_sign():
     assert compress(-0.09) == pytest.approx(-1)
 
 
-def test_scorecard_points_at_the_knots_are_the_tables():
-    last = np.array([knots[-1] for knots in KNOTS])
-    points = np.array([[row[-1] for row in rows] for rows in POINTS])
-    np.testing.assert_allclose(contributions(last), points)
-    totals = points.sum(axis=1) + INTERCEPTS
-    assert score_verdict(last).share == pytest.approx((np.exp(totals) / np.exp(totals).sum()).max())
+@pytest.mark.parametrize("card", CARDS)
+def test_scorecard_points_at_the_knots_are_the_tables(card):
+    table, names = TABLES[card], CARDS[card]
+    last = dict.fromkeys(FEATURE_NAMES, np.nan) | {
+        name: knots[-1] for name, knots in zip(names, table.knots, strict=True)
+    }
+    points = np.array([[row[-1] for row in rows] for rows in table.points])
+    np.testing.assert_allclose(contributions(names, table, last), points)
+    assert card_for(last) == card
+    totals = np.exp(points.sum(axis=1) + table.intercepts)
+    assert list(score_verdict(last).shares.values()) == pytest.approx(totals / totals.sum())
 
 
-def test_a_missing_metric_gives_no_points():
+def test_a_verdict_that_is_ruled_out_gets_no_share():
+    values = features(from_columns({"loss": np.exp(-np.arange(20) / 5)}))
+    free, bound = score_verdict(values), score_verdict(values, excluded=["good"])
+    assert bound.shares["good"] == 0
+    others = {name: share / (1 - free.shares["good"]) for name, share in free.shares.items() if name != "good"}
+    assert {name: bound.shares[name] for name in others} == pytest.approx(others)
+
+
+@pytest.mark.parametrize(
+    ("validated", "untrained", "card"),
+    [
+        (False, None, "loss"),
+        (True, None, "validation"),
+        (False, 1.1, "untrained"),
+        (True, 1.1, "validation and untrained"),
+    ],
+)
+def test_what_is_unknown_gives_no_points(validated, untrained, card):
     loss = np.exp(-np.arange(20) / 5)
-    values = features(from_columns({"loss": loss, "val_loss": loss + 0.1}))
-    missing = np.isnan(values)
-    assert [name for name, absent in zip(FEATURE_NAMES, missing, strict=True) if absent] == list(METRIC_FEATURES)
-    assert not contributions(values)[:, missing].any()
+    history = from_columns({"loss": loss, "val_loss": loss + 0.1} if validated else {"loss": loss})
+    values = features(history, RunContext(untrained_loss=untrained))
+    assert card_for(values) == card
+    missing = [name for name in CARDS[card] if np.isnan(values[name])]
+    unknown = [*METRIC_FEATURES, *(VALIDATION_METRIC_FEATURES if validated else ()), *RATE_FEATURES]
+    assert sorted(missing) == sorted(unknown)
+    assert not contributions(missing, _columns_of(card, missing), values).any()
+
+
+def _columns_of(card, names):
+    places = [CARDS[card].index(name) for name in names]
+    table = TABLES[card]
+    return CardTable(
+        [table.knots[place] for place in places],
+        [[rows[place] for place in places] for rows in table.points],
+        table.intercepts,
+    )
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 1.0, 2.0**20])
+def test_the_untrained_loss_is_compared_in_the_losss_own_unit(scale):
+    loss = scale * np.array([1.5, 1.0, 0.5, 0.5, 0.5])
+    values = features(from_columns({"loss": loss}), RunContext(untrained_loss=scale * 2.0))
+    # Of the way from 2 down to 0.5, a third was gone in the first epoch; 0.75 of the loss was removed in all.
+    assert values["untrained_first_gain"] == pytest.approx(compress(1 / 3))
+    assert values["untrained_last_gain"] == pytest.approx(compress(1.0))
+    assert values["untrained_share"] == pytest.approx(0.75)
+    assert values["above_untrained"] == 0
 
 
 def test_a_metric_is_known_by_its_values_and_the_strictest_is_read():
@@ -64,14 +124,14 @@ def test_features_do_not_depend_on_the_losss_unit(scale, shift):
     loss, val_loss = (np.exp(-np.arange(20) / 5) + generator.normal(0, 0.02, 20) for _ in range(2))
     plain = features(from_columns({"loss": loss, "val_loss": val_loss}))
     moved = features(from_columns({"loss": scale * loss + shift, "val_loss": scale * val_loss + shift}))
-    np.testing.assert_allclose(moved, plain, rtol=1e-8, atol=1e-8)
+    assert moved == pytest.approx(plain, rel=1e-8, abs=1e-8, nan_ok=True)
 
 
 def test_every_feature_has_two_sentences_and_says_what_its_value_is():
     assert set(SENTENCES) == set(FEATURE_NAMES)
     falling, level = ({"loss": loss} for loss in (np.linspace(2.0, 1.0, 20), np.geomspace(1.0, 1e-6, 20)))
     words = [
-        sentence("second_half_gain", features(from_columns(history))[FEATURE_NAMES.index("second_half_gain")])
+        sentence("second_half_gain", features(from_columns(history))["second_half_gain"])
         for history in (falling, level)
     ]
     assert words == [

@@ -1,7 +1,7 @@
 import numpy as np
 
 from keras_lr.analysis import analyze_history
-from keras_lr.analysis._diagnosis.diagnose import stands_still
+from keras_lr.analysis._diagnosis.facts import stands_still
 
 GENERATOR = np.random.default_rng(3)
 FLICKER = GENERATOR.normal(0, 0.01, 20)

@@ -27,6 +27,17 @@ def search(losses, *, statuses=None, batch_size=32, start=3.0):
     return pd.DataFrame(rows)
 
 
+def test_the_gain_is_counted_from_the_first_epoch_that_was_validated():
+    frame = search(LOSSES)
+    late = frame.assign(epoch=2 * frame["epoch"] + 1)
+    unmeasured = late.assign(epoch=late["epoch"] - 1, val_loss=np.nan)
+    sparse = pd.concat([late, unmeasured]).sort_values(["learning_rate", "repeat", "epoch"])
+    found, known = analyze_sensitivity(sparse), analyze_sensitivity(frame)
+    assert known.lr_sensitivity is not None
+    assert found.lr_sensitivity == known.lr_sensitivity
+    assert (found.usable_low, found.usable_high) == (known.usable_low, known.usable_high)
+
+
 def test_a_run_scores_its_best_epoch():
     frame = search({1e-2: (1.0, 2.0)}, start=1.5)
     scores = run_scores(frame, objective="val_loss", direction="min")

@@ -11,7 +11,24 @@ import pandas as pd
 import pytest
 
 from keras_lr.search._engines.base import ENGINES, EngineName
-from tests.search.small_search import RATES, classifier, plain_training, run_small, small_search
+from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, plain_training, run_small, small_search
+
+
+class CopiesWeights(keras.optimizers.SGD):
+    """Draws the weights to copies that it makes while it is built, as schedule-free AdamW does."""
+
+    def build(self, variables: Any) -> None:
+        if self.built:
+            return
+        super().build(variables)
+        self.copies = [self.add_variable_from_reference(one, "copy") for one in variables]
+        for copy, variable in zip(self.copies, variables, strict=True):
+            self.assign(copy, keras.ops.copy(variable))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        super().update_step(gradient, variable, learning_rate)
+        self.assign(variable, 0.9 * variable + 0.1 * self.copies[self._get_variable_index(variable)])
+
 
 COLUMNS = ["loss", "val_loss", "accuracy", "val_accuracy"]
 OPTIMIZERS = {
@@ -75,3 +92,52 @@ def test_a_repeat_sees_the_same_weights_and_batches_at_every_rate(tmp_path: Path
     losses = frame.pivot(index="learning_rate", columns="repeat", values="loss").to_numpy()
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-6)
     assert losses[0, 0] != pytest.approx(losses[0, 1], rel=1e-3)
+
+
+def with_two_outputs() -> keras.Model:
+    flowers = keras.Input((4,))
+    hidden = keras.layers.Dense(8, activation="relu")(flowers)
+    model = keras.Model(flowers, [keras.layers.Dense(3, name=name)(hidden) for name in ("first", "second")])
+    model.compile("adam", [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(2)])
+    return model
+
+
+def test_each_output_s_loss_is_logged_as_fit_logs_it(tmp_path: Path) -> None:
+    x, y, (x_val, y_val) = iris()
+    tuner = small_search(with_two_outputs, tmp_path, repeats=1)
+    tuner.search(x, [y, y[::-1]], validation_data=(x_val, [y_val, y_val]), epochs=1, batch_size=BATCH_SIZE, verbose=0)
+    keras.utils.set_random_seed(0)
+    model = with_two_outputs()
+    model.optimizer.learning_rate = RATES[1]
+    order = np.random.default_rng([0, 0]).permutation(len(x))
+    # The last of the seven batches is short: Keras takes the mean over batches, which a mean over samples is not.
+    plain = model.fit(
+        x[order],
+        [y[order], y[::-1][order]],
+        batch_size=BATCH_SIZE,
+        shuffle=False,
+        validation_data=(x_val, [y_val, y_val]),
+        verbose=0,
+    ).history
+    assert tuner.sensitivity().engine == "stacked"
+    row = tuner.sensitivity().frame.iloc[1]
+    for name, (value,) in plain.items():
+        assert row[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_random_numbers_that_xla_draws_are_those_of_fit(tmp_path: Path) -> None:
+    def build() -> keras.Model:
+        model = classifier(layers=[lambda: keras.layers.Dropout(0.5)])()
+        model.compile("adam", model.loss, metrics=["accuracy"], jit_compile=True)
+        return model
+
+    tuner = small_search(build, tmp_path)
+    assert_as_plain(run_small(tuner), build)
+    assert tuner.sensitivity().engine == "function"
+
+
+def test_an_optimizer_that_copies_the_weights_trains_as_in_fit(tmp_path: Path) -> None:
+    build = classifier(CopiesWeights)
+    tuner = small_search(build, tmp_path)
+    assert_as_plain(run_small(tuner), build)
+    assert (tuner.sensitivity().engine, "copies the weights" in tuner.sensitivity().engine_reason) == ("rebuild", True)

@@ -1,0 +1,292 @@
+"""Facts that settle a verdict, or rule one out, each with the sentence that says why.
+
+What `settled_verdict` finds needs no weighing; it also asks whether a learning rate can explain the run at all.
+`ruled_out` says which verdicts the scorecard may not give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_lr._utils.formatting import format_rate
+from keras_lr.analysis._diagnosis.features import is_validated, loss_curves
+from keras_lr.analysis._diagnosis.history import ADAPTIVE_RATES, RunContext, TrainingHistory
+from keras_lr.analysis._diverged import GAIN_LOST
+from keras_lr.analysis._statistics import curvature_noise, reaches_zero
+from keras_lr.results._diagnosis import Finding, Verdict
+
+# The weights stand still if the training loss is this many times as noisy as the validation loss, ...
+MIN_NOISE_RATIO = 5.0
+# ... its first value lies within this many standard deviations of the later ones, ...
+MAX_FIRST_OFFSET = 3.0
+# ... and its noise is below this fraction of itself: the loss of unstable weights varies by more.
+MAX_STILL_NOISE = 0.1
+
+# A loss that ends above the untrained one by this factor is worse than that, whichever batch came first, ...
+WORSE_FACTOR = 1.2
+# ... provided that it changed by this fraction of itself: the first batch alone may be unusually easy.
+MIN_CHANGE = 0.5
+# A loss that rose by this fraction of its first value and never came below it.
+MIN_RISE = 0.05
+# A constant output costs about minus the log of its accuracy. Outputs that cost so many times more are far too large.
+OVERCONFIDENT = 5.0
+# The accuracy is the same throughout if it changes by no more than this.
+SAME_ACCURACY = 0.005
+# A loss that falls by this fraction of itself should show in the accuracy.
+SHOWING_FALL = 0.3
+# An accuracy that is about zero throughout belongs to a regression, of which it says nothing.
+NO_ACCURACY = 0.02
+
+# Rules out "too low": the loss came down by this factor, ...
+LEARNED_FACTOR = 10.0
+# ... or rose this far above the untrained one, ...
+EXPLODED_FACTOR = 5.0
+# ... or made this part of its way down in the first epoch, a way of at least this fraction of the untrained loss.
+QUICK_PART = 0.9
+QUICK_FALL = 0.3
+# A rate this many decades outside the optimizer's usual ones errs to that side, if at all.
+FAR_DECADES = 1.0
+# NaN from the start is not the rate's fault if the rate is this many decades below the highest usual one.
+SAFE_DECADES = 1.0
+# The loss of the untrained model, measured on one batch, is known to this fraction of itself.
+SAME_LOSS = 0.25
+# A loss below zero that falls in its last third at this fraction of its mean speed has no lowest value in sight.
+UNBOUNDED_SPEED = 0.5
+
+MIN_STEADY_EPOCHS = 3
+
+
+class Fact(NamedTuple):
+    """A verdict that a fact settles, and why, in one sentence."""
+
+    verdict: Verdict
+    reason: str
+
+
+def settled_verdict(history: TrainingHistory, context: RunContext, findings: Iterable[Finding]) -> Fact | None:
+    """The verdict if one fact settles it; None if the curves have to be weighed.
+
+    Args:
+        history: The run.
+        context: What else is known of it.
+        findings: What `find_all` found in it.
+    """
+    monitor = f"`{history.monitor}`"
+    finite = np.isfinite(history.loss)
+    if not finite.all():
+        return _not_finite(history, context, int(np.argmin(finite)))
+    if not np.ptp(history.loss) > 0:
+        return _never_changed(history, context)
+    if other := _other_cause(history, context):
+        return other
+    if reaches_zero(history.loss):
+        return Fact("good", f"{monitor} reached 0, the lowest it can get.")
+    divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
+    if divergence is not None and _gave_up_gain(history.loss, context):
+        onset = f"{history.unit} {divergence.start_epoch}"
+        return Fact("too_high", f"{monitor} gets worse from {onset} on and ends no better than it began.")
+    if blown_up := _blown_up(history, context):
+        return Fact("too_high", blown_up)
+    if stands_still(*loss_curves(history)):
+        reason = f"{monitor} only fluctuates and `val_{history.monitor}` barely changes: the weights are hardly moving."
+        return Fact("too_low", reason)
+    return None
+
+
+def ruled_out(history: TrainingHistory, context: RunContext) -> dict[Verdict, str]:
+    """The verdicts that a fact excludes, each with the reason."""
+    found: dict[Verdict, str] = {}
+    if reason := _not_too_low(history, context):
+        found["too_low"] = reason
+    elif reason := _not_too_high(history, context):
+        found["too_high"] = reason
+    return found
+
+
+def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
+    """Whether the training loss only fluctuates around its first value while the validation loss barely changes.
+
+    The training loss of an epoch varies with the order of the data, dropout and the last batch even if no weight
+    changes; the validation loss depends on the weights alone. If it is far smoother, the weights hardly move between
+    epochs. A first loss above the later ones excludes a network that moved at once and then stopped, because a far too
+    high rate killed it.
+
+    Args:
+        loss: Training loss, shape `(n,)`, n at least 3.
+        validation: Validation loss at the same epochs, shape `(n,)`.
+    """
+    if loss.size < MIN_STEADY_EPOCHS:
+        return False
+    later = loss[1:] if loss.size > 4 else loss
+    noise, level = curvature_noise(later), float(np.median(later))
+    smoother = noise > MIN_NOISE_RATIO * curvature_noise(validation) and noise < MAX_STILL_NOISE * abs(level)
+    return bool(smoother and abs(loss[0] - level) < MAX_FIRST_OFFSET * noise)
+
+
+def _not_finite(history: TrainingHistory, context: RunContext, first: int) -> Fact:
+    where = f"`{history.monitor}` is NaN or infinite"
+    # Each step of an adaptive optimizer is about as long as its rate, whatever the gradient.
+    adaptive = context.usual_rates == ADAPTIVE_RATES
+    if first == 0 and adaptive and context.decades_above_usual <= -SAFE_DECADES:
+        return Fact(
+            "not_the_rate",
+            f"{where} from the first {history.unit} on, although the learning rate is low: look for NaN in the inputs "
+            "and targets, and for a logarithm or a division by zero in the loss.",
+        )
+    return Fact("too_high", f"{where} at {history.unit} {history.epochs[first]}.")
+
+
+def _never_changed(history: TrainingHistory, context: RunContext) -> Fact:
+    reason = f"`{history.monitor}` never changed."
+    untrained = context.untrained_loss
+    if untrained is not None and abs(history.loss[0] - untrained) > SAME_LOSS * abs(untrained):
+        return Fact(
+            "too_high",
+            f"{reason} It differs from the {untrained:.3g} of the untrained model, so the first steps changed the "
+            "weights, and nothing has since: they killed the network.",
+        )
+    if context.decades_above_usual > 0:
+        return Fact("too_high", f"{reason} The learning rate is above the usual ones: it killed the network.")
+    if not context.is_usual_rate:
+        return Fact("unclear", reason)
+    return Fact(
+        "not_the_rate",
+        f"{reason} The learning rate is a usual one, so the output does not depend on the weights: look for frozen "
+        "layers, a softmax over a single unit, or an activation that is saturated or cut off.",
+    )
+
+
+def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
+    """What no learning rate mends, if the curves show it."""
+    if history.direction == "max":
+        return None
+    causes = (_below_zero, _metric_disagrees, _never_better_than_constant)
+    return next((fact for cause in causes if (fact := cause(history, context))), None)
+
+
+def _gave_up_gain(loss: np.ndarray, context: RunContext) -> bool:
+    """Whether a loss that diverged ends no better than it began, and gave up half of what it had gained in all."""
+    start = loss[0] if context.untrained_loss is None else max(loss[0], context.untrained_loss)
+    return bool(loss[-1] >= loss[0] and loss[-1] - loss.min() >= GAIN_LOST * (start - loss.min()))
+
+
+def _blown_up(history: TrainingHistory, context: RunContext) -> str:
+    """Why the loss is worse than before training; empty if it is not shown to be."""
+    if history.direction == "max":
+        return ""
+    loss, monitor = history.loss, f"`{history.monitor}`"
+    if loss.min() >= loss[0] and loss.max() - loss[0] > MIN_RISE * abs(loss[0]):
+        return f"{monitor} rose above its first value and never came below it."
+    level, untrained = float(np.median(loss)), context.untrained_loss
+    if untrained is not None and untrained > 0 and np.ptp(loss) > MIN_CHANGE * level:
+        last = float(loss[-max(1, loss.size // 5) :].mean())
+        if last > WORSE_FACTOR * untrained:
+            return f"{monitor} ends at {last:.3g}, above the {untrained:.3g} of the untrained model."
+    accuracy = _finite(history.accuracy)
+    if _stays(accuracy) and level > OVERCONFIDENT * _constant_cost(accuracy):
+        return (
+            f"The accuracy stays at {np.median(accuracy):.3g}, which a constant output reaches too, at a `loss` of "
+            f"about {_constant_cost(accuracy):.2g}; {monitor} is {level:.3g}: the outputs are huge."
+        )
+    return ""
+
+
+def _below_zero(history: TrainingHistory, context: RunContext) -> Fact | None:
+    loss = history.loss
+    if not loss[-1] < 0:
+        return None
+    labels = "look for labels other than 0 and 1, a missing softmax or sigmoid, or the wrong loss"
+    if context.is_cross_entropy:
+        return Fact("not_the_rate", f"`{history.monitor}` is negative, which a cross-entropy never is: {labels}.")
+    third = max(1, loss.size // 3)
+    late, whole = (loss[-third - 1] - loss[-1]) / third, (loss[0] - loss[-1]) / (loss.size - 1)
+    if loss[0] > 0 and loss.size >= MIN_STEADY_EPOCHS + 1 and late >= UNBOUNDED_SPEED * whole:
+        return Fact(
+            "unclear",
+            f"`{history.monitor}` falls through 0 without slowing down. A cross-entropy or a squared error cannot: "
+            f"{labels}. No learning rate mends that.",
+        )
+    return None
+
+
+def _metric_disagrees(history: TrainingHistory, context: RunContext) -> Fact | None:
+    loss, accuracy = history.loss, _finite(history.accuracy)
+    fall = loss[0] - loss[-1]
+    if not (_stays(accuracy) and fall > SHOWING_FALL * abs(loss[0])):
+        return None
+    # A loss that came down from an explosion says nothing about the accuracy yet.
+    if loss[0] > OVERCONFIDENT * _constant_cost(accuracy) or _not_too_low(history, context):
+        return None
+    return Fact(
+        "not_the_rate",
+        f"`{history.monitor}` fell by {fall / abs(loss[0]):.0%}, yet the accuracy stays at {np.median(accuracy):.3g}: "
+        "what the loss rewards is not what the accuracy counts. Check the labels, the last activation and the loss.",
+    )
+
+
+def _never_better_than_constant(history: TrainingHistory, context: RunContext) -> Fact | None:
+    """A usual rate, and a loss that stays at that of a constant output from the first epoch on."""
+    baseline, loss = context.baseline_loss, history.loss
+    if baseline is None or not context.is_usual_rate:
+        return None
+    near = max(MIN_RISE * abs(baseline), 2 * curvature_noise(loss))
+    if np.abs(loss - baseline).max() > near:
+        return None
+    return Fact(
+        "not_the_rate",
+        f"`{history.monitor}` stays at {baseline:.3g}, the loss of the best constant output, at a usual learning rate: "
+        "check the scale of the inputs, the activations, and that inputs and targets belong together.",
+    )
+
+
+def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
+    """Why the rate cannot have been too low; empty if it can."""
+    loss, monitor = history.loss, f"`{history.monitor}`"
+    if context.decades_above_usual >= FAR_DECADES:
+        return f"The learning rate is far above the usual ones, {_usual_rates(context)}."
+    if history.direction == "max":
+        return ""
+    untrained = context.untrained_loss
+    if untrained is not None and untrained > 0:
+        if loss.max() > EXPLODED_FACTOR * untrained:
+            return f"{monitor} rose to {loss.max():.3g}, far above the {untrained:.3g} of the untrained model."
+        way = untrained - loss.min()
+        quick = untrained - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * untrained
+        if quick and not context.decades_below_usual > 0:
+            return f"{monitor} made nearly all of its way down in the first {history.unit}."
+    if loss.min() > 0 and loss[0] > LEARNED_FACTOR * loss.min():
+        return f"{monitor} came down to less than a tenth of its first value."
+    return ""
+
+
+def _not_too_high(history: TrainingHistory, context: RunContext) -> str:
+    """Why the rate cannot have been too high; empty if it can."""
+    if context.decades_below_usual >= FAR_DECADES:
+        return f"The learning rate is far below the usual ones, {_usual_rates(context)}."
+    if not is_validated(history) or history.val_loss is None:
+        return ""
+    validation = history.val_loss[np.isfinite(history.val_loss)]
+    if not ((np.diff(history.loss) < 0).all() and (np.diff(validation) < 0).all()):
+        return ""
+    return f"`{history.monitor}` and `val_{history.monitor}` improved in every {history.unit}."
+
+
+def _usual_rates(context: RunContext) -> str:
+    return " to ".join(map(format_rate, context.usual_rates or ()))
+
+
+def _finite(series: np.ndarray | None) -> np.ndarray:
+    return np.empty(0) if series is None else series[np.isfinite(series)]
+
+
+def _stays(accuracy: np.ndarray) -> bool:
+    """Whether a classifier's accuracy is the same throughout."""
+    return bool(accuracy.size and np.ptp(accuracy) <= SAME_ACCURACY and np.median(accuracy) > NO_ACCURACY)
+
+
+def _constant_cost(accuracy: np.ndarray) -> float:
+    """About the cross-entropy of a constant output with this accuracy, at least that of 99%."""
+    return float(-np.log(min(np.median(accuracy), 0.99)))

@@ -1,0 +1,161 @@
+"""Facts that settle a verdict, and the agreement of everything that is said with the verdict."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_lr.analysis import analyze_history
+from keras_lr.analysis._diagnosis.history import from_columns, run_context
+from keras_lr.cli._analyze import _print_one
+from keras_lr.cli._output import standard_output
+from keras_lr.errors import InvalidArgumentError
+from keras_lr.results import Diagnosis
+from keras_lr.results._diagnosis import verdict_sentence
+
+E = np.arange(20)
+FLAT = [2.3] * 10
+
+
+@pytest.mark.parametrize(
+    ("columns", "known", "verdict", "words"),
+    [
+        ({"loss": [2.0, 1.5, np.nan]}, {}, "too_high", "NaN or infinite at epoch 2"),
+        ({"loss": [np.nan] * 4}, {"optimizer": "adam", "learning_rate": 1e-4}, "not_the_rate", "NaN in the inputs"),
+        ({"loss": [np.nan] * 4}, {"optimizer": "adam", "learning_rate": 1.0}, "too_high", "NaN or infinite"),
+        ({"loss": FLAT}, {}, "unclear", "never changed"),
+        ({"loss": FLAT}, {"untrained_loss": 7.0}, "too_high", "killed the network"),
+        ({"loss": FLAT}, {"optimizer": "adam", "learning_rate": 1.0}, "too_high", "killed the network"),
+        ({"loss": FLAT}, {"optimizer": "adam", "learning_rate": 1e-3}, "not_the_rate", "frozen"),
+        ({"loss": [3.6, 957.0, 400.0, 100.0, 40.0, 18.3]}, {}, "too_high", "never came below it"),
+        ({"loss": 18.3 + 940 * np.exp(-E / 12), "accuracy": [0.1] * 20}, {}, "too_high", "outputs are huge"),
+        ({"loss": 5.0 + 20 * np.exp(-E / 3)}, {"untrained_loss": 2.3}, "too_high", "above the 2.3 of the untrained"),
+        ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {"loss": "binary_crossentropy"}, "not_the_rate", "negative"),
+        ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {}, "unclear", "falls through 0"),
+        ({"loss": 2.3 * np.exp(-E / 20), "accuracy": [0.1] * 20}, {}, "not_the_rate", "what the accuracy counts"),
+        (
+            {"loss": 2.3 + 1e-3 * np.sin(E)},
+            {"baseline_loss": 2.3, "optimizer": "adam", "learning_rate": 1e-3},
+            "not_the_rate",
+            "best constant output",
+        ),
+    ],
+)
+def test_a_fact_settles_the_verdict_and_says_why(columns, known, verdict, words):
+    diagnosis = analyze_history(columns, **known)
+    assert (diagnosis.verdict, diagnosis.share) == (verdict, None)
+    assert words in diagnosis.reasons[0]
+    if verdict in ("not_the_rate", "unclear"):
+        assert (diagnosis.suggested_low, diagnosis.suggested_high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("rate", "impossible"), [(10.0, "too_low"), (0.25, "too_low"), (1e-7, "too_high"), (1e-6, "too_high")]
+)
+def test_an_extreme_rate_is_never_advised_to_be_more_extreme(rate, impossible):
+    generator = np.random.default_rng(0)
+    for time_constant in (0.1, 1.0, 5.0, 50.0):
+        loss = 2.3 * np.exp(-E / 20 / time_constant) + generator.normal(0, 0.02, 20)
+        assert analyze_history({"loss": loss}, optimizer="adam", learning_rate=rate).verdict != impossible
+
+
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2, None])
+def test_a_short_run_still_improving_is_not_blamed_on_the_rate_without_a_share(rate):
+    diagnosis = analyze_history({"loss": [2.3, 2.0, 1.8]}, optimizer="adam" if rate else None, learning_rate=rate)
+    assert diagnosis.verdict not in ("too_low", "too_high") or diagnosis.share > 1 / 3
+
+
+def test_curves_that_improve_every_epoch_are_not_too_high():
+    loss = np.linspace(2.0, 1.0, 12)
+    assert analyze_history({"loss": loss, "val_loss": loss + 0.05}).verdict != "too_high"
+
+
+def test_what_was_known_is_kept_and_what_was_not_is_named():
+    loss = 2.3 * np.exp(-E / 10)
+    diagnosis = analyze_history({"loss": loss}, untrained_loss=2.5, optimizer="adam", learning_rate=1e-3)
+    assert (diagnosis.untrained_loss, diagnosis.optimizer, diagnosis.learning_rate) == (2.5, "adam", 1e-3)
+    assert diagnosis.reasons[-1] == "This would be surer with a validation loss."
+    assert Diagnosis.from_json(diagnosis.to_json()) == diagnosis
+
+
+def test_the_recorded_rate_comes_before_the_arguments():
+    columns = from_columns({"loss": [3.0, 2.0, 1.0], "learning_rate": [0.5] * 3})
+    assert run_context(columns, learning_rate=1e-3).learning_rate == 0.5
+
+
+@pytest.mark.parametrize(
+    ("known", "named"),
+    [
+        ({"untrained_loss": np.nan}, "untrained_loss"),
+        ({"baseline_loss": "high"}, "baseline_loss"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"optimizer": 3}, "optimizer"),
+        ({"loss": 3}, "loss"),
+    ],
+)
+def test_facts_that_cannot_be_are_refused_by_name(known, named):
+    with pytest.raises(InvalidArgumentError, match=f"`{named}` must be"):
+        analyze_history({"loss": [3.0, 2.0, 1.0]}, **known)
+
+
+HIGHER = re.compile(r"times higher", re.I)
+LOWER = re.compile(r"times lower", re.I)
+RANGE = re.compile(r"Try a learning rate of (\S+) to (\S+?)\.?(?:\s|$)")
+
+
+def pointing(text, rate):
+    """Which ways a text tells a reader to move the rate."""
+    ways = {"higher"} if HIGHER.search(text) else set()
+    ways |= {"lower"} if LOWER.search(text) else set()
+    for low, high in RANGE.findall(text):
+        ways |= {"higher"} if float(high) > rate * 1.001 else set()
+        ways |= {"lower"} if float(low) < rate * 0.999 else set()
+    return ways
+
+
+@st.composite
+def histories(draw):
+    generator = np.random.default_rng(draw(st.integers(0, 10_000)))
+    size = draw(st.integers(2, 40))
+    time = np.arange(size) / size
+    loss = draw(st.sampled_from([0.0, 0.5, 2.0])) + np.exp(-time / draw(st.floats(0.05, 5.0)))
+    loss = loss + draw(st.floats(0.0, 0.5)) * np.sin(2 * np.pi * np.arange(size) / draw(st.floats(2.0, 8.0)))
+    loss = loss + draw(st.sampled_from([0.0, 0.0, 1.0, 100.0])) * np.clip(time - draw(st.floats(0, 1)), 0, None)
+    columns = {"loss": loss + generator.normal(0, draw(st.sampled_from([0.0, 0.02, 0.2])), size)}
+    if draw(st.booleans()):
+        columns["val_loss"] = columns["loss"] + generator.normal(0.1, 0.05, size) + 0.5 * time
+    if draw(st.booleans()):
+        columns["accuracy"] = np.clip(generator.normal(0.1, 0.001) + draw(st.sampled_from([0.0, 0.8])) * time, 0, 1)
+    known = {}
+    if draw(st.booleans()):
+        known["untrained_loss"] = draw(st.sampled_from([0.3, 2.0, 10.0]))
+    if draw(st.booleans()):
+        known["learning_rate"] = draw(st.sampled_from([1e-6, 1e-3, 0.25]))
+    if draw(st.booleans()):
+        known["optimizer"] = draw(st.sampled_from(["adam", "sgd", "momentum"]))
+    return columns, known
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(histories())
+def test_nothing_that_is_said_points_against_the_verdict(run):
+    columns, known = run
+    diagnosis = analyze_history(columns, **known)
+    allowed = {"too_low": {"higher"}, "too_high": {"lower"}}.get(diagnosis.verdict, set())
+    rate = diagnosis.learning_rate or 1.0
+    texts = [
+        verdict_sentence(diagnosis.verdict),
+        *diagnosis.reasons,
+        *(text for item in diagnosis.findings for text in (item.evidence, item.advice)),
+    ]
+    console = standard_output()
+    with console.capture() as printed:
+        _print_one(console, diagnosis)
+    for text in (*texts, " ".join(printed.get().split())):
+        assert pointing(text, rate) <= allowed
+    if diagnosis.suggested_low is None:
+        assert diagnosis.verdict not in allowed or diagnosis.learning_rate is None
+    else:
+        assert allowed == ({"higher"} if diagnosis.suggested_low > rate else {"lower"})

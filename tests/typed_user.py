@@ -1,0 +1,45 @@
+"""What a user's type checker sees of the public names. mypy reads this file, nothing runs it.
+
+A line with `type: ignore` is an error, and mypy reports an ignore that is not needed.
+"""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import pandas as pd
+
+import keras_lr
+from keras_lr import LogGridSearch, schedules
+
+
+class Model:
+    """A model as the checker sees it: Keras itself has no type information."""
+
+    def compile(self, *args: object, **kwargs: object) -> None: ...
+
+    def fit(self, *args: object, **kwargs: object) -> None: ...
+
+
+def right(model: Model, x: list[float]) -> None:
+    result = keras_lr.find_lr(model, x, num_steps=50)
+    assert_type(result, keras_lr.RangeTestResult)
+    assert_type(result.suggestion, keras_lr.Suggestion)
+    assert_type(result.suggestion.learning_rate, float | None)
+    assert_type(result.to_frame(), pd.DataFrame)
+    assert_type(keras_lr.LRRangeTest(num_steps=50), keras_lr.LRRangeTest)
+    assert_type(keras_lr.suggest([1e-3, 1e-2], [1.0, 0.5]), keras_lr.Suggestion)
+    assert_type(keras_lr.analyze_history({"loss": [1.0]}), keras_lr.Diagnosis)
+    assert_type(keras_lr.Report("Digits").add(result), keras_lr.Report)
+    assert_type(schedules.OneCycle(0.1, 1000), schedules.OneCycle)
+    assert_type(LogGridSearch(None).sensitivity(), keras_lr.SensitivityResult)
+
+
+def wrong(diagnosis: keras_lr.Diagnosis) -> None:
+    print(keras_lr.find_LR)  # type: ignore[attr-defined]
+    keras_lr.find_lr("not a model", [1.0])  # type: ignore[arg-type]
+    keras_lr.LRRangeTest(num_steps="100")  # type: ignore[arg-type]
+    keras_lr.LRRangeTest(wibble=3)  # type: ignore[call-arg]
+    print(diagnosis.verdictt)  # type: ignore[attr-defined]
+    schedules.OneCycle(0.1)  # type: ignore[call-arg]
+    LogGridSearch(None, engine="fast")  # type: ignore[arg-type]
