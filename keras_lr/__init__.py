@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from keras_lr.results import SensitivityResult as SensitivityResult
     from keras_lr.results import Suggestion as Suggestion
     from keras_lr.search import LogGridSearch as LogGridSearch
+    from keras_lr.search import RaceSearch as RaceSearch
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ _HOMES = {
     "LRRecorder": "keras_lr.callbacks",
     "MomentumCycle": "keras_lr.callbacks",
     "LogGridSearch": "keras_lr.search",
+    "RaceSearch": "keras_lr.search",
     "RangeTestResult": "keras_lr.results",
     "ReduceOnPlateau": "keras_lr.callbacks",
     "Report": "keras_lr.report",

@@ -42,6 +42,7 @@ FIXED = {
     "suggest",
     "analyze_history",
     "LogGridSearch",
+    "RaceSearch",
     "schedules",
     "AutoLR",
     "HistoryMonitor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,7 +36,7 @@ STEP_UP_FRACTION = 0.15
 leads at first. A lowest rate that leads in spite of that can be trusted at once."""
 
 LOST_SHARE = 0.05
-"""Share of the gain within which a rate belongs to the interval around the winner."""
+"""Share of the gain that a rate may lose and still be usable."""
 
 NOISE_FACTOR = 2.0
 """Difference between two curves, in standard deviations of the noise of a single epoch, that noise may explain."""
@@ -183,6 +183,16 @@ class Race:
             self._decide()
 
     @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """Every rate that may be raced, increasing."""
+        return tuple(self._rates)
+
+    @property
+    def direction(self) -> Literal["min", "max"]:
+        """Whether lower or higher values are better."""
+        return "min" if self._sign > 0 else "max"
+
+    @property
     def finished(self) -> bool:
         """Whether no run is left to train."""
         return not self._racing
@@ -201,13 +211,29 @@ class Race:
 
     @property
     def low(self) -> float | None:
-        """Lowest of the rates around the best that were as good when last compared: within noise, or 5% of the gain."""
-        return self._interval()[0]
+        """Lowest of the rates around the best that were as good within noise when last compared.
+
+        The noise is that of a single epoch, read off the curve of the best. How much repeats differ is unknown.
+        """
+        return self._stretch(self._within_noise)[0]
 
     @property
     def high(self) -> float | None:
-        """Highest of the rates around the best that were as good when last compared; see `low`."""
-        return self._interval()[1]
+        """Highest of the rates around the best that were as good within noise when last compared; see `low`."""
+        return self._stretch(self._within_noise)[1]
+
+    @property
+    def usable_low(self) -> float | None:
+        """Lowest of the rates around the best that lost at most 5% of the gain when last compared.
+
+        The gain leads from the worst value after the first epoch to the best value.
+        """
+        return self._stretch(self._loses_little)[0]
+
+    @property
+    def usable_high(self) -> float | None:
+        """Highest of the rates around the best that lost at most 5% of the gain when last compared."""
+        return self._stretch(self._loses_little)[1]
 
     @property
     def confidence(self) -> Confidence:
@@ -383,23 +409,30 @@ class Race:
         firsts = [curve[0] for curve in self._curves.values() if len(curve) and math.isfinite(curve[0])]
         return float(max(firsts)) - self._score(leader)
 
-    def _interval(self) -> tuple[float | None, float | None]:
+    def _stretch(self, as_good: Callable[[int, int], bool]) -> tuple[float | None, float | None]:
+        """Ends of the unbroken stretch of rates around the leader that are as good, given their places."""
         leader = self._leader()
         if leader is None:
             return None, None
         told = sorted(place for place in self._curves if len(self._curves[place]))
         start = end = told.index(leader)
-        while start > 0 and self._as_good(told[start - 1], leader):
+        while start > 0 and as_good(told[start - 1], leader):
             start -= 1
-        while end + 1 < len(told) and self._as_good(told[end + 1], leader):
+        while end + 1 < len(told) and as_good(told[end + 1], leader):
             end += 1
         return self._rates[told[start]], self._rates[told[end]]
 
-    def _as_good(self, place: int, leader: int) -> bool:
-        epoch = min(len(self._curves[place]), len(self._curves[leader]))
-        noise = curvature_noise(self._curves[leader][max(epoch // 2, 0) : epoch])
-        margin = max(LOST_SHARE * self._gain(leader), NOISE_FACTOR * noise)
-        return self._score(place, epoch) - self._score(leader, epoch) <= margin
+    def _within_noise(self, place: int, leader: int) -> bool:
+        epoch = self._last_compared(place, leader)
+        noise = curvature_noise(self._curves[leader][epoch // 2 : epoch])
+        return self._score(place, epoch) - self._score(leader, epoch) <= NOISE_FACTOR * noise
+
+    def _loses_little(self, place: int, leader: int) -> bool:
+        epoch = self._last_compared(place, leader)
+        return self._score(place, epoch) - self._score(leader, epoch) <= LOST_SHARE * self._gain(leader)
+
+    def _last_compared(self, place: int, leader: int) -> int:
+        return min(len(self._curves[place]), len(self._curves[leader]))
 
     def _doubt(self) -> str:
         """What keeps the answer from being clear; empty if nothing does."""

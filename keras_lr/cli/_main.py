@@ -103,6 +103,9 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"keras-lr {version('keras-lr')}")
     parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (_demo, _find, _search, _analyze, _report, _devices):
-        command.add_parser(commands)
+    for add_parser in (
+        *(_demo.add_parser, _find.add_parser, _search.add_race_parser, _search.add_parser),
+        *(_analyze.add_parser, _report.add_parser, _devices.add_parser),
+    ):
+        add_parser(commands)
     return parser

@@ -1,4 +1,4 @@
-"""`keras-lr search`: a log-grid search on the user's own model."""
+"""`keras-lr search` and `keras-lr race`: a log-grid search and a race on the user's own model."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from keras_lr.search._tuner import LogGridSearch
 
 
+_MODEL_HELP = "build(), build(learning_rate) or build(hp), which returns a compiled model"
+_VALIDATION_HELP = "data to judge the runs by; without it they are judged by the training loss"
+
+
 def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
@@ -41,23 +45,54 @@ def add_parser(commands: Any) -> None:
         "the range of rates that are as good. Run the same command again to resume a search. MODULE is an import path "
         "or a Python file, for example train.py:build.",
     )
-    add_model_and_data(
-        parser,
-        model="build(), build(learning_rate) or build(hp), which returns a compiled model",
-        validation="data to judge the runs by; without it they are judged by the training loss",
-    )
+    add_model_and_data(parser, model=_MODEL_HELP, validation=_VALIDATION_HELP)
     _add_grid(parser)
-    parser.add_argument("--epochs", type=positive_int, default=10, help="epochs of each run (%(default)d)")
+    _add_training(parser, epochs=10, project="lr")
+    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes on this machine")
+    add_outputs(parser, title="Learning-rate sensitivity")
+    add_device_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_race_parser(commands: Any) -> None:
+    """Adds the command `race` to the parser."""
+    parser = commands.add_parser(
+        "race",
+        help="find the best learning rate for about the price of one further training",
+        description="Races a few learning rates around the suggestion of a range test, trains your model at the best "
+        "one to the end, and prints it. Run the same command again to resume a race. MODULE is an import path or a "
+        "Python file, for example train.py:build.",
+    )
+    add_model_and_data(parser, model=_MODEL_HELP, validation=_VALIDATION_HELP)
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="complete trainings that may be spent on rates other than the winner (%(default)g)",
+    )
+    parser.add_argument(
+        "--learning-rates",
+        type=learning_rate,
+        nargs="+",
+        metavar="LR",
+        help="learning rates to choose from, instead of those around the suggestion of a range test",
+    )
+    parser.add_argument("--batch-size", type=positive_int, metavar="N", help="samples per step, for arrays (32)")
+    _add_training(parser, epochs=20, project="race")
+    add_outputs(parser, title="Learning-rate race")
+    add_device_options(parser)
+    parser.set_defaults(run=run_race)
+
+
+def _add_training(parser: argparse.ArgumentParser, *, epochs: int, project: str) -> None:
+    parser.add_argument("--epochs", type=positive_int, default=epochs, help="epochs of each run (%(default)d)")
     parser.add_argument("--objective", help="metric to judge the runs by (val_loss, or loss without validation data)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first repeat (%(default)d)")
     parser.add_argument(
         "--directory", type=Path, default=Path("runs"), metavar="DIR", help="directory of all searches (%(default)s)"
     )
-    parser.add_argument("--project", default="lr", help="name of this search, its subdirectory (%(default)s)")
-    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes on this machine")
-    add_outputs(parser, title="Learning-rate sensitivity")
-    add_device_options(parser)
-    parser.set_defaults(run=run)
+    parser.add_argument("--project", default=project, help="name of this search, its subdirectory (%(default)s)")
 
 
 def _add_grid(parser: argparse.ArgumentParser) -> None:
@@ -186,11 +221,10 @@ def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGri
     from keras_lr.search._tuner import LogGridSearch
 
     sizes = options.batch_sizes or []
-    data = load_data(options.data)
-    scored = load_data(options.validation_data, argument="--validation-data") if options.validation_data else None
+    data, validation = _data_of(options)
     tuner = LogGridSearch(
         _hypermodel(options.model),
-        options.objective or ("val_loss" if scored else "loss"),
+        options.objective or ("val_loss" if validation else "loss"),
         options.min_lr,
         options.max_lr,
         options.points_per_decade,
@@ -205,12 +239,58 @@ def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGri
         project_name=options.project,
     )
     tuner.worker_pool = workers
-    validation = (
-        {} if scored is None else {"validation_data": scored["x"] if len(scored) == 1 else tuple(scored.values())}
-    )
     batch = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
     tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
     return tuner
+
+
+def run_race(options: argparse.Namespace) -> int:
+    """Races, prints the best rate and writes the requested files; returns 130 after Ctrl-C."""
+    start_tensorflow()
+    from keras_lr.search._race_search import RaceSearch
+    from keras_lr.search._storage import SearchFolder
+
+    try:
+        with set_up(options):
+            data, validation = _data_of(options)
+            tuner = RaceSearch(
+                _hypermodel(options.model),
+                options.objective or ("val_loss" if validation else "loss"),
+                options.budget,
+                learning_rates=options.learning_rates,
+                seed=options.seed,
+                directory=options.directory,
+                project_name=options.project,
+            )
+            batch = {"batch_size": options.batch_size} if options.batch_size else {}
+            tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
+    except KeyboardInterrupt:
+        standard_output().print("Interrupted. Run the same command again to resume.", markup=False)
+        return INTERRUPTED
+    result = tuner.sensitivity()
+    console = standard_output()
+    print_sensitivity(console, result)
+    if result.race is not None:
+        console.print(f"Cost beyond the best rate's own training: {result.race['cost']:.2g} trainings", markup=False)
+    if result.best_learning_rate is not None:
+        best = tuner.oracle.get_best_trials()[0]
+        console.print(f"Weights: {SearchFolder(Path(tuner.project_dir)).checkpoint(best.trial_id)}", markup=False)
+    write_outputs(console, options, result, race_argv(options))
+    return 0
+
+
+def race_argv(options: argparse.Namespace) -> list[str]:
+    """The command line of the same race without output files, which the report shows."""
+    return to_argv("race", options, without=("title", "report", "json"))
+
+
+def _data_of(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of `search` for the data and for the validation data, which may be none."""
+    data = load_data(options.data)
+    if not options.validation_data:
+        return data, {}
+    scored = load_data(options.validation_data, argument="--validation-data")
+    return data, {"validation_data": scored["x"] if len(scored) == 1 else tuple(scored.values())}
 
 
 def _hypermodel(target: str) -> Any:

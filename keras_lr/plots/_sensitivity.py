@@ -1,8 +1,9 @@
-"""The plots of a search over learning rates: the U-curve, the heatmap over batch sizes and the learning curves."""
+"""The plots of a search over learning rates: U-curve, heatmap over batch sizes, race and learning curves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Transform
 from scipy.stats import rankdata
 
 from keras_lr._utils.downsampling import evenly_chosen
@@ -59,6 +61,15 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
     "pruned": ("1", PINK),
 }
 _FAILURE_HEIGHT = 0.97
+RACE_ENDS = {
+    "beaten": ("s", PINK, "could not win any more"),
+    "behind": ("v", ORANGE, "behind, to stay within the budget"),
+    "diverged": ("x", ORANGE, "diverged"),
+}
+"""Mark, colour and name of each way in which a rate leaves a race."""
+_WORST_RATIO = 30.0
+_LABEL_WIDTH = 46.0
+_LABEL_HEIGHT = 10.0
 _BAR_POINTS = 7.0
 # The longest names that fit into the legend of a narrow drawing.
 _LABELS = {name: text.replace("at most", "≤") for name, text in BASIN_NAMES.items()}
@@ -136,6 +147,134 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     _mark_cells(ax, table, result)
     _label_cells(ax, table, result)
     return ax
+
+
+def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
+    """Draws the objective against the epoch, one line per learning rate of a race, each up to where it was dropped.
+
+    The best rate has the thick line. The mark at the end of another one says why it was dropped; each diverged run is
+    marked at the upper edge. Vertical lines show the comparisons.
+
+    Args:
+        result: What a race measured.
+        ax: Axes to draw on; None makes a new figure.
+
+    Returns:
+        The axes drawn on.
+    """
+    ax = new_axes() if ax is None else ax
+    race = result.race or {"epochs": 1, "dropped": [], "comparisons": []}
+    style_axes(ax)
+    whys = {drop["learning_rate"]: drop["why"] for drop in race["dropped"]}
+    curves = {rate: _judged_curve(result, rate) for rate in shown_rates(result)}
+    values = np.array([value for curve in curves.values() for value in curve])
+    worst = _worst_drawn(result, curves)
+    _limit_objective(ax, pd.DataFrame({"score": values[values <= worst], "status": "ok"}), result)
+    ax.set_xlim(0.5, 1 + (race["epochs"] - 0.5) * 1.12)
+    ticks = MaxNLocator(integer=True, nbins=max(3, int(width_inches(ax) * 1.6))).tick_values(1, race["epochs"])
+    ax.set_xticks([tick for tick in ticks if 1 <= tick <= race["epochs"]])
+    for comparison in race["comparisons"][:-1]:
+        ax.axvline(comparison["epoch"], color=GREY, linewidth=0.6, alpha=0.4, zorder=0)
+    for rate, curve in curves.items():
+        best = rate == result.best_learning_rate
+        ax.plot(
+            range(1, len(curve) + 1),
+            curve,
+            color=BLUE if best else GREY,
+            linewidth=2.4 if best else 1.3,
+            marker="o" if len(curve) == 1 and rate not in whys else None,
+            zorder=4 if best else 3,
+        )
+    ends = [_end(ax, rate, curve, worst, diverged=whys.get(rate) == "diverged") for rate, curve in curves.items()]
+    for end in ends:
+        if end.rate in whys:
+            _mark_end(ax, end, whys[end.rate])
+    _label_ends(ax, ends, best=result.best_learning_rate)
+    ax.set_xlabel("Epoch")
+    ax.set_ylabel(plain_text(result.objective, limit=32), parse_math=False)
+    for why in dict.fromkeys(whys.values()):
+        marker, color, text = RACE_ENDS[why]
+        ax.plot([], [], marker=marker, color=color, linestyle="none", markeredgewidth=1.8, label=text)
+    legend_above(ax)
+    return ax
+
+
+def _worst_drawn(result: SensitivityResult, curves: Mapping[float, np.ndarray]) -> float:
+    """The value above which a line leaves the picture, so that one bad rate does not make all others look alike."""
+    firsts = [float(curve[0]) for curve in curves.values() if len(curve)]
+    if result.direction == "max" or not firsts or min(firsts) <= 0:
+        return np.inf
+    return _WORST_RATIO * float(np.median(firsts))
+
+
+def _judged_curve(result: SensitivityResult, rate: float) -> np.ndarray:
+    """The objective by epoch, as far as it is finite."""
+    run = runs_at(result, rate)[0][result.objective].to_numpy(dtype=np.float64)
+    broken = np.flatnonzero(~np.isfinite(run))
+    return run[: broken[0]] if len(broken) else run
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where the line of a rate ends: at an epoch, in data coordinates or at a height of the axes."""
+
+    rate: float
+    epoch: float
+    height: float
+    transform: Transform
+
+    def place(self, ax: Axes) -> tuple[float, float]:
+        """The place on the figure, in points."""
+        x, y = self.transform.transform((self.epoch, self.height)) * 72 / ax.figure.dpi
+        return float(x), float(y)
+
+
+def _end(ax: Axes, rate: float, curve: np.ndarray, worst: float, *, diverged: bool) -> _End:
+    if diverged or not len(curve):
+        return _End(rate, len(curve) + 1, _FAILURE_HEIGHT, ax.get_xaxis_transform())
+    if curve[-1] > worst:
+        return _End(rate, len(curve), _FAILURE_HEIGHT, ax.get_xaxis_transform())
+    return _End(rate, len(curve), float(curve[-1]), ax.transData)
+
+
+def _mark_end(ax: Axes, end: _End, why: str) -> None:
+    marker, color, _ = RACE_ENDS[why]
+    ax.plot(
+        [end.epoch],
+        [end.height],
+        marker=marker,
+        color=color,
+        markersize=6,
+        markeredgewidth=1.8,
+        linestyle="none",
+        transform=end.transform,
+        clip_on=False,
+        zorder=5,
+    )
+
+
+def _label_ends(ax: Axes, ends: Iterable[_End], *, best: float | None) -> None:
+    """Writes each rate beside the end of its line; labels that would overlap are moved apart."""
+    placed: list[tuple[float, float]] = []
+    for end in sorted(ends, key=lambda end: end.place(ax)[1]):
+        x, y = end.place(ax)
+        height, step = y, _LABEL_HEIGHT if end.transform is ax.transData else -_LABEL_HEIGHT
+        while clash := [
+            other for at, other in placed if abs(at - x) < _LABEL_WIDTH and abs(other - height) < _LABEL_HEIGHT
+        ]:
+            height = (max(clash) if step > 0 else min(clash)) + step
+        placed.append((x, height))
+        ax.annotate(
+            format_rate(end.rate, digits=3),
+            (end.epoch, end.height),
+            xycoords=end.transform,
+            xytext=(7, height - y),
+            textcoords="offset points",
+            va="center",
+            fontsize="small",
+            fontweight="bold" if end.rate == best else "normal",
+            annotation_clip=False,
+        )
 
 
 def plot_learning_curves(

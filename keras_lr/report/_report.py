@@ -121,8 +121,8 @@ class Report:
 def read_search(directory: str | Path) -> SensitivityResult:
     """What the search in `directory` has measured so far; it may be running, finished or killed.
 
-    It is judged by `val_loss` if that was measured, else by `loss`. To judge by another value, use
-    `tuner.sensitivity()`.
+    A race is judged by its own objective, a search by `val_loss` if that was measured, else by `loss`. To judge by
+    another value, use `tuner.sensitivity()`.
 
     Args:
         directory: The folder of a project, or a folder with a single project in it.
@@ -131,6 +131,7 @@ def read_search(directory: str | Path) -> SensitivityResult:
         ResultFormatError: The folder holds no search or several, or the records are damaged.
     """
     # Imported here because the search needs TensorFlow, which nothing else in the report does.
+    from keras_lr.search._race_search import last_race, race_result
     from keras_lr.search._session import recorded_result
     from keras_lr.search._storage import SearchFolder, Table, read_journals
 
@@ -139,6 +140,8 @@ def read_search(directory: str | Path) -> SensitivityResult:
     if not len(table):
         raise ResultFormatError(f"No epochs are recorded in {directory} yet. Run the search first.")
     frame = table.frame()
+    if (event := last_race(lines)) is not None:
+        return race_result(frame, lines, event)
     validated = bool(np.isfinite(frame["val_loss"]).any())
     return recorded_result(frame, lines, objective="val_loss" if validated else "loss", direction="min")
 

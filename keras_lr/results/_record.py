@@ -120,7 +120,11 @@ class PageRecord(Record):
     def _report(self) -> Any:
         from keras_lr.report import Report
 
-        return Report(self.page_title).add(self)
+        return Report(self._title).add(self)
+
+    @property
+    def _title(self) -> str:
+        return self.page_title
 
 
 def read_text(path: str | Path) -> str:

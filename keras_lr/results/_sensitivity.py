@@ -79,7 +79,12 @@ class SensitivityResult(PageRecord):
         usable_high: Upper end of the usable range; None if `usable_low` is None.
         lr_sensitivity: Share of the gain that a rate drawn log-uniformly from the searched range loses on average: 0 if
             no rate is worse than another, 1 if only the best trains (Wortsman et al. 2023, arXiv:2309.14322). None for
-            a single rate, without a gain, and in results that earlier versions stored.
+            a single rate, without a gain, after a race, and in results that earlier versions stored.
+        race: How a `RaceSearch` came to its answer; None for any other search. `epochs` is the length of a complete
+            training, `budget` and `cost` count complete trainings at rates other than the best, and `finished` says
+            whether the race is over. `dropped` lists each rate that was dropped with `learning_rate`, `epoch`, `why`
+            ("beaten", "behind" or "diverged") and `reason`, and `comparisons` each comparison with its `epoch` and the
+            rates `kept` and `added`.
     """
 
     kind: ClassVar[str] = "sensitivity"
@@ -106,6 +111,7 @@ class SensitivityResult(PageRecord):
     usable_low: float | None = None
     usable_high: float | None = None
     lr_sensitivity: float | None = None
+    race: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in (*FRAME_COLUMNS, self.objective) if name not in self.frame.columns]
@@ -173,6 +179,10 @@ class SensitivityResult(PageRecord):
 
         return plot_sensitivity(self, ax=ax)
 
+    @property
+    def _title(self) -> str:
+        return self.page_title if self.race is None else "Learning-rate race"
+
     def __repr__(self) -> str:
         best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)
         return (
@@ -196,6 +206,8 @@ class SensitivityResult(PageRecord):
         if values.get("best_batch_size") is not None:
             parsed["best_batch_size"] = integer(values["best_batch_size"])
         json_object("environment", values.get("environment", {}))
+        if values.get("race") is not None:
+            parsed["race"] = _race(json_object("race", values["race"]))
         if "basin_by" not in parsed:
             parsed["basin_by"] = "noise" if parsed["frame"]["repeat"].nunique() > 1 else "gain"
         return parsed
@@ -224,6 +236,17 @@ def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:
         "Compare such a rate by all of its runs; another machine, or other rates beside it, give each run other "
         "numbers.",
     )
+
+
+def _race(stored: dict[str, Any]) -> dict[str, Any]:
+    """`stored` itself; raises an error if a part that is shown is missing or of another type."""
+    for name in ("epochs", "budget", "cost"):
+        optional_float(stored[name])
+    for drop in stored["dropped"]:
+        optional_float(drop["learning_rate"]), integer(drop["epoch"]), text(drop["why"]), text(drop["reason"])
+    for comparison in stored["comparisons"]:
+        integer(comparison["epoch"]), list(map(float, [*comparison["kept"], *comparison["added"]]))
+    return stored
 
 
 def _finite(values: list[Any]) -> list[Any]:

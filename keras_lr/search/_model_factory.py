@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import keras_tuner
@@ -476,6 +476,18 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | No
     return None if path is None else in_words(path, first)
 
 
+class ModelState(NamedTuple):
+    """What a paused run goes on from.
+
+    Attributes:
+        variables: Values of `model.variables`.
+        others: Values of the optimizers' variables and of those that Keras does not list.
+    """
+
+    variables: Sequence[np.ndarray]
+    others: Sequence[np.ndarray]
+
+
 class ReusableModel:
     """A model that is traced once and can start from any state, at any constant learning rate.
 
@@ -499,6 +511,20 @@ class ReusableModel:
             variable.assign(value)
         load_state(self.model, state)
         self._rates.assign(learning_rate)
+
+    def state(self) -> ModelState:
+        """All that `restore` needs to go on from here."""
+        return ModelState(_values(self.model), [variable.numpy() for variable in self._others])
+
+    def restore(self, state: ModelState, learning_rate: float) -> None:
+        """Sets the model and its optimizers to what `state` returned.
+
+        A learning rate that a callback has changed is restored, too, since it is a variable of the optimizer.
+        """
+        self._rates.assign(learning_rate)
+        for variable, value in zip(self._others, state.others, strict=True):
+            variable.assign(value)
+        load_state(self.model, state.variables)
 
 
 def load_state(model: keras.Model, values: Sequence[np.ndarray]) -> None:

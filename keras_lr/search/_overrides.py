@@ -46,6 +46,11 @@ def overrides(tuner: Any, base: type, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name, method in found if getattr(method, "__func__", None) is not getattr(base, name))
 
 
+def public_name(kind: type) -> str:
+    """The class of this package that `kind` is or inherits from."""
+    return next(one.__name__ for one in kind.__mro__ if not is_users(one))
+
+
 def check_arguments(kind: type, kwargs: dict[str, Any]) -> None:
     """Checks the names of the arguments that go to `keras_tuner.Tuner`.
 
@@ -57,11 +62,13 @@ def check_arguments(kind: type, kwargs: dict[str, Any]) -> None:
         UnknownArgumentError: KerasTuner does not know one of them either.
         InvalidArgumentError: It is `executions_per_trial`.
     """
+    name = public_name(kind)
     if "executions_per_trial" in kwargs:
-        raise InvalidArgumentError("`LogGridSearch` has no `executions_per_trial`; use `repeats`.")
+        remedy = "use `repeats`" if name == "LogGridSearch" else "it trains one run per rate. Use `LogGridSearch`"
+        raise InvalidArgumentError(f"`{name}` has no `executions_per_trial`; {remedy}.")
     names = [name for one in (kind, keras_tuner.Tuner) for name in inspect.signature(one).parameters]
     accepted = dict.fromkeys(name for name in names if name not in ("args", "kwargs", "oracle", "executions_per_trial"))
-    check_argument_names("LogGridSearch", kwargs, list(accepted), remedies=_REMEDIES)
+    check_argument_names(name, kwargs, list(accepted), remedies=_REMEDIES)
 
 
 def check_overrides(tuner: Any) -> None:
@@ -72,7 +79,7 @@ def check_overrides(tuner: Any) -> None:
     """
     if found := overrides(tuner, keras_tuner.Tuner, NEVER_CALLED):
         raise InvalidArgumentError(
-            f"`LogGridSearch` never calls `{found[0]}`, which {type(tuner).__name__} overrides. "
+            f"`{public_name(type(tuner))}` never calls `{found[0]}`, which {type(tuner).__name__} overrides. "
             f"{NEVER_CALLED[found[0]]}"
         )
 

@@ -67,6 +67,19 @@ class Recorder:
         self._best_weights: dict[Point, tuple[Run, list[np.ndarray]]] = {}
         self._unwritten: list[dict[str, Any]] = []
         self._first_failure: Exception | None = None
+        self._reach: dict[Run, int] = {}
+
+    def pause_at(self, reach: Mapping[Run, int]) -> None:
+        """Lets each of these runs pause once it has this number of epochs, or go on up to it."""
+        self._reach.update(reach)
+
+    def reach(self, run: Run) -> int:
+        """Number of epochs at which `run` pauses, or ends."""
+        return min(self._reach.get(run, self.epochs), self.epochs)
+
+    def pauses(self, run: Run) -> bool:
+        """Whether `run` has epochs left that may still be asked for."""
+        return run in self._reach and not self.table.complete(run, self.epochs)
 
     def start(self, runs: Iterable[Run]) -> None:
         """Looks up what the complete runs have reached at the points of `runs`, whose checkpoints may be theirs."""
@@ -85,7 +98,7 @@ class Recorder:
             self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
 
     def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights | None) -> set[Run]:
-        """Stores an epoch of one or more runs, and returns the runs that end with it.
+        """Stores an epoch of one or more runs, and returns the runs that end or pause with it.
 
         Args:
             epoch: Number of the epoch, from 0.
@@ -102,16 +115,25 @@ class Recorder:
                 self.event("pruned", **_key(run), epoch=epoch)
         for run, row in rows.items():
             self._keep_if_best(run, row, weights, known=run in known)
-        last = epoch + 1 >= self.epochs and not self._own_fit
-        ended = {run for run, row in rows.items() if row["status"] != "ok" or last}
+        ended = {
+            run
+            for run, row in rows.items()
+            if row["status"] != "ok" or (epoch + 1 >= self.reach(run) and not self._own_fit)
+        }
         self._save_weights(ended)
         self._write([row for run, row in rows.items() if run not in known])
         self._on_epoch(rows, epoch)
         return ended
 
-    def end(self, run: Run, epochs: int) -> None:
-        """Records that `run` ended after `epochs` epochs, by a callback of the user's or by the user's own `fit`."""
-        if epochs < self.epochs or self._own_fit:
+    def end(self, run: Run, epochs: int, *, stopped: bool = False) -> None:
+        """Records that `run` ended after `epochs` epochs, by a callback of the user's or by the user's own `fit`.
+
+        Args:
+            run: The run.
+            epochs: Number of its epochs.
+            stopped: Whether a callback ended it, also if it would have paused there.
+        """
+        if epochs < self.reach(run) or self._own_fit or (stopped and epochs < self.epochs):
             self._save_weights({run})
             self.table.end(run.key, epochs, asked=self.epochs)
             self.event("ended", **_key(run), epochs=epochs, asked=self.epochs)
@@ -176,8 +198,12 @@ class Recorder:
         ) from failure
 
     def complete(self, run: Run) -> bool:
-        """Whether `run` has nothing left to train."""
-        return self.table.complete(run, self.epochs, own_fit=self._own_fit)
+        """Whether `run` has nothing left to train, up to where it pauses."""
+        return self.table.complete(run, self.reach(run), own_fit=self._own_fit)
+
+    def save_weights(self) -> None:
+        """Stores the best weights of every run in training, as far as it has come."""
+        self._save_weights({run for run, _ in self._best_weights.values()})
 
     def _check_objective(self, logs: Mapping[str, Any]) -> None:
         if self.objective in logs or self._own_fit:
@@ -261,7 +287,8 @@ class Recorder:
                 del self._best_weights[point]
 
     def _complete_runs(self, point: Point) -> list[Run]:
-        return [run for run in self.table.runs(point) if self.complete(run)]
+        runs = self.table.runs(point)
+        return [run for run in runs if self.table.complete(run, self.epochs, own_fit=self._own_fit)]
 
     def _value(self, run: Run) -> float:
         return self._sign * self.table.score(run, self.objective, self._direction)

@@ -60,6 +60,7 @@ class SearchOptions:
         refine: Whether points are added around the basin.
         pruning: Whether a point that cannot win is stopped early.
         engine: The fastest engine allowed.
+        why_engine: Why no faster one is.
         folder: Folder of the search.
         writer: Name of this process's journal.
         searches_batch_size: Whether the batch size is part of the grid.
@@ -78,6 +79,7 @@ class SearchOptions:
     engine: EngineName
     folder: SearchFolder
     writer: str
+    why_engine: str = "`engine` asks for it"
     searches_batch_size: bool = False
     by_trial: str = ""
     own_code: Mapping[str, Any] = field(default_factory=dict)
@@ -185,6 +187,7 @@ class Trainer:
                 recorder,
                 self._hypermodel,
                 allowed=self._options.engine,
+                why_allowed=self._options.why_engine,
                 runs=planned,
                 by_cost=self._options.by_cost,
                 recorded=recorded,
@@ -194,6 +197,11 @@ class Trainer:
         selector.train(
             runs, lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details)
         )
+
+    def forget(self, runs: Sequence[Run]) -> None:
+        """Drops what is kept of paused runs that will not go on."""
+        if self._selector is not None:
+            self._selector.forget(runs)
 
 
 class SearchSession:
@@ -239,13 +247,14 @@ class SearchSession:
         self._next_update = 0.0
         self._batch_sizes = sorted({point.batch_size for point in self.points})
         self._table = Table()
+        self._events: list[dict[str, Any]] = []
         self._grown: list[dict[str, Any]] = []
         self._faults: list[str] = []
         self._recorded: UsedEngine | None = None
         self._add_lines(lines)
         self._recorder = self._recorder_of(trainer)
         self._names_engine = self._recorded is not None
-        self._planned: list[Run] = []
+        self._planned: dict[Run, None] = {}
 
     @classmethod
     def open(
@@ -300,7 +309,7 @@ class SearchSession:
         trainer = trainer or self._trainer
         recorder = self._recorder_of(trainer)
         runs = [run for point in points for run in _runs(self._options, point)]
-        self._planned.extend(runs)
+        self._planned.update(dict.fromkeys(runs))
         recorder.start(runs)
         missing = [run for run in runs if not recorder.complete(run)]
         if not missing:
@@ -311,6 +320,40 @@ class SearchSession:
             self._record_fault(trainer.fault)
         planned = len(self.points) * self._options.repeats
         trainer.train(missing, recorder, planned=planned, recorded=self._recorded)
+
+    def train_to(self, reach: Mapping[Point, int]) -> None:
+        """Trains the runs of some points up to a number of epochs each; they pause there and may go on later."""
+        known = self._recorder
+        known.pause_at({run: epochs for point, epochs in reach.items() for run in _runs(self._options, point)})
+        self.train(list(reach))
+
+    def new_model(self, point: Point) -> keras.Model:
+        """A model that is ready to train the first run of `point`."""
+        return self._trainer.factory.model(_runs(self._options, point)[0])
+
+    def forget(self, points: Iterable[Point]) -> None:
+        """Drops what is kept of paused runs at `points`, which will not go on."""
+        self._trainer.forget([run for point in points for run in _runs(self._options, point)])
+
+    def save_weights(self) -> None:
+        """Stores the best weights of every run in training, as far as it has come."""
+        self._recorder.save_weights()
+
+    def curve(self, point: Point, epochs: int) -> list[float]:
+        """The objective after each of the first epochs of a point with one run; NaN once it has diverged or failed.
+
+        A run that a callback has ended keeps its last value.
+        """
+        (run,) = _runs(self._options, point)
+        return curve_of(self._table.rows(run), self._options.objective, epochs, complete=self._recorder.complete(run))
+
+    def event(self, name: str) -> dict[str, Any] | None:
+        """The last event of this name; None if the records hold none."""
+        return next((line for line in reversed(self._events) if line.get("event") == name), None)
+
+    def record_event(self, name: str, **details: Any) -> None:
+        """Records an event."""
+        self._recorder.event(name, **details)
 
     def trainer(self, hypermodel: TunedHypermodel, arguments: FitArguments, points: Iterable[Point]) -> Trainer:
         """A trainer for these records whose runs train with other arguments of `fit`."""
@@ -449,9 +492,10 @@ class SearchSession:
 
     def _add_lines(self, lines: Iterable[dict[str, Any]]) -> None:
         lines = list(lines)
+        self._events += [line for line in lines if "event" in line]
         self._table.add_lines(lines)
         self._grown += [event for event in _growth_events(lines) if event not in self._grown]
-        self._faults = list(dict.fromkeys([*self._faults, *_faults(lines)]))
+        self._faults = list(dict.fromkeys([*self._faults, *faults_in(lines)]))
         self._recorded = slowest_engine(lines, self._recorded)
         self.points = list(dict.fromkeys([*self.points, *self._points_at(grown_rates(self._grown))]))
 
@@ -509,11 +553,13 @@ class SearchSession:
         began = time.monotonic()
         if self._update is None or began < self._next_update:
             return
-        epochs = self.arguments.epochs
-        done = sum(epochs if self._recorder.complete(run) else len(self._table.rows(run)) for run in self._planned)
+        reach = {run: self._recorder.reach(run) for run in self._planned}
+        done = sum(
+            epochs if self._recorder.complete(run) else len(self._table.rows(run)) for run, epochs in reach.items()
+        )
         points = {run.point for run in self._planned}
         finished = sum(self.complete(point) for point in points)
-        self._update(done, epochs * len(self._planned), finished, self._best_so_far(points))
+        self._update(done, sum(reach.values()), finished, self._best_so_far(points))
         now = time.monotonic()
         self._next_update = now + max(_UPDATE_SECONDS, _UPDATE_SHARE * (now - began))
 
@@ -532,7 +578,7 @@ def _runs(options: SearchOptions, point: Point) -> list[Run]:
     return repeats_of(point, repeats=options.repeats, seed=options.seed)
 
 
-def _faults(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+def faults_in(lines: Iterable[Mapping[str, Any]]) -> list[str]:
     """What earlier searches have found wrong with the data."""
     return list(dict.fromkeys(line["message"] for line in lines if line.get("event") == "data"))
 
@@ -578,11 +624,31 @@ def recorded_result(
         engine_reason=reason,
         environment=environment,
     )
-    faults = _faults(lines)
+    faults = faults_in(lines)
     if not faults:
         return result
     known = [] if result.best_learning_rate is None else [result.reason]
     return replace(result, reason=" ".join([*known, *faults]))
+
+
+def curve_of(rows: Sequence[Mapping[str, Any]], objective: str, epochs: int, *, complete: bool = False) -> list[float]:
+    """The objective after each of at most the first `epochs` epochs of a run.
+
+    An epoch without a value keeps the one before. A run that diverged or failed ends with NaN.
+
+    Args:
+        rows: The rows of the run, by epoch.
+        objective: Name of the value.
+        epochs: Most epochs.
+        complete: Whether the run has ended, so that its last value stands for the epochs that it lacks.
+    """
+    values: list[float] = []
+    for row in rows[:epochs]:
+        if row["status"] in ("diverged", "failed"):
+            return [*values, np.nan]
+        value = _number(row.get(objective))
+        values.append(value if np.isfinite(value) or not values else values[-1])
+    return values + values[-1:] * (epochs - len(values)) if complete else values
 
 
 def slowest_engine(lines: Iterable[Mapping[str, Any]], known: UsedEngine | None = None) -> UsedEngine | None:

@@ -100,6 +100,7 @@ class LogGridSearch(GridTuner):
     """
 
     worker_pool: WorkerPool | None = None
+    _why_engine = "`engine` asks for it"
 
     def __init__(
         self,
@@ -194,12 +195,9 @@ class LogGridSearch(GridTuner):
         Raises:
             SearchError: Nothing is recorded yet.
         """
-        _, lines = read_journals(self._folder.records)
-        table = Table(lines)
-        if not len(table):
-            raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
+        frame, lines = self._recorded()
         objective = self.oracle.objective
-        return recorded_result(table.frame(), lines, objective=objective.name, direction=objective.direction)
+        return recorded_result(frame, lines, objective=objective.name, direction=objective.direction)
 
     def to_frame(self) -> pd.DataFrame:
         """`sensitivity().to_frame()`: one row per rate, repeat, batch size and epoch measured so far."""
@@ -272,6 +270,14 @@ class LogGridSearch(GridTuner):
             {point: point_metrics(table, point, objective.name, objective.direction) for point in table.points()}
         )
 
+    def _recorded(self) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+        """The rows of the records, at least one, and the lines that hold them."""
+        _, lines = read_journals(self._folder.records)
+        table = Table(lines)
+        if not len(table):
+            raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
+        return table.frame(), lines
+
     def _search(self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None) -> None:
         open_session = partial(self._open_session, arguments, hypermodel, update)
         if role() == "worker":
@@ -298,6 +304,7 @@ class LogGridSearch(GridTuner):
             pruning=self._pruning,
             engine=self._engine,
             by_cost=self._chooses_engine and role() == "alone",
+            why_engine=self._why_engine,
             folder=self._folder,
             writer=self.tuner_id,
             searches_batch_size=self.batch_sizes is not None,

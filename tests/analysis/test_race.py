@@ -217,12 +217,13 @@ def test_a_winner_that_diverges_alone_gives_way_to_the_next():
     assert race.cost == pytest.approx(4 / 10)
 
 
-def test_the_interval_holds_what_loses_less_than_a_twentieth_of_the_gain():
+def test_the_usable_rates_lose_less_than_a_twentieth_of_the_gain_also_if_noise_tells_them_from_the_best():
     """The gain is 10 - 0 = 10, so 0.4 counts as good and 0.6 does not. Constant curves have no noise."""
     level = {1e-4: 0.6, 1e-3: 0.4, 1e-2: 0.0, 1e-1: 0.6, 1.0: 0.4}
     race = Race(list(level), epochs=5, budget=4)
     run(race, lambda rate: [10.0] + [level[rate]] * 4)
-    assert (race.best, race.low, race.high) == (1e-2, 1e-3, 1e-2)
+    assert (race.best, race.usable_low, race.usable_high) == (1e-2, 1e-3, 1e-2)
+    assert (race.low, race.high) == (1e-2, 1e-2)
 
 
 @pytest.mark.parametrize(("confidence", "expected"), [("clear", "clear"), ("tentative", "tentative")])

@@ -11,9 +11,9 @@ import pytest
 from keras_lr.cli._find import find_argv
 from keras_lr.cli._main import build_parser
 from keras_lr.cli._options import learning_rate, output_file, positive_int
-from keras_lr.cli._search import search_argv
+from keras_lr.cli._search import race_argv, search_argv
 
-ARGV = {"find": find_argv, "search": search_argv}
+ARGV = {"find": find_argv, "race": race_argv, "search": search_argv}
 DROPPED = {name: {"title", "report", "json", "fail_on"} for name in ARGV}
 DROPPED["search"].add("workers")
 REQUIRED = ["train.py:build", "--data", "train.py:data"]

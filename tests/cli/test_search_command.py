@@ -87,6 +87,29 @@ def test_the_same_command_trains_nothing_twice(script, tmp_path):
     assert journal.read_bytes() == before
 
 
+def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
+    some = ["race", f"{script}:build", "--data", f"{script}:data", "--validation-data", f"{script}:validation"]
+    some += ["--learning-rates", "1e-3", "1e-2", "1e-1", "--epochs", "4", "--json", "r.json", "--report", "r.html"]
+    assert main(some) == 0
+    result = keras_lr.SensitivityResult.load("r.json")
+    printed = capsys.readouterr().out
+    assert result.race["finished"]
+    assert result.reason in " ".join(printed.split())
+    assert f"Cost beyond the best rate's own training: {result.race['cost']:.2g} trainings" in printed
+    assert "keras-lr race flowers_to_search.py:build" in (tmp_path / "r.html").read_text()
+    weights = next(line for line in printed.splitlines() if line.startswith("Weights: "))
+    assert (tmp_path / weights.removeprefix("Weights: ")).is_file()
+    (journal,) = (tmp_path / "runs" / "race" / "records").glob("*.jsonl")
+    before = journal.read_bytes()
+    assert main(some) == 0
+    assert journal.read_bytes() == before
+
+
+def test_a_negative_budget_is_reported_in_one_line(script, capsys):
+    assert main(["race", f"{script}:build", "--data", f"{script}:data", "--budget", "-1"]) == 2
+    assert "`budget`" in capsys.readouterr().err
+
+
 def test_without_validation_data_the_training_loss_is_judged(script):
     some = words(script, "--json", "r.json")
     del some[4:6]

@@ -6,8 +6,10 @@ import dataclasses
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from keras_lr.analysis import analyze_sensitivity
+from keras_lr.plots._sensitivity import RACE_ENDS, plot_race
 from keras_lr.report._sections.sensitivity import sensitivity_section
 from keras_lr.results import SensitivityResult
 
@@ -88,3 +90,52 @@ def test_what_an_older_result_does_not_hold_is_left_out(name: str) -> None:
     assert labels[:2] == ["As good within noise", "Searched"]
     assert "Learning-rate sensitivity" not in " ".join(section["method"])
     assert section["records"][0][name] is None
+
+
+def raced() -> SensitivityResult:
+    """1e-2 wins, 1e-1 is beaten, 1e-4 only behind, and 10 diverges."""
+    curves = {1e-4: [2.0, 1.9], 1e-2: [1.5, 1.0, 0.5, 0.3], 1e-1: [1.4, 1.3, 1.25], 10.0: [500.0, float("nan")]}
+    whys = {1e-4: ("behind", 2), 1e-1: ("beaten", 3), 10.0: ("diverged", 2)}
+    rows = [
+        {"learning_rate": rate, "repeat": 0, "batch_size": 32, "epoch": epoch, "seed": 0, "loss": value}
+        | {"val_loss": value, "status": "diverged" if value != value else "ok"}
+        for rate, curve in curves.items()
+        for epoch, value in enumerate(curve)
+    ]
+    race = {
+        "epochs": 4,
+        "budget": 2.0,
+        "cost": 1.75,
+        "finished": True,
+        "dropped": [
+            {"learning_rate": rate, "epoch": epoch, "why": why, "reason": f"{rate:g} was {why}."}
+            for rate, (why, epoch) in whys.items()
+        ],
+        "comparisons": [{"epoch": epoch, "kept": [1e-2], "added": []} for epoch in (1, 2, 3, 4)],
+    }
+    return dataclasses.replace(
+        analyze_sensitivity(pd.DataFrame(rows)), best_learning_rate=1e-2, low=1e-2, high=1e-2, race=race
+    )
+
+
+def test_a_race_says_of_each_rate_how_long_it_ran_and_why_it_was_dropped() -> None:
+    assert columns(raced(), "Learning rate", "Epochs", "Outcome") == [
+        ("1e-4", "2", "1e-4 was behind.".replace("1e-4", "0.0001")),
+        ("1e-2", "4", "won"),
+        ("0.1", "3", "0.1 was beaten."),
+        ("10", "2", "10 was diverged."),
+    ]
+    section = sensitivity_section((raced(),), "s")
+    assert section["heading"] == "Race"
+    assert {"label": "Trainings beyond the best", "value": "1.8 of 2"}.items() <= section["facts"][-3].items()
+    assert "keras_lr.RaceSearch(" in section["script"]
+
+
+def test_a_race_is_drawn_up_to_where_each_rate_was_dropped() -> None:
+    """The line of the diverged rate, far above all others, leaves the picture; its mark is at the upper edge."""
+    ax = plot_race(raced(), ax=Figure().subplots())
+    lengths = {len(line.get_xdata()) for line in ax.lines if line.get_linewidth() in (1.3, 2.4)}
+    assert lengths == {1, 2, 3, 4}
+    assert {text.get_text() for text in ax.texts} == {"1e-4", "1e-2", "0.1", "10"}
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == {name for *_, name in RACE_ENDS.values()}
+    assert ax.get_ylim()[1] < 100

@@ -28,6 +28,7 @@ from keras_lr.plots._sensitivity import (
     MAX_REPEATS,
     learning_curve_panels,
     plot_heatmap,
+    plot_race,
     plot_sensitivity,
     shown_rates,
 )
@@ -84,18 +85,15 @@ def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[
     kept = embedded_frame(result)
     diagnoses = representative_diagnoses(result, runs, shown_rates(result))
     return section_view(
-        heading="Sensitivity",
+        heading="Race" if result.race else "Sensitivity",
         verdict=_verdict(result),
         warnings=_warnings(result, runs, diagnoses.get(result.best_learning_rate or 0.0)),
-        note="The outcome of full training runs at each learning rate: the answer to go by.",
+        note="Runs that train side by side: the worst are dropped at each comparison, and the winner trains to the end."
+        if result.race
+        else "The outcome of full training runs at each learning rate: the answer to go by.",
         facts=_facts(result, runs),
-        figure=figure_view(
-            lambda figure: plot_sensitivity(result, ax=figure.subplots()),
-            title=f"{_objective(result)} against learning rate",
-            description=_describe_curve(result, runs, drawn=min(MAX_RATES, len(result.learning_rates))),
-            prefix=f"{prefix}-u",
-        ),
-        tables=[_rate_table(result, runs)],
+        figure=_race_figure(result, prefix) if result.race else _curve_figure(result, runs, prefix),
+        tables=[_race_table(result) if result.race else _rate_table(result, runs)],
         parts=[*_heatmap(result, prefix), *search_histories(result, diagnoses, prefix)],
         method=_method(result),
         environment=environment_rows(result.environment),
@@ -103,6 +101,51 @@ def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[
         data=search_data(result, kept),
         records=[dataclasses.replace(result, frame=kept).to_dict()],
     )
+
+
+def _curve_figure(result: SensitivityResult, runs: pd.DataFrame, prefix: str) -> dict[str, Any]:
+    return figure_view(
+        lambda figure: plot_sensitivity(result, ax=figure.subplots()),
+        title=f"{_objective(result)} against learning rate",
+        description=_describe_curve(result, runs, drawn=min(MAX_RATES, len(result.learning_rates))),
+        prefix=f"{prefix}-u",
+    )
+
+
+def _race_figure(result: SensitivityResult, prefix: str) -> dict[str, Any]:
+    """Each rate's curve up to where it was dropped."""
+    rates = shown_rates(result)
+    drawn = "" if len(rates) == len(result.learning_rates) else f" {len(rates)} of them are drawn."
+    return figure_view(
+        lambda figure: plot_race(result, ax=figure.subplots()),
+        title=f"{_objective(result)} of each learning rate in the race",
+        description=f"{as_sentence(result.reason)} {counted(len(result.learning_rates), 'learning rate')} took "
+        f"part.{drawn}",
+        prefix=f"{prefix}-race",
+    )
+
+
+def _race_table(result: SensitivityResult) -> dict[str, Any]:
+    """Where each rate left the race, and why."""
+    race = result.race or {"dropped": []}
+    reasons = {drop["learning_rate"]: drop["reason"] for drop in race["dropped"]}
+    runs = run_scores(result.frame.assign(status="ok"), objective=result.objective, direction=result.direction)
+    shown = evenly_chosen(len(runs), _MAX_TABLE_ROWS)
+    rows = [runs.iloc[place] for place in shown]
+    standing = "won" if result.race and result.race["finished"] else "leads"
+    columns = {
+        "Learning rate": [number_cell(format_rate(float(row["learning_rate"]), digits=3)) for row in rows],
+        "Epochs": [number_cell(str(int(row["epochs"]))) for row in rows],
+        f"Best {_objective(result)}": number_column([float(row["score"]) for row in rows]),
+        "Outcome": [
+            standing
+            if row["learning_rate"] == result.best_learning_rate
+            else reasons.get(float(row["learning_rate"]), "still in the race")
+            for row in rows
+        ],
+    }
+    caption = "Each learning rate of the race: how long it was trained, and why it was dropped"
+    return table_view(caption, list(columns), zip(*columns.values(), strict=True))
 
 
 def _objective(result: SensitivityResult) -> str:
@@ -168,7 +211,7 @@ def _grid_warnings(result: SensitivityResult) -> list[dict[str, str]]:
         high = result.best_learning_rate >= rates[-1]
         beyond = format_rate(float(rates[-1] * 10 if high else rates[0] / 10))
         found.append(warning_view("Best value at the grid's edge.", f"Widen the grid to {beyond}."))
-    if result.repeats == 1:
+    if result.repeats == 1 and not result.race:
         found.append(warning_view("One seed cannot show the noise.", "Search again with `repeats=3`."))
     return found
 
@@ -200,6 +243,8 @@ def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]
     if len(rates):
         facts.append(("Searched", f"{format_rate(rates[0])} to {format_rate(rates[-1])}"))
     facts.append(("Learning rates", str(len(rates))))
+    if result.race:
+        facts.append(("Trainings beyond the best", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
     facts.append(("Seeds", str(result.repeats)))
     if len(result.batch_sizes) > 1:
         facts.append(("Batch sizes", ", ".join(map(str, result.batch_sizes[:8]))))
@@ -323,6 +368,8 @@ def _method(result: SensitivityResult) -> list[str]:
     better = "lowest" if result.direction == "min" else "highest"
     seeds = sorted(int(seed) for seed in result.frame["seed"].unique())
     listed = ", ".join(map(str, seeds[:10])) + (", …" if len(seeds) > 10 else "")
+    if result.race:
+        return _race_method(result, seed=listed)
     epochs = 0 if not len(result.frame) else int(result.frame["epoch"].max()) + 1
     lines = [
         f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {listed or 'none'}.",
@@ -339,15 +386,55 @@ def _method(result: SensitivityResult) -> list[str]:
             "loses on average, 0 if no rate is worse than another, 1 if only the best trains (Wortsman et al. 2023, "
             "arXiv:2309.14322)."
         )
-    if result.engine in _ENGINES:
-        why = f" ({result.engine_reason.rstrip('.')})" if result.engine_reason else ""
-        lines.append(f"Engine `{result.engine}`: {_ENGINES[result.engine]}{why}.")
+    lines += _engine_method(result)
     tried = "" if len(result.batch_sizes) > 1 else " another batch size,"
     lines.append(f"Not tried: learning rates between those of the grid,{tried} another optimizer, a schedule.")
     return lines
 
 
+def _race_method(result: SensitivityResult, *, seed: str) -> list[str]:
+    race = result.race or {"epochs": 1, "comparisons": []}
+    after = ", ".join(str(comparison["epoch"]) for comparison in race["comparisons"]) or "none yet"
+    better = "lowest" if result.direction == "min" else "highest"
+    lines = [
+        f"One run per learning rate, all with seed {seed or 'none'}, compared by their {better} `{_objective(result)}` "
+        f"so far, after these numbers of epochs: {after}. A complete training has {race['epochs']}.",
+        "A rate could not win any more if it would have ended behind the best, had its fall gone on to the last epoch "
+        "at the mean pace of the second half of its epochs. One that is merely behind might have won; the budget went "
+        "to better ones.",
+        "The gain leads from the worst value after the first epoch to the best value. What a rate loses of it is taken "
+        "from the last epoch at which it was compared with the best.",
+    ]
+    return [*lines, *_engine_method(result)]
+
+
+def _engine_method(result: SensitivityResult) -> list[str]:
+    if result.engine not in _ENGINES:
+        return []
+    why = f" ({result.engine_reason.rstrip('.')})" if result.engine_reason else ""
+    return [f"Engine `{result.engine}`: {_ENGINES[result.engine]}{why}."]
+
+
 def _script(result: SensitivityResult) -> str:
+    if result.race:
+        return f"""import keras_lr
+
+from my_project import build_model, load_data  # a compiled model; training and validation data
+
+x, y, x_val, y_val = load_data()
+tuner = keras_lr.RaceSearch(
+    build_model,
+    objective={json.dumps(result.objective[:80])},
+    budget={result.race["budget"]:g},
+    directory="runs",
+    project_name="race",
+)
+tuner.search(x, y, validation_data=(x_val, y_val), epochs={result.race["epochs"]}, batch_size={main_batch_size(result)})
+model = tuner.get_best_models()[0]
+result = tuner.sensitivity()
+print(result)
+result.to_html("race.html")
+"""
     rates = ", ".join(format_rate(float(rate), digits=6) for rate in result.learning_rates)
     sizes = f"    batch_sizes={list(result.batch_sizes)},\n" if len(result.batch_sizes) > 1 else ""
     size = "" if sizes else f", batch_size={main_batch_size(result) or 32}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -55,6 +55,9 @@ class Engine(ABC):
         factory: Builds the models.
         arguments: The arguments of the search.
         recorder: Records each epoch.
+
+    Attributes:
+        paused: What each paused run goes on from.
     """
 
     name: ClassVar[EngineName]
@@ -63,10 +66,19 @@ class Engine(ABC):
         self.factory = factory
         self.arguments = arguments
         self.recorder = recorder
+        self.paused: dict[Run, Any] = {}
+
+    def forget(self, runs: Iterable[Run]) -> None:
+        """Drops what is kept of paused runs that will not go on."""
+        for run in runs:
+            self.paused.pop(run, None)
 
     @abstractmethod
     def train(self, runs: Sequence[Run]) -> None:
-        """Trains `runs` from their first epoch, and records each epoch.
+        """Trains `runs`, and records each epoch.
+
+        A run that has paused goes on from where it stopped. Any other one starts at its first epoch, also if some of
+        its epochs are recorded already; it repeats them exactly.
 
         Raises:
             EngineUnavailableError: This engine cannot train the model; a slower one may.

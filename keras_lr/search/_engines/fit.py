@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
+from keras_lr._keras.learning_rate import keeps_average
+from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, dataset_of, weights_of
@@ -28,17 +31,85 @@ class RecordEpochs(keras.callbacks.Callback):
         self._run = run
         self._recorder = recorder
         self.epochs = 0
+        self.stopped = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Records the logs."""
+        self.stopped = bool(self.model.stop_training)
         ended = self._recorder.record(self.epochs, {self._run: logs or {}}, lambda run: weights_of(self.model))
         self.epochs += 1
         if ended:
             self.model.stop_training = True
 
 
+class PausedCallbacks(keras.callbacks.Callback):
+    """The user's callbacks of a run that several calls of `fit` train, for whom the training begins and ends once."""
+
+    def __init__(self, callbacks: Sequence[Any]) -> None:
+        super().__init__()
+        self._callbacks = list(callbacks)
+        self._begun = False
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Passes the parameters on."""
+        for callback in self._callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Passes the model on."""
+        super().set_model(model)
+        for callback in self._callbacks:
+            callback.set_model(model)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Passes the first beginning on."""
+        if not self._begun:
+            self._begun = True
+            for callback in self._callbacks:
+                callback.on_train_begin(logs)
+
+    def finish(self) -> None:
+        """Ends the training for the callbacks."""
+        for callback in self._callbacks:
+            callback.on_train_end()
+
+
+def _passed_on(name: str) -> Any:
+    def method(self: PausedCallbacks, *args: Any, **kwargs: Any) -> None:
+        for callback in self._callbacks:
+            getattr(callback, name)(*args, **kwargs)
+
+    return method
+
+
+for _name in (
+    *("on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end"),
+    *("on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end"),
+):
+    setattr(PausedCallbacks, _name, _passed_on(_name))
+
+
+@dataclass
+class _Training:
+    """One run, which one or more calls of `fit` train.
+
+    Attributes:
+        recording: Records its epochs.
+        callbacks: The user's callbacks.
+        given: The arguments of `fit` without the callbacks.
+        state: What the engine goes on from once the run has paused.
+        random: The random numbers to come; None before the first call.
+    """
+
+    recording: RecordEpochs
+    callbacks: list[Any]
+    given: dict[str, Any]
+    state: Any = None
+    random: RandomState | None = None
+
+
 class FitEngine(Engine):
-    """Trains each run by one call of `fit`.
+    """Trains each run by one call of `fit`, or by one more each time a paused run goes on.
 
     Args:
         factory: Builds the models.
@@ -54,10 +125,15 @@ class FitEngine(Engine):
         self.hypermodel = hypermodel
 
     def _fit_run(self, run: Run, model: keras.Model) -> None:
-        keras.utils.set_random_seed(run.seed)
-        recording = RecordEpochs(run, self.recorder)
-        callbacks = [*self.hypermodel.prepare_callbacks(run, self._copied_callbacks()), recording]
-        given = {**self._fit_arguments(run, recording), "callbacks": callbacks, "verbose": 0}
+        training = self.paused.pop(run, None) or self._new_training(run)
+        if training.random is not None:
+            training.random.restore()
+        recording = training.recording
+        given = {**training.given, "callbacks": [*training.callbacks, recording], "verbose": 0}
+        if recording.epochs:
+            given["initial_epoch"] = recording.epochs
+            if steps := given.get("steps_per_epoch"):
+                given["x"] = given["x"].skip(recording.epochs * steps)
         result = self.hypermodel.fit(run, model, given)
         if result is None and not recording.epochs:
             raise InvalidArgumentError(
@@ -69,7 +145,27 @@ class FitEngine(Engine):
             if not recording.epochs:
                 self.recorder.record_returned(run, result, lambda run: weights_of(model))
             self.recorder.returned(run, result)
-        self.recorder.end(run, recording.epochs or len(result.epochs if result else ()))
+        epochs = recording.epochs or len(result.epochs if result else ())
+        self.recorder.end(run, epochs, stopped=recording.stopped)
+        if self.recorder.pauses(run) and _can_go_on(model, given):
+            training.random = RandomState()
+            self.paused[run] = training
+        else:
+            _finish([training])
+
+    def forget(self, runs: Iterable[Run]) -> None:
+        """Drops what is kept of paused runs that will not go on, after their callbacks have ended."""
+        runs = list(runs)
+        _finish(self.paused[run] for run in runs if run in self.paused)
+        super().forget(runs)
+
+    def _new_training(self, run: Run) -> _Training:
+        keras.utils.set_random_seed(run.seed)
+        recording = RecordEpochs(run, self.recorder)
+        callbacks = self.hypermodel.prepare_callbacks(run, self._copied_callbacks())
+        if callbacks and self.recorder.pauses(run):
+            callbacks = [PausedCallbacks(callbacks)]
+        return _Training(recording, callbacks, self._fit_arguments(run, recording))
 
     def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
         given = dict(self.arguments.given)
@@ -119,14 +215,24 @@ class ReuseEngine(FitEngine):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
         for run in runs:
-            state = self.factory.initial_state(run)
-            if self._reusable is None:
-                model = self.factory.any_model(run)
-                if hidden := hidden_state_of_steps(model, self.arguments.first_batch(run.batch_size)):
-                    raise HiddenStateError(f"its step {hidden}")
-                self._reusable = ReusableModel(model)
-            self._reusable.reset(state, run.learning_rate)
+            self._set_up(run)
+            assert self._reusable is not None
             self._fit_run(run, self._reusable.model)
+            if run in self.paused:
+                self.paused[run].state = self._reusable.state()
+
+    def _set_up(self, run: Run) -> None:
+        """Sets the model to the state in which `run` starts or goes on."""
+        if run in self.paused and self._reusable is not None:
+            self._reusable.restore(self.paused[run].state, run.learning_rate)
+            return
+        state = self.factory.initial_state(run)
+        if self._reusable is None:
+            model = self.factory.any_model(run)
+            if hidden := hidden_state_of_steps(model, self.arguments.first_batch(run.batch_size)):
+                raise HiddenStateError(f"its step {hidden}")
+            self._reusable = ReusableModel(model)
+        self._reusable.reset(state, run.learning_rate)
 
 
 class RebuildEngine(FitEngine):
@@ -137,4 +243,25 @@ class RebuildEngine(FitEngine):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
         for run in runs:
-            self._fit_run(run, self.factory.model(run))
+            model = self.paused[run].state if run in self.paused else self.factory.model(run)
+            self._fit_run(run, model)
+            if run in self.paused:
+                self.paused[run].state = model
+
+
+def _can_go_on(model: keras.Model, given: Mapping[str, Any]) -> bool:
+    """Whether another call of `fit` would train on as if the first had not ended.
+
+    `fit` ends by replacing the weights by their average where the optimizer keeps one, and a reader that is not a
+    dataset starts from its beginning.
+    """
+    has_steps = given.get("steps_per_epoch") is not None
+    return not keeps_average(model.optimizer) and not (has_steps and not isinstance(given["x"], tf.data.Dataset))
+
+
+def _finish(trainings: Iterable[_Training]) -> None:
+    """Ends the training for callbacks that have been kept from seeing the end of each `fit`."""
+    for training in trainings:
+        for callback in training.callbacks:
+            if isinstance(callback, PausedCallbacks):
+                callback.finish()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.model import logs_of
-from keras_lr._keras.snapshot import plain_variables, trainer_variables
+from keras_lr._keras.snapshot import RandomState, plain_variables, trainer_variables
 from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.search._engines.base import (
@@ -26,8 +26,17 @@ from keras_lr.search._engines.base import (
     weights_of,
 )
 from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
-from keras_lr.search._model_factory import ReusableModel
+from keras_lr.search._model_factory import ModelState, ReusableModel
 from keras_lr.search._runs import Run, epoch_order
+
+
+class _Paused(NamedTuple):
+    """What a run goes on from: its next epoch, the state of its model, its data, and the random numbers to come."""
+
+    epoch: int
+    state: ModelState
+    data: tf.data.Dataset | None
+    random: RandomState
 
 
 class FunctionEngine(Engine):
@@ -43,17 +52,18 @@ class FunctionEngine(Engine):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
         for run in runs:
-            program = self._prepared(run)
-            data = self._data_of(run)
-            for epoch in range(self.recorder.epochs):
+            program, first, data = self._prepared(run)
+            for epoch in range(first, self.recorder.epochs):
                 logs = self._epoch(program, run, self._order(run, epoch) if data is None else data)
                 if self.recorder.record(epoch, {run: logs}, program.weights):
                     break
+            if self.recorder.pauses(run):
+                self.paused[run] = _Paused(epoch + 1, program.state(), data, RandomState())
 
     def measured(self, runs: Sequence[Run]) -> Cost:
         """What training takes; the traced program is kept, and the next run begins from its own state."""
         began = perf_counter()
-        program, order = self._prepared(runs[0]), self._order(runs[0], 0)
+        program, order = self._prepared(runs[0])[0], self._order(runs[0], 0)
 
         def steps(count: int) -> None:
             self._epoch(program, runs[0], order, most=count)
@@ -61,7 +71,13 @@ class FunctionEngine(Engine):
         steps(1)
         return Cost(perf_counter() - began, seconds_per_step(steps))
 
-    def _prepared(self, run: Run) -> EpochProgram:
+    def _prepared(self, run: Run) -> tuple[EpochProgram, int, tf.data.Dataset | None]:
+        """The program in the state in which `run` goes on, the epoch with which it does, and the dataset it reads."""
+        if run in self.paused and self._program is not None:
+            paused = self.paused.pop(run)
+            self._program.restore(paused.state, run.learning_rate)
+            paused.random.restore()
+            return self._program, paused.epoch, paused.data
         state = self.factory.initial_state(run)
         if self._program is None:
             try:
@@ -75,7 +91,7 @@ class FunctionEngine(Engine):
                 raise HiddenStateError(f"its step {hidden}")
             self._program = program
         self._program.reset(state, run.learning_rate)
-        return self._program
+        return self._program, 0, self._data_of(run)
 
     def _data_of(self, run: Run) -> tf.data.Dataset | None:
         return dataset_of(run, self.arguments.given["x"]) if self.arguments.train is None else None
@@ -126,6 +142,14 @@ class EpochProgram:
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
         self._reusable.reset(state, learning_rate)
+
+    def state(self) -> ModelState:
+        """All that `restore` needs to go on from here."""
+        return self._reusable.state()
+
+    def restore(self, state: ModelState, learning_rate: float) -> None:
+        """Sets the model and its optimizer to what `state` returned."""
+        self._reusable.restore(state, learning_rate)
 
     def epoch(self, data: Any, batch_size: int, most: int | None = None) -> dict[str, Any]:
         """Trains and validates an epoch, and returns what Keras would log.

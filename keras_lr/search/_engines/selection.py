@@ -90,6 +90,7 @@ class EngineSelector:
         hypermodel: TunedHypermodel,
         *,
         allowed: EngineName,
+        why_allowed: str,
         runs: int,
         by_cost: bool = False,
         recorded: tuple[EngineName, str, Any] | None = None,
@@ -105,6 +106,7 @@ class EngineSelector:
             recorder: Records each epoch.
             hypermodel: Calls `fit`.
             allowed: The fastest engine that may be used.
+            why_allowed: Why no faster one may be.
             runs: Number of runs of the whole search.
             by_cost: Whether several engines that can train are timed, where that pays.
             recorded: The engine that trained earlier runs and the reason for it, if there are any.
@@ -113,7 +115,7 @@ class EngineSelector:
         if recorded is not None and ENGINES.index(engine) < ENGINES.index(recorded[0]):
             engine, reason, _ = recorded
         if ENGINES.index(engine) < ENGINES.index(allowed):
-            engine, reason = allowed, "`engine` asks for it"
+            engine, reason = allowed, why_allowed
         common = (factory, arguments, recorder)
         makers: dict[EngineName, Callable[[], Engine]] = {
             "stacked": lambda: StackedEngine(*common),
@@ -161,6 +163,11 @@ class EngineSelector:
         if costs:
             self.engine, self.reason = cheapest(costs)
             self._made = {self.engine: self._made[self.engine]}
+
+    def forget(self, runs: Sequence[Run]) -> None:
+        """Drops what is kept of paused runs that will not go on."""
+        for engine in self._made.values():
+            engine.forget(runs)
 
     def _train_one(self, run: Run, on_engine: Callable[[], None]) -> None:
         while True:

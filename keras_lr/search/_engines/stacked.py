@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -38,6 +38,20 @@ _LOW_PRECISION_TOLERANCE = 1e-3
 precision rounds its outputs to 1e-3."""
 
 
+class _Paused(NamedTuple):
+    """Where a paused run goes on.
+
+    Attributes:
+        epoch: Its next epoch.
+        copies: The copies after its last one.
+        place: Its place among them.
+    """
+
+    epoch: int
+    copies: Copies
+    place: int
+
+
 class StackedEngine(Engine):
     """Trains copies of the model side by side, each with the weights of its repeat and its own learning rate.
 
@@ -59,8 +73,10 @@ class StackedEngine(Engine):
         for batch_size in sorted({run.batch_size for run in runs}):
             together = [run for run in runs if run.batch_size == batch_size]
             program = self._program_for(together)
-            for group in _groups(together, program.count):
-                self._train_together(program, group)
+            for first in sorted({self._first_epoch(run) for run in together}):
+                level = [run for run in together if self._first_epoch(run) == first]
+                for group in _groups(level, program.count):
+                    self._train_together(program, group, first)
 
     def measured(self, runs: Sequence[Run]) -> Cost:
         """What training takes; the traced program is kept."""
@@ -74,15 +90,20 @@ class StackedEngine(Engine):
         seconds = seconds_per_step(lambda count: program.epoch(copies, orders, *sizes, max_steps=count))
         return Cost(took, seconds / len(group))
 
-    def _train_together(self, program: StackedProgram, runs: Sequence[Run]) -> None:
+    def _first_epoch(self, run: Run) -> int:
+        """The epoch with which `run` starts or goes on."""
+        return self.paused[run].epoch if run in self.paused else 0
+
+    def _train_together(self, program: StackedProgram, runs: Sequence[Run], first: int) -> None:
+        """Trains runs, all of which start or go on with the epoch `first`."""
         alive = dict(enumerate(runs))
         twins = Twins(_first_runs(runs), range(len(runs), program.count))
         trained = _filled(runs, twins, program.count)
         copies = program.with_twins(self._copies(program, trained), twins.watched)
-        for epoch in range(self.recorder.epochs):
+        for epoch in range(first, self.recorder.epochs):
             copies, logs = program.epoch(copies, self._orders(trained, epoch), *self._batch_sizes(runs[0]))
             if program is not self._compared:
-                self._compare(program, copies, trained, _most_trained(logs, alive), epoch=1)
+                self._compare(program, copies, trained, _most_trained(logs, alive), epoch=epoch + 1)
                 self._compared = program
             for place in twins.departed(logs, alive):
                 self.recorder.chaotic(alive[place].point, epoch)
@@ -91,6 +112,9 @@ class StackedEngine(Engine):
                 {run: {name: values[place] for name, values in logs.items()} for place, run in alive.items()},
                 partial(_weights, program, copies, runs),
             )
+            for place, run in alive.items():
+                if run in ended and self.recorder.pauses(run):
+                    self.paused[run] = _Paused(epoch + 1, copies, place)
             alive = {place: run for place, run in alive.items() if run not in ended}
             if not alive:
                 break
@@ -125,7 +149,7 @@ class StackedEngine(Engine):
     def _compared_at_start(self, program: StackedProgram, runs: Sequence[Run]) -> StackedProgram:
         first = next(_groups(runs, program.count))
         trained = [*first, *[first[-1]] * (program.count - len(first))]
-        self._compare(program, self._copies(program, trained), trained, _middle(first), epoch=0)
+        self._compare(program, self._new_copies(program, trained), trained, _middle(first), epoch=0)
         return program
 
     def _compare(
@@ -192,6 +216,12 @@ class StackedEngine(Engine):
         return logs
 
     def _copies(self, program: StackedProgram, trained: Sequence[Run]) -> Copies:
+        if trained[0] in self.paused:
+            kept = {run: self.paused.pop(run) for run in dict.fromkeys(trained)}
+            return program.continued([(kept[run].copies, kept[run].place) for run in trained])
+        return self._new_copies(program, trained)
+
+    def _new_copies(self, program: StackedProgram, trained: Sequence[Run]) -> Copies:
         states = [self.factory.initial_state(run) for run in trained]
         return program.copies(states, [run.learning_rate for run in trained])
 

@@ -112,6 +112,25 @@ class StackedProgram:
         rates = self._update.rates(np.asarray(learning_rates))
         return Copies(ModelState(trainable, other, metrics), self._update.slots(), rates)
 
+    def continued(self, parts: Sequence[tuple[Copies, int]]) -> Copies:
+        """Copies that go on from where others stopped, all after the same number of steps.
+
+        Args:
+            parts: For each copy, copies that an epoch has left, of this program or another of the same model, and the
+                place of the one to go on from.
+        """
+        structure = parts[0][0]
+        leaves = [keras.tree.flatten(copies) for copies, _ in parts]
+        places = [place for _, place in parts]
+        joined = [
+            tf.stack([value[place] for value, place in zip(values, places, strict=True)])
+            if values[0].shape.rank
+            else values[0]
+            for values in zip(*leaves, strict=True)
+        ]
+        packed: Copies = keras.tree.pack_sequence_as(structure, joined)
+        return packed
+
     def with_twins(self, copies: Copies, twins: Mapping[int, int]) -> Copies:
         """`copies` with some replaced by others whose weights are changed in the last bit.
 
