@@ -91,6 +91,7 @@ _MODULES = (
 _ELSEWHERE = {
     "analysis": ("Race", "analyze_sensitivity"),
     "devices": ("inspect_devices", "set_up_devices"),
+    "optimizers": ("scale_learning_rate",),
     "plots": (
         "plot_auto_lr",
         "plot_heatmap",
@@ -116,6 +117,7 @@ _ELSEWHERE = {
         "WarmupStableDecay",
         "from_suggestion",
         "preview",
+        "total_steps",
     ),
 }
 # What other packages call it.
