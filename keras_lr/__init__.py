@@ -93,6 +93,7 @@ _MODULES = (
 _ELSEWHERE = {
     "analysis": ("Race", "analyze_sensitivity"),
     "devices": ("inspect_devices", "set_up_devices"),
+    "optimizers": ("scale_learning_rate",),
     "plots": (
         "plot_auto_lr",
         "plot_heatmap",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_lr.results._diagnosis import FINDING_KINDS
 from tests.fresh_process import run_fresh
 from tests.versions import needs_multi_optimizer
 
@@ -74,6 +75,14 @@ def test_schedule_pictures(tmp_path, monkeypatch):
     runpy.run_path(str(EXAMPLES / "schedule_pictures.py"), run_name="__main__")
     drawn = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
     assert set(drawn) == {path.name for path in (EXAMPLES.parent / "docs" / "schedules").iterdir()}
+    assert max(drawn.values()) < 10_000
+
+
+def test_finding_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["finding_pictures.py", "--output", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / "finding_pictures.py"), run_name="__main__")
+    drawn = {path.stem: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(drawn) == set(FINDING_KINDS)
     assert max(drawn.values()) < 10_000
 
 
