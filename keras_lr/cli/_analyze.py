@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from keras_lr.results._diagnosis import Diagnosis, HistoryComparison
 
+# The arguments of `analyze_history` that are options too.
+KNOWN = ("untrained_loss", "baseline_loss", "optimizer", "learning_rate", "loss")
+
 
 def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
@@ -25,6 +28,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="a CSVLogger file, a JSON history or a TensorBoard directory"
     )
+    known = parser.add_argument_group("what is known of the runs besides", "Makes the verdicts surer.")
+    known.add_argument("--untrained-loss", type=float, metavar="LOSS", help="training loss before the first step")
+    known.add_argument("--baseline-loss", type=float, metavar="LOSS", help="loss of the best constant output")
+    known.add_argument("--optimizer", metavar="NAME", help="for example adam, or momentum for SGD with momentum")
+    known.add_argument("--learning-rate", type=float, metavar="LR", help="if the runs do not record it")
+    known.add_argument("--loss", metavar="NAME", help="for example binary_crossentropy")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--report", type=output_file, metavar="FILE", help="write an HTML report to FILE")
     parser.add_argument("--title", default="Training histories", help="title of the report")
@@ -43,11 +52,12 @@ def run(options: argparse.Namespace) -> int:
     from keras_lr.analysis._diagnosis.compare import analyze_histories
     from keras_lr.analysis._diagnosis.diagnose import analyze_history
 
+    known = {name: getattr(options, name) for name in KNOWN}
     comparison = None
     if len(options.runs) == 1:
-        diagnoses = {options.runs[0]: analyze_history(options.runs[0])}
+        diagnoses = {options.runs[0]: analyze_history(options.runs[0], **known)}
     else:
-        comparison = analyze_histories({path: path for path in options.runs})
+        comparison = analyze_histories({path: path for path in options.runs}, **known)
         diagnoses = comparison.diagnoses
     if options.json:
         print((comparison or next(iter(diagnoses.values()))).to_json())

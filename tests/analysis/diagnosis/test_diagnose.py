@@ -179,9 +179,7 @@ def test_without_validation_no_reason_speaks_of_it():
         losses = np.exp(-np.arange(20) / 20 / time_constant) + generator.normal(scale=0.01, size=20)
         for columns in ({"loss": losses}, {"loss": losses, "val_loss": [0.5, 0.4] + [np.nan] * 18}):
             diagnosis = analyze_history(columns)
-            about_it = [
-                reason for reason in diagnosis.reasons if not reason.startswith("This would be surer with")
-            ]
+            about_it = [reason for reason in diagnosis.reasons if not reason.startswith("This would be surer with")]
             assert about_it
             assert "validation" not in " ".join(about_it)
 
