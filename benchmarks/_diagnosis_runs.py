@@ -128,7 +128,7 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
     columns = {column: run[column].to_numpy() for column in ("loss", "val_loss", "accuracy", "val_accuracy")}
     columns = {column: values for column, values in columns.items() if np.isfinite(values).any() or "loss" in column}
     everything = RunContext(untrained_loss=untrained, optimizer=optimizer, learning_rate=rate)
-    found: dict[str, object] = dict.fromkeys(FEATURE_NAMES, np.nan)
+    found: dict[str, object] = {**dict.fromkeys(FEATURE_NAMES, np.nan), "near_default": everything.is_near_default}
     states = {**STATES, **CARD_STATES}
     try:
         history = from_columns(columns)

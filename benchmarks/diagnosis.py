@@ -21,7 +21,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 from sklearn.model_selection import GroupKFold
 
 from keras_lr.analysis import analyze_history
-from keras_lr.analysis._diagnosis.scorecard import CARDS, MIN_SHARE, SCORED_VERDICTS, TABLES, CardTable
+from keras_lr.analysis._diagnosis.scorecard import CARDS, SCORED_VERDICTS, TABLES, CardTable, least_share
 
 HERE = Path(__file__).parent
 TABLE = HERE.parent / "keras_lr" / "analysis" / "_diagnosis" / "scorecard_table.py"
@@ -40,7 +40,9 @@ def judge(runs: pd.DataFrame, tables: Mapping[str, CardTable]) -> pd.DataFrame:
         weighed = verdicts.isna().to_numpy()
         parts = shares(tables, judged[weighed], state)
         leaders = np.array(SCORED_VERDICTS, dtype=object)[parts.argmax(axis=1)]
-        verdicts[weighed] = np.where(parts.max(axis=1) >= MIN_SHARE, leaders, "unclear")
+        near = judged.loc[weighed, "near_default"] & ("rate" in STATES[state])
+        least = [least_share(leader, near_default=close) for leader, close in zip(leaders, near, strict=True)]
+        verdicts[weighed] = np.where(parts.max(axis=1) >= least, leaders, "unclear")
         judged[f"verdict {state}"] = verdicts
         judged.loc[weighed, f"leader {state}"] = leaders
         judged.loc[weighed, f"share {state}"] = parts.max(axis=1)

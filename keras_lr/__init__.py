@@ -93,7 +93,6 @@ _MODULES = (
 _ELSEWHERE = {
     "analysis": ("Race", "analyze_sensitivity"),
     "devices": ("inspect_devices", "set_up_devices"),
-    "optimizers": ("scale_learning_rate",),
     "plots": (
         "plot_auto_lr",
         "plot_heatmap",

@@ -24,6 +24,8 @@ from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Finding
 MIN_STEPS = 200
 STEP_POINTS = 400
 _STEP_GROWTH = 1.25
+# Of the first epoch's row; not a series, so `EpochHistory.columns` leaves it out.
+_UNTRAINED = "untrained_loss"
 
 
 class EpochHistory:
@@ -45,6 +47,7 @@ class EpochHistory:
         self._owner = owner
         self._setup: TrainingSetup | None = None
         self._begun = self._unlogged = False
+        self._first_loss: float | None = None
 
     def begin_fit(self) -> None:
         """Prepares for the first epoch of a fit."""
@@ -55,12 +58,21 @@ class EpochHistory:
         self.rows = [row for row in self.rows if row["epoch"] < epoch]
         change = None if self._begun or self._setup is None else self._setup.change(model)
         self._begun = True
+        self._first_loss = None
         if not self.rows:
             self.restarted = ""
         elif change is not None:
             self.rows = []
             self.restarted = f"`{self._owner}` starts over at epoch {epoch}, because {change} after the last fit."
             warnings.warn(self.restarted, stacklevel=2)
+
+    def end_batch(self, batch: int, loss: float) -> None:
+        """Keeps the loss that the first batch of an epoch had before its own step.
+
+        It is known only if the first step ends by itself, not within a longer `steps_per_execution`.
+        """
+        if batch == 0:
+            self._first_loss = loss
 
     def end_epoch(self, epoch: int, logs: Mapping[str, Any], model: keras.Model) -> None:
         """Adds an epoch; its rate is the logged one, else that of the optimizer, NaN if there is none.
@@ -80,6 +92,8 @@ class EpochHistory:
         rate = logs.get("learning_rate")
         if rate is None:
             rate = math.nan if model.optimizer is None else current_learning_rate(model.optimizer)
+        if not self.rows and epoch == 0 and self._first_loss is not None:
+            values[_UNTRAINED] = self._first_loss
         self.rows.append({"epoch": float(epoch), "learning_rate": float(rate), **values})
 
     def _warn_unlogged(self, logs: Mapping[str, Any]) -> None:
@@ -93,8 +107,19 @@ class EpochHistory:
 
     def columns(self) -> dict[str, np.ndarray]:
         """One array per quantity, NaN for an epoch that did not log it."""
-        names = dict.fromkeys(name for row in self.rows for name in row)
+        names = dict.fromkeys(name for row in self.rows for name in row if name != _UNTRAINED)
         return {name: np.array([row.get(name, np.nan) for row in self.rows]) for name in names}
+
+    def known(self, model: keras.Model) -> dict[str, Any]:
+        """What is known beside the columns, as keyword arguments of `analyze_history`."""
+        known: dict[str, Any] = {"optimizer": model.optimizer}
+        untrained = self.rows[0].get(_UNTRAINED, math.nan) if self.rows else math.nan
+        if math.isfinite(untrained):
+            known["untrained_loss"] = untrained
+        loss = getattr(model, "loss", None)
+        if self._monitor == "loss" and (isinstance(loss, (str, keras.losses.Loss)) or callable(loss)):
+            known["loss"] = loss
+        return known
 
     def to_list(self) -> list[dict[str, float | str]]:
         """The rows as plain JSON values: NaN and infinity, which JSON does not have, as text."""
@@ -183,7 +208,8 @@ class HistoryMonitor(Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stores the loss; Keras may call this from other threads, out of order."""
         if logs and self.monitor in logs:
-            self._step_means[batch] = float(logs[self.monitor])
+            loss = self._step_means[batch] = float(logs[self.monitor])
+            self._history.end_batch(batch, loss)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Reads the steps so far each time their number has grown by a quarter."""
@@ -216,7 +242,7 @@ class HistoryMonitor(Callback):
         if losses.size == 0 or (losses.size < MIN_EPOCHS and np.isfinite(losses).all()):
             return
         began = time.perf_counter()
-        self.diagnosis = analyze_history(columns)
+        self.diagnosis = analyze_history(columns, **self._history.known(self.model))
         for finding in self.diagnosis.findings:
             if ended or FINDING_KINDS[finding.kind].earliest != "end":
                 self._warn(finding, f"epochs {finding.start_epoch}-{finding.end_epoch}")
@@ -232,7 +258,8 @@ class HistoryMonitor(Callback):
                 steps, losses = step_losses(steps, losses, max_points=STEP_POINTS)
             if np.isfinite(losses).any():
                 rate = np.full(steps.size, current_learning_rate(self.model.optimizer))
-                found = analyze_history({"step": steps, self.monitor: losses, "learning_rate": rate}).findings
+                columns = {"step": steps, self.monitor: losses, "learning_rate": rate}
+                found = analyze_history(columns, **self._history.known(self.model)).findings
                 for finding in found:
                     if FINDING_KINDS[finding.kind].earliest == "step":
                         self._warn(finding, f"steps {finding.start_epoch}-{finding.end_epoch} of epoch {self._epoch}")

@@ -156,7 +156,7 @@ class ReportCallback(Callback):
     def _diagnosis(self) -> Diagnosis:
         columns = self._history.columns()
         try:
-            return analyze_history(columns)
+            return analyze_history(columns, **self._history.known(self.model))
         except CurveError as err:
             return self._without_verdict(columns, str(err))
 

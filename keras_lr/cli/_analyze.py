@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from keras_lr.results._diagnosis import Diagnosis, HistoryComparison
 
+# The arguments of `analyze_history` that are options too.
+KNOWN = ("untrained_loss", "baseline_loss", "optimizer", "learning_rate", "loss")
+
 
 def add_parser(commands: Any) -> None:
     """Adds the command to the parser."""
@@ -37,6 +40,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--json", type=json_output, nargs="?", const=STDOUT, metavar="=FILE", help="print JSON, or write it to FILE"
     )
+    known = parser.add_argument_group("what is known of the runs besides", "Makes the verdicts surer.")
+    known.add_argument("--untrained-loss", type=float, metavar="LOSS", help="training loss before the first step")
+    known.add_argument("--baseline-loss", type=float, metavar="LOSS", help="loss of the best constant output")
+    known.add_argument("--optimizer", metavar="NAME", help="for example adam, or momentum for SGD with momentum")
+    known.add_argument("--learning-rate", type=float, metavar="LR", help="if the runs do not record it")
+    known.add_argument("--loss", metavar="NAME", help="for example binary_crossentropy")
     parser.add_argument("--report", type=output_file, metavar="FILE", help="write an HTML report to FILE")
     parser.add_argument("--title", default="Training histories", help="title of the report")
     add_fail_on(parser, default="never")
@@ -48,12 +57,13 @@ def run(options: argparse.Namespace) -> int:
     from keras_lr.analysis._diagnosis.compare import analyze_histories
     from keras_lr.analysis._diagnosis.diagnose import analyze_history
 
+    known = {name: getattr(options, name) for name in KNOWN}
     comparison = None
     with _readable(options.runs) as paths:
         if len(paths) == 1:
-            diagnoses = {name: analyze_history(path) for name, path in paths.items()}
+            diagnoses = {name: analyze_history(path, **known) for name, path in paths.items()}
         else:
-            comparison = analyze_histories(paths)
+            comparison = analyze_histories(paths, **known)
             diagnoses = comparison.diagnoses
     console = standard_output(json=options.json)
     if options.json:

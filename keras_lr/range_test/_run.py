@@ -15,7 +15,7 @@ from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr._utils.progress import progress_line
 from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.analysis._suggestion.refine import Plan, plan_runs, refine_suggestion
-from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
+from keras_lr.analysis._suggestion.suggest import allow_for_constant, landmarks_of, suggest
 from keras_lr.devices import environment
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.range_test._sweep import Curve, Sweep
@@ -164,6 +164,11 @@ def measure(
                 result = replace(result, suggestion=Suggestion.refuse(fault, rule="none"))
             if settings.refine and error is None:
                 result, error = refine(test, result, num_steps=budget, optimizer=model.optimizer)
+            if settings.validation_data is None:
+                allowed = allow_for_constant(
+                    result.suggestion, result.learning_rates, result.losses, test.constant_loss
+                )
+                result = replace(result, suggestion=allowed)
             if further is not None and error is None:
                 error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):

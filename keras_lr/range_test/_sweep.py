@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
+from keras_lr._keras.constant_output import constant_output_loss
 from keras_lr._keras.model import layers_of
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -127,6 +128,7 @@ class Sweep:
         unrestored: What reading the data has changed for good, each as a clause; after the block.
         fault: Why no training on these data can succeed; empty if nothing is wrong.
         target_fault: Why no learning rate can be read off the targets; empty if nothing is wrong.
+        constant_loss: The loss of the best constant output, from the targets; None if it is unknown.
 
     Raises:
         ModelError: The model has no optimizer or nothing to train; as the block begins, its step trains with another
@@ -160,6 +162,7 @@ class Sweep:
         self._snapshot: StateSnapshot | None = None
         self.unrestored: list[str] = []
         self.fault = self.target_fault = ""
+        self.constant_loss: float | None = None
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
@@ -424,6 +427,9 @@ class Sweep:
         if bad is not None and self._breaks_at(bad.index):
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
+        losses = losses_of(self._model)
+        if len(losses) == 1 and sample_weight is None and not self._model.losses:
+            self.constant_loss = constant_output_loss(losses[0], y)
 
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""

@@ -140,3 +140,15 @@ def test_step_losses_undo_a_float32_running_mean():
 def test_an_unknown_loss_is_refused_at_the_end_of_the_first_epoch():
     with pytest.raises(ModelError, match=r"`monitor` must name a loss in the logs.*'cost'; the logs hold \['loss'\]"):
         fit(0.1, keras_lr.HistoryMonitor(monitor="cost"), epochs=1)
+
+
+def test_the_verdict_knows_the_untrained_loss_the_optimizer_and_the_loss():
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    untrained = linear_model(0.01).evaluate(X[:32], Y[:32], verbose=0)
+    fit(0.01, monitor, shuffle=False)
+    assert monitor.diagnosis.untrained_loss == pytest.approx(untrained, rel=1e-5)
+    assert monitor.diagnosis.optimizer == "sgd"
+    kept = json.loads(json.dumps(monitor.get_state()))
+    again = keras_lr.HistoryMonitor()
+    again.set_state(kept)
+    assert again.get_state() == kept

@@ -23,13 +23,26 @@ from keras_lr.results._diagnosis import Verdict
 _POINTS_TO: dict[Verdict, Literal["lower", "higher"]] = {"too_high": "lower", "too_low": "higher"}
 
 
-def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> HistoryComparison:
+def analyze_histories(
+    sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult,
+    *,
+    untrained_loss: float | None = None,
+    baseline_loss: float | None = None,
+    optimizer: Any = None,
+    learning_rate: float | None = None,
+    loss: Any = None,
+) -> HistoryComparison:
     """Judges several runs and compares them.
 
     Args:
         sources: The runs by name; or a sequence of runs, which are named "run 1", "run 2" and so on; or a search's
             `SensitivityResult`, whose runs are named by learning rate and repeat. Each run is anything that
             `analyze_history` takes.
+        untrained_loss: As in `analyze_history`, for all runs.
+        baseline_loss: As in `analyze_history`, for all runs.
+        optimizer: As in `analyze_history`, for all runs.
+        learning_rate: As in `analyze_history`, for the runs that do not record theirs.
+        loss: As in `analyze_history`, for all runs.
 
     Returns:
         The diagnosis of each run, the best run, and the learning rates to try next. Runs are compared by validation if
@@ -48,7 +61,14 @@ def analyze_histories(sources: Mapping[str, Any] | Iterable[Any] | SensitivityRe
             "`sources` must hold at least one run. Received: none. Pass histories or their paths."
         )
     histories = {name: read_history(source) for name, source in named.items()}
-    diagnoses = {name: analyze_history(history) for name, history in histories.items()}
+    known: dict[str, Any] = {
+        "untrained_loss": untrained_loss,
+        "baseline_loss": baseline_loss,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "loss": loss,
+    }
+    diagnoses = {name: analyze_history(history, **known) for name, history in histories.items()}
     validated = all(history.val_loss is not None for history in histories.values())
     compared = {name: _compared_losses(history, validated=validated) for name, history in histories.items()}
     bests = {name: _lowest(losses) for name, losses in compared.items()}

@@ -16,7 +16,7 @@ from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
 from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, kept_rows, run_context
 from keras_lr.analysis._diagnosis.readers import read_history
-from keras_lr.analysis._diagnosis.scorecard import score_verdict
+from keras_lr.analysis._diagnosis.scorecard import MIN_SHARE, score_verdict
 from keras_lr.results._diagnosis import Diagnosis, Finding, Verdict
 
 # Longer histories are thinned in the diagnosis.
@@ -118,12 +118,19 @@ def _verdict(
     monitored = "loss" if history.direction == "min" else f"`{history.monitor}`"
     score = score_verdict(features(history, context), excluded=excluded, monitored=monitored)
     surer = _surer(history, context)
-    if score.verdict == "unclear":
-        ambiguous = f"The curves are ambiguous: no verdict has more than {score.share:.0%} of the evidence."
-        return "unclear", score.share, (ambiguous, *excluded.values(), MEASURE, *surer)
-    judged = score.verdict.replace("_", " ")
+    verdict = score.verdict(near_default=context.is_near_default)
+    if verdict == "unclear":
+        why = f"The curves are ambiguous: no verdict has more than {score.share:.0%} of the evidence."
+        if score.share >= MIN_SHARE:
+            why = (
+                f"`{history.monitor}` is still improving or improves slowly, but the learning rate is near the "
+                "optimizer's default: the run may be short, or the data, the labels, the loss or an activation may be "
+                "at fault."
+            )
+        return "unclear", score.share, (why, *excluded.values(), MEASURE, *surer)
+    judged = verdict.replace("_", " ")
     overall = f"Together, {score.share:.0%} of the evidence says that the learning rate was {judged}."
-    return score.verdict, score.share, (*score.reasons, *excluded.values(), overall, *surer)
+    return verdict, score.share, (*score.reasons, *excluded.values(), overall, *surer)
 
 
 def _surer(history: TrainingHistory, context: RunContext) -> tuple[str, ...]:

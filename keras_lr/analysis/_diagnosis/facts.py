@@ -57,6 +57,8 @@ SAME_LOSS = 0.25
 UNBOUNDED_SPEED = 0.5
 
 MIN_STEADY_EPOCHS = 3
+# Three values have a single second difference, which says too little of the noise.
+MIN_STILL_EPOCHS = 4
 
 
 class Fact(NamedTuple):
@@ -115,10 +117,10 @@ def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
     high rate killed it.
 
     Args:
-        loss: Training loss, shape `(n,)`, n at least 3.
+        loss: Training loss, shape `(n,)`.
         validation: Validation loss at the same epochs, shape `(n,)`.
     """
-    if loss.size < MIN_STEADY_EPOCHS:
+    if loss.size < MIN_STILL_EPOCHS:
         return False
     later = loss[1:] if loss.size > 4 else loss
     noise, level = curvature_noise(later), float(np.median(later))

@@ -58,6 +58,9 @@ USUAL_RATES = dict.fromkeys(("adam", "adamw", "nadam", "adamax", "rmsprop"), ADA
     "adagrad": SGD_RATES,
     "lion": (1e-6, 1e-3),
 }
+# Keras's own default rates; what is within a factor of NEAR_DEFAULT of one is seldom why a run goes wrong.
+DEFAULT_RATES = dict.fromkeys(USUAL_RATES, 1e-3) | {"sgd": 1e-2, "momentum": 1e-2}
+NEAR_DEFAULT = 10**0.5
 # A loss with one of these names is never negative if the labels are those that it expects.
 CROSS_ENTROPIES = ("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy")
 
@@ -411,6 +414,14 @@ class RunContext:
         """Whether the rate is known to be one of those that the optimizer is usually given."""
         outside = max(self.decades_above_usual, self.decades_below_usual)
         return -math.inf < outside <= 0
+
+    @property
+    def is_near_default(self) -> bool:
+        """Whether the rate is known to be about the default of its optimizer."""
+        default = DEFAULT_RATES.get(self.optimizer or "")
+        if default is None or self.learning_rate is None:
+            return False
+        return abs(math.log10(self.learning_rate / default)) <= math.log10(NEAR_DEFAULT) + 1e-6
 
     @property
     def is_cross_entropy(self) -> bool:

@@ -45,6 +45,9 @@ SCORED_VERDICTS: tuple[ScoredVerdict, ...] = ("good", "too_high", "too_low")
 MAX_REASONS = 3
 # A verdict with a lower share is wrong more often than right (`benchmarks/diagnosis.py`).
 MIN_SHARE = 0.4
+# "Too low" of a rate near the optimizer's default needs this much: a run that still improves at such a rate is mostly
+# short, or slow for another reason.
+MIN_SHARE_AT_DEFAULT = 0.95
 
 _VALIDATED = (*LOSS_FEATURES, *METRIC_FEATURES, *VALIDATION_FEATURES, *VALIDATION_METRIC_FEATURES)
 # The features of each card, in the order of its table.
@@ -208,10 +211,18 @@ class Score(NamedTuple):
         """The share of the verdict with most points."""
         return self.shares[self.leader]
 
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict with most points, "unclear" if its share is low."""
-        return self.leader if self.share >= MIN_SHARE else "unclear"
+    def verdict(self, *, near_default: bool = False) -> Verdict:
+        """The verdict with most points, "unclear" if its share is low.
+
+        Args:
+            near_default: Whether the learning rate is known to be near its optimizer's default.
+        """
+        return self.leader if self.share >= least_share(self.leader, near_default=near_default) else "unclear"
+
+
+def least_share(leader: str, *, near_default: bool) -> float:
+    """The share that the verdict with most points needs."""
+    return MIN_SHARE_AT_DEFAULT if near_default and leader == "too_low" else MIN_SHARE
 
 
 def score_verdict(

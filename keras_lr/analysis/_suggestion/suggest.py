@@ -6,7 +6,7 @@ offsets of `calibration`, takes the median, and says how confident the curve all
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,18 @@ EDGE_DECADES = 0.25
 
 PUBLIC_HALF_WIDTH_DECADES = 0.6
 """Half the width of the usable range around the rate of a public rule, which gives no range of its own."""
+
+
+# A loss is compared with that of a constant output by the mean of this part of a sweep's steps, at least so many, ...
+BLOCK_PART = 12
+MIN_BLOCK = 8
+# ... and is clearly below it by this many standard errors.
+CLEARLY = 2.0
+# If the sweep starts this many times above that loss, its fall is the output's level moving to the targets', ...
+FAR_ABOVE = 1.5
+# ... and the rate to start from lies this many times below the one at which half of that way was done.
+BEFORE_HALF_WAY = 10.0
+HALF_WIDTH = 10**0.5
 
 
 @dataclass(frozen=True)
@@ -245,3 +257,47 @@ def _suggestion(points: list[Any], below: float, above: float, judgement: Judgem
 
 def _median(values: list[float]) -> float:
     return float(np.median(values))
+
+
+def allow_for_constant(
+    suggestion: Suggestion, learning_rates: np.ndarray, losses: np.ndarray, constant: float | None
+) -> Suggestion:
+    """The suggestion for a curve that may show no more than the output finding the level of the targets.
+
+    A network whose units died, or that learned nothing from its inputs, ends at the loss of the best constant output. A
+    fall to it, and a flat bottom there, say nothing about the learning rate, so such a suggestion is tentative at best.
+    If the loss began far above it, the rate is taken from before the fall.
+
+    Args:
+        suggestion: What the curve alone suggests.
+        learning_rates: Shape `(n_steps,)`, increasing.
+        losses: The median of the sweeps, shape `(n_steps,)`.
+        constant: The loss of the best constant output, in the unit of `losses`; None if unknown.
+    """
+    size = max(MIN_BLOCK, losses.size // BLOCK_PART)
+    if suggestion.learning_rate is None or constant is None or not constant > 0 or losses.size < 2 * size:
+        return suggestion
+    blocks = np.lib.stride_tricks.sliding_window_view(losses, size)
+    means, errors = blocks.mean(axis=1), blocks.std(axis=1, ddof=1) / np.sqrt(size)
+    if (means + CLEARLY * errors < constant).any():
+        return suggestion
+    reason = (
+        f"The loss never fell clearly below {constant:.3g}, that of a constant output, so the curve shows no learning."
+    )
+    start = float(means[0])
+    half_way = np.flatnonzero(means < (start + constant) / 2)
+    if start > FAR_ABOVE * constant and half_way.size:
+        rate = float(learning_rates[half_way[0] + size // 2]) / BEFORE_HALF_WAY
+        if rate < suggestion.learning_rate:
+            reason += " The rate is taken from before the fall. Scale the targets."
+            return replace(
+                suggestion,
+                learning_rate=rate,
+                low=rate / HALF_WIDTH,
+                high=rate * HALF_WIDTH,
+                confidence="tentative",
+                reason=reason,
+            )
+    return (
+        replace(suggestion, confidence="tentative", reason=reason) if suggestion.confidence == "clear" else suggestion
+    )

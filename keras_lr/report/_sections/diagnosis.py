@@ -234,7 +234,8 @@ def _method(diagnoses: Mapping[str, Diagnosis]) -> list[str]:
         f"Judged by {' and '.join(f'`{name}`' for name in monitors)}, {counted(points, 'point')} of "
         f"{counted(len(diagnoses), 'run')}. Every threshold is a multiple of the series' own noise; none is a value of "
         "the loss.",
-        "The verdict is too low, good or too high, whichever the features of the series support most; it is unclear if "
+        "First come the facts that settle a verdict, or show that the learning rate is not the cause. Otherwise the "
+        "verdict is too low, good or too high, whichever the features of the series support most; it is unclear if "
         "none of them stands out.",
         "Not looked at: gradients, weights, and anything else that the history does not hold.",
     ]

@@ -67,6 +67,15 @@ def test_a_short_run_still_improving_is_not_blamed_on_the_rate_without_a_share(r
     assert diagnosis.verdict not in ("too_low", "too_high") or diagnosis.share > 1 / 3
 
 
+def test_a_run_at_the_default_rate_that_still_improves_is_not_called_too_low_on_weak_evidence():
+    loss = np.array([2.62, 2.5, 2.41, 2.36, 2.33, 2.3, 2.28, 2.26, 2.25, 2.24])
+    default = analyze_history({"loss": loss}, untrained_loss=2.7, optimizer="adam", learning_rate=1e-3)
+    low = analyze_history({"loss": loss}, untrained_loss=2.7, optimizer="adam", learning_rate=1e-6)
+    assert (default.verdict, low.verdict) == ("unclear", "too_low")
+    assert "near the optimizer's default" in default.reasons[0]
+    assert default.suggested_low is None
+
+
 def test_curves_that_improve_every_epoch_are_not_too_high():
     loss = np.linspace(2.0, 1.0, 12)
     assert analyze_history({"loss": loss, "val_loss": loss + 0.05}).verdict != "too_high"

@@ -1,9 +1,12 @@
 """The default rule on synthetic curves whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from keras_lr.analysis._suggestion.suggest import RULES, suggest
+import keras_lr
+from keras_lr.analysis._suggestion.suggest import RULES, allow_for_constant, suggest
 from keras_lr.errors import CurveError, InvalidArgumentError
 
 DESCENT, DIVERGENCE = -3.0, -0.5
@@ -143,3 +146,36 @@ def test_arrays_that_do_not_form_a_curve_are_refused(rates, losses, match):
 def test_unknown_rule_is_an_error():
     with pytest.raises(InvalidArgumentError, match=r"`rule` must be one of"):
         suggest(sweep(), range_test(sweep()), rule="magic")
+
+
+RATES = np.geomspace(1e-6, 1.0, 100)
+
+
+def _fall_to(level, start, noise=0.02):
+    fall = 1 / (1 + np.exp(-4 * (np.log10(RATES) + 3)))
+    return (start + (level - start) * fall) * (1 + np.random.default_rng(0).normal(0, noise, RATES.size))
+
+
+def test_a_fall_to_the_loss_of_a_constant_output_is_no_clear_suggestion_and_starts_before_it():
+    curve = _fall_to(100.0, 500.0)
+    plain = replace(keras_lr.suggest(RATES, curve), confidence="clear")
+    allowed = allow_for_constant(plain, RATES, curve, 100.0)
+    assert allowed.confidence == "tentative"
+    # Half of the way down is done at 1e-3.
+    assert 1e-5 < allowed.learning_rate < 1e-3 / 3 < plain.learning_rate
+    assert allowed.low < allowed.learning_rate < allowed.high
+    assert "constant output" in allowed.reason
+
+
+def test_a_curve_that_gets_clearly_below_a_constant_output_stays_as_it_is():
+    curve = _fall_to(50.0, 500.0)
+    plain = keras_lr.suggest(RATES, curve)
+    for constant in (100.0, None, -1.0):
+        assert allow_for_constant(plain, RATES, curve, constant) == plain
+
+
+def test_a_curve_that_starts_near_a_constant_output_keeps_its_rate_but_not_its_confidence():
+    curve = _fall_to(100.0, 140.0)
+    plain = replace(keras_lr.suggest(RATES, curve), confidence="clear")
+    allowed = allow_for_constant(plain, RATES, curve, 100.0)
+    assert (allowed.learning_rate, allowed.confidence) == (plain.learning_rate, "tentative")
