@@ -129,7 +129,7 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
 def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     from rich.text import Text
 
-    from keras_lr.analysis._diagnosis.advice import try_between
+    from keras_lr.analysis._diagnosis.diagnose import try_between
     from keras_lr.report._sections.diagnosis import best_in_words
 
     name = comparison.best_run
