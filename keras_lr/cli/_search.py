@@ -245,7 +245,12 @@ def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGri
 
 
 def run_race(options: argparse.Namespace) -> int:
-    """Races, prints the best rate and writes the requested files; returns 130 after Ctrl-C."""
+    """Races, prints the best rate and writes the requested files.
+
+    Returns:
+        0; 1 if `--fail-on` names the confidence, by default for no answer; 130 after Ctrl-C.
+    """
+    check_targets(named_targets(options))
     start_tensorflow()
     from keras_lr.search._race_search import RaceSearch
     from keras_lr.search._storage import SearchFolder
@@ -265,10 +270,10 @@ def run_race(options: argparse.Namespace) -> int:
             batch = {"batch_size": options.batch_size} if options.batch_size else {}
             tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
     except KeyboardInterrupt:
-        standard_output().print("Interrupted. Run the same command again to resume.", markup=False)
+        standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
         return INTERRUPTED
     result = tuner.sensitivity()
-    console = standard_output()
+    console = standard_output(json=options.json)
     print_sensitivity(console, result)
     if result.race is not None:
         console.print(f"Cost beyond the best rate's own training: {result.race['cost']:.2g} trainings", markup=False)
@@ -276,12 +281,12 @@ def run_race(options: argparse.Namespace) -> int:
         best = tuner.oracle.get_best_trials()[0]
         console.print(f"Weights: {SearchFolder(Path(tuner.project_dir)).checkpoint(best.trial_id)}", markup=False)
     write_outputs(console, options, result, race_argv(options))
-    return 0
+    return FOUND if result.confidence in options.fail_on else 0
 
 
 def race_argv(options: argparse.Namespace) -> list[str]:
     """The command line of the same race without output files, which the report shows."""
-    return to_argv("race", options, without=("title", "report", "json"))
+    return to_argv("race", options, without=OUTPUT_OPTIONS)
 
 
 def _data_of(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

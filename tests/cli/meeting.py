@@ -27,6 +27,6 @@ def meet(model):
 
 def with_workers_that_meet(module: str) -> str:
     """The text of a module whose `build` waits, in a worker that has taken its share, until the other one has too."""
-    assert module.count("\n    return model\n") == module.count("def build(") == 1
-    meeting = module.replace("\n    return model\n", "\n    return meet(model)\n")
-    return meeting.replace("def build(", f"{MEET}def build(")
+    before, build, rest = module.partition("def build(")
+    assert "\n    return model\n" in rest
+    return before + MEET + build + rest.replace("\n    return model\n", "\n    return meet(model)\n", 1)
