@@ -138,7 +138,10 @@ def _not_finite(history: TrainingHistory, context: RunContext, first: int) -> Fa
             f"{where} from the first {history.unit} on, although the learning rate is low: look for NaN in the inputs "
             "and targets, and for a logarithm or a division by zero in the loss.",
         )
-    return Fact("too_high", f"{where} at {history.unit} {history.epochs[first]}.")
+    reason = f"{where} at {history.unit} {history.epochs[first]}."
+    if not np.isfinite(history.loss).any():
+        reason += " If the inputs or targets hold NaN, no rate helps: look there first."
+    return Fact("too_high", reason)
 
 
 def _never_changed(history: TrainingHistory, context: RunContext) -> Fact:

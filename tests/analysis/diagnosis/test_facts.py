@@ -168,3 +168,10 @@ def test_nothing_that_is_said_points_against_the_verdict(run):
         assert diagnosis.verdict not in allowed or diagnosis.learning_rate is None
     else:
         assert allowed == ({"higher"} if diagnosis.suggested_low > rate else {"lower"})
+
+
+def test_a_loss_that_never_was_finite_points_to_the_data_too():
+    never = analyze_history({"loss": [np.nan] * 5})
+    assert "If the inputs or targets hold NaN, no rate helps: look there first." in never.reasons[0]
+    later = analyze_history({"loss": [1.0, 0.5, np.nan, np.nan]})
+    assert "hold NaN" not in " ".join(later.reasons)
