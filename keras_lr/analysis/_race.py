@@ -169,16 +169,16 @@ class Race:
             InvalidArgumentError: The rate was not asked for, or `values` holds fewer epochs than before.
         """
         place = self._place_of(learning_rate)
-        told = self._sign * np.asarray(values, dtype=np.float64).ravel()[: self._epochs_asked[place]]
-        broken = np.flatnonzero(~np.isfinite(told))
-        told = told[: broken[0] + 1] if len(broken) else told
+        values_so_far = self._sign * np.asarray(values, dtype=np.float64).ravel()[: self._epochs_asked[place]]
+        broken = np.flatnonzero(~np.isfinite(values_so_far))
+        values_so_far = values_so_far[: broken[0] + 1] if len(broken) else values_so_far
         known = self._curves[place]
-        if len(told) < len(known):
+        if len(values_so_far) < len(known):
             raise InvalidArgumentError(
-                f"`values` must hold all epochs of the run so far. Received: {len(told)} for "
+                f"`values` must hold all epochs of the run so far. Received: {len(values_so_far)} for "
                 f"{format_rate(learning_rate)}, after {len(known)}. Pass the values from the first epoch on."
             )
-        self._curves[place] = told
+        self._curves[place] = values_so_far
         while self._racing and not any(self._waits(one) for one in self._racing):
             self._decide()
 
@@ -205,7 +205,7 @@ class Race:
 
     @property
     def cost(self) -> float:
-        """Epochs told for all rates but the best, in complete trainings."""
+        """Epochs trained at all rates but the best, in complete trainings."""
         leader = self._leader()
         return sum(len(curve) for place, curve in self._curves.items() if place != leader) / self.epochs
 
@@ -268,7 +268,7 @@ class Race:
 
     @property
     def values(self) -> dict[float, tuple[float, ...]]:
-        """What was told of each rate, by learning rate; a run that diverged ends with a value that is not finite."""
+        """The values known of each rate, by learning rate; a run that diverged ends with a value that is not finite."""
         return {
             self._rates[place]: tuple(float(value) for value in self._sign * self._curves[place])
             for place in sorted(self._curves)
@@ -301,10 +301,10 @@ class Race:
         return sorted(places, key=lambda place: (self._score(place, epoch), place))
 
     def _leader(self) -> int | None:
-        """Of the last comparison; before the first, of what was told; None if no run that was told is sound."""
-        told = [place for place in self._curves if len(self._curves[place]) and not self._diverged(place)]
-        ranked = [place for place in self._ranking if place in told]
-        return next(iter(ranked or self._order(told)), None)
+        """Of the last comparison; before the first, of the values so far; None if all runs with values diverged."""
+        with_values = [place for place in self._curves if len(self._curves[place]) and not self._diverged(place)]
+        ranked = [place for place in self._ranking if place in with_values]
+        return next(iter(ranked or self._order(with_values)), None)
 
     def _send(self, places: list[int], *, reach: int) -> None:
         """Lets these rates race on, up to the comparison after `reach` epochs."""
@@ -414,13 +414,13 @@ class Race:
         leader = self._leader()
         if leader is None:
             return None, None
-        told = sorted(place for place in self._curves if len(self._curves[place]))
-        start = end = told.index(leader)
-        while start > 0 and as_good(told[start - 1], leader):
+        with_values = sorted(place for place in self._curves if len(self._curves[place]))
+        start = end = with_values.index(leader)
+        while start > 0 and as_good(with_values[start - 1], leader):
             start -= 1
-        while end + 1 < len(told) and as_good(told[end + 1], leader):
+        while end + 1 < len(with_values) and as_good(with_values[end + 1], leader):
             end += 1
-        return self._rates[told[start]], self._rates[told[end]]
+        return self._rates[with_values[start]], self._rates[with_values[end]]
 
     def _within_noise(self, place: int, leader: int) -> bool:
         epoch = self._last_compared(place, leader)

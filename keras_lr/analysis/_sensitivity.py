@@ -426,7 +426,7 @@ def find_basin(learning_rates: np.ndarray, scores: np.ndarray, *, gain: float = 
     differences from the best. Three differences say little about their own variance, so each variance is shrunk towards
     the median of the neighbourhood, and the threshold is corrected for the number of comparisons. Where training
     becomes unstable, repeats scatter so much that a test of their mean misses even a clear gap. So a rate whose repeats
-    are all worse than all of the best's is told from it, too.
+    are all worse than all of the best's counts as different, too.
 
     The best rate has the lowest median. If one of its repeats diverged, the best fully stable rate is preferred,
     provided it gives up at most `LOST_SHARE` of the gain. Otherwise no rate with a diverged repeat enters the basin.

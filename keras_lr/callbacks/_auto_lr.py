@@ -267,7 +267,7 @@ class AutoLR(Callback):
         return self._setup.change(self.model) if known and self._setup is not None else None
 
     def _find_obstacle(self) -> str:
-        """Why the fit can only be recorded, as far as that can be told before it; else empty."""
+        """Why the fit can only be recorded, as far as that is known before it; else empty."""
         siblings = self._siblings()
         before = siblings[: siblings.index(self)] if self in siblings else []
         if not self.dry_run and any(isinstance(one, AutoLR) and not one.dry_run for one in before):

@@ -40,7 +40,7 @@ def start_tensorflow() -> None:
 
 
 def check_targets(targets: Mapping[str, str | None]) -> None:
-    """Refuses what can be told to fail without running the user's code, which imports TensorFlow.
+    """Refuses what is known to fail without running the user's code, which imports TensorFlow.
 
     Writes a line to stderr if a file would train as soon as it is imported.
 
@@ -101,7 +101,7 @@ def _parsed(path: Path, argument: str) -> ast.Module:
 
 
 def _bound_names(tree: ast.Module) -> set[str] | None:
-    """The names that a file may define, wherever they stand in it; None if they cannot be told without running it."""
+    """The names that a file may define, wherever they stand in it; None if only running it would show them."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):

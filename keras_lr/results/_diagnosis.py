@@ -143,7 +143,7 @@ class Diagnosis(PageRecord):
     """The verdict on the learning rate of a run, its reasons, and all findings in the history.
 
     Attributes:
-        verdict: "too_low", "good", "too_high", "not_the_rate" (something else is wrong, and no learning rate mends it)
+        verdict: "too_low", "good", "too_high", "not_the_rate" (something else is wrong, and no learning rate fixes it)
             or "unclear".
         reasons: Why, one sentence each, the strongest first; then what was assumed, and what would make it surer.
         findings: What was found, in order of onset. No advice of theirs points against the verdict.

@@ -61,7 +61,7 @@ class SensitivityResult(PageRecord):
         best_learning_rate: Rate with the best median, over its repeats, of each run's best epoch; None if no run
             trained. A rate with a diverged repeat is passed over for a stable one when that costs little.
         low: Lower end of the basin, the rates around the best that are as good within noise, since the repeats cannot
-            be told from those of the best; None if `best_learning_rate` is None.
+            be distinguished from those of the best; None if `best_learning_rate` is None.
         high: Upper end of the basin; None if `best_learning_rate` is None.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".

@@ -249,7 +249,7 @@ def last_race(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 
 def race_from(event: Mapping[str, Any]) -> Race:
-    """The race that an event of the records describes, before anything is told."""
+    """The race that an event of the records describes, before any result is known."""
     start: Any = event["learning_rates"]
     if start is None:
         start = Suggestion.from_dict(event["suggestion"])

@@ -165,7 +165,7 @@ def _never_changed(history: TrainingHistory, context: RunContext) -> Fact:
 
 
 def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
-    """What no learning rate mends, if the curves show it."""
+    """What no learning rate fixes, if the curves show it."""
     if history.direction == "max":
         return None
     causes = (_below_zero, _metric_disagrees, _never_better_than_constant)
@@ -212,7 +212,7 @@ def _below_zero(history: TrainingHistory, context: RunContext) -> Fact | None:
         return Fact(
             "unclear",
             f"`{history.monitor}` falls through 0 without slowing down. A cross-entropy or a squared error cannot: "
-            f"{labels}. No learning rate mends that.",
+            f"{labels}. No learning rate fixes that.",
         )
     return None
 

@@ -375,9 +375,9 @@ def _method(result: SensitivityResult) -> list[str]:
         f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {listed or 'none'}.",
         f"A run is scored by its {better} `{_objective(result)}`, a learning rate by the median score of its runs; a "
         "diverged run counts as the worst possible.",
-        "As good within noise: the repeats cannot be told from those of the best, given the spread across seeds.",
+        "As good within noise: repeats indistinguishable from those of the best, given the spread across seeds.",
         "The gain leads from the median of all runs after the first epoch to the best median. A rate may lose little "
-        "of it and still be told from the best.",
+        "of it and still be distinguishable from the best.",
         "The band spans the lowest to the highest seed; it is not a confidence band.",
     ]
     if result.lr_sensitivity is not None:

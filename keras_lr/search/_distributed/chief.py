@@ -114,7 +114,7 @@ class _Servicer(OracleServicer):  # type: ignore[misc]
 
     @property
     def active(self) -> frozenset[str]:
-        """Names of the workers that are alive and have not been told to stop."""
+        """Names of the workers that are alive and have not been asked to stop."""
         with self._lock:
             return frozenset(self._last_seen) - self._stopped
 
