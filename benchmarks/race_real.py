@@ -158,7 +158,7 @@ def kills(count: int) -> str:
     for _ in range(count):
         with tempfile.TemporaryDirectory() as folder:
             process = own_process("--race-in", folder)
-            time.sleep(draw.uniform(0.3, 1.0) * seconds)
+            time.sleep(draw.uniform(0.35, 0.8) * seconds)
             cut += process.poll() is None
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -391,7 +391,7 @@ class Race:
             self._drops[place] = Drop(self._rates[place], epoch, "beaten", f"{text}, the last one.")
         elif epoch < 2:
             self._drops[place] = Drop(self._rates[place], epoch, "behind", f"{text}, too early to tell its pace.")
-        elif _forecast(own, self.epochs) > self._score(leader, epoch):
+        elif forecast(np.minimum.accumulate(own), self.epochs) > self._score(leader, epoch):
             text += ", and could not have caught up had its fall gone on at its recent pace."
             self._drops[place] = Drop(self._rates[place], epoch, "beaten", text)
         else:
@@ -554,9 +554,18 @@ def _survivors(count: int, rungs: list[int], extra: int) -> int:
     return 1
 
 
-def _forecast(curve: np.ndarray, epochs: int) -> float:
-    """Where the best value would end at the mean pace of the second half of the epochs so far; needs two of them."""
-    best = np.minimum.accumulate(curve)
+def forecast(best: np.ndarray, epochs: int) -> float:
+    """Where a run would end at the mean pace of the second half of its epochs so far.
+
+    Since learning curves flatten, this is optimistic: a run whose forecast is behind cannot win.
+
+    Args:
+        best: Best value up to each epoch so far, lower is better; at least two epochs. The last one is infinite if the
+            run has diverged.
+        epochs: Length of a complete run.
+    """
+    if not math.isfinite(best[-1]):
+        return math.inf
     half = len(best) // 2
     pace = (best[len(best) - half - 1] - best[-1]) / half
     return float(best[-1] - pace * (epochs - len(best)))

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from keras_lr.analysis._race import forecast
 from keras_lr.errors import InvalidArgumentError
 
 MIN_EPOCHS = 2
@@ -74,10 +75,10 @@ def prunable_points(
     for batch_size in seen["batch_size"].unique():
         part = seen[seen["batch_size"] == batch_size]
         curves = _curves(part, epoch, objective, direction)
-        now, before = _median_by_rate(curves, epoch), _median_by_rate(curves, epoch - (epoch + 1) // 2)
-        forecast = now - (before - now) / ((epoch + 1) // 2) * (epochs - epoch - 1)
+        medians = curves.groupby("learning_rate").median()
+        now, ends = medians[epoch], medians.apply(lambda best: forecast(best.to_numpy(), epochs), axis=1)
         spared = now.index.isin(now.nsmallest(math.ceil(len(now) / factor)).index) & np.isfinite(now)
-        stopped = now[~spared & ~(forecast <= now.min()) & (now > now.min())]
+        stopped = now[~spared & ~(ends <= now.min()) & (now > now.min())]
         pruned |= {(float(rate), int(batch_size)) for rate in stopped.index}
     return frozenset(pruned)
 
@@ -96,10 +97,6 @@ def _curves(part: pd.DataFrame, epoch: int, objective: str, direction: str) -> p
     curves = curves[curves.index.isin(last.index)].reindex(columns=range(epoch + 1)).cummin(axis=1).ffill(axis=1)
     curves.loc[last.index[last["status"] == "diverged"], epoch] = math.inf
     return curves.drop(index=gone).fillna(math.inf)
-
-
-def _median_by_rate(curves: pd.DataFrame, epoch: int) -> pd.Series:
-    return curves[epoch].groupby("learning_rate").median()
 
 
 def _check_factor(factor: float) -> None:

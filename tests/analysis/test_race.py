@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis import Race
-from keras_lr.analysis._race import _forecast, _rungs, _survivors
+from keras_lr.analysis._race import _rungs, _survivors, forecast
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import Suggestion
 
@@ -83,8 +83,8 @@ def test_the_same_share_goes_on_at_each_rung():
 
 def test_the_forecast_goes_on_at_the_pace_of_the_second_half():
     """From 2 to 1 over the last two of four epochs, so six more lower it by 3."""
-    assert _forecast(np.array([9.0, 2.0, 3.0, 1.0]), 10) == pytest.approx(1 - 6 * 0.5)
-    assert _forecast(np.array([5.0, 4.0]), 4) == pytest.approx(2.0)
+    assert forecast(np.array([9.0, 2.0, 3.0, 1.0]), 10) == pytest.approx(1 - 6 * 0.5)
+    assert forecast(np.array([5.0, 4.0]), 4) == pytest.approx(2.0)
 
 
 def test_the_best_of_two_rates():
