@@ -100,6 +100,16 @@ def test_what_is_as_good_within_noise_and_what_loses_little_are_said_apart(chang
     assert f"Use learning_rate=1e-3. {said}" in words(dataclasses.replace(sensitivity_result(), **changes))
 
 
+def test_the_pictures_of_a_comparison_are_not_cut_off():
+    page = page_of("comparison")
+    (classes,) = re.findall(r'<section class="card (answer[^"]*)"', page)
+    limited = set(re.findall(r"\.([\w-]+) \{ max-height: \d", page))
+    assert limited == {"tall"}, "only the boxes of long code scroll"
+    assert not limited & set(classes.split())
+    assert ".answer.stacked {" in page
+    assert "stacked" in classes.split()
+
+
 def test_a_tentative_answer_says_try():
     suggestion = Suggestion(1e-3, 1e-4, 1e-2, "tentative", "The landmarks disagree.", "consensus")
     shown = words(make_range_test(suggestion=suggestion))
