@@ -55,7 +55,7 @@ class Remembers(keras.layers.Layer):
 
 
 class Seen(keras.metrics.Metric):
-    """The number of batches since the first epoch: resetting it changes nothing."""
+    """The number of batches since the metric was made: resetting it changes nothing."""
 
     def __init__(self) -> None:
         super().__init__(name="seen")

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lr.search._engines.base import ENGINES, EngineName
+from tests.search.engines.random_models import Seen
 from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, plain_training, run_small, small_search
 
 
@@ -88,23 +89,6 @@ def test_a_model_whose_rounding_would_grow_is_not_stacked(tmp_path: Path) -> Non
     assert "rounding" in tuner.sensitivity().engine_reason
 
 
-class Batches(keras.metrics.Metric):
-    """The number of batches since the model was built: resetting it changes nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(name="batches")
-        self.count = self.add_variable((), initializer="zeros", name="count")
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        self.count.assign_add(1)
-
-    def reset_state(self) -> None:
-        pass
-
-    def result(self) -> Any:
-        return self.count + 0.0
-
-
 class OwnStep(keras.Model):
     """A model with a training step of its own, which does what that of Keras does."""
 
@@ -117,14 +101,14 @@ def test_the_step_that_builds_an_eager_model_leaves_no_trace_in_its_metrics(tmp_
         flowers = keras.Input((4,))
         model = OwnStep(flowers, [keras.layers.Dense(3, name=name)(flowers) for name in ("first", "second")])
         loss = [keras.losses.SparseCategoricalCrossentropy(from_logits=True) for _ in range(2)]
-        model.compile("sgd", loss, metrics=[[Batches()], []], run_eagerly=True)
+        model.compile("sgd", loss, metrics=[[Seen()], []], run_eagerly=True)
         return model
 
     x, y, (x_val, y_val) = iris()
     tuner = small_search(build, tmp_path, objective="loss", learning_rates=[1e-2], repeats=1)
     tuner.search(x, [y, y], validation_data=(x_val, [y_val, y_val]), epochs=2, batch_size=BATCH_SIZE, verbose=0)
     # An epoch has seven batches, and its validation four.
-    assert tuner.sensitivity().frame["first_batches"].tolist() == [7.0, 7.0 + 4 + 7]
+    assert tuner.sensitivity().frame["first_seen"].tolist() == [7.0, 7.0 + 4 + 7]
 
 
 def test_a_repeat_sees_the_same_weights_and_batches_at_every_rate(tmp_path: Path) -> None:
