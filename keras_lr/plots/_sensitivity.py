@@ -62,8 +62,8 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
 }
 _FAILURE_HEIGHT = 0.97
 RACE_ENDS = {
-    "beaten": ("s", PINK, "could not win any more"),
-    "behind": ("v", ORANGE, "behind, to stay within the budget"),
+    "beaten": ("s", PINK, "can no longer win"),
+    "behind": ("v", ORANGE, "behind, to save budget"),
     "diverged": ("x", ORANGE, "diverged"),
 }
 """Mark, colour and name of each way in which a rate leaves a race."""

@@ -127,7 +127,8 @@ def _warnings(result: RangeTestResult) -> list[dict[str, str]]:
     if lost and result.stop_reason != "non_finite":
         found.append(warning_view(f"{counted(lost, 'step')} had no finite loss.", "Check the data of those batches."))
     if result.suggestion.confidence == "tentative" and len(result.repeat_losses) < 2:
-        found.append(warning_view("One repeat cannot show the noise.", "Measure again with `repeats=3`."))
+        problem = "One repeat of the range test cannot show the noise."
+        found.append(warning_view(problem, "Measure again with `repeats=3`."))
     return found
 
 

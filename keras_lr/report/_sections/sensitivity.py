@@ -399,7 +399,7 @@ def _race_method(result: SensitivityResult, *, seed: str) -> list[str]:
     lines = [
         f"One run per learning rate, all with seed {seed or 'none'}, compared by their {better} `{_objective(result)}` "
         f"so far, after these numbers of epochs: {after}. A complete training has {race['epochs']}.",
-        "A rate could not win any more if it would have ended behind the best, had its fall gone on to the last epoch "
+        "A rate can no longer win if it would have ended behind the best, had its fall gone on to the last epoch "
         "at the mean pace of the second half of its epochs. One that is merely behind might have won; the budget went "
         "to better ones.",
         "The gain leads from the worst value after the first epoch to the best value. What a rate loses of it is taken "
