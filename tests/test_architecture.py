@@ -59,7 +59,8 @@ HOMES = {
     "keras": WITH_KERAS,
     "tensorflow": WITH_KERAS,
     "keras_tuner": {"search"},
-    "grpc": {"search"},
+    "cloudpickle": {"search"},
+    "distributed": {"search"},
     "seaborn": {"plots"},
     "matplotlib": {"plots"},
     "jinja2": {"report"},
@@ -73,13 +74,16 @@ NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}
 
 SUFFIXES = {"_loss", "_steps"}
 CLASS_NAMES_IN_RECORDS = {"_DefaultDistributionStrategy"}
-BY_STRING = {"__init__.py", "_utils/backend.py", "_utils/keras_import.py", "cli/_loading.py"}
-"""The lazy public names, what asks whether Keras is imported yet, and the user's own script or module."""
+BY_STRING = {
+    *("__init__.py", "_utils/backend.py", "_utils/keras_import.py", "cli/_loading.py"),
+    "search/_distributed/dask_pool.py",
+}
+"""The lazy public names, what asks whether Keras is imported yet, and the user's own script or modules."""
 
 MAX_MODULES = 150
 MIN_LINES = 30
 PUBLIC_FILES = {"errors.py", "optimizers.py", "devices.py", "__init__.py", "__main__.py"}
-MODULE_OF = {"scikit_learn": "sklearn", "grpcio": "grpc"}
+MODULE_OF = {"scikit_learn": "sklearn"}
 
 
 class Import(NamedTuple):
@@ -306,7 +310,8 @@ def what_is_not_public_has_an_underscore(package: Package) -> Iterator[str]:
 def every_import_is_declared(package: Package) -> Iterator[str]:
     config = configparser.ConfigParser()
     config.read(ROOT.parent / "setup.cfg")
-    required = config["options"]["install_requires"] + config["options.extras_require"]["examples"]
+    extras = config["options.extras_require"]
+    required = config["options"]["install_requires"] + extras["examples"] + extras["dask"]
     declared = {line.split(">")[0].split("[")[0].strip().replace("-", "_") for line in required.splitlines() if line}
     declared |= {module for project, module in MODULE_OF.items() if project in declared}
     for path in package.sources:

@@ -16,7 +16,7 @@ from keras_lr.range_test._find_lr import find_lr
 from keras_lr.results._range_test import Suggestion
 from keras_lr.results._record import plain
 from keras_lr.results._sensitivity import SensitivityResult
-from keras_lr.search._distributed.worker import role
+from keras_lr.search._distributed.place import Place
 from keras_lr.search._engines.base import EngineName
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._overrides import check_arguments
@@ -142,13 +142,14 @@ class RaceSearch(LogGridSearch):
             raise SearchError(f"No race is recorded in {self.project_dir} yet. Call `search` first.")
         return race_result(frame, lines, event)
 
-    def _check_objective(self, arguments: FitArguments) -> None:
-        if role() != "alone":
+    def _check_place(self, place: Place) -> None:
+        if not place.is_here:
             raise InvalidArgumentError(
                 "`RaceSearch` must run in a single process, because each comparison needs all of its runs. Received "
-                "KerasTuner's environment variables, which make this process part of a distributed search. Unset "
-                "them, or use `LogGridSearch`."
+                "workers, a cluster or KerasTuner's environment variables. Omit them, or use `LogGridSearch`."
             )
+
+    def _check_objective(self, arguments: FitArguments) -> None:
         if self._takes_any_data:
             raise InvalidArgumentError(
                 "`hypermodel` must leave the training to `RaceSearch`, which lets runs pause and go on. Received a "
@@ -172,7 +173,7 @@ class RaceSearch(LogGridSearch):
         self.oracle.adopt({})
 
     def _train_all(self, session: SearchSession) -> None:
-        known = frozenset(self._local_oracle.hyperparameters.values)
+        known = frozenset(self.oracle.hyperparameters.values)
         self.on_search_begin()
         race = self._start(session)
         try:
@@ -207,7 +208,7 @@ class RaceSearch(LogGridSearch):
 
     def _leave(self, session: SearchSession, point: Point, known: frozenset[str]) -> None:
         """Ends the trial of a rate that is no longer in the race."""
-        trial = self._trials.pop(self._local_oracle.trial_id(point), None)
+        trial = self._trials.pop(self.oracle.trial_id(point), None)
         if trial is not None:
             session.forget([point])
             self._end_trial(session, trial, known)

@@ -2,14 +2,16 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 import keras_lr
 from keras_lr.cli import main
-from tests.cli.meeting import with_workers_that_meet
 
 MODULE = """
 import keras
@@ -146,6 +148,9 @@ def test_one_batch_size_is_the_batch_size(script):
         (["--learning-rates", "x"], "must be a positive number such as 1e-3, got 'x'"),
         (["--epochs", "0"], "must be an integer >= 1, got '0'"),
         (["--workers", "none"], "must be an integer >= 1, got 'none'"),
+        (["--resources", "GPU"], "must be NAME=AMOUNT such as GPU=1, got 'GPU'"),
+        (["--resources", "GPU=1"], "`resources` must be what a worker of `cluster` declares"),
+        (["--workers", "2", "--cluster", "tcp://h:1"], "`workers` and `cluster` exclude each other"),
         (["--objective", "val_auc"], "val_auc"),
     ],
 )
@@ -174,37 +179,77 @@ def test_workers_cannot_be_combined_with_keras_tuner_s_variables(script, capsys,
         monkeypatch.setenv(f"KERASTUNER_ORACLE_{name}", value)
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     assert main(words(script, "--workers", "2")) == 2
-    assert "`--workers` cannot be combined with" in capsys.readouterr().err
+    assert "`workers` cannot be combined with" in capsys.readouterr().err
+
+
+@pytest.fixture
+def quiet():
+    """The environment of a command."""
+    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 @pytest.mark.slow
-def test_two_workers_find_the_numbers_of_one_process(script, tmp_path):
-    (tmp_path / script).write_text(with_workers_that_meet(MODULE))
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+def test_a_worker_that_knows_no_file_of_the_user_s_finds_the_numbers_of_one_process(script, tmp_path, quiet):
     command = [sys.executable, "-m", "keras_lr", *words(script)]
-    for name, more in {"one": [], "two": ["--workers", "2"]}.items():
-        subprocess.run([*command, "--project", name, "--json", f"{name}.json", *more], check=True, env=environment)
-    assert len(list(tmp_path.glob("met-*"))) == 2
-    one, two = (keras_lr.SensitivityResult.load(f"{name}.json").frame for name in ("one", "two"))
+    for name, more in {"one": [], "two": ["--workers", "1"]}.items():
+        done = subprocess.run(
+            [*command, "--project", name, "--json", f"{name}.json", *more],
+            check=True,
+            env=quiet,
+            capture_output=True,
+            text=True,
+        )
+    assert "on 1 worker" in done.stdout
+    one, two = (keras_lr.SensitivityResult.load(f"{name}.json") for name in ("one", "two"))
     keys = ["learning_rate", "repeat", "batch_size", "epoch", "seed", "status"]
-    assert one[keys].equals(two[keys])
-    assert abs(one["val_loss"] / two["val_loss"] - 1).max() < 1e-4
-    journals = sorted((tmp_path / "runs" / "two" / "records").glob("worker*.jsonl"))
-    assert len(journals) == 2
-    assert all(any("val_loss" in json.loads(line) for line in path.read_text().splitlines()) for path in journals)
+    assert one.frame[keys].equals(two.frame[keys])
+    assert abs(one.frame["val_loss"] / two.frame["val_loss"] - 1).max() < 1e-4
+    assert two.environment["workers"] == 1
+    # The search is too small for the start of a worker to pay.
+    assert "is faster without `workers`" in done.stderr
 
 
 @pytest.mark.slow
-def test_workers_that_all_fail_are_reported_with_their_last_lines(script, tmp_path):
-    (tmp_path / script).write_text(
-        MODULE.replace(
-            "    return model",
-            "    assert __import__('os').environ.get('KERASTUNER_TUNER_ID') == 'chief'\n    return model",
+def test_local_workers_end_with_a_killed_search_which_then_goes_on(script, tmp_path, quiet):
+    # More rates than a share holds, so that the search has a second share when the first one is recorded.
+    rates = [str(number / 10_000) for number in range(1, 41)]
+    command = [sys.executable, "-m", "keras_lr", *words(script), "--learning-rates", *rates, "--epochs", "300"]
+    records = tmp_path / "runs" / "lr" / "records" / "tuner0.jsonl"
+    search = subprocess.Popen([*command, "--workers", "1"], env=quiet, stdout=subprocess.DEVNULL)
+    while search.poll() is None and not (records.exists() and len(rows(records)) > 20):
+        time.sleep(0.05)
+    (worker,) = psutil.Process(search.pid).children()
+    search.kill()
+    search.wait()
+    worker.wait(30)
+    before = rows(records)
+    subprocess.run(command, check=True, env=quiet, stdout=subprocess.DEVNULL)
+    after = rows(records)
+    assert after[: len(before)] == before
+    assert len(after) == len(set(after)) == 40 * 2 * 300
+
+
+def rows(records):
+    """The key of each whole row of a journal."""
+    lines = [json.loads(line) for line in records.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [(line["learning_rate"], line["repeat"], line["epoch"]) for line in lines if "seed" in line]
+
+
+@pytest.mark.slow
+def test_the_same_command_is_a_chief_or_a_worker_by_keras_tuner_s_variables(script, tmp_path, quiet):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    command = [sys.executable, "-m", "keras_lr", *words(script)]
+    processes = {
+        name: subprocess.Popen(
+            [*command, "--directory", name, "--json", f"{name}.json"],
+            env={**quiet, **place, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.DEVNULL,
         )
-    )
-    command = [sys.executable, "-m", "keras_lr", *words(script), "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "every worker ended before" in done.stderr
-    assert "ended with exit code 2" in done.stderr
-    assert "`MODULE:BUILD` failed with AssertionError at flowers_to_search.py" in done.stderr
+        for name in ("worker1", "chief")
+    }
+    assert [processes[name].wait(200) for name in ("chief", "worker1")] == [0, 0]
+    assert len(keras_lr.SensitivityResult.load("chief.json").frame) == 3 * 2 * 3
+    assert not (tmp_path / "worker1").exists()
