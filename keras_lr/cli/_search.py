@@ -77,6 +77,7 @@ def add_race_parser(commands: Any) -> None:
     )
     parser.add_argument("--batch-size", type=positive_int, metavar="N", help="samples per step, for arrays (32)")
     _add_training(parser, epochs=20, project="race")
+    _add_place(parser)
     add_outputs(parser, title="Learning-rate race")
     add_device_options(parser)
     parser.set_defaults(run=run_race)
@@ -192,10 +193,14 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
         project_name=options.project,
     )
     batch: dict[str, Any] = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
-    place: dict[str, Any] = {name: getattr(options, name) for name in _PLACE}
-    place["resources"] = dict(options.resources or ())
-    tuner.search(**data, **validation, **batch, **place, epochs=options.epochs, verbose="auto")
+    tuner.search(**data, **validation, **batch, **_place(options), epochs=options.epochs, verbose="auto")
     return tuner
+
+
+def _place(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `search` that say where to train."""
+    place: dict[str, Any] = {name: getattr(options, name) for name in _PLACE}
+    return {**place, "resources": dict(options.resources or ())}
 
 
 def run_race(options: argparse.Namespace) -> int:
@@ -222,7 +227,7 @@ def run_race(options: argparse.Namespace) -> int:
                 project_name=options.project,
             )
             batch = {"batch_size": options.batch_size} if options.batch_size else {}
-            tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
+            tuner.search(**data, **validation, **batch, **_place(options), epochs=options.epochs, verbose="auto")
     except KeyboardInterrupt:
         standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
         return INTERRUPTED
@@ -239,8 +244,8 @@ def run_race(options: argparse.Namespace) -> int:
 
 
 def race_argv(options: argparse.Namespace) -> list[str]:
-    """The command line of the same race without output files, which the report shows."""
-    return to_argv("race", options, without=OUTPUT_OPTIONS)
+    """The command line of the same race without workers and output files, for the report."""
+    return to_argv("race", options, without=(*_PLACE, *OUTPUT_OPTIONS))
 
 
 def _data_of(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

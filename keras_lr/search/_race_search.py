@@ -16,12 +16,11 @@ from keras_lr.range_test._find_lr import find_lr
 from keras_lr.results._range_test import Suggestion
 from keras_lr.results._record import plain
 from keras_lr.results._sensitivity import SensitivityResult
-from keras_lr.search._distributed.place import Place
 from keras_lr.search._engines.base import EngineName
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._overrides import check_arguments
 from keras_lr.search._runs import Point
-from keras_lr.search._session import SearchSession, curve_of, faults_in, slowest_engine
+from keras_lr.search._session import SearchSession, curve_of, faults_in, trained_by
 from keras_lr.search._tuner import LogGridSearch
 
 EVENT = "race"
@@ -111,21 +110,37 @@ class RaceSearch(LogGridSearch):
         if engine == "auto":
             self._why_engine = "a race soon has a single run left, for which stacking does not pay"
 
-    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+    def search(
+        self,
+        *fit_args: Any,
+        workers: int | None = None,
+        cluster: Any = None,
+        resources: Mapping[str, float] | None = None,
+        wait: float = 300.0,
+        **fit_kwargs: Any,
+    ) -> None:
         """Races, and trains the winner to the end.
+
+        Between two comparisons, workers train one run each. A run goes on in any of them, if `x` and `y` are arrays and
+        no callback is given; else it starts again in another one.
 
         Args:
             *fit_args: As in `model.fit`.
+            workers: As for `LogGridSearch`.
+            cluster: As for `LogGridSearch`.
+            resources: As for `LogGridSearch`.
+            wait: As for `LogGridSearch`.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of a complete training, 1 if it is missing. With
                 `callbacks`, each run is trained by `fit` with copies of them. `verbose=0` hides the progress line.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
             DataError: The data is empty, or can be read only once.
-            SearchError: The project holds another search, or every run failed.
+            SearchError: The project holds another search, every run failed, or the workers cannot train.
             StorageError: A record cannot be written.
         """
-        super().search(*fit_args, **fit_kwargs)
+        place: dict[str, Any] = {"workers": workers, "cluster": cluster, "resources": resources, "wait": wait}
+        super().search(*fit_args, **place, **fit_kwargs)
 
     def sensitivity(self) -> SensitivityResult:
         """What the race has measured so far, in this process and earlier ones.
@@ -141,13 +156,6 @@ class RaceSearch(LogGridSearch):
         if event is None:
             raise SearchError(f"No race is recorded in {self.project_dir} yet. Call `search` first.")
         return race_result(frame, lines, event)
-
-    def _check_place(self, place: Place) -> None:
-        if not place.is_here:
-            raise InvalidArgumentError(
-                "`RaceSearch` must run in a single process, because each comparison needs all of its runs. Received "
-                "workers, a cluster or KerasTuner's environment variables. Omit them, or use `LogGridSearch`."
-            )
 
     def _check_objective(self, arguments: FitArguments) -> None:
         if self._takes_any_data:
@@ -278,7 +286,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
     shown = _marked(frame, race)
     rates = sorted(shown["learning_rate"].unique())
     best = race.best
-    engine, engine_reason, environment = slowest_engine(lines) or ("rebuild", "", None)
+    engine, engine_reason, environment = trained_by(lines)
     return SensitivityResult(
         frame=shown,
         objective=event["objective"],
@@ -292,7 +300,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
         engine=engine,
         engine_reason=engine_reason,
         best_batch_size=None if best is None else int(shown["batch_size"].iloc[0]),
-        environment=environment or {},
+        environment=environment,
         basin_by="gain",
         usable_low=race.usable_low,
         usable_high=race.usable_high,

@@ -31,6 +31,7 @@ class Recorded:
         weights: The best objective that each point has reached, to be minimized, and the weights of that epoch.
         failures: The runs that raised an exception, the name of its type and its text.
         values: Hyperparameters that the hypermodel's own `fit` was given, by point.
+        checkpoints: What runs that have paused go on from, as far as it can be sent.
         seconds: Duration of the training.
         opening_seconds: What the process took before, to build and compare models.
     """
@@ -39,6 +40,7 @@ class Recorded:
     weights: Mapping[Point, tuple[float, Sequence[np.ndarray]]]
     failures: Sequence[tuple[Run, str, str]]
     values: Mapping[Point, Any]
+    checkpoints: Mapping[Run, Any]
     seconds: float
     opening_seconds: float
 
@@ -99,6 +101,10 @@ class Recorder:
     def reach(self, run: Run) -> int:
         """Number of epochs at which `run` pauses, or ends."""
         return min(self._reach.get(run, self.epochs), self.epochs)
+
+    def paused_at(self, runs: Iterable[Run]) -> dict[Run, int]:
+        """Number of epochs at which each of `runs` that may pause does so."""
+        return {run: self._reach[run] for run in runs if run in self._reach}
 
     def pauses(self, run: Run) -> bool:
         """Whether `run` has epochs left that may still be asked for."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import keras
@@ -42,6 +43,9 @@ Direction = Literal["min", "max"]
 
 UsedEngine = tuple[EngineName, str, dict[str, Any] | None]
 """An engine that has trained, the reason for it and its environment."""
+
+Notify = Callable[[str], None]
+"""Shows a line to the user."""
 
 _UPDATE_SECONDS = 0.1
 _UPDATE_SHARE = 20
@@ -91,7 +95,13 @@ class Pool(Protocol):
     """Other processes that train runs."""
 
     def train(
-        self, runs: Sequence[Run], recorder: Recorder, *, engine: UsedEngine, planned: int
+        self,
+        runs: Sequence[Run],
+        recorder: Recorder,
+        *,
+        engine: UsedEngine,
+        planned: int,
+        checkpoints: Mapping[Run, Any],
     ) -> Generator[Recorded, None, None]:
         """What becomes of the runs, share by share."""
 
@@ -132,6 +142,7 @@ class Trainer:
         self._hypermodel = hypermodel
         self._selector: EngineSelector | None = None
         self._recorder: Recorder | None = None
+        self._checkpoints: dict[Run, Any] = {}
 
     @classmethod
     def of(
@@ -173,6 +184,7 @@ class Trainer:
         planned: int,
         recorded: UsedEngine | None,
         pool: Pool | None = None,
+        checkpoints: Mapping[Run, Any] = MappingProxyType({}),
     ) -> None:
         """Trains runs, none of which is complete.
 
@@ -182,6 +194,7 @@ class Trainer:
             planned: Number of runs of the whole search.
             recorded: The engine that trained earlier runs, the reason for it and its environment, if there are any.
             pool: Trains them elsewhere; None to train them here.
+            checkpoints: What runs go on from that have paused in another process.
         """
         if self.fault:
             warnings.warn(self.fault, UserWarning, stacklevel=2)
@@ -214,18 +227,28 @@ class Trainer:
         selector = self._selector
         if pool is not None:
             engine = (selector.engine, selector.reason, None)
-            with closing(pool.train(runs, recorder, engine=engine, planned=planned)) as parts:
+            paused = self._checkpoints
+            with closing(pool.train(runs, recorder, engine=engine, planned=planned, checkpoints=paused)) as parts:
                 for part in parts:
                     self._hypermodel.adopt(part.values)
                     recorder.adopt(part)
+                    paused.update(part.checkpoints)
             return
         details = {"environment": self.environment}
         selector.train(
-            runs, lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details)
+            runs,
+            lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details),
+            checkpoints,
         )
+
+    def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
+        """What those of `runs` that have paused go on from in another process, where that can be sent."""
+        return {} if self._selector is None else self._selector.checkpoints(runs)
 
     def forget(self, runs: Sequence[Run]) -> None:
         """Drops what is kept of paused runs that will not go on."""
+        for run in runs:
+            self._checkpoints.pop(run, None)
         if self._selector is not None:
             self._selector.forget(runs)
 
@@ -621,10 +644,7 @@ def recorded_result(
         objective: Name of the value to judge by.
         direction: "min" or "max".
     """
-    engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
-    if used := [line for line in lines if line.get("event") == "workers"]:
-        environment = {**(environment or {}), "workers": used[-1]["workers"]}
-        environment["shares_trained_again"] = sum(line["shares_trained_again"] for line in used)
+    engine, reason, environment = trained_by(lines)
     judged, column = with_returned(frame, objective)
     if column != objective:
         direction = next((line["direction"] for line in lines if line.get("event") in ("returned", "trial")), direction)
@@ -672,6 +692,15 @@ def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> UsedEngine | None:
         if line.get("event") in ("engine", "tier")
     ]
     return max(used, key=lambda one: ENGINES.index(one[0]), default=None)
+
+
+def trained_by(lines: Sequence[Mapping[str, Any]]) -> tuple[EngineName, str, dict[str, Any]]:
+    """The slowest engine, the reason for it, and its environment with the workers."""
+    engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
+    used = [line for line in lines if line.get("event") == "workers"]
+    workers = {"workers": used[-1]["workers"]} if used else {}
+    again = {"shares_trained_again": sum(line["shares_trained_again"] for line in used)} if used else {}
+    return engine, reason, {**(environment or {}), **workers, **again}
 
 
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:

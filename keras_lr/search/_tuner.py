@@ -190,7 +190,7 @@ class LogGridSearch(GridTuner):
         self._check_place(place)
         place.end_worker()
         check_overrides(self)
-        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=self._takes_any_data)
+        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=self._takes_any_data, as_tensors=place.is_here)
         self._check_objective(arguments)
         self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()
@@ -329,9 +329,9 @@ class LogGridSearch(GridTuner):
         if place.is_here:
             return nullcontext()
         given = self._fit_arguments if self._takes_any_data else ((), {**arguments.given, "verbose": 0})
-        return place.open(_RemoteSearch(self._constructor_arguments(), *given), self._folder.logs, arguments.verbose)
+        return place.open(RemoteSearch(self.constructor_arguments(), *given), self._folder.logs, arguments.verbose)
 
-    def _constructor_arguments(self) -> dict[str, Any]:
+    def constructor_arguments(self) -> dict[str, Any]:
         """What makes a tuner that trains the same runs in another process."""
         kept = ("hypermodel", "learning_rates", "batch_sizes", "repeats", "seed", "max_model_size")
         compiled = ("optimizer", "loss", "metrics")
@@ -589,7 +589,7 @@ class _TunedHypermodel:
 
 
 @dataclass(frozen=True)
-class _RemoteSearch:
+class RemoteSearch:
     """What a worker calls to open the search in its own process; everything in it must be picklable."""
 
     tuner: dict[str, Any]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import math
 import os
 import pickle
 import queue
-import random
 import signal
 import subprocess
 import sys
@@ -19,33 +17,33 @@ import tempfile
 import threading
 import time
 import uuid
-import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import keras
-import numpy as np
 import tensorflow as tf
 from distributed import Client, KilledWorker, LocalCluster, Status, Worker, get_worker
 
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.search._distributed.share import (
     PackedSearch,
+    Piece,
     Settings,
     Share,
-    ShareCancelledError,
-    UnknownSearchError,
-    receive,
-    train_share,
+    answer,
+    random_per_thread,
     versions,
 )
 from keras_lr.search._engines.base import ENGINES, EngineName
+from keras_lr.search._fit_arguments import ALIGNMENT
 from keras_lr.search._recorder import Recorded, Recorder
 from keras_lr.search._runs import Run
+from keras_lr.search._session import Notify, UsedEngine
 
 MAX_DEATHS = 4
 """Workers that may end while they train a share before its runs count as failed."""
@@ -62,16 +60,16 @@ RECONNECT_SECONDS = 15.0
 
 _START_SECONDS = 60.0
 _CHECK_SECONDS = 30.0
-"""How long the first share waits for workers to take in the search: one may be busy with another client's task."""
+"""How long the first share waits for the versions of all workers: one may be busy with another client's task."""
 
 _CLOSE_SECONDS = 5.0
-_RESULT_SECONDS = 2.0
 _MAX_FAILED_STARTS = 3
-_LARGE_BYTES = 1 << 24
-"""A search with more data is sent to one worker at a time, since the scheduler holds a copy meanwhile."""
+_LARGE_BYTES = 1 << 20
+"""Size from which an array is sent in pieces, so that no copy of it is made on the way."""
 
-EngineRecord = tuple[EngineName, str, dict[str, Any] | None]
-Notify = Callable[[str], None]
+_PIECE_BYTES = 1 << 23
+_LOST = (KilledWorker, CancelledError, OSError)
+"""How a task ends that Dask could not finish."""
 
 
 @contextlib.contextmanager
@@ -101,9 +99,10 @@ def open_pool(
     Raises:
         InvalidArgumentError: The search cannot be pickled, the scheduler cannot be reached, or the port is taken.
     """
-    packed = pack(search)
+    messages = Messages(search)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet())
+        stack.enter_context(random_per_thread())
         client, local = cluster, None
         if not isinstance(cluster, Client):
             address = cluster
@@ -115,21 +114,51 @@ def open_pool(
                 local = stack.enter_context(contextlib.closing(LocalWorkers(address, workers, logs)))
             client = _client(address)
             stack.callback(client.close, timeout=_CLOSE_SECONDS)
-        pool = DaskPool(client, packed, resources=resources, wait=wait, notify=notify, local=local)
+        pool = DaskPool(client, messages, resources=resources, wait=wait, notify=notify, local=local)
         yield pool
         pool.finish()
+
+
+@dataclass(eq=False)
+class _Task:
+    """Runs that a worker is to train, and the number of workers that have ended with them."""
+
+    runs: Sequence[Run]
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class _Member:
+    """A worker of the pool.
+
+    Attributes:
+        address: Its address, which another process may take once it has ended.
+        resources: What it declares.
+        unsent: What it must receive before its first share.
+        checked: Whether its versions are known.
+        refused: Whether it cannot train.
+        future: What it is at work on; None if it is idle.
+        task: The share that it trains; None if it receives the search.
+    """
+
+    address: str
+    resources: Mapping[str, float]
+    unsent: Iterator[bytes]
+    checked: bool = False
+    refused: bool = False
+    future: Any = None
+    task: _Task | None = None
 
 
 class DaskPool:
     """Workers that train runs, one share at a time each.
 
     A share is bound to its worker, and the pool itself moves it when the worker has gone: Dask would count the deaths
-    of all tasks that wait for the worker, would wait silently for a resource that nobody declares, and would lose the
-    search with the last worker that holds it.
+    of all tasks that wait for the worker, and would wait silently for a resource that nobody declares.
 
     Args:
         client: A client of the scheduler.
-        packed: The search.
+        messages: The search.
         resources: What each share takes of its worker.
         wait: Seconds to wait for a worker.
         notify: Shows a line to the user.
@@ -139,35 +168,35 @@ class DaskPool:
     def __init__(
         self,
         client: Client,
-        packed: PackedSearch,
+        messages: Messages,
         *,
         resources: Mapping[str, float],
         wait: float,
         notify: Notify,
         local: LocalWorkers | None = None,
     ) -> None:
-        self._client, self._packed, self._local = client, packed, local
+        self._client, self._messages, self._local = client, messages, local
         self._resources, self._wait, self._notify = dict(resources), wait, notify
         self._address = client.scheduler.address
         self._id = uuid.uuid4().hex
-        self._large = sum(buffer.nbytes for buffer in packed.buffers) > _LARGE_BYTES
-        self._found: dict[_WorkerId, dict[str, float]] = {}
-        self._opened: set[_WorkerId] = set()
-        self._refused: set[_WorkerId] = set()
-        self._used: set[_WorkerId] = set()
-        self._running: dict[_WorkerId, _Attempt] = {}
-        self._pending: deque[_Waiting] = deque()
-        self._deadly: list[_Waiting] = []
-        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._next_look = 0.0
-        self._idle_since: float | None = None
-        self._told = False
+        self._members: dict[str, _Member] = {}
+        self._pending: deque[_Task] = deque()
+        self._failed: list[Recorded] = []
+        self._done: queue.SimpleQueue[tuple[_Member, Any, Any]] = queue.SimpleQueue()
+        self._used: set[str] = set()
         self._again = 0
+        self._next_look = 0.0
         self._started = time.monotonic()
-        self._busy_seconds = self._opening_seconds = 0.0
+        self._training_seconds = self._opening_seconds = 0.0
 
     def train(
-        self, runs: Sequence[Run], recorder: Recorder, *, engine: EngineRecord, planned: int
+        self,
+        runs: Sequence[Run],
+        recorder: Recorder,
+        *,
+        engine: UsedEngine,
+        planned: int,
+        checkpoints: Mapping[Run, Any],
     ) -> Generator[Recorded, None, None]:
         """Trains runs, and yields what becomes of each share.
 
@@ -176,26 +205,20 @@ class DaskPool:
             recorder: What is known of them.
             engine: The engine to train with, the reason and the environment.
             planned: Number of runs of the whole search.
+            checkpoints: What paused runs go on from.
 
         Raises:
             SearchError: The scheduler has gone, or no worker can train.
         """
         try:
-            while not self._able():
-                self._wait_for_worker()
-            self._pending.extend(map(_Waiting, _divided(runs, engine[0], workers=len(self._able()))))
-            while self._pending or any(attempt.waiting for attempt in self._running.values()):
-                self._wait_for_worker()
-                yield from (_failed(waiting) for waiting in self._deadly)
-                self._deadly.clear()
-                for worker in self._able():
-                    if worker not in self._running:
-                        self._give(worker, recorder, engine, planned)
-                found = self._next_result()
-                if found is not None:
-                    engine = max(engine, *_engines(found), key=lambda one: ENGINES.index(one[0]))
-                    yield found
-            yield from (_failed(waiting) for waiting in self._deadly)
+            self._pending.extend(map(_Task, _divided(runs, engine[0], workers=len(self._able()))))
+            while self._pending or any(member.task for member in self._members.values()):
+                for member in self._able():
+                    if member.future is None:
+                        self._give(member, recorder, engine, planned, checkpoints)
+                for recorded in self._results():
+                    engine = max([engine, *_engines(recorded)], key=lambda one: ENGINES.index(one[0]))
+                    yield recorded
         finally:
             self._cancel()
 
@@ -207,44 +230,43 @@ class DaskPool:
     def finish(self) -> None:
         """Says so if this process alone would have been faster."""
         seconds = time.monotonic() - self._started
-        if self._local and self._used and self._busy_seconds + self._opening_seconds < seconds:
+        if self._local and self._used and self._training_seconds + self._opening_seconds < seconds:
             self._notify(
-                f"The runs trained for {self._busy_seconds:.1f} s, but the search took {seconds:.1f} s, since its "
+                f"The runs trained for {self._training_seconds:.1f} s, but the search took {seconds:.1f} s, since its "
                 f"workers had to start first. A search this small is faster without `workers`."
             )
 
-    def _able(self) -> list[_WorkerId]:
-        """The workers that declare the resources and have the right versions."""
-        return [
-            worker
-            for worker, declared in self._found.items()
-            if worker not in self._refused
-            and all(declared.get(name, 0) >= amount for name, amount in self._resources.items())
-        ]
+    def _able(self) -> list[_Member]:
+        """The workers that can train, once there are any.
 
-    def _wait_for_worker(self) -> None:
-        """Looks which workers there are, and gives up if there has been none for too long."""
+        Raises:
+            SearchError: The scheduler has gone, or there has been no such worker for too long.
+        """
+        began, told = time.monotonic(), False
         while True:
-            now = time.monotonic()
-            if now >= self._next_look:
+            if time.monotonic() >= self._next_look:
                 self._look()
-                self._next_look = now + LOOK_SECONDS
-            if self._able():
-                self._idle_since, self._told = None, False
-                return
-            self._idle_since = self._idle_since or now
-            waited = now - self._idle_since
+                self._next_look = time.monotonic() + LOOK_SECONDS
+            needed = self._resources.items()
+            able = [
+                member
+                for member in self._members.values()
+                if not member.refused and all(member.resources.get(name, 0) >= amount for name, amount in needed)
+            ]
+            waited = time.monotonic() - began
+            if able:
+                return able
             if waited > self._wait:
                 raise SearchError(f"{self._missing()} within {self._wait:g} s. {self._remedy()}")
-            if waited > NOTICE_SECONDS and not self._told and not self._local:
+            if waited > NOTICE_SECONDS and not told and not self._local:
                 self._notify(f"{self._missing()} yet. Waiting up to {self._wait:g} s. {self._remedy()}")
-                self._told = True
+                told = True
             time.sleep(LOOK_SECONDS)
 
     def _missing(self) -> str:
-        if not self._found or not self._resources:
+        if not self._members or not self._resources:
             return f"No worker has joined {self._address}"
-        return f"0 of {len(self._found)} workers declare {self._wanted()}"
+        return f"0 of {len(self._members)} workers declare {self._wanted()}"
 
     def _wanted(self) -> str:
         return " ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
@@ -256,163 +278,123 @@ class DaskPool:
         return f"Start one with: dask worker {self._address}{declared}"
 
     def _look(self) -> None:
+        """Asks the scheduler which workers there are."""
         if self._local:
-            self._local.restart(joined=bool(self._found))
-        self._check_scheduler()
+            self._local.restart(joined=bool(self._members))
         try:
-            self._found = self._client.run_on_scheduler(_workers_of_scheduler())
+            if self._client.status != "running":
+                raise OSError(f"the client is {self._client.status}")
+            found = self._client.run_on_scheduler(_workers_of_scheduler())
         except (OSError, TimeoutError, RuntimeError) as error:
-            raise self._gone() from error
-        for worker in self._running.keys() - self._found.keys():
-            self._lose(self._running.pop(worker))
+            raise SearchError(
+                f"The scheduler at {self._address} has gone. What was recorded is kept. Start it again, then run the "
+                f"search again."
+            ) from error
+        for name in self._members.keys() - found.keys():
+            member = self._members.pop(name)
+            if member.task is not None:
+                self._lose(member)
+        for name in found.keys() - self._members.keys():
+            address, resources = found[name]
+            self._members[name] = _Member(address, resources, iter(self._messages))
 
-    def _check_scheduler(self) -> None:
-        if self._client.status != "running":
-            raise self._gone()
-
-    def _gone(self) -> SearchError:
-        return SearchError(
-            f"The scheduler at {self._address} has gone. What was recorded is kept. Start it again, then run the "
-            f"search again."
-        )
-
-    def _give(self, worker: _WorkerId, recorder: Recorder, engine: EngineRecord, planned: int) -> None:
-        """Gives a worker the search, or a share once it has the search and the first workers are checked."""
-        opening = [attempt for attempt in self._running.values() if attempt.waiting is None]
-        if worker not in self._opened:
-            if not (self._large and opening):
-                self._submit(worker, None, receive, self._packed)
-        elif self._pending and (self._used or not opening or time.monotonic() - self._started > _CHECK_SECONDS):
-            waiting = self._pending.popleft()
-            runs = [run for run in waiting.runs if not recorder.complete(run)]
+    def _give(
+        self,
+        member: _Member,
+        recorder: Recorder,
+        engine: UsedEngine,
+        planned: int,
+        checkpoints: Mapping[Run, Any],
+    ) -> None:
+        """Gives an idle worker a part of the search, or a share once it has the search and the workers are checked."""
+        message = next(member.unsent, None)
+        unknown = any(not other.checked and other.future for other in self._members.values())
+        may_train = self._used or not unknown or time.monotonic() > self._started + _CHECK_SECONDS
+        if message is None and self._pending and may_train:
+            member.task = self._pending.popleft()
+            runs = [run for run in member.task.runs if not recorder.complete(run)]
             best = {run.point: recorder.best(run.point) for run in runs}
-            share = Share(runs, recorder.known(runs), best, planned, engine)
-            self._used.add(worker)
-            self._submit(worker, waiting, _train, share)
-
-    def _submit(self, worker: _WorkerId, waiting: _Waiting | None, function: Any, argument: Any) -> None:
-        name = f"keras_lr-{'share' if waiting else 'search'}-{uuid.uuid4().hex}"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph", category=UserWarning)
+            paused = {run: checkpoints[run] for run in runs if run in checkpoints}
+            reach = recorder.paused_at(runs)
+            message = pickle.dumps(Share(runs, recorder.known(runs), best, planned, engine, reach, paused))
+            self._used.add(member.address)
+        if message is not None:
             future = self._client.submit(
-                function,
+                _by_value(),
                 self._id,
-                argument,
-                key=name,
-                workers=[worker[0]],
+                message,
+                key=f"keras_lr-{uuid.uuid4().hex}",
+                workers=[member.address],
                 allow_other_workers=False,
-                resources=self._resources if waiting else None,
-                retries=0,
+                resources=self._resources if member.task else None,
             )
-        self._running[worker] = _Attempt(worker, waiting, future)
-        future.add_done_callback(self._done.put)
+            member.future = future
+            threading.Thread(target=self._collect, args=(member, future), daemon=True).start()
 
-    def _next_result(self) -> Recorded | None:
-        """Waits briefly for a task to end, and returns what a share has come to."""
+    def _collect(self, member: _Member, future: Any) -> None:
         try:
-            future = self._done.get(timeout=LOOK_SECONDS)
-        except queue.Empty:
-            return None
-        attempt = next((one for one in self._running.values() if one.future.key == future.key), None)
-        if attempt is None:
-            return None
-        if future.status == "pending":
-            return None
-        if future.status == "error":
-            del self._running[attempt.worker]
-            self._handle(attempt, future.exception(timeout=_RESULT_SECONDS))
-            return None
-        if future.status != "finished":
-            self._check_scheduler()
-            self._put_back(self._running.pop(attempt.worker))
-            return None
-        try:
-            result = future.result(timeout=attempt.patience)
-        except TimeoutError:
-            # The worker may have died with the result, or the line is slow.
-            attempt.patience *= 2
-            self._done.put(future)
-            return None
-        del self._running[attempt.worker]
-        if attempt.waiting is None:
-            self._take_in(attempt.worker, result)
-            return None
-        self._busy_seconds += result.seconds
-        self._opening_seconds = max(self._opening_seconds, result.opening_seconds)
-        recorded: Recorded = result
-        return recorded
+            self._done.put((member, future, future.result()))
+        except BaseException as error:
+            self._done.put((member, future, error))
 
-    def _take_in(self, worker: _WorkerId, other_versions: str) -> None:
-        if not other_versions:
-            self._opened.add(worker)
-            return
-        self._refuse(worker, f"it has {other_versions}. Install the same versions everywhere.")
+    def _results(self) -> Iterator[Recorded]:
+        """What has become of shares since the last call, after a short wait."""
+        with contextlib.suppress(queue.Empty):
+            member, future, result = self._done.get(timeout=LOOK_SECONDS)
+            if member.future is future:
+                member.future = None
+                if isinstance(result, Recorded):
+                    member.task = None
+                    self._training_seconds += result.seconds
+                    self._opening_seconds = max(self._opening_seconds, result.opening_seconds)
+                    yield result
+                elif member.task is None:
+                    self._take_in(member, result)
+                elif result is None or isinstance(result, _LOST):
+                    self._lose(member, died=isinstance(result, KilledWorker))
+                else:
+                    raise result
+        failed, self._failed = self._failed, []
+        yield from failed
 
-    def _refuse(self, worker: _WorkerId, why: str) -> None:
-        """Refuses a worker; the whole search, unless others have begun to train."""
-        message = f"The worker at {worker[0]} cannot train: {why}"
-        if not self._used:
-            raise SearchError(message)
-        self._refused.add(worker)
-        self._notify(message)
+    def _take_in(self, member: _Member, result: Any) -> None:
+        """Takes in what a worker has answered to a part of the search."""
+        member.checked = True
+        if result is None or isinstance(result, _LOST):
+            member.unsent = iter(self._messages)
+        elif result != "":
+            member.refused = True
+            why = result if isinstance(result, Exception) else f"it has {result}. Install the same versions everywhere."
+            if isinstance(result, Exception):
+                why = f"{type(result).__name__}: {result}. Install keras_lr and TensorFlow there."
+            message = f"The worker at {member.address} cannot train: {why}"
+            if not self._used:
+                raise SearchError(message)
+            self._notify(message)
 
-    def _handle(self, attempt: _Attempt, error: BaseException) -> None:
-        if isinstance(error, KilledWorker):
-            self._lose(attempt)
-        elif isinstance(error, (UnknownSearchError, ShareCancelledError)):
-            self._opened.discard(attempt.worker)
-            self._put_back(attempt)
-        elif attempt.waiting is None:
-            self._refuse(attempt.worker, f"{type(error).__name__}: {error}. Install keras_lr and TensorFlow there.")
-        else:
-            raise error
-
-    def _lose(self, attempt: _Attempt) -> None:
-        """Takes back the share of a worker that has ended."""
-        self._opened.discard(attempt.worker)
-        if attempt.waiting is not None:
-            attempt.waiting.deaths += 1
-            if attempt.waiting.deaths >= MAX_DEATHS:
-                self._deadly.append(attempt.waiting)
-                return
-        self._put_back(attempt)
-
-    def _put_back(self, attempt: _Attempt) -> None:
-        attempt.future.release()
-        if attempt.waiting is not None:
+    def _lose(self, member: _Member, *, died: bool = True) -> None:
+        """Takes back the share of a worker that has ended, or that has forgotten the search."""
+        task, member.task, member.unsent = member.task, None, iter(self._messages)
+        assert task is not None
+        task.deaths += died
+        if task.deaths < MAX_DEATHS:
             self._again += 1
-            self._pending.appendleft(attempt.waiting)
+            # At the end, so that a share which ends its workers holds up no other.
+            self._pending.append(task)
+            return
+        text = f"{task.deaths} workers ended while they trained this share of {len(task.runs)} runs"
+        self._failed.append(Recorded([], {}, [(run, "SearchError", text) for run in task.runs], {}, {}, 0.0, 0.0))
 
     def _cancel(self) -> None:
-        """Cancels what is still running."""
+        """Cancels what is still in training."""
         self._pending.clear()
-        self._deadly.clear()
-        if self._client.status == "running":
+        training = [member for member in self._members.values() if member.task is not None]
+        if training and self._client.status == "running":
             with contextlib.suppress(Exception):
-                self._client.cancel([attempt.future for attempt in self._running.values()], force=True)
-        self._running.clear()
-
-
-_WorkerId = tuple[str, str]
-"""Address and folder of a worker: another one may take the address."""
-
-
-@dataclass(eq=False)
-class _Waiting:
-    """Runs that a worker is to train, and the number of workers that have ended with them."""
-
-    runs: Sequence[Run]
-    deaths: int = 0
-
-
-@dataclass(eq=False)
-class _Attempt:
-    """A task on a worker: a share, or None for sending the search; and how long to wait for its result."""
-
-    worker: _WorkerId
-    waiting: _Waiting | None
-    future: Any
-    patience: float = _RESULT_SECONDS
+                self._client.cancel([member.future for member in training], force=True)
+        for member in training:
+            member.task = member.future = None
+            member.unsent = iter(self._messages)
 
 
 def _divided(runs: Sequence[Run], engine: EngineName, *, workers: int) -> list[list[Run]]:
@@ -425,12 +407,7 @@ def _divided(runs: Sequence[Run], engine: EngineName, *, workers: int) -> list[l
     return [[run for run in runs if run.point in part] for part in parts]
 
 
-def _failed(waiting: _Waiting) -> Recorded:
-    text = f"{waiting.deaths} workers ended while they trained this share of {len(waiting.runs)} runs"
-    return Recorded([], {}, [(run, "SearchError", text) for run in waiting.runs], {}, 0.0, 0.0)
-
-
-def _engines(recorded: Recorded) -> list[EngineRecord]:
+def _engines(recorded: Recorded) -> list[UsedEngine]:
     """The engines that have trained a share."""
     return [(line["engine"], line["reason"], None) for line in recorded.lines if line.get("event") == "engine"]
 
@@ -438,19 +415,29 @@ def _engines(recorded: Recorded) -> list[EngineRecord]:
 def _workers_of_scheduler() -> Any:
     """A function for the scheduler, which need not have keras_lr: only a nested function is sent by value."""
 
-    def workers(dask_scheduler: Any) -> dict[_WorkerId, dict[str, float]]:
+    def workers(dask_scheduler: Any) -> dict[str, tuple[str, dict[str, float]]]:
         return {
-            (address, state.local_directory): dict(state.resources)
+            state.server_id: (address, dict(state.resources))
             for address, state in dask_scheduler.workers.items()
-            if state.status.name == "running"
+            if state.status.name in ("running", "paused")
         }
 
     return workers
 
 
-def _train(search_id: str, share: Share) -> Recorded:
-    """What a worker runs: a share, which ends when the pool no longer waits for it."""
-    _isolate_random()
+def _by_value() -> Any:
+    """What a worker runs, as a function that is sent by value through the scheduler."""
+
+    def perform(search_id: str, message: bytes) -> Any:
+        from keras_lr.search._distributed import dask_pool
+
+        return dask_pool.perform(search_id, message)
+
+    return perform
+
+
+def perform(search_id: str, message: bytes) -> Recorded | str | None:
+    """What a worker answers to a message; a share ends when the pool no longer waits for it."""
     worker = get_worker()
     key = worker.get_current_task()
 
@@ -458,32 +445,11 @@ def _train(search_id: str, share: Share) -> Recorded:
         task = worker.state.tasks.get(key)
         return worker.status not in (Status.running, Status.paused) or task is None or task.state == "cancelled"
 
-    return train_share(search_id, share, is_cancelled)
+    return answer(search_id, pickle.loads(message), is_cancelled)
 
 
-@functools.cache
-def _isolate_random() -> None:
-    """Gives each thread its own state of `random`, from which Keras draws the seeds of its initializers.
-
-    Dask's threads draw from it too, so that a run would begin with other weights now and then.
-    """
-    own = threading.local()
-
-    def isolated(name: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not hasattr(own, "random"):
-                own.random = random.Random()
-            return getattr(own.random, name)(*args, **kwargs)
-
-        return call
-
-    for name, function in vars(random).copy().items():
-        if isinstance(getattr(function, "__self__", None), random.Random):
-            setattr(random, name, isolated(name))
-
-
-def pack(search: Any) -> PackedSearch:
-    """A search as bytes, with the user's modules by value.
+class Messages:
+    """A search as the messages that bring it to a worker, with the user's modules by value.
 
     Args:
         search: A dataclass of picklable parts that opens the search when it is called.
@@ -491,23 +457,40 @@ def pack(search: Any) -> PackedSearch:
     Raises:
         InvalidArgumentError: A part cannot be pickled.
     """
-    modules = [module for module in list(sys.modules.values()) if _is_users_module(module)]
-    named = [module for module in modules if module.__name__ != "__main__"]
-    for module in named:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        buffers: list[pickle.PickleBuffer] = []
-        custom = dict(keras.saving.get_custom_objects())
-        code = cloudpickle.dumps((search, custom), protocol=5, buffer_callback=buffers.append)
-    except Exception as error:
-        raise _cannot_be_sent(search, error) from error
-    finally:
+
+    def __init__(self, search: Any) -> None:
+        modules = [module for module in list(sys.modules.values()) if _is_users_module(module)]
+        named = [module for module in modules if module.__name__ != "__main__"]
+        self._arrays: list[tuple[int, memoryview]] = []
+        self._size = 0
         for module in named:
-            cloudpickle.unregister_pickle_by_value(module)
-    arrays = [np.frombuffer(buffer.raw(), np.uint8) for buffer in buffers]
-    paths = {str(module.__file__) for module in modules}
-    sources = {path: Path(path).read_text(encoding="utf-8") for path in paths}
-    return PackedSearch(code, arrays, sources, Settings(), versions())
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            custom = dict(keras.saving.get_custom_objects())
+            code = cloudpickle.dumps((search, custom), protocol=5, buffer_callback=self._keep_small)
+        except Exception as error:
+            raise _cannot_be_sent(search, error) from error
+        finally:
+            for module in named:
+                cloudpickle.unregister_pickle_by_value(module)
+        sources = {str(module.__file__): Path(str(module.__file__)).read_text(encoding="utf-8") for module in modules}
+        places = [(offset, array.nbytes) for offset, array in self._arrays]
+        self._head = pickle.dumps(PackedSearch(code, places, sources, Settings(), versions()))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._head
+        for offset, array in self._arrays:
+            for start in range(0, array.nbytes, _PIECE_BYTES):
+                yield pickle.dumps(Piece(offset + start, bytes(array[start : start + _PIECE_BYTES])))
+
+    def _keep_small(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether a buffer is small enough to be pickled with the rest; else it is kept to be sent in pieces."""
+        array = buffer.raw()
+        if array.nbytes < _LARGE_BYTES:
+            return True
+        self._arrays.append((self._size, array))
+        self._size += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        return False
 
 
 def _is_users_module(module: Any) -> bool:

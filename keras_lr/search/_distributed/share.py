@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import pickle
 import platform
+import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -19,39 +21,13 @@ import keras_lr
 from keras_lr._keras.snapshot import ops_are_deterministic
 from keras_lr.errors import KerasLRError, SearchError
 from keras_lr.search._engines.base import EngineName
+from keras_lr.search._fit_arguments import ALIGNMENT
 from keras_lr.search._recorder import Recorded, Recorder
 from keras_lr.search._runs import Point, Run
 from keras_lr.search._session import Trainer
 from keras_lr.search._storage import Table
 
-_MAX_OPEN_SEARCHES = 2
-
-
-class UnknownSearchError(KerasLRError, LookupError):
-    """This process has not received the search, or has forgotten it."""
-
-
-class ShareCancelledError(KerasLRError, RuntimeError):
-    """Nobody waits for the share any longer."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """Runs for one worker, and what it must know of the others.
-
-    Attributes:
-        runs: The runs, none of which is complete.
-        known: Their rows so far; with pruning, those of all runs.
-        best: The best objective of each point so far, to be minimized; only better weights are returned.
-        planned: Number of runs of the whole search.
-        engine: The engine that the search uses, the reason and the environment.
-    """
-
-    runs: Sequence[Run]
-    known: Sequence[Mapping[str, Any]]
-    best: Mapping[Point, float]
-    planned: int
-    engine: tuple[EngineName, str, dict[str, Any] | None]
+_MAX_SEARCHES = 2
 
 
 @dataclass(frozen=True)
@@ -72,25 +48,6 @@ class Settings:
             tf.config.experimental.enable_op_determinism()
 
 
-@dataclass(frozen=True)
-class PackedSearch:
-    """A search as bytes.
-
-    Attributes:
-        code: A pickled function that returns a `Trainer`, and the custom objects of Keras, without their arrays.
-        buffers: The arrays.
-        sources: The source of each of the user's files, by name, without which AutoGraph cannot convert its functions.
-        settings: The settings to train with.
-        versions: The versions that a worker must have.
-    """
-
-    code: bytes
-    buffers: Sequence[Any]
-    sources: Mapping[str, str]
-    settings: Settings
-    versions: Mapping[str, str]
-
-
 def versions() -> dict[str, str]:
     """What must be the same wherever a search trains."""
     return {
@@ -101,40 +58,126 @@ def versions() -> dict[str, str]:
     }
 
 
-def receive(search_id: str, packed: PackedSearch) -> str:
-    """Keeps a search until its first share; returns what differs from the versions that it needs, empty if nothing."""
-    own = versions()
-    other = [
-        f"{name} {own[name]} instead of {wanted}" for name, wanted in packed.versions.items() if own[name] != wanted
-    ]
-    if not other:
-        _keep(_received, search_id, packed)
-    return ", ".join(other)
+@dataclass(frozen=True)
+class PackedSearch:
+    """A search as bytes, without its large arrays, which follow in pieces.
+
+    Attributes:
+        code: A pickled function that returns a `Trainer`, and the custom objects of Keras.
+        arrays: Offset and size in bytes of each large array.
+        sources: The source of each of the user's files, by name, without which AutoGraph cannot convert its functions.
+        settings: The settings to train with.
+        versions: The versions that a worker must have.
+    """
+
+    code: bytes
+    arrays: Sequence[tuple[int, int]]
+    sources: Mapping[str, str]
+    settings: Settings
+    versions: Mapping[str, str]
 
 
-def train_share(search_id: str, share: Share, is_cancelled: Callable[[], bool] = lambda: False) -> Recorded:
-    """Trains a share of a search that was received before.
+class Piece(NamedTuple):
+    """Consecutive bytes of the large arrays."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Share:
+    """Runs for one worker, and what it must know of the others.
+
+    Attributes:
+        runs: The runs, none of which is complete.
+        known: Their rows so far; with pruning, those of all runs.
+        best: The best objective of each point so far, to be minimized; only better weights are returned.
+        planned: Number of runs of the whole search.
+        engine: The engine that the search uses, the reason and the environment.
+        reach: Number of epochs at which a run pauses.
+        paused: What paused runs go on from; the others start at their first epoch.
+    """
+
+    runs: Sequence[Run]
+    known: Sequence[Mapping[str, Any]]
+    best: Mapping[Point, float]
+    planned: int
+    engine: tuple[EngineName, str, dict[str, Any] | None]
+    reach: Mapping[Run, int] = field(default_factory=dict)
+    paused: Mapping[Run, Any] = field(default_factory=dict)
+
+
+def answer(
+    search_id: str, message: PackedSearch | Piece | Share, is_cancelled: Callable[[], bool] = lambda: False
+) -> Recorded | str | None:
+    """What this process answers to one part of a search after the other.
 
     Args:
         search_id: Name of the search.
-        share: The runs.
-        is_cancelled: Asked after each epoch; the share ends if it returns True.
+        message: The search, a piece of its arrays or, after all of these, a share.
+        is_cancelled: Asked after each epoch of a share, which ends if it returns True.
+
+    Returns:
+        What the share has come to. For the search, what differs from the versions that it needs; empty if nothing does.
+        None if the search must be sent again.
 
     Raises:
-        UnknownSearchError: The search must be sent again.
         SearchError: The search cannot be opened in this process.
-        ShareCancelledError: `is_cancelled` has returned True.
     """
+    # Keras and TensorFlow keep global state, so one share at a time is trained, however many threads there are.
     with _lock:
-        opened = time.perf_counter()
-        worker = _worker_for(search_id)
-        start = time.perf_counter()
-        try:
-            worker.train(share, is_cancelled)
-        except BaseException:
-            _workers.pop(search_id, None)
-            raise
-        return worker.result(seconds=time.perf_counter() - start, opening_seconds=start - opened)
+        if isinstance(message, PackedSearch):
+            own = versions()
+            wanted = message.versions.items()
+            differing = [f"{name} {own[name]} instead of {version}" for name, version in wanted if own[name] != version]
+            if not differing:
+                _searches[search_id] = _Search(message)
+                while len(_searches) > _MAX_SEARCHES:
+                    del _searches[next(iter(_searches))]
+            return ", ".join(differing)
+        search = _searches.get(search_id)
+        if search is None:
+            return None
+        if isinstance(message, Piece):
+            return search.receive(message)
+        del _searches[search_id]
+        with random_per_thread(), contextlib.suppress(_ShareCancelledError):
+            recorded = search.train(message, is_cancelled)
+            _searches[search_id] = search
+            return recorded
+        return None
+
+
+@contextlib.contextmanager
+def random_per_thread() -> Iterator[None]:
+    """Gives each thread its own state of `random`, from which Keras draws the seeds of its initializers.
+
+    Dask's threads draw from it too, so that a run would begin with other weights now and then.
+    """
+    own = _ThreadsRandom()
+    shared = {name: value for name, value in vars(random).items() if isinstance(_owner(value), random.Random)}
+
+    def isolated(name: str) -> Callable[..., Any]:
+        return lambda *args, **kwargs: getattr(own.random, name)(*args, **kwargs)
+
+    vars(random).update({name: isolated(name) for name in shared})
+    try:
+        yield
+    finally:
+        vars(random).update(shared)
+
+
+class _ThreadsRandom(threading.local):
+    def __init__(self) -> None:
+        self.random = random.Random()
+
+
+def _owner(function: Any) -> Any:
+    return getattr(function, "__self__", None)
+
+
+class _ShareCancelledError(KerasLRError, RuntimeError):
+    """Nobody waits for the share any longer."""
 
 
 class _ShareRecorder(Recorder):
@@ -146,6 +189,7 @@ class _ShareRecorder(Recorder):
         self.failures: list[tuple[Run, str, str]] = []
         self._best = dict(share.best)
         self._best_weights = {}
+        self._reach = dict(share.reach)
 
     def fail(self, run: Run, error: Exception) -> None:
         """Keeps what the error says, since not every error can be sent."""
@@ -154,20 +198,18 @@ class _ShareRecorder(Recorder):
         self._forget(run)
 
 
-class _Worker:
-    """A search that is open in this process; it is a journal that keeps its lines in memory."""
+class _Search:
+    """A search that was sent to this process; it is a journal that keeps its lines in memory."""
 
     def __init__(self, packed: PackedSearch) -> None:
-        for name, text in packed.sources.items():
-            linecache.cache.setdefault(name, (len(text), None, text.splitlines(keepends=True), name))
+        self._packed: PackedSearch | None = packed
         self._settings = packed.settings
-        self._settings.apply()
-        search, custom_objects = pickle.loads(packed.code, buffers=packed.buffers)
-        keras.saving.get_custom_objects().update(custom_objects)
-        self._trainer: Trainer = search()
-        self._recorder = self._trainer.recorder(
-            Table(), self, kind=_ShareRecorder, save_best=self._save_best, on_epoch=self._after_epoch
-        )
+        size = max((offset + length for offset, length in packed.arrays), default=0)
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        self._memory = memory[start : start + size]
+        self._trainer: Trainer
+        self._recorder: _ShareRecorder
         self._lines: list[Mapping[str, Any]] = []
         self._weights: dict[Point, tuple[float, Sequence[np.ndarray]]] = {}
         self._is_cancelled: Callable[[], bool] = lambda: False
@@ -176,39 +218,42 @@ class _Worker:
         """Keeps the lines."""
         self._lines.extend(lines)
 
-    def train(self, share: Share, is_cancelled: Callable[[], bool]) -> None:
-        """Trains the runs of a share."""
-        self._lines, self._weights, self._is_cancelled = [], {}, is_cancelled
+    def receive(self, piece: Piece) -> str:
+        """Keeps a piece of the arrays."""
+        self._memory[piece.offset : piece.offset + len(piece.data)] = np.frombuffer(piece.data, np.uint8)
+        return ""
+
+    def train(self, share: Share, is_cancelled: Callable[[], bool]) -> Recorded:
+        """Trains a share."""
+        began = time.perf_counter()
         self._settings.apply()
+        if self._packed is not None:
+            self._open(self._packed)
+        opened = time.perf_counter()
+        self._lines, self._weights, self._is_cancelled = [], {}, is_cancelled
+        trainer = self._trainer
         self._recorder.begin(share)
-        self._trainer.train(share.runs, self._recorder, planned=share.planned, recorded=share.engine)
+        trainer.train(
+            share.runs, self._recorder, planned=share.planned, recorded=share.engine, checkpoints=share.paused
+        )
+        return Recorded(
+            self._lines,
+            self._weights,
+            self._recorder.failures,
+            trainer.values(),
+            trainer.checkpoints(share.runs),
+            seconds=time.perf_counter() - opened,
+            opening_seconds=opened - began,
+        )
 
-    def result(self, *, seconds: float, opening_seconds: float) -> Recorded:
-        """What the share has come to."""
-        values, failures = self._trainer.values(), self._recorder.failures
-        return Recorded(self._lines, self._weights, failures, values, seconds, opening_seconds)
-
-    def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
-        self._weights[point] = (self._recorder.best(point), values)
-
-    def _after_epoch(self, runs: Iterable[Run], epoch: int) -> None:
-        if self._is_cancelled():
-            raise ShareCancelledError("The share was cancelled.")
-
-
-_received: dict[str, PackedSearch] = {}
-_workers: dict[str, _Worker] = {}
-_lock = threading.Lock()
-"""Keras and TensorFlow keep global state, so one share at a time is trained, however many threads there are."""
-
-
-def _worker_for(search_id: str) -> _Worker:
-    if search_id not in _workers:
-        packed = _received.pop(search_id, None)
-        if packed is None:
-            raise UnknownSearchError("The search must be sent again.")
+    def _open(self, packed: PackedSearch) -> None:
+        for name, text in packed.sources.items():
+            linecache.cache.setdefault(name, (len(text), None, text.splitlines(keepends=True), name))
         try:
-            _keep(_workers, search_id, _Worker(packed))
+            arrays = [self._memory[offset : offset + length] for offset, length in packed.arrays]
+            search, custom_objects = pickle.loads(packed.code, buffers=arrays)
+            keras.saving.get_custom_objects().update(custom_objects)
+            self._trainer = search()
         except KerasLRError:
             raise
         except Exception as error:
@@ -216,10 +261,18 @@ def _worker_for(search_id: str) -> _Worker:
                 f"A worker cannot open the search: {type(error).__name__}: {error}. A worker has the code and the data "
                 f"of the search, but no file of yours and no package beside those that are installed there."
             ) from error
-    return _workers[search_id]
+        self._recorder = self._trainer.recorder(
+            Table(), self, kind=_ShareRecorder, save_best=self._save_best, on_epoch=self._after_epoch
+        )
+        self._packed, self._memory = None, np.empty(0, np.uint8)
+
+    def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
+        self._weights[point] = (self._recorder.best(point), values)
+
+    def _after_epoch(self, runs: Iterable[Run], epoch: int) -> None:
+        if self._is_cancelled():
+            raise _ShareCancelledError("The share was cancelled.")
 
 
-def _keep(kept: dict[str, Any], search_id: str, value: Any) -> None:
-    kept[search_id] = value
-    while len(kept) > _MAX_OPEN_SEARCHES:
-        kept.pop(next(iter(kept)))
+_searches: dict[str, _Search] = {}
+_lock = threading.Lock()
