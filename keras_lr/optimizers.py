@@ -20,7 +20,7 @@ from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import AnyModel
 from keras_lr.errors import InvalidArgumentError, ModelError
-from keras_lr.schedules._scaled import Scaled
+from keras_lr.schedules._composed import Scaled
 
 __all__ = ["discriminative", "scale_learning_rate"]
 
