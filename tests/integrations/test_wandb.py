@@ -53,6 +53,7 @@ def test_each_rate_is_a_run_of_the_group(tmp_path: Path, monkeypatch: Any) -> No
     monkeypatch.setenv("WANDB_SILENT", "true")
     result = raced()
     ids = to_wandb(result, group="rates", project="digits", mode="offline", dir=str(tmp_path))
+    wandb.teardown()  # W&B writes in a process of its own, which may be behind.
     files = [records(next((tmp_path / "wandb").glob(f"offline-run-*-{one}"))) for one in ids]
     runs = [next(record.run for record in found if record.WhichOneof("record_type") == "run") for found in files]
     assert [(run.display_name, run.run_group, run.project) for run in runs] == [
