@@ -1,4 +1,8 @@
-"""The result of training with `AutoLR` from seven initial rates, compared with a constant rate and two alternatives.
+"""The result of training with `AutoLR` from seven initial rates, and that of what people use instead of it.
+
+A constant rate, `ReduceLROnPlateau` and `ScheduleFreeAdamW` start from the same rates. AdamW and Nadam at 1e-3 and 3e-3
+with a warmup of 5% and a cosine to 0, Keras's `ScheduleFreeAdamW` at its default, Prodigy and Mechanic have a rate of
+their own, and their optimizer replaces that of the task.
 
 `python benchmarks/autolr.py` trains everything with `fit`, prints the tables and writes `benchmarks/results/autolr.md`.
 `--runs FILE` appends each run to a CSV file and skips runs that it already holds; `--tasks`, `--ways`, `--starts` and
@@ -11,6 +15,7 @@ import argparse
 import csv
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +26,7 @@ import numpy as np
 import pandas as pd
 from _advice_score import GOOD_REGRET, Truth
 from _advice_tasks import CORPUS, FURTHER, TASKS, Task
+from _autolr_rivals import Mechanic, Prodigy
 
 import keras_lr
 
@@ -43,30 +49,72 @@ def _plateau() -> keras.callbacks.Callback:
     return keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=2)
 
 
-WAYS: dict[str, Callable[[], keras.callbacks.Callback | None]] = {
-    "AutoLR": keras_lr.AutoLR,
-    "a constant rate": lambda: None,
-    "ReduceLROnPlateau(factor=0.3, patience=2)": _plateau,
-    "ScheduleFreeAdamW": lambda: None,
+def _cosine(peak: float, steps: int, warmup: float = 0.05) -> keras.optimizers.schedules.CosineDecay:
+    rise = round(warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rise else peak, steps - rise, warmup_target=peak if rise else None, warmup_steps=rise
+    )
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to train.
+
+    Attributes:
+        callback: Makes the callback.
+        optimizer: Makes the optimizer for a number of steps; None for that of the task.
+        own_rate: Whether the rate is the optimizer's own, not one of the initial rates.
+    """
+
+    callback: Callable[[], keras.callbacks.Callback | None] = lambda: None
+    optimizer: Callable[[int], keras.optimizers.Optimizer] | None = None
+    own_rate: bool = False
+
+
+WAYS = {
+    "AutoLR": Way(keras_lr.AutoLR),
+    "a constant rate": Way(),
+    "ReduceLROnPlateau(factor=0.3, patience=2)": Way(_plateau),
+    "ScheduleFreeAdamW": Way(optimizer=lambda steps: keras.optimizers.ScheduleFreeAdamW()),
+    "AdamW 1e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.AdamW(_cosine(1e-3, steps)), own_rate=True
+    ),
+    "AdamW 3e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.AdamW(_cosine(3e-3, steps)), own_rate=True
+    ),
+    "Nadam 1e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.Nadam(_cosine(1e-3, steps)), own_rate=True
+    ),
+    "Nadam 3e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.Nadam(_cosine(3e-3, steps)), own_rate=True
+    ),
+    "ScheduleFreeAdamW at its default": Way(
+        optimizer=lambda steps: keras.optimizers.ScheduleFreeAdamW(warmup_steps=round(0.05 * steps)), own_rate=True
+    ),
+    "Prodigy, cosine": Way(optimizer=lambda steps: Prodigy(_cosine(1.0, steps, warmup=0.0)), own_rate=True),
+    "Mechanic on AdamW, warmup, cosine": Way(optimizer=lambda steps: Mechanic(_cosine(1.0, steps)), own_rate=True),
 }
+OWN_RATE = 0.0
+"""The initial rate of a way that has its own, in the table of runs."""
 
 
 class Bench:
     """One compiled model of a task, reset to the initial state of a seed before each run."""
 
     def __init__(self, task: Task, way: str) -> None:
-        self.task, self.way = task, way
+        self.task, self.way = task, WAYS[way]
         self.x, self.y, self.x_val, self.y_val = task.data()
         self.model = task.model()
-        optimizer = keras.optimizers.ScheduleFreeAdamW() if way == "ScheduleFreeAdamW" else task.optimizer()
         steps = -(-len(self.x) // task.batch_size)
+        make = self.way.optimizer
+        optimizer = task.optimizer() if make is None else make(steps * task.epochs)
         self.model.compile(optimizer, task.loss, steps_per_execution=steps)
         self.model(self.x[:2])
 
     def run(self, start: float, seed: int) -> tuple[float, str]:
         """The lowest finite validation loss, infinite if there is none, and AutoLR's actions."""
         self._reset(start, seed)
-        callback = WAYS[self.way]()
+        callback = self.way.callback()
         history = self.model.fit(
             self.x,
             self.y,
@@ -93,7 +141,8 @@ class Bench:
         optimizer.build(self.model.trainable_variables)
         for variable, value in zip(optimizer.variables, blank.variables, strict=True):
             variable.assign(value)
-        optimizer.learning_rate = start
+        if not self.way.own_rate:
+            optimizer.learning_rate = start
 
 
 def _actions(callback: keras.callbacks.Callback | None) -> str:
@@ -105,7 +154,8 @@ def _actions(callback: keras.callbacks.Callback | None) -> str:
 def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) -> Iterator[dict]:
     """Trains every run that is not known yet; one row per run."""
     for name, way in product(options.tasks, options.ways):
-        wanted = [key for key in product([name], [way], options.starts, range(options.seeds)) if key not in known]
+        starts = [OWN_RATE] if WAYS[way].own_rate else options.starts
+        wanted = [key for key in product([name], [way], starts, range(options.seeds)) if key not in known]
         if not wanted:
             continue
         keras.utils.clear_session()
@@ -132,22 +182,25 @@ def summary(title: str, runs: pd.DataFrame) -> str:
     """A table of the ways, and one of the mean regret of each task."""
     fixed = runs[runs["way"] == "a constant rate"].groupby(["task", "start"])["regret"].median()
     good = fixed.index[fixed <= GOOD_REGRET]
+    starts = set(runs["start"]) - {OWN_RATE}
     lines = [
         f"## {title}",
         "",
-        f"Tasks: {runs['task'].nunique()}; initial rates: {runs['start'].nunique()}, from {runs['start'].min():g} to "
-        f"{runs['start'].max():g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
+        f"Tasks: {runs['task'].nunique()}; initial rates: {len(starts)}, from {min(starts):g} to "
+        f"{max(starts):g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
         f"median regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
-        "| way | mean regret | fraction at 0.05 or less | mean regret from a good rate | runs |",
-        "|-|-|-|-|-|",
+        "| way | mean regret | fraction at 0.05 or less | worst task | mean regret from a good rate | runs |",
+        "|-|-|-|-|-|-|",
     ]
     for way in WAYS:
         part = runs[runs["way"] == way]
         if len(part):
             well = part[part.set_index(["task", "start"]).index.isin(good)]["regret"].mean()
             share = (part["regret"] <= GOOD_REGRET).mean()
-            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {well:.3f} | {len(part)} |")
+            worst = part.groupby("task")["regret"].mean().max()
+            shown = "–" if WAYS[way].own_rate else f"{well:.3f}"
+            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {worst:.3f} | {shown} | {len(part)} |")
     table = runs.pivot_table(index="task", columns="way", values="regret", sort=False)
     ways = [way for way in WAYS if way in table]
     lines += ["", "| mean regret | " + " | ".join(ways) + " |", "|-|" + "-|" * len(ways)]

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr._utils.formatting import format_number, format_rate
+from keras_lr.analysis._batch_size import measured_ridge, rule_ridge, scaling_exponent
 from keras_lr.analysis._sensitivity import main_batch_size, median_scores, run_scores, runs_at, trained_runs
 from keras_lr.plots._history import (
     LossLines,
@@ -61,6 +62,8 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
     "pruned": ("1", PINK),
 }
 _FAILURE_HEIGHT = 0.97
+_RULES: dict[float | None, str] = {1.0: "linear rule", 0.5: "square-root rule"}
+"""How the rate grows with the batch size, by the exponent."""
 RACE_ENDS = {
     "beaten": ("s", PINK, "can no longer win"),
     "behind": ("v", ORANGE, "behind, to save budget"),
@@ -118,7 +121,8 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     """Draws the median objective per learning rate (across) and batch size (up).
 
     The stronger the colour of a cell, the better its rank. A cell in which most runs diverged holds a cross. The best
-    cell has a frame.
+    cell has a frame. A line joins the best rate of each batch size, and a dashed one shows where the rule of
+    `keras_lr.optimizers.scale_learning_rate` puts them, from the best cell on.
 
     Args:
         result: What a search measured.
@@ -146,6 +150,7 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
         ax.set(xlim=(0, table.shape[1]), ylim=(0, table.shape[0]))
     _mark_cells(ax, table, result)
     _label_cells(ax, table, result)
+    _draw_ridges(ax, table, result)
     return ax
 
 
@@ -495,6 +500,26 @@ def _label_cells(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> No
     ax.tick_params(length=0)
     ax.set(xlabel="Learning rate", ylabel="Batch size")
     ax.set_title(f"Median {plain_text(result.objective, limit=32)}", fontsize="medium", loc="left", parse_math=False)
+
+
+def _draw_ridges(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> None:
+    """The best rate of each batch size, as measured and by rule, at the foot of the cells."""
+    if min(table.shape) < 2:
+        return
+    rates, columns = np.log10(table.columns.to_numpy(dtype=np.float64)), np.arange(table.shape[1]) + 0.5
+    ridges = {"best rate": measured_ridge(result), _RULES.get(_exponent(result), ""): rule_ridge(result)}
+    for (label, ridge), style in zip(ridges.items(), ("o-", "--"), strict=True):
+        drawn = [(np.log10(ridge[size]), row + 0.88) for row, size in enumerate(table.index) if size in ridge]
+        inside = [(np.interp(rate, rates, columns), row) for rate, row in drawn if rates[0] <= rate <= rates[-1]]
+        if len(inside) > 1:
+            ax.plot(*zip(*inside, strict=True), style, color=ORANGE, linewidth=1.4, markersize=4, label=label)
+    legend_above(ax)
+    if ax.get_legend() is not None:
+        ax.set_title(ax.get_title(loc="left"), fontsize="medium", loc="left", pad=22, parse_math=False)
+
+
+def _exponent(result: SensitivityResult) -> float | None:
+    return scaling_exponent(str(result.environment.get("optimizer", "")))
 
 
 def _lines(run: pd.DataFrame) -> LossLines:

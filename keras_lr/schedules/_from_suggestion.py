@@ -12,13 +12,8 @@ import tensorflow as tf
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._range_test import RangeTestResult, Suggestion
-from keras_lr.schedules._cosine_restarts import CosineRestarts
-from keras_lr.schedules._cyclical import Cyclical
-from keras_lr.schedules._flat_cosine import FlatCosine
-from keras_lr.schedules._inverse_sqrt import InverseSqrt
-from keras_lr.schedules._one_cycle import OneCycle
-from keras_lr.schedules._polynomial import Polynomial
-from keras_lr.schedules._warmup_stable_decay import WarmupStableDecay
+from keras_lr.schedules._cycles import CosineRestarts, Cyclical, OneCycle
+from keras_lr.schedules._decays import FlatCosine, InverseSqrt, Polynomial, WarmupStableDecay
 
 
 class _Rates(NamedTuple):

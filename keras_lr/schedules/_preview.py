@@ -14,7 +14,7 @@ from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._schedule import SchedulePreview
 from keras_lr.schedules._base import PRECISION, schedule_or_rate
-from keras_lr.schedules._scaled import Scaled
+from keras_lr.schedules._composed import Scaled
 
 
 def preview(
