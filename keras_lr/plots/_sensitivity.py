@@ -34,11 +34,13 @@ from keras_lr.plots._style import (
     GREY,
     ORANGE,
     PINK,
+    curve_id,
     learning_rate_axis,
     legend_above,
     limit_rates,
     mark_rate,
     new_axes,
+    part_id,
     plain_text,
     style_axes,
     width_inches,
@@ -106,7 +108,7 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
     limit_rates(ax, result.learning_rates, margin=0.04)
     style_axes(ax)
     _draw_other_sizes(ax, runs[runs["batch_size"] != size])
-    _draw_seeds(ax, own, name="median" if len(result.batch_sizes) < 2 else f"median, batch {size}")
+    _draw_seeds(ax, own, run=f"batch {size}" if len(result.batch_sizes) > 1 else "")
     _limit_objective(ax, runs, result)
     _mark_failed_runs(ax, own)
     _mark_best_range(ax, result)
@@ -187,6 +189,7 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
             curve,
             color=BLUE if best else GREY,
             linewidth=2.4 if best else 1.3,
+            gid=curve_id(_race_name(rate), run=_race_name(rate)),
             marker="o" if len(curve) == 1 and rate not in whys else None,
             zorder=4 if best else 3,
         )
@@ -255,6 +258,7 @@ def _mark_end(ax: Axes, end: _End, why: str) -> None:
         transform=end.transform,
         clip_on=False,
         zorder=5,
+        gid=part_id(_race_name(end.rate)),
     )
 
 
@@ -270,7 +274,7 @@ def _label_ends(ax: Axes, ends: Iterable[_End], *, best: float | None) -> None:
             height = (max(clash) if step > 0 else min(clash)) + step
         placed.append((x, height))
         ax.annotate(
-            format_rate(end.rate, digits=3),
+            _race_name(end.rate),
             (end.epoch, end.height),
             xycoords=end.transform,
             xytext=(7, height - y),
@@ -279,7 +283,12 @@ def _label_ends(ax: Axes, ends: Iterable[_End], *, best: float | None) -> None:
             fontsize="small",
             fontweight="bold" if end.rate == best else "normal",
             annotation_clip=False,
+            gid=part_id(_race_name(end.rate)),
         )
+
+
+def _race_name(rate: float) -> str:
+    return format_rate(rate, digits=3)
 
 
 def plot_learning_curves(
@@ -353,7 +362,8 @@ def _drawn_runs(result: SensitivityResult) -> pd.DataFrame:
     return runs[runs["learning_rate"].isin(rates[chosen])]
 
 
-def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, name: str) -> None:
+def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
+    """Draws median, band and points; `run` names them if there is something to tell them from."""
     trained = trained_runs(runs)
     if not len(trained):
         ax.text(0.5, 0.5, "No run trained", transform=ax.transAxes, ha="center", va="center")
@@ -367,8 +377,9 @@ def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, name: str) -> None:
         color=BLUE,
         linewidth=2.2,
         marker=marker,
-        label=name,
+        label=f"median, {run}" if run else "median",
         legend=False,
+        gid=curve_id("median", run=run),
         ax=ax,
     )
     spread = trained[trained["learning_rate"].isin(medians.index)].groupby("learning_rate")["score"]
@@ -380,9 +391,19 @@ def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, name: str) -> None:
         alpha=0.16,
         linewidth=0,
         label="lowest to highest seed",
+        gid=part_id(run) if run else None,
     )
     sns.scatterplot(
-        trained, x="learning_rate", y="score", color=BLUE, s=22, linewidth=0, label="one seed", legend=False, ax=ax
+        trained,
+        x="learning_rate",
+        y="score",
+        color=BLUE,
+        s=22,
+        linewidth=0,
+        label="one seed",
+        legend=False,
+        gid=curve_id("one seed", run=run),
+        ax=ax,
     )
 
 
@@ -400,6 +421,7 @@ def _draw_other_sizes(ax: Axes, runs: pd.DataFrame) -> None:
             linestyle=dashes,
             label=f"median, batch {size}",
             legend=False,
+            gid=curve_id("median", run=f"batch {size}"),
             ax=ax,
         )
 
