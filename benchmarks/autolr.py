@@ -24,15 +24,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pandas as pd
-from _advice_score import GOOD_REGRET, Truth
+from _advice_score import GOOD_REGRET, Truth, path_of
 from _advice_tasks import CORPUS, FURTHER, TASKS, Task
 from _autolr_rivals import Mechanic, Prodigy
 
 import keras_lr
+from keras_lr.range_test._sweep import Curve, Sweep
 
 RESULT = Path(__file__).parent / "results" / "autolr.md"
 STARTS = tuple(10.0**decade for decade in range(-6, 1))
-COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions"]
+COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions", "val_losses", "searched"]
+NEAR_BEST, ALLOWED = 1.01, 1.3
+"""A run is there once its validation loss is within 1% of the grid's best run; it may take 1.3 times as long, the steps
+of its search included (the measure of AutoLRS, Jin et al., ICLR 2021)."""
+
 OTHERS = (
     "digits-transformer-adam",
     "digits-logistic-adagrad",
@@ -94,6 +99,7 @@ WAYS = {
     "Prodigy, cosine": Way(optimizer=lambda steps: Prodigy(_cosine(1.0, steps, warmup=0.0)), own_rate=True),
     "Mechanic on AdamW, warmup, cosine": Way(optimizer=lambda steps: Mechanic(_cosine(1.0, steps)), own_rate=True),
 }
+ORIGINAL_RUN = Sweep.run
 OWN_RATE = 0.0
 """The initial rate of a way that has its own, in the table of runs."""
 
@@ -111,10 +117,15 @@ class Bench:
         self.model.compile(optimizer, task.loss, steps_per_execution=steps)
         self.model(self.x[:2])
 
-    def run(self, start: float, seed: int) -> tuple[float, str]:
-        """The lowest finite validation loss, infinite if there is none, and AutoLR's actions."""
+    def run(self, start: float, seed: int) -> tuple[float, str, str, float]:
+        """The values of the last four columns.
+
+        These are the lowest finite validation loss, infinite if there is none, AutoLR's actions, the validation loss of
+        each epoch, and the length of AutoLR's range test and rehearsals, in epochs.
+        """
         self._reset(start, seed)
         callback = self.way.callback()
+        searched = _counted_steps()
         history = self.model.fit(
             self.x,
             self.y,
@@ -126,7 +137,9 @@ class Bench:
             verbose=0,
         )
         losses = np.array(history.history["val_loss"])
-        return float(np.min(losses[np.isfinite(losses)], initial=np.inf)), _actions(callback)
+        best = float(np.min(losses[np.isfinite(losses)], initial=np.inf))
+        epochs = sum(searched) / -(-len(self.x) // self.task.batch_size)
+        return best, _actions(callback), " ".join(f"{loss:.6g}" for loss in losses), epochs
 
     def _reset(self, start: float, seed: int) -> None:
         keras.utils.set_random_seed(seed)
@@ -145,6 +158,19 @@ class Bench:
             optimizer.learning_rate = start
 
 
+def _counted_steps() -> list[int]:
+    """A list that receives the number of steps of each sweep and rehearsal from now on."""
+    counts: list[int] = []
+
+    def run(self: Sweep, learning_rates: np.ndarray, **kwargs: object) -> Curve:
+        curve = ORIGINAL_RUN(self, learning_rates, **kwargs)
+        counts.append(len(curve.losses))
+        return curve
+
+    Sweep.run = run
+    return counts
+
+
 def _actions(callback: keras.callbacks.Callback | None) -> str:
     if not isinstance(callback, keras_lr.AutoLR) or callback.log is None:
         return ""
@@ -161,8 +187,7 @@ def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) 
         keras.utils.clear_session()
         bench = Bench(TASKS[name], way)
         for _, _, start, seed in wanted:
-            best, actions = bench.run(start, seed)
-            yield dict(zip(COLUMNS, (name, way, start, seed, best, actions), strict=True))
+            yield dict(zip(COLUMNS, (name, way, start, seed, *bench.run(start, seed)), strict=True))
 
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
@@ -208,6 +233,60 @@ def summary(title: str, runs: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def time_to_best(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `ratio`: their epochs and those of the search until near the best, over the best run's own.
+
+    The best run is that of the grid's best constant rate; its epochs are the median over its seeds, for their own best
+    loss plus 1%. A run that never comes near the median of these losses has an infinite ratio.
+    """
+    targets = {task: _best_run(task) for task in runs["task"].unique()}
+
+    def ratio(row: pd.Series) -> float:
+        loss, own = targets[row["task"]]
+        reached = _first_within(np.array(str(row["val_losses"]).split(), dtype=float), loss)
+        return (reached + float(row["searched"])) / own
+
+    return runs.assign(ratio=runs.apply(ratio, axis=1))
+
+
+def _best_run(task: str) -> tuple[float, float]:
+    """The best loss at the grid's best rate, and how many epochs its runs take to come near it."""
+    grid = pd.read_csv(path_of(task, "grid"))
+    truth = Truth.load(task)
+    best = grid[np.isclose(np.log10(grid["lr"]), truth.decades[truth.scores.argmin()])]
+    curves = [run["val_loss"].to_numpy() for _, run in best.groupby("seed")]
+    return float(np.median([curve.min() for curve in curves])), float(
+        np.median([_first_within(curve, curve.min()) for curve in curves])
+    )
+
+
+def _first_within(losses: np.ndarray, best: float) -> float:
+    """Number of epochs until the loss is near `best`; infinite if it never is."""
+    near = np.flatnonzero(losses <= best + (NEAR_BEST - 1) * abs(best))
+    return float(near[0] + 1) if len(near) else np.inf
+
+
+def speed(title: str, runs: pd.DataFrame) -> str:
+    """A table of how long the ways take to come near the best run."""
+    lines = [
+        f"## {title}: epochs until within 1% of the grid's best run, the search included, over that run's own",
+        "",
+        f"| way | median | fraction at {ALLOWED} or less | fraction that get there | the search alone, epochs | runs |",
+        "|-|-|-|-|-|-|",
+    ]
+    timed = time_to_best(runs)
+    for way in WAYS:
+        part = timed[timed["way"] == way]
+        if len(part):
+            ratio = part["ratio"].to_numpy()
+            median = np.median(ratio)
+            lines.append(
+                f"| {way} | {f'{median:.2f}' if np.isfinite(median) else 'never'} | {(ratio <= ALLOWED).mean():.2f} | "
+                f"{np.isfinite(ratio).mean():.2f} | {part['searched'].median():.1f} | {len(part)} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Trains, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -216,6 +295,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--starts", nargs="+", type=float, default=list(STARTS), metavar="RATE")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", type=Path, default=RESULT, help="file for the tables")
     options = parser.parse_args()
     rows = []
     if options.runs and options.runs.exists():
@@ -229,10 +309,12 @@ def main() -> None:
     runs = runs[runs["task"].isin(options.tasks) & (runs["seed"] < options.seeds)]
     parts = {"The ten tasks of the corpus": CORPUS, "Further tasks": FURTHER}
     text = "# The result of training, by initial rate\n\n" + "\n".join(
-        summary(title, part) for title, names in parts.items() if len(part := runs[runs["task"].isin(list(names))])
+        f"{summary(title, part)}\n{speed(title, part)}"
+        for title, names in parts.items()
+        if len(part := runs[runs["task"].isin(list(names))])
     )
     print(text)
-    RESULT.write_text(text)
+    options.write.write_text(text)
 
 
 def _append(path: Path, row: dict) -> None:

@@ -116,6 +116,7 @@ _ELSEWHERE = {
         "InverseSqrt",
         "OneCycle",
         "Polynomial",
+        "Resumed",
         "Scaled",
         "Sequential",
         "Warmup",

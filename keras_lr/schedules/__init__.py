@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
 from keras_lr._utils import names as _names
-from keras_lr.schedules._composed import Scaled, Sequential, Warmup
+from keras_lr.schedules._composed import Resumed, Scaled, Sequential, Warmup
 from keras_lr.schedules._cycles import CosineRestarts, Cyclical, OneCycle
 from keras_lr.schedules._decays import FlatCosine, InverseSqrt, Polynomial, WarmupStableDecay
 from keras_lr.schedules._from_suggestion import from_suggestion, total_steps
@@ -17,6 +17,7 @@ __all__ = [
     "InverseSqrt",
     "OneCycle",
     "Polynomial",
+    "Resumed",
     "Scaled",
     "Sequential",
     "Warmup",

@@ -1,4 +1,4 @@
-"""Schedules made of others: with a warmup, one after the other, or times a factor."""
+"""Schedules made of others: with a warmup, one after the other, from a later step, or times a factor."""
 
 from __future__ import annotations
 
@@ -97,6 +97,28 @@ class Sequential(Schedule):
         for schedule, begin in zip(self.schedules[1:], self.boundaries, strict=True):
             rate = ops.where(step < begin, rate, rate_at(schedule, ops.maximum(step - begin, 0.0)))
         return rate
+
+
+@keras.saving.register_keras_serializable(package="keras_lr")
+class Resumed(Schedule):
+    """A schedule from a later step on, for a training that continues with a new optimizer, which counts from 0.
+
+    The rate at every step is `schedule(first_step + step)`.
+
+    Args:
+        schedule: A Keras schedule or a positive rate.
+        first_step: Step of the schedule at which to begin, 0 or more.
+
+    Raises:
+        InvalidArgumentError: An argument is out of its range.
+    """
+
+    def __init__(self, schedule: Any, first_step: int) -> None:
+        self.schedule = schedule_or_rate("schedule", schedule)
+        self.first_step = validation.steps("first_step", first_step, least=0)
+
+    def _rate(self, step: Any) -> Any:
+        return rate_at(self.schedule, step + self.first_step)
 
 
 @keras.saving.register_keras_serializable(package="keras_lr")
