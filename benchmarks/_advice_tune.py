@@ -161,8 +161,18 @@ def _tuning(
     *,
     batch_size: int = 16,
     seeds: int = 1,
+    highest: float | None = None,
 ) -> Task:
-    return task(data, tuned(how, backbone, trained, data, outputs), CE, optimizer, batch_size, epochs, seeds=seeds)
+    return task(
+        data,
+        tuned(how, backbone, trained, data, outputs),
+        CE,
+        optimizer,
+        batch_size,
+        epochs,
+        seeds=seeds,
+        highest=highest,
+    )
 
 
 def _dense() -> keras.Model:
@@ -178,11 +188,11 @@ def _conv() -> keras.Model:
 
 
 def _text() -> keras.Model:
-    return text_backbone(48, 4, normed_first=True)
+    return text_backbone(32, 4, normed_first=True)
 
 
 def _text_post() -> keras.Model:
-    return text_backbone(48, 5, normed_first=False)
+    return text_backbone(32, 5, normed_first=False)
 
 
 def _encoder() -> keras.Model:
@@ -224,12 +234,12 @@ def _conv_weights() -> list[np.ndarray]:
 
 @cache
 def _text_weights() -> list[np.ndarray]:
-    return language_model(_text, 2048, 15)
+    return language_model(_text, 1024, 16)
 
 
 @cache
 def _text_post_weights() -> list[np.ndarray]:
-    return language_model(_text_post, 2048, 15)
+    return language_model(_text_post, 1024, 16)
 
 
 @cache
@@ -263,23 +273,23 @@ def _counting(samples: int) -> Callable[[], Data]:
 
 SGDM = sgd(0.9)
 TUNE = {
-    "tune-deep-all-adamw": _tuning("all", _deep, _deep_weights, _inverted(300), 10, ADAMW, 8, seeds=2),
-    "tune-deep-then-adam": _tuning("then", _deep, _deep_weights, _inverted(300), 10, ADAM, 10, seeds=2),
-    "tune-wide-then-adamw": _tuning("then", _wide, _wide_weights, _inverted(300), 10, ADAMW, 8),
-    "tune-mlp-head-adam": _tuning("head", _dense, _dense_weights, _others(200), 5, ADAM, 5, seeds=2),
-    "tune-mlp-all-adam": _tuning("all", _dense, _dense_weights, _others(300), 5, ADAM, 8, seeds=2),
-    "tune-mlp-all-sgdm": _tuning("all", _dense, _dense_weights, _others(300), 5, SGDM, 6, seeds=2),
-    "tune-cnn-head-adamw": _tuning("head", _conv, _conv_weights, _last(200), 4, ADAMW, 10, seeds=2),
-    "tune-cnn-all-adam": _tuning("all", _conv, _conv_weights, _last(300), 4, ADAM, 6, seeds=2),
-    "tune-cnn8-then-adamw": _tuning("then", _deep_conv, _deep_conv_weights, _inverted(300), 10, ADAMW, 8),
-    "tune-cnn8-all-sgdm": _tuning("all", _deep_conv, _deep_conv_weights, _inverted(300), 10, SGDM, 8),
-    "tune-text-head-adam": _tuning("head", _text, _text_weights, _counting(320), 5, ADAM, 10),
-    "tune-text-all-adamw": _tuning("all", _text, _text_weights, _agreement(320), 2, ADAMW, 10),
-    "tune-text-then-adam": _tuning("then", _text, _text_weights, _counting(320), 5, ADAM, 8),
-    "tune-text-all-sgdm": _tuning("all", _text, _text_weights, _counting(320), 5, SGDM, 8),
-    "tune-postnorm-all-adam": _tuning("all", _text_post, _text_post_weights, _counting(320), 5, ADAM, 8),
-    "tune-postnorm-then-adamw": _tuning("then", _text_post, _text_post_weights, _agreement(320), 2, ADAMW, 8),
-    "tune-encoder-all-adam": _tuning("all", _encoder, _encoder_weights, _few(300), 10, ADAM, 8, seeds=2),
-    "tune-encoder-head-adamw": _tuning("head", _encoder, _encoder_weights, _few(300), 10, ADAMW, 6, seeds=2),
-    "tune-encoder-then-adamw": _tuning("then", _encoder, _encoder_weights, _few(300), 10, ADAMW, 8, seeds=2),
+    "tune-deep-all-adamw": _tuning("all", _deep, _deep_weights, _inverted(300), 10, ADAMW, 8, seeds=2, highest=0.5),
+    "tune-deep-then-adam": _tuning("then", _deep, _deep_weights, _inverted(300), 10, ADAM, 10, seeds=2, highest=0.5),
+    "tune-wide-then-adamw": _tuning("then", _wide, _wide_weights, _inverted(300), 10, ADAMW, 5),
+    "tune-mlp-head-adam": _tuning("head", _dense, _dense_weights, _others(200), 5, ADAM, 5),
+    "tune-mlp-all-adam": _tuning("all", _dense, _dense_weights, _others(300), 5, ADAM, 6),
+    "tune-mlp-all-sgdm": _tuning("all", _dense, _dense_weights, _others(300), 5, SGDM, 6),
+    "tune-cnn-head-adamw": _tuning("head", _conv, _conv_weights, _last(200), 4, ADAMW, 8),
+    "tune-cnn-all-adam": _tuning("all", _conv, _conv_weights, _last(300), 4, ADAM, 6),
+    "tune-cnn8-then-adamw": _tuning("then", _deep_conv, _deep_conv_weights, _inverted(300), 10, ADAMW, 5),
+    "tune-cnn8-all-sgdm": _tuning("all", _deep_conv, _deep_conv_weights, _inverted(300), 10, SGDM, 5),
+    "tune-text-head-adam": _tuning("head", _text, _text_weights, _counting(320), 5, ADAM, 5),
+    "tune-text-all-adamw": _tuning("all", _text, _text_weights, _agreement(320), 2, ADAMW, 5),
+    "tune-text-then-adam": _tuning("then", _text, _text_weights, _counting(320), 5, ADAM, 5),
+    "tune-text-all-sgdm": _tuning("all", _text, _text_weights, _counting(320), 5, SGDM, 5),
+    "tune-postnorm-all-adam": _tuning("all", _text_post, _text_post_weights, _counting(320), 5, ADAM, 5),
+    "tune-postnorm-then-adamw": _tuning("then", _text_post, _text_post_weights, _agreement(320), 2, ADAMW, 5),
+    "tune-encoder-all-adam": _tuning("all", _encoder, _encoder_weights, _few(300), 10, ADAM, 6),
+    "tune-encoder-head-adamw": _tuning("head", _encoder, _encoder_weights, _few(300), 10, ADAMW, 6),
+    "tune-encoder-then-adamw": _tuning("then", _encoder, _encoder_weights, _few(300), 10, ADAMW, 6),
 }
