@@ -67,7 +67,7 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
 
 
 def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
-    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate and its reach, from others."""
+    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate and its reach."""
 
     def cost(prior: OptimizerPrior, part: list[Case]) -> float:
         numbers = replace(calibration, prior=prior)

@@ -210,6 +210,9 @@ HARD = {
     "hard-deep16-tanh-nadam": task(
         DIGITS, mlp(*[64] * 16, outputs=10, activation="tanh"), CE, NADAM, 64, 10, seeds=2, highest=0.5
     ),
+    "hard-pixels-deep6-adam": task(scaled(DIGITS, inputs=255.0), mlp(*[128] * 6, outputs=10), CE, ADAM, 64, 6),
+    "hard-pixels-cnn4-adamw": task(scaled(DIGITS, inputs=255.0), deep_convnet(12, 4), CE, ADAMW, 64, 6),
+    "hard-pixels-mlp-sgd": task(scaled(DIGITS, inputs=255.0), mlp(64, 64, outputs=10), CE, sgd(), 32, 5),
     "hard-deep10-sgd": task(DIGITS, mlp(*[64] * 10, outputs=10), CE, sgd(), 32, 5),
     "hard-cnn6-adam": task(DIGITS, deep_convnet(12, 6), CE, ADAM, 64, 6),
     "hard-cnn10-adamw": task(DIGITS, deep_convnet(12, 10), CE, ADAMW, 64, 6),

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import pandas as pd
 from _advice_score import GOOD_REGRET, Truth
+from _advice_table import lost_cells
 from _advice_tasks import CORPUS, FURTHER, TASKS, Task
 
 import keras_lr
@@ -116,16 +117,15 @@ def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) 
 
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with their regret; a run that was never finite counts as ten times the untrained loss."""
+    """The runs with regret and time lost; a run that was never finite counts as ten times the untrained loss."""
     truths = {task: Truth.load(task) for task in runs["task"].unique()}
 
-    def regret(row: pd.Series) -> float:
+    def judge(row: pd.Series) -> pd.Series:
         truth = truths[row["task"]]
-        worst = truth.untrained + 9 * abs(truth.untrained)
-        score, best = min(row["best_val_loss"], worst), truth.scores.min()
-        return float(np.clip((score - best) / (truth.untrained - best), 0, 1))
+        score = min(row["best_val_loss"], truth.untrained + 9 * abs(truth.untrained))
+        return pd.Series({"regret": float(truth.regret_of(score)), "lost": truth.time_lost(score)})
 
-    return runs.assign(regret=runs.apply(regret, axis=1))
+    return runs.join(runs.apply(judge, axis=1))
 
 
 def summary(title: str, runs: pd.DataFrame) -> str:
@@ -139,15 +139,17 @@ def summary(title: str, runs: pd.DataFrame) -> str:
         f"{runs['start'].max():g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
         f"median regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
-        "| way | mean regret | fraction at 0.05 or less | mean regret from a good rate | runs |",
-        "|-|-|-|-|-|",
+        "| way | mean regret | fraction at 0.05 or less | time lost | median lost | lost at most 0.2 "
+        "| mean regret from a good rate | runs |",
+        "|-|-|-|-|-|-|-|-|",
     ]
     for way in WAYS:
         part = runs[runs["way"] == way]
         if len(part):
             well = part[part.set_index(["task", "start"]).index.isin(good)]["regret"].mean()
             share = (part["regret"] <= GOOD_REGRET).mean()
-            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {well:.3f} | {len(part)} |")
+            lost = " | ".join(f"{cell:.3f}" for cell in lost_cells(part))
+            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {lost} | {well:.3f} | {len(part)} |")
     table = runs.pivot_table(index="task", columns="way", values="regret", sort=False)
     ways = [way for way in WAYS if way in table]
     lines += ["", "| mean regret | " + " | ".join(ways) + " |", "|-|" + "-|" * len(ways)]
