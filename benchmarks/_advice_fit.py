@@ -17,7 +17,8 @@ SHRINKAGE = 0.005
 
 STEPS = (0.3, 0.1, 0.05)
 LAGS = np.arange(0, 0.61, 0.1)
-USUAL = np.arange(-3, -0.99, 0.1)
+USUAL = np.arange(-2.4, -1.59, 0.2)
+REACHES = np.arange(0.0, 0.61, 0.1)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
@@ -66,7 +67,7 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
 
 
 def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
-    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate, from adaptive ones."""
+    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate and its reach."""
 
     def cost(prior: OptimizerPrior, part: list[Case]) -> float:
         numbers = replace(calibration, prior=prior)
@@ -75,9 +76,10 @@ def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
 
     momentum_free = [case for case in cases if case.kind.momentum_free and not case.kind.adaptive]
     adaptive = [case for case in cases if case.kind.adaptive]
-    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, lag), momentum_free)) if momentum_free else 0.0
-    usual = min(USUAL, key=lambda usual: cost(OptimizerPrior(usual, lag), adaptive))
-    return OptimizerPrior(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
+    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, 0.0, lag), momentum_free)) if momentum_free else 0.0
+    priors = [OptimizerPrior(float(usual), float(reach), float(lag)) for usual in USUAL for reach in REACHES]
+    best = min(priors, key=lambda prior: cost(prior, adaptive))
+    return OptimizerPrior(round(best.usual_decades, 2), round(best.reach_decades, 2), round(float(lag), 2))
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:

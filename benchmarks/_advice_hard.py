@@ -19,7 +19,7 @@ from keras import layers, ops, optimizers
 from keras_lr.analysis._suggestion.calibration import kind_of
 
 SHORT_STEPS = 75
-HIGHEST_ADAPTIVE = 0.5
+HIGHEST_ADAPTIVE = 0.11
 
 
 def task(
@@ -202,50 +202,49 @@ ADAM, ADAMW, NADAM, RMSPROP = optimizers.Adam, optimizers.AdamW, optimizers.Nada
 DIGITS = data.digits
 
 HARD = {
-    "hard-wide2048-adam": task(DIGITS, mlp(2048, 1024, outputs=10), CE, ADAM, 64, 3),
-    "hard-wide1024-deep4-adamw": task(DIGITS, mlp(*[1024] * 4, outputs=10), CE, ADAMW, 64, 3),
-    "hard-wide1024-sgdm": task(DIGITS, mlp(1024, 1024, outputs=10), CE, sgd(0.9), 64, 6),
-    "hard-wide1024-rmsprop": task(data.hastie, mlp(1024, 1024, outputs=2), CE, RMSPROP, 64, 4),
-    "hard-deep8-adam": task(DIGITS, mlp(*[128] * 8, outputs=10), CE, ADAM, 64, 15, seeds=2),
-    "hard-deep16-tanh-nadam": task(DIGITS, mlp(*[64] * 16, outputs=10, activation="tanh"), CE, NADAM, 64, 10, seeds=2),
-    "hard-deep12-gelu-rmsprop": task(
-        DIGITS, mlp(*[64] * 12, outputs=10, activation="gelu"), CE, RMSPROP, 64, 10, seeds=2
+    "hard-wide2048-adam": task(DIGITS, mlp(2048, 1024, outputs=10), CE, ADAM, 64, 3, highest=0.5),
+    "hard-wide1024-deep4-adamw": task(DIGITS, mlp(*[1024] * 4, outputs=10), CE, ADAMW, 64, 2),
+    "hard-wide1024-sgdm": task(DIGITS, mlp(1024, 1024, outputs=10), CE, sgd(0.9), 64, 4),
+    "hard-wide1024-rmsprop": task(data.hastie, mlp(1024, 1024, outputs=2), CE, RMSPROP, 64, 3),
+    "hard-deep8-adam": task(DIGITS, mlp(*[128] * 8, outputs=10), CE, ADAM, 64, 15, seeds=2, highest=0.5),
+    "hard-deep16-tanh-nadam": task(
+        DIGITS, mlp(*[64] * 16, outputs=10, activation="tanh"), CE, NADAM, 64, 10, seeds=2, highest=0.5
     ),
-    "hard-deep10-sgd": task(DIGITS, mlp(*[64] * 10, outputs=10), CE, sgd(), 32, 12, seeds=2),
-    "hard-cnn6-adam": task(DIGITS, deep_convnet(16, 6), CE, ADAM, 64, 10),
-    "hard-cnn10-adamw": task(DIGITS, deep_convnet(16, 10), CE, ADAMW, 64, 10),
-    "hard-cnn8-sgdm": task(DIGITS, deep_convnet(16, 8), CE, sgd(0.9), 64, 10),
+    "hard-pixels-deep6-adam": task(scaled(DIGITS, inputs=255.0), mlp(*[128] * 6, outputs=10), CE, ADAM, 64, 6),
+    "hard-pixels-cnn4-adamw": task(scaled(DIGITS, inputs=255.0), deep_convnet(12, 4), CE, ADAMW, 64, 6),
+    "hard-pixels-mlp-sgd": task(scaled(DIGITS, inputs=255.0), mlp(64, 64, outputs=10), CE, sgd(), 32, 5),
+    "hard-deep10-sgd": task(DIGITS, mlp(*[64] * 10, outputs=10), CE, sgd(), 32, 5),
+    "hard-cnn6-adam": task(DIGITS, deep_convnet(12, 6), CE, ADAM, 64, 6),
+    "hard-cnn10-adamw": task(DIGITS, deep_convnet(12, 10), CE, ADAMW, 64, 6),
+    "hard-cnn8-sgdm": task(DIGITS, deep_convnet(12, 8), CE, sgd(0.9), 64, 6),
     "hard-vae-dense-adam": task(
-        digits_itself, vae(8, _dense_encoder, _mirror(128, 256)), vae_loss, ADAM, 64, 12, classes=False, seeds=2
+        digits_itself, vae(8, _dense_encoder, _mirror(128, 256)), vae_loss, ADAM, 64, 6, classes=False
     ),
-    "hard-vae-conv-adam": task(
-        digits_itself, vae(4, conv_encoder, conv_decoder), vae_loss, ADAM, 64, 12, classes=False
-    ),
+    "hard-vae-conv-adam": task(digits_itself, vae(4, conv_encoder, conv_decoder), vae_loss, ADAM, 64, 6, classes=False),
     "hard-vae-deep-adamax": task(
         digits_itself,
-        vae(8, mlp(*[128] * 4, outputs=128), _mirror(128, 128, 128, 128)),
+        vae(8, mlp(*[96] * 4, outputs=96), _mirror(96, 96, 96, 96)),
         vae_loss,
         optimizers.Adamax,
         64,
-        12,
+        6,
         classes=False,
     ),
-    "hard-transformer4-post-adam": task(DIGITS, digit_transformer(48, 4, normed_first=False), CE, ADAM, 32, 3),
-    "hard-transformer6-post-adamw": task(DIGITS, digit_transformer(32, 6, normed_first=False), CE, ADAMW, 32, 3),
-    "hard-transformer5-pre-sgdm": task(DIGITS, digit_transformer(32, 5, normed_first=True), CE, sgd(0.9), 32, 3),
-    "hard-gru-long-adam": task(long_memory, _cell("GRU", 48, 2), CE, ADAM, 64, 8),
-    "hard-rnn-long-rmsprop": task(adding, _cell("SimpleRNN", 64, 1), MSE, RMSPROP, 64, 12, classes=False),
-    "hard-lstm-long-sgdm": task(long_memory, _cell("LSTM", 24, 2), CE, sgd(0.9), 64, 8),
-    "hard-epochs60-adam": task(data.quantiles, mlp(256, 256, outputs=5), CE, ADAM, 256, 60),
-    "hard-epochs80-adamw": task(data.diabetes, mlp(512, 256, outputs=1), MSE, ADAMW, 64, 80, classes=False),
-    "hard-epochs60-sgd": task(data.informative, mlp(64, 64, outputs=4), CE, sgd(), 128, 60),
-    "hard-batch2-adam": task(DIGITS, mlp(256, 128, outputs=10), CE, ADAM, 2, 1),
+    "hard-transformer4-post-adam": task(DIGITS, digit_transformer(32, 4, normed_first=False), CE, ADAM, 32, 2),
+    "hard-transformer6-post-adamw": task(DIGITS, digit_transformer(32, 6, normed_first=False), CE, ADAMW, 32, 2),
+    "hard-gru-long-adam": task(long_memory, _cell("GRU", 32, 2), CE, ADAM, 64, 5),
+    "hard-rnn-long-rmsprop": task(adding, _cell("SimpleRNN", 48, 1), MSE, RMSPROP, 64, 6, classes=False),
+    "hard-lstm-long-sgdm": task(long_memory, _cell("LSTM", 24, 2), CE, sgd(0.9), 64, 5),
+    "hard-epochs60-adam": task(data.iris, mlp(256, 256, outputs=3), CE, ADAM, 32, 60),
+    "hard-epochs80-adamw": task(data.diabetes, mlp(256, 256, outputs=1), MSE, ADAMW, 128, 80, classes=False),
+    "hard-epochs60-sgd": task(data.informative, mlp(64, 64, outputs=4), CE, sgd(), 512, 60),
+    "hard-batch2-adam": task(data.wine, mlp(512, 256, outputs=3), CE, ADAM, 2, 3),
     "hard-batch2-sgdm": task(data.friedman, mlp(64, 64, outputs=1), MSE, sgd(0.9), 2, 1, classes=False),
-    "hard-batch1024-sgd": task(scaled(DIGITS, inputs=0.3), mlp(64, outputs=10), CE, sgd(), 1024, 120),
-    "hard-raw-target-sgd": task(raw_diabetes, mlp(64, 64, outputs=1), MSE, sgd(), 32, 30, classes=False, seeds=2),
+    "hard-batch1024-sgd": task(scaled(DIGITS, inputs=0.3), mlp(64, outputs=10), CE, sgd(), 1024, 100),
+    "hard-raw-target-sgd": task(raw_diabetes, mlp(64, 64, outputs=1), MSE, sgd(), 32, 20, classes=False),
     "hard-raw-target-sgdm": task(
-        scaled(data.friedman, targets=20.0), mlp(64, 64, outputs=1), MSE, sgd(0.9), 32, 12, classes=False, seeds=2
+        scaled(data.friedman, targets=20.0), mlp(64, 64, outputs=1), MSE, sgd(0.9), 32, 5, classes=False
     ),
-    "hard-raw-target-adamw": task(raw_diabetes, mlp(32, outputs=1), MSE, ADAMW, 32, 30, classes=False, highest=10.0),
-    "hard-raw-inputs-adam": task(lambda: data.wine(scaled=False), mlp(512, 512, outputs=3), CE, ADAM, 16, 20),
+    "hard-raw-target-adamw": task(raw_diabetes, mlp(32, outputs=1), MSE, ADAMW, 32, 20, classes=False, highest=10.0),
+    "hard-raw-inputs-adam": task(lambda: data.wine(scaled=False), mlp(512, 512, outputs=3), CE, ADAM, 16, 15),
 }

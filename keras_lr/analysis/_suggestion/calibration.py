@@ -72,13 +72,15 @@ class OptimizerPrior:
     """What a known kind of optimizer adds to the landmarks.
 
     Attributes:
-        usual_decades: Log10 of the learning rate that most often suits adaptive optimizers on small models. Larger
-            models need a lower one, but their landmarks show it: the usual rate never exceeds what they point to.
+        usual_decades: Log10 of the learning rate that most often suits adaptive optimizers on small models.
+        reach_decades: How far at most it moves what the landmarks point to. Large models and trained weights need far
+            lower rates, which their landmarks show.
         lag_decades: Added to every landmark of an optimizer without momentum. The vote offsets compensate for
             momentum's lag; this undoes that for optimizers without momentum.
     """
 
     usual_decades: float
+    reach_decades: float
     lag_decades: float
 
 
@@ -123,7 +125,7 @@ class Calibration:
 
 CALIBRATION = Calibration(
     votes={"half": Vote(0.3, 1.1), "nearly": Vote(-0.8, 0.8), "rise": Vote(-1.4, 0.25)},
-    prior=OptimizerPrior(usual_decades=-2.0, lag_decades=0.3),
+    prior=OptimizerPrior(usual_decades=-2.0, reach_decades=0.4, lag_decades=0.3),
     below=0.8,
     above=0.5,
     refinement=RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=0.75),

@@ -98,7 +98,8 @@ def refine_suggestion(
 def refined_decades(swept: float, runs: float, kind: OptimizerKind, calibration: Calibration) -> float:
     """Log10 of the refined rate: most of the way from the sweep's suggestion to where the runs point.
 
-    For an adaptive optimizer it is the median of the sweep, the runs and the usual rate.
+    For an adaptive optimizer it is the median of the sweep, the runs and the usual rate, or of the rate as far towards
+    the usual one as the prior reaches: short runs favour high rates, so they alone raise the rate by no more than that.
 
     Args:
         swept: Log10 of what the sweep suggests.
@@ -107,7 +108,9 @@ def refined_decades(swept: float, runs: float, kind: OptimizerKind, calibration:
         calibration: The fitted constants.
     """
     if kind.adaptive:
-        return float(np.median([swept, runs, calibration.prior.usual_decades]))
+        prior = calibration.prior
+        towards = np.clip(prior.usual_decades, swept - prior.reach_decades, swept + prior.reach_decades)
+        return float(np.median([swept, runs, towards]))
     return swept + calibration.refinement.trust * (runs - swept)
 
 
