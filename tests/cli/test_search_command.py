@@ -205,6 +205,7 @@ def test_workers_that_all_fail_are_reported_with_their_last_lines(script, tmp_pa
     command = [sys.executable, "-m", "keras_lr", *words(script), "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
+    assert "keras-lr: loading TensorFlow ..." in done.stderr.splitlines()
     assert "every worker ended before" in done.stderr
     assert "ended with exit code 2" in done.stderr
     assert "`MODULE:BUILD` failed with AssertionError at flowers_to_search.py" in done.stderr
