@@ -328,7 +328,9 @@ class Start:
             self.epoch, float(ahead[0]), highest, steps=self.steps, segment=Segment(anneal_from=1 - fraction)
         )
         if not highest > 0:
-            self.obstacle = self.obstacle or f"the compiled learning rate is {highest:g}. Compile with one above 0"
+            self.obstacle = (
+                self.obstacle or f"the compiled learning rate is {format_rate(highest)}. Compile with one above 0"
+            )
         elif not self.obstacle and (name := schedule_name(optimizer)) is not None:
             state.add_note(self._on_schedule(name, highest, falls_by_itself=falls_by_itself))
         return state
