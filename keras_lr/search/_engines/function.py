@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Callable, Iterable, Sequence
-=======
-from collections.abc import Callable, Mapping, Sequence
->>>>>>> 343999f287228d8df0e4d20296fc95c021572154
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
@@ -68,12 +64,11 @@ class FunctionEngine(Engine):
             if self.recorder.pauses(run):
                 self.paused[run] = _Paused(epoch + 1, program.state(), data, RandomState())
 
-<<<<<<< HEAD
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
         """What paused runs on arrays go on from; the position in a dataset cannot be sent."""
         paused = {run: self.paused[run] for run in runs if run in self.paused}
         return {run: one._replace(random=None) for run, one in paused.items() if one.data is None}
-=======
+
     def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
         """Trains `run` once more, from weights with their last bit changed."""
         assert self._program is not None
@@ -87,7 +82,6 @@ class FunctionEngine(Engine):
     def has_twins(self) -> bool:
         """Whether it has trained."""
         return self._program is not None
->>>>>>> 343999f287228d8df0e4d20296fc95c021572154
 
     def measured(self, runs: Sequence[Run]) -> Cost:
         """What training takes; the traced program is kept, and the next run begins from its own state."""
