@@ -10,7 +10,7 @@ from _advice_cases import Case, look_up
 from _advice_refine import fit_refinement
 
 from keras_lr.analysis._suggestion.calibration import REFERENCE_DENSITY, Calibration, OptimizerPrior, Vote
-from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks, suggested_decades, upper_decades
+from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks, suggested_decades
 
 SHRINKAGE = 0.005
 """Cost per squared decade of moving a vote away from its own best fit."""
@@ -84,13 +84,14 @@ def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:
     """The widths with the largest mean overlap with the good range."""
     alone = [(case, suggest_from_landmarks([case.marks], calibration=start).learning_rate) for case in cases]
     sure = [(case, np.log10(rate)) for case, rate in alone if rate]
+    middles = np.array([middle for _, middle in sure])
+    jumps = np.array([case.marks.jump for case, _ in sure])
+    good = np.array([case.truth.good for case, _ in sure])
 
     def overlap(below: float, above: float) -> float:
-        widths = replace(start, below=below, above=above)
-        ends = [(middle - below, middle + upper_decades([case.marks], middle, widths)) for case, middle in sure]
-        return float(
-            np.mean([case.truth.overlap(*end) for (case, _), end in zip(sure, 10 ** np.array(ends), strict=True)])
-        )
+        lows, highs = middles - below, middles + np.maximum((above + jumps - middles) / 2, 0)
+        shared = np.maximum(np.minimum(highs, good[:, 1]) - np.maximum(lows, good[:, 0]), 0)
+        return float(np.mean(shared / (np.maximum(highs, good[:, 1]) - np.minimum(lows, good[:, 0]))))
 
     below = max(np.arange(0.4, 1.5, 0.1), key=lambda width: overlap(width, start.above))
     above = max(np.arange(0.1, 1.2, 0.1), key=lambda width: overlap(below, width))

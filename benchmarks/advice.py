@@ -13,13 +13,27 @@ from pathlib import Path
 
 import pandas as pd
 from _advice_cases import read_cases
+from _advice_constant import best_constants, optimizer_name, where_constant_is_good
 from _advice_fit import fit
-from _advice_judge import FRESH, judge_grids, judge_ours, judge_public, judge_with
-from _advice_score import CORPUS, DATA, SAMPLED, tasks
+from _advice_judge import FRESH, judge_constants, judge_grids, judge_ours, judge_public, judge_with
+from _advice_score import CORPUS, DATA, FOLDERS, HARD, SAMPLED, TUNE, Truth, tasks
 from _advice_table import grid_table, table
 
 from keras_lr.analysis._suggestion.calibration import CALIBRATION
 
+FIXED = (1e-3, 1e-4, 5e-5)
+"""Rates that are often recommended for fine-tuning."""
+
+RANGES = (
+    "optimizer",
+    "tasks",
+    "lowest best rate",
+    "highest best rate",
+    "lowest good",
+    "lowest upper end",
+    "highest good",
+    "constant of the others",
+)
 GRID_EPOCHS = {"1": 1, "2": 2, "4": 4, "8": 8, "all": 1000}
 GRID = """
 ## For comparison: training at every rate
@@ -48,45 +62,83 @@ a clear suggestion needs the loss to fall by half was chosen on all tasks.
 """
 
 
-def report(names: list[str]) -> str:
-    """The whole result in Markdown."""
-    cases, sampled = read_cases(names), tasks(SAMPLED)
+def report() -> str:
+    """All tables in Markdown."""
+    names, sampled, added = tasks(), tasks(SAMPLED), tasks(HARD) + tasks(TUNE)
+    everything = [*names, *sampled, *added]
+    cases = read_cases([*names, *added])
     fresh = [case for case in cases if case.task in FRESH]
+    constants = best_constants(everything)
     scores = [judge_ours(cases), judge_ours(cases, pool=CORPUS, name="keras_lr (nine tasks)")]
-    scores += [judge_public([*names, *sampled]), judge_with(CALIBRATION, fresh + read_cases(sampled))]
+    scores += [judge_public(everything), judge_with(CALIBRATION, fresh + read_cases(sampled))]
+    scores += [judge_constants(constants, "best constant of the others")]
+    scores += [judge_constants(dict.fromkeys(tasks(TUNE), rate), f"always {rate:g}") for rate in FIXED]
     text = INTRODUCTION
-    for title, part in _sections(pd.concat(scores, ignore_index=True)):
+    for title, part in _sections(pd.concat(scores, ignore_index=True), where_constant_is_good(constants)):
         if len(part):
             text += f"\n## {title} ({part['task'].nunique()})\n\n{table(part)}"
     sets = {"corpus": CORPUS, "further and fresh": sorted(set(names) - set(CORPUS)), "drawn": sampled}
+    sets |= {"hard": tasks(HARD), "fine-tuning": tasks(TUNE)}
     grids = {title: judge_grids(list(part), tuple(GRID_EPOCHS.values())) for title, part in sets.items()}
-    return text + GRID + grid_table(grids, GRID_EPOCHS)
+    return text + GRID + grid_table(grids, GRID_EPOCHS) + _constants_table(constants)
 
 
-def _sections(scores: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    corpus, fresh = scores["task"].isin(CORPUS), scores["task"].isin(FRESH)
-    sampled = scores["task"].str.startswith("sampled-")
+def _sections(scores: pd.DataFrame, easy: set[str]) -> list[tuple[str, pd.DataFrame]]:
+    """Parts of the scores, each with its title; `easy` names the tasks on which the best constant is good."""
+    kind = scores["task"].str.split("-").str[0]
+    corpus, fresh, folders = scores["task"].isin(CORPUS), scores["task"].isin(FRESH), kind.isin(FOLDERS)
+    shared = scores[~scores["rule"].str.contains("nine tasks|always")]
+    constant_good = shared["task"].isin(easy)
     return [
+        ("All tasks on which the best constant is not good", shared[~constant_good]),
+        ("All tasks on which the best constant is good", shared[constant_good]),
         ("The ten tasks of the corpus", scores[corpus]),
-        ("Further tasks", scores[~corpus & ~fresh & ~sampled]),
+        ("Further tasks", scores[~corpus & ~fresh & ~folders]),
         ("Fresh tasks, on which nothing is fitted, with the shipped constants", scores[fresh]),
-        ("Tasks drawn at random, on which nothing is fitted, with the shipped constants", scores[sampled]),
+        (
+            "Tasks drawn at random, on which nothing is fitted, with the shipped constants",
+            scores[kind == SAMPLED.name],
+        ),
+        ("Wide, deep, long, recurrent and unscaled tasks", scores[kind == HARD.name]),
+        ("Fine-tuning", scores[kind == TUNE.name]),
     ]
+
+
+def _constants_table(constants: dict[str, float]) -> str:
+    """How far the good ranges of the tasks lie apart, by optimizer, and the constants."""
+    lines = ["", "## Where the good rates lie", "", f"| {' | '.join(RANGES)} |", "|-" * len(RANGES) + "|"]
+    for optimizer in sorted({optimizer_name(name) for name in constants}):
+        alike = [name for name in constants if optimizer_name(name) == optimizer]
+        truths = [Truth.load(name) for name in alike]
+        best = sorted(float(10 ** truth.decades[truth.scores.argmin()]) for truth in truths)
+        ends = min(10 ** truth.good[0] for truth in truths), min(10 ** truth.good[1] for truth in truths)
+        cells = [*best[:: max(len(best) - 1, 1)][:2], *ends, max(10 ** truth.good[1] for truth in truths)]
+        chosen = ", ".join(f"{rate:.2g}" for rate in sorted({constants[name] for name in alike}))
+        lines.append(f"| {optimizer} | {len(alike)} | {' | '.join(f'{cell:.2g}' for cell in cells)} | {chosen} |")
+    return "\n".join(lines) + "\n"
+
+
+def fitted() -> list[str]:
+    """The tasks to which the shipped constants are fitted."""
+    return [*sorted(set(tasks()) - set(FRESH)), *tasks(HARD), *tasks(TUNE)]
 
 
 def train(name: str, folder: Path) -> None:
     """Recomputes a task's ground truth."""
+    from _advice_hard import HARD
     from _advice_tasks import TASKS
     from _advice_train import make
+    from _advice_tune import TUNE
 
     if name.startswith("sampled-"):
         from _advice_sampled import draw
 
         make(*draw(int(name.split("-")[1])), folder)
         return
-    if name not in TASKS:
-        raise SystemExit(f"Unknown task {name!r}. Known: {', '.join(sorted(TASKS))}.")
-    make(name, TASKS[name], folder)
+    known = TASKS | HARD | TUNE
+    if name not in known:
+        raise SystemExit(f"Unknown task {name!r}. Known: {', '.join(sorted(known))}.")
+    make(name, known[name], folder)
 
 
 def main() -> None:
@@ -101,11 +153,11 @@ def main() -> None:
         for name in options.train:
             train(name, options.data)
     elif options.fit:
-        print(fit(read_cases(sorted(set(tasks()) - set(FRESH))), CALIBRATION))
+        print(fit(read_cases(fitted()), CALIBRATION))
     elif options.list:
-        print("\n".join(tasks() + tasks(SAMPLED)))
+        print("\n".join(tasks() + tasks(SAMPLED) + tasks(HARD) + tasks(TUNE)))
     else:
-        text = report(tasks())
+        text = report()
         print(text)
         RESULT.write_text(text)
 

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
+from _advice_table import lost_cells
 from _race_methods import (
     Method,
     hyperband,
@@ -57,6 +58,7 @@ COLUMNS = (
     "at most 0.05",
     "90th percentile",
     "time lost",
+    "median lost",
     "lost at most 0.2",
     "mean cost",
     "largest",
@@ -144,14 +146,7 @@ def table(frame: pd.DataFrame) -> str:
 
 
 def _line(name: str, budget: str, part: pd.DataFrame) -> str:
-    lost = part["lost"]
-    cells = [
-        part["regret"].mean(),
-        part["good"].mean(),
-        part["regret"].quantile(0.9),
-        lost.mean(),
-        (lost <= 0.2).mean(),
-    ]
+    cells = [part["regret"].mean(), part["good"].mean(), part["regret"].quantile(0.9), *lost_cells(part)]
     numbers = [f"{value:.3f}" for value in cells] + [f"{part['cost'].mean():.2f}", f"{part['cost'].max():.2f}"]
     clear = part[part["confidence"] == "clear"]
     sure = [f"{len(clear) / len(part):.2f}", f"{1 - clear['good'].mean() if len(clear) else 0:.3f}"]

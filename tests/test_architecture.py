@@ -38,6 +38,7 @@ RANK = (
     "search",
     "plots",
     "report",
+    "integrations",
     "cli",
 )
 """The rooms, from the lowest to the highest; a module imports from its own room and those below."""
@@ -49,6 +50,7 @@ UPWARD = {
     ("results/_record.py", "report"),
     ("results/_schedule.py", "plots"),
     ("results/_sensitivity.py", "analysis"),
+    ("results/_sensitivity.py", "integrations"),
     ("results/_sensitivity.py", "plots"),
     ("callbacks/_report_callback.py", "report"),
 }
@@ -64,6 +66,10 @@ HOMES = {
     "seaborn": {"plots"},
     "matplotlib": {"plots"},
     "jinja2": {"report"},
+    "tensorboard": {"integrations"},
+    "mlflow": {"integrations"},
+    "wandb": {"integrations"},
+    "optuna": {"integrations"},
 }
 LAZY = {("cli", library) for library in HOMES}
 """Rooms that may import a heavy library inside a function."""
@@ -83,7 +89,9 @@ BY_STRING = {
 MAX_MODULES = 150
 MIN_LINES = 30
 PUBLIC_FILES = {"errors.py", "optimizers.py", "devices.py", "__init__.py", "__main__.py"}
-MODULE_OF = {"scikit_learn": "sklearn"}
+MODULE_OF = {"scikit_learn": "sklearn", "mlflow_skinny": "mlflow"}
+OPTIONAL = ("examples", "dask", "mlflow", "optuna", "wandb")
+"""The extras whose packages the package itself imports, inside functions."""
 
 
 class Import(NamedTuple):
@@ -310,8 +318,8 @@ def what_is_not_public_has_an_underscore(package: Package) -> Iterator[str]:
 def every_import_is_declared(package: Package) -> Iterator[str]:
     config = configparser.ConfigParser()
     config.read(ROOT.parent / "setup.cfg")
-    extras = config["options.extras_require"]
-    required = config["options"]["install_requires"] + extras["examples"] + extras["dask"]
+    extras = [config["options.extras_require"][extra] for extra in OPTIONAL]
+    required = "".join([config["options"]["install_requires"], *extras])
     declared = {line.split(">")[0].split("[")[0].strip().replace("-", "_") for line in required.splitlines() if line}
     declared |= {module for project, module in MODULE_OF.items() if project in declared}
     for path in package.sources:

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._style import BLUE, GREY, ORANGE, new_axes, new_figure, plain_text, style_axes
+from keras_lr.plots._style import BLUE, GREY, ORANGE, curve_id, new_axes, new_figure, plain_text, style_axes
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
 
 _DASHED = (0, (4, 2))
@@ -279,6 +279,7 @@ def _draw_lines(
         sort=False,
         legend=False,
         label=label,
+        gid=curve_id(label),
         ax=ax,
         **look,
     )

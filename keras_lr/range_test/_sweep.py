@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
-from keras_lr._keras.constant_output import constant_output_loss
+from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._keras.model import layers_of
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -427,9 +427,8 @@ class Sweep:
         if bad is not None and self._breaks_at(bad.index):
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
-        losses = losses_of(self._model)
-        if len(losses) == 1 and sample_weight is None and not self._model.losses:
-            self.constant_loss = constant_output_loss(losses[0], y)
+        if sample_weight is None:
+            self.constant_loss = constant_loss_of(self._model, y)
 
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""
@@ -441,6 +440,9 @@ class Sweep:
 
     def _check_targets_read(self) -> None:
         """Judges the targets of a dataset by those that the sweep has read."""
+        targets = self.loop.watch.targets
+        if self.stream.arrays is None and len(targets) and self.constant_loss is None:
+            self.constant_loss = constant_loss_of(self._model, targets)
         low, high = self.loop.watch.limits
         losses = losses_of(self._model)
         if len(losses) == 1 and np.isfinite([low, high]).all() and not self.target_fault:

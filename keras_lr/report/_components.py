@@ -392,7 +392,8 @@ def panels_view(
         )
         for place, ((name, draw), finding) in enumerate(zip(panels.items(), descriptions, strict=True))
     ]
-    return {"title": title, "description": description, "panels": svgs, "broad": True}
+    named = [{"name": name, "svg": svg} for name, svg in zip(panels, svgs, strict=True)]
+    return {"title": title, "description": description, "panels": named, "broad": True}
 
 
 def _is_infinite(value: float | None) -> bool:

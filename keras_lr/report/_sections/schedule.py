@@ -37,6 +37,7 @@ KERAS_LR_SCHEDULES = (
     "InverseSqrt",
     "OneCycle",
     "Polynomial",
+    "Resumed",
     "Scaled",
     "Sequential",
     "Warmup",

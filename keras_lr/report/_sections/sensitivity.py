@@ -12,6 +12,7 @@ import pandas as pd
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate, shortened
+from keras_lr.analysis._batch_size import rule_ridge
 from keras_lr.analysis._sensitivity import (
     RUN_KEYS,
     lost_gain,
@@ -342,7 +343,7 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
     sizes = len(result.batch_sizes)
     if sizes < 2:
         return []
-    height = 1.0 + 0.45 * min(sizes, MAX_HEATMAP_SIZES)
+    height = 1.3 + 0.45 * min(sizes, MAX_HEATMAP_SIZES)
     picture = figure_view(
         lambda figure: plot_heatmap(result, ax=figure.subplots()),
         title=f"Median {_objective(result)} by learning rate and batch size",
@@ -352,6 +353,9 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
         heights=(height, height),
     )
     note = "The stronger the colour of a cell, the better its rank. Cross: most runs diverged. Frame: the best."
+    note += " Line: the best rate of each batch size."
+    if rule_ridge(result):
+        note += " Dashed: where the optimizer's rule for batch sizes puts it, from the best cell on."
     return [part_view(name="batch", heading="Learning rate and batch size", figure=picture, note=note)]
 
 
