@@ -104,9 +104,12 @@ def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
     assert journal.read_bytes() == before
 
 
-def test_a_negative_budget_is_reported_in_one_line(script, capsys):
-    assert main(["race", f"{script}:build", "--data", f"{script}:data", "--budget", "-1"]) == 2
-    assert "`budget`" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("more", "named"), [(["--budget", "-1"], "`budget`"), (["--workers", "2", "--cluster", "tcp://h:1"], "`cluster`")]
+)
+def test_a_race_that_cannot_be_is_refused_in_one_line(more, named, script, capsys):
+    assert main(["race", f"{script}:build", "--data", f"{script}:data", *more]) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_without_validation_data_the_training_loss_is_judged(script):
