@@ -62,13 +62,6 @@ def agreement(samples: int) -> Data:
     return texts[:samples], wrong[:samples], texts[samples:], wrong[samples:]
 
 
-def counting(samples: int) -> Data:
-    """The number of adjectives in a sentence, from 0 to 4."""
-    texts = sentences(samples + 400, 2)
-    labels = ((texts >= 6) & (texts < 12)).sum(axis=1)
-    return texts[:samples], labels[:samples], texts[samples:], labels[samples:]
-
-
 def _adjectives(generator: np.random.Generator) -> list[int]:
     first = generator.integers(0, 6)
     return [6 + (first + step) % 6 for step in range(generator.integers(0, 3))]
@@ -203,16 +196,8 @@ def _text() -> keras.Model:
     return text_backbone(32, 4, normed_first=True)
 
 
-def _text_post() -> keras.Model:
-    return text_backbone(32, 5, normed_first=False)
-
-
 def _encoder() -> keras.Model:
     return dense_backbone(256, 256, 128, 128, 32)
-
-
-def _wide() -> keras.Model:
-    return dense_backbone(768, 768, 768)
 
 
 def _pixels() -> keras.Model:
@@ -227,10 +212,6 @@ def _deep12() -> keras.Model:
     return dense_backbone(*[256] * 12)
 
 
-def _deep_conv() -> keras.Model:
-    return conv_backbone(16, 8)
-
-
 @cache
 def _dense_weights() -> list[np.ndarray]:
     return classifier_of(_dense, lambda: some_digits(0, 4), 30)
@@ -242,18 +223,8 @@ def _deep_weights() -> list[np.ndarray]:
 
 
 @cache
-def _wide_weights() -> list[np.ndarray]:
-    return classifier_of(_wide, lambda: some_digits(0, 9), 12)
-
-
-@cache
 def _pixel_weights() -> list[np.ndarray]:
     return classifier_of(_pixels, lambda: some_digits(0, 9, largest=PIXEL), 30)
-
-
-@cache
-def _deep_pixel_weights() -> list[np.ndarray]:
-    return classifier_of(_deep, lambda: some_digits(0, 9, largest=PIXEL), 20)
 
 
 @cache
@@ -272,23 +243,8 @@ def _deep12_weights() -> list[np.ndarray]:
 
 
 @cache
-def _deep_conv_weights() -> list[np.ndarray]:
-    return classifier_of(_deep_conv, lambda: some_digits(0, 9), 25)
-
-
-@cache
-def _conv_weights() -> list[np.ndarray]:
-    return classifier_of(_conv, lambda: some_digits(0, 5), 40)
-
-
-@cache
 def _text_weights() -> list[np.ndarray]:
     return language_model(_text, 1024, 16)
-
-
-@cache
-def _text_post_weights() -> list[np.ndarray]:
-    return language_model(_text_post, 1024, 16)
 
 
 @cache
@@ -298,10 +254,6 @@ def _encoder_weights() -> list[np.ndarray]:
 
 def _others(samples: int) -> Callable[[], Data]:
     return lambda: some_digits(5, 9, samples=samples)
-
-
-def _last(samples: int) -> Callable[[], Data]:
-    return lambda: some_digits(6, 9, samples=samples)
 
 
 def _pixel_others(samples: int) -> Callable[[], Data]:
@@ -324,15 +276,10 @@ def _agreement(samples: int) -> Callable[[], Data]:
     return lambda: agreement(samples)
 
 
-def _counting(samples: int) -> Callable[[], Data]:
-    return lambda: counting(samples)
-
-
 SGDM = sgd(0.9)
-TUNE = {
+TUNE_TASKS = {
     "tune-deep-all-adamw": _tuning("all", _deep, _deep_weights, _inverted(300), 10, ADAMW, 8, seeds=2, highest=0.5),
     "tune-deep-then-adam": _tuning("then", _deep, _deep_weights, _inverted(300), 10, ADAM, 10, seeds=2, highest=0.5),
-    "tune-wide-then-adamw": _tuning("then", _wide, _wide_weights, _inverted(300), 10, ADAMW, 5),
     "tune-pixels-all-adam": _tuning("all", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAM, 6),
     "tune-pixels-then-adamw": _tuning("then", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAMW, 6),
     "tune-zero-head-adam": _tuning("head", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAM, 6, zero=True),
@@ -340,27 +287,10 @@ TUNE = {
     "tune-zero-wide-head-adam": _tuning(
         "head", _wide_pixels, _wide_pixel_weights, _pixel_others(300), 4, ADAM, 6, zero=True
     ),
-    "tune-zero-wide-all-adam": _tuning(
-        "all", _wide_pixels, _wide_pixel_weights, _pixel_others(300), 4, ADAM, 6, zero=True
-    ),
     "tune-zero-cnn-head-adamw": _tuning("head", _conv, _conv_pixel_weights, _pixel_others(300), 4, ADAMW, 6, zero=True),
-    "tune-zero-cnn-all-adam": _tuning("all", _conv, _conv_pixel_weights, _pixel_others(300), 4, ADAM, 6, zero=True),
-    "tune-zero-deep-all-adam": _tuning("all", _deep, _deep_pixel_weights, _pixel_inverted(300), 10, ADAM, 5, zero=True),
     "tune-deep12-then-adamw": _tuning("then", _deep12, _deep12_weights, _inverted(300), 10, ADAMW, 5),
-    "tune-mlp-head-adam": _tuning("head", _dense, _dense_weights, _others(200), 5, ADAM, 5),
     "tune-mlp-all-adam": _tuning("all", _dense, _dense_weights, _others(300), 5, ADAM, 6),
     "tune-mlp-all-sgdm": _tuning("all", _dense, _dense_weights, _others(300), 5, SGDM, 6),
-    "tune-cnn-head-adamw": _tuning("head", _conv, _conv_weights, _last(200), 4, ADAMW, 8),
-    "tune-cnn-all-adam": _tuning("all", _conv, _conv_weights, _last(300), 4, ADAM, 6),
-    "tune-cnn8-then-adamw": _tuning("then", _deep_conv, _deep_conv_weights, _inverted(300), 10, ADAMW, 5),
-    "tune-cnn8-all-sgdm": _tuning("all", _deep_conv, _deep_conv_weights, _inverted(300), 10, SGDM, 5),
-    "tune-text-head-adam": _tuning("head", _text, _text_weights, _counting(320), 5, ADAM, 5),
     "tune-text-all-adamw": _tuning("all", _text, _text_weights, _agreement(320), 2, ADAMW, 5),
-    "tune-text-then-adam": _tuning("then", _text, _text_weights, _counting(320), 5, ADAM, 5),
-    "tune-text-all-sgdm": _tuning("all", _text, _text_weights, _counting(320), 5, SGDM, 5),
-    "tune-postnorm-all-adam": _tuning("all", _text_post, _text_post_weights, _counting(320), 5, ADAM, 5),
-    "tune-postnorm-then-adamw": _tuning("then", _text_post, _text_post_weights, _agreement(320), 2, ADAMW, 5),
     "tune-encoder-all-adam": _tuning("all", _encoder, _encoder_weights, _few(300), 10, ADAM, 6),
-    "tune-encoder-head-adamw": _tuning("head", _encoder, _encoder_weights, _few(300), 10, ADAMW, 6),
-    "tune-encoder-then-adamw": _tuning("then", _encoder, _encoder_weights, _few(300), 10, ADAMW, 6),
 }

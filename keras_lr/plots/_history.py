@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from keras_lr._utils.downsampling import evenly_chosen
@@ -224,7 +225,11 @@ def add_line_legend(ax: Axes, *others: Axes) -> None:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     if named:
-        ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
+        legend = ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
+        for handle in legend.legend_handles:
+            # The legend may lie on the same pattern, from which only an outline tells it.
+            if isinstance(handle, Patch):
+                handle.set_linewidth(0.8)
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:

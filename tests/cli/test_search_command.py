@@ -1,13 +1,10 @@
 """`keras-lr search`, from the command line to the files."""
 
-import json
 import os
 import socket
 import subprocess
 import sys
-import time
 
-import psutil
 import pytest
 
 import keras_lr
@@ -107,9 +104,12 @@ def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
     assert journal.read_bytes() == before
 
 
-def test_a_negative_budget_is_reported_in_one_line(script, capsys):
-    assert main(["race", f"{script}:build", "--data", f"{script}:data", "--budget", "-1"]) == 2
-    assert "`budget`" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("more", "named"), [(["--budget", "-1"], "`budget`"), (["--workers", "2", "--cluster", "tcp://h:1"], "`cluster`")]
+)
+def test_a_race_that_cannot_be_is_refused_in_one_line(more, named, script, capsys):
+    assert main(["race", f"{script}:build", "--data", f"{script}:data", *more]) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_without_validation_data_the_training_loss_is_judged(script):
@@ -207,32 +207,6 @@ def test_a_worker_that_knows_no_file_of_the_user_s_finds_the_numbers_of_one_proc
     assert two.environment["workers"] == 1
     # The search is too small for the start of a worker to pay.
     assert "is faster without `workers`" in done.stderr
-
-
-@pytest.mark.slow
-def test_local_workers_end_with_a_killed_search_which_then_goes_on(script, tmp_path, quiet):
-    # More rates than a share holds, so that the search has a second share when the first one is recorded.
-    rates = [str(number / 10_000) for number in range(1, 41)]
-    command = [sys.executable, "-m", "keras_lr", *words(script), "--learning-rates", *rates, "--epochs", "300"]
-    records = tmp_path / "runs" / "lr" / "records" / "tuner0.jsonl"
-    search = subprocess.Popen([*command, "--workers", "1"], env=quiet, stdout=subprocess.DEVNULL)
-    while search.poll() is None and not (records.exists() and len(rows(records)) > 20):
-        time.sleep(0.05)
-    (worker,) = psutil.Process(search.pid).children()
-    search.kill()
-    search.wait()
-    worker.wait(30)
-    before = rows(records)
-    subprocess.run(command, check=True, env=quiet, stdout=subprocess.DEVNULL)
-    after = rows(records)
-    assert after[: len(before)] == before
-    assert len(after) == len(set(after)) == 40 * 2 * 300
-
-
-def rows(records):
-    """The key of each whole row of a journal."""
-    lines = [json.loads(line) for line in records.read_text().splitlines(keepends=True) if line.endswith("\n")]
-    return [(line["learning_rate"], line["repeat"], line["epoch"]) for line in lines if "seed" in line]
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def start_search(directory: Path, *, most_bytes: float = float("inf"), **options
 def finish_search(directory: Path, **options: Any) -> pd.DataFrame:
     """Searches to the end in a process and returns the table."""
     process = start_search(directory, **options)
-    process.join(60)
+    process.join()
     assert process.exitcode == 0, f"the search ended with {process.exitcode}"
     return table(directory)
 

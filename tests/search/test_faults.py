@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
@@ -71,6 +72,21 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(unbroken, engine, moment
     assert kill_when(process, tmp_path, recorded=moment, whole=whole)
     finish_search(tmp_path, engine=engine)
     assert_whole(tmp_path, unbroken[engine])
+
+
+def test_workers_end_with_a_killed_search_which_then_goes_on(unbroken, tmp_path):
+    whole = recorded_bytes(unbroken["function"])
+    process = start_search(tmp_path, engine="function", workers=1, most_bytes=0.4 * whole)
+    while process.is_alive() and recorded_bytes(tmp_path) < 0.4 * whole:
+        process.join(0.02)
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    assert len(workers) == 1
+    assert not psutil.wait_procs(workers, 120)[1]
+    before = lines(tmp_path)
+    finish_search(tmp_path, engine="function")
+    assert_whole(tmp_path, unbroken["function"])
+    assert lines(tmp_path)[: len(before)] == before
 
 
 @pytest.mark.parametrize("cut", [1, 1000])

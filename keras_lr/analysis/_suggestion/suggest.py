@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_lr.analysis._suggestion.calibration import (
     CALIBRATION,
+    CLEAR_FALL_SHARE,
     REFERENCE_DENSITY,
     UNKNOWN,
     Calibration,
@@ -37,11 +38,6 @@ USUAL_DECADES = 0.05
 
 CLEAR_FALL_ERRORS = 10.0
 """Least fall of the loss for "clear", in standard errors of its noise."""
-
-CLEAR_FALL_SHARE = 0.5
-"""Least fall of the loss for "clear", as a fraction of its start. A sweep that lowers the loss by less shows only how
-training begins. On the tasks of `benchmarks/advice.py` this tells good suggestions from bad ones best of all landmarks.
-"""
 
 CLEAR_ROOM_DECADES = 0.5
 """Least distance for "clear" from the suggestion up to the first loss that jumps."""
@@ -147,20 +143,18 @@ def suggested_decades(landmarks: Landmarks, calibration: Calibration, kind: Opti
     """Log10 of the learning rate that one curve points to; None if it points to none.
 
     Where the loss certainly fell, this is the median of the votes, moved towards the usual rate of an adaptive
-    optimizer by no more than the prior's reach. The less certain the fall, the less its position says, and the more the
+    optimizer as far as the prior allows. The less certain the fall, the less its position says, and the more the
     breakaway counts, with the offset of the rise: a model whose loss never fell is slow to start and needs a large
     rate, but for an adaptive optimizer none above the usual one.
     """
     lag = calibration.prior.lag_decades if kind.momentum_free else 0.0
-    usual = calibration.prior.usual_decades - lag
     point = float(np.median([_vote_of(landmarks, name, vote) for name, vote in calibration.votes.items()]))
     if kind.adaptive:
-        reach = calibration.prior.reach_decades
-        point = float(np.clip(usual, point - reach, point + reach))
+        point = calibration.prior.move(point + lag, fall_share=landmarks.fall_share) - lag
     if landmarks.breakaway is None:
         return lag + point if landmarks.fell else None
     end = _vote_of(landmarks, "breakaway", calibration.votes["rise"])
-    end = min(end, usual) if kind.adaptive else end
+    end = min(end, calibration.prior.usual_decades - lag) if kind.adaptive else end
     return lag + (1 - landmarks.doubt) * point + landmarks.doubt * end
 
 

@@ -184,7 +184,8 @@ def _epoch_span(finding: Finding, unit: str) -> str:
 
 def _effect(finding: Finding) -> str:
     unit = finding.effect_unit.removesuffix("s") if finding.effect_size == 1 else finding.effect_unit
-    return f"{format_number(finding.effect_size, digits=3)} {unit}"
+    size = finding.effect_size
+    return f"{size:,.0f} {unit}" if 1000 <= size < 1e9 else f"{format_number(size, digits=3)} {unit}"
 
 
 def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:

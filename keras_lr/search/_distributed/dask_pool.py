@@ -30,6 +30,7 @@ import tensorflow as tf
 from distributed import Client, KilledWorker, LocalCluster, Status, Worker, get_worker
 
 from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.search._distributed.place import Place
 from keras_lr.search._distributed.share import (
     PackedSearch,
     Piece,
@@ -43,7 +44,7 @@ from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import ALIGNMENT
 from keras_lr.search._recorder import Recorded, Recorder
 from keras_lr.search._runs import Run
-from keras_lr.search._session import Notify, UsedEngine
+from keras_lr.search._session import Notify, UsedEngine, slowest_engine
 
 MAX_DEATHS = 4
 """Workers that may end while they train a share before its runs count as failed."""
@@ -73,26 +74,12 @@ _LOST = (KilledWorker, CancelledError, OSError)
 
 
 @contextlib.contextmanager
-def open_pool(
-    search: Any,
-    *,
-    workers: int | None,
-    cluster: Any,
-    listen: tuple[str, int] | None,
-    resources: Mapping[str, float],
-    wait: float,
-    logs: Path,
-    notify: Notify,
-) -> Iterator[DaskPool]:
-    """The workers of a search: `workers` new ones on this machine, those of `cluster`, or those that come to `listen`.
+def open_pool(search: Any, place: Place, *, logs: Path, notify: Notify) -> Iterator[DaskPool]:
+    """The workers of a search, within a context.
 
     Args:
         search: Opens the search in another process, as a function that returns a `Trainer`.
-        workers: Number of workers to start.
-        cluster: Address of a scheduler, or a client of one.
-        listen: Host and port of a new scheduler.
-        resources: What each share takes of its worker.
-        wait: Seconds to wait for a worker.
+        place: Where they are.
         logs: Folder for what the workers of this machine print.
         notify: Shows a line to the user.
 
@@ -103,18 +90,18 @@ def open_pool(
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(random_per_thread())
-        client, local = cluster, None
-        if not isinstance(cluster, Client):
-            address = cluster
-            if cluster is None:
-                own = _scheduler(*(listen or ("127.0.0.1", 0)))
+        client, local = place.cluster, None
+        if not isinstance(client, Client):
+            address = place.cluster
+            if address is None:
+                own = _scheduler(*place.address)
                 stack.callback(own.close, timeout=_CLOSE_SECONDS)
                 address = own.scheduler_address
-            if workers is not None:
-                local = stack.enter_context(contextlib.closing(LocalWorkers(address, workers, logs)))
+            if place.workers is not None:
+                local = stack.enter_context(contextlib.closing(LocalWorkers(address, place.workers, logs)))
             client = _client(address)
             stack.callback(client.close, timeout=_CLOSE_SECONDS)
-        pool = DaskPool(client, messages, resources=resources, wait=wait, notify=notify, local=local)
+        pool = DaskPool(client, messages, place, notify, local)
         yield pool
         pool.finish()
 
@@ -159,24 +146,16 @@ class DaskPool:
     Args:
         client: A client of the scheduler.
         messages: The search.
-        resources: What each share takes of its worker.
-        wait: Seconds to wait for a worker.
+        place: What a worker must declare, and how long to wait for one.
         notify: Shows a line to the user.
         local: The workers of this machine; None if all were started elsewhere.
     """
 
     def __init__(
-        self,
-        client: Client,
-        messages: Messages,
-        *,
-        resources: Mapping[str, float],
-        wait: float,
-        notify: Notify,
-        local: LocalWorkers | None = None,
+        self, client: Client, messages: Messages, place: Place, notify: Notify, local: LocalWorkers | None
     ) -> None:
         self._client, self._messages, self._local = client, messages, local
-        self._resources, self._wait, self._notify = dict(resources), wait, notify
+        self._resources, self._wait, self._notify = dict(place.resources), place.wait, notify
         self._address = client.scheduler.address
         self._id = uuid.uuid4().hex
         self._members: dict[str, _Member] = {}
@@ -217,7 +196,8 @@ class DaskPool:
                     if member.future is None:
                         self._give(member, recorder, engine, planned, checkpoints)
                 for recorded in self._results():
-                    engine = max([engine, *_engines(recorded)], key=lambda one: ENGINES.index(one[0]))
+                    used = slowest_engine(recorded.lines) or engine
+                    engine = max(engine, used, key=lambda one: ENGINES.index(one[0]))
                     yield recorded
         finally:
             self._cancel()
@@ -405,11 +385,6 @@ def _divided(runs: Sequence[Run], engine: EngineName, *, workers: int) -> list[l
     count = max(min(workers, len(points)), math.ceil(len(points) / MAX_POINTS_PER_SHARE))
     parts = [set(points[len(points) * n // count : len(points) * (n + 1) // count]) for n in range(count)]
     return [[run for run in runs if run.point in part] for part in parts]
-
-
-def _engines(recorded: Recorded) -> list[UsedEngine]:
-    """The engines that have trained a share."""
-    return [(line["engine"], line["reason"], None) for line in recorded.lines if line.get("event") == "engine"]
 
 
 def _workers_of_scheduler() -> Any:

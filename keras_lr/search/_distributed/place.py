@@ -90,7 +90,9 @@ class Place:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where the chief of KerasTuner's variables listens."""
+        """Where the scheduler listens that this process starts, or the one of KerasTuner's chief."""
+        if self.role == "alone":
+            return "127.0.0.1", 0
         host, port = os.environ["KERASTUNER_ORACLE_IP"], os.environ["KERASTUNER_ORACLE_PORT"]
         return host, whole_number("KERASTUNER_ORACLE_PORT", int(port) if port.isdecimal() else port)
 
@@ -116,16 +118,8 @@ class Place:
             logs: Folder for what local workers print.
             verbose: 0 to show no notice.
         """
-        listen = self.address if self.role == "chief" else None
         pool: AbstractContextManager[Pool] = _dask().open_pool(
-            search,
-            workers=self.workers,
-            cluster=self.cluster,
-            listen=listen,
-            resources=self.resources,
-            wait=self.wait,
-            logs=logs,
-            notify=lambda line: notice(line, verbose=verbose),
+            search, self, logs=logs, notify=lambda line: notice(line, verbose=verbose)
         )
         return pool
 

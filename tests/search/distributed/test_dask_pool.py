@@ -24,6 +24,7 @@ from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.search import LogGridSearch
 from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.dask_pool import LocalWorkers
+from keras_lr.search._recorder import Recorder
 from keras_lr.search._storage import SearchFolder, read_journals
 from tests.search.small_search import classifier, iris, run_small, small_search
 
@@ -171,7 +172,7 @@ def test_an_interrupted_search_keeps_its_records_and_frees_the_workers(
 
 def interrupt_after(count: int) -> Any:
     """`Recorder.adopt`, which raises `KeyboardInterrupt` when it has been called `count` times."""
-    adopt, calls = dask_pool.Recorder.adopt, []
+    adopt, calls = Recorder.adopt, []
 
     def interrupted(self: Any, recorded: Any) -> None:
         calls.append(recorded)
