@@ -51,7 +51,7 @@ def result_of(search: Any) -> SensitivityResult:
     """The result of a search, or the result itself.
 
     Raises:
-        InvalidArgumentError: `search` is neither.
+        InvalidArgumentError: `search` is neither, or has no runs.
         SearchError: Nothing is recorded yet.
     """
     result = search.sensitivity() if callable(getattr(search, "sensitivity", None)) else search
@@ -60,6 +60,8 @@ def result_of(search: Any) -> SensitivityResult:
             f"`search` must be a `LogGridSearch`, a `RaceSearch` or a `SensitivityResult`. Received: "
             f"{type(search).__name__}. Pass what `search.sensitivity()` returns."
         )
+    if result.frame.empty:
+        raise InvalidArgumentError("`search` must have trained at least one run. Received: a result without runs.")
     return result
 
 

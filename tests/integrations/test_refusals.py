@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ def test_the_error_for_a_missing_package_names_the_extra_that_installs_it(tool: 
     config = configparser.ConfigParser()
     config.read(Path(keras_lr.__file__).parents[1] / "setup.cfg")
     assert config["options.extras_require"][tool].strip().startswith(tool)
+
+
+def test_a_result_without_runs_is_refused() -> None:
+    result = raced()
+    unknown = dict.fromkeys(("best_learning_rate", "low", "high", "usable_low", "usable_high"))
+    empty = dataclasses.replace(result, frame=result.frame[:0], confidence="none", **unknown)
+    with pytest.raises(InvalidArgumentError, match="`search` must have trained at least one run"):
+        integrations.to_optuna(empty)
 
 
 @pytest.mark.parametrize("name", integrations.__all__)
