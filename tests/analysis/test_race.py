@@ -189,7 +189,7 @@ def test_a_diverged_rate_is_data():
     race = Race([1e-3, 1e-2, 1e-1], epochs=4, budget=2)
     run(race, lambda rate: [1.0, 0.9, 0.8, 0.7] if rate < 0.1 else [5.0, NAN])
     drop = race.dropped[1e-1]
-    assert (drop.epoch, drop.why, drop.reason) == (2, "diverged", "0.1 diverged in epoch 2.")
+    assert (drop.epoch, drop.why, drop.reason) == (2, "diverged", "1e-1 diverged in epoch 2.")
     assert race.best == 1e-3, "of equals the lower rate wins"
     assert (race.low, race.high) == (1e-3, 1e-2)
     assert race.reason.startswith("1e-3 won by 0 over 1e-2, both trained to epoch 4; 1 rate was dropped as diverged.")
