@@ -239,7 +239,7 @@ def test_an_answer_that_the_noise_of_an_epoch_could_turn_is_not_clear():
         race = Race(suggestion(1e-3), epochs=20, budget=4)
         run(race, lambda rate, jump=jump: [10 * v + jump * (epoch % 2) for epoch, v in enumerate(bowl(1e-3)(rate))])
         assert (race.best, race.confidence) == (1e-3, expected)
-    assert race.reason.endswith("too much for one run per rate. Repeat each in a search.")
+    assert race.reason.endswith("too much for a single run per rate. Repeat each in a search.")
 
 
 @pytest.mark.parametrize("seed", range(20))
