@@ -189,7 +189,7 @@ def test_a_diverged_rate_is_data():
     race = Race([1e-3, 1e-2, 1e-1], epochs=4, budget=2)
     run(race, lambda rate: [1.0, 0.9, 0.8, 0.7] if rate < 0.1 else [5.0, NAN])
     drop = race.dropped[1e-1]
-    assert (drop.epoch, drop.why, drop.reason) == (2, "diverged", "0.1 diverged in epoch 2.")
+    assert (drop.epoch, drop.why, drop.reason) == (2, "diverged", "1e-1 diverged in epoch 2.")
     assert race.best == 1e-3, "of equals the lower rate wins"
     assert (race.low, race.high) == (1e-3, 1e-2)
     assert race.reason.startswith("1e-3 won by 0 over 1e-2, both trained to epoch 4; 1 rate was dropped as diverged.")
@@ -239,7 +239,7 @@ def test_an_answer_that_the_noise_of_an_epoch_could_turn_is_not_clear():
         race = Race(suggestion(1e-3), epochs=20, budget=4)
         run(race, lambda rate, jump=jump: [10 * v + jump * (epoch % 2) for epoch, v in enumerate(bowl(1e-3)(rate))])
         assert (race.best, race.confidence) == (1e-3, expected)
-    assert race.reason.endswith("too much for one run per rate. Repeat each in a search.")
+    assert race.reason.endswith("too much for a single run per rate. Repeat each in a search.")
 
 
 @pytest.mark.parametrize("seed", range(20))
