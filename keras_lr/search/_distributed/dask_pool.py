@@ -272,6 +272,7 @@ class DaskPool:
             ) from error
         for name in self._members.keys() - found.keys():
             member = self._members.pop(name)
+            self._abandon([member])
             if member.task is not None:
                 self._lose(member)
         for name in found.keys() - self._members.keys():
@@ -369,12 +370,18 @@ class DaskPool:
         """Cancels what is still in training."""
         self._pending.clear()
         training = [member for member in self._members.values() if member.task is not None]
-        if training and self._client.status == "running":
-            with contextlib.suppress(Exception):
-                self._client.cancel([member.future for member in training], force=True)
+        self._abandon(training)
         for member in training:
-            member.task = member.future = None
-            member.unsent = iter(self._messages)
+            member.task, member.unsent = None, iter(self._messages)
+
+    def _abandon(self, members: Sequence[_Member]) -> None:
+        """Cancels what workers are at work on."""
+        futures = [member.future for member in members if member.future is not None]
+        if futures and self._client.status == "running":
+            with contextlib.suppress(Exception):
+                self._client.cancel(futures, force=True)
+        for member in members:
+            member.future = None
 
 
 def _divided(runs: Sequence[Run], engine: EngineName, *, workers: int) -> list[list[Run]]:
