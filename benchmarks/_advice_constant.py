@@ -21,7 +21,7 @@ def optimizer_name(task: str) -> str:
 def best_constants(names: Sequence[str]) -> dict[str, float]:
     """The rate for each task with the lowest mean regret on the other tasks of its optimizer."""
     regrets = {name: Truth.load(name).regret(RATES) for name in names}
-    return {name: _best_constant(name, regrets) for name in names}
+    return {name: constant_for(name, regrets) for name in names}
 
 
 def where_constant_is_good(constants: dict[str, float]) -> set[str]:
@@ -29,7 +29,8 @@ def where_constant_is_good(constants: dict[str, float]) -> set[str]:
     return {name for name, rate in constants.items() if Truth.load(name).regret(rate) <= GOOD_REGRET}
 
 
-def _best_constant(name: str, regrets: dict[str, np.ndarray]) -> float:
+def constant_for(name: str, regrets: dict[str, np.ndarray]) -> float:
+    """The rate of `RATES` with the lowest mean of `regrets` over the tasks other than `name` that are alike."""
     optimizer, others = optimizer_name(name), [other for other in regrets if other != name]
     alike = [other for other in others if optimizer_name(other) == optimizer]
     if len(alike) < ENOUGH:

@@ -17,7 +17,12 @@ SHRINKAGE = 0.005
 
 STEPS = (0.3, 0.1, 0.05)
 LAGS = np.arange(0, 0.61, 0.1)
-USUAL = np.arange(-3, -0.99, 0.1)
+PRIOR = (
+    ("usual_decades", (-2.2, -2.1, -2.0, -1.9, -1.8)),
+    ("raises_slow_decades", (0.4, 0.5, 0.6, 0.7, 0.8)),
+    ("raises_decades", (0.0, 0.1, 0.2, 0.3, 0.4)),
+    ("lowers_decades", (0.4, 0.6, 0.8, 1.0, 1.2)),
+)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
@@ -66,7 +71,7 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
 
 
 def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
-    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate, from adaptive ones."""
+    """The lag, from optimizers with neither momentum nor a usual rate; then one number of the prior after the other."""
 
     def cost(prior: OptimizerPrior, part: list[Case]) -> float:
         numbers = replace(calibration, prior=prior)
@@ -75,9 +80,11 @@ def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
 
     momentum_free = [case for case in cases if case.kind.momentum_free and not case.kind.adaptive]
     adaptive = [case for case in cases if case.kind.adaptive]
-    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, lag), momentum_free)) if momentum_free else 0.0
-    usual = min(USUAL, key=lambda usual: cost(OptimizerPrior(usual, lag), adaptive))
-    return OptimizerPrior(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
+    prior = calibration.prior
+    for name, choices, part in (("lag_decades", LAGS, momentum_free), *((*choice, adaptive) for choice in PRIOR)):
+        tried = [replace(prior, **{name: round(float(choice), 2)}) for choice in choices]
+        prior = min(tried, key=lambda one: cost(one, part)) if part else prior
+    return prior
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:

@@ -148,4 +148,5 @@ def make_short(name: str, trainer: Trainer, folder: Path) -> None:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Writes numbers with six digits, gzipped without a time stamp, so that the same runs give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})

@@ -21,15 +21,19 @@ from keras import layers, losses, ops, optimizers
 How = Literal["head", "all", "then"]
 SENTENCE = 14
 WORDS = 24
+PIXEL = 255.0
 SPARSE = losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def some_digits(first: int, last: int, *, samples: int | None = None, inverted: bool = False) -> Data:
-    """Digits of some classes, counted from 0, at most `samples` of them for training."""
+def some_digits(
+    first: int, last: int, *, samples: int | None = None, inverted: bool = False, largest: float = 1.0
+) -> Data:
+    """Digits of some classes, counted from 0, at most `samples` of them for training, pixels up to `largest`."""
     x, y, x_val, y_val = digits()
     inside, inside_val = (first <= y) & (y <= last), (first <= y_val) & (y_val <= last)
     x, x_val = (1 - x, 1 - x_val) if inverted else (x, x_val)
-    return x[inside][:samples], y[inside][:samples] - first, x_val[inside_val], y_val[inside_val] - first
+    x, x_val = x[inside][:samples] * largest, x_val[inside_val] * largest
+    return x, y[inside][:samples] - first, x_val, y_val[inside_val] - first
 
 
 def sentences(count: int, seed: int) -> np.ndarray:
@@ -56,13 +60,6 @@ def agreement(samples: int) -> Data:
     verbs = texts >= 18
     texts[verbs] = np.where(wrong == 1, texts[verbs] ^ 1, texts[verbs])
     return texts[:samples], wrong[:samples], texts[samples:], wrong[samples:]
-
-
-def counting(samples: int) -> Data:
-    """The number of adjectives in a sentence, from 0 to 4."""
-    texts = sentences(samples + 400, 2)
-    labels = ((texts >= 6) & (texts < 12)).sum(axis=1)
-    return texts[:samples], labels[:samples], texts[samples:], labels[samples:]
 
 
 def _adjectives(generator: np.random.Generator) -> list[int]:
@@ -130,19 +127,26 @@ def tuned(
     trained: Callable[[], list[np.ndarray]],
     data: Callable[[], Data],
     outputs: int,
+    *,
+    zero: bool = False,
 ) -> Builder:
-    """A builder of the model to tune: the trained backbone, the mean over words if there are any, and a new head."""
+    """A builder of the model to tune: the trained backbone, the mean over words if there are any, and a new head.
+
+    The head starts at random, or with `zero` at zero, as is usual for features of large scale.
+    """
     weights = cache(trained)
 
     def build() -> keras.Model:
         body = backbone()
         body.set_weights(weights())
         pool = [layers.GlobalAveragePooling1D()] if len(body.output_shape) == 3 else []
-        model = keras.Sequential([body, *pool, layers.Dense(outputs)])
+        head = layers.Dense(outputs, kernel_initializer="zeros" if zero else "glorot_uniform")
+        model = keras.Sequential([body, *pool, head])
         body.trainable = how == "all"
         if how == "then":
             x, y, *_ = data()
-            model.compile(ADAM(3e-3), SPARSE, jit_compile=True)
+            largest = max(float(x.max()), 1.0) if x.dtype.kind == "f" else 1.0
+            model.compile(ADAM(3e-3 / largest), SPARSE, jit_compile=False)
             model.fit(x, y, batch_size=32, epochs=15, verbose=0)
             body.trainable = True
         return model
@@ -161,8 +165,19 @@ def _tuning(
     *,
     batch_size: int = 16,
     seeds: int = 1,
+    highest: float | None = None,
+    zero: bool = False,
 ) -> Task:
-    return task(data, tuned(how, backbone, trained, data, outputs), CE, optimizer, batch_size, epochs, seeds=seeds)
+    return task(
+        data,
+        tuned(how, backbone, trained, data, outputs, zero=zero),
+        CE,
+        optimizer,
+        batch_size,
+        epochs,
+        seeds=seeds,
+        highest=highest,
+    )
 
 
 def _dense() -> keras.Model:
@@ -178,23 +193,23 @@ def _conv() -> keras.Model:
 
 
 def _text() -> keras.Model:
-    return text_backbone(48, 4, normed_first=True)
-
-
-def _text_post() -> keras.Model:
-    return text_backbone(48, 5, normed_first=False)
+    return text_backbone(32, 4, normed_first=True)
 
 
 def _encoder() -> keras.Model:
     return dense_backbone(256, 256, 128, 128, 32)
 
 
-def _wide() -> keras.Model:
-    return dense_backbone(768, 768, 768)
+def _pixels() -> keras.Model:
+    return dense_backbone(*[128] * 4)
 
 
-def _deep_conv() -> keras.Model:
-    return conv_backbone(16, 8)
+def _wide_pixels() -> keras.Model:
+    return dense_backbone(2048)
+
+
+def _deep12() -> keras.Model:
+    return dense_backbone(*[256] * 12)
 
 
 @cache
@@ -208,28 +223,28 @@ def _deep_weights() -> list[np.ndarray]:
 
 
 @cache
-def _wide_weights() -> list[np.ndarray]:
-    return classifier_of(_wide, lambda: some_digits(0, 9), 12)
+def _pixel_weights() -> list[np.ndarray]:
+    return classifier_of(_pixels, lambda: some_digits(0, 9, largest=PIXEL), 30)
 
 
 @cache
-def _deep_conv_weights() -> list[np.ndarray]:
-    return classifier_of(_deep_conv, lambda: some_digits(0, 9), 25)
+def _conv_pixel_weights() -> list[np.ndarray]:
+    return classifier_of(_conv, lambda: some_digits(0, 5, largest=PIXEL), 30)
 
 
 @cache
-def _conv_weights() -> list[np.ndarray]:
-    return classifier_of(_conv, lambda: some_digits(0, 5), 40)
+def _wide_pixel_weights() -> list[np.ndarray]:
+    return classifier_of(_wide_pixels, lambda: some_digits(0, 5, largest=PIXEL), 20)
+
+
+@cache
+def _deep12_weights() -> list[np.ndarray]:
+    return classifier_of(_deep12, lambda: some_digits(0, 9), 20)
 
 
 @cache
 def _text_weights() -> list[np.ndarray]:
-    return language_model(_text, 2048, 15)
-
-
-@cache
-def _text_post_weights() -> list[np.ndarray]:
-    return language_model(_text_post, 2048, 15)
+    return language_model(_text, 1024, 16)
 
 
 @cache
@@ -241,8 +256,12 @@ def _others(samples: int) -> Callable[[], Data]:
     return lambda: some_digits(5, 9, samples=samples)
 
 
-def _last(samples: int) -> Callable[[], Data]:
-    return lambda: some_digits(6, 9, samples=samples)
+def _pixel_others(samples: int) -> Callable[[], Data]:
+    return lambda: some_digits(6, 9, samples=samples, largest=PIXEL)
+
+
+def _pixel_inverted(samples: int) -> Callable[[], Data]:
+    return lambda: some_digits(0, 9, samples=samples, inverted=True, largest=PIXEL)
 
 
 def _inverted(samples: int) -> Callable[[], Data]:
@@ -257,29 +276,21 @@ def _agreement(samples: int) -> Callable[[], Data]:
     return lambda: agreement(samples)
 
 
-def _counting(samples: int) -> Callable[[], Data]:
-    return lambda: counting(samples)
-
-
 SGDM = sgd(0.9)
-TUNE = {
-    "tune-deep-all-adamw": _tuning("all", _deep, _deep_weights, _inverted(300), 10, ADAMW, 8, seeds=2),
-    "tune-deep-then-adam": _tuning("then", _deep, _deep_weights, _inverted(300), 10, ADAM, 10, seeds=2),
-    "tune-wide-then-adamw": _tuning("then", _wide, _wide_weights, _inverted(300), 10, ADAMW, 8),
-    "tune-mlp-head-adam": _tuning("head", _dense, _dense_weights, _others(200), 5, ADAM, 5, seeds=2),
-    "tune-mlp-all-adam": _tuning("all", _dense, _dense_weights, _others(300), 5, ADAM, 8, seeds=2),
-    "tune-mlp-all-sgdm": _tuning("all", _dense, _dense_weights, _others(300), 5, SGDM, 6, seeds=2),
-    "tune-cnn-head-adamw": _tuning("head", _conv, _conv_weights, _last(200), 4, ADAMW, 10, seeds=2),
-    "tune-cnn-all-adam": _tuning("all", _conv, _conv_weights, _last(300), 4, ADAM, 6, seeds=2),
-    "tune-cnn8-then-adamw": _tuning("then", _deep_conv, _deep_conv_weights, _inverted(300), 10, ADAMW, 8),
-    "tune-cnn8-all-sgdm": _tuning("all", _deep_conv, _deep_conv_weights, _inverted(300), 10, SGDM, 8),
-    "tune-text-head-adam": _tuning("head", _text, _text_weights, _counting(320), 5, ADAM, 10),
-    "tune-text-all-adamw": _tuning("all", _text, _text_weights, _agreement(320), 2, ADAMW, 10),
-    "tune-text-then-adam": _tuning("then", _text, _text_weights, _counting(320), 5, ADAM, 8),
-    "tune-text-all-sgdm": _tuning("all", _text, _text_weights, _counting(320), 5, SGDM, 8),
-    "tune-postnorm-all-adam": _tuning("all", _text_post, _text_post_weights, _counting(320), 5, ADAM, 8),
-    "tune-postnorm-then-adamw": _tuning("then", _text_post, _text_post_weights, _agreement(320), 2, ADAMW, 8),
-    "tune-encoder-all-adam": _tuning("all", _encoder, _encoder_weights, _few(300), 10, ADAM, 8, seeds=2),
-    "tune-encoder-head-adamw": _tuning("head", _encoder, _encoder_weights, _few(300), 10, ADAMW, 6, seeds=2),
-    "tune-encoder-then-adamw": _tuning("then", _encoder, _encoder_weights, _few(300), 10, ADAMW, 8, seeds=2),
+TUNE_TASKS = {
+    "tune-deep-all-adamw": _tuning("all", _deep, _deep_weights, _inverted(300), 10, ADAMW, 8, seeds=2, highest=0.5),
+    "tune-deep-then-adam": _tuning("then", _deep, _deep_weights, _inverted(300), 10, ADAM, 10, seeds=2, highest=0.5),
+    "tune-pixels-all-adam": _tuning("all", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAM, 6),
+    "tune-pixels-then-adamw": _tuning("then", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAMW, 6),
+    "tune-zero-head-adam": _tuning("head", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAM, 6, zero=True),
+    "tune-zero-all-adamw": _tuning("all", _pixels, _pixel_weights, _pixel_inverted(300), 10, ADAMW, 6, zero=True),
+    "tune-zero-wide-head-adam": _tuning(
+        "head", _wide_pixels, _wide_pixel_weights, _pixel_others(300), 4, ADAM, 6, zero=True
+    ),
+    "tune-zero-cnn-head-adamw": _tuning("head", _conv, _conv_pixel_weights, _pixel_others(300), 4, ADAMW, 6, zero=True),
+    "tune-deep12-then-adamw": _tuning("then", _deep12, _deep12_weights, _inverted(300), 10, ADAMW, 5),
+    "tune-mlp-all-adam": _tuning("all", _dense, _dense_weights, _others(300), 5, ADAM, 6),
+    "tune-mlp-all-sgdm": _tuning("all", _dense, _dense_weights, _others(300), 5, SGDM, 6),
+    "tune-text-all-adamw": _tuning("all", _text, _text_weights, _agreement(320), 2, ADAMW, 5),
+    "tune-encoder-all-adam": _tuning("all", _encoder, _encoder_weights, _few(300), 10, ADAM, 6),
 }

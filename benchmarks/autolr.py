@@ -25,6 +25,7 @@ import keras
 import numpy as np
 import pandas as pd
 from _advice_score import GOOD_REGRET, Truth, path_of
+from _advice_table import lost_cells
 from _advice_tasks import CORPUS, FURTHER, TASKS, Task
 from _autolr_rivals import Mechanic, Prodigy
 
@@ -191,16 +192,15 @@ def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) 
 
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with their regret; a run that was never finite counts as ten times the untrained loss."""
+    """The runs with regret and time lost; a run that was never finite counts as ten times the untrained loss."""
     truths = {task: Truth.load(task) for task in runs["task"].unique()}
 
-    def regret(row: pd.Series) -> float:
+    def judge(row: pd.Series) -> pd.Series:
         truth = truths[row["task"]]
-        worst = truth.untrained + 9 * abs(truth.untrained)
-        score, best = min(row["best_val_loss"], worst), truth.scores.min()
-        return float(np.clip((score - best) / (truth.untrained - best), 0, 1))
+        score = min(row["best_val_loss"], truth.untrained + 9 * abs(truth.untrained))
+        return pd.Series({"regret": float(truth.regret_of(score)), "lost": truth.time_lost(score)})
 
-    return runs.assign(regret=runs.apply(regret, axis=1))
+    return runs.join(runs.apply(judge, axis=1))
 
 
 def summary(title: str, runs: pd.DataFrame) -> str:
@@ -215,8 +215,9 @@ def summary(title: str, runs: pd.DataFrame) -> str:
         f"{max(starts):g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
         f"median regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
-        "| way | mean regret | fraction at 0.05 or less | worst task | mean regret from a good rate | runs |",
-        "|-|-|-|-|-|-|",
+        "| way | mean regret | fraction at 0.05 or less | worst task | time lost | median lost | lost at most 0.2 "
+        "| mean regret from a good rate | runs |",
+        "|-|-|-|-|-|-|-|-|-|",
     ]
     for way in WAYS:
         part = runs[runs["way"] == way]
@@ -225,7 +226,10 @@ def summary(title: str, runs: pd.DataFrame) -> str:
             share = (part["regret"] <= GOOD_REGRET).mean()
             worst = part.groupby("task")["regret"].mean().max()
             shown = "–" if WAYS[way].own_rate else f"{well:.3f}"
-            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {worst:.3f} | {shown} | {len(part)} |")
+            lost = " | ".join(f"{cell:.3f}" for cell in lost_cells(part))
+            lines.append(
+                f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {worst:.3f} | {lost} | {shown} | {len(part)} |"
+            )
     table = runs.pivot_table(index="task", columns="way", values="regret", sort=False)
     ways = [way for way in WAYS if way in table]
     lines += ["", "| mean regret | " + " | ".join(ways) + " |", "|-|" + "-|" * len(ways)]

@@ -297,8 +297,8 @@ def _table(base: Any, parts: Sequence[_Part]) -> str:
     for depth, factor in sorted({(part.depth, part.factor) for part in parts}):
         paths = [path for part in parts if (part.depth, part.factor) == (depth, factor) for path in part.paths]
         layers = dict.fromkeys(path.split("/")[-2] for path in paths if "/" in path)
-        shown = factor if constant is None else factor * constant
-        lines.append(f"{depth:>5}  {format_rate(shown, digits=3):<8}  {', '.join(layers)}")
+        shown = f"{factor:.3g}" if constant is None else format_rate(factor * constant, digits=3)
+        lines.append(f"{depth:>5}  {shown:<8}  {', '.join(layers)}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import learning_rate_range
 from keras_lr.cli._loading import build_error, check_targets, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
@@ -94,8 +95,10 @@ def _add_training(parser: argparse.ArgumentParser, *, epochs: int, project: str)
 
 
 def _add_grid(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--min-lr", type=learning_rate, default=1e-6, help="lowest learning rate (%(default)g)")
-    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help="highest learning rate (%(default)g)")
+    parser.add_argument(
+        "--min-lr", type=learning_rate, default=1e-6, help=f"lowest learning rate ({format_rate(1e-6)})"
+    )
+    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help=f"highest learning rate ({format_rate(0.1)})")
     parser.add_argument(
         "--points-per-decade", type=float, default=1.0, metavar="N", help="learning rates per decade (%(default)g)"
     )

@@ -316,7 +316,7 @@ def plot_learning_curves(
     for ax, draw in zip(drawn, panels.values(), strict=True):
         draw(ax)
     if drawn:
-        add_line_legend(drawn[0])
+        add_line_legend(*drawn)
     return drawn
 
 

@@ -91,11 +91,11 @@ def figure_svg(
 
 def _number_axes_of_curves(figure: Figure) -> list[Axes]:
     """The axes that hold curves with a `curve_id`; each such id gets the number of its axes."""
-    found = []
+    found: list[Axes] = []
     for ax in figure.axes:
-        named = [artist for artist in ax.get_children() if artist.get_gid()]
-        for artist in named:
-            artist.set_gid(json.dumps(json.loads(artist.get_gid()) | {"axes": len(found)}))
+        named = {artist: gid for artist in ax.get_children() if (gid := artist.get_gid())}
+        for artist, gid in named.items():
+            artist.set_gid(json.dumps(json.loads(gid) | {"axes": len(found)}))
         found += [ax] if named else []
     return found
 

@@ -204,8 +204,8 @@ class Sweep:
         self._interrupt.check()
         self.loop.rates.engage()
         self._closing.callback(self.loop.rates.release)
-        extra = self._build(surroundings)
-        self._snapshot = StateSnapshot(self._model, extra)
+        self._extra = self._build(surroundings)
+        self._snapshot = self.state()
         self._seeds = seed_variables(self._model)
         self._closing.enter_context(self._seeds_of_its_own())
         self._closing.callback(self.stream.close)
@@ -221,7 +221,11 @@ class Sweep:
         # What a generator has drawn is handed to the training that follows, so it draws by the seeds of that training.
         return contextlib.nullcontext() if self._data.is_generator else eager_seeds_of_its_own()
 
-    def run(self, learning_rates: np.ndarray, *, source: Any = None) -> Curve:
+    def state(self) -> StateSnapshot:
+        """The state of the model now, from which a further run can go on."""
+        return StateSnapshot(self._model, self._extra)
+
+    def run(self, learning_rates: np.ndarray, *, source: Any = None, state: StateSnapshot | None = None) -> Curve:
         """Trains one step at each of `learning_rates`, from the state at the start of the block.
 
         Each further call draws other batches and dropout masks.
@@ -229,6 +233,7 @@ class Sweep:
         Args:
             learning_rates: Rate of each step, shape `(num_steps,)`.
             source: Batches of the stream for several calls to share; None to draw new ones.
+            state: A state to go on from instead.
 
         Returns:
             The curve, also if Ctrl-C or an error cut it short. Only a failure before the very first step raises.
@@ -239,8 +244,9 @@ class Sweep:
         """
         if self.fault:
             return Curve(np.empty(0), "non_finite", fault=self.fault)
-        if self._begun and self._snapshot is not None:
-            self._snapshot.restore(keep_seeds=self._seeds)
+        begin = self._snapshot if state is None else state
+        if self._begun and begin is not None:
+            begin.restore(keep_seeds=self._seeds)
         try:
             self.loop.begin(len(learning_rates))
             curve = self._run_chunks(tf.constant(learning_rates, tf.float32), source)

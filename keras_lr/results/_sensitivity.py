@@ -54,8 +54,9 @@ class SensitivityResult(PageRecord):
             (its loss became non-finite, stored as NaN), "pruned" (stopped early, so its curve is partial) or "failed"
             (an exception). `chaotic` is True for every row of a learning rate and batch size at which a run that began
             with weights changed in their last bit came to another loss: there, the numbers of single runs also depend
-            on the machine and on what is trained beside them. It is False if that is unknown, as it is for every
-            engine but "stacked".
+            on the machine and on what is trained beside them. Engines other than "stacked" look for such rates from
+            the highest one down to the first that is stable, in at most an eighth of the epochs or one run. It is False
+            if that is unknown, as it is after a race, with callbacks, and for data that only `fit` reads.
         objective: Column that is compared.
         direction: "min" or "max".
         best_learning_rate: Rate with the best median, over its repeats, of each run's best epoch; None if no run

@@ -126,6 +126,17 @@ class Recorder:
         if self.table.mark_chaotic(point):
             self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
 
+    def is_chaotic(self, run: Run) -> bool:
+        """Whether the point of `run` is marked as chaotic."""
+        return self.table.is_chaotic(run.point)
+
+    def recorded_runs(self) -> dict[Run, list[dict[str, Any]]]:
+        """The rows of each run that has ended with an epoch; none while runs may pause."""
+        if self._reach:
+            return {}
+        rows = {run: self.table.rows(run) for point in self.table.points() for run in self.table.runs(point)}
+        return {run: found for run, found in rows.items() if self.complete(run) and found[-1]["status"] != "failed"}
+
     def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights | None) -> set[Run]:
         """Stores an epoch of one or more runs, and returns the runs that end or pause with it.
 

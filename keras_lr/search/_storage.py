@@ -362,6 +362,10 @@ class Table:
         self._chaotic.add(point)
         return not known
 
+    def is_chaotic(self, point: Point) -> bool:
+        """Whether the runs of `point` are marked as chaotic."""
+        return point in self._chaotic
+
     def rows(self, run: Run) -> list[dict[str, Any]]:
         """The rows of `run`, by epoch."""
         rows = self._rows.get(run.key, {})

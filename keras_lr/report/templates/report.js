@@ -131,6 +131,7 @@
     const parts = [...figure.querySelectorAll("[data-run]")];
     const names = [...new Set(parts.map(part => part.dataset.run))];
     if (names.length < 2) return;
+    if (!names.some(name => Number.isNaN(Number(name)))) names.sort((a, b) => a - b);
     const bar = element("div", { class: "runs screen", role: "group", "aria-label": "Runs shown in the figure" });
     const buttons = names.map(name => element("button", { type: "button", "aria-pressed": "true" }, name));
     const all = element("button", { type: "button", class: "all" }, "Hide all");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -87,6 +87,20 @@ class Engine(ABC):
         Raises:
             EngineUnavailableError: This engine cannot train the model; a slower one may.
         """
+
+    def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Trains `run` once more, from weights with their last bit changed, and records nothing.
+
+        Args:
+            run: A run that this engine can train.
+            settles: Takes what Keras logs for each epoch, and returns True once the training can end.
+        """
+        raise NotImplementedError
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether `train_twin` trains as `train` does, with no effect beyond the model."""
+        return False
 
     def measured(self, runs: Sequence[Run]) -> Cost:
         """What training `runs` takes, for the engines that are chosen by it; records nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +15,9 @@ from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, dataset_of, weights_of
+from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._model_factory import ModelFactory, ReusableModel, TunedHypermodel
+from keras_lr.search._model_factory import ModelFactory, ReusableModel, TunedHypermodel, load_state
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._runs import Run, ordered_batches
 
@@ -40,6 +41,20 @@ class RecordEpochs(keras.callbacks.Callback):
         self.epochs += 1
         if ended:
             self.model.stop_training = True
+
+
+class _CompareEpochs(keras.callbacks.Callback):
+    """Hands the logs of each epoch of a twin on, and ends its training once it has settled."""
+
+    def __init__(self, settles: Callable[[Mapping[str, Any]], bool]) -> None:
+        super().__init__()
+        self._settles = settles
+        self.epochs = 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Hands the logs on."""
+        self.epochs += 1
+        self.model.stop_training = self._settles(logs or {})
 
 
 class PausedCallbacks(keras.callbacks.Callback):
@@ -153,6 +168,18 @@ class FitEngine(Engine):
         else:
             _finish([training])
 
+    @property
+    def has_twins(self) -> bool:
+        """Whether the runs read arrays, and no code of the user's sees them."""
+        return self.arguments.train is not None and not (
+            self.arguments.callbacks or self.hypermodel.has_own_fit or self.hypermodel.hooks
+        )
+
+    def _fit_twin(self, run: Run, model: keras.Model, settles: Callable[[Mapping[str, Any]], bool]) -> None:
+        keras.utils.set_random_seed(run.seed)
+        comparing = _CompareEpochs(settles)
+        model.fit(**{**self._fit_arguments(run, comparing), "callbacks": [comparing], "verbose": 0})
+
     def forget(self, runs: Iterable[Run]) -> None:
         """Drops what is kept of paused runs that will not go on, after their callbacks have ended."""
         runs = list(runs)
@@ -167,7 +194,7 @@ class FitEngine(Engine):
             callbacks = [PausedCallbacks(callbacks)]
         return _Training(recording, callbacks, self._fit_arguments(run, recording))
 
-    def _fit_arguments(self, run: Run, recording: RecordEpochs) -> dict[str, Any]:
+    def _fit_arguments(self, run: Run, recording: RecordEpochs | _CompareEpochs) -> dict[str, Any]:
         given = dict(self.arguments.given)
         if self.arguments.train is None:
             if isinstance(given.get("x"), tf.data.Dataset):
@@ -178,7 +205,9 @@ class FitEngine(Engine):
         # The hypermodel's own `fit` passes on the arrays that it was given.
         return given if self.hypermodel.has_own_fit else self._with_ordered_batches(given, run, recording)
 
-    def _with_ordered_batches(self, given: dict[str, Any], run: Run, recording: RecordEpochs) -> dict[str, Any]:
+    def _with_ordered_batches(
+        self, given: dict[str, Any], run: Run, recording: RecordEpochs | _CompareEpochs
+    ) -> dict[str, Any]:
         """`given` with batches in the order that all engines share instead of the training arrays.
 
         Without `steps_per_epoch`, the dataset holds one epoch. If it held them all and Keras counted the steps, an
@@ -221,6 +250,17 @@ class ReuseEngine(FitEngine):
             if run in self.paused:
                 self.paused[run].state = self._reusable.state()
 
+    def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Trains `run` once more, from weights with their last bit changed."""
+        assert self._reusable is not None
+        self._reusable.reset([*map(with_last_bit_changed, self.factory.initial_state(run))], run.learning_rate)
+        self._fit_twin(run, self._reusable.model, settles)
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether it has trained arrays that no code of the user's sees."""
+        return self._reusable is not None and super().has_twins
+
     def _set_up(self, run: Run) -> None:
         """Sets the model to the state in which `run` starts or goes on."""
         if run in self.paused and self._reusable is not None:
@@ -247,6 +287,17 @@ class RebuildEngine(FitEngine):
             self._fit_run(run, model)
             if run in self.paused:
                 self.paused[run].state = model
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether it has weights to change before `fit`, and no code of the user's sees the training."""
+        return not self.factory.unbuilt and super().has_twins
+
+    def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Trains `run` once more, from weights with their last bit changed."""
+        model = self.factory.model(run)
+        load_state(model, [with_last_bit_changed(variable.numpy()) for variable in model.variables])
+        self._fit_twin(run, model, settles)
 
 
 def _can_go_on(model: keras.Model, given: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,6 +25,7 @@ from keras_lr.search._engines.base import (
     seconds_per_step,
     weights_of,
 )
+from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
 from keras_lr.search._model_factory import ModelState, ReusableModel
 from keras_lr.search._runs import Run, epoch_order
@@ -67,6 +68,20 @@ class FunctionEngine(Engine):
         """What paused runs on arrays go on from; the position in a dataset cannot be sent."""
         paused = {run: self.paused[run] for run in runs if run in self.paused}
         return {run: one._replace(random=None) for run, one in paused.items() if one.data is None}
+
+    def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
+        """Trains `run` once more, from weights with their last bit changed."""
+        assert self._program is not None
+        self._program.reset([*map(with_last_bit_changed, self.factory.initial_state(run))], run.learning_rate)
+        data = self._data_of(run)
+        for epoch in range(self.recorder.epochs):
+            if settles(self._epoch(self._program, run, self._order(run, epoch) if data is None else data)):
+                break
+
+    @property
+    def has_twins(self) -> bool:
+        """Whether it has trained."""
+        return self._program is not None
 
     def measured(self, runs: Sequence[Run]) -> Cost:
         """What training takes; the traced program is kept, and the next run begins from its own state."""

@@ -19,6 +19,7 @@ from keras_lr.search._engines.base import ENGINES, Cost, Engine, EngineName, Eng
 from keras_lr.search._engines.fit import RebuildEngine, ReuseEngine
 from keras_lr.search._engines.function import FunctionEngine
 from keras_lr.search._engines.stacked import StackedEngine
+from keras_lr.search._engines.twins import EdgeSearch
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
 from keras_lr.search._recorder import Recorder
@@ -80,6 +81,7 @@ class EngineSelector:
         self._made: dict[EngineName, Engine] = {}
         self._choice = choice
         self._planned_steps = planned_steps
+        self._edge = EdgeSearch()
         self.engine: EngineName = fastest
         self.reason = reason
 
@@ -157,6 +159,9 @@ class EngineSelector:
         for run in runs:
             if not self._recorder.complete(run):
                 self._train_one(run, on_engine)
+        engine = self._made.get(self.engine)
+        if engine is not None and engine.has_twins:
+            self._edge.watch(self._recorder, engine.train_twin)
 
     def _choose(self, runs: Sequence[Run]) -> None:
         """Times the engines of the choice, as far as that pays, and settles on the one with the shortest steps."""

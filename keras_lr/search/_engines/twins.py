@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from keras_lr.search._recorder import Recorder
+from keras_lr.search._runs import Run
 
 DEPARTED = 1e-4
 """Relative difference of two losses above which a twin has departed from its run. On stable rates the losses of twins
@@ -15,6 +18,11 @@ the losses differ between seeds."""
 _ALL_WATCHED = 4
 _SHARE_WATCHED = 2 / 3
 _JUDGED = ("loss", "val_loss")
+_SETTLED = 3e-6
+"""Differences in the last bit, 1e-7, that grow by the same factor each epoch are as large as this after half of the
+epochs if they reach `DEPARTED` with the last one."""
+_MOST = 1 / 8
+"""Share of the epochs of a search that may be trained again to find its chaotic rates, if that is more than one run."""
 
 
 def twins_of(points: int) -> int:
@@ -74,8 +82,81 @@ class Twins:
         return moves
 
 
+class SecondTraining:
+    """Compares a run that is recorded with its twin, which trains later.
+
+    Args:
+        rows: What is recorded of the run, by epoch.
+
+    Attributes:
+        epochs: Number of epochs that the twin has trained.
+        departed: Number of the epoch with which it departed; None if it has not.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.epochs = 0
+        self.departed: int | None = None
+        self._rows = rows
+
+    def settles(self, logs: Mapping[str, Any]) -> bool:
+        """Takes in what Keras logs for the next epoch of the twin; returns whether no more are needed."""
+        row, first = self._rows[self.epochs], self._rows[0]
+        pairs = [(row[name], float(logs[name]), abs(first[name])) for name in _JUDGED if name in logs and name in row]
+        if any(_apart(*pair) for pair in pairs):
+            self.departed = self.epochs
+        self.epochs += 1
+        quiet = all(abs(value - twin) <= _SETTLED * abs(value) for value, twin, _ in pairs)
+        late = 2 * self.epochs >= len(self._rows)
+        return self.departed is not None or self.epochs == len(self._rows) or (quiet and late)
+
+
+class EdgeSearch:
+    """Finds the chaotic rates of an engine that trains the runs one by one, with few further trainings.
+
+    Where a rate is chaotic, so are those above it, unless they end the training. So the twins go from the highest rate
+    down to the first that is stable and has trained. Those of chaotic rates end as soon as they depart.
+    """
+
+    def __init__(self) -> None:
+        self._stable: dict[int, float] = {}
+        self._spent = 0
+
+    def watch(self, recorder: Recorder, train: Callable[[Run, Callable[[Mapping[str, Any]], bool]], None]) -> None:
+        """Trains twins and records which rates are chaotic.
+
+        Args:
+            recorder: Has recorded the runs.
+            train: Trains a run from weights with their last bit changed, and calls the second argument with what Keras
+                logs for each epoch, until it returns True.
+        """
+        recorded = recorder.recorded_runs()
+        budget = max(recorder.epochs, _MOST * sum(map(len, recorded.values())))
+        lasts: dict[int, list[float]] = {}
+        for run, rows in recorded.items():
+            lasts.setdefault(run.batch_size, []).append(rows[-1]["loss"])
+        for run in sorted(recorded, key=lambda run: (run.batch_size, -run.learning_rate)):
+            rows = recorded[run]
+            if run.repeat or run.learning_rate <= self._stable.get(run.batch_size, 0.0) or recorder.is_chaotic(run):
+                continue
+            if not math.isfinite(rows[0]["loss"]) or self._spent >= budget:
+                continue
+            twin = SecondTraining(rows)
+            try:
+                train(run, twin.settles)
+            except Exception:
+                # The search has its results; code that fails the second time only leaves chaos unknown.
+                return
+            self._spent += twin.epochs
+            if twin.departed is not None:
+                recorder.chaotic(run.point, twin.departed)
+            elif rows[-1]["loss"] <= np.nanmedian(lasts[run.batch_size]):
+                self._stable[run.batch_size] = run.learning_rate
+
+
 def with_last_bit_changed(values: np.ndarray) -> np.ndarray:
-    """Each value raised to the next larger one."""
+    """Each value raised to the next larger one; values in lower precision than float32 as they are."""
+    if values.dtype not in (np.float32, np.float64):
+        return values
     return np.asarray(np.nextafter(values, np.array(np.inf, values.dtype)))
 
 
