@@ -94,7 +94,7 @@ def open_pool(search: Any, place: Place, *, logs: Path, notify: Notify) -> Itera
         if not isinstance(client, Client):
             address = place.cluster
             if address is None:
-                own = _scheduler(*place.address)
+                own = start_scheduler(*place.address)
                 stack.callback(own.close, timeout=_CLOSE_SECONDS)
                 address = own.scheduler_address
             if place.workers is not None:
@@ -505,7 +505,12 @@ def _cannot_be_sent(search: Any, error: Exception) -> InvalidArgumentError:
     return InvalidArgumentError(f"The search cannot be sent to a worker: {error}. Search without workers.")
 
 
-def _scheduler(host: str, port: int) -> LocalCluster:
+def start_scheduler(host: str, port: int) -> LocalCluster:
+    """A scheduler in this process.
+
+    Raises:
+        InvalidArgumentError: The port is taken.
+    """
     try:
         return LocalCluster(
             n_workers=0,
@@ -513,6 +518,8 @@ def _scheduler(host: str, port: int) -> LocalCluster:
             scheduler_port=port,
             processes=True,
             dashboard_address=None,
+            # Dask listens there in any case, by default at a port that another scheduler may have.
+            scheduler_kwargs={"dashboard_address": f"{host}:0"},
             silence_logs=logging.CRITICAL,
         )
     except (OSError, RuntimeError) as error:

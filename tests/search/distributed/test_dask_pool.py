@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -231,6 +233,15 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
         run_small(small_search(classifier(), tmp_path), cluster="tcp://127.0.0.1:1")
 
 
+@pytest.mark.filterwarnings("error:Port 8787")
+def test_another_scheduler_on_the_machine_does_not_matter() -> None:
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):
+            taken.bind(("", 8787))
+            taken.listen()
+        dask_pool.start_scheduler("127.0.0.1", 0).close()
+
+
 def test_the_death_of_the_scheduler_ends_the_search_and_its_worker(tmp_path: Path) -> None:
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
@@ -272,8 +283,6 @@ def kill_once_recorded(process: Any, directory: Path) -> None:
 
 def free_port() -> int:
     """An unused port of the loopback interface."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
