@@ -23,7 +23,7 @@ import tensorflow as tf
 from distributed import Client, LocalCluster
 
 from keras_lr.errors import InvalidArgumentError, SearchError
-from keras_lr.search import LogGridSearch
+from keras_lr.search import LogGridSearch, RaceSearch
 from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.dask_pool import LocalWorkers
 from keras_lr.search._recorder import Recorder
@@ -116,6 +116,16 @@ def test_a_search_that_grows_and_prunes_ends_on_a_cluster(cluster: Client, tmp_p
     frame = run_small(tuner, cluster=cluster, epochs=4)
     assert sorted(frame["learning_rate"].unique()) == [1e-5, 1e-4, 1e-3, 1e-2]
     assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame)
+
+
+def test_a_race_on_a_cluster_is_that_of_one_process(cluster: Client, tmp_path: Path) -> None:
+    tables = []
+    for name, place in {"alone": {}, "spread": {"cluster": cluster}}.items():
+        race = RaceSearch(classifier(), learning_rates=[1e-3, 1e-2, 0.1, 1.0], directory=tmp_path / name)
+        run_small(race, epochs=3, **place)
+        tables.append(race.sensitivity())
+    pd.testing.assert_frame_equal(tables[0].frame, tables[1].frame, rtol=1e-5)
+    assert (tables[1].race, tables[1].environment["workers"]) == (tables[0].race, 2)
 
 
 def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, tmp_path: Path) -> None:
