@@ -94,7 +94,7 @@ def open_pool(search: Any, place: Place, *, logs: Path, notify: Notify) -> Itera
         if not isinstance(client, Client):
             address = place.cluster
             if address is None:
-                own = _scheduler(*place.address)
+                own = start_scheduler(*place.address)
                 stack.callback(own.close, timeout=_CLOSE_SECONDS)
                 address = own.scheduler_address
             if place.workers is not None:
@@ -272,6 +272,7 @@ class DaskPool:
             ) from error
         for name in self._members.keys() - found.keys():
             member = self._members.pop(name)
+            self._abandon([member])
             if member.task is not None:
                 self._lose(member)
         for name in found.keys() - self._members.keys():
@@ -369,12 +370,18 @@ class DaskPool:
         """Cancels what is still in training."""
         self._pending.clear()
         training = [member for member in self._members.values() if member.task is not None]
-        if training and self._client.status == "running":
-            with contextlib.suppress(Exception):
-                self._client.cancel([member.future for member in training], force=True)
+        self._abandon(training)
         for member in training:
-            member.task = member.future = None
-            member.unsent = iter(self._messages)
+            member.task, member.unsent = None, iter(self._messages)
+
+    def _abandon(self, members: Sequence[_Member]) -> None:
+        """Cancels what workers are at work on."""
+        futures = [member.future for member in members if member.future is not None]
+        if futures and self._client.status == "running":
+            with contextlib.suppress(Exception):
+                self._client.cancel(futures, force=True)
+        for member in members:
+            member.future = None
 
 
 def _divided(runs: Sequence[Run], engine: EngineName, *, workers: int) -> list[list[Run]]:
@@ -498,7 +505,12 @@ def _cannot_be_sent(search: Any, error: Exception) -> InvalidArgumentError:
     return InvalidArgumentError(f"The search cannot be sent to a worker: {error}. Search without workers.")
 
 
-def _scheduler(host: str, port: int) -> LocalCluster:
+def start_scheduler(host: str, port: int) -> LocalCluster:
+    """A scheduler in this process.
+
+    Raises:
+        InvalidArgumentError: The port is taken.
+    """
     try:
         return LocalCluster(
             n_workers=0,
@@ -506,6 +518,8 @@ def _scheduler(host: str, port: int) -> LocalCluster:
             scheduler_port=port,
             processes=True,
             dashboard_address=None,
+            # Dask listens there in any case, by default at a port that another scheduler may have.
+            scheduler_kwargs={"dashboard_address": f"{host}:0"},
             silence_logs=logging.CRITICAL,
         )
     except (OSError, RuntimeError) as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +23,7 @@ import tensorflow as tf
 from distributed import Client, LocalCluster
 
 from keras_lr.errors import InvalidArgumentError, SearchError
-from keras_lr.search import LogGridSearch
+from keras_lr.search import LogGridSearch, RaceSearch
 from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.dask_pool import LocalWorkers
 from keras_lr.search._recorder import Recorder
@@ -114,6 +116,16 @@ def test_a_search_that_grows_and_prunes_ends_on_a_cluster(cluster: Client, tmp_p
     frame = run_small(tuner, cluster=cluster, epochs=4)
     assert sorted(frame["learning_rate"].unique()) == [1e-5, 1e-4, 1e-3, 1e-2]
     assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame)
+
+
+def test_a_race_on_a_cluster_is_that_of_one_process(cluster: Client, tmp_path: Path) -> None:
+    tables = []
+    for name, place in {"alone": {}, "spread": {"cluster": cluster}}.items():
+        race = RaceSearch(classifier(), learning_rates=[1e-3, 1e-2, 0.1, 1.0], directory=tmp_path / name)
+        run_small(race, epochs=3, **place)
+        tables.append(race.sensitivity())
+    pd.testing.assert_frame_equal(tables[0].frame, tables[1].frame, rtol=1e-5)
+    assert (tables[1].race, tables[1].environment["workers"]) == (tables[0].race, 2)
 
 
 def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, tmp_path: Path) -> None:
@@ -231,6 +243,15 @@ def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pyt
         run_small(small_search(classifier(), tmp_path), cluster="tcp://127.0.0.1:1")
 
 
+@pytest.mark.filterwarnings("error:Port 8787")
+def test_another_scheduler_on_the_machine_does_not_matter() -> None:
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):
+            taken.bind(("", 8787))
+            taken.listen()
+        dask_pool.start_scheduler("127.0.0.1", 0).close()
+
+
 def test_the_death_of_the_scheduler_ends_the_search_and_its_worker(tmp_path: Path) -> None:
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
@@ -272,8 +293,6 @@ def kill_once_recorded(process: Any, directory: Path) -> None:
 
 def free_port() -> int:
     """An unused port of the loopback interface."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
