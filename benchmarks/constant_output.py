@@ -1,10 +1,11 @@
-"""Whether following a suggestion trains a network to a constant output, on random ReLU networks with unscaled targets.
+"""Whether following a suggestion trains a ReLU network with unscaled targets to a constant output.
 
-`python benchmarks/constant_output.py` draws 200 small regressions with targets of 1e2 to 1e4, asks `find_lr` for a rate,
-trains at it, and trains once more under `AutoLR` from the optimizer's default rate. It counts the networks that end with
-the same output for every input, by the confidence of the suggestion, and writes `benchmarks/results/constant_output.md`.
-`--first` and `--count` draw others. A training counts as dead if its outputs differ by less than 1% of the targets'
-standard deviation.
+`python benchmarks/constant_output.py` draws 200 small regressions with targets of 1e2 to 1e4, asks `find_lr` for a
+rate, trains at it, and trains once more under `AutoLR` from the optimizer's default rate. It counts the networks that
+end with the same output for every input, by the confidence of the suggestion, and writes
+`benchmarks/results/constant_output.md`. `--first` and `--count` draw others, `--tentative` also follows tentative
+suggestions. A training is dead if its outputs are the same for every input, or nearly so at about the loss of the best
+constant; it got nowhere if they are nearly so at a higher loss.
 """
 
 from __future__ import annotations
@@ -19,9 +20,19 @@ import numpy as np
 import pandas as pd
 
 from keras_lr import AutoLR, find_lr
+from keras_lr._keras.constant_output import constant_output_loss
 
-EPOCHS = 25
-DEAD_SHARE = 0.01
+EPOCHS = 20
+SAME = 1e-5
+"""Outputs that differ by at most this fraction of their size are the same but for rounding."""
+
+NEARLY = 0.01
+"""Outputs that differ by less than this fraction of the targets' standard deviation are nearly the same."""
+
+ABOUT = 1.1
+"""A loss up to this many times that of the best constant is about the same."""
+
+OUTCOMES = ("learned", "dead", "got nowhere")
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(),
     "momentum": lambda: keras.optimizers.SGD(momentum=0.9),
@@ -63,10 +74,15 @@ class Case(NamedTuple):
         """Trains for `EPOCHS` epochs."""
         model.fit(self.x, self.y, batch_size=self.batch_size, epochs=EPOCHS, verbose=0, callbacks=list(callbacks))
 
-    def is_dead(self, model: keras.Model) -> bool:
-        """Whether the outputs hardly depend on the inputs, or are not finite."""
-        spread = float(np.std(model.predict(self.x, verbose=0, batch_size=1024)))
-        return not spread > DEAD_SHARE * float(np.std(self.y))
+    def outcome(self, model: keras.Model) -> str:
+        """One of `OUTCOMES`."""
+        outputs = np.asarray(model(self.x))
+        if not np.isfinite(outputs).all() or np.std(outputs) <= SAME * np.abs(outputs).max():
+            return "dead"
+        if np.std(outputs) > NEARLY * np.std(self.y):
+            return "learned"
+        loss = float(np.mean(keras.losses.get(self.loss)(self.y[:, np.newaxis], outputs)))
+        return "dead" if loss <= ABOUT * (constant_output_loss(self.loss, self.y) or np.inf) else "got nowhere"
 
 
 def draw(seed: int) -> Case:
@@ -89,20 +105,20 @@ def draw(seed: int) -> Case:
     )
 
 
-def judge(seed: int) -> dict[str, Any]:
-    """What becomes of one case."""
+def judge(seed: int, *, tentative: bool) -> dict[str, Any]:
+    """What becomes of one case; a tentative suggestion is followed only if asked for."""
     case = draw(seed)
     row: dict[str, Any] = {"seed": seed, "optimizer": case.optimizer, "loss": case.loss, "layers": len(case.widths)}
     model = case.model()
     suggestion = find_lr(model, case.x, case.y, batch_size=case.batch_size, verbose=False).suggestion
     row |= {"confidence": suggestion.confidence, "rate": suggestion.learning_rate}
-    if suggestion.learning_rate is not None:
+    if suggestion.confidence == "clear" or (tentative and suggestion.learning_rate is not None):
         model.optimizer.learning_rate = suggestion.learning_rate
         case.train(model)
-        row["dead"] = case.is_dead(model)
+        row["outcome"] = case.outcome(model)
     model, auto_lr = case.model(), AutoLR(verbose=False)
     case.train(model, auto_lr)
-    row["AutoLR dead"] = case.is_dead(model)
+    row["AutoLR outcome"] = case.outcome(model)
     row["AutoLR"] = " ".join(f"{action.kind}:{action.learning_rate_after:.2g}" for action in auto_lr.log.actions)
     keras.backend.clear_session()
     return row
@@ -115,14 +131,20 @@ def summary(rows: pd.DataFrame) -> str:
         "",
         f"{len(rows)} random ReLU networks with targets of 1e2 to 1e4, {EPOCHS} epochs each.",
         "",
-        "| suggestion | networks | trained to a constant output |",
-        "|-|-|-|",
+        f"| suggestion | networks | {' | '.join(OUTCOMES)} |",
+        "|-|-|-|-|-|",
     ]
     for confidence in ("clear", "tentative", "none"):
         part = rows[rows["confidence"] == confidence]
-        lines.append(f"| {confidence} | {len(part)} | {int((part['dead'] == True).sum())} |")  # noqa: E712
-    lines.append(f"| `AutoLR` from the default rate | {len(rows)} | {int(rows['AutoLR dead'].sum())} |")
+        lines.append(f"| {confidence} | {len(part)} | {_counts(part.get('outcome', pd.Series(dtype=object)))} |")
+    lines.append(f"| `AutoLR` from the default rate | {len(rows)} | {_counts(rows['AutoLR outcome'])} |")
     return "\n".join(lines) + "\n"
+
+
+def _counts(outcomes: pd.Series) -> str:
+    return (
+        " | ".join(str(int((outcomes == outcome).sum())) for outcome in OUTCOMES) if outcomes.notna().any() else "| |"
+    )
 
 
 def main() -> None:
@@ -130,11 +152,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", type=int, default=0, help="seed of the first network (%(default)s)")
     parser.add_argument("--count", type=int, default=200, help="number of networks (%(default)s)")
+    parser.add_argument("--tentative", action="store_true", help="also follow tentative suggestions")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = []
     for seed in range(options.first, options.first + options.count):
-        rows.append(judge(seed))
+        rows.append(judge(seed, tentative=options.tentative))
         print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
     text = summary(pd.DataFrame(rows))
     print(text)

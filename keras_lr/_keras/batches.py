@@ -93,6 +93,11 @@ class ArrayStream:
         rows = min(adapter._num_samples, num_steps * adapter._batch_size)
         return bool(rows * sum(_row_bytes(leaf) for leaf in leaves) <= _MAX_BYTES)
 
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Number of batches in a pass."""
+        return -(-int(self._samples) // int(self._batch_size))
+
     def signature(self) -> ArraySource:
         """The type of `source`, as `tf.TensorSpec`s whose lengths are all open."""
         arrays = _map(
@@ -237,6 +242,12 @@ class IteratorStream:
         self._dataset = dataset
         self._iterator: Any = None
 
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Number of batches in a pass; None if that is unknown."""
+        count = self._adapter.num_batches
+        return int(count) if count is not None and count > 0 else None
+
     def signature(self) -> IteratorSource:
         """The type of `source`, without reading anything if that is possible."""
         if isinstance(self._dataset, tf.data.Dataset):
@@ -337,6 +348,15 @@ def data_of_fit(epochs: EpochIterator, model: keras.Model, num_steps: int) -> Da
     names = {PyDatasetAdapter: "py_dataset", TFDatasetAdapter: "_dataset"}
     data = getattr(adapter, names.get(type(adapter), ""), None)
     return DataSource(readers_of(data), isinstance(adapter, GeneratorDataAdapter), open_stream)
+
+
+def targets_of(adapter: Any) -> Any:
+    """The targets of Keras's adapter of arrays; None with sample weights, and for other data."""
+    arrays = getattr(adapter, "_inputs", None) if isinstance(adapter, ArrayDataAdapter) else None
+    if arrays is None:
+        return None
+    _, targets, weights = keras.utils.unpack_x_y_sample_weight(keras.tree.lists_to_tuples(arrays))
+    return targets if weights is None else None
 
 
 class ReadingOfFit(NamedTuple):

@@ -24,6 +24,9 @@ class LogInterceptor:
         model: The model being trained.
         on_step: Returns the values to add to the logs of the execution that has just run; None to add none.
         on_epoch: Receives an epoch's training logs, without validation, and returns the values to add to them.
+
+    Attributes:
+        first_logs: What the first execution returned; empty before it.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class LogInterceptor:
         self._inner_step: Any = None
         self._inner_epoch: Any = None
         self._armed = False
+        self.first_logs: dict[str, Any] = {}
         self._inner_logs: Any = None
         self._outer_logs: Any = None
 
@@ -91,6 +95,7 @@ class LogInterceptor:
             self._unwrap()
             return logs
         self._inner_logs = logs
+        self.first_logs = self.first_logs or dict(logs)
         self._outer_logs = {**logs, **(self._on_step() if self._on_step else {})}
         return self._outer_logs
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType
@@ -14,6 +15,10 @@ import keras
 import tensorflow as tf
 from keras.src.trainers.epoch_iterator import EpochIterator
 
+from keras_lr._keras.batches import targets_of
+from keras_lr._keras.constant_output import constant_loss_of
+from keras_lr._keras.learning_rate import current_learning_rate
+from keras_lr.analysis._diagnosis.history import loss_name, optimizer_name
 from keras_lr.errors import InvalidArgumentError
 
 _HOOKS = ("on_epoch_begin", "on_epoch_end", "on_test_batch_begin", "on_test_batch_end", "on_test_end")
@@ -44,6 +49,34 @@ def validation_of_fit(model: keras.Model) -> dict[str, Any] | None:
         "batch_size": names.get("validation_batch_size") or names.get("batch_size"),
         "steps": names.get("validation_steps"),
     }
+
+
+def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is known of the running `fit` beside its losses, as plain JSON values, without what is unknown.
+
+    Args:
+        model: The model being trained.
+        params: The parameters that Keras has given the callback.
+
+    Returns:
+        `optimizer`, `learning_rate`, `loss`, `batch_size`, `steps_per_epoch`, and `baseline_loss`, the loss of the best
+        constant output, for arrays without sample weights.
+    """
+    epochs = epoch_iterator_of_fit(model)
+    adapter = None if epochs is None else epochs.data_adapter
+    loss = getattr(model, "loss", None)
+    targets = targets_of(adapter)
+    steps, size = (params or {}).get("steps"), getattr(adapter, "batch_size", None)
+    rate = None if model.optimizer is None else float(current_learning_rate(model.optimizer))
+    found = {
+        "optimizer": optimizer_name(model.optimizer),
+        "learning_rate": rate if rate is not None and math.isfinite(rate) else None,
+        "loss": None if loss is None or isinstance(loss, (list, tuple, dict)) else loss_name(loss),
+        "batch_size": None if size is None else int(size),
+        "steps_per_epoch": None if steps is None else int(steps),
+        "baseline_loss": None if targets is None else constant_loss_of(model, targets),
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def callbacks_of_fit() -> keras.callbacks.CallbackList | None:

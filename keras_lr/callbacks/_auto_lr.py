@@ -20,6 +20,7 @@ from keras_lr._keras.learning_rate import steps_done
 from keras_lr._keras.running_fit import (
     callbacks_of_fit,
     epoch_iterator_of_fit,
+    facts_of_fit,
     move_before_backup,
     on_fit_error,
     validation_of_fit,
@@ -203,6 +204,8 @@ class AutoLR(Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Checks the loss and updates the annealed rate, twenty times per epoch."""
+        if batch == 1 and self._controller is not None:
+            self._controller.keep_first_loss()
         if batch >= self._next_tick and self._controller is not None:
             steps = self.params.get("steps")
             width = TICK_STEPS if steps is None else max(-(-steps // TICKS_PER_EPOCH), self.model.steps_per_execution)
@@ -260,6 +263,7 @@ class AutoLR(Callback):
             self._state, self._arrays = self._initial_state(start), None
             if again:
                 start.say_why_again(self._state, again)
+        self._state.known |= facts_of_fit(model, self.params)
         self._setup = None
         if start.obstacle:
             self._say_obstacle(start.obstacle)

@@ -23,6 +23,8 @@ MAX_ROLLBACKS_OF_GOOD = 3
 """Rollbacks in a row after which the rate is not the cause: a higher one has been good for a while."""
 
 MAX_COLLAPSES = 2
+NO_BETTER = 0.9
+"""A loss above this fraction of that of the best constant output may be that of one."""
 
 
 class Checkpoint(VariableSnapshot):
@@ -223,6 +225,15 @@ class Controller:
             self._roll_back(epoch, divergence, broken=True)
             self._model.reset_metrics()
 
+    def keep_first_loss(self) -> None:
+        """Keeps the loss that the very first batch had before its step, unless the range test has measured it."""
+        state = self._state
+        if state.rows or "untrained_loss" in state.known:
+            return
+        loss = self._running_loss()
+        if math.isfinite(loss) and loss != 0:
+            state.known["untrained_loss"] = loss
+
     def end_epoch(self, epoch: int, loss: float, val_loss: float) -> None:
         """Records an epoch that ended, and acts on it."""
         state = self._state
@@ -350,7 +361,10 @@ class Controller:
             warnings.warn(why, stacklevel=2)
 
     def _has_collapsed(self, epoch: int) -> bool:
-        """Whether the loss has levelled off because the model gives one output for every input."""
+        """Whether the model gives one output for every input.
+
+        The model is asked where the loss has levelled off, or is known to be no better than that of such an output.
+        """
         state, fit = self._state, self._fit
         knows_initial = self.checkpoints is not None and self.checkpoints.knows_initial
         if not knows_initial or state.segment.collapses >= MAX_COLLAPSES or not self._can_lower():
@@ -358,9 +372,10 @@ class Controller:
         losses = [row.judged for row in state.rows[state.segment.first_row :] if row.judged is not None]
         reach = state.baseline.reach if state.baseline else 0.0
         start = state.baseline.start if state.baseline else state.judged_losses()[0]
-        if self._anneal_factor(epoch) < 1 or not is_level(losses, start=start, reach=reach):
-            return False
-        return fit.outputs_are_constant()
+        constant = state.known.get("baseline_loss")
+        no_better = constant is not None and losses and losses[-1] > NO_BETTER * constant
+        level = self._anneal_factor(epoch) == 1 and is_level(losses, start=start, reach=reach)
+        return bool(epoch < fit.planned_epochs and (no_better or level) and fit.outputs_are_constant())
 
     def _start_over(self, epoch: int) -> None:
         """Returns to the initial state, at a far lower rate."""

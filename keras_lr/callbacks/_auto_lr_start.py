@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
 from keras_lr.range_test._data_checks import find_bad_value
+from keras_lr.range_test._run import RangeTestSettings
 from keras_lr.range_test._sweep import Sweep
 from keras_lr.results._auto_lr import AutoLRAction
 from keras_lr.results._range_test import RangeTestResult, Suggestion
@@ -189,6 +191,7 @@ class Findings:
         chosen: The best of them; None without any.
         sample: A batch of the data; None if none could be had.
         raced: The rate that won a race, and why; None without a race.
+        constant_loss: The loss of the best constant output; None if unknown.
     """
 
     result: RangeTestResult
@@ -197,6 +200,7 @@ class Findings:
     chosen: Rehearsal | None = None
     sample: Any = None
     raced: tuple[float, str] | None = None
+    constant_loss: float | None = None
 
 
 class Probe(LRRangeTest):
@@ -226,8 +230,12 @@ class Probe(LRRangeTest):
     def _say(self, line: str) -> None:
         """Leaves it to `AutoLR`, which knows the rate that is set."""
 
+    def _settings_of_fit(self) -> RangeTestSettings:
+        steps = None if self._planned is None else self._planned.num_steps
+        return self.settings if steps is None else dataclasses.replace(self.settings, epochs=1, steps_per_epoch=steps)
+
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
-        found = self._found = Findings(result, fault=test.fault or test.target_fault)
+        found = self._found = Findings(result, fault=test.fault or test.target_fault, constant_loss=test.constant_loss)
         planned = self._planned
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
@@ -244,7 +252,17 @@ class Probe(LRRangeTest):
         if found.rehearsals:
             start = float(np.median(result.losses[:10]))
             found.chosen = choose_rehearsal(found.rehearsals, start=start, whole=planned.is_rehearsed_whole())
+        if not isinstance(test.stream, ArrayStream):
+            # Whether the model has collapsed can only be seen on a batch, which the epochs do not show.
+            found.sample = _batch_of(test)
         return None
+
+
+def _batch_of(test: Sweep) -> Any:
+    """A batch of the data that are not arrays; None if none is left."""
+    with contextlib.suppress(Exception):
+        return test.stream.first_batch()
+    return None
 
 
 def _plans(planned: PlannedTraining, result: RangeTestResult) -> list[tuple[float, bool]]:
@@ -383,6 +401,10 @@ class Start:
                 self._add_probe(state, 1.0, found.fault)
             else:
                 state.baseline = read_baseline(found.result.repeat_losses)
+                if len(found.result.losses):
+                    state.known["untrained_loss"] = float(found.result.losses[0])
+                if found.constant_loss is not None:
+                    state.known["baseline_loss"] = found.constant_loss
                 self._set_rate(state, found, planned)
         return state
 

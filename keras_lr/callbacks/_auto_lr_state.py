@@ -91,6 +91,7 @@ class AutoLRState:
         actions: The actions so far.
         notes: What else there is to know of the run.
         segment: The present segment.
+        known: What is known of the fit beside its series.
     """
 
     first_epoch: int
@@ -105,6 +106,7 @@ class AutoLRState:
     actions: list[AutoLRAction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     segment: Segment = field(default_factory=Segment)
+    known: dict[str, Any] = field(default_factory=dict)
 
     def change_segment(self, **changes: Any) -> None:
         """Applies `changes` to the segment."""
@@ -224,6 +226,7 @@ class AutoLRState:
             monitor=monitor,
             probe=self.probe,
             notes=tuple(self.notes),
+            known=dict(self.known),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -245,6 +248,7 @@ class AutoLRState:
             "actions": [action.to_dict() for action in self.actions],
             "notes": list(self.notes),
             "segment": dataclasses.asdict(self.segment),
+            "known": dict(self.known),
         }
 
     @classmethod
@@ -264,6 +268,7 @@ class AutoLRState:
                 actions=[AutoLRAction.from_dict(action) for action in data["actions"]],
                 notes=[str(note) for note in data["notes"]],
                 segment=Segment(**data["segment"]),
+                known=dict(data.get("known", {})),
             )
         except (TypeError, ValueError, KeyError) as err:
             raise ResultFormatError(

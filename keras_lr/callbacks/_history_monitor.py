@@ -13,11 +13,11 @@ import numpy as np
 
 from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state, ignore_loads
 from keras_lr._keras.learning_rate import current_learning_rate
-from keras_lr._keras.running_fit import move_before_backup
+from keras_lr._keras.running_fit import facts_of_fit, move_before_backup
 from keras_lr._utils import validation
 from keras_lr._utils.validation import check_logged
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
-from keras_lr.analysis._diagnosis.history import MIN_EPOCHS
+from keras_lr.analysis._diagnosis.history import CONTEXT, MIN_EPOCHS
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Finding
 
@@ -25,7 +25,7 @@ MIN_STEPS = 200
 STEP_POINTS = 400
 _STEP_GROWTH = 1.25
 # Of the first epoch's row; not a series, so `EpochHistory.columns` leaves it out.
-_UNTRAINED = "untrained_loss"
+UNTRAINED = "untrained_loss"
 
 
 class EpochHistory:
@@ -48,10 +48,14 @@ class EpochHistory:
         self._setup: TrainingSetup | None = None
         self._begun = self._unlogged = False
         self._first_loss: float | None = None
+        self._facts: dict[str, Any] = {}
 
-    def begin_fit(self) -> None:
+    def begin_fit(self, model: keras.Model, params: Mapping[str, Any] | None) -> None:
         """Prepares for the first epoch of a fit."""
         self._begun = self._unlogged = False
+        self._facts = facts_of_fit(model, params)
+        if self._monitor != "loss":
+            self._facts = {name: fact for name, fact in self._facts.items() if name not in ("loss", "baseline_loss")}
 
     def begin_epoch(self, epoch: int, model: keras.Model) -> None:
         """Drops the epochs that a new fit trains again, and all if it is not the same training that goes on."""
@@ -93,7 +97,7 @@ class EpochHistory:
         if rate is None:
             rate = math.nan if model.optimizer is None else current_learning_rate(model.optimizer)
         if not self.rows and epoch == 0 and self._first_loss is not None:
-            values[_UNTRAINED] = self._first_loss
+            values[UNTRAINED] = self._first_loss
         self.rows.append({"epoch": float(epoch), "learning_rate": float(rate), **values})
 
     def _warn_unlogged(self, logs: Mapping[str, Any]) -> None:
@@ -107,19 +111,19 @@ class EpochHistory:
 
     def columns(self) -> dict[str, np.ndarray]:
         """One array per quantity, NaN for an epoch that did not log it."""
-        names = dict.fromkeys(name for row in self.rows for name in row if name != _UNTRAINED)
+        names = dict.fromkeys(name for row in self.rows for name in row if name != UNTRAINED)
         return {name: np.array([row.get(name, np.nan) for row in self.rows]) for name in names}
 
-    def known(self, model: keras.Model) -> dict[str, Any]:
-        """What is known beside the columns, as keyword arguments of `analyze_history`."""
-        known: dict[str, Any] = {"optimizer": model.optimizer}
-        untrained = self.rows[0].get(_UNTRAINED, math.nan) if self.rows else math.nan
-        if math.isfinite(untrained):
-            known["untrained_loss"] = untrained
-        loss = getattr(model, "loss", None)
-        if self._monitor == "loss" and (isinstance(loss, (str, keras.losses.Loss)) or callable(loss)):
-            known["loss"] = loss
-        return known
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known beside the columns: what `facts_of_fit` found, and the loss before the first step."""
+        untrained = self.rows[0].get(UNTRAINED, math.nan) if self.rows else math.nan
+        return {**self._facts, **({UNTRAINED: untrained} if math.isfinite(untrained) else {})}
+
+    def diagnose(self, columns: Mapping[str, np.ndarray] | None = None) -> Diagnosis:
+        """The diagnosis of the epochs, or of other columns of the same run, with all that is known."""
+        known = {name: value for name, value in self.known.items() if name in CONTEXT}
+        return analyze_history(self.columns() if columns is None else columns, **known)
 
     def to_list(self) -> list[dict[str, float | str]]:
         """The rows as plain JSON values: NaN and infinity, which JSON does not have, as text."""
@@ -185,6 +189,20 @@ class HistoryMonitor(Callback):
         self._history.restore(state["rows"])
         self.findings = [Finding.from_dict(finding) for finding in state["findings"]]
 
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """One array per quantity, with one value per epoch so far; `analyze_history` takes this callback itself."""
+        return self._history.columns()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known of the fit beside its series, as far as it is known.
+
+        `untrained_loss` (the first batch's own, before the first step), `baseline_loss` (that of the best constant
+        output), `optimizer`, `learning_rate`, `loss`, `batch_size` and `steps_per_epoch`.
+        """
+        return self._history.known
+
     def set_model(self, model: keras.Model) -> None:
         """Attaches the state of this callback to the model's weights."""
         super().set_model(model)
@@ -194,7 +212,7 @@ class HistoryMonitor(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the clock."""
         move_before_backup(self)
-        self._history.begin_fit()
+        self._history.begin_fit(self.model, self.params)
         self._began, self._spent = time.perf_counter(), 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -242,7 +260,7 @@ class HistoryMonitor(Callback):
         if losses.size == 0 or (losses.size < MIN_EPOCHS and np.isfinite(losses).all()):
             return
         began = time.perf_counter()
-        self.diagnosis = analyze_history(columns, **self._history.known(self.model))
+        self.diagnosis = self._history.diagnose(columns)
         for finding in self.diagnosis.findings:
             if ended or FINDING_KINDS[finding.kind].earliest != "end":
                 self._warn(finding, f"epochs {finding.start_epoch}-{finding.end_epoch}")
@@ -259,7 +277,7 @@ class HistoryMonitor(Callback):
             if np.isfinite(losses).any():
                 rate = np.full(steps.size, current_learning_rate(self.model.optimizer))
                 columns = {"step": steps, self.monitor: losses, "learning_rate": rate}
-                found = analyze_history(columns, **self._history.known(self.model)).findings
+                found = self._history.diagnose(columns).findings
                 for finding in found:
                     if FINDING_KINDS[finding.kind].earliest == "step":
                         self._warn(finding, f"steps {finding.start_epoch}-{finding.end_epoch} of epoch {self._epoch}")

@@ -13,7 +13,10 @@ import pandas as pd
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
 from keras_lr._keras.learning_rate import RateReader, steps_done
 from keras_lr._keras.logs import LogInterceptor
+from keras_lr._keras.running_fit import facts_of_fit
 from keras_lr._utils import validation
+from keras_lr.analysis._diagnosis.history import FACT_COLUMNS
+from keras_lr.callbacks._history_monitor import UNTRAINED
 
 _STATE = "lr_recorder"
 
@@ -27,6 +30,9 @@ class LRRecorder(Callback):
     too (and `TensorBoard(update_freq=1)` shows it), `History` gains "learning_rate_steps", one list per epoch, and
     `to_frame` has one row per step, also if `steps_per_execution` runs several steps at once. (TensorBoard's
     "epoch_learning_rate" is Keras's own: the rate of the next step.)
+
+    The logs of each epoch also hold what makes a later `analyze_history` surer: "untrained_loss", the first batch's own
+    loss before the first step, and "baseline_loss", that of the best constant output, as far as they are known.
 
     A fit that `keras.callbacks.BackupAndRestore` resumes, or that has a later `initial_epoch`, continues with the
     epochs recorded before. If no compiled optimizer trains anything, since the model is frozen or its `train_step` uses
@@ -48,14 +54,28 @@ class LRRecorder(Callback):
         self._interceptor: LogInterceptor | None = None
         self._reader: RateReader | None = None
         self._warned = False
+        self._known: dict[str, Any] = {}
+        self._fit_facts: dict[str, Any] = {}
 
     def get_state(self) -> dict[str, Any]:
         """The epochs so far, as plain JSON values."""
-        return {"epochs": [dict(epoch) for epoch in self._epochs]}
+        return {"epochs": [dict(epoch) for epoch in self._epochs], "known": dict(self._known)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continues from what `get_state` returned."""
         self._epochs = [dict(epoch) for epoch in state["epochs"]]
+        self._known = dict(state.get("known", {}))
+
+    @property
+    def history(self) -> dict[str, list[Any]]:
+        """What `History` holds of the last fit; `analyze_history` takes this callback itself."""
+        recorded = getattr(self.model, "history", None)
+        return {} if recorded is None else {"epoch": recorded.epoch, **recorded.history}
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known of the fit beside its series, as in `HistoryMonitor.known`."""
+        return dict(self._known)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per epoch or step: `epoch`, `step` (counted from 0) if by step, and one column per optimizer."""
@@ -76,6 +96,7 @@ class LRRecorder(Callback):
         """Prepares to read the rates."""
         by_step = self.frequency == "step"
         self._warned = False
+        self._fit_facts = facts_of_fit(self.model, self.params)
         self._reader = RateReader(self.model.optimizer, num_steps=self.model.steps_per_execution if by_step else 1)
         self._interceptor = LogInterceptor(
             self.model, on_step=self._read_step if by_step else None, on_epoch=self._read_epoch
@@ -87,6 +108,9 @@ class LRRecorder(Callback):
         self._epoch, self._executions = epoch, []
         self._steps_before = steps_done(self.model.optimizer)
         self._epochs = [row for row in self._epochs if row["epoch"] < epoch]
+        if not self._epochs:
+            self._known = {}
+        self._known |= self._fit_facts
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Prepares to read the next execution."""
@@ -114,15 +138,25 @@ class LRRecorder(Callback):
 
     def _read_epoch(self, logs: dict[str, Any]) -> dict[str, Any]:
         reading = None if self._reader is None else self._reader.read()
+        self._keep_first_loss()
+        known = {name: self._known[name] for name in FACT_COLUMNS if name in self._known}
         if self._reader is None or reading is None:
             self._warn_once()
-            return {}
+            return known
         rates = dict(zip(self._reader.names, map(_plain, reading[0]), strict=True))
         row = {"epoch": self._epoch, "rates": rates}
         if self.frequency == "step":
             row["steps"] = self._steps(list(rates))
         self._epochs.append(row)
-        return {name: math.nan if rate is None else rate for name, rate in rates.items()}
+        return {**{name: math.nan if rate is None else rate for name, rate in rates.items()}, **known}
+
+    def _keep_first_loss(self) -> None:
+        """Keeps the loss of the very first step, unless it is known only together with those after it."""
+        logs = {} if self._interceptor is None else self._interceptor.first_logs
+        if self._epoch == 0 and not self._epochs and "loss" in logs and self.model.steps_per_execution == 1:
+            loss = float(logs["loss"])
+            if math.isfinite(loss):
+                self._known[UNTRAINED] = loss
 
     def _warn_once(self) -> None:
         if not self._warned and self._reader is not None:

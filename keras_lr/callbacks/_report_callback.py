@@ -11,10 +11,10 @@ import keras
 import numpy as np
 
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
+from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils.files import folder_of
 from keras_lr._utils.progress import shown_in_fit, summary
-from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.callbacks._auto_lr import AutoLR
 from keras_lr.callbacks._history_monitor import EpochHistory
 from keras_lr.errors import CurveError, InvalidArgumentError
@@ -65,6 +65,7 @@ class ReportCallback(Callback):
         self._history = EpochHistory(monitor, "ReportCallback")
         self._siblings: list[keras.callbacks.Callback] = []
         self._stop_watching: Callable[[], None] | None = None
+        self._first_step: LogInterceptor | None = None
 
     def get_state(self) -> dict[str, Any]:
         """The epochs so far, as plain JSON values."""
@@ -73,6 +74,16 @@ class ReportCallback(Callback):
     def set_state(self, state: dict[str, Any]) -> None:
         """Continues from what `get_state` returned."""
         self._history.restore(state["rows"])
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """One array per quantity, with one value per epoch so far; `analyze_history` takes this callback itself."""
+        return self._history.columns()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known of the fit beside its series, as in `HistoryMonitor.known`."""
+        return self._history.known
 
     def set_model(self, model: keras.Model) -> None:
         """Attaches the state of this callback to the model's weights."""
@@ -87,7 +98,8 @@ class ReportCallback(Callback):
                 f"`path` must be in a folder that exists. Received: {self.path}. Create the folder first."
             )
         move_before_backup(self)
-        self._history.begin_fit()
+        self._history.begin_fit(self.model, self.params)
+        self._first_step = LogInterceptor(self.model, on_epoch=lambda logs: {})
         callbacks = callbacks_of_fit()
         self._siblings = [] if callbacks is None else callbacks.callbacks
         self._stop_watching = on_fit_error(self.model, self._on_error)
@@ -97,8 +109,17 @@ class ReportCallback(Callback):
         ignore_loads(self.model, name=_STATE)
         self._history.begin_epoch(epoch, self.model)
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Prepares to read the loss of the first step of a fit."""
+        if self._first_step is not None and not self._first_step.first_logs:
+            self._first_step.arm()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Stores the losses and the learning rate of the epoch."""
+        first = {} if self._first_step is None else self._first_step.first_logs
+        if self.monitor in first and self.model.steps_per_execution == 1:
+            self._history.end_batch(0, float(first[self.monitor]))
+        self._first_step = None
         self._history.end_epoch(epoch, logs or {}, self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -156,7 +177,7 @@ class ReportCallback(Callback):
     def _diagnosis(self) -> Diagnosis:
         columns = self._history.columns()
         try:
-            return analyze_history(columns, **self._history.known(self.model))
+            return self._history.diagnose(columns)
         except CurveError as err:
             return self._without_verdict(columns, str(err))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 from keras_lr._keras.batches import ReadingOfFit, data_of_fit, reading_of_fit
@@ -25,7 +26,8 @@ class LRRangeTest(Callback):
 
     The test runs before the first epoch, inside one compiled loop. Weights, optimizer, metrics, random states and data
     order are then restored. By default `fit` ends without an epoch; with `apply=True` it trains all its epochs at the
-    suggested rate.
+    suggested rate. The suggestion is for the epochs that `fit` was asked for, if that is more than one or `apply` is
+    set.
 
     Args:
         min_lr: First learning rate, above 0.
@@ -102,13 +104,13 @@ class LRRangeTest(Callback):
             refuse_backup()
         data = data_of_fit(epochs, model, steps)
         fit_read = ReadingOfFit(None, []) if self.apply else reading_of_fit(epochs, self._random_state)
-        measurement = measure(model, data, self.settings, further=self._further)
+        measurement = measure(model, data, self._settings_of_fit(), further=self._further)
         self.result = measurement.result
         if fit_read.before is not None:
             fit_read.before.restore(restart_operations=True)
         warning = measurement.warning(fit_read.unrestored, generator_is_used_up=data.is_generator and not self.apply)
-        if warning is not None:
-            warnings.warn(warning, UserWarning, stacklevel=2)
+        for message in (*measurement.advice, *([] if warning is None else [warning])):
+            warnings.warn(message, UserWarning, stacklevel=2)
         error = measurement.error
         if error is not None and (self.apply or not isinstance(error, KeyboardInterrupt)):
             raise error
@@ -144,6 +146,16 @@ class LRRangeTest(Callback):
         if self.result is None:
             raise DataError("`LRRangeTest` has no result yet. Call `model.fit` with it first.")
         return self.result
+
+    def _settings_of_fit(self) -> RangeTestSettings:
+        """The settings with the length of the training that `fit` was asked for.
+
+        A single epoch, of a `fit` that ends without one, says nothing of a later training.
+        """
+        epochs = (self.params or {}).get("epochs")
+        if epochs is None or not (self.apply or epochs > 1):
+            return self.settings
+        return replace(self.settings, epochs=int(epochs), steps_per_epoch=self.params.get("steps"))
 
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
         """Runs that a subclass makes before the model is restored; returns the error that cut them short."""

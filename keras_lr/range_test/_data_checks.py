@@ -26,6 +26,31 @@ KINDS = ("NaN", "infinite values")
 _BLOCK_VALUES = 2**22
 """Values that are looked at together, so that no large temporary array is made."""
 
+OUTPUT_RANGES = {
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)),
+    **dict.fromkeys(("tanh", "softsign"), (-1.0, 1.0)),
+    **dict.fromkeys(("relu", "softplus", "exponential"), (0.0, math.inf)),
+}
+"""The lowest and the highest output of an activation, by its name."""
+
+OUTSIDE = 0.01
+"""A target that lies so little outside of them is rounding."""
+
+LARGE_TARGET = 1e4
+"""Targets of this size count as unscaled."""
+
+LOSSES_OF_LABELS = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "hinge",
+    "squared_hinge",
+    "categorical_hinge",
+    "poisson",
+    "ctc",
+)
+"""Losses whose targets need not be values that the output takes."""
+
 _LABEL_ERROR = re.compile(r"[Rr]eceived a label value of (-?\d+) which is outside the valid range of \[0, (\d+)\)")
 
 
@@ -142,6 +167,61 @@ def target_fault_of(model: keras.Model, limits: list[tuple[Any, float, float]]) 
             "learning rate. Check `y`."
         )
     return None
+
+
+def output_advice(model: keras.Model, limits: tuple[float, float] | None) -> list[str]:
+    """What to change about the output of a model or its targets before anything is trained, a text each.
+
+    Args:
+        model: A compiled model, built. Only one with a single output and a loss of Keras is looked at.
+        limits: The lowest and the highest target; None if unknown.
+    """
+    losses = losses_of(model)
+    if len(losses) != 1 or not _is_of_keras(losses[0]) or len(_shape_of_outputs(model)) != 1 or not model.layers:
+        return []
+    name = _activation_of(model.layers[-1]) if _gives_the_output(model, model.layers[-1]) else ""
+    units = _classes(next(iter(_shape_of_outputs(model).values())))
+    if name == "softmax" and units == 1:
+        return [
+            "The last layer is a softmax over a single unit, whose output is always 1, so nothing is learned. Use a "
+            "sigmoid, or one unit per class."
+        ]
+    if limits is None or any(_is_loss(losses[0], kind) for kind in LOSSES_OF_LABELS):
+        return []
+    low, high = limits
+    least, most = OUTPUT_RANGES.get(name, (-math.inf, math.inf))
+    if low < least - OUTSIDE or high > most + OUTSIDE:
+        reach = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of at least {least:g}"
+        return [
+            f"The targets reach from {low:g} to {high:g}, but the last layer's {name} gives only values {reach}. "
+            "Remove that activation, or scale the targets."
+        ]
+    if max(abs(low), abs(high)) >= LARGE_TARGET:
+        return [
+            f"The targets reach {max(abs(low), abs(high)):.3g}: losses and gradients are huge at first, and a rate "
+            "that survives them is too low later. Scale the targets to a mean of 0 and a standard deviation of 1."
+        ]
+    return []
+
+
+def _gives_the_output(model: keras.Model, layer: Any) -> bool:
+    try:
+        return layer.output is model.outputs[0]
+    except (AttributeError, ValueError):
+        return False
+
+
+def _activation_of(layer: Any) -> str:
+    """The name of the function that a layer's outputs have gone through; empty without one."""
+    if isinstance(layer, (keras.layers.Softmax, keras.layers.ReLU)):
+        return type(layer).__name__.lower()
+    inner = layer.activation if isinstance(layer, keras.layers.Activation) else getattr(layer, "activation", None)
+    return str(getattr(inner, "__name__", ""))
+
+
+def limits_of_targets(y: Any) -> tuple[float, float] | None:
+    """The lowest and the highest value of a single array of targets; None for anything else."""
+    return None if isinstance(y, (dict, list, tuple)) else _limits(y)
 
 
 def losses_of(model: keras.Model) -> list[Any]:

@@ -37,6 +37,7 @@ def find_lr(
     stop_on_divergence: bool = True,
     verbose: bool | Literal["auto", 0, 1, 2] = "auto",
     refine: bool = False,
+    epochs: int | None = None,
 ) -> RangeTestResult:
     """Runs a learning-rate range test and restores the model.
 
@@ -67,6 +68,8 @@ def find_lr(
             and 0 show nothing.
         refine: Whether to refine the suggestion by short runs at constant rates near it, from the same weights. They
             take at most as many steps as the sweeps.
+        epochs: Length of the training that is to follow, at least 1. The longer it is, the lower the suggestion: a
+            short test favours rates that merely start fast. None if it is unknown.
 
     Returns:
         The measured curve and the suggestion, which also depends on the model's optimizer (see `suggest`). Ctrl-C ends
@@ -88,6 +91,7 @@ def find_lr(
         stop_on_divergence=stop_on_divergence,
         verbose=verbose,
         refine=refine,
+        epochs=epochs,
     )
     _check_compiled(model)
     if x is None:
@@ -104,7 +108,7 @@ def find_lr(
     )
     messages: list[str | None] = []
     measurement = measure(model, data, settings, on_open=lambda: messages.append(input_scale_warning(model, x)))
-    messages.append(measurement.warning(generator_is_used_up=data.is_generator))
+    messages += [*measurement.advice, measurement.warning(generator_is_used_up=data.is_generator)]
     for message in filter(None, messages):
         warnings.warn(message, UserWarning, stacklevel=3)
     if measurement.error is not None and not isinstance(measurement.error, KeyboardInterrupt):

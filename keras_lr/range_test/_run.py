@@ -14,7 +14,7 @@ from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr._utils.progress import progress_line
 from keras_lr.analysis._suggestion.calibration import kind_of
-from keras_lr.analysis._suggestion.refine import Plan, plan_runs, refine_suggestion
+from keras_lr.analysis._suggestion.refine import Plan, allow_for_length, plan_runs, refine_suggestion
 from keras_lr.analysis._suggestion.suggest import allow_for_constant, landmarks_of, suggest
 from keras_lr.devices import environment
 from keras_lr.errors import InvalidArgumentError
@@ -45,6 +45,8 @@ class RangeTestSettings:
         stop_on_divergence: Whether to stop once the loss has diverged.
         verbose: "auto", a bool, or 0, 1 or 2 as in `fit`.
         refine: Whether to refine the suggestion by short runs.
+        epochs: Length of the training that is to follow; None if unknown.
+        steps_per_epoch: Steps of each of these epochs; None for as many as the data have batches.
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
@@ -58,11 +60,15 @@ class RangeTestSettings:
     stop_on_divergence: bool
     verbose: bool | Literal["auto", 0, 1, 2]
     refine: bool
+    epochs: int | None = None
+    steps_per_epoch: int | None = None
 
     def __post_init__(self) -> None:
         validation.whole_number("repeats", self.repeats)
         validation.flag("stop_on_divergence", self.stop_on_divergence)
         validation.flag("refine", self.refine)
+        if self.epochs is not None:
+            validation.whole_number("epochs", self.epochs)
         if self.verbose != "auto" and not (isinstance(self.verbose, (bool, int, np.bool_)) and 0 <= self.verbose <= 2):
             raise InvalidArgumentError(
                 f'`verbose` must be "auto", True, False, 0, 1 or 2. Received: {self.verbose!r}. Leave it at "auto".'
@@ -97,12 +103,14 @@ class Measurement:
         error: The exception that cut it short, or None.
         restore: Restores the model once more, for a caller that changes it after the test.
         unrestored: What the test has changed for good in the user's data, each as a clause.
+        advice: What to change about the model's output or the targets, a text each.
     """
 
     result: RangeTestResult
     error: BaseException | None
     restore: Callable[[], None]
     unrestored: list[str]
+    advice: list[str]
 
     def warning(self, further: Iterable[str] = (), *, generator_is_used_up: bool) -> str | None:
         """What to warn of if the test has changed something for good; None if it has not.
@@ -164,6 +172,9 @@ def measure(
                 result = replace(result, suggestion=Suggestion.refuse(fault, rule="none"))
             if settings.refine and error is None:
                 result, error = refine(test, result, num_steps=budget, optimizer=model.optimizer)
+            steps = settings.steps_per_epoch or test.stream.steps_per_epoch
+            planned = None if settings.epochs is None or steps is None else settings.epochs * steps
+            result = replace(result, suggestion=allow_for_length(result.suggestion, planned))
             if settings.validation_data is None:
                 allowed = allow_for_constant(
                     result.suggestion, result.learning_rates, result.losses, test.constant_loss
@@ -173,7 +184,7 @@ def measure(
                 error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored to its state before the range test.")
-    return Measurement(result, error, test.restore, test.unrestored)
+    return Measurement(result, error, test.restore, test.unrestored, test.advice)
 
 
 def _as_tensors(batch: Any) -> Any:

@@ -41,7 +41,9 @@ from keras_lr.range_test._data_checks import (
     find_label_fault,
     find_target_fault,
     label_error,
+    limits_of_targets,
     losses_of,
+    output_advice,
     steps_counted,
     target_fault_of,
     unused_optimizer,
@@ -129,6 +131,7 @@ class Sweep:
         fault: Why no training on these data can succeed; empty if nothing is wrong.
         target_fault: Why no learning rate can be read off the targets; empty if nothing is wrong.
         constant_loss: The loss of the best constant output, from the targets; None if it is unknown.
+        advice: What to change about the output or the targets, a text each.
 
     Raises:
         ModelError: The model has no optimizer or nothing to train; as the block begins, its step trains with another
@@ -163,6 +166,7 @@ class Sweep:
         self.unrestored: list[str] = []
         self.fault = self.target_fault = ""
         self.constant_loss: float | None = None
+        self.advice: list[str] = []
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
@@ -433,6 +437,7 @@ class Sweep:
         if bad is not None and self._breaks_at(bad.index):
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
+        self.advice = output_advice(self._model, limits_of_targets(y))
         if sample_weight is None:
             self.constant_loss = constant_loss_of(self._model, y)
 
@@ -451,6 +456,9 @@ class Sweep:
             self.constant_loss = constant_loss_of(self._model, targets)
         low, high = self.loop.watch.limits
         losses = losses_of(self._model)
+        if self.stream.arrays is None:
+            known = bool(np.isfinite([low, high]).all())
+            self.advice = output_advice(self._model, (float(low), float(high)) if known else None)
         if len(losses) == 1 and np.isfinite([low, high]).all() and not self.target_fault:
             self.target_fault = target_fault_of(self._model, [(losses[0], low, high)]) or ""
 

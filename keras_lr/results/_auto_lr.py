@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import RangeTestResult
-from keras_lr.results._record import PageRecord, float_array, integer, optional_float, plain, text
+from keras_lr.results._record import PageRecord, float_array, integer, json_object, optional_float, plain, text
 
 ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
 
@@ -85,6 +85,8 @@ class AutoLRLog(PageRecord):
         probe: The range test before the first epoch; None if it was not run.
         notes: What else there is to know of the run, one sentence or two each: why it began again, what became of a
             compiled schedule, which other callback sets the rate, why it stopped rolling back.
+        known: What is known of the fit beside its series, as in `HistoryMonitor.known`; empty in logs that earlier
+            versions stored.
     """
 
     kind: ClassVar[str] = "auto_lr_log"
@@ -101,6 +103,7 @@ class AutoLRLog(PageRecord):
     monitor: str = "loss"
     probe: RangeTestResult | None = None
     notes: tuple[str, ...] = ()
+    known: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shapes = {np.shape(series) for series in (self.epochs, self.learning_rates, self.losses, self.val_losses)}
@@ -146,4 +149,5 @@ class AutoLRLog(PageRecord):
         probe = values.get("probe")
         parsed["probe"] = None if probe is None else RangeTestResult.from_dict(probe)
         parsed["notes"] = tuple(text(note) for note in values.get("notes", ()))
+        parsed["known"] = json_object("known", values.get("known", {}))
         return parsed

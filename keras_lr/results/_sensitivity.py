@@ -86,6 +86,9 @@ class SensitivityResult(PageRecord):
             whether the race is over. `dropped` lists each rate that was dropped with `learning_rate`, `epoch`, `why`
             ("beaten", "behind" or "diverged") and `reason`, and `comparisons` each comparison with its `epoch` and the
             rates `kept` and `added`.
+        known: What is known of the runs beside their series, as far as it is known: `untrained_loss` (of the first
+            repeat, on its first batch), `baseline_loss` (that of the best constant output), `optimizer`, `loss` and
+            `steps_per_epoch`.
     """
 
     kind: ClassVar[str] = "sensitivity"
@@ -113,6 +116,7 @@ class SensitivityResult(PageRecord):
     usable_high: float | None = None
     lr_sensitivity: float | None = None
     race: dict[str, Any] | None = None
+    known: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [name for name in (*FRAME_COLUMNS, self.objective) if name not in self.frame.columns]
@@ -213,6 +217,7 @@ class SensitivityResult(PageRecord):
         if values.get("best_batch_size") is not None:
             parsed["best_batch_size"] = integer(values["best_batch_size"])
         json_object("environment", values.get("environment", {}))
+        parsed["known"] = json_object("known", values.get("known", {}))
         if values.get("race") is not None:
             parsed["race"] = _race(json_object("race", values["race"]))
         if "basin_by" not in parsed:

@@ -13,13 +13,21 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import sliceable_arrays, split_off_validation
-from keras_lr._keras.model import is_distributed
-from keras_lr._keras.snapshot import StateSnapshot, plain_variables
+from keras_lr._keras.constant_output import constant_loss_of
+from keras_lr._keras.model import forward, is_distributed, loss_of
+from keras_lr._keras.snapshot import RandomState, StateSnapshot, VariableSnapshot, plain_variables, seed_variables
 from keras_lr._keras.tf_data import independent
 from keras_lr._utils.names import similar_name
 from keras_lr._utils.validation import whole_number
+from keras_lr.analysis._diagnosis.history import loss_name, optimizer_name
 from keras_lr.errors import DataError, InvalidArgumentError
-from keras_lr.range_test._data_checks import find_bad_value, find_bad_value_in_batches, find_label_fault
+from keras_lr.range_test._data_checks import (
+    find_bad_value,
+    find_bad_value_in_batches,
+    find_label_fault,
+    limits_of_targets,
+    output_advice,
+)
 
 DEFAULT_BATCH_SIZE = 32
 ALIGNMENT = 64
@@ -274,6 +282,52 @@ def batches_of(data: Any, most: int) -> Iterable[Any]:
     if isinstance(data, keras.utils.PyDataset) and data.num_batches is not None:
         return (data[number] for number in range(min(data.num_batches, most)))
     return itertools.islice(independent(data), most) if isinstance(data, tf.data.Dataset) else ()
+
+
+def facts_of(model: keras.Model, arguments: FitArguments) -> dict[str, Any]:
+    """What is known of the runs beside their series, as plain JSON values, without what is unknown.
+
+    The untrained loss is that of the first batch; it is measured for arrays alone.
+
+    Args:
+        model: A compiled model with its initial weights; it stays as it is.
+        arguments: The arguments of the search.
+    """
+    loss = getattr(model, "loss", None)
+    found: dict[str, Any] = {
+        "optimizer": optimizer_name(model.optimizer),
+        "loss": None if loss is None or isinstance(loss, (list, tuple, dict)) else loss_name(loss),
+        "batch_size": arguments.batch_size,
+        "steps_per_epoch": arguments.given.get("steps_per_epoch"),
+    }
+    if arguments.train is not None:
+        _, targets, weights = keras.utils.unpack_x_y_sample_weight(arguments.train)
+        found["steps_per_epoch"] = found["steps_per_epoch"] or -(-arguments.size // arguments.batch_size)
+        found["baseline_loss"] = None if weights is not None else constant_loss_of(model, targets)
+        found["untrained_loss"] = _untrained_loss(model, arguments)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _untrained_loss(model: keras.Model, arguments: FitArguments) -> float | None:
+    """The loss of the first batch; None if it cannot be computed outside of a step, or is not finite."""
+    random_state, seeds = RandomState(), VariableSnapshot(seed_variables(model))
+    try:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(arguments.first_batch(arguments.batch_size))
+        loss = float(loss_of(model, x, y, forward(model, x, training=False), weight, training=False))
+    except Exception:
+        # A model whose `train_step` alone understands the data.
+        return None
+    finally:
+        seeds.restore()
+        random_state.restore()
+    return loss if np.isfinite(loss) else None
+
+
+def advice_on_output(model: keras.Model, arguments: FitArguments) -> list[str]:
+    """What to change about the model's output or the targets before anything is trained, a text each."""
+    if arguments.train is None:
+        return []
+    return output_advice(model, limits_of_targets(keras.utils.unpack_x_y_sample_weight(arguments.train)[1]))
 
 
 def data_fault(model: keras.Model, arguments: FitArguments) -> str:

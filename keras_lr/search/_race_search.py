@@ -20,7 +20,7 @@ from keras_lr.search._engines.base import EngineName
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._overrides import check_arguments
 from keras_lr.search._runs import Point
-from keras_lr.search._session import SearchSession, curve_of, faults_in, trained_by
+from keras_lr.search._session import SearchSession, curve_of, faults_in, known_of_runs, trained_by
 from keras_lr.search._tuner import LogGridSearch
 
 EVENT = "race"
@@ -305,6 +305,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
         usable_low=race.usable_low,
         usable_high=race.usable_high,
         race=_summary(race),
+        known=known_of_runs(lines),
     )
 
 

@@ -24,7 +24,7 @@ from keras_lr.results._sensitivity import OWN_COLUMNS, SensitivityResult
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._engines.selection import EngineSelector, own_steps
 from keras_lr.search._fingerprint import check_project, project_header
-from keras_lr.search._fit_arguments import FitArguments, data_fault, fault_in_batches
+from keras_lr.search._fit_arguments import FitArguments, advice_on_output, data_fault, facts_of, fault_in_batches
 from keras_lr.search._grid import grown_rates, next_growth
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
 from keras_lr.search._recorder import Recorded, Recorder, is_same, missing_objective
@@ -137,7 +137,11 @@ class Trainer:
         self.factory = factory
         self.model = model
         self.environment = None if model is None else environment(model)
+        self.known = {} if model is None or hypermodel.takes_any_data else facts_of(model, arguments)
         self.fault = "" if model is None or hypermodel.takes_any_data else data_fault(model, arguments)
+        if model is not None and not hypermodel.takes_any_data:
+            for text in advice_on_output(model, arguments):
+                warnings.warn(text, UserWarning, stacklevel=2)
         self._options = options
         self._hypermodel = hypermodel
         self._selector: EngineSelector | None = None
@@ -234,7 +238,7 @@ class Trainer:
                     recorder.adopt(part)
                     paused.update(part.checkpoints)
             return
-        details = {"environment": self.environment}
+        details = {"environment": self.environment, "known": self.known}
         selector.train(
             runs,
             lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details),
@@ -656,6 +660,7 @@ def recorded_result(
         engine_reason=reason,
         environment=environment,
     )
+    result = replace(result, known=known_of_runs(lines))
     faults = faults_in(lines)
     if not faults:
         return result
@@ -681,6 +686,11 @@ def curve_of(rows: Sequence[Mapping[str, Any]], objective: str, epochs: int, *, 
         value = _number(row.get(objective))
         values.append(value if np.isfinite(value) or not values else values[-1])
     return values + values[-1:] * (epochs - len(values)) if complete else values
+
+
+def known_of_runs(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the first engine that has trained knew of the runs beside their series."""
+    return next((dict(line["known"]) for line in lines if line.get("known")), {})
 
 
 def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> UsedEngine | None:

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
+from keras_lr import AutoLR
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+from tests.callbacks.regression import X, Y, regression
 from tests.training_models import all_values, classifier, plain_classifier, two_outputs
 
 SCHEDULES = keras.optimizers.schedules
@@ -310,3 +312,25 @@ def test_a_rate_of_zero_is_left_alone_with_a_warning(digits):
 def test_an_unknown_monitor_is_refused(digits):
     with pytest.raises(ModelError, match="`monitor` must name"):
         fit(plain_classifier(), digits, keras_lr.AutoLR(probe_steps=0, monitor="cost"))
+
+
+class KillsItsUnits(keras.callbacks.Callback):
+    """Sets the hidden units of a network to 0 for every input, as a far too large step does."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:
+            kernel, bias = self.model.layers[0].weights
+            kernel.assign(keras.ops.zeros_like(kernel))
+            bias.assign(keras.ops.full_like(bias, -1.0))
+
+
+@pytest.mark.parametrize("of_dataset", [False, True], ids=["arrays", "dataset"])
+def test_a_network_whose_units_died_starts_again_from_its_initial_weights(of_dataset):
+    model = regression(keras.optimizers.SGD(0.01))
+    auto_lr = AutoLR(probe_steps=20, probe_repeats=1, anneal_fraction=0.2, verbose=False)
+    data = (tf.data.Dataset.from_tensor_slices((X, Y)).batch(4),) if of_dataset else (X, Y)
+    options = {} if of_dataset else {"batch_size": 4}
+    model.fit(*data, epochs=10, verbose=0, callbacks=[auto_lr, KillsItsUnits()], **options)
+    actions = [action for action in auto_lr.log.actions if "starts again from its initial weights" in action.reason]
+    assert [action.epoch for action in actions] in ([1], [2]), auto_lr.log.actions
+    assert np.std(model.predict(X, verbose=0)) > 0.01 * np.std(Y)

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -152,3 +153,40 @@ def test_the_verdict_knows_the_untrained_loss_the_optimizer_and_the_loss():
     again = keras_lr.HistoryMonitor()
     again.set_state(kept)
     assert again.get_state() == kept
+
+
+def test_every_callback_stores_what_makes_a_later_verdict_surer(tmp_path):
+    model = linear_model(0.01)
+    first = model.evaluate(X[:32], Y[:32], verbose=0)
+    monitor, recorder = keras_lr.HistoryMonitor(), keras_lr.LRRecorder()
+    report, auto_lr = keras_lr.ReportCallback(tmp_path / "r.html"), keras_lr.AutoLR(probe_steps=0, verbose=False)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = model.fit(
+        X[:256], Y[:256], epochs=3, shuffle=False, verbose=0, callbacks=[monitor, recorder, report, auto_lr, log]
+    )
+    expected = {
+        "untrained_loss": pytest.approx(first, rel=1e-5),
+        "baseline_loss": pytest.approx(np.var(Y[:256]), rel=1e-5),
+        "optimizer": "sgd",
+        "learning_rate": pytest.approx(0.01),
+        "loss": "mse",
+        "batch_size": 32,
+        "steps_per_epoch": 8,
+    }
+    for source in (monitor, recorder, report, auto_lr):
+        known = source.log.known if source is auto_lr else source.known
+        assert known == expected, type(source)
+    for source in (monitor, recorder, report, auto_lr, history, tmp_path / "log.csv"):
+        diagnosis = keras_lr.analyze_history(source)
+        assert diagnosis.untrained_loss == expected["untrained_loss"], type(source)
+        assert diagnosis.baseline_loss == expected["baseline_loss"], type(source)
+        if not isinstance(source, Path):
+            assert diagnosis.optimizer == "sgd", type(source)
+
+
+def test_a_history_without_callbacks_shows_its_optimizer_until_it_is_trained_further():
+    model = linear_model(0.01)
+    first, second = (model.fit(X[:64], Y[:64], epochs=3, verbose=0) for _ in range(2))
+    assert keras_lr.analyze_history(second).optimizer == "sgd"
+    assert keras_lr.analyze_history(second).learning_rate == pytest.approx(0.01)
+    assert keras_lr.analyze_history(first).optimizer is None

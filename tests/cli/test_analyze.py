@@ -13,6 +13,7 @@ import pytest
 
 from keras_lr.cli import main
 from keras_lr.results import Diagnosis, HistoryComparison
+from tests.verdict_words import contradictions, random_run
 
 TIME = np.arange(20)
 RUNS = {
@@ -143,3 +144,14 @@ def test_runs_of_different_series_have_no_best_one(tmp_path, capsys):
     pd.DataFrame({"epoch": epochs, "loss": np.exp(-0.5 * epochs)}).to_csv(tmp_path / "other.csv")
     assert main(["analyze", str(tmp_path / "one.csv"), str(tmp_path / "other.csv")]) == 0
     assert "No best run: the runs were judged by different series." in capsys.readouterr().out
+
+
+def test_no_line_points_against_the_verdict(tmp_path, capsys):
+    for seed in range(12):
+        columns, known = random_run(seed)
+        path = tmp_path / f"{seed}.csv"
+        pd.DataFrame({**columns, **known}).to_csv(path, index_label="epoch", na_rep="nan")
+        main(["analyze", str(path), "--json"])
+        diagnosis = Diagnosis.from_json(capsys.readouterr().out)
+        main(["analyze", str(path)])
+        assert not contradictions(diagnosis, capsys.readouterr().out.replace("\n", " "))

@@ -272,3 +272,48 @@ def test_the_first_bad_row_of_any_structure_is_found(dtype: str) -> None:
         _data_checks.BadValue("inputs", "infinite values", "batch", 1)
     )
     assert _data_checks.find_bad_value(np.array(["a"]), np.arange(3), None) is None
+
+
+def regressor(activation: str | None, units: int = 1, loss: str = "mse") -> keras.Model:
+    layers = [keras.Input((6,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(units, activation)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", loss)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "limits", "expected"),
+    [
+        ("softmax", "binary_crossentropy", (0.0, 1.0), "softmax over a single unit"),
+        ("sigmoid", "mse", (-2.0, 2.0), "sigmoid gives only values from 0 to 1"),
+        ("tanh", "mae", (0.0, 40.0), "tanh gives only values from -1 to 1"),
+        ("relu", "huber", (-3.0, 3.0), "relu gives only values of at least 0"),
+        (None, "mse", (0.0, 2e4), "reach 2e+04"),
+        (None, "mse", (-3.0, 3.0), ""),
+        ("sigmoid", "mse", (0.0, 1.0), ""),
+        ("sigmoid", "binary_crossentropy", (0.0, 1.0), ""),
+        ("tanh", "hinge", (-1.0, 1.0), ""),
+    ],
+)
+def test_an_output_that_cannot_reach_its_targets_is_named(activation, loss, limits, expected):
+    advice = _data_checks.output_advice(regressor(activation, loss=loss), limits)
+    assert len(advice) == bool(expected)
+    assert all(expected in text for text in advice)
+
+
+@pytest.mark.parametrize("as_set", [False, True], ids=["arrays", "dataset"])
+def test_the_range_test_warns_once_of_an_output_that_cannot_reach_its_targets(as_set):
+    data = (tf.data.Dataset.from_tensor_slices((X, VALUES)).batch(32),) if as_set else (X, VALUES)
+    with pytest.warns(UserWarning, match="sigmoid gives only values from 0 to 1") as warned:
+        keras_lr.find_lr(regressor("sigmoid"), *data, num_steps=20, verbose=False)
+    assert len(warned) == 1
+
+
+def test_a_longer_training_is_suggested_a_lower_rate():
+    model = regressor(None)
+    rates = [
+        keras_lr.find_lr(model, X, VALUES, shuffle=False, num_steps=60, verbose=False, epochs=epochs).suggestion
+        for epochs in (None, 6150)
+    ]
+    # 6,150 epochs of 10 steps are a hundred times 615.
+    assert rates[1].learning_rate / rates[0].learning_rate == pytest.approx(10**-0.5, rel=1e-3)

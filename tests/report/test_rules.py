@@ -10,11 +10,13 @@ import matplotlib as mpl
 import pytest
 
 from keras_lr import Report
+from keras_lr.analysis import analyze_history
 from keras_lr.plots import _style
 from keras_lr.report._sections import record_from_dict
 from keras_lr.results._record import Record
 from tests.report.page_reader import Page
 from tests.report_samples import KINDS, page_of
+from tests.verdict_words import contradictions, random_run
 
 PAGES = [*KINDS, "everything"]
 
@@ -162,3 +164,14 @@ def test_pyplot_is_not_touched():
     page_of("everything")
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_no_sentence_points_against_the_verdict_of_the_run():
+    one_of_each = {}
+    for seed in range(40):
+        columns, known = random_run(seed)
+        diagnosis = analyze_history(columns, **known)
+        one_of_each.setdefault(diagnosis.verdict, diagnosis)
+    assert {"too_low", "good", "too_high"} <= one_of_each.keys()
+    for diagnosis in one_of_each.values():
+        assert not contradictions(diagnosis, Page(Report("A run").add(diagnosis).to_html()).text())

@@ -35,8 +35,8 @@ def analyze_histories(
     """Judges several runs and compares them.
 
     Args:
-        sources: The runs by name; or a sequence of runs, which are named "run 1", "run 2" and so on; or a search's
-            `SensitivityResult`, whose runs are named by learning rate and repeat. Each run is anything that
+        sources: The runs by name; or a sequence of runs, which are named "run 1", "run 2" and so on; or a search or
+            its `SensitivityResult`, whose runs are named by learning rate and repeat. Each run is anything that
             `analyze_history` takes.
         untrained_loss: As in `analyze_history`, for all runs.
         baseline_loss: As in `analyze_history`, for all runs.
@@ -86,6 +86,8 @@ def analyze_histories(
 
 
 def _named(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> dict[str, Any]:
+    if callable(measured := getattr(sources, "sensitivity", None)):
+        sources = measured()
     if isinstance(sources, SensitivityResult):
         return dict(search_runs(sources))
     if isinstance(sources, Mapping):

@@ -29,6 +29,7 @@ HIGHER = (3.0, 10.0)
 FACTORS: dict[Verdict, tuple[float, float]] = {"too_low": HIGHER, "too_high": LOWER}
 
 MEASURE = "Measure the learning rate with `keras_lr.find_lr(model, x, y)`."
+ALIKE = "A learning rate far too low and one far too high look alike here."
 # What helps against a finding at any learning rate; `{start}` is where it begins.
 OTHER_ADVICE: dict[FindingKind, str] = {
     "oscillation": "Larger batches or averaged weights smooth the loss.",
@@ -56,12 +57,13 @@ def analyze_history(
 
     A value that was not logged (a blank cell, `null`, None) is not a value that is not finite (the text `nan`). A
     validation series is recognised by its name: `val_loss`, `valid_loss`, `eval/loss`, `Loss/test` and the like. What
-    was assumed, such as which of several runs was read, is the last of the diagnosis's reasons.
+    was assumed, such as which of several runs was read, is the last of the diagnosis's reasons. What the source itself
+    knows, as the callbacks of keras_lr do, need not be passed.
 
     Args:
-        source: A Keras `History`, a dict or DataFrame of columns, a list of rows, an `AutoLRLog`, XGBoost's
-            `evals_result`, or a path. A file may be that of a `CSVLogger` (Keras, Lightning, fastai) with any
-            separator, YOLO's `results.csv`, a download from W&B, MLflow or TensorBoard, Hugging Face's
+        source: A Keras `History`, a callback of keras_lr, a dict or DataFrame of columns, a list of rows, an
+            `AutoLRLog`, XGBoost's `evals_result`, or a path. A file may be that of a `CSVLogger` (Keras, Lightning,
+            fastai) with any separator, YOLO's `results.csv`, a download from W&B, MLflow or TensorBoard, Hugging Face's
             `trainer_state.json`, any other JSON with columns or rows, the console output of `fit`, or a notebook that
             shows it. A directory may hold TensorBoard event files or MLflow runs.
         run: Which run to read if `source` holds several: its name, or its number from 1 on. By default the last, if
@@ -223,6 +225,8 @@ def try_between(low: float, high: float) -> str:
 def _joined(finding: Finding, about_rate: str, verdict: Verdict, unit: str) -> str:
     # "Train longer" and "gains nothing at this rate" are other ways out than a change of the rate.
     instead = finding.kind in ("oscillation", "stagnation", "divergence", "slow_learning", "early_plateau")
+    if verdict == "unclear" and finding.kind == "stagnation":
+        return f"{ALIKE} {about_rate}"
     if about_rate and instead:
         return about_rate
     other = OTHER_ADVICE[finding.kind].format(start=f"{unit} {finding.start_epoch}")

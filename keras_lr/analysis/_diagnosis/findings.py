@@ -169,8 +169,7 @@ def _stagnation(history: TrainingHistory, end: int) -> Finding | None:
         end_epoch=int(history.epochs[end - 1]),
         effect_size=trend,
         effect_unit="Kendall's tau",
-        evidence=f"`{history.monitor}` shows no trend over {end} {history.unit}s. A learning rate far too low and one "
-        "far too high look alike here.",
+        evidence=f"`{history.monitor}` shows no trend over {end} {history.unit}s.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +61,10 @@ USUAL_RATES = dict.fromkeys(("adam", "adamw", "nadam", "adamax", "rmsprop"), ADA
 # Keras's own default rates; what is within a factor of NEAR_DEFAULT of one is seldom why a run goes wrong.
 DEFAULT_RATES = dict.fromkeys(USUAL_RATES, 1e-3) | {"sgd": 1e-2, "momentum": 1e-2}
 NEAR_DEFAULT = 10**0.5
+# Columns with one number per run, which the callbacks of this package log.
+CONTEXT = ("untrained_loss", "baseline_loss", "optimizer", "learning_rate", "loss")
+"""What is known beside the series, by the arguments of `run_context`."""
+FACT_COLUMNS = ("untrained_loss", "baseline_loss")
 # A loss with one of these names is never negative if the labels are those that it expects.
 CROSS_ENTROPIES = ("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy")
 
@@ -84,6 +88,7 @@ class TrainingHistory:
         accuracy: The accuracy on training data, shape `(n,)`, whether or not it grows as the loss falls; None without
             one. It is recognised by its name.
         notes: How the source was read, one sentence each, such as which of its runs this is.
+        known: What the source holds beside the series: arguments of `run_context` by name.
     """
 
     epochs: np.ndarray
@@ -97,6 +102,7 @@ class TrainingHistory:
     val_metric: np.ndarray | None = None
     accuracy: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    known: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def loss(self) -> np.ndarray:
@@ -146,6 +152,7 @@ def from_columns(
         InvalidArgumentError: There is no such run, or `validation_freq` does not fit the columns.
     """
     table = {str(name): to_column(str(name), values) for name, values in columns.items()}
+    facts = {name: table.pop(name) for name in FACT_COLUMNS if name in table}
     totals, parts = total_of_parts(table)
     table = {**table, **totals}
     monitor = monitor or find_monitor(table)
@@ -175,7 +182,20 @@ def from_columns(
         val_metric=val_metric,
         accuracy=_find_accuracy(table, rows, monitor),
         notes=tuple(note for note in notes if note),
+        known=_numbers_of_run(facts, rows, table[monitor].values.size),
     )
+
+
+def with_known(history: TrainingHistory, known: Mapping[str, Any]) -> TrainingHistory:
+    """The history with further facts; its own come first."""
+    return replace(history, known={**known, **history.known})
+
+
+def _numbers_of_run(facts: Mapping[str, Column], rows: Rows, size: int) -> dict[str, float]:
+    """The first finite value of each of `FACT_COLUMNS` in the rows of the run."""
+    columns = {name: column.values[rows.kept] for name, column in facts.items() if column.values.size == size}
+    finite = {name: values[np.isfinite(values)] for name, values in columns.items()}
+    return {name: float(values[0]) for name, values in finite.items() if values.size}
 
 
 def kept_rows(history: TrainingHistory, *, max_points: int) -> np.ndarray:
@@ -438,17 +458,32 @@ def run_context(
     learning_rate: Any = None,
     loss: Any = None,
 ) -> RunContext:
-    """The facts, checked. The history's own learning rate comes first; losses say nothing of a judged metric.
+    """The facts, checked; those that are not given are the history's own.
+
+    A learning rate in the history comes first. Losses say nothing of a judged metric.
 
     Raises:
         InvalidArgumentError: A number is not finite or a rate not positive, or a name is not text.
     """
+    given = {
+        "untrained_loss": untrained_loss,
+        "baseline_loss": baseline_loss,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "loss": loss,
+    }
+    if optimizer is not None:
+        # A rate beside another optimizer's name would be that optimizer's.
+        given["learning_rate"] = learning_rate if learning_rate is not None else _rate_of(optimizer)
+    untrained_loss, baseline_loss, optimizer, learning_rate, loss = (
+        history.known.get(name) if value is None else value for name, value in given.items()
+    )
     untrained, baseline = (
         None if value is None else real(name, value)
         for name, value in (("untrained_loss", untrained_loss), ("baseline_loss", baseline_loss))
     )
     rate = None if learning_rate is None else positive("learning_rate", learning_rate)
-    name = _optimizer_name(optimizer)
+    name = optimizer_name(optimizer)
     if rate is None:
         rate = _rate_of(optimizer)
     judged_by_loss = history.direction == "min"
@@ -457,11 +492,17 @@ def run_context(
         baseline_loss=baseline if judged_by_loss else None,
         optimizer=name,
         learning_rate=rate if history.learning_rate is None else history.learning_rate,
-        loss=_class_name("loss", loss).replace("_", "") or None,
+        loss=loss_name(loss),
     )
 
 
-def _optimizer_name(optimizer: Any) -> str | None:
+def loss_name(loss: Any) -> str | None:
+    """The name of a Keras loss in lower case, without underscores; None without one."""
+    return _class_name("loss", loss).replace("_", "") or None
+
+
+def optimizer_name(optimizer: Any) -> str | None:
+    """The class name of a Keras optimizer in lower case, "momentum" for SGD with momentum; None without one."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     name = _class_name("optimizer", inner)
     return "momentum" if name == "sgd" and bool(getattr(inner, "momentum", False)) else name or None

@@ -28,7 +28,7 @@ from keras_lr.analysis._diagnosis.files import (
     read_path,
     without_blanks,
 )
-from keras_lr.analysis._diagnosis.history import TrainingHistory, from_columns
+from keras_lr.analysis._diagnosis.history import CONTEXT, TrainingHistory, from_columns, with_known
 from keras_lr.analysis._diagnosis.table import TRAINING_WORDS, counter_kind, is_validation, words
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results import AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult
@@ -72,11 +72,28 @@ def read_history(
         return _from_record(document)
     if isinstance(document, Runs):
         document, run = _chosen(document, run, source)
-    return from_columns(document, run=run, validation_freq=validation_freq)
+    return with_known(from_columns(document, run=run, validation_freq=validation_freq), _known_beside(source))
 
 
-def search_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
+def _known_beside(source: Any) -> dict[str, Any]:
+    """What a callback of this package has stored beside its series, or the model of a Keras `History` shows.
+
+    A `History` is asked for its model only if the model has not been trained further since.
+    """
+    stored = getattr(source, "known", None)
+    if isinstance(stored, Mapping):
+        return {name: stored[name] for name in CONTEXT if name in stored}
+    model = getattr(source, "model", None)
+    if model is None or getattr(model, "history", None) is not source:
+        return {}
+    loss = getattr(model, "loss", None)
+    one = isinstance(loss, str) or (callable(loss) and (hasattr(loss, "__name__") or hasattr(loss, "reduction")))
+    return {"optimizer": getattr(model, "optimizer", None), **({"loss": loss} if one else {})}
+
+
+def search_runs(result: SensitivityResult) -> dict[str, TrainingHistory]:
     """The runs of a search by names such as "3e-4, repeat 0", without those that failed or were pruned."""
+    known = {name: result.known[name] for name in CONTEXT if result.known.get(name) is not None}
     keys = ["learning_rate", "repeat", "batch_size"]
     batch_sizes = result.frame["batch_size"].nunique()
     runs = {}
@@ -84,7 +101,8 @@ def search_runs(result: SensitivityResult) -> dict[str, pd.DataFrame]:
         if run["status"].isin(["ok", "diverged"]).all():
             name = f"{format_rate(run['learning_rate'].iloc[0], digits=3)}, repeat {repeat}"
             name += f", batch size {batch_size}" if batch_sizes > 1 else ""
-            runs[name] = run[["epoch", "loss", "val_loss", "learning_rate"]].reset_index(drop=True)
+            frame = run[["epoch", "loss", "val_loss", "learning_rate"]].reset_index(drop=True)
+            runs[name] = with_known(read_history(frame), known)
     return runs
 
 
@@ -98,6 +116,11 @@ def _loaded(source: Any) -> Any:
         return _frame_columns(source)
     if is_rows(source):
         return source
+    log, result = getattr(source, "log", None), getattr(source, "sensitivity", None)
+    if isinstance(log, AutoLRLog):
+        return log
+    if callable(result):
+        return result()
     columns = getattr(source, "history", None)
     if isinstance(columns, Mapping):
         epochs = getattr(source, "epoch", None)
@@ -395,7 +418,9 @@ def _from_record(record: Record) -> TrainingHistory:
     """
     if isinstance(record, AutoLRLog):
         frame = record.to_frame()
-        return from_columns({name: frame[name].to_numpy() for name in frame.columns}, rolled_back=True)
+        columns = {name: frame[name].to_numpy() for name in frame.columns}
+        known = {name: record.known[name] for name in CONTEXT if record.known.get(name) is not None}
+        return with_known(from_columns(columns, rolled_back=True), known)
     if isinstance(record, Diagnosis):
         return _from_diagnosis(record)
     if isinstance(record, RangeTestResult):
@@ -418,7 +443,8 @@ def _from_diagnosis(diagnosis: Diagnosis) -> TrainingHistory:
     }
     columns = {name: np.array(values, dtype=np.float64) for name, values in series.items() if len(values)}
     columns.setdefault(diagnosis.monitor, np.empty(0))
-    return from_columns(columns, monitor=diagnosis.monitor, direction=diagnosis.direction)
+    known = {name: getattr(diagnosis, name) for name in CONTEXT if getattr(diagnosis, name, None) is not None}
+    return with_known(from_columns(columns, monitor=diagnosis.monitor, direction=diagnosis.direction), known)
 
 
 # In order of recognition; each takes a document one step towards named columns.

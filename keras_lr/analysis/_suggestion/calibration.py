@@ -26,6 +26,16 @@ REFERENCE_RUN_STEPS = 33
 """Length of a short run after a sweep of 100 steps, for which `RefinementCalibration.offset_decades` holds."""
 
 
+REFERENCE_PLAN_STEPS = 615
+"""Median length of the trainings that the constants were fitted on, in steps."""
+
+LONGER_SLOPE, SHORTER_SLOPE = 0.25, 0.15
+"""Decades by which the best rate falls with each tenfold length of the training, and rises with a tenth of it."""
+
+MAX_LENGTH_DECADES = 1.0
+"""No plan moves a suggestion farther: such lengths were not measured."""
+
+
 @dataclass(frozen=True)
 class OptimizerKind:
     """Two traits of an optimizer that move its best learning rate.

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keras_lr.analysis._suggestion.calibration import CALIBRATION, UNKNOWN, Calibration, OptimizerKind
+from keras_lr.analysis._suggestion.calibration import (
+    CALIBRATION,
+    LONGER_SLOPE,
+    MAX_LENGTH_DECADES,
+    REFERENCE_PLAN_STEPS,
+    SHORTER_SLOPE,
+    UNKNOWN,
+    Calibration,
+    OptimizerKind,
+)
 from keras_lr.analysis._suggestion.curve import SEEN_FALL_ERRORS, Landmarks
 from keras_lr.analysis._suggestion.suggest import Judgement
 from keras_lr.results._range_test import Suggestion
@@ -25,6 +35,9 @@ TAIL_FRACTION = 0.34
 
 TOLERANCE = 0.1
 """A run whose loss ends above the best run's by this fraction of the best run's fall has 1/e of its weight."""
+
+LEAST_MOVE_DECADES = 0.05
+"""A shorter move for the planned length is not made."""
 
 CLEAR_APART_DECADES = 0.5
 """Sweep and runs disagree if they point to rates farther apart than this."""
@@ -144,6 +157,35 @@ def end_losses(losses: np.ndarray, *, start: float) -> np.ndarray:
     ends = np.where(np.isfinite(losses), losses, np.inf)[:, steps - max(int(TAIL_FRACTION * steps), 3) :]
     ceiling = start + max(start - float(np.median(ends, axis=1).min()), 0.0)
     return np.asarray(np.minimum(ends, ceiling).mean(axis=1))
+
+
+def length_decades(planned_steps: int) -> float:
+    """Decades by which the best rate of a training of this length lies above that of the reference length."""
+    longer = math.log10(planned_steps / REFERENCE_PLAN_STEPS)
+    moved = -(LONGER_SLOPE if longer > 0 else SHORTER_SLOPE) * longer
+    return float(np.clip(moved, -MAX_LENGTH_DECADES, MAX_LENGTH_DECADES))
+
+
+def allow_for_length(suggestion: Suggestion, planned_steps: int | None) -> Suggestion:
+    """The suggestion moved to what suits a training of the planned length.
+
+    A test sees the first steps alone, in which higher rates look better than they are in the end.
+
+    Args:
+        suggestion: What sweep and short runs suggest.
+        planned_steps: Length of the training that is to follow; None if unknown.
+    """
+    if planned_steps is None or suggestion.learning_rate is None:
+        return suggestion
+    moved = length_decades(planned_steps)
+    if abs(moved) < LEAST_MOVE_DECADES:
+        return suggestion
+    low, rate, high = (
+        end * 10**moved for end in (suggestion.low or 0.0, suggestion.learning_rate, suggestion.high or 0.0)
+    )
+    how = "lowered" if moved < 0 else "raised"
+    reason = f"{suggestion.reason} It is {how} by {abs(moved):.1f} decades for a training of {planned_steps} steps."
+    return replace(suggestion, learning_rate=rate, low=low, high=high, reason=reason)
 
 
 def _unmoved(suggestion: Suggestion) -> Suggestion:

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import Diagnosis, HistoryComparison
 from tests.sensitivity_samples import sensitivity_result
+from tests.verdict_words import contradictions, random_run
 
 SEEDS = st.integers(0, 10_000)
 
@@ -262,3 +264,35 @@ def test_a_search_is_compared_run_by_run():
     best = frame.loc[frame["val_loss"].idxmin()]
     assert best["learning_rate"] == pytest.approx(1e-3)
     assert comparison.best_run == f"1e-3, repeat {best['repeat']}"
+
+
+def test_nothing_that_is_said_of_a_run_points_against_its_verdict():
+    verdicts = set()
+    for seed in range(250):
+        columns, known = random_run(seed)
+        diagnosis = analyze_history(columns, **known)
+        verdicts.add(diagnosis.verdict)
+        said = [*diagnosis.reasons, *(f"{one.evidence} {one.advice}" for one in diagnosis.findings)]
+        assert not contradictions(diagnosis, " ".join(said)), seed
+        if diagnosis.suggested_low is not None:
+            low, high, rate = diagnosis.suggested_low, diagnosis.suggested_high, diagnosis.learning_rate
+            assert low > rate if diagnosis.verdict == "too_low" else high < rate, seed
+    assert verdicts == {"too_low", "good", "too_high", "not_the_rate", "unclear"}
+
+
+def test_what_a_source_knows_need_not_be_passed():
+    losses = noisy_decay(20, 0, 0.01)
+    given = analyze_history({"loss": losses}, untrained_loss=2.0, baseline_loss=1.5)
+    stored = analyze_history({"loss": losses, "untrained_loss": [2.0] * 20, "baseline_loss": [1.5] * 20})
+    again = analyze_history(given.to_dict())
+    assert stored.to_dict() == given.to_dict()
+    assert (again.untrained_loss, again.baseline_loss, again.share) == (2.0, 1.5, given.share)
+    assert analyze_history(given, untrained_loss=3.0).untrained_loss == 3.0
+
+
+def test_the_runs_of_a_search_use_what_it_knows():
+    result = sensitivity_result()
+    known = {"untrained_loss": 3.0, "baseline_loss": 2.0, "optimizer": "adam"}
+    compared = analyze_histories(dataclasses.replace(result, known=known))
+    found = {(one.untrained_loss, one.baseline_loss, one.optimizer) for one in compared.diagnoses.values()}
+    assert found == {(3.0, 2.0, "adam")}

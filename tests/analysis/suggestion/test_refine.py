@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from keras_lr.analysis._suggestion.calibration import CALIBRATION, OptimizerKind, RefinementCalibration
-from keras_lr.analysis._suggestion.refine import end_losses, middle_of_runs, plan_runs, refine_suggestion
+from keras_lr.analysis._suggestion.calibration import (
+    CALIBRATION,
+    REFERENCE_PLAN_STEPS,
+    OptimizerKind,
+    RefinementCalibration,
+)
+from keras_lr.analysis._suggestion.refine import (
+    allow_for_length,
+    end_losses,
+    middle_of_runs,
+    plan_runs,
+    refine_suggestion,
+)
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
 from keras_lr.results._range_test import Suggestion
 
@@ -128,3 +139,27 @@ def test_scaling_and_shifting_the_loss_changes_nothing(sweep, scale, shift):
     one = middle_of_runs(rates, short, landmarks_of(RATES, losses))
     other = middle_of_runs(rates, scale * short + shift, landmarks_of(RATES, scale * losses + shift))
     assert other == pytest.approx(one, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "decades"),
+    [
+        (REFERENCE_PLAN_STEPS, 0.0),
+        (10 * REFERENCE_PLAN_STEPS, -0.25),
+        (REFERENCE_PLAN_STEPS / 10, 0.15),
+        (10**12, -1.0),
+    ],
+)
+def test_a_longer_training_gets_a_lower_rate(sweep, steps, decades):
+    suggestion = sweep[0]
+    moved = allow_for_length(suggestion, round(steps))
+    ends = np.log10([getattr(moved, name) / getattr(suggestion, name) for name in ("low", "learning_rate", "high")])
+    assert ends == pytest.approx(decades, abs=2e-3)
+    assert moved.confidence == suggestion.confidence
+    assert (moved.reason == suggestion.reason) == (decades == 0)
+
+
+def test_an_unknown_length_or_a_refusal_moves_nothing(sweep):
+    refusal = Suggestion.refuse("Flat.", rule="none")
+    assert allow_for_length(sweep[0], None) is sweep[0]
+    assert allow_for_length(refusal, 10**6) is refusal
