@@ -110,6 +110,9 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes drawn on.
+
+    Example:
+        >>> keras_lr.plots.plot_history(diagnosis)
     """
     ax = new_axes() if ax is None else ax
     lines = _lines(diagnosis)
@@ -133,6 +136,9 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
 
     Raises:
         InvalidArgumentError: The number of `axes` is not that of the runs.
+
+    Example:
+        >>> keras_lr.plots.plot_histories({"first": diagnosis, "second": diagnosis})
     """
     drawn = checked_panels(axes, len(diagnoses))
     for ax, draw in zip(drawn, history_panels(diagnoses).values(), strict=True):

@@ -86,6 +86,10 @@ class SensitivityResult(PageRecord):
             whether the race is over. `dropped` lists each rate that was dropped with `learning_rate`, `epoch`, `why`
             ("beaten", "behind" or "diverged") and `reason`, and `comparisons` each comparison with its `epoch` and the
             rates `kept` and `added`.
+
+    Example:
+        >>> result = tuner.sensitivity()
+        >>> print(result.best_learning_rate, result.low, result.high, result.confidence)
     """
 
     kind: ClassVar[str] = "sensitivity"
