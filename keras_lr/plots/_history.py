@@ -232,10 +232,10 @@ def add_line_legend(ax: Axes, *others: Axes) -> None:
             named.setdefault(label, handle)
     if named:
         legend = ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
-        for handle in legend.legend_handles:
+        for swatch in legend.legend_handles:
             # The legend may lie on the same pattern, from which only an outline tells it.
-            if isinstance(handle, Patch):
-                handle.set_linewidth(0.8)
+            if isinstance(swatch, Patch):
+                swatch.set_linewidth(0.8)
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
