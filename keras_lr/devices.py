@@ -108,6 +108,9 @@ def inspect_devices(root: Path = Path("/")) -> dict[str, Any]:
 
     Args:
         root: The directory that contains `proc` and `sys`.
+
+    Example:
+        >>> keras_lr.devices.inspect_devices()
     """
     nvidia = read_nvidia(root)
     devices = describe_devices()
@@ -194,6 +197,9 @@ def set_up_devices(
     Raises:
         InvalidArgumentError: An argument breaks its rule.
         DeviceError: There is no such GPU, or TensorFlow has already started its devices.
+
+    Example:
+        >>> keras_lr.devices.set_up_devices()
     """
     if precision is not None and precision not in PRECISIONS:
         raise InvalidArgumentError(f"`precision` must be one of {PRECISIONS}. Received: {precision!r}.")

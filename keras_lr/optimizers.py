@@ -71,6 +71,9 @@ def discriminative(
     Source:
         Howard & Ruder 2018, arXiv:1801.06146, section 3.2, for a rate per layer; Clark et al. 2020, arXiv:2003.10555,
         for a factor per depth. The depth of a layer in a graph is custom.
+
+    Example:
+        >>> optimizer = keras_lr.discriminative(model, {"stem": 0.1, "head": 1.0}, optimizer="sgd")
     """
     several = getattr(keras.optimizers, "MultiOptimizer", None)
     mapping = getattr(keras.optimizers, "OptimizerMap", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 import subprocess
@@ -12,12 +13,15 @@ from typing import Any, NamedTuple
 
 import keras
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 import keras_lr
 from keras_lr.cli import main
 from keras_lr.results._diagnosis import FINDING_KINDS
 from keras_lr.results._record import Record
+from tests.report_samples import auto_lr_log
+from tests.result_records import make_range_test
 from tests.versions import needs_multi_optimizer
 
 ROOT = Path(keras_lr.__file__).resolve().parents[1]
@@ -132,3 +136,75 @@ def test_files_that_the_readme_points_to_exist() -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def documented() -> dict[str, str]:
+    """The docstring of each public class and function that is no error, by its name."""
+    modules = [getattr(keras_lr, name) for name in keras_lr._MODULES if name not in ("errors", "integrations")]
+    found = {name: getattr(module, name) for module in modules for name in module.__all__}
+    found |= {name: getattr(keras_lr, name) for name in keras_lr._HOMES}
+    return {name: value.__doc__ or "" for name, value in found.items() if callable(value)}
+
+
+@pytest.fixture(scope="module")
+def names_of_examples(tmp_path_factory: Any) -> dict[str, Any]:
+    """What the examples in docstrings take for granted: a model, its data, and one result of each kind."""
+
+    def build() -> keras.Model:
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(8, "relu", name="stem"), keras.layers.Dense(1, name="head")]
+        )
+        model.compile("adam", "mse")
+        return model
+
+    keras.utils.set_random_seed(0)
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(64, 4))
+    y = x.sum(axis=1)
+    rates = np.geomspace(1e-6, 10, 80)
+    losses = 2 / (1 + (rates / 1e-3) ** 2) + 0.2 + np.where(rates > 0.1, rates * 50, 0)
+    history = {"loss": [2 * 0.8**epoch for epoch in range(12)], "learning_rate": [1e-3] * 12}
+    tuner = keras_lr.LogGridSearch(
+        build,
+        objective="loss",
+        learning_rates=[1e-3, 1e-2],
+        repeats=1,
+        directory=str(tmp_path_factory.mktemp("examples")),
+        project_name="shared",
+    )
+    tuner.search(x, y, epochs=2, verbose=0)
+    return {
+        "keras": keras,
+        "keras_lr": keras_lr,
+        "np": np,
+        "Report": keras_lr.Report,
+        "ReportCallback": keras_lr.ReportCallback,
+        "build": build,
+        "x": x,
+        "y": y,
+        "x_val": x,
+        "y_val": y,
+        "rates": rates,
+        "losses": losses,
+        "history": history,
+        "diagnosis": keras_lr.analyze_history(history),
+        "suggestion": keras_lr.suggest(rates, losses),
+        "result": make_range_test(),
+        "log": auto_lr_log(),
+        "schedule": keras_lr.schedules.OneCycle(1e-2, 1000),
+        "tuner": tuner,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(documented()))
+def test_the_example_in_a_public_docstring_runs(
+    name: str, names_of_examples: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
+    examples = doctest.DocTestParser().get_examples(documented()[name])
+    assert examples, f"the docstring of {name} has no example"
+    monkeypatch.chdir(tmp_path)
+    mpl.use("agg")
+    namespace = names_of_examples | {"model": names_of_examples["build"]()}
+    for example in examples:
+        exec(compile(example.source, f"example of {name}", "exec"), namespace)

@@ -119,6 +119,10 @@ class Race:
     Source:
         Custom. Jamieson & Talwalkar 2016, arXiv:1502.07943, for successive halving. Unlike there, the rates are chosen
         around a suggestion, their number grows with the square root of the budget, and new ones may join.
+
+    Example:
+        >>> race = keras_lr.analysis.Race([1e-3, 1e-2, 1e-1], epochs=4)
+        >>> race.ask()[0]
     """
 
     def __init__(

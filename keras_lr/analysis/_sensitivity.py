@@ -74,6 +74,9 @@ def analyze_sensitivity(
 
     Raises:
         InvalidArgumentError: `frame` has no rows or lacks a column, or `direction` is neither "min" nor "max".
+
+    Example:
+        >>> keras_lr.analysis.analyze_sensitivity(tuner.sensitivity().frame, objective="loss")
     """
     _check(frame, objective, direction)
     runs = run_scores(frame, objective=objective, direction=direction)

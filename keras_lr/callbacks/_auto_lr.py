@@ -97,6 +97,11 @@ class AutoLR(Callback):
 
     Source:
         Custom. Smith 2017, arXiv:1506.01186, for the range test; Hagele et al. 2024, arXiv:2405.18392, for the decay.
+
+    Example:
+        >>> auto = keras_lr.AutoLR(verbose=0)
+        >>> model.fit(x, y, epochs=3, verbose=0, callbacks=[auto])
+        >>> print(auto.log)
     """
 
     def __init__(

@@ -160,6 +160,10 @@ class HistoryMonitor(Callback):
     Raises:
         InvalidArgumentError: `max_cost` is not in (0, 1].
         ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
+
+    Example:
+        >>> monitor = keras_lr.HistoryMonitor()
+        >>> model.fit(x, y, epochs=3, verbose=0, callbacks=[monitor])
     """
 
     # Lets Keras pass the logs of steps from a thread of its own, without waiting for the device.

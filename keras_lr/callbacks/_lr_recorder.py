@@ -43,6 +43,11 @@ class LRRecorder(Callback):
 
     Raises:
         InvalidArgumentError: `frequency` is neither "epoch" nor "step".
+
+    Example:
+        >>> recorder = keras_lr.LRRecorder()
+        >>> model.fit(x, y, epochs=2, verbose=0, callbacks=[recorder])
+        >>> recorder.to_frame()
     """
 
     def __init__(self, *, frequency: str = "epoch") -> None:

@@ -100,6 +100,9 @@ class MomentumCycle(Callback):
     Source:
         Smith 2018, arXiv:1803.09820, section 4.3; the default momenta are those of PyTorch's `OneCycleLR` and
         `CyclicLR`.
+
+    Example:
+        >>> cycle = keras_lr.MomentumCycle(0.85, 0.95)
     """
 
     def __init__(

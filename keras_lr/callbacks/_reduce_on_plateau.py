@@ -43,6 +43,9 @@ class ReduceOnPlateau(Callback):
     Raises:
         InvalidArgumentError: An argument breaks its rule; or, at the end of an epoch, a `monitor` other than "val_loss"
             is not logged or "auto" cannot tell which direction is better.
+
+    Example:
+        >>> keras_lr.ReduceOnPlateau(factor=0.5)
     """
 
     def __init__(

@@ -37,6 +37,9 @@ def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[
 
     Raises:
         InvalidArgumentError: The number of `axes` is not two.
+
+    Example:
+        >>> keras_lr.plots.plot_auto_lr(log)
     """
     stack = stacked_axes(new_figure(7.6, 5.0)) if axes is None else axes
     above, below = checked_panels(stack, 2)

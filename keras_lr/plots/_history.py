@@ -110,6 +110,9 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes drawn on.
+
+    Example:
+        >>> keras_lr.plots.plot_history(diagnosis)
     """
     ax = new_axes() if ax is None else ax
     lines = _lines(diagnosis)
@@ -133,6 +136,9 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
 
     Raises:
         InvalidArgumentError: The number of `axes` is not that of the runs.
+
+    Example:
+        >>> keras_lr.plots.plot_histories({"first": diagnosis, "second": diagnosis})
     """
     drawn = checked_panels(axes, len(diagnoses))
     for ax, draw in zip(drawn, history_panels(diagnoses).values(), strict=True):
@@ -226,10 +232,10 @@ def add_line_legend(ax: Axes, *others: Axes) -> None:
             named.setdefault(label, handle)
     if named:
         legend = ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
-        for handle in legend.legend_handles:
+        for swatch in legend.legend_handles:
             # The legend may lie on the same pattern, from which only an outline tells it.
-            if isinstance(handle, Patch):
-                handle.set_linewidth(0.8)
+            if isinstance(swatch, Patch):
+                swatch.set_linewidth(0.8)
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:

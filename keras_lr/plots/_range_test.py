@@ -47,6 +47,10 @@ def plot_range_test(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes drawn on.
+
+    Example:
+        >>> ax = keras_lr.plots.plot_range_test(result)
+        >>> ax.figure.savefig("range_test.png")
     """
     ax = new_axes() if ax is None else ax
     curve = smooth_curve(result)
@@ -71,6 +75,9 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes drawn on.
+
+    Example:
+        >>> keras_lr.plots.plot_slope(result)
     """
     ax = new_axes() if ax is None else ax
     curve = smooth_curve(result)

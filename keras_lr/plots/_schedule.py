@@ -20,6 +20,9 @@ def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes drawn on; the momentum has axes of its own at the same place in the figure.
+
+    Example:
+        >>> keras_lr.plots.plot_schedule(keras_lr.schedules.preview(schedule, 1000))
     """
     axes = new_axes() if ax is None else ax
     _draw_line(axes, schedule, schedule.learning_rates, BLUE, "learning rate")

@@ -99,6 +99,9 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
 
     Returns:
         The axes drawn on.
+
+    Example:
+        >>> keras_lr.plots.plot_sensitivity(tuner.sensitivity())
     """
     ax = new_axes() if ax is None else ax
     runs = _drawn_runs(result)
@@ -132,6 +135,9 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axes drawn on.
+
+    Example:
+        >>> keras_lr.plots.plot_heatmap(tuner.sensitivity())
     """
     ax = new_axes() if ax is None else ax
     table = _heatmap_table(result)
@@ -310,6 +316,9 @@ def plot_learning_curves(
 
     Raises:
         InvalidArgumentError: The number of `axes` is not that of the panels.
+
+    Example:
+        >>> keras_lr.plots.plot_learning_curves(tuner.sensitivity())
     """
     panels = learning_curve_panels(result, findings=findings)
     drawn = checked_panels(axes, len(panels))

@@ -55,6 +55,11 @@ class LRRangeTest(Callback):
 
     Source:
         Smith 2017, arXiv:1506.01186.
+
+    Example:
+        >>> finder = keras_lr.LRRangeTest(num_steps=60)
+        >>> model.fit(x, y, verbose=0, callbacks=[finder])
+        >>> finder.result.suggestion
     """
 
     def __init__(

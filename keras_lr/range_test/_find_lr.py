@@ -81,6 +81,10 @@ def find_lr(
         ModelError: The model is not compiled, has nothing to train, or its step does not train with the compiled
             optimizer.
         DataError: The data is empty, its first batch fails, or a label is outside the model's classes.
+
+    Example:
+        >>> result = keras_lr.find_lr(model, x, y, num_steps=60)
+        >>> print(result.suggestion)
     """
     settings = RangeTestSettings(
         learning_rates=sweep_learning_rates(min_lr, max_lr, num_steps, sweep),

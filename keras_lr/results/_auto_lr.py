@@ -32,6 +32,10 @@ class AutoLRAction(SuggestsAttributes):
         learning_rate_after: Rate from then on; with `dry_run` the rate that would have been set.
         reason: Why, in one sentence.
         applied: False if `dry_run` only reported the change.
+
+    Example:
+        >>> for action in log.actions:
+        ...     print(action.kind, action.epoch, action.learning_rate_after)
     """
 
     kind: ActionKind
@@ -87,6 +91,10 @@ class AutoLRLog(PageRecord):
             compiled schedule, which other callback sets the rate, why it stopped rolling back.
         known: What is known of the fit beside its series, as in `HistoryMonitor.known`; empty in logs that earlier
             versions stored.
+
+    Example:
+        >>> log.save("auto_lr.json")
+        >>> keras_lr.AutoLRLog.load("auto_lr.json").to_frame()
     """
 
     kind: ClassVar[str] = "auto_lr_log"

@@ -105,6 +105,10 @@ class Finding(SuggestsAttributes):
         effect_unit: Unit of `effect_size`; never the loss's own unit.
         evidence: What the history shows, in one sentence.
         advice: What to do about it; never against the verdict that it was reported with. Empty before there is one.
+
+    Example:
+        >>> for finding in diagnosis.findings:
+        ...     print(finding.kind, finding.start_epoch, finding.end_epoch, finding.advice)
     """
 
     kind: FindingKind
@@ -165,6 +169,10 @@ class Diagnosis(PageRecord):
         untrained_loss: Training loss before the first step that the verdict used; None if unknown.
         baseline_loss: Loss of the best constant output that the verdict used; None if unknown.
         optimizer: Optimizer that the verdict used, its class name in lower case; None if unknown.
+
+    Example:
+        >>> diagnosis = keras_lr.analyze_history(history)
+        >>> print(diagnosis.verdict, *diagnosis.reasons)
     """
 
     kind: ClassVar[str] = "diagnosis"
@@ -269,6 +277,10 @@ class HistoryComparison(PageRecord):
         suggested_low: Lower end of the rates to try next; None if the runs give no direction.
         suggested_high: Upper end of the rates to try next; None if `suggested_low` is None.
         reason: Why, in one sentence.
+
+    Example:
+        >>> comparison = keras_lr.analyze_histories({"first": history, "second": history})
+        >>> print(comparison.best_run, comparison.reason)
     """
 
     kind: ClassVar[str] = "history_comparison"

@@ -45,6 +45,10 @@ class Suggestion(Record):
         rule: Name of the rule that made the suggestion.
         spread_decades: Standard deviation of the suggestions that the sweeps give one by one, in decades of learning
             rate; None for a single sweep.
+
+    Example:
+        >>> suggestion = keras_lr.suggest(rates, losses)
+        >>> print(suggestion.learning_rate, suggestion.low, suggestion.high, suggestion.confidence)
     """
 
     kind: ClassVar[str] = "suggestion"
@@ -121,6 +125,10 @@ class Refinement(Record):
         learning_rates: Rate of each run, increasing, dimensionless, shape `(n_runs,)`.
         losses: Loss of each step of each run, shape `(n_runs, n_steps)`, NaN after a run stopped.
         sweep_suggestion: What the sweep alone had suggested.
+
+    Example:
+        >>> refined = keras_lr.find_lr(model, x, y, num_steps=40, refine=True)
+        >>> refined.refinement
     """
 
     kind: ClassVar[str] = "refinement"
@@ -177,6 +185,10 @@ class RangeTestResult(PageRecord):
         monitor: Name of the loss in the logs of `train_step`.
         environment: Versions, devices, optimizer and precision of the run; may be empty.
         refinement: The short runs that refined the suggestion; None without refinement.
+
+    Example:
+        >>> result.save("range_test.json")
+        >>> keras_lr.RangeTestResult.load("range_test.json").suggestion
     """
 
     kind: ClassVar[str] = "range_test"

@@ -24,6 +24,10 @@ class SchedulePreview(PageRecord):
         momentums: Momentum at each step, shape `(n_steps,)`, float64; None if it is not cycled.
         config: Arguments of the schedule by name, plain JSON values; may be empty.
         annotations: Steps to mark in the plot, each with a label, such as `((390, "epoch 2"),)`.
+
+    Example:
+        >>> preview = keras_lr.schedules.preview(keras_lr.schedules.OneCycle(1e-2, 1000), 1000)
+        >>> preview.to_frame()
     """
 
     kind: ClassVar[str] = "schedule"

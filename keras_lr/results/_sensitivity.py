@@ -89,6 +89,10 @@ class SensitivityResult(PageRecord):
         known: What is known of the runs beside their series, as far as it is known: `untrained_loss` (of the first
             repeat, on its first batch), `baseline_loss` (that of the best constant output), `optimizer`, `loss` and
             `steps_per_epoch`.
+
+    Example:
+        >>> result = tuner.sensitivity()
+        >>> print(result.best_learning_rate, result.low, result.high, result.confidence)
     """
 
     kind: ClassVar[str] = "sensitivity"

@@ -33,6 +33,9 @@ class Warmup(Schedule):
     Source:
         Goyal et al. 2017, arXiv:1706.02677. With `keras.optimizers.schedules.CosineDecay` the linear warmup is Hugging
         Face's `get_cosine_schedule_with_warmup`, with a constant rate its `get_constant_schedule_with_warmup`.
+
+    Example:
+        >>> keras_lr.schedules.Warmup(1e-3, warmup_steps=100)
     """
 
     def __init__(
@@ -76,6 +79,10 @@ class Sequential(Schedule):
 
     Source:
         `optax.join_schedules`.
+
+    Example:
+        >>> warmup = keras_lr.schedules.Warmup(1e-3, warmup_steps=100)
+        >>> keras_lr.schedules.Sequential([warmup, keras_lr.schedules.FlatCosine(1e-3, 900)], [100])
     """
 
     def __init__(self, schedules: Sequence[Any], boundaries: Sequence[int]) -> None:
@@ -111,6 +118,9 @@ class Resumed(Schedule):
 
     Raises:
         InvalidArgumentError: An argument is out of its range.
+
+    Example:
+        >>> keras_lr.schedules.Resumed(keras_lr.schedules.OneCycle(1e-2, 1000), 400)
     """
 
     def __init__(self, schedule: Any, first_step: int) -> None:
@@ -135,6 +145,9 @@ class Scaled(Schedule):
 
     Raises:
         InvalidArgumentError: An argument is out of its range.
+
+    Example:
+        >>> keras_lr.schedules.Scaled(1e-3, 0.1)
     """
 
     def __init__(self, schedule: Any, factor: float = 1.0) -> None:

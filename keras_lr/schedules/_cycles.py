@@ -38,6 +38,10 @@ class OneCycle(Schedule):
     Source:
         Smith & Topin 2017, arXiv:1708.07120; the rates are those of `torch.optim.lr_scheduler.OneCycleLR`, which raises
         an error past the last step, where this schedule keeps its final rate.
+
+    Example:
+        >>> schedule = keras_lr.schedules.OneCycle(1e-2, total_steps=1000)
+        >>> keras.optimizers.Adam(schedule)
     """
 
     def __init__(
@@ -123,6 +127,9 @@ class Cyclical(Schedule):
 
     Source:
         Smith 2017, arXiv:1506.01186; the rates are those of `torch.optim.lr_scheduler.CyclicLR`.
+
+    Example:
+        >>> keras_lr.schedules.Cyclical(1e-4, 1e-3, up_steps=500)
     """
 
     def __init__(
@@ -194,6 +201,9 @@ class CosineRestarts(Schedule):
     Source:
         Loshchilov & Hutter 2017, arXiv:1608.03983. With `m_mul=1` the rates are those of
         `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts`.
+
+    Example:
+        >>> keras_lr.schedules.CosineRestarts(1e-3, first_decay_steps=500)
     """
 
     def __init__(

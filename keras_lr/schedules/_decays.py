@@ -33,6 +33,9 @@ class Polynomial(Schedule):
     Source:
         Hugging Face's `get_polynomial_decay_schedule_with_warmup`, whose `num_training_steps` is
         `warmup_steps + decay_steps`; after the warmup also `keras.optimizers.schedules.PolynomialDecay`.
+
+    Example:
+        >>> keras_lr.schedules.Polynomial(1e-3, decay_steps=1000, power=2.0)
     """
 
     def __init__(
@@ -82,6 +85,9 @@ class InverseSqrt(Schedule):
     Source:
         Vaswani et al. 2017, arXiv:1706.03762, equation 3. With `offset_steps=0` the rates are those of Hugging Face's
         `get_inverse_sqrt_schedule`.
+
+    Example:
+        >>> keras_lr.schedules.InverseSqrt(1e-3, warmup_steps=100)
     """
 
     def __init__(self, peak_learning_rate: float, warmup_steps: int, *, offset_steps: int = 0) -> None:
@@ -133,6 +139,9 @@ class FlatCosine(Schedule):
 
     Source:
         fastai's `fit_flat_cos`.
+
+    Example:
+        >>> keras_lr.schedules.FlatCosine(1e-3, total_steps=1000)
     """
 
     def __init__(
@@ -183,6 +192,9 @@ class WarmupStableDecay(Schedule):
     Source:
         Hu et al. 2024, arXiv:2404.06395; Hägele et al. 2024, arXiv:2405.18392, for the 1-sqrt decay. The rates are
         those of Hugging Face's `get_wsd_schedule`.
+
+    Example:
+        >>> keras_lr.schedules.WarmupStableDecay(1e-3, 200, warmup_steps=100, stable_steps=700)
     """
 
     def __init__(

@@ -120,6 +120,9 @@ def from_suggestion(
 
     Source:
         Smith 2017, arXiv:1506.01186, for the base and the top of a cycle; the fractions of `total_steps` are custom.
+
+    Example:
+        >>> keras_lr.schedules.from_suggestion(suggestion, "one_cycle", total_steps=1000)
     """
     validation.choice("kind", kind, KINDS)
     rates = _suggested_rates(suggestion)

@@ -42,6 +42,9 @@ def preview(
         InvalidArgumentError: `schedule` is neither a schedule nor a positive rate or gives a non-finite rate, or a
             number is out of its range.
         InvalidRangeError: `momentum` is not two increasing numbers, or is given for a rate that does not change.
+
+    Example:
+        >>> keras_lr.schedules.preview(keras_lr.schedules.OneCycle(1e-2, 1000), 1000).plot()
     """
     checked = schedule_or_rate("schedule", schedule)
     steps = validation.steps("steps", steps)

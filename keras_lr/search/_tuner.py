@@ -92,6 +92,13 @@ class LogGridSearch(GridTuner):
         InvalidRangeError: The rates do not form a grid.
         InvalidArgumentError: Another argument is invalid.
         UnknownArgumentError: An argument does not exist.
+
+    Example:
+        >>> tuner = keras_lr.LogGridSearch(
+        ...     build, objective="loss", learning_rates=[1e-3, 1e-2], repeats=1, project_name="example"
+        ... )
+        >>> tuner.search(x, y, epochs=2, verbose=0)
+        >>> tuner.sensitivity().best_learning_rate
     """
 
     _why_engine = "`engine` asks for it"

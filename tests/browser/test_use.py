@@ -98,9 +98,7 @@ def test_a_step_in_the_rate_is_read_where_it_ends(open_page):
         ).groups()
         read[int(epoch)] = float(rate)
         watched.page.keyboard.press("ArrowRight")
-    assert read == {0: 3.0, 2: 3.0, 3: 0.01, 11: 0.01} or read == dict(
-        zip(log.epochs.tolist(), log.learning_rates.tolist(), strict=True)
-    )
+    assert read == dict(zip(log.epochs.tolist(), log.learning_rates.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
@@ -193,7 +191,7 @@ def test_code_is_copied(open_page, by):
     watched.page.get_by_text("Copied", exact=True).wait_for()
     pasted = watched.page.evaluate("navigator.clipboard.readText()")
     assert pasted == watched.page.locator(".paste").first.inner_text()
-    assert pasted.startswith("keras.optimizers.Adam(learning_rate=1e-3)")
+    assert pasted.startswith("optimizer = keras.optimizers.Adam(learning_rate=1e-3)")
     assert watched.page.get_by_role("status").inner_text() == "Copied: Code to paste"
 
 

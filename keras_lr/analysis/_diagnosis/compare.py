@@ -54,6 +54,9 @@ def analyze_histories(
         InvalidArgumentError: There is no run, or `sources` is a single one.
         CurveError: A run cannot be judged.
         OSError: A file cannot be read.
+
+    Example:
+        >>> keras_lr.analyze_histories({"first": history, "second": history}).reason
     """
     named = _named(sources)
     if not named:

@@ -87,6 +87,9 @@ def analyze_history(
             validated, or `source` holds several runs side by side and `run` is None.
         InvalidArgumentError: `source` is none of these, there is no such run, or `validation_freq` does not fit.
         OSError: The file cannot be read.
+
+    Example:
+        >>> keras_lr.analyze_history(history).verdict
     """
     history = read_history(source, run=run, validation_freq=validation_freq)
     context = run_context(

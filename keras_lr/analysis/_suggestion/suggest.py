@@ -93,6 +93,9 @@ def suggest(learning_rates: Any, losses: Any, *, rule: str = DEFAULT_RULE, optim
     Raises:
         CurveError: The arrays do not form a curve.
         InvalidArgumentError: `rule` is unknown.
+
+    Example:
+        >>> keras_lr.suggest(rates, losses).learning_rate
     """
     if rule not in RULES:
         raise InvalidArgumentError(f"`rule` must be one of {RULES}. Received: {rule!r}. Omit it for the default rule.")
