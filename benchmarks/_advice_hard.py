@@ -1,4 +1,4 @@
-"""Tasks whose good rates lie far apart: wide, deep, long, recurrent and unscaled ones, which no usual rate suits.
+"""Tasks whose good rates lie far apart: wide, deep, generative and unscaled ones, which no usual rate suits.
 
 They are trained with one or two seeds and short runs of 75 steps, all that the refinement of a sweep of 300 steps uses.
 """

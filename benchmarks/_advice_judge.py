@@ -18,6 +18,8 @@ from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results._range_test import Suggestion
 
 SWEEP_LENGTHS = (100, 300)
+MOST_SEEDS = 3
+
 FRESH = (
     "circles-gelu-sgd-b16",
     "digits-denoiser-adamax",
@@ -49,7 +51,7 @@ def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: 
 
 
 def judge_with(calibration: Calibration, cases: list[Case], *, name: str = "keras_lr") -> pd.DataFrame:
-    """The rule with the given constants, on each sweep and on the sweeps of all seeds of a task.
+    """The rule with the given constants, on each sweep and on the sweeps of all three seeds of a task.
 
     On each sweep it judges the curve alone, then the curve and the optimizer, then also short runs.
     """
@@ -63,6 +65,8 @@ def judge_with(calibration: Calibration, cases: list[Case], *, name: str = "kera
         rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, after_runs))
     for task, steps in sorted({(case.task, case.num_steps) for case in cases}):
         seeds = [case for case in cases if (case.task, case.num_steps) == (task, steps)]
+        if len(seeds) < MOST_SEEDS:
+            continue
         advice = suggest_from_landmarks([case.marks for case in seeds], calibration=calibration)
         where = {"task": task, "num_steps": steps, "seed": -1}
         rows.append({"rule": f"{name}, {len(seeds)} repeats"} | where | _judge(seeds[0].truth, advice))

@@ -72,7 +72,7 @@ def read_sets() -> dict[str, list[Replay]]:
     """Every stored task with each of its seeds, by set."""
     corpus = list(CORPUS)
     names = {"corpus": corpus, "further": sorted(set(tasks()) - set(corpus)), "drawn": tasks(SAMPLED)}
-    names |= {"wide, deep, long, recurrent and unscaled": tasks(HARD), "fine-tuning": tasks(TUNE)}
+    names |= {"wide, deep, generative and unscaled": tasks(HARD), "fine-tuning": tasks(TUNE)}
     return {title: [one for name in part for one in read_task(name)] for title, part in names.items()}
 
 

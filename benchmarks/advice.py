@@ -51,7 +51,7 @@ reaches in full: 0 is as good as the best. *Regret* is the fraction of the possi
 refusal counts as 1 in both. The curve of each seed is judged on its own, with constants fitted on all other tasks, or
 on the other nine of the corpus for "keras_lr (nine tasks)". "keras_lr" reads the curve alone, as `suggest` does.
 "Optimizer known" is the suggestion of `find_lr`. "Refined" adds short runs at constant rates with as many steps as the
-sweep. "Repeats" reads the curves of all seeds together.
+sweep. "3 repeats" reads the curves of three seeds together.
 
 *The best constant of the others* measures nothing: it is the rate with the lowest mean regret on all other tasks of
 the same optimizer, or of the optimizers that are as adaptive if fewer than five others have it. On most small models
@@ -65,7 +65,7 @@ suggestions with a regret above 0.05.
 The tasks drawn at random (`_advice_sampled.py`) are those that can be learned. Many of them start slowly, which a short
 sweep hardly shows. The form of the rule was chosen before their second half was drawn. That a clear suggestion needs
 the loss to fall by half was chosen on all tasks, and so was how far the usual rate of an adaptive optimizer may move a
-suggestion: no table is free of that choice. The wide, deep, long, recurrent and unscaled tasks (`_advice_hard.py`) and
+suggestion: no table is free of that choice. The wide, deep, generative and unscaled tasks (`_advice_hard.py`) and
 the fine-tuning tasks (`_advice_tune.py`) have one seed, few of them two, so the truth is that of the seed that was
 swept, and what looks best there is partly chance.
 """
@@ -108,7 +108,7 @@ def _sections(scores: pd.DataFrame, easy: set[str]) -> list[tuple[str, pd.DataFr
             "Tasks drawn at random, on which nothing is fitted, with the shipped constants",
             scores[kind == SAMPLED.name],
         ),
-        ("Wide, deep, long, recurrent and unscaled tasks", scores[kind == HARD.name]),
+        ("Wide, deep, generative and unscaled tasks", scores[kind == HARD.name]),
         ("Fine-tuning", scores[kind == TUNE.name]),
     ]
 
@@ -121,7 +121,7 @@ def _constants_table(constants: dict[str, float]) -> str:
         truths = [Truth.load(name) for name in alike]
         best = sorted(float(10 ** truth.decades[truth.scores.argmin()]) for truth in truths)
         ends = min(10 ** truth.good[0] for truth in truths), min(10 ** truth.good[1] for truth in truths)
-        cells = [*best[:: max(len(best) - 1, 1)][:2], *ends, max(10 ** truth.good[1] for truth in truths)]
+        cells = [best[0], best[-1], *ends, max(10 ** truth.good[1] for truth in truths)]
         chosen = ", ".join(f"{rate:.2g}" for rate in sorted({constants[name] for name in alike}))
         lines.append(f"| {optimizer} | {len(alike)} | {' | '.join(f'{cell:.2g}' for cell in cells)} | {chosen} |")
     return "\n".join(lines) + "\n"
