@@ -61,7 +61,7 @@ class FunctionEngine(Engine):
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Builds a model for each seed: each build sets seeds, after which TensorFlow prepares its functions again."""
-        self.factory.prepare_states(runs)
+        self.factory.prepare_states([run for run in runs if run not in self.paused])
 
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
