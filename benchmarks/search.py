@@ -1,11 +1,10 @@
 """Speed and memory of a search over learning rates, compared with `keras_tuner.GridSearch`.
 
-    python benchmarks/search.py [--rounds 3] [--models]
+    python benchmarks/search.py [--rounds 3]
 
 Each figure is the median over fresh processes, which run in turn, one at a time. Times are those of the search alone,
 including all building and tracing. Ratios carry over to other machines, times do not. Writes
-`benchmarks/results/search.md`, or with `--models` `benchmarks/results/search_models.md`: five rates and three epochs of
-the models that people train.
+`benchmarks/results/search.md`. `benchmarks/real_models.py` compares searches on the models that people train.
 """
 
 from __future__ import annotations
@@ -28,15 +27,12 @@ import keras
 import keras_tuner
 import numpy as np
 import tensorflow as tf
-from _search_models import EPOCHS, TASKS
-from _search_models import RATES as MODEL_RATES
 from sklearn.datasets import load_digits
 
 import keras_lr
 
 RATES = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
 RESULTS = Path(__file__).parent / "results"
-KERAS_TUNER, OURS = "keras_tuner.GridSearch", "LogGridSearch"
 
 
 def mlp(hp: Any) -> keras.Model:
@@ -110,9 +106,14 @@ def our_search(
             raise SystemExit(f"expected {expected}: {tuner.sensitivity().engine_reason}")
 
 
-def growth(engine: str) -> float:
+def growth(engine: str, *, pipeline: bool = False) -> float:
     """Megabytes by which 50 trials grow the process after a first search."""
     data = {**digits(), "epochs": 2}
+    if pipeline:
+        train = tf.data.Dataset.from_tensor_slices((data.pop("x"), data.pop("y"))).shuffle(1024)
+        validation = tf.data.Dataset.from_tensor_slices(data["validation_data"])
+        size = data.pop("batch_size")
+        data.update(x=train.batch(size).prefetch(2), validation_data=validation.batch(size))
     rates = [float(f"{rate:.6g}") for rate in np.geomspace(1e-5, 1e-1, 50)]
     our_search(mlp, data, 1, engine, rates[:2])
     held: list[float] = []
@@ -136,26 +137,6 @@ def resident_megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def search_model(name: str, tuner: str) -> str:
-    """Searches with one tuner; returns the engine and the reason for it, if any."""
-    task = TASKS[name]
-    given = {**task.data(), "epochs": EPOCHS, "verbose": 0}
-    with tempfile.TemporaryDirectory() as directory:
-        if tuner == KERAS_TUNER:
-            keras_tuner.GridSearch(task.build, "val_loss", directory=directory).search(**given)
-            return ""
-        ours = keras_lr.LogGridSearch(
-            task.build,
-            learning_rates=MODEL_RATES,
-            repeats=1,
-            engine=tuner.partition(", ")[2] or "auto",
-            extend=False,
-            directory=directory,
-        )
-        ours.search(**given)
-        return f"{ours.sensitivity().engine} ({ours.sensitivity().engine_reason})".removesuffix(" ()")
-
-
 WAYS: dict[str, Callable[[], float | None]] = {
     "MLP: keras_tuner.GridSearch": lambda: grid_search(mlp, digits(), 3),
     "MLP: LogGridSearch, stacked": lambda: our_search(mlp, digits(), 3),
@@ -168,23 +149,12 @@ WAYS: dict[str, Callable[[], float | None]] = {
     "memory: stacked": lambda: growth("stacked"),
     "memory: function": lambda: growth("function"),
     "memory: reuse": lambda: growth("reuse"),
-}
-
-
-MODEL_WAYS = {
-    f"{name}: {tuner}": (name, tuner)
-    for name in TASKS
-    for tuner in (KERAS_TUNER, OURS, f"{OURS}, stacked", f"{OURS}, function")
+    "memory: function, tf.data": lambda: growth("function", pipeline=True),
 }
 
 
 def child(name: str) -> None:
     """Runs one way in this process and prints its figure."""
-    if name in MODEL_WAYS:
-        began = time.perf_counter()
-        engine = search_model(*MODEL_WAYS[name])
-        print(json.dumps([time.perf_counter() - began, engine]))
-        return
     began = time.perf_counter()
     megabytes = WAYS[name]()
     print(json.dumps(time.perf_counter() - began if megabytes is None else megabytes))
@@ -200,35 +170,6 @@ def measured(rounds: int, names: list[str]) -> dict[str, float]:
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(f"{name}: {found[name][-1]:.2f}", flush=True)
     return {name: statistics.median(values) for name, values in found.items()}
-
-
-def measured_models(rounds: int) -> str:
-    """The table of the models as Markdown."""
-    found: dict[str, list[float]] = {name: [] for name in MODEL_WAYS}
-    engines: dict[str, str] = {}
-    for _ in range(rounds):
-        for way in MODEL_WAYS:
-            command = [sys.executable, __file__, "--way", way]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            seconds, engines[way] = json.loads(done.stdout.splitlines()[-1])
-            found[way].append(seconds)
-            print(f"{way}: {seconds:.2f} {engines[way]}", flush=True)
-    seconds_of = {way: statistics.median(values) for way, values in found.items()}
-    ratios = [seconds_of[f"{name}: {KERAS_TUNER}"] / seconds_of[f"{name}: {OURS}"] for name in TASKS]
-    lines = [
-        heading(rounds),
-        "",
-        f"| {len(MODEL_RATES)} rates, {EPOCHS} epochs | `{KERAS_TUNER}`, s | `{OURS}`, s | ratio | "
-        '`engine="stacked"`, s | `engine="function"`, s | engine |',
-        "|---|---:|---:|---:|---:|---:|---|",
-    ]
-    for name, ratio in zip(TASKS, ratios, strict=True):
-        taken = [
-            seconds_of[f"{name}: {tuner}"] for tuner in (KERAS_TUNER, OURS, f"{OURS}, stacked", f"{OURS}, function")
-        ]
-        cells = [f"{taken[0]:.1f}", f"{taken[1]:.1f}", f"{ratio:.1f}", f"{taken[2]:.1f}", f"{taken[3]:.1f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} | {engines[f'{name}: {OURS}']} |")
-    return "\n".join([*lines, "", f"Geometric mean of the ratios: {statistics.geometric_mean(ratios):.1f}."])
 
 
 def heading(rounds: int) -> str:
@@ -267,18 +208,14 @@ def main() -> None:
     """Measures, prints and writes the tables; or runs one way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="processes per figure (%(default)d)")
-    parser.add_argument("--way", choices=[*WAYS, *MODEL_WAYS], help="run only one way, and print its figure")
-    parser.add_argument("--models", action="store_true", help="measure the models that people train")
+    parser.add_argument("--way", choices=WAYS, help="run only one way, and print its figure")
     arguments = parser.parse_args()
     if arguments.way:
         child(arguments.way)
         return
-    if arguments.models:
-        text = measured_models(arguments.rounds)
-    else:
-        text = report(measured(arguments.rounds, list(WAYS)), arguments.rounds)
+    text = report(measured(arguments.rounds, list(WAYS)), arguments.rounds)
     print(text)
-    (RESULTS / ("search_models.md" if arguments.models else "search.md")).write_text(f"{text}\n", encoding="utf-8")
+    (RESULTS / "search.md").write_text(f"{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

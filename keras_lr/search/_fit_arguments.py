@@ -83,8 +83,6 @@ class FitArguments:
         validation = self.given.get("validation_data")
         if self.train is None and not _reads_in_graph(self.given.get("x")):
             return "the data is neither made of arrays nor a finite dataset of dense batches"
-        if self.train is None and self.given["x"].cardinality() < 0:
-            return "the dataset does not know its number of batches, so `fit` counts a step beyond the last one"
         if self.validates and self.validation is None and not _reads_in_graph(validation):
             return "the validation data is neither made of arrays nor a finite dataset of dense batches"
         if self.train is None and self.given.get("class_weight") is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -308,6 +309,13 @@ class ModelFactory:
                 self._states.pop(next(iter(self._states)))
             self._states[key] = _values(self._with_weights(self._new_model(run), run))
         return self._states[key]
+
+    def prepare_states(self, runs: Sequence[Run]) -> None:
+        """Makes the initial states of `runs`, as many as are kept; a build that fails does so again for its run."""
+        first = {(run.seed, run.batch_size): run for run in reversed(runs)}
+        for run in list(first.values())[::-1][:_MAX_KEPT_STATES]:
+            with suppress(Exception):
+                self.initial_state(run)
 
     def _with_weights(self, model: keras.Model, run: Run) -> keras.Model:
         return model if all(layer.built for layer in layers_of(model)) else self._built(model, run)

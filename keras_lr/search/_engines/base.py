@@ -77,6 +77,9 @@ class Engine(ABC):
         """What those of `runs` that have paused go on from in another process; a run that is missing starts again."""
         return {}
 
+    def prepare(self, runs: Sequence[Run]) -> None:  # noqa: B027
+        """Does before the training what would hold it up later; called before the first of `runs` trains."""
+
     @abstractmethod
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs`, and records each epoch.
@@ -121,12 +124,17 @@ def _seconds(steps: Callable[[int], Any], count: int) -> float:
     return perf_counter() - began
 
 
-def dataset_of(run: Run, dataset: tf.data.Dataset) -> tf.data.Dataset:
+def dataset_of(run: Run, dataset: tf.data.Dataset, *, set_seeds: bool = True) -> tf.data.Dataset:
     """What `run` reads: each shuffle is seeded by the run, so that a repeat sees one order at every rate.
 
-    The seeds of Python, NumPy and TensorFlow are set as well, since the pipeline may draw from them.
+    Args:
+        run: The run.
+        dataset: The data of all runs.
+        set_seeds: Whether the seeds of Python, NumPy and TensorFlow are set as well, since Python code that the
+            pipeline calls may draw from them. TensorFlow then prepares every function for its next call again.
     """
-    keras.utils.set_random_seed(run.seed)
+    if set_seeds:
+        keras.utils.set_random_seed(run.seed)
     return seeded_copy(dataset, run.seed)
 
 

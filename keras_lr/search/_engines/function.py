@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -12,6 +15,7 @@ import tensorflow as tf
 
 from keras_lr._keras.model import logs_of
 from keras_lr._keras.snapshot import RandomState, plain_variables, trainer_variables
+from keras_lr._keras.tf_data import keeps_state, python_functions
 from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.search._engines.base import (
@@ -29,6 +33,8 @@ from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
 from keras_lr.search._model_factory import ModelState, ReusableModel
 from keras_lr.search._runs import Run, epoch_order
+
+_NO_LIMIT = tf.int32.max
 
 
 class _Paused(NamedTuple):
@@ -52,6 +58,10 @@ class FunctionEngine(Engine):
     name: ClassVar[EngineName] = "function"
     _program: EpochProgram | None = None
     _has_trained = False
+
+    def prepare(self, runs: Sequence[Run]) -> None:
+        """Builds a model for each seed: each build sets seeds, after which TensorFlow prepares its functions again."""
+        self.factory.prepare_states([run for run in runs if run not in self.paused])
 
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
@@ -118,7 +128,16 @@ class FunctionEngine(Engine):
         return self._program, 0, self._data_of(run)
 
     def _data_of(self, run: Run) -> tf.data.Dataset | None:
-        return dataset_of(run, self.arguments.given["x"]) if self.arguments.train is None else None
+        if self.arguments.train is not None:
+            return None
+        return dataset_of(run, self.arguments.given["x"], set_seeds=self._reads_by_python)
+
+    @cached_property
+    def _reads_by_python(self) -> bool:
+        """Whether a pipeline calls Python code, which may draw from the random states of the process."""
+        given = (self.arguments.given.get(name) for name in ("x", "validation_data"))
+        pipelines = (data for data in given if isinstance(data, tf.data.Dataset))
+        return any(True for pipeline in pipelines for _ in python_functions(pipeline))
 
     def _order(self, run: Run, epoch: int) -> Any:
         return tf.constant(epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle))
@@ -186,9 +205,6 @@ class EpochProgram:
         model = self.model
         model.reset_metrics()
         logs = logs_of(model, self._train(data, batch_size, most))
-        if isinstance(data, tf.data.Dataset):
-            # At the end of an epoch `fit` opens an iterator that it never reads, and that a shuffle counts.
-            iter(data)
         if self._test is not None:
             model.reset_metrics()
             # `fit` divides arrays beside a dataset into batches of its own default size.
@@ -234,30 +250,63 @@ class ArrayPass:
 
 
 class DatasetPass:
-    """Runs a step on each batch that a dataset yields; returns the logs of the last step."""
+    """Runs a step on each batch that a dataset yields; returns the logs of the last step.
+
+    It leaves the state that `fit` leaves. Once `fit` has trained the number of batches that it knows, it opens another
+    iterator, which a shuffle counts although nothing is read from it. Of a dataset that does not know its number of
+    batches, `fit` takes the first epoch until a step finds no batch. That step fails, but not before what needs no
+    batch has run, such as the count of the optimizer's iterations. From then on an epoch has at most as many steps,
+    the failed one included.
+    """
 
     def __init__(self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset) -> None:
         self._step = tf.function(step, jit_compile=bool(model.jit_compile) or None, autograph=False)
         self._dataset = dataset
         self._run = tf.function(self._over_batches, autograph=False)
+        self._one_more = tf.function(lambda iterator: self._step(iterator.get_next()), autograph=False)
+        self._knows_length = dataset.cardinality() >= 0
+        self._keeps_state = keeps_state(dataset)
+        self._steps_per_call = model.steps_per_execution
+        self._limits: WeakKeyDictionary[tf.data.Dataset, int] = WeakKeyDictionary()
 
     def trace(self) -> Any:
         """The traced function."""
-        return self._run.get_concrete_function(tf.data.IteratorSpec(self._dataset.element_spec))
+        iterator = tf.data.IteratorSpec(self._dataset.element_spec)
+        return self._run.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
     def __call__(self, dataset: tf.data.Dataset | None, batch_size: int, most: int | None) -> Any:
-        return self._run(iter(self._dataset if dataset is None else dataset))
+        iterator = iter(self._dataset if dataset is None else dataset)
+        limit = _NO_LIMIT if dataset is None else self._limits.get(dataset, _NO_LIMIT)
+        steps, logs = self._run(iterator, tf.constant(limit))
+        calls = -(-int(steps) // self._steps_per_call)
+        is_complete = self._knows_length or calls * self._steps_per_call >= limit
+        if not is_complete and self._steps_per_call == 1:
+            with suppress(tf.errors.OutOfRangeError):
+                self._one_more(iterator)
+        if is_complete and (dataset is not None or self._keeps_state):
+            iter(self._dataset if dataset is None else dataset)
+        elif dataset is not None:
+            self._limits.setdefault(dataset, (calls + 1) * self._steps_per_call)
+        return logs
 
-    def _over_batches(self, iterator: Any) -> Any:
-        def body(batch: Any, _: Any) -> tuple[Any, Any]:
+    def _over_batches(self, iterator: Any, limit: Any) -> Any:
+        def following(steps: Any) -> Any:
+            if self._knows_length:
+                return iterator.get_next_as_optional()
+            nothing = tf.experimental.Optional.empty(self._dataset.element_spec)
+            return tf.cond(steps < limit, iterator.get_next_as_optional, lambda: nothing)
+
+        def body(steps: Any, batch: Any, _: Any) -> tuple[Any, Any, Any]:
             logs = self._step(batch.get_value())
-            return iterator.get_next_as_optional(), logs
+            return steps + 1, following(steps + 1), logs
 
         start = (
+            tf.constant(0),
             iterator.get_next_as_optional(),
             _empty_logs(self._step.get_concrete_function(self._dataset.element_spec)),
         )
-        return tf.while_loop(lambda batch, logs: batch.has_value(), body, start, parallel_iterations=1)[1]
+        steps, _, logs = tf.while_loop(lambda steps, batch, logs: batch.has_value(), body, start, parallel_iterations=1)
+        return steps, logs
 
 
 def _empty_logs(step: Any) -> Any:

@@ -156,7 +156,10 @@ class EngineSelector:
                 if isinstance(error, KerasLRError) and not isinstance(error, EngineUnavailableError):
                     raise
                 self._fall_back(_why_failed(error), on_engine, next_slower("stacked"))
-        for run in runs:
+        if missing := [run for run in runs if not self._recorder.complete(run)]:
+            self._engine().prepare(missing)
+        for run in missing:
+            # Another run may have pruned this one.
             if not self._recorder.complete(run):
                 self._train_one(run, on_engine)
         engine = self._made.get(self.engine)

@@ -179,20 +179,34 @@ def augmented(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
     return noisy.batch(BATCH_SIZE, drop_remainder=True).prefetch(2)
 
 
-@pytest.mark.parametrize("make", [shuffled, augmented])
-def test_a_dataset_read_in_the_graph_gives_what_fit_gives(tmp_path: Path, make: Any) -> None:
+def of_unknown_length(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    """About half of the samples, so that epochs differ in their number of batches."""
+    shuffled = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(100, seed=1)
+    return shuffled.filter(lambda x, y: tf.random.uniform((), seed=3) < 0.5).batch(4)
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
+@pytest.mark.parametrize(
+    ("make", "steps_per_execution"), [(shuffled, 1), (augmented, 1), (of_unknown_length, 1), (of_unknown_length, 4)]
+)
+def test_a_dataset_read_in_the_graph_gives_what_fit_gives(tmp_path: Path, make: Any, steps_per_execution: int) -> None:
     x, y, validation = iris()
-    validation_data = tf.data.Dataset.from_tensor_slices(validation).batch(20)
-    build = classifier(layers=[lambda: keras.layers.Dropout(0.5)])
+
+    def build() -> keras.Model:
+        model = classifier(layers=[lambda: keras.layers.Dropout(0.5)])()
+        model.compile("adam", model.loss, metrics=["accuracy", Seen()], steps_per_execution=steps_per_execution)
+        return model
+
     frames = []
     for engine in ("function", "reuse"):
         tuner = small_search(build, tmp_path / engine, engine=engine)
-        tuner.search(make(x, y), validation_data=validation_data, epochs=2, verbose=0)
+        tuner.search(make(x, y), validation_data=make(*validation), epochs=3, verbose=0)
         assert tuner.sensitivity().engine == engine
         frames.append(tuner.sensitivity().frame)
-    np.testing.assert_allclose(frames[0][COLUMNS], frames[1][COLUMNS], rtol=1e-5)
+    columns = [*COLUMNS, "seen", "val_seen"]
+    np.testing.assert_allclose(frames[0][columns], frames[1][columns], rtol=1e-5)
     # The repeats, whose weights and orders differ.
-    assert frames[0].loc[0, "loss"] != pytest.approx(frames[0].loc[2, "loss"], rel=1e-3)
+    assert frames[0].loc[0, "loss"] != pytest.approx(frames[0].loc[3, "loss"], rel=1e-3)
 
 
 def test_arrays_beside_a_dataset_are_validated_in_the_batches_of_fit(tmp_path: Path) -> None:
@@ -214,7 +228,6 @@ def test_arrays_beside_a_dataset_are_validated_in_the_batches_of_fit(tmp_path: P
     ("given", "reason"),
     [
         ({"x": lambda data: data.repeat(), "steps_per_epoch": 2}, "nor a finite dataset"),
-        ({"x": lambda data: data.filter(lambda x, y: True)}, "does not know its number of batches"),
         ({"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "`fit` weighs the classes of a dataset"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Models that people train, with synthetic data, for the comparison of searches."""
+"""Models that people train, with synthetic data, for the comparison of searches and of range tests."""
 
 from __future__ import annotations
 
@@ -77,6 +77,14 @@ def u_net(hp: Any) -> keras.Model:
     return compiled(keras.Model(inputs, layers.Conv2D(1, 1, activation="sigmoid")(x)), hp, "binary_crossentropy")
 
 
+def mobile_net(hp: Any) -> keras.Model:
+    """A new layer on MobileNetV2, whose weights are frozen, for images of 96x96."""
+    inputs = keras.Input((96, 96, 3))
+    base = keras.applications.MobileNetV2((96, 96, 3), include_top=False, weights=None, pooling="avg")
+    base.trainable = False
+    return compiled(keras.Model(inputs, layers.Dense(5, "softmax")(base(inputs, training=False))), hp)
+
+
 def arrays(shape: tuple[int, ...], classes: int, *, size: int = 1536, tokens: int = 0) -> dict[str, Any]:
     """Inputs and targets, a quarter of them for validation; a target depends on the first entries of its input."""
     rng = np.random.default_rng(0)
@@ -114,4 +122,5 @@ TASKS = {
     "text transformer": Task(transformer, lambda: arrays((40,), 2, size=2048, tokens=2000)),
     "GRU": Task(recurrent, lambda: arrays((30, 8), 1, size=2048)),
     "U-Net": Task(u_net, masks),
+    "MobileNetV2, frozen": Task(mobile_net, lambda: arrays((96, 96, 3), 5, size=256)),
 }
