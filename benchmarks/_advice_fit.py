@@ -10,14 +10,19 @@ from _advice_cases import Case, look_up
 from _advice_refine import fit_refinement
 
 from keras_lr.analysis._suggestion.calibration import REFERENCE_DENSITY, Calibration, OptimizerPrior, Vote
-from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks, suggested_decades, upper_decades
+from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks, suggested_decades
 
 SHRINKAGE = 0.005
 """Cost per squared decade of moving a vote away from its own best fit."""
 
 STEPS = (0.3, 0.1, 0.05)
 LAGS = np.arange(0, 0.61, 0.1)
-USUAL = np.arange(-3, -0.99, 0.1)
+PRIOR = (
+    ("usual_decades", (-2.2, -2.1, -2.0, -1.9, -1.8)),
+    ("raises_slow_decades", (0.4, 0.5, 0.6, 0.7, 0.8)),
+    ("raises_decades", (0.0, 0.1, 0.2, 0.3, 0.4)),
+    ("lowers_decades", (0.4, 0.6, 0.8, 1.0, 1.2)),
+)
 
 
 def fit(cases: list[Case], start: Calibration) -> Calibration:
@@ -66,7 +71,7 @@ def _descend(cost: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarr
 
 
 def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
-    """The lag, from optimizers with neither momentum nor a usual rate; then the usual rate, from adaptive ones."""
+    """The lag, from optimizers with neither momentum nor a usual rate; then one number of the prior after the other."""
 
     def cost(prior: OptimizerPrior, part: list[Case]) -> float:
         numbers = replace(calibration, prior=prior)
@@ -75,22 +80,25 @@ def _fit_prior(cases: list[Case], calibration: Calibration) -> OptimizerPrior:
 
     momentum_free = [case for case in cases if case.kind.momentum_free and not case.kind.adaptive]
     adaptive = [case for case in cases if case.kind.adaptive]
-    lag = min(LAGS, key=lambda lag: cost(OptimizerPrior(0.0, lag), momentum_free)) if momentum_free else 0.0
-    usual = min(USUAL, key=lambda usual: cost(OptimizerPrior(usual, lag), adaptive))
-    return OptimizerPrior(usual_decades=round(float(usual), 2), lag_decades=round(float(lag), 2))
+    prior = calibration.prior
+    for name, choices, part in (("lag_decades", LAGS, momentum_free), *((*choice, adaptive) for choice in PRIOR)):
+        tried = [replace(prior, **{name: round(float(choice), 2)}) for choice in choices]
+        prior = min(tried, key=lambda one: cost(one, part)) if part else prior
+    return prior
 
 
 def _fit_interval(cases: list[Case], start: Calibration) -> Calibration:
     """The widths with the largest mean overlap with the good range."""
     alone = [(case, suggest_from_landmarks([case.marks], calibration=start).learning_rate) for case in cases]
     sure = [(case, np.log10(rate)) for case, rate in alone if rate]
+    middles = np.array([middle for _, middle in sure])
+    jumps = np.array([case.marks.jump for case, _ in sure])
+    good = np.array([case.truth.good for case, _ in sure])
 
     def overlap(below: float, above: float) -> float:
-        widths = replace(start, below=below, above=above)
-        ends = [(middle - below, middle + upper_decades([case.marks], middle, widths)) for case, middle in sure]
-        return float(
-            np.mean([case.truth.overlap(*end) for (case, _), end in zip(sure, 10 ** np.array(ends), strict=True)])
-        )
+        lows, highs = middles - below, middles + np.maximum((above + jumps - middles) / 2, 0)
+        shared = np.maximum(np.minimum(highs, good[:, 1]) - np.maximum(lows, good[:, 0]), 0)
+        return float(np.mean(shared / (np.maximum(highs, good[:, 1]) - np.minimum(lows, good[:, 0]))))
 
     below = max(np.arange(0.4, 1.5, 0.1), key=lambda width: overlap(width, start.above))
     above = max(np.arange(0.1, 1.2, 0.1), key=lambda width: overlap(below, width))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from keras_lr.analysis._suggestion.refine import refine_suggestion
 from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results._range_test import Suggestion
 
+SWEEP_LENGTHS = (100, 300)
 FRESH = (
     "circles-gelu-sgd-b16",
     "digits-denoiser-adamax",
@@ -87,7 +88,17 @@ def judge_public(names: list[str]) -> pd.DataFrame:
             finite = np.isfinite(losses)
             where = {"task": name, "num_steps": steps, "seed": seed}
             for rule, read in PUBLIC.items():
-                rows.append({"rule": rule} | where | _judge_rate(truth, read(rates[finite], losses[finite])))
+                rows.append({"rule": rule} | where | truth.judge(read(rates[finite], losses[finite])))
+    return pd.DataFrame(rows)
+
+
+def judge_constants(rates: Mapping[str, float], name: str) -> pd.DataFrame:
+    """One row per task and length of sweep, neither of which counts: a rate that is fixed before anything is seen."""
+    rows = [
+        {"rule": name, "task": task, "num_steps": steps, "seed": -1} | Truth.load(task).judge(rate)
+        for task, rate in rates.items()
+        for steps in SWEEP_LENGTHS
+    ]
     return pd.DataFrame(rows)
 
 
@@ -101,18 +112,11 @@ def judge_grids(names: list[str], lengths: tuple[int, ...]) -> pd.DataFrame:
         for epochs in lengths:
             for seed, part in grid[grid["epoch"] < epochs].groupby("seed"):
                 best = float(part.loc[part["val_loss"].idxmin(), "lr"])
-                rows.append({"task": name, "seed": seed, "epochs": epochs} | _judge_rate(truth, best))
+                rows.append({"task": name, "seed": seed, "epochs": epochs} | truth.judge(best))
     return pd.DataFrame(rows)
 
 
 def _judge(truth: Truth, advice: Suggestion) -> dict[str, object]:
     rate, low, high = advice.learning_rate, advice.low, advice.high
     overlap = 0.0 if low is None or high is None else truth.overlap(low, high)
-    return _judge_rate(truth, rate) | {"overlap": overlap, "confidence": advice.confidence}
-
-
-def _judge_rate(truth: Truth, rate: float | None) -> dict[str, object]:
-    """A refusal costs as much as no training."""
-    if rate is None:
-        return {"regret": 1.0, "good": False}
-    return {"regret": float(truth.regret(rate)), "good": truth.is_good(rate)}
+    return truth.judge(rate) | {"overlap": overlap, "confidence": advice.confidence}

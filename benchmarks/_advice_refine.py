@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -13,7 +13,7 @@ from _advice_cases import Case, look_up
 from _advice_score import DATA, path_of
 
 from keras_lr.analysis._suggestion.calibration import Calibration, RefinementCalibration
-from keras_lr.analysis._suggestion.refine import middle_of_runs, plan_runs, refined_decades
+from keras_lr.analysis._suggestion.refine import middle_of_runs, plan_runs
 from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results._range_test import Suggestion
 
@@ -36,7 +36,7 @@ def stored_runs(task: str, folder: Path = DATA) -> dict[int, Runs]:
     frame = pd.read_csv(path_of(task, "short", folder))
     runs = {}
     for seed, part in frame.groupby("seed"):
-        wide = part.pivot_table(index="lr", columns="step", values="loss", dropna=False, sort=True)
+        wide = part.set_index(["lr", "step"])["loss"].unstack()
         runs[int(seed)] = Runs(wide.index.to_numpy(), wide.to_numpy())
     return runs
 
@@ -65,16 +65,13 @@ def fit_refinement(cases: list[Case], calibration: Calibration) -> RefinementCal
             continue
         middle = middle_of_runs(runs.learning_rates, runs.losses, [case.marks])
         if middle is not None and not case.kind.adaptive:
-            sweeps.append((float(np.log10(advice.learning_rate)), middle, runs.losses.shape[1], case.kind))
+            sweeps.append((float(np.log10(advice.learning_rate)), middle, runs.losses.shape[1]))
             costs.append(case.cost)
     rows = np.stack(costs)
+    swept, middles, steps = np.array(sweeps).T
 
     def cost(choice: RefinementCalibration) -> float:
-        numbers = replace(calibration, refinement=choice)
-        refined = [
-            refined_decades(swept, middle + choice.offset(steps), kind, numbers)
-            for swept, middle, steps, kind in sweeps
-        ]
-        return float(look_up(rows, np.array(refined)).mean())
+        runs = middles + np.array([choice.offset(int(length)) for length in steps])
+        return float(look_up(rows, swept + choice.trust * (runs - swept)).mean())
 
     return min((RefinementCalibration(*choice) for choice in product(OFFSETS, SLOPES, TRUSTS)), key=cost)

@@ -11,7 +11,6 @@ from keras_lr.analysis._suggestion.suggest import suggest
 from keras_lr.errors import KerasLRError
 
 Rule = Callable[[np.ndarray, np.ndarray], float | None]
-FIXED = 1e-3
 KTRAIN_SKIPPED_STEPS = 32
 
 
@@ -62,11 +61,6 @@ def keras_lr_finder(learning_rates: np.ndarray, losses: np.ndarray) -> float:
     return float(learning_rates[kept][np.argmin(falls[kept])])
 
 
-def fixed(_learning_rates: np.ndarray, _losses: np.ndarray) -> float:
-    """Always 1e-3, Adam's default in Keras."""
-    return FIXED
-
-
 PUBLIC = {
     "fastai valley": fastai("valley"),
     "fastai slide": fastai("slide"),
@@ -75,7 +69,6 @@ PUBLIC = {
     "Lightning": lightning,
     "ktrain": ktrain,
     "keras_lr_finder": keras_lr_finder,
-    "always 1e-3": fixed,
 }
 
 

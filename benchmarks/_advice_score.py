@@ -27,7 +27,14 @@ CORPUS = (
 SAMPLED = DATA / "sampled"
 """Tasks drawn at random by `_advice_sampled.py`, without those whose best rate gains less than 10%."""
 
+HARD, TUNE = DATA / "hard", DATA / "tune"
+"""Tasks of `_advice_hard.py` and `_advice_tune.py`."""
+
+FOLDERS = (SAMPLED.name, HARD.name, TUNE.name)
+"""Folders of tasks whose names start with the folder's."""
+
 GOOD_REGRET = 0.05
+GOOD_TIME_LOST = 0.2
 ROUNDING = 1e-9
 
 
@@ -39,11 +46,13 @@ class Truth:
         decades: Log10 of the grid's rates, shape `(n_rates,)`.
         scores: Median over seeds of the best validation loss within the budget, shape `(n_rates,)`.
         untrained: Validation loss before training.
+        reached: Lowest validation loss of the best rate up to each epoch, median over seeds, shape `(n_epochs,)`.
     """
 
     decades: np.ndarray
     scores: np.ndarray
     untrained: float
+    reached: np.ndarray
 
     @classmethod
     def load(cls, task: str, folder: Path = DATA) -> Truth:
@@ -54,13 +63,29 @@ class Truth:
         finite = grid["val_loss"].where(np.isfinite(grid["val_loss"]))
         best = finite.groupby([grid["lr"], grid["seed"]]).min().fillna(untrained + 9 * abs(untrained))
         scores = best.groupby("lr").median()
-        return cls(np.log10(scores.index.to_numpy()), scores.to_numpy(), untrained)
+        runs = grid.assign(val_loss=finite)[grid["lr"] == scores.idxmin()]
+        reached = (
+            runs.pivot_table(index="seed", columns="epoch", values="val_loss", dropna=False).cummin(axis=1).median()
+        )
+        return cls(np.log10(scores.index.to_numpy()), scores.to_numpy(), untrained, reached.to_numpy())
+
+    def score(self, learning_rate: float | np.ndarray) -> np.ndarray:
+        """Lowest validation loss at `learning_rate`, read between the rates of the grid."""
+        return np.interp(np.log10(learning_rate), self.decades, self.scores)
 
     def regret(self, learning_rate: float | np.ndarray) -> np.ndarray:
         """Fraction of the possible gain that is lost at `learning_rate`, in [0, 1]."""
+        return self.regret_of(self.score(learning_rate))
+
+    def regret_of(self, score: float | np.ndarray) -> np.ndarray:
+        """Fraction of the possible gain that is lost with a lowest validation loss of `score`, in [0, 1]."""
         best = self.scores.min()
-        score = np.interp(np.log10(learning_rate), self.decades, self.scores)
         return np.clip((score - best) / (self.untrained - best), 0, 1)
+
+    def time_lost(self, score: float) -> float:
+        """Share of the best rate's epochs that it does not need to reach `score`."""
+        enough = np.flatnonzero(self.reached <= score + 1e-12)
+        return 1 - (enough[0] + 1 if len(enough) else len(self.reached)) / len(self.reached)
 
     @cached_property
     def good(self) -> tuple[float, float]:
@@ -71,6 +96,13 @@ class Truth:
     def is_good(self, learning_rate: float) -> bool:
         """Whether the rate lies inside the good range."""
         return bool(self.good[0] - ROUNDING <= np.log10(learning_rate) <= self.good[1] + ROUNDING)
+
+    def judge(self, learning_rate: float | None) -> dict[str, object]:
+        """Regret of a rate, whether it is good, and the time it loses; a refusal costs as much as no training."""
+        if learning_rate is None:
+            return {"regret": 1.0, "good": False, "lost": 1.0}
+        lost = self.time_lost(float(self.score(learning_rate)))
+        return {"regret": float(self.regret(learning_rate)), "good": self.is_good(learning_rate), "lost": lost}
 
     def overlap(self, low: float, high: float) -> float:
         """Jaccard index of [low, high] with the good range, over log learning rate."""
@@ -87,7 +119,8 @@ def tasks(folder: Path = DATA) -> list[str]:
 
 def path_of(task: str, table: str, folder: Path = DATA) -> Path:
     """Path of a task's table under `folder`."""
-    return folder / (SAMPLED.name if task.startswith("sampled-") else "") / f"{task}.{table}.csv.gz"
+    kind = task.split("-")[0]
+    return folder / (kind if kind in FOLDERS else "") / f"{task}.{table}.csv.gz"
 
 
 def curves(task: str, folder: Path = DATA) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:

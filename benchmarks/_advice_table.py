@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from _advice_score import GOOD_REGRET
+from _advice_score import GOOD_REGRET, GOOD_TIME_LOST
 
 COLUMNS = (
     "rule",
@@ -13,6 +13,9 @@ COLUMNS = (
     "90th percentile",
     "fraction good",
     "at most 0.05",
+    "time lost",
+    "median lost",
+    "lost at most 0.2",
     "overlap",
     "clear",
     "wrong",
@@ -39,10 +42,16 @@ def grid_table(scores: dict[str, pd.DataFrame], lengths: dict[str, int]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def lost_cells(scores: pd.DataFrame) -> list[float]:
+    """Mean and median of the time lost, and the share that loses at most a fifth."""
+    lost = scores["lost"]
+    return [float(lost.mean()), float(lost.median()), float((lost <= GOOD_TIME_LOST).mean())]
+
+
 def _line(rule: str, steps: int, part: pd.DataFrame) -> str:
     regret = part["regret"]
     cells = [regret.mean(), regret.median(), regret.quantile(0.9)]
-    cells += [part["good"].mean(), (regret <= GOOD_REGRET).mean()]
+    cells += [part["good"].mean(), (regret <= GOOD_REGRET).mean(), *lost_cells(part)]
     numbers = [f"{value:.3f}" for value in cells]
     clear = part[part["confidence"] == "clear"]
     if part["confidence"].isna().all():

@@ -71,6 +71,10 @@ class Task:
         batch_size: Samples per step.
         epochs: Number of epochs; the best validation loss among them counts.
         classes: Whether accuracy is recorded.
+        seeds: Number of seeds of the grid, the sweeps and the short runs.
+        short_steps: Length of the short runs at constant rates.
+        highest: Highest rate of the grid and the short runs.
+        compiled: Whether a step is compiled by XLA.
     """
 
     data: Callable[[], Data]
@@ -80,6 +84,10 @@ class Task:
     batch_size: int
     epochs: int
     classes: bool = True
+    seeds: int = 3
+    short_steps: int = 100
+    highest: float = 10.0
+    compiled: bool = False
 
 
 def _cross_entropy(label_smoothing: float = 0.0) -> Callable[..., object]:

@@ -15,9 +15,7 @@ from _advice_tasks import Task
 GRID = np.logspace(-6, 1, 22)
 SWEEP = (1e-7, 10.0)
 STEPS = (100, 300)
-SEEDS = (0, 1, 2)
 SHORT_RATES = np.logspace(-5, 1, 25)
-SHORT_STEPS = 100
 
 
 class Trainer:
@@ -26,14 +24,15 @@ class Trainer:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.x, self.y, self.x_val, self.y_val = task.data()
-        self.starts = [self._start(seed) for seed in SEEDS]
+        self.starts = [self._start(seed) for seed in range(task.seeds)]
         self.model = task.model()
         self.model(self.x[:2])
         self.optimizer = task.optimizer()
         self.optimizer.build(self.model.trainable_variables)
         self.slots = [variable.numpy() for variable in self.optimizer.variables]
+        self.step = tf.function(self._step, jit_compile=task.compiled)
         self.train = tf.function(self._train, reduce_retracing=True)
-        self.evaluate = tf.function(self._evaluate)
+        self.evaluate = tf.function(self._evaluate, jit_compile=task.compiled)
 
     def _start(self, seed: int) -> list[np.ndarray]:
         keras.utils.set_random_seed(seed)
@@ -43,7 +42,7 @@ class Trainer:
 
     def reset(self, seed: int) -> None:
         """Restores the initial weights, random states and optimizer slots of `seed`."""
-        for variable, value in zip(self.model.variables, self.starts[SEEDS.index(seed)], strict=True):
+        for variable, value in zip(self.model.variables, self.starts[seed], strict=True):
             variable.assign(value)
         for variable, value in zip(self.optimizer.variables, self.slots, strict=True):
             variable.assign(value)
@@ -66,17 +65,20 @@ class Trainer:
     def _evaluate(self) -> Any:
         return tf.stack(self._loss(tf.constant(self.x_val), tf.constant(self.y_val), training=False))
 
+    def _step(self, x: Any, y: Any) -> Any:
+        weights = self.model.trainable_variables
+        with tf.GradientTape() as tape:
+            loss, accuracy = self._loss(x, y, training=True)
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return tf.stack([loss, accuracy])
+
     def _train(self, rates: Any, indices: Any) -> Any:
         """Loss and accuracy of each step, shape `(steps, 2)`; `indices` has one row per step."""
         x, y = tf.constant(self.x), tf.constant(self.y)
-        weights = self.model.trainable_variables
         trace = tf.TensorArray(tf.float32, tf.shape(rates)[0], element_shape=(2,))
         for step in tf.range(tf.shape(rates)[0]):
             self.optimizer.learning_rate.assign(rates[step])
-            with tf.GradientTape() as tape:
-                loss, accuracy = self._loss(tf.gather(x, indices[step]), tf.gather(y, indices[step]), training=True)
-            self.optimizer.apply(tape.gradient(loss, weights), weights)
-            trace = trace.write(step, tf.stack([loss, accuracy]))
+            trace = trace.write(step, self.step(tf.gather(x, indices[step]), tf.gather(y, indices[step])))
         return trace.stack()
 
     def run(self, seed: int, rates: np.ndarray, *, order: int | None = None) -> np.ndarray:
@@ -113,13 +115,20 @@ def make(name: str, task: Task, folder: Path) -> None:
     """Writes `NAME.grid.csv.gz`, `NAME.range.csv.gz` and `NAME.short.csv.gz` to `folder`."""
     trainer = Trainer(task)
     make_short(name, trainer, folder)
-    grid = pd.DataFrame([row for rate in GRID for seed in SEEDS for row in trainer.grid_run(seed, rate)])
+    grid = pd.DataFrame(
+        [
+            row
+            for rate in GRID[task.highest * 1.01 >= GRID]
+            for seed in range(task.seeds)
+            for row in trainer.grid_run(seed, rate)
+        ]
+    )
     sweeps = [
         pd.DataFrame({"num_steps": steps, "seed": seed, "step": range(steps), "lr": sweep_rates(steps)}).assign(
             loss=trainer.run(seed, sweep_rates(steps))
         )
         for steps in STEPS
-        for seed in SEEDS
+        for seed in range(trainer.task.seeds)
     ]
     write(grid, path_of(name, "grid", folder))
     write(pd.concat(sweeps), path_of(name, "range", folder))
@@ -128,15 +137,16 @@ def make(name: str, task: Task, folder: Path) -> None:
 def make_short(name: str, trainer: Trainer, folder: Path) -> None:
     """Writes `NAME.short.csv.gz`: the first steps at constant rates, all on the same batches."""
     runs = [
-        pd.DataFrame({"lr": rate, "seed": seed, "step": range(SHORT_STEPS)}).assign(
-            loss=trainer.run(seed, np.full(SHORT_STEPS, rate))
+        pd.DataFrame({"lr": rate, "seed": seed, "step": range(trainer.task.short_steps)}).assign(
+            loss=trainer.run(seed, np.full(trainer.task.short_steps, rate))
         )
-        for rate in SHORT_RATES
-        for seed in SEEDS
+        for rate in SHORT_RATES[trainer.task.highest * 1.01 >= SHORT_RATES]
+        for seed in range(trainer.task.seeds)
     ]
     write(pd.concat(runs), path_of(name, "short", folder))
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Writes numbers with six digits, gzipped without a time stamp, so that the same runs give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})

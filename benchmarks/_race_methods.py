@@ -210,3 +210,14 @@ def oracle(replay: Replay, budget: float, _generator: np.random.Generator) -> Ch
     state = run_race(replay, budget)
     places = [replay.place(rate) for rate in state.values]
     return Choice(replay.rates[min(places, key=lambda place: replay.truth.scores[place])], state.cost)
+
+
+def foresight(replay: Replay, budget: float, _generator: np.random.Generator) -> Choice:
+    """The rate whose run ends lowest with this seed, among those that the race trained at all.
+
+    No forecast of the race's own curves can do better, except by luck.
+    """
+    state = run_race(replay, budget)
+    epochs = Epochs(replay)
+    places = [replay.place(rate) for rate in state.values]
+    return Choice(replay.rates[min(places, key=lambda place: epochs.train(place, replay.epochs))], state.cost)

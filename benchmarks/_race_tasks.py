@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from _advice_cases import OPTIMIZERS, read_cases
 from _advice_judge import refined
-from _advice_score import CORPUS, DATA, GOOD_REGRET, SAMPLED, Truth, curves, path_of, tasks
+from _advice_score import CORPUS, DATA, GOOD_REGRET, HARD, SAMPLED, TUNE, Truth, curves, path_of, tasks
 
 from keras_lr.analysis import suggest
 from keras_lr.analysis._suggestion.calibration import CALIBRATION
@@ -28,7 +29,6 @@ class Replay:
         seed: Seed of the initial weights and the batches.
         decades: Log10 of the rates, increasing, shape `(n_rates,)`.
         curves: Objective after each epoch, shape `(n_rates, n_epochs)`; NaN from where a run diverged.
-        reached: Lowest objective up to each epoch, median over the seeds, shape `(n_rates, n_epochs)`.
         truth: The outcome of training at every rate.
         sweep: Suggestion of a sweep of 100 steps with the same seed; None if there is no sweep.
         refined: The same after short runs; None if there are none.
@@ -38,7 +38,6 @@ class Replay:
     seed: int
     decades: np.ndarray
     curves: np.ndarray
-    reached: np.ndarray
     truth: Truth
     sweep: Suggestion | None = None
     refined: Suggestion | None = None
@@ -63,24 +62,17 @@ class Replay:
         broken = np.flatnonzero(~np.isfinite(values))
         return values[: broken[0] + 1] if len(broken) else values
 
-    def judge(self, rate: float | None) -> dict[str, float]:
+    def judge(self, rate: float | None) -> dict[str, Any]:
         """Regret of a rate and the time it loses; a refusal costs as much as not to train."""
-        if rate is None:
-            return {"regret": 1.0, "good": 0.0, "lost": 1.0}
-        regret = float(self.truth.regret(rate))
-        return {"regret": regret, "good": float(regret <= GOOD_REGRET), "lost": self.time_lost(rate)}
-
-    def time_lost(self, rate: float) -> float:
-        """Share of the best rate's epochs that it does not need to reach what `rate` reaches in all of its epochs."""
-        score = float(np.interp(math.log10(rate), self.truth.decades, self.truth.scores))
-        enough = np.flatnonzero(self.reached[self.truth.scores.argmin()] <= score + 1e-12)
-        return 1 - (enough[0] + 1 if len(enough) else self.epochs) / self.epochs
+        found = self.truth.judge(rate)
+        return found | {"good": float(found["regret"] <= GOOD_REGRET)}
 
 
 def read_sets() -> dict[str, list[Replay]]:
     """Every stored task with each of its seeds, by set."""
     corpus = list(CORPUS)
     names = {"corpus": corpus, "further": sorted(set(tasks()) - set(corpus)), "drawn": tasks(SAMPLED)}
+    names |= {"wide, deep, long, recurrent and unscaled": tasks(HARD), "fine-tuning": tasks(TUNE)}
     return {title: [one for name in part for one in read_task(name)] for title, part in names.items()}
 
 
@@ -98,14 +90,11 @@ def read_task(name: str, folder: Path = DATA) -> list[Replay]:
     truth = _truth(name, grid, folder)
     runs = grid.pivot_table(index=["lr", "seed"], columns="epoch", values="val_loss", dropna=False)
     runs = runs[runs.index.isin(pd.MultiIndex.from_frame(grid[["lr", "seed"]]))]
-    finite = runs.where(np.isfinite(runs))
-    lowest = pd.DataFrame(np.fmin.accumulate(finite.to_numpy(), axis=1), runs.index).fillna(np.inf)
-    reached = lowest.groupby("lr").median().to_numpy()
     sweeps, after_runs = _suggestions(name, folder)
     replays = []
     for seed, part in runs.groupby("seed"):
         if len(part) == len(truth.decades):
-            values = (truth.decades, part.to_numpy(), reached, truth, sweeps.get(seed), after_runs.get(seed))
+            values = (truth.decades, part.to_numpy(), truth, sweeps.get(seed), after_runs.get(seed))
             replays.append(Replay(name, int(seed), *values))
     return replays
 
@@ -114,7 +103,7 @@ def _truth(name: str, grid: pd.DataFrame, folder: Path) -> Truth:
     truth = Truth.load(name, folder)
     if "untrained_val_loss" not in grid:
         return truth
-    return Truth(truth.decades, truth.scores, float(grid["untrained_val_loss"].median()))
+    return replace(truth, untrained=float(grid["untrained_val_loss"].median()))
 
 
 def _suggestions(name: str, folder: Path) -> tuple[dict[int, Suggestion], dict[int, Suggestion]]:

@@ -1,4 +1,8 @@
-"""The result of training with `AutoLR` from seven initial rates, compared with a constant rate and two alternatives.
+"""The result of training with `AutoLR` from seven initial rates, and that of what people use instead of it.
+
+A constant rate, `ReduceLROnPlateau` and `ScheduleFreeAdamW` start from the same rates. AdamW and Nadam at 1e-3 and 3e-3
+with a warmup of 5% and a cosine to 0, Keras's `ScheduleFreeAdamW` at its default, Prodigy and Mechanic have a rate of
+their own, and their optimizer replaces that of the task.
 
 `python benchmarks/autolr.py` trains everything with `fit`, prints the tables and writes `benchmarks/results/autolr.md`.
 `--runs FILE` appends each run to a CSV file and skips runs that it already holds; `--tasks`, `--ways`, `--starts` and
@@ -11,6 +15,7 @@ import argparse
 import csv
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -19,14 +24,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pandas as pd
-from _advice_score import GOOD_REGRET, Truth
+from _advice_score import GOOD_REGRET, Truth, path_of
+from _advice_table import lost_cells
 from _advice_tasks import CORPUS, FURTHER, TASKS, Task
+from _autolr_rivals import Mechanic, Prodigy
 
 import keras_lr
+from keras_lr.range_test._sweep import Curve, Sweep
 
 RESULT = Path(__file__).parent / "results" / "autolr.md"
 STARTS = tuple(10.0**decade for decade in range(-6, 1))
-COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions"]
+COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions", "val_losses", "searched"]
+NEAR_BEST, ALLOWED = 1.01, 1.3
+"""A run is there once its validation loss is within 1% of the grid's best run; it may take 1.3 times as long, the steps
+of its search included (the measure of AutoLRS, Jin et al., ICLR 2021)."""
+
 OTHERS = (
     "digits-transformer-adam",
     "digits-logistic-adagrad",
@@ -43,30 +55,78 @@ def _plateau() -> keras.callbacks.Callback:
     return keras.callbacks.ReduceLROnPlateau(factor=0.3, patience=2)
 
 
-WAYS: dict[str, Callable[[], keras.callbacks.Callback | None]] = {
-    "AutoLR": keras_lr.AutoLR,
-    "a constant rate": lambda: None,
-    "ReduceLROnPlateau(factor=0.3, patience=2)": _plateau,
-    "ScheduleFreeAdamW": lambda: None,
+def _cosine(peak: float, steps: int, warmup: float = 0.05) -> keras.optimizers.schedules.CosineDecay:
+    rise = round(warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0 if rise else peak, steps - rise, warmup_target=peak if rise else None, warmup_steps=rise
+    )
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to train.
+
+    Attributes:
+        callback: Makes the callback.
+        optimizer: Makes the optimizer for a number of steps; None for that of the task.
+        own_rate: Whether the rate is the optimizer's own, not one of the initial rates.
+    """
+
+    callback: Callable[[], keras.callbacks.Callback | None] = lambda: None
+    optimizer: Callable[[int], keras.optimizers.Optimizer] | None = None
+    own_rate: bool = False
+
+
+WAYS = {
+    "AutoLR": Way(keras_lr.AutoLR),
+    "a constant rate": Way(),
+    "ReduceLROnPlateau(factor=0.3, patience=2)": Way(_plateau),
+    "ScheduleFreeAdamW": Way(optimizer=lambda steps: keras.optimizers.ScheduleFreeAdamW()),
+    "AdamW 1e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.AdamW(_cosine(1e-3, steps)), own_rate=True
+    ),
+    "AdamW 3e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.AdamW(_cosine(3e-3, steps)), own_rate=True
+    ),
+    "Nadam 1e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.Nadam(_cosine(1e-3, steps)), own_rate=True
+    ),
+    "Nadam 3e-3, warmup, cosine": Way(
+        optimizer=lambda steps: keras.optimizers.Nadam(_cosine(3e-3, steps)), own_rate=True
+    ),
+    "ScheduleFreeAdamW at its default": Way(
+        optimizer=lambda steps: keras.optimizers.ScheduleFreeAdamW(warmup_steps=round(0.05 * steps)), own_rate=True
+    ),
+    "Prodigy, cosine": Way(optimizer=lambda steps: Prodigy(_cosine(1.0, steps, warmup=0.0)), own_rate=True),
+    "Mechanic on AdamW, warmup, cosine": Way(optimizer=lambda steps: Mechanic(_cosine(1.0, steps)), own_rate=True),
 }
+ORIGINAL_RUN = Sweep.run
+OWN_RATE = 0.0
+"""The initial rate of a way that has its own, in the table of runs."""
 
 
 class Bench:
     """One compiled model of a task, reset to the initial state of a seed before each run."""
 
     def __init__(self, task: Task, way: str) -> None:
-        self.task, self.way = task, way
+        self.task, self.way = task, WAYS[way]
         self.x, self.y, self.x_val, self.y_val = task.data()
         self.model = task.model()
-        optimizer = keras.optimizers.ScheduleFreeAdamW() if way == "ScheduleFreeAdamW" else task.optimizer()
         steps = -(-len(self.x) // task.batch_size)
+        make = self.way.optimizer
+        optimizer = task.optimizer() if make is None else make(steps * task.epochs)
         self.model.compile(optimizer, task.loss, steps_per_execution=steps)
         self.model(self.x[:2])
 
-    def run(self, start: float, seed: int) -> tuple[float, str]:
-        """The lowest finite validation loss, infinite if there is none, and AutoLR's actions."""
+    def run(self, start: float, seed: int) -> tuple[float, str, str, float]:
+        """The values of the last four columns.
+
+        These are the lowest finite validation loss, infinite if there is none, AutoLR's actions, the validation loss of
+        each epoch, and the length of AutoLR's range test and rehearsals, in epochs.
+        """
         self._reset(start, seed)
-        callback = WAYS[self.way]()
+        callback = self.way.callback()
+        searched = _counted_steps()
         history = self.model.fit(
             self.x,
             self.y,
@@ -78,7 +138,9 @@ class Bench:
             verbose=0,
         )
         losses = np.array(history.history["val_loss"])
-        return float(np.min(losses[np.isfinite(losses)], initial=np.inf)), _actions(callback)
+        best = float(np.min(losses[np.isfinite(losses)], initial=np.inf))
+        epochs = sum(searched) / -(-len(self.x) // self.task.batch_size)
+        return best, _actions(callback), " ".join(f"{loss:.6g}" for loss in losses), epochs
 
     def _reset(self, start: float, seed: int) -> None:
         keras.utils.set_random_seed(seed)
@@ -93,7 +155,21 @@ class Bench:
         optimizer.build(self.model.trainable_variables)
         for variable, value in zip(optimizer.variables, blank.variables, strict=True):
             variable.assign(value)
-        optimizer.learning_rate = start
+        if not self.way.own_rate:
+            optimizer.learning_rate = start
+
+
+def _counted_steps() -> list[int]:
+    """A list that receives the number of steps of each sweep and rehearsal from now on."""
+    counts: list[int] = []
+
+    def run(self: Sweep, learning_rates: np.ndarray, **kwargs: object) -> Curve:
+        curve = ORIGINAL_RUN(self, learning_rates, **kwargs)
+        counts.append(len(curve.losses))
+        return curve
+
+    Sweep.run = run
+    return counts
 
 
 def _actions(callback: keras.callbacks.Callback | None) -> str:
@@ -105,53 +181,113 @@ def _actions(callback: keras.callbacks.Callback | None) -> str:
 def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) -> Iterator[dict]:
     """Trains every run that is not known yet; one row per run."""
     for name, way in product(options.tasks, options.ways):
-        wanted = [key for key in product([name], [way], options.starts, range(options.seeds)) if key not in known]
+        starts = [OWN_RATE] if WAYS[way].own_rate else options.starts
+        wanted = [key for key in product([name], [way], starts, range(options.seeds)) if key not in known]
         if not wanted:
             continue
         keras.utils.clear_session()
         bench = Bench(TASKS[name], way)
         for _, _, start, seed in wanted:
-            best, actions = bench.run(start, seed)
-            yield dict(zip(COLUMNS, (name, way, start, seed, best, actions), strict=True))
+            yield dict(zip(COLUMNS, (name, way, start, seed, *bench.run(start, seed)), strict=True))
 
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with their regret; a run that was never finite counts as ten times the untrained loss."""
+    """The runs with regret and time lost; a run that was never finite counts as ten times the untrained loss."""
     truths = {task: Truth.load(task) for task in runs["task"].unique()}
 
-    def regret(row: pd.Series) -> float:
+    def judge(row: pd.Series) -> pd.Series:
         truth = truths[row["task"]]
-        worst = truth.untrained + 9 * abs(truth.untrained)
-        score, best = min(row["best_val_loss"], worst), truth.scores.min()
-        return float(np.clip((score - best) / (truth.untrained - best), 0, 1))
+        score = min(row["best_val_loss"], truth.untrained + 9 * abs(truth.untrained))
+        return pd.Series({"regret": float(truth.regret_of(score)), "lost": truth.time_lost(score)})
 
-    return runs.assign(regret=runs.apply(regret, axis=1))
+    return runs.join(runs.apply(judge, axis=1))
 
 
 def summary(title: str, runs: pd.DataFrame) -> str:
     """A table of the ways, and one of the mean regret of each task."""
     fixed = runs[runs["way"] == "a constant rate"].groupby(["task", "start"])["regret"].median()
     good = fixed.index[fixed <= GOOD_REGRET]
+    starts = set(runs["start"]) - {OWN_RATE}
     lines = [
         f"## {title}",
         "",
-        f"Tasks: {runs['task'].nunique()}; initial rates: {runs['start'].nunique()}, from {runs['start'].min():g} to "
-        f"{runs['start'].max():g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
+        f"Tasks: {runs['task'].nunique()}; initial rates: {len(starts)}, from {min(starts):g} to "
+        f"{max(starts):g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
         f"median regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
-        "| way | mean regret | fraction at 0.05 or less | mean regret from a good rate | runs |",
-        "|-|-|-|-|-|",
+        "| way | mean regret | fraction at 0.05 or less | worst task | time lost | median lost | lost at most 0.2 "
+        "| mean regret from a good rate | runs |",
+        "|-|-|-|-|-|-|-|-|-|",
     ]
     for way in WAYS:
         part = runs[runs["way"] == way]
         if len(part):
             well = part[part.set_index(["task", "start"]).index.isin(good)]["regret"].mean()
             share = (part["regret"] <= GOOD_REGRET).mean()
-            lines.append(f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {well:.3f} | {len(part)} |")
+            worst = part.groupby("task")["regret"].mean().max()
+            shown = "–" if WAYS[way].own_rate else f"{well:.3f}"
+            lost = " | ".join(f"{cell:.3f}" for cell in lost_cells(part))
+            lines.append(
+                f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {worst:.3f} | {lost} | {shown} | {len(part)} |"
+            )
     table = runs.pivot_table(index="task", columns="way", values="regret", sort=False)
     ways = [way for way in WAYS if way in table]
     lines += ["", "| mean regret | " + " | ".join(ways) + " |", "|-|" + "-|" * len(ways)]
     lines += [f"| {task} | " + " | ".join(f"{row[way]:.3f}" for way in ways) + " |" for task, row in table.iterrows()]
+    return "\n".join(lines) + "\n"
+
+
+def time_to_best(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with `ratio`: their epochs and those of the search until near the best, over the best run's own.
+
+    The best run is that of the grid's best constant rate; its epochs are the median over its seeds, for their own best
+    loss plus 1%. A run that never comes near the median of these losses has an infinite ratio.
+    """
+    targets = {task: _best_run(task) for task in runs["task"].unique()}
+
+    def ratio(row: pd.Series) -> float:
+        loss, own = targets[row["task"]]
+        reached = _first_within(np.array(str(row["val_losses"]).split(), dtype=float), loss)
+        return (reached + float(row["searched"])) / own
+
+    return runs.assign(ratio=runs.apply(ratio, axis=1))
+
+
+def _best_run(task: str) -> tuple[float, float]:
+    """The best loss at the grid's best rate, and how many epochs its runs take to come near it."""
+    grid = pd.read_csv(path_of(task, "grid"))
+    truth = Truth.load(task)
+    best = grid[np.isclose(np.log10(grid["lr"]), truth.decades[truth.scores.argmin()])]
+    curves = [run["val_loss"].to_numpy() for _, run in best.groupby("seed")]
+    return float(np.median([curve.min() for curve in curves])), float(
+        np.median([_first_within(curve, curve.min()) for curve in curves])
+    )
+
+
+def _first_within(losses: np.ndarray, best: float) -> float:
+    """Number of epochs until the loss is near `best`; infinite if it never is."""
+    near = np.flatnonzero(losses <= best + (NEAR_BEST - 1) * abs(best))
+    return float(near[0] + 1) if len(near) else np.inf
+
+
+def speed(title: str, runs: pd.DataFrame) -> str:
+    """A table of how long the ways take to come near the best run."""
+    lines = [
+        f"## {title}: epochs until within 1% of the grid's best run, the search included, over that run's own",
+        "",
+        f"| way | median | fraction at {ALLOWED} or less | fraction that get there | the search alone, epochs | runs |",
+        "|-|-|-|-|-|-|",
+    ]
+    timed = time_to_best(runs)
+    for way in WAYS:
+        part = timed[timed["way"] == way]
+        if len(part):
+            ratio = part["ratio"].to_numpy()
+            median = np.median(ratio)
+            lines.append(
+                f"| {way} | {f'{median:.2f}' if np.isfinite(median) else 'never'} | {(ratio <= ALLOWED).mean():.2f} | "
+                f"{np.isfinite(ratio).mean():.2f} | {part['searched'].median():.1f} | {len(part)} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -163,6 +299,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--starts", nargs="+", type=float, default=list(STARTS), metavar="RATE")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", type=Path, default=RESULT, help="file for the tables")
     options = parser.parse_args()
     rows = []
     if options.runs and options.runs.exists():
@@ -176,10 +313,12 @@ def main() -> None:
     runs = runs[runs["task"].isin(options.tasks) & (runs["seed"] < options.seeds)]
     parts = {"The ten tasks of the corpus": CORPUS, "Further tasks": FURTHER}
     text = "# The result of training, by initial rate\n\n" + "\n".join(
-        summary(title, part) for title, names in parts.items() if len(part := runs[runs["task"].isin(list(names))])
+        f"{summary(title, part)}\n{speed(title, part)}"
+        for title, names in parts.items()
+        if len(part := runs[runs["task"].isin(list(names))])
     )
     print(text)
-    RESULT.write_text(text)
+    options.write.write_text(text)
 
 
 def _append(path: Path, row: dict) -> None:

@@ -1,4 +1,4 @@
-"""A campaign of kill -9: searches in one process and in three are killed at random moments and resumed.
+"""A campaign of kill -9: searches, and their workers, are killed at random moments and resumed.
 
 `python benchmarks/search_faults.py` prints one row per kind and writes `benchmarks/results/search_faults.md`. A search
 is killed once a random fraction of its records is written, resumed by the same command, and compared with an
@@ -15,40 +15,38 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from keras_lr.search._distributed.local import free_port  # noqa: E402
 from tests.search import fault_search  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "search_faults.md"
 KINDS = {
     "one process, stacked": ("stacked", None),
     "one process, run by run": ("function", None),
-    "the chief of three processes": ("function", "chief"),
-    "a worker of three processes": ("function", "worker"),
+    "the search, with two workers": ("function", "search"),
+    "one of its two workers": ("function", "worker"),
 }
 TOLERANCE = 1e-4
 
 
 def kill_and_resume(folder: Path, engine: str, victim: str | None, moment: float, whole: int) -> bool:
-    """Kills a search and finishes it; returns False if it had ended before the kill."""
-    if victim is None:
-        hit = fault_search.kill_when(
-            fault_search.start_search(folder, engine=engine), folder, recorded=moment, whole=whole
-        )
-        fault_search.finish_search(folder, engine=engine)
+    """Kills a search or a worker and finishes the search; returns False if it had ended before the kill."""
+    workers = None if victim is None else 2
+    search = fault_search.start_search(folder, engine=engine, workers=workers)
+    if victim != "worker":
+        hit = fault_search.kill_when(search, folder, recorded=moment, whole=whole)
+        fault_search.finish_search(folder, engine=engine, workers=workers)
         return hit
-    port = free_port()
-    cluster = fault_search.start_cluster(folder, port, loses_chief=victim == "chief", engine=engine)
-    name = victim if victim == "chief" else f"worker{int(moment * 1e6) % 2}"
-    hit = fault_search.kill_when(cluster[name], folder, recorded=moment, whole=whole)
-    if victim == "chief":
-        fault_search.end_all(cluster)
-        cluster = fault_search.start_cluster(folder, port, engine=engine)
-    fault_search.end_all(cluster)
-    return hit
+    while search.is_alive() and fault_search.recorded_bytes(folder) <= moment * whole:
+        search.join(0.002)
+    found = psutil.Process(search.pid).children() if search.is_alive() else []
+    for worker in found[:1]:
+        worker.kill()
+    search.join()
+    return bool(found)
 
 
 def faults_of(folder: Path, unbroken: Path) -> list[str]:

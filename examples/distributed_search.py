@@ -1,10 +1,7 @@
 """Search with two processes on this machine: `python examples/distributed_search.py`.
 
 From a shell: `keras-lr search distributed_search.py:build --data distributed_search.py:train_data ... --workers 2`.
-On a cluster whose machines share a directory, start that command without `--workers` on each machine, with KerasTuner's
-environment variables: the chief's KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT on all of them,
-KERASTUNER_TUNER_ID=chief on one, and a different KERASTUNER_TUNER_ID on each of the others. For one worker per GPU, set
-CUDA_VISIBLE_DEVICES for each worker; `--workers` does this by itself.
+On a Dask cluster, pass `--cluster tcp://HOST:8786` instead: the workers need keras_lr, but not this file.
 """
 
 import argparse
@@ -43,7 +40,7 @@ def validation_data():
 
 
 def main():
-    """Starts two workers, distributes the grid to them, and prints the best rate."""
+    """Starts two workers, trains the grid in them, and prints the best rate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", default="runs", help="directory of the records; a second run trains nothing")
     options = parser.parse_args()

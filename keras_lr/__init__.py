@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_lr import callbacks as callbacks
     from keras_lr import devices as devices
     from keras_lr import errors as errors
+    from keras_lr import integrations as integrations
     from keras_lr import optimizers as optimizers
     from keras_lr import plots as plots
     from keras_lr import range_test as range_test
@@ -81,6 +82,7 @@ _MODULES = (
     "callbacks",
     "devices",
     "errors",
+    "integrations",
     "optimizers",
     "plots",
     "range_test",
@@ -104,6 +106,7 @@ _ELSEWHERE = {
         "plot_sensitivity",
         "plot_slope",
     ),
+    "integrations": ("to_mlflow", "to_optuna", "to_tensorboard", "to_wandb"),
     "optimizers": ("scale_learning_rate",),
     "results": ("AutoLRAction", "Refinement"),
     "schedules": (
@@ -113,6 +116,7 @@ _ELSEWHERE = {
         "InverseSqrt",
         "OneCycle",
         "Polynomial",
+        "Resumed",
         "Scaled",
         "Sequential",
         "Warmup",

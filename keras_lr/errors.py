@@ -5,6 +5,7 @@ KerasLRError
 │   └── InvalidRangeError                  a range of learning rates is empty, reversed or out of bounds
 ├── UnknownArgumentError (TypeError)       a keyword argument does not exist; the message says which one was meant
 ├── BackendError (ImportError)             Keras runs on another backend than TensorFlow
+├── MissingPackageError (ImportError)      an optional package is not installed; the message says how to install it
 ├── ModelError (ValueError)                the model cannot be trained or swept as it is
 ├── DataError (RuntimeError)               the training data is empty or failed
 ├── DeviceError (RuntimeError)             a device is missing or can no longer be set up
@@ -25,6 +26,7 @@ __all__ = [
     "InvalidArgumentError",
     "InvalidRangeError",
     "KerasLRError",
+    "MissingPackageError",
     "ModelError",
     "ResultFormatError",
     "SearchError",
@@ -51,6 +53,10 @@ class UnknownArgumentError(KerasLRError, TypeError):
 
 class BackendError(KerasLRError, ImportError):
     """Keras runs on another backend than TensorFlow, or will once it is imported."""
+
+
+class MissingPackageError(KerasLRError, ImportError):
+    """An optional package is not installed; the message names the extra of keras_lr that installs it."""
 
 
 class ModelError(KerasLRError, ValueError):

@@ -19,8 +19,9 @@ from keras_lr._keras.model import graph_nodes, layers_of
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import AnyModel
+from keras_lr.analysis._batch_size import scaling_exponent
 from keras_lr.errors import InvalidArgumentError, ModelError
-from keras_lr.schedules._scaled import Scaled
+from keras_lr.schedules._composed import Scaled
 
 __all__ = ["discriminative", "scale_learning_rate"]
 
@@ -136,30 +137,14 @@ def scale_learning_rate(learning_rate: float, from_batch: int, to_batch: int, op
     rate = validation.positive("learning_rate", learning_rate)
     ratio = validation.whole_number("to_batch", to_batch) / validation.whole_number("from_batch", from_batch)
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    name = (inner if isinstance(inner, str) else type(inner).__name__).lower()
-    if name not in (_LINEAR | _SQUARE_ROOT):
+    name = inner if isinstance(inner, str) else type(inner).__name__
+    exponent = scaling_exponent(name)
+    if exponent is None:
         raise InvalidArgumentError(
             f"`optimizer` must be one for which a rule is known. Received: {name!r}. "
             'Pass "sgd" for the linear rule or "adam" for the square root.'
         )
-    return rate * (ratio if name in _LINEAR else math.sqrt(ratio))
-
-
-_LINEAR = {"sgd"}
-_SQUARE_ROOT = {
-    "adadelta",
-    "adafactor",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamw",
-    "ftrl",
-    "lamb",
-    "lion",
-    "nadam",
-    "rmsprop",
-    "schedulefreeadamw",
-}
+    return rate * math.pow(ratio, exponent)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,8 +297,8 @@ def _table(base: Any, parts: Sequence[_Part]) -> str:
     for depth, factor in sorted({(part.depth, part.factor) for part in parts}):
         paths = [path for part in parts if (part.depth, part.factor) == (depth, factor) for path in part.paths]
         layers = dict.fromkeys(path.split("/")[-2] for path in paths if "/" in path)
-        shown = factor if constant is None else factor * constant
-        lines.append(f"{depth:>5}  {format_rate(shown, digits=3):<8}  {', '.join(layers)}")
+        shown = f"{factor:.3g}" if constant is None else format_rate(factor * constant, digits=3)
+        lines.append(f"{depth:>5}  {shown:<8}  {', '.join(layers)}")
     return "\n".join(lines)
 
 

@@ -38,6 +38,7 @@ RANK = (
     "search",
     "plots",
     "report",
+    "integrations",
     "cli",
 )
 """The rooms, from the lowest to the highest; a module imports from its own room and those below."""
@@ -49,6 +50,7 @@ UPWARD = {
     ("results/_record.py", "report"),
     ("results/_schedule.py", "plots"),
     ("results/_sensitivity.py", "analysis"),
+    ("results/_sensitivity.py", "integrations"),
     ("results/_sensitivity.py", "plots"),
     ("callbacks/_report_callback.py", "report"),
 }
@@ -59,10 +61,15 @@ HOMES = {
     "keras": WITH_KERAS,
     "tensorflow": WITH_KERAS,
     "keras_tuner": {"search"},
-    "grpc": {"search"},
+    "cloudpickle": {"search"},
+    "distributed": {"search"},
     "seaborn": {"plots"},
     "matplotlib": {"plots"},
     "jinja2": {"report"},
+    "tensorboard": {"integrations"},
+    "mlflow": {"integrations"},
+    "wandb": {"integrations"},
+    "optuna": {"integrations"},
 }
 LAZY = {("cli", library) for library in HOMES}
 """Rooms that may import a heavy library inside a function."""
@@ -73,13 +80,18 @@ NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}
 
 SUFFIXES = {"_loss", "_steps"}
 CLASS_NAMES_IN_RECORDS = {"_DefaultDistributionStrategy"}
-BY_STRING = {"__init__.py", "_utils/backend.py", "_utils/keras_import.py", "cli/_loading.py"}
-"""The lazy public names, what asks whether Keras is imported yet, and the user's own script or module."""
+BY_STRING = {
+    *("__init__.py", "_utils/backend.py", "_utils/keras_import.py", "cli/_loading.py"),
+    "search/_distributed/dask_pool.py",
+}
+"""The lazy public names, what asks whether Keras is imported yet, and the user's own script or modules."""
 
 MAX_MODULES = 150
 MIN_LINES = 30
 PUBLIC_FILES = {"errors.py", "optimizers.py", "devices.py", "__init__.py", "__main__.py"}
-MODULE_OF = {"scikit_learn": "sklearn", "grpcio": "grpc"}
+MODULE_OF = {"scikit_learn": "sklearn", "mlflow_skinny": "mlflow"}
+OPTIONAL = ("examples", "dask", "mlflow", "optuna", "wandb")
+"""The extras whose packages the package itself imports, inside functions."""
 
 
 class Import(NamedTuple):
@@ -306,7 +318,8 @@ def what_is_not_public_has_an_underscore(package: Package) -> Iterator[str]:
 def every_import_is_declared(package: Package) -> Iterator[str]:
     config = configparser.ConfigParser()
     config.read(ROOT.parent / "setup.cfg")
-    required = config["options"]["install_requires"] + config["options.extras_require"]["examples"]
+    extras = [config["options.extras_require"][extra] for extra in OPTIONAL]
+    required = "".join([config["options"]["install_requires"], *extras])
     declared = {line.split(">")[0].split("[")[0].strip().replace("-", "_") for line in required.splitlines() if line}
     declared |= {module for project, module in MODULE_OF.items() if project in declared}
     for path in package.sources:

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ from tests.versions import needs_multi_optimizer
 ROOT = Path(keras_lr.__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+OPTIONAL = ("wandb",)
+"""Packages that the tests do not install. A block that uses one runs only where it is installed."""
+
 NOT_RUN = ("pip ", "keras-lr demo", "python benchmarks/", "pytest", "pip install", "git ")
 """The beginnings of shell commands that other tests run, or that change the environment."""
 
@@ -59,6 +63,10 @@ def run_shell(text: str) -> None:
         assert main(words[1:]) in (0, 1), command
 
 
+def can_run(block: Block) -> bool:
+    return all(find_spec(package) for package in OPTIONAL if package in block.text)
+
+
 @pytest.mark.parametrize("page", with_code())
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -71,7 +79,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: Any) -
         for block in blocks(page):
             if block.language == "python" and (title := re.search(r'title="([^"]+)"', block.options)):
                 Path(title.group(1)).write_text(block.text, encoding="utf-8")
-            elif block.language == "python":
+            elif block.language == "python" and can_run(block):
                 # The blank lines make the line numbers of a traceback those of the page.
                 exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), namespace)
             elif block.language == "sh":

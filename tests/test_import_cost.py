@@ -36,3 +36,15 @@ def test_light_commands_load_no_tensorflow(arguments: list[str], tmp_path: Path)
     (tmp_path / "run.csv").write_text(f"epoch,loss,val_loss\n{rows}\n", encoding="utf-8")
     code = f"from keras_lr.cli import main\nassert main({arguments!r}) == 0"
     assert loaded(code, tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["find", "search", "race"])
+def test_what_can_be_refused_at_once_loads_nothing_that_takes_time(command: str, tmp_path: Path) -> None:
+    slow = ("numpy", "pandas", "rich", "matplotlib", "jinja2")
+    code = (
+        "import sys\n"
+        "from keras_lr.cli import main\n"
+        f"assert main([{command!r}, 'missing.py:build', '--data', 'missing.py:data']) == 2\n"
+        f"assert [name for name in {slow!r} if name in sys.modules] == []"
+    )
+    assert loaded(code, tmp_path) == []

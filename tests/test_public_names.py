@@ -25,6 +25,7 @@ MODULES = {
     "callbacks",
     "devices",
     "errors",
+    "integrations",
     "optimizers",
     "plots",
     "range_test",

@@ -11,7 +11,12 @@ import tensorflow as tf
 CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def classifier(optimizer: Any = "adam", *, regularizer: Any = None, **compile_options: Any) -> keras.Model:
+def momentum() -> keras.optimizers.Optimizer:
+    """An optimizer with a state, which is traced twice as fast as Adam."""
+    return keras.optimizers.SGD(0.01, momentum=0.9)
+
+
+def classifier(optimizer: Any = None, *, regularizer: Any = None, **compile_options: Any) -> keras.Model:
     """A deferred-build classifier with every layer that holds state: BatchNorm, Dropout, GaussianNoise."""
     layers = keras.layers
     model = keras.Sequential(
@@ -23,14 +28,14 @@ def classifier(optimizer: Any = "adam", *, regularizer: Any = None, **compile_op
             layers.Dense(10),
         ]
     )
-    model.compile(optimizer, CROSS_ENTROPY, metrics=["accuracy"], **compile_options)
+    model.compile(optimizer or momentum(), CROSS_ENTROPY, metrics=["accuracy"], **compile_options)
     return model
 
 
-def plain_classifier(optimizer: Any = "adam", **compile_options: Any) -> keras.Model:
+def plain_classifier(optimizer: Any = None, **compile_options: Any) -> keras.Model:
     """A built classifier whose training and inference passes agree."""
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(10)])
-    model.compile(optimizer, CROSS_ENTROPY, **compile_options)
+    model.compile(optimizer or momentum(), CROSS_ENTROPY, **compile_options)
     return model
 
 
@@ -63,21 +68,21 @@ class CustomStep(keras.Model):
         return [self.tracker]
 
 
-def custom_step(optimizer: Any = "adam", **compile_options: Any) -> keras.Model:
+def custom_step(optimizer: Any = None, **compile_options: Any) -> keras.Model:
     """A compiled `CustomStep`."""
     model = CustomStep()
-    model.compile(optimizer, **compile_options)
+    model.compile(optimizer or momentum(), **compile_options)
     return model
 
 
-def two_outputs(optimizer: Any = "adam", **compile_options: Any) -> keras.Model:
+def two_outputs(optimizer: Any = None, **compile_options: Any) -> keras.Model:
     """A functional model of two named outputs."""
     inputs = keras.Input((64,), name="image")
     hidden = keras.layers.Dense(16, activation="relu")(inputs)
     digit = keras.layers.Dense(10, name="digit")(hidden)
     odd = keras.layers.Dense(1, activation="sigmoid", name="odd")(keras.layers.Dropout(0.2)(hidden))
     model = keras.Model(inputs, {"digit": digit, "odd": odd})
-    model.compile(optimizer, {"digit": CROSS_ENTROPY, "odd": "binary_crossentropy"}, **compile_options)
+    model.compile(optimizer or momentum(), {"digit": CROSS_ENTROPY, "odd": "binary_crossentropy"}, **compile_options)
     return model
 
 

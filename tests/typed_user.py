@@ -5,6 +5,7 @@ A line with `type: ignore` is an error, and mypy reports an ignore that is not n
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import assert_type
 
 import pandas as pd
@@ -32,7 +33,10 @@ def right(model: Model, x: list[float]) -> None:
     assert_type(keras_lr.analyze_history({"loss": [1.0]}), keras_lr.Diagnosis)
     assert_type(keras_lr.Report("Digits").add(result), keras_lr.Report)
     assert_type(schedules.OneCycle(0.1, 1000), schedules.OneCycle)
-    assert_type(LogGridSearch(None).sensitivity(), keras_lr.SensitivityResult)
+    search = LogGridSearch(None)
+    assert_type(search.sensitivity(), keras_lr.SensitivityResult)
+    assert_type(keras_lr.integrations.to_tensorboard(search, "logs"), Path)
+    assert_type(keras_lr.integrations.to_mlflow(search.sensitivity()), str)
 
 
 def wrong(diagnosis: keras_lr.Diagnosis) -> None:
@@ -42,4 +46,5 @@ def wrong(diagnosis: keras_lr.Diagnosis) -> None:
     keras_lr.LRRangeTest(wibble=3)  # type: ignore[call-arg]
     print(diagnosis.verdictt)  # type: ignore[attr-defined]
     schedules.OneCycle(0.1)  # type: ignore[call-arg]
+    keras_lr.integrations.to_mlflow({"loss": [1.0]})  # type: ignore[arg-type]
     LogGridSearch(None, engine="fast")  # type: ignore[arg-type]

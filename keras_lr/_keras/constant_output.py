@@ -8,17 +8,56 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_lr._keras.model import compile_arguments
+
 # Probabilities are kept this far from 0 and 1, as Keras keeps them in its cross-entropies.
 EPSILON = 1e-7
 # Of more targets, evenly chosen ones are read.
 MAX_SAMPLES = 20_000
+# Halvings of an interval that holds the best constant: beyond the precision of float64.
+HALVINGS = 60
+# An error beyond which Huber's loss is a straight line.
+FAR = 1e6
+
+
+def constant_loss_of(model: keras.Model, targets: Any) -> float | None:
+    """The loss that `model` logs if each of its outputs is the best constant.
+
+    Args:
+        model: A compiled model.
+        targets: As given to `fit`: an array, or a list or dict of them for several outputs.
+
+    Returns:
+        None if it is unknown: a loss without a known constant, losses that layers add, or targets that do not match
+        the losses one by one.
+    """
+    losses = getattr(model, "loss", None)
+    if losses is None or model.losses:
+        return None
+    weights = compile_arguments(model).get("loss_weights")
+    if isinstance(losses, dict) and isinstance(targets, dict) and losses.keys() == targets.keys():
+        parts = [(losses[name], targets[name], (weights or {}).get(name, 1.0)) for name in losses]
+    elif isinstance(losses, (list, tuple)) and isinstance(targets, (list, tuple)) and len(losses) == len(targets):
+        parts = list(zip(losses, targets, weights or [1.0] * len(losses), strict=True))
+    elif isinstance(losses, (dict, list, tuple)) or isinstance(targets, (dict, list, tuple)) or weights is not None:
+        return None
+    else:
+        parts = [(losses, targets, 1.0)]
+    total = 0.0
+    for loss, target, weight in parts:
+        found = None if loss is None else constant_output_loss(loss, target)
+        if found is None:
+            return None
+        total += weight * found
+    return total
 
 
 def constant_output_loss(loss: Any, targets: Any) -> float | None:
     """The mean loss of the constant output with the lowest one.
 
-    The constant comes from the targets in closed form: their mean for a squared error, their median for an absolute
-    one, the frequencies of the classes for a cross-entropy. Keras's own loss is then evaluated on it.
+    The constant comes from the targets: their mean for a squared error, their median for an absolute one, the
+    frequencies of the classes for a cross-entropy, and what balances the slopes for Huber and log-cosh. Keras's own
+    loss is then evaluated on it.
 
     Args:
         loss: A Keras loss, its name, or its function.
@@ -38,7 +77,7 @@ def constant_output_loss(loss: Any, targets: Any) -> float | None:
     if constant is None:
         return None
     outputs = np.broadcast_to(constant, (len(values), *np.shape(constant))).astype("float32")
-    mean = float(keras.ops.convert_to_numpy(found(values, outputs)))
+    mean = _mean_loss(found, values, outputs)
     return mean if np.isfinite(mean) else None
 
 
@@ -55,7 +94,7 @@ def _numbers(targets: Any) -> np.ndarray | None:
 
 
 def _loss_object(loss: Any) -> Any:
-    """The loss as an object that gives the mean over samples; None for one that is not in `BEST_CONSTANTS`."""
+    """The loss as an object; None for one that is not in `BEST_CONSTANTS`."""
     if callable(loss) and not isinstance(loss, keras.losses.Loss):
         loss = getattr(loss, "__name__", "")
     if isinstance(loss, str):
@@ -66,7 +105,13 @@ def _loss_object(loss: Any) -> Any:
         loss = OF_FUNCTIONS.get(getattr(function, "__name__", ""), lambda: None)()
     if type(loss).__name__ not in BEST_CONSTANTS or type(loss).__module__.split(".")[0] != "keras":
         return None
-    return type(loss).from_config({**loss.get_config(), "reduction": "sum_over_batch_size"})
+    return loss
+
+
+def _mean_loss(loss: Any, values: np.ndarray, outputs: np.ndarray) -> float:
+    """The mean over the samples, whatever the loss reduces its values to."""
+    found = loss.call(*(keras.ops.convert_to_tensor(part, "float32") for part in (values, outputs)))
+    return float(np.mean(keras.ops.convert_to_numpy(found)))
 
 
 def _mean(_loss: Any, values: np.ndarray) -> np.ndarray:
@@ -75,6 +120,32 @@ def _mean(_loss: Any, values: np.ndarray) -> np.ndarray:
 
 def _median(_loss: Any, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.median(values, axis=0))
+
+
+def _mean_of_logs(_loss: Any, values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.expm1(np.log1p(np.maximum(values, 0.0)).mean(axis=0)))
+
+
+def _huber(loss: Any, values: np.ndarray) -> np.ndarray:
+    # Its configuration does not hold `delta`, which is the slope far from the target.
+    zero = np.zeros((1, 1))
+    delta = (_mean_loss(loss, zero, zero + 2 * FAR) - _mean_loss(loss, zero, zero + FAR)) / FAR
+    return _balanced(values, lambda errors: np.clip(errors, -delta, delta))
+
+
+def _log_cosh(_loss: Any, values: np.ndarray) -> np.ndarray:
+    return _balanced(values, np.tanh)
+
+
+def _balanced(values: np.ndarray, slope: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Where the mean slope of a convex loss is 0, found by halving the interval that the targets span."""
+    values = values.astype(np.float64)
+    low, high = values.min(axis=0), values.max(axis=0)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        above = slope(values - middle).mean(axis=0) > 0
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    return np.asarray((low + high) / 2)
 
 
 def _probability(loss: Any, values: np.ndarray) -> np.ndarray:
@@ -107,6 +178,9 @@ def _logs_if_needed(loss: Any, frequencies: np.ndarray) -> np.ndarray:
 BEST_CONSTANTS: dict[str, Callable[[Any, np.ndarray], np.ndarray | None]] = {
     "MeanSquaredError": _mean,
     "MeanAbsoluteError": _median,
+    "MeanSquaredLogarithmicError": _mean_of_logs,
+    "Huber": _huber,
+    "LogCosh": _log_cosh,
     "BinaryCrossentropy": _probability,
     "CategoricalCrossentropy": _class_frequencies,
     "SparseCategoricalCrossentropy": _label_frequencies,
@@ -115,6 +189,9 @@ BEST_CONSTANTS: dict[str, Callable[[Any, np.ndarray], np.ndarray | None]] = {
 OF_FUNCTIONS: dict[str, Callable[[], Any]] = {
     "mean_squared_error": keras.losses.MeanSquaredError,
     "mean_absolute_error": keras.losses.MeanAbsoluteError,
+    "mean_squared_logarithmic_error": keras.losses.MeanSquaredLogarithmicError,
+    "huber": keras.losses.Huber,
+    "log_cosh": keras.losses.LogCosh,
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
     "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
     "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,

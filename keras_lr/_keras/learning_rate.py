@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr.schedules._scaled import Scaled
+from keras_lr.schedules._composed import Scaled
 
 _STEPS = [2**exponent for exponent in range(21)]
 """Steps at which a schedule that is 0 now is probed for another rate: early, for warmup, and up to a million."""

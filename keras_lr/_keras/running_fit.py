@@ -29,6 +29,23 @@ def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator | None:
     return next((epochs for frame in of_model if (epochs := _epoch_iterator(frame)) is not None), None)
 
 
+def validation_of_fit(model: keras.Model) -> dict[str, Any] | None:
+    """The arguments of `evaluate` for the validation data of the `model.fit` that is calling; None if it has none."""
+    of_model = (frame for frame in calling_frames() if frame.f_locals.get("self") is model)
+    names = next((frame.f_locals for frame in of_model if _epoch_iterator(frame) is not None), {})
+    given = names.get("validation_data")
+    if given is None:
+        return None
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(given)
+    return {
+        "x": x,
+        "y": y,
+        "sample_weight": sample_weight,
+        "batch_size": names.get("validation_batch_size") or names.get("batch_size"),
+        "steps": names.get("validation_steps"),
+    }
+
+
 def callbacks_of_fit() -> keras.callbacks.CallbackList | None:
     """The list through which Keras is calling a callback; None outside of one."""
     callers = (frame.f_locals.get("self") for frame in calling_frames())

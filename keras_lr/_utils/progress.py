@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Update = Callable[[int, int, int, str], None]
 """Takes the number of epochs done, the total of all runs, the number of grid points done, and the best so far as text.
@@ -95,10 +95,13 @@ def no_summaries() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress(task: str, counts: str, *, show: Any, total: int | None, **fields: Any) -> Iterator[Callable[..., None]]:
     """Progress in the form that suits the place; yields a function of the count, the total and the line of text."""
-    console = Console(stderr=True)
     if not show:
         yield lambda done, total, text, **changed: None
-    elif console.is_jupyter:
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_jupyter:
         with _line_in_notebook() as update:
             yield update
     elif console.is_terminal:
@@ -113,6 +116,8 @@ def _bar(
     console: Console, task: str, counts: str, *, total: int | None, **fields: Any
 ) -> Iterator[Callable[..., None]]:
     """A bar between `task` and `counts`, which may name `fields`; it is cleared at the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -7,8 +7,6 @@ import numbers
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, Protocol
 
-import numpy as np
-
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 
 MIN_LR = 1e-7
@@ -28,9 +26,15 @@ class AnyModel(Protocol):
         """`keras.Model.fit`."""
 
 
+def _is_bool(value: Any) -> bool:
+    """Whether `value` is a bool of Python or NumPy, without the time that importing NumPy takes."""
+    kind = type(value)
+    return isinstance(value, bool) or (kind.__module__, kind.__name__) == ("numpy", "bool")
+
+
 def is_number(value: Any) -> bool:
     """Whether `value` is a real number of Python or NumPy, finite or not; a bool is not a number."""
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    return isinstance(value, numbers.Real) and not _is_bool(value)
 
 
 def real(name: str, value: Any) -> float:
@@ -97,7 +101,7 @@ def share(name: str, value: Any) -> float:
 
 def whole_number(name: str, value: Any, *, least: int = 1, remedy: str = "") -> int:
     """`value` as an int of at least `least`; `remedy` is a sentence to end the error message with."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < least:
+    if _is_bool(value) or not isinstance(value, numbers.Integral) or value < least:
         raise InvalidArgumentError(f"`{name}` must be an integer >= {least}, got {value!r}. {remedy}".rstrip())
     return int(value)
 
@@ -124,7 +128,7 @@ def learning_rate_range(min_lr: Any, max_lr: Any) -> tuple[float, float]:
 
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool; raises `InvalidArgumentError` for anything else, also 0 and 1."""
-    if not isinstance(value, (bool, np.bool_)):
+    if not _is_bool(value):
         raise InvalidArgumentError(f"`{name}` must be True or False, got {value!r}.")
     return bool(value)
 

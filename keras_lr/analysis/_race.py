@@ -44,10 +44,6 @@ NOISE_FACTOR = 2.0
 CLEAR_EPOCHS = 5
 """Epochs that both neighbours of the winner must have been compared with it for, if no sweep supports it."""
 
-CLEAR_FALL_SHARE = 0.5
-"""Least fall of the objective for "clear", as a share of its first value: smaller falls show only how training begins,
-as in a sweep."""
-
 SAME_RATE = 1e-3
 """Relative difference up to which two rates are the same, so that rates rounded to four digits are recognized."""
 
@@ -166,13 +162,19 @@ class Race:
                 is not finite; it has diverged. Values beyond the epochs asked for are ignored.
 
         Raises:
-            InvalidArgumentError: The rate was not asked for, or `values` holds fewer epochs than before.
+            InvalidArgumentError: The rate was not asked for, `values` is no sequence of numbers, or it does not start
+                with the epochs passed before: it holds fewer, or as many with other values.
         """
         place = self._place_of(learning_rate)
-        values_so_far = self._sign * np.asarray(values, dtype=np.float64).ravel()[: self._epochs_asked[place]]
+        values_so_far = self._sign * _numbers(values)[: self._epochs_asked[place]]
         broken = np.flatnonzero(~np.isfinite(values_so_far))
         values_so_far = values_so_far[: broken[0] + 1] if len(broken) else values_so_far
         known = self._curves[place]
+        if len(values_so_far) == len(known) and not np.array_equal(values_so_far, known, equal_nan=True):
+            raise InvalidArgumentError(
+                f"`values` must hold all epochs of the run so far. Received: other values of as many epochs as before "
+                f"({len(known)}) for {format_rate(learning_rate)}. Pass the values from the first epoch on."
+            )
         if len(values_so_far) < len(known):
             raise InvalidArgumentError(
                 f"`values` must hold all epochs of the run so far. Received: {len(values_so_far)} for "
@@ -239,9 +241,9 @@ class Race:
     def confidence(self) -> Confidence:
         """How surely the best rate loses less than 5% of the possible gain.
 
-        "clear" once the race is finished, if the best stands between two other rates, and the sweep was clear about a
-        range that includes it or both were compared with it for at least 5 epochs, in which the objective improved by
-        half. "none" if no run can be judged, else "tentative".
+        "clear" once the race is finished, if the best stands between two other rates, the noise of an epoch explains
+        less than 5% of the gain, and the sweep was clear about a range that includes the best or both neighbours were
+        compared with it for at least 5 epochs. "none" if no run can be judged, else "tentative".
         """
         if self._leader() is None:
             return "none"
@@ -424,8 +426,11 @@ class Race:
 
     def _within_noise(self, place: int, leader: int) -> bool:
         epoch = self._last_compared(place, leader)
-        noise = curvature_noise(self._curves[leader][epoch // 2 : epoch])
-        return self._score(place, epoch) - self._score(leader, epoch) <= NOISE_FACTOR * noise
+        return self._score(place, epoch) - self._score(leader, epoch) <= NOISE_FACTOR * self._noise(leader, epoch)
+
+    def _noise(self, place: int, epoch: int) -> float:
+        """Standard deviation of a single epoch, from the second half of those up to `epoch`."""
+        return curvature_noise(self._curves[place][epoch // 2 : epoch])
 
     def _loses_little(self, place: int, leader: int) -> bool:
         epoch = self._last_compared(place, leader)
@@ -446,14 +451,15 @@ class Race:
                 return "No other rate was tried. Raise `budget` to race."
             end = "lowest" if below is None else "highest"
             return f"It is the {end} rate tried, so a better one may lie beyond. Raise `budget` or widen the rates."
+        if NOISE_FACTOR * self._noise(leader, self.epochs) >= LOST_SHARE * self._gain(leader):
+            return (
+                "The objective jumps from epoch to epoch too much for a single run per rate. Repeat each in a search."
+            )
         if self._sweep_agrees():
             return ""
         compared = [math.inf if self._diverged(one) else len(self._curves[one]) for one in (below, above)]
         if min(compared) < CLEAR_EPOCHS:
             return f"A neighbour was dropped before epoch {CLEAR_EPOCHS}. Raise `budget` to compare for longer."
-        first = self._gain(leader) + self._score(leader)
-        if self._gain(leader) < CLEAR_FALL_SHARE * abs(first):
-            return "The objective improved by less than half, which shows little of the training. Train for longer."
         return ""
 
     def _sweep_agrees(self) -> bool:
@@ -495,6 +501,18 @@ class Race:
             last = max(self._drops[one].epoch for one in others)
             texts.insert(0, f"{_count(len(others), 'other rate')} dropped by epoch {last}, {each}")
         return texts
+
+
+def _numbers(values: Sequence[float]) -> np.ndarray:
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(())
+    if numbers.ndim != 1:
+        raise InvalidArgumentError(
+            f"`values` must be a sequence of numbers, one per epoch. Received: {values!r}. Pass [0.9, 0.7]."
+        )
+    return numbers
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from keras_lr._keras.batches import data_of_fit
 from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state
 from keras_lr._keras.learning_rate import steps_done
-from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
+from keras_lr._keras.running_fit import (
+    callbacks_of_fit,
+    epoch_iterator_of_fit,
+    move_before_backup,
+    on_fit_error,
+    validation_of_fit,
+)
 from keras_lr._utils import validation
 from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
@@ -65,7 +72,13 @@ class AutoLR(Callback):
     Where it cannot act (nothing to train, no optimizer, a rate of 0, a `train_step` with other optimizers, data with
     NaN), the fit goes on and one warning says so.
 
+    With `start="race"` a few rates around the suggestion of the range test train side by side before the first epoch,
+    as in `keras_lr.RaceSearch`, and are compared by their validation loss; the best is set. That costs about as much as
+    one further training.
+
     Args:
+        start: How the first rate is found: "range_test", or "race", for which `fit` needs validation data, and data of
+            a known length that can be read again.
         probe_steps: Steps per sweep, at least 20; 0 for no range test.
         probe_repeats: Number of sweeps, at least 1; the short runs take as many steps again.
         min_lr: First rate of the sweep, above 0; no action lowers the rate below it.
@@ -78,7 +91,7 @@ class AutoLR(Callback):
 
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
-        InvalidArgumentError: Another argument breaks its rule.
+        InvalidArgumentError: Another argument breaks its rule; or, as `fit` begins, the data do not allow a race.
         ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
 
     Source:
@@ -88,6 +101,7 @@ class AutoLR(Callback):
     def __init__(
         self,
         *,
+        start: Literal["range_test", "race"] = "range_test",
         probe_steps: int = NUM_STEPS,
         probe_repeats: int = 3,
         min_lr: float = MIN_LR,
@@ -98,7 +112,13 @@ class AutoLR(Callback):
         verbose: bool | Literal["auto", 0, 1, 2] = "auto",
     ) -> None:
         super().__init__()
+        self.start = validation.choice("start", start, ("range_test", "race"))
         _check_probe_steps(probe_steps)
+        if self.start == "race" and not probe_steps:
+            raise InvalidArgumentError(
+                '`probe_steps` must be above 0 with start="race", which races around the suggestion of a range test. '
+                "Received: 0. Leave it out."
+            )
         self.probe_steps = probe_steps
         self.anneal_fraction = validation.share("anneal_fraction", anneal_fraction)
         self.dry_run = dry_run
@@ -166,6 +186,8 @@ class AutoLR(Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Prepares for backups and errors; the run starts at the first epoch, after every backup is restored."""
         self._began = False
+        if self.start == "race" and self.model.optimizer is not None:
+            self._check_race()
         move_before_backup(self)
         self._stop_watching = on_fit_error(self.model, lambda error: self._release())
 
@@ -259,7 +281,40 @@ class AutoLR(Callback):
             builder = Probe(num_steps=2, apply=True, monitor=self.monitor, verbose=False)
             return start.without_probe(builder, anneal_fraction=self.anneal_fraction)
         rehearsed = max(self.probe_steps * self._probe.settings.repeats // 2, 1)
-        return start.with_probe(self._probe, anneal_fraction=self.anneal_fraction, rehearsed_steps=rehearsed)
+        return start.with_probe(
+            self._probe,
+            anneal_fraction=self.anneal_fraction,
+            rehearsed_steps=rehearsed,
+            validate=self._validate if self.start == "race" else None,
+        )
+
+    def _check_race(self) -> None:
+        given = validation_of_fit(self.model)
+        epochs = epoch_iterator_of_fit(self.model)
+        if given is None:
+            raise InvalidArgumentError(
+                'start="race" needs validation data, by which it compares the rates. Received: a fit without. Pass '
+                '`validation_data` or `validation_split` to `fit`, or leave `start` at "range_test".'
+            )
+        if self.params.get("steps") is None:
+            raise InvalidArgumentError(
+                'start="race" needs to know the number of batches per epoch. Received: data of unknown length. Pass '
+                '`steps_per_epoch` to `fit`, or leave `start` at "range_test".'
+            )
+        if isinstance(given["x"], Iterator) or (
+            epochs is not None and data_of_fit(epochs, self.model, self.probe_steps).is_generator
+        ):
+            raise InvalidArgumentError(
+                'start="race" needs data that can be read again for each run. Received: a generator. Pass arrays, a '
+                '`tf.data.Dataset` or a `PyDataset`, or leave `start` at "range_test".'
+            )
+
+    def _validate(self) -> float:
+        """The validation loss of the model as it is."""
+        given = validation_of_fit(self.model) or {}
+        logs = self.model.evaluate(**given, verbose=0, return_dict=True)
+        check_logged(self.monitor, logs)
+        return float(logs[self.monitor])
 
     def _why_again(self, epoch: int) -> str | None:
         """Why a fit that could continue the last one does not, as a clause."""

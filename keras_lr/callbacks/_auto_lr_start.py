@@ -18,6 +18,7 @@ from keras_lr._keras.running_fit import epoch_iterator_of_fit
 from keras_lr._keras.snapshot import RandomState, VariableSnapshot, seed_variables
 from keras_lr._utils.formatting import format_number, format_rate, short_error_message
 from keras_lr.analysis._auto_lr_rules import Rehearsal, anneal_factor, choose_rehearsal, read_baseline
+from keras_lr.analysis._race import Race
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
@@ -43,6 +44,9 @@ TAIL_FRACTION = 1 / 3
 
 SELF_ANNEALED_SHARE = 0.2
 """A schedule that ends below this share of its highest rate anneals by itself."""
+
+RACE_BUDGET = 1.0
+"""Complete trainings that a race may spend on rates other than the winner."""
 
 UNKNOWN_STEPS = 100
 """Steps per epoch assumed if their number is unknown."""
@@ -121,6 +125,59 @@ class PlannedTraining:
         return self.num_steps == len(self.learning_rates)
 
 
+@dataclass(frozen=True)
+class PlannedRace:
+    """The trainings between which a race decides.
+
+    Attributes:
+        learning_rates: The compiled rate at each step, with the decay, shape `(n_epochs, n_steps)`.
+        reference: Rate at a factor of 1; a schedule's highest.
+        validate: Returns the validation loss of the model as it is.
+    """
+
+    learning_rates: np.ndarray
+    reference: float
+    validate: Callable[[], float]
+
+    def run(self, test: Sweep, suggestion: Suggestion) -> tuple[float | None, str, BaseException | None]:
+        """The best rate, None if every one diverges, why, and the error that cut the race short, if any.
+
+        The race ends when one rate is left. Each run goes on from where it paused, and with arrays all of them see the
+        same batches.
+        """
+        epochs, steps = self.learning_rates.shape
+        race = Race(suggestion, epochs=epochs, budget=RACE_BUDGET)
+        sources: dict[int, Any] = {}
+        runs: dict[float, tuple[list[float], Any]] = {}
+        while asked := race.ask():
+            left = {rate for rate in race.values if rate not in race.dropped} | {rate for rate, _ in asked}
+            if len(left) == 1:
+                break
+            for rate, reach in asked:
+                values, state = runs.get(rate, ([], None))
+                for epoch in range(len(values), reach):
+                    if isinstance(test.stream, ArrayStream) and epoch not in sources:
+                        sources[epoch] = test.stream.source(steps)
+                    factor = rate / self.reference
+                    curve = test.run(factor * self.learning_rates[epoch], source=sources.get(epoch), state=state)
+                    if curve.error is not None:
+                        return None, "", curve.error
+                    whole = len(curve.losses) == steps
+                    values, state = [*values, self.validate() if whole else math.inf], test.state()
+                    if not math.isfinite(values[-1]):
+                        break
+                runs[rate] = (values, state)
+                race.tell(rate, values)
+            runs = {rate: run for rate, run in runs.items() if rate not in race.dropped}
+        best = asked[0][0] if asked else race.best
+        raced = len(race.values)
+        if best is None or not raced:
+            return best, "", None
+        longest = max(map(len, race.values.values()))
+        compared = f"{longest} of {epochs} epochs"
+        return best, f"Of {raced} rates that raced for up to {compared}, it had the lowest validation loss.", None
+
+
 @dataclass
 class Findings:
     """What a probe found.
@@ -131,6 +188,7 @@ class Findings:
         rehearsals: The rehearsals, the preferred ones first.
         chosen: The best of them; None without any.
         sample: A batch of the data; None if none could be had.
+        raced: The rate that won a race, and why; None without a race.
     """
 
     result: RangeTestResult
@@ -138,19 +196,23 @@ class Findings:
     rehearsals: list[Rehearsal] = field(default_factory=list)
     chosen: Rehearsal | None = None
     sample: Any = None
+    raced: tuple[float, str] | None = None
 
 
 class Probe(LRRangeTest):
     """A range test within a `fit`, which then trains all its epochs; `AutoLR` sets the rate instead of `apply`."""
 
-    def run(self, model: keras.Model, planned: PlannedTraining | None = None) -> Findings:
+    def run(
+        self, model: keras.Model, planned: PlannedTraining | None = None, race: PlannedRace | None = None
+    ) -> Findings:
         """Sweeps, rehearses the training and restores the model whose `fit` is running; builds it if necessary.
 
         Args:
             model: The model in training.
             planned: What to rehearse; None for the sweep alone.
+            race: What to race instead of rehearsing; None for no race.
         """
-        self._planned = planned
+        self._planned, self._race = planned, race
         self._found: Findings | None = None
         self.set_model(model)
         self.on_train_begin()
@@ -169,6 +231,10 @@ class Probe(LRRangeTest):
         planned = self._planned
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
+        if self._race is not None:
+            best, why, error = self._race.run(test, result.suggestion)
+            found.raced = None if best is None else (best, why)
+            return error
         rehearse = _Rehearsing(test, planned)
         for factor, annealed in _plans(planned, result):
             rehearsal, error = rehearse.run(factor, annealed=annealed)
@@ -282,8 +348,22 @@ class Start:
             self._attempt(lambda: probe.run(model))
         return state
 
-    def with_probe(self, probe: Probe, *, anneal_fraction: float, rehearsed_steps: int) -> AutoLRState:
-        """The state of a run after a range test and rehearsals of up to `rehearsed_steps` steps."""
+    def with_probe(
+        self,
+        probe: Probe,
+        *,
+        anneal_fraction: float,
+        rehearsed_steps: int,
+        validate: Callable[[], float] | None = None,
+    ) -> AutoLRState:
+        """The state of a run after a range test, and rehearsals of up to `rehearsed_steps` steps or a race.
+
+        Args:
+            probe: The range test.
+            anneal_fraction: Share of the planned epochs over which the rate decays.
+            rehearsed_steps: Most steps of a rehearsal.
+            validate: Returns the validation loss of the model as it is, for a race; None for no race.
+        """
         state = self._compiled_state(anneal_fraction)
         if self.obstacle:
             return state
@@ -294,7 +374,8 @@ class Start:
             total,
             1 - state.segment.anneal_from,
         )
-        found = self._attempt(lambda: probe.run(self.model, planned))
+        race = None if validate is None or not total else self._plan_race(planned, total, validate)
+        found = self._attempt(lambda: probe.run(self.model, planned, race))
         if found is not None:
             state.probe, self.sample = found.result, found.sample
             if found.fault:
@@ -304,6 +385,12 @@ class Start:
                 state.baseline = read_baseline(found.result.repeat_losses)
                 self._set_rate(state, found, planned)
         return state
+
+    def _plan_race(self, planned: PlannedTraining, total: int, validate: Callable[[], float]) -> PlannedRace:
+        places = (np.arange(total) + 0.5) / total
+        decay = np.array([anneal_factor(place, planned.anneal_fraction) for place in places])
+        rates = rate_of_each_step(self.model.optimizer, total) * decay
+        return PlannedRace(rates.reshape(self.epochs - self.epoch, -1), planned.reference, validate)
 
     def say_why_again(self, state: AutoLRState, reason: str) -> None:
         """Records that the run does not continue the last one."""
@@ -328,7 +415,9 @@ class Start:
             self.epoch, float(ahead[0]), highest, steps=self.steps, segment=Segment(anneal_from=1 - fraction)
         )
         if not highest > 0:
-            self.obstacle = self.obstacle or f"the compiled learning rate is {highest:g}. Compile with one above 0"
+            self.obstacle = (
+                self.obstacle or f"the compiled learning rate is {format_rate(highest)}. Compile with one above 0"
+            )
         elif not self.obstacle and (name := schedule_name(optimizer)) is not None:
             state.add_note(self._on_schedule(name, highest, falls_by_itself=falls_by_itself))
         return state
@@ -358,6 +447,9 @@ class Start:
         rate, reason = suggestion.learning_rate, ""
         if rate is not None:
             reason = f"A short range test suggests {format_rate(rate)} ({suggestion.confidence}): {suggestion.reason}"
+        if found.raced is not None:
+            rate, why = found.raced
+            reason = f"A race chose {format_rate(rate)}. {why}"
         factor = None if rate is None else rate / state.reference
         if chosen is not None:
             rehearsed = describe(found.rehearsals, chosen, planned)

@@ -15,8 +15,8 @@ from keras_lr._keras.running_fit import on_fit_error
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.schedules._base import PRECISION
+from keras_lr.schedules._composed import Scaled
 from keras_lr.schedules._preview import cycle_position_of, momentum_at, position_in_range, preview
-from keras_lr.schedules._scaled import Scaled
 
 MOMENTA = ("momentum", "beta_1", "adam_beta_1")
 # Its `beta_1` interpolates between two sequences of weights and must stay constant.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keras_lr.cli._loading import start_tensorflow
 from keras_lr.cli._options import output_file
 from keras_lr.cli._output import INTERRUPTED, print_sensitivity, print_suggestion, standard_output
-from keras_lr.errors import KerasLRError, SearchError
+from keras_lr.errors import MissingPackageError, SearchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,21 +86,17 @@ def script() -> str:
     )
 
 
-class MissingExampleDataError(KerasLRError, ImportError):
-    """scikit-learn, which has the demo's data, is not installed."""
-
-
 def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Images scaled to [0, 1], shape `(n, 64)`, and their labels: first those to train on, then those to test on.
 
     Raises:
-        MissingExampleDataError: scikit-learn is not installed.
+        MissingPackageError: scikit-learn is not installed.
     """
     try:
         from sklearn import datasets
         from sklearn.model_selection import train_test_split
     except ImportError as err:
-        raise MissingExampleDataError(
+        raise MissingPackageError(
             'The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"'
         ) from err
     x, y = datasets.load_digits(return_X_y=True)

@@ -7,6 +7,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from keras_lr._utils import validation as defaults
+from keras_lr._utils.formatting import format_rate
 from keras_lr.cli._loading import build_model, check_targets, load_data, start_tensorflow
 from keras_lr.cli._options import (
     OUTPUT_OPTIONS,
@@ -39,10 +40,16 @@ def add_parser(commands: Any) -> None:
         validation="one batch on which to measure the loss after each step, instead of on the training batch",
     )
     parser.add_argument(
-        "--min-lr", type=learning_rate, default=defaults.MIN_LR, help="first learning rate (%(default)g)"
+        "--min-lr",
+        type=learning_rate,
+        default=defaults.MIN_LR,
+        help=f"first learning rate ({format_rate(defaults.MIN_LR)})",
     )
     parser.add_argument(
-        "--max-lr", type=learning_rate, default=defaults.MAX_LR, help="last learning rate (%(default)g)"
+        "--max-lr",
+        type=learning_rate,
+        default=defaults.MAX_LR,
+        help=f"last learning rate ({format_rate(defaults.MAX_LR)})",
     )
     parser.add_argument(
         "--num-steps", type=positive_int, default=defaults.NUM_STEPS, help="training steps (%(default)d)"

@@ -27,7 +27,7 @@ _TRAINING_CALLS = {"fit", "train_on_batch", "find_lr"}
 def start_tensorflow() -> None:
     """Imports TensorFlow and looks for GPUs, without log messages unless the user has set `TF_CPP_MIN_LOG_LEVEL`."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if "tensorflow" not in sys.modules and sys.stderr.isatty():
+    if "tensorflow" not in sys.modules:
         print("keras-lr: loading TensorFlow ...", file=sys.stderr, flush=True)
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NoReturn
 
+import keras_lr
 from keras_lr.cli import _analyze, _demo, _devices, _find, _report, _search
 from keras_lr.cli._output import BAD_INPUT, INTERRUPTED, PIPE_CLOSED
 from keras_lr.errors import InvalidArgumentError, KerasLRError
@@ -100,7 +100,7 @@ def build_parser() -> Parser:
         epilog="Exit codes: 0 success; 1 something that --fail-on names was found (find and search: no answer); "
         "2 an error; 130 interrupted by Ctrl-C.",
     )
-    parser.add_argument("--version", action="version", version=f"keras-lr {version('keras-lr')}")
+    parser.add_argument("--version", action="version", version=f"keras-lr {keras_lr.__version__}")
     parser.add_argument("--traceback", action="store_true", help="show the full traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add_parser in (

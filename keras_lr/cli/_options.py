@@ -18,6 +18,9 @@ _NO_OPTIONS = {"model", "run", "traceback"}
 OUTPUT_OPTIONS = ("title", "report", "json", "fail_on")
 """Options that change what a command shows, not what it measures."""
 
+_LIGHT_CONDITIONS: dict[str, frozenset[str]] = {"never": frozenset(), "none": frozenset({"none"})}
+"""What `--fail-on` usually holds, known without loading pandas for the other words."""
+
 
 def named_targets(options: argparse.Namespace) -> dict[str, str | None]:
     """The user's code that a command on a model runs, by the name of the argument."""
@@ -61,11 +64,11 @@ def json_output(text: str) -> Path:
 
 def conditions(text: str) -> frozenset[str]:
     """The words of `--fail-on`: verdicts, kinds of findings and confidences; "never" for none."""
+    if text in _LIGHT_CONDITIONS:
+        return _LIGHT_CONDITIONS[text]
     from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS
     from keras_lr.results._range_test import CONFIDENCE_BADGES
 
-    if text == "never":
-        return frozenset()
     known: set[str] = {*VERDICTS, *FINDING_KINDS, *CONFIDENCE_BADGES}
     words = frozenset(word.strip() for word in text.split(",") if word.strip())
     if not words or words - known:

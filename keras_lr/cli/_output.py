@@ -65,7 +65,16 @@ def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     if (chaos := chaos_in_words(result)) is not None:
         console.print(" ".join(chaos), markup=False)
     why = f" ({result.engine_reason})" if result.engine_reason else ""
-    console.print(f"Trained by: {result.engine}{why}", markup=False)
+    console.print(f"Trained by: {result.engine}{why}{_workers_in_words(result)}", markup=False)
+
+
+def _workers_in_words(result: SensitivityResult) -> str:
+    """Where the runs were trained, if not in one process; a text to append."""
+    count, again = (result.environment.get(name) for name in ("workers", "shares_trained_again"))
+    if not count:
+        return ""
+    repeated = f"; {again} share{'s' if again > 1 else ''} trained again" if again else ""
+    return f" on {count} worker{'s' if count > 1 else ''}{repeated}"
 
 
 def _print_rate(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import learning_rate_range
 from keras_lr.cli._loading import build_error, check_targets, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
@@ -25,11 +22,12 @@ from keras_lr.cli._options import (
     to_argv,
 )
 from keras_lr.cli._output import FOUND, INTERRUPTED, print_sensitivity, standard_output, write_outputs
-from keras_lr.errors import InvalidArgumentError, SearchError
 
 if TYPE_CHECKING:
-    from keras_lr.search._distributed.local import LocalWorkers
     from keras_lr.search._tuner import LogGridSearch
+
+_PLACE = ("workers", "cluster", "resources", "wait")
+"""Options that say where to train, which are the arguments of `search`."""
 
 
 _MODEL_HELP = "build(), build(learning_rate) or build(hp), which returns a compiled model"
@@ -48,7 +46,7 @@ def add_parser(commands: Any) -> None:
     add_model_and_data(parser, model=_MODEL_HELP, validation=_VALIDATION_HELP)
     _add_grid(parser)
     _add_training(parser, epochs=10, project="lr")
-    parser.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes on this machine")
+    _add_place(parser)
     add_outputs(parser, title="Learning-rate sensitivity")
     add_device_options(parser)
     parser.set_defaults(run=run)
@@ -80,6 +78,7 @@ def add_race_parser(commands: Any) -> None:
     )
     parser.add_argument("--batch-size", type=positive_int, metavar="N", help="samples per step, for arrays (32)")
     _add_training(parser, epochs=20, project="race")
+    _add_place(parser)
     add_outputs(parser, title="Learning-rate race")
     add_device_options(parser)
     parser.set_defaults(run=run_race)
@@ -96,8 +95,10 @@ def _add_training(parser: argparse.ArgumentParser, *, epochs: int, project: str)
 
 
 def _add_grid(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--min-lr", type=learning_rate, default=1e-6, help="lowest learning rate (%(default)g)")
-    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help="highest learning rate (%(default)g)")
+    parser.add_argument(
+        "--min-lr", type=learning_rate, default=1e-6, help=f"lowest learning rate ({format_rate(1e-6)})"
+    )
+    parser.add_argument("--max-lr", type=learning_rate, default=0.1, help=f"highest learning rate ({format_rate(0.1)})")
     parser.add_argument(
         "--points-per-decade", type=float, default=1.0, metavar="N", help="learning rates per decade (%(default)g)"
     )
@@ -125,6 +126,30 @@ def _add_grid(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pruning", action="store_true", help="stop a rate early once it can no longer be the best")
 
 
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("workers")
+    group.add_argument("--workers", type=positive_int, metavar="N", help="train in N processes on this machine")
+    group.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster, such as tcp://10.0.0.1:8786")
+    group.add_argument(
+        "--resources", type=resource, nargs="+", metavar="NAME=AMOUNT", help="what each worker must declare, as GPU=1"
+    )
+    group.add_argument(
+        "--wait", type=float, default=300.0, metavar="S", help="seconds to wait for a worker (%(default)g)"
+    )
+
+
+def resource(text: str) -> tuple[str, float]:
+    """A name and an amount, such as "GPU=1"."""
+    name, _, amount = text.partition("=")
+    try:
+        found = name, float(amount)
+    except ValueError:
+        found = "", 0.0
+    if not (found[0] and found[1] > 0):
+        raise argparse.ArgumentTypeError(f"must be NAME=AMOUNT such as GPU=1, got {text!r}")
+    return found
+
+
 def run(options: argparse.Namespace) -> int:
     """Searches, prints the best rate and writes the requested files.
 
@@ -135,89 +160,21 @@ def run(options: argparse.Namespace) -> int:
         learning_rate_range(options.min_lr, options.max_lr)
     check_targets(named_targets(options))
     start_tensorflow()
-    from keras_lr.search._distributed.worker import role
-
-    part = role()
-    if options.workers and part != "alone":
-        raise InvalidArgumentError(
-            "`--workers` cannot be combined with KerasTuner's environment variables, which already make this process "
-            "part of another search. Leave one of them out."
-        )
-    around = _workers_of(options) if options.workers else contextlib.nullcontext()
     try:
-        # The workers start first, so that they load while this process builds its own model.
-        with around as workers, set_up(options):
-            tuner = _search(options, workers)
+        with set_up(options):
+            tuner = _search(options)
     except KeyboardInterrupt:
         standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
         return INTERRUPTED
-    return 0 if part == "worker" else _show(options, tuner)
-
-
-@contextlib.contextmanager
-def _workers_of(options: argparse.Namespace) -> Iterator[LocalWorkers]:
-    """Makes this process the chief of `options.workers` workers within the block.
-
-    Raises:
-        SearchError: The block failed with one; the message adds how the workers failed.
-    """
-    from keras_lr.search._distributed.local import LocalWorkers, free_port
-    from keras_lr.search._storage import SearchFolder
-
-    port, gpus = free_port(), _gpus()
-    workers = LocalWorkers(
-        [sys.executable, "-m", "keras_lr", *search_argv(options)[1:]],
-        count=options.workers,
-        port=port,
-        logs=SearchFolder(options.directory / options.project).logs,
-        gpus=gpus,
-    )
-    with _chief(port, hides_gpus=bool(gpus)), workers:
-        try:
-            yield workers
-        except SearchError as err:
-            raise SearchError(f"{err} {workers.failures()}".strip()) from err
-        if failures := workers.failures():
-            print(f"keras-lr: the other workers finished the grid, but {failures}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def _chief(port: int, *, hides_gpus: bool) -> Iterator[None]:
-    """Makes this process the chief within the block. It trains nothing, so it must not take a GPU from a worker."""
-    import tensorflow as tf
-
-    from keras_lr.search._distributed.local import chief_address
-
-    if hides_gpus:
-        tf.config.set_visible_devices([], "GPU")
-    added = {**chief_address(port), "KERASTUNER_TUNER_ID": "chief"}
-    os.environ |= added
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-
-
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA names them."""
-    import tensorflow as tf
-
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None:
-        return [name for name in shown.split(",") if name.strip() not in ("", "-1")]
-    return [str(number) for number in range(len(tf.config.list_physical_devices("GPU")))]
+    return _show(options, tuner)
 
 
 def search_argv(options: argparse.Namespace) -> list[str]:
-    """The command line of the same search without local workers and output files.
-
-    Each worker runs it, and the report shows it.
-    """
-    return to_argv("search", options, without=("workers", *OUTPUT_OPTIONS))
+    """The command line of the same search without workers and output files, for the report."""
+    return to_argv("search", options, without=(*_PLACE, *OUTPUT_OPTIONS))
 
 
-def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGridSearch:
+def _search(options: argparse.Namespace) -> LogGridSearch:
     from keras_lr.search._tuner import LogGridSearch
 
     sizes = options.batch_sizes or []
@@ -238,10 +195,15 @@ def _search(options: argparse.Namespace, workers: LocalWorkers | None) -> LogGri
         directory=options.directory,
         project_name=options.project,
     )
-    tuner.worker_pool = workers
-    batch = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
-    tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
+    batch: dict[str, Any] = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
+    tuner.search(**data, **validation, **batch, **_place(options), epochs=options.epochs, verbose="auto")
     return tuner
+
+
+def _place(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `search` that say where to train."""
+    place: dict[str, Any] = {name: getattr(options, name) for name in _PLACE}
+    return {**place, "resources": dict(options.resources or ())}
 
 
 def run_race(options: argparse.Namespace) -> int:
@@ -268,7 +230,7 @@ def run_race(options: argparse.Namespace) -> int:
                 project_name=options.project,
             )
             batch = {"batch_size": options.batch_size} if options.batch_size else {}
-            tuner.search(**data, **validation, **batch, epochs=options.epochs, verbose="auto")
+            tuner.search(**data, **validation, **batch, **_place(options), epochs=options.epochs, verbose="auto")
     except KeyboardInterrupt:
         standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
         return INTERRUPTED
@@ -285,8 +247,8 @@ def run_race(options: argparse.Namespace) -> int:
 
 
 def race_argv(options: argparse.Namespace) -> list[str]:
-    """The command line of the same race without output files, which the report shows."""
-    return to_argv("race", options, without=OUTPUT_OPTIONS)
+    """The command line of the same race without workers and output files, for the report."""
+    return to_argv("race", options, without=(*_PLACE, *OUTPUT_OPTIONS))
 
 
 def _data_of(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.plots._history import LossLines, Scale, add_line_legend, checked_panels, draw_losses
-from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, new_figure, style_axes
+from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, curve_id, new_figure, style_axes
 from keras_lr.results._auto_lr import AutoLRLog
 
 ACTION_MARKS = {
@@ -66,6 +66,7 @@ def _draw_rates(ax: Axes, log: AutoLRLog) -> None:
             drawstyle="steps-post",
             estimator=None,
             legend=False,
+            gid=curve_id("learning rate"),
             ax=ax,
         )
     # Marks stand on the curve, because the new rate itself may come later (anneal) or never (dry run).

@@ -13,11 +13,12 @@ from typing import Any, Self
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._style import BLUE, GREY, ORANGE, new_axes, new_figure, plain_text, style_axes
+from keras_lr.plots._style import BLUE, GREY, ORANGE, curve_id, new_axes, new_figure, plain_text, style_axes
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
 
 _DASHED = (0, (4, 2))
@@ -137,7 +138,7 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
     for ax, draw in zip(drawn, history_panels(diagnoses).values(), strict=True):
         draw(ax)
     if drawn:
-        add_line_legend(drawn[0])
+        add_line_legend(*drawn)
     return drawn
 
 
@@ -187,9 +188,20 @@ def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
     """Fills the epochs of each finding with the pattern of its kind, if it has one."""
     for finding in findings:
         start, end = finding.start_epoch - _EPOCH_MARGIN, finding.end_epoch + _EPOCH_MARGIN
-        pattern = FINDING_KINDS[finding.kind].pattern
+        words = FINDING_KINDS[finding.kind]
+        pattern = words.pattern
         if hatch := _HATCHES.get(pattern):
-            ax.axvspan(start, end, facecolor="none", edgecolor=GREY, hatch=hatch, linewidth=0, alpha=0.55, zorder=0)
+            ax.axvspan(
+                start,
+                end,
+                facecolor="none",
+                edgecolor=GREY,
+                hatch=hatch,
+                linewidth=0,
+                alpha=0.55,
+                zorder=0,
+                label=words.name,
+            )
         elif pattern == "dotted":
             # Dotted lines, because matplotlib's own dotted hatch takes 40 KB of SVG.
             ax.hlines(
@@ -202,14 +214,22 @@ def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
                 linestyles=[(0, (0.05, 4))],
                 capstyle="round",
                 zorder=0,
+                label=words.name,
             )
 
 
-def add_line_legend(ax: Axes) -> None:
-    """Adds a legend that names each kind of line once; none if no line was drawn."""
-    handles, labels = ax.get_legend_handles_labels()
-    if named := dict(zip(labels, handles, strict=True)):
-        ax.legend(named.values(), named.keys(), frameon=False, fontsize="small", loc="best")
+def add_line_legend(ax: Axes, *others: Axes) -> None:
+    """Adds a legend that names each kind of line and pattern on `ax` and `others` once; none if there is none."""
+    named: dict[str, Any] = {}
+    for panel in (ax, *others):
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if named:
+        legend = ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
+        for handle in legend.legend_handles:
+            # The legend may lie on the same pattern, from which only an outline tells it.
+            if isinstance(handle, Patch):
+                handle.set_linewidth(0.8)
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
@@ -279,6 +299,7 @@ def _draw_lines(
         sort=False,
         legend=False,
         label=label,
+        gid=curve_id(label),
         ax=ax,
         **look,
     )

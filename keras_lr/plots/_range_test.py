@@ -15,6 +15,7 @@ from keras_lr.plots._style import (
     GREY,
     ORANGE,
     REGION_COLORS,
+    curve_id,
     learning_rate_axis,
     limit_rates,
     mark_rate,
@@ -88,6 +89,7 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
         estimator=None,
         sort=False,
         legend=False,
+        gid=curve_id("slope"),
         ax=ax,
     )
     ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
@@ -122,13 +124,24 @@ def _draw_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
             color=GREY,
             linewidth=0.8,
             legend=False,
+            gid=curve_id("one step"),
             ax=ax,
         )
         # After divergence the loss may fall back by chance; a bold line there would look like a second valley.
         drawn = slice(curve.divergence + 1)
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
         kept = spike_keeping_indices(y, _MAX_POINTS)
-        sns.lineplot(x=x[kept], y=y[kept], color=BLUE, linewidth=2.4, estimator=None, sort=False, legend=False, ax=ax)
+        sns.lineplot(
+            x=x[kept],
+            y=y[kept],
+            color=BLUE,
+            linewidth=2.4,
+            estimator=None,
+            sort=False,
+            legend=False,
+            gid=curve_id("smoothed"),
+            ax=ax,
+        )
 
 
 def _drawn_losses(result: RangeTestResult) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from keras_lr._utils.downsampling import evenly_chosen
 from keras_lr._utils.formatting import format_number, format_rate
+from keras_lr.analysis._batch_size import measured_ridge, rule_ridge, scaling_exponent
 from keras_lr.analysis._sensitivity import main_batch_size, median_scores, run_scores, runs_at, trained_runs
 from keras_lr.plots._history import (
     LossLines,
@@ -33,11 +34,13 @@ from keras_lr.plots._style import (
     GREY,
     ORANGE,
     PINK,
+    curve_id,
     learning_rate_axis,
     legend_above,
     limit_rates,
     mark_rate,
     new_axes,
+    part_id,
     plain_text,
     style_axes,
     width_inches,
@@ -61,6 +64,8 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
     "pruned": ("1", PINK),
 }
 _FAILURE_HEIGHT = 0.97
+_RULES: dict[float | None, str] = {1.0: "linear rule", 0.5: "square-root rule"}
+"""How the rate grows with the batch size, by the exponent."""
 RACE_ENDS = {
     "beaten": ("s", PINK, "can no longer win"),
     "behind": ("v", ORANGE, "behind, to save budget"),
@@ -103,7 +108,7 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
     limit_rates(ax, result.learning_rates, margin=0.04)
     style_axes(ax)
     _draw_other_sizes(ax, runs[runs["batch_size"] != size])
-    _draw_seeds(ax, own, name="median" if len(result.batch_sizes) < 2 else f"median, batch {size}")
+    _draw_seeds(ax, own, run=f"batch {size}" if len(result.batch_sizes) > 1 else "")
     _limit_objective(ax, runs, result)
     _mark_failed_runs(ax, own)
     _mark_best_range(ax, result)
@@ -118,7 +123,8 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     """Draws the median objective per learning rate (across) and batch size (up).
 
     The stronger the colour of a cell, the better its rank. A cell in which most runs diverged holds a cross. The best
-    cell has a frame.
+    cell has a frame. A line joins the best rate of each batch size, and a dashed one shows where the rule of
+    `keras_lr.optimizers.scale_learning_rate` puts them, from the best cell on.
 
     Args:
         result: What a search measured.
@@ -146,6 +152,7 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
         ax.set(xlim=(0, table.shape[1]), ylim=(0, table.shape[0]))
     _mark_cells(ax, table, result)
     _label_cells(ax, table, result)
+    _draw_ridges(ax, table, result)
     return ax
 
 
@@ -182,6 +189,7 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
             curve,
             color=BLUE if best else GREY,
             linewidth=2.4 if best else 1.3,
+            gid=curve_id(_race_name(rate), run=_race_name(rate)),
             marker="o" if len(curve) == 1 and rate not in whys else None,
             zorder=4 if best else 3,
         )
@@ -250,6 +258,7 @@ def _mark_end(ax: Axes, end: _End, why: str) -> None:
         transform=end.transform,
         clip_on=False,
         zorder=5,
+        gid=part_id(_race_name(end.rate)),
     )
 
 
@@ -265,7 +274,7 @@ def _label_ends(ax: Axes, ends: Iterable[_End], *, best: float | None) -> None:
             height = (max(clash) if step > 0 else min(clash)) + step
         placed.append((x, height))
         ax.annotate(
-            format_rate(end.rate, digits=3),
+            _race_name(end.rate),
             (end.epoch, end.height),
             xycoords=end.transform,
             xytext=(7, height - y),
@@ -274,7 +283,12 @@ def _label_ends(ax: Axes, ends: Iterable[_End], *, best: float | None) -> None:
             fontsize="small",
             fontweight="bold" if end.rate == best else "normal",
             annotation_clip=False,
+            gid=part_id(_race_name(end.rate)),
         )
+
+
+def _race_name(rate: float) -> str:
+    return format_rate(rate, digits=3)
 
 
 def plot_learning_curves(
@@ -302,7 +316,7 @@ def plot_learning_curves(
     for ax, draw in zip(drawn, panels.values(), strict=True):
         draw(ax)
     if drawn:
-        add_line_legend(drawn[0])
+        add_line_legend(*drawn)
     return drawn
 
 
@@ -348,7 +362,8 @@ def _drawn_runs(result: SensitivityResult) -> pd.DataFrame:
     return runs[runs["learning_rate"].isin(rates[chosen])]
 
 
-def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, name: str) -> None:
+def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
+    """Draws median, band and points; `run` names them if there is something to tell them from."""
     trained = trained_runs(runs)
     if not len(trained):
         ax.text(0.5, 0.5, "No run trained", transform=ax.transAxes, ha="center", va="center")
@@ -362,8 +377,9 @@ def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, name: str) -> None:
         color=BLUE,
         linewidth=2.2,
         marker=marker,
-        label=name,
+        label=f"median, {run}" if run else "median",
         legend=False,
+        gid=curve_id("median", run=run),
         ax=ax,
     )
     spread = trained[trained["learning_rate"].isin(medians.index)].groupby("learning_rate")["score"]
@@ -375,9 +391,19 @@ def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, name: str) -> None:
         alpha=0.16,
         linewidth=0,
         label="lowest to highest seed",
+        gid=part_id(run) if run else None,
     )
     sns.scatterplot(
-        trained, x="learning_rate", y="score", color=BLUE, s=22, linewidth=0, label="one seed", legend=False, ax=ax
+        trained,
+        x="learning_rate",
+        y="score",
+        color=BLUE,
+        s=22,
+        linewidth=0,
+        label="one seed",
+        legend=False,
+        gid=curve_id("one seed", run=run),
+        ax=ax,
     )
 
 
@@ -395,6 +421,7 @@ def _draw_other_sizes(ax: Axes, runs: pd.DataFrame) -> None:
             linestyle=dashes,
             label=f"median, batch {size}",
             legend=False,
+            gid=curve_id("median", run=f"batch {size}"),
             ax=ax,
         )
 
@@ -495,6 +522,26 @@ def _label_cells(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> No
     ax.tick_params(length=0)
     ax.set(xlabel="Learning rate", ylabel="Batch size")
     ax.set_title(f"Median {plain_text(result.objective, limit=32)}", fontsize="medium", loc="left", parse_math=False)
+
+
+def _draw_ridges(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> None:
+    """The best rate of each batch size, as measured and by rule, at the foot of the cells."""
+    if min(table.shape) < 2:
+        return
+    rates, columns = np.log10(table.columns.to_numpy(dtype=np.float64)), np.arange(table.shape[1]) + 0.5
+    ridges = {"best rate": measured_ridge(result), _RULES.get(_exponent(result), ""): rule_ridge(result)}
+    for (label, ridge), style in zip(ridges.items(), ("o-", "--"), strict=True):
+        drawn = [(np.log10(ridge[size]), row + 0.88) for row, size in enumerate(table.index) if size in ridge]
+        inside = [(np.interp(rate, rates, columns), row) for rate, row in drawn if rates[0] <= rate <= rates[-1]]
+        if len(inside) > 1:
+            ax.plot(*zip(*inside, strict=True), style, color=ORANGE, linewidth=1.4, markersize=4, label=label)
+    legend_above(ax)
+    if ax.get_legend() is not None:
+        ax.set_title(ax.get_title(loc="left"), fontsize="medium", loc="left", pad=22, parse_math=False)
+
+
+def _exponent(result: SensitivityResult) -> float | None:
+    return scaling_exponent(str(result.environment.get("optimizer", "")))
 
 
 def _lines(run: pd.DataFrame) -> LossLines:

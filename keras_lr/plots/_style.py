@@ -6,6 +6,7 @@ page. The report's style sheet takes them from here.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,21 @@ def legend_above(ax: Axes) -> None:
             handlelength=1.8,
             columnspacing=1.4,
         )
+
+
+def curve_id(name: str, *, run: str = "") -> str:
+    """The `gid` of a curve, by which the report's page finds its points.
+
+    Args:
+        name: What the curve shows, as the page says it beside a value.
+        run: What the reader can hide; all artists with the same `run` are hidden together.
+    """
+    return json.dumps({"curve": plain_text(name), "run": plain_text(run)})
+
+
+def part_id(run: str) -> str:
+    """The `gid` of what belongs to a run without being its curve: marks, bands and labels."""
+    return curve_id("", run=run)
 
 
 def width_inches(ax: Axes) -> float:

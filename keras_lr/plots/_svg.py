@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_lr.plots._style import plain_text
@@ -76,15 +79,47 @@ def figure_svg(
     with _DRAWING, mpl.rc_context(_DEFAULTS), mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
+        axes = _number_axes_of_curves(figure)
         stream = io.StringIO()
         with warnings.catch_warnings():
             # The browser may have the fonts that matplotlib lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return _inline(stream.getvalue(), title=title, description=description, prefix=prefix)
+        scales = [_scale(ax, width=72 * width, height=72 * height) for ax in axes]
+    return _inline(stream.getvalue(), title=title, description=description, prefix=prefix, scales=scales)
 
 
-def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
+def _number_axes_of_curves(figure: Figure) -> list[Axes]:
+    """The axes that hold curves with a `curve_id`; each such id gets the number of its axes."""
+    found: list[Axes] = []
+    for ax in figure.axes:
+        named = {artist: gid for artist in ax.get_children() if (gid := artist.get_gid())}
+        for artist, gid in named.items():
+            artist.set_gid(json.dumps(json.loads(gid) | {"axes": len(found)}))
+        found += [ax] if named else []
+    return found
+
+
+def _scale(ax: Axes, *, width: float, height: float) -> dict[str, Any]:
+    """What turns a place in the drawing into values: the box of the axes in points, and scale, limits and names."""
+    box = ax.get_position()
+    # Axes that share the epochs with those below them have no label of their own.
+    across = next(filter(None, (other.get_xlabel() for other in (ax, *ax.get_shared_x_axes().get_siblings(ax)))), "")
+    return {
+        "box": [
+            round(number, 2)
+            for number in (box.x0 * width, (1 - box.y0) * height, box.x1 * width, (1 - box.y1) * height)
+        ],
+        "x": [
+            across.removesuffix(" (log scale)"),
+            ax.get_xscale(),
+            *(float(f"{limit:.9g}") for limit in ax.get_xlim()),
+        ],
+        "y": [ax.get_ylabel(), ax.get_yscale(), *(float(f"{limit:.9g}") for limit in ax.get_ylim())],
+    }
+
+
+def _inline(svg: str, *, title: str, description: str, prefix: str, scales: list[dict[str, Any]]) -> str:
     root = ElementTree.fromstring(svg)
     referenced = dict.fromkeys([*_REFERENCE.findall(svg), *_LINK.findall(svg)])
     names = {name: f"{prefix}-{place}" for place, name in enumerate(referenced)}
@@ -100,6 +135,8 @@ def _inline(svg: str, *, title: str, description: str, prefix: str) -> str:
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.attrib |= {"role": "img", "aria-labelledby": f"{prefix}-title {prefix}-desc", "stroke-linejoin": "round"}
+    if scales:
+        root.set("data-scales", json.dumps(scales, separators=(",", ":")))
     for position, (tag, text) in enumerate((("title", title), ("desc", description))):
         label = Element(tag, {"id": f"{prefix}-{tag}"})
         label.text = plain_text(text, limit=1000)
@@ -122,6 +159,10 @@ def _rewrite(element: Element, names: dict[str, str]) -> None:
     element.attrib.clear()
     if name in names:
         element.set("id", names[name])
+    elif name.startswith("{"):
+        for key, value in json.loads(name).items():
+            if value != "":
+                element.set(f"data-{key}", str(value))
     for name, value in attributes.items():
         value = _REFERENCE.sub(lambda match: f"url(#{names[match[1]]})", value)
         value = "currentColor" if value == _INK else value

@@ -17,6 +17,12 @@ from keras_lr._keras.snapshot import components
 from keras_lr.errors import ModelError
 from keras_lr.range_test._data_checks import KINDS, PARTS
 
+MAX_TARGETS = 4096
+"""Rows of targets that are kept, ..."""
+
+MAX_TARGET_VALUES = 256
+"""... unless a row holds more values than this."""
+
 _loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]] = weakref.WeakKeyDictionary()
 
 
@@ -27,17 +33,20 @@ class DataWatch:
         kinds: For each of the inputs, targets and sample weights, whether a batch held NaN and infinite values, bool,
             shape `(3, 2)`.
         limits: The lowest and the highest target so far, shape `(2,)`; kept if there is one tensor of targets.
+        targets: The first targets, shape `(n_rows, n_values)`, float64; empty if there are several tensors of targets,
+            sample weights, or large rows.
     """
 
     def __init__(self) -> None:
         self._enabled = tf.Variable(True, trainable=False)
         self._found = tf.Variable(np.zeros((len(PARTS), len(KINDS)), bool), trainable=False)
         self._limits = tf.Variable([np.inf, -np.inf], dtype=tf.float64, trainable=False)
+        self._targets = tf.Variable(np.zeros((0, 0)), shape=[None, None], dtype=tf.float64, trainable=False)
 
     @property
     def variables(self) -> list[tf.Variable]:
         """The variables of the watch, which are no part of the model."""
-        return [self._enabled, self._found, self._limits]
+        return [self._enabled, self._found, self._limits, self._targets]
 
     @property
     def kinds(self) -> np.ndarray:
@@ -47,10 +56,15 @@ class DataWatch:
     def limits(self) -> np.ndarray:
         return np.asarray(self._limits.numpy())
 
+    @property
+    def targets(self) -> np.ndarray:
+        return np.asarray(self._targets.numpy())
+
     def begin(self) -> None:
         """Forgets what has been seen."""
         self.resume(enabled=True)
         self._limits.assign([np.inf, -np.inf])
+        self._targets.assign(np.zeros((0, 0)))
 
     def resume(self, *, enabled: bool) -> None:
         """Goes on after a batch that was found, and finds further ones if `enabled`."""
@@ -64,6 +78,8 @@ class DataWatch:
         if len(parts[1]) == 1 and not parts[1][0].dtype.is_bool:
             low, high = (tf.cast(limit(parts[1][0]), tf.float64) for limit in (tf.reduce_min, tf.reduce_max))
             self._limits.assign([tf.minimum(self._limits[0], low), tf.maximum(self._limits[1], high)])
+            if not parts[2]:
+                self._keep(parts[1][0])
         if not floats:
             return tf.constant(False)
         bad = ~tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in floats])
@@ -74,6 +90,24 @@ class DataWatch:
             return tf.constant(True)
 
         return tf.cond(self._enabled & bad, note, lambda: tf.constant(False))
+
+    def _keep(self, targets: Any) -> None:
+        """Adds targets to those that are kept, as long as there is room."""
+        values = _row_values(targets)
+        if values is None or not 0 < values <= MAX_TARGET_VALUES:
+            return
+
+        def add() -> Any:
+            rows = tf.reshape(tf.cast(targets, tf.float64), [-1, values])
+            self._targets.assign(tf.concat([tf.reshape(self._targets, [-1, values]), rows], axis=0))
+            return tf.constant(True)
+
+        tf.cond(tf.shape(self._targets)[0] < MAX_TARGETS, add, lambda: tf.constant(False))
+
+
+def _row_values(targets: Any) -> int | None:
+    """Number of values per row; None if it is open."""
+    return None if targets.shape.rank in (None, 0) else targets.shape[1:].num_elements()
 
 
 def _tensors(part: Any) -> list[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
-from keras_lr._keras.constant_output import constant_output_loss
+from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._keras.model import layers_of
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -204,8 +204,8 @@ class Sweep:
         self._interrupt.check()
         self.loop.rates.engage()
         self._closing.callback(self.loop.rates.release)
-        extra = self._build(surroundings)
-        self._snapshot = StateSnapshot(self._model, extra)
+        self._extra = self._build(surroundings)
+        self._snapshot = self.state()
         self._seeds = seed_variables(self._model)
         self._closing.enter_context(self._seeds_of_its_own())
         self._closing.callback(self.stream.close)
@@ -221,7 +221,11 @@ class Sweep:
         # What a generator has drawn is handed to the training that follows, so it draws by the seeds of that training.
         return contextlib.nullcontext() if self._data.is_generator else eager_seeds_of_its_own()
 
-    def run(self, learning_rates: np.ndarray, *, source: Any = None) -> Curve:
+    def state(self) -> StateSnapshot:
+        """The state of the model now, from which a further run can go on."""
+        return StateSnapshot(self._model, self._extra)
+
+    def run(self, learning_rates: np.ndarray, *, source: Any = None, state: StateSnapshot | None = None) -> Curve:
         """Trains one step at each of `learning_rates`, from the state at the start of the block.
 
         Each further call draws other batches and dropout masks.
@@ -229,6 +233,7 @@ class Sweep:
         Args:
             learning_rates: Rate of each step, shape `(num_steps,)`.
             source: Batches of the stream for several calls to share; None to draw new ones.
+            state: A state to go on from instead.
 
         Returns:
             The curve, also if Ctrl-C or an error cut it short. Only a failure before the very first step raises.
@@ -239,8 +244,9 @@ class Sweep:
         """
         if self.fault:
             return Curve(np.empty(0), "non_finite", fault=self.fault)
-        if self._begun and self._snapshot is not None:
-            self._snapshot.restore(keep_seeds=self._seeds)
+        begin = self._snapshot if state is None else state
+        if self._begun and begin is not None:
+            begin.restore(keep_seeds=self._seeds)
         try:
             self.loop.begin(len(learning_rates))
             curve = self._run_chunks(tf.constant(learning_rates, tf.float32), source)
@@ -427,9 +433,8 @@ class Sweep:
         if bad is not None and self._breaks_at(bad.index):
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
-        losses = losses_of(self._model)
-        if len(losses) == 1 and sample_weight is None and not self._model.losses:
-            self.constant_loss = constant_output_loss(losses[0], y)
+        if sample_weight is None:
+            self.constant_loss = constant_loss_of(self._model, y)
 
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""
@@ -441,6 +446,9 @@ class Sweep:
 
     def _check_targets_read(self) -> None:
         """Judges the targets of a dataset by those that the sweep has read."""
+        targets = self.loop.watch.targets
+        if self.stream.arrays is None and len(targets) and self.constant_loss is None:
+            self.constant_loss = constant_loss_of(self._model, targets)
         low, high = self.loop.watch.limits
         losses = losses_of(self._model)
         if len(losses) == 1 and np.isfinite([low, high]).all() and not self.target_fault:

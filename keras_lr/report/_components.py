@@ -185,11 +185,19 @@ def as_sentence(text: str) -> str:
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."
 
 
-def optimizer_call(environment: Mapping[str, Any], rate: str) -> str:
-    """The line to paste: a new optimizer if its class is known, else the assignment of the rate."""
-    if optimizer := code_value(environment, "optimizer", ""):
-        return f"keras.optimizers.{optimizer}(learning_rate={rate})"
-    return f"model.optimizer.learning_rate = {rate}"
+def code_to_paste(environment: Mapping[str, Any], rate: str, *, batch_size: Any = None) -> str:
+    """A new optimizer if its class is known, else the assignment of the rate; and the batch size if that is known.
+
+    Args:
+        environment: The record's; gives the optimizer, and the batch size unless `batch_size` does.
+        rate: The learning rate.
+        batch_size: The one that the rate was measured with.
+    """
+    optimizer = code_value(environment, "optimizer", "")
+    line = f"keras.optimizers.{optimizer}(learning_rate={rate})" if optimizer else rate
+    lines = [f"{'optimizer' if optimizer else 'model.optimizer.learning_rate'} = {line}"]
+    size = code_value({"size": batch_size or environment.get("batch_size")}, "size", "")
+    return "\n".join([*lines, f"batch_size = {size}"] if size.isdecimal() else lines)
 
 
 def code_value(environment: Mapping[str, Any], name: str, default: str) -> str:
@@ -333,6 +341,7 @@ def figure_view(
     title: str,
     description: str,
     prefix: str,
+    key: str = "",
     broad: bool = False,
     heights: tuple[float, float] = (4.4, 3.6),
 ) -> dict[str, Any]:
@@ -343,6 +352,7 @@ def figure_view(
         title: Short name of the figure.
         description: The finding in words, also for screen readers.
         prefix: Starts every id in the figure; unique on the page.
+        key: How to read the figure.
         broad: Whether the figure takes the full width of the page rather than standing beside text.
         heights: Of the wide and the narrow drawing, in inches.
     """
@@ -351,7 +361,15 @@ def figure_view(
         figure_svg(draw, title=title, description=description, prefix=ids, width=width, height=height)
         for width, height, ids in zip(widths, heights, (prefix, f"{prefix}-n"), strict=True)
     )
-    return {"title": title, "description": description, "wide": wide, "narrow": narrow, "panels": [], "broad": broad}
+    return {
+        "title": title,
+        "description": description,
+        "key": key,
+        "wide": wide,
+        "narrow": narrow,
+        "panels": [],
+        "broad": broad,
+    }
 
 
 def panels_view(
@@ -361,6 +379,7 @@ def panels_view(
     description: str,
     descriptions: Sequence[str],
     prefix: str,
+    key: str = "",
 ) -> dict[str, Any]:
     """Small multiples: one small figure per panel, which the page sets in as many columns as fit.
 
@@ -370,6 +389,7 @@ def panels_view(
         description: The finding of all panels together, in words.
         descriptions: The finding of each panel, also for screen readers.
         prefix: Starts every id in the figures; unique on the page.
+        key: How to read the figures.
     """
 
     def on_figure(draw: Callable[[Axes], object], *, legend: bool) -> Callable[[Figure], None]:
@@ -392,7 +412,8 @@ def panels_view(
         )
         for place, ((name, draw), finding) in enumerate(zip(panels.items(), descriptions, strict=True))
     ]
-    return {"title": title, "description": description, "panels": svgs, "broad": True}
+    named = [{"name": name, "svg": svg} for name, svg in zip(panels, svgs, strict=True)]
+    return {"title": title, "description": description, "key": key, "panels": named, "broad": True}
 
 
 def _is_infinite(value: float | None) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,7 +37,8 @@ _SMALL_RATE = re.compile(r"\b\d(?:\.\d+)?e-\d+\b")
 class Report:
     """Results on one self-contained HTML page.
 
-    The page needs no network, no script and no other file. The same results give the same bytes.
+    The page needs no network and no other file, and is complete with scripts switched off. The same results give the
+    same bytes.
 
     Args:
         title: Shown at the top of the page.
@@ -189,9 +191,19 @@ def page_view(
 
 
 def render_page(view: dict[str, Any]) -> str:
-    """A complete page that needs no other file, no network and no script."""
-    style = _stylesheet()
-    return _templates().get_template("page.html.j2").render(view, style=style, style_hash=_csp_hash(style))
+    """A complete page that needs no other file and no network, and can be read with scripts switched off."""
+    style, behaviour = _stylesheet(), _behaviour()
+    return (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            view,
+            style=style,
+            style_hash=_csp_hash(style),
+            behaviour=behaviour,
+            script_hash=_csp_hash(behaviour),
+        )
+    )
 
 
 def render_fragment(view: dict[str, Any]) -> str:
@@ -300,6 +312,11 @@ def _stylesheet() -> str:
     return _templates().get_template("report.css.j2").render(colors)
 
 
+@cache
+def _behaviour() -> str:
+    return files("keras_lr.report").joinpath("templates", "report.js").read_text(encoding="utf-8")
+
+
 def _csp_hash(text: str) -> str:
-    """The hash by which a content security policy allows this inline style sheet and no other."""
+    """The hash by which a content security policy allows this inline style sheet or script and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

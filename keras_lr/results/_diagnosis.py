@@ -215,6 +215,12 @@ class Diagnosis(PageRecord):
 
         return plot_history(self, ax=ax)
 
+    def __repr__(self) -> str:
+        rate = "" if self.learning_rate is None else f", learning_rate={format_rate(self.learning_rate, digits=3)}"
+        rate += _try_next(self.suggested_low, self.suggested_high)
+        found = ", ".join(finding.kind for finding in self.findings) or "none"
+        return f"Diagnosis({self.verdict!r}, {self.n_epochs} {self.unit}s of {self.monitor!r}{rate}, findings: {found})"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
         return {**super().to_dict(), "findings": [finding.to_dict() for finding in self.findings]}
@@ -243,6 +249,10 @@ class Diagnosis(PageRecord):
 def _negated(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
     """Turns the values of a record without a `direction`, which holds a growing metric negated, into the metric's."""
     return tuple(None if value is None else -value for value in values)
+
+
+def _try_next(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f", try {format_rate(low)} to {format_rate(high)}"
 
 
 @dataclass(frozen=True)
@@ -292,6 +302,10 @@ class HistoryComparison(PageRecord):
         from keras_lr.plots import plot_histories
 
         return plot_histories(self.diagnoses, axes=axes)
+
+    def __repr__(self) -> str:
+        try_next = _try_next(self.suggested_low, self.suggested_high)
+        return f"HistoryComparison({len(self.diagnoses)} runs, best_run={self.best_run!r}{try_next})"
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:

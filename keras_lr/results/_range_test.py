@@ -79,6 +79,13 @@ class Suggestion(Record):
 
         return draw_suggestion(self, ax=ax)
 
+    def __repr__(self) -> str:
+        known = {"learning_rate": self.learning_rate, "low": self.low, "high": self.high}
+        rates = "".join(
+            f"{name}={None if rate is None else format_rate(rate, digits=3)}, " for name, rate in known.items()
+        )
+        return f"Suggestion({rates}confidence={self.confidence!r}, rule={self.rule!r}, reason={self.reason!r})"
+
     def _repr_html_(self) -> str:
         badge = f"<strong>{CONFIDENCE_BADGES[self.confidence]}:</strong>"
         if self.learning_rate is None or self.low is None or self.high is None:

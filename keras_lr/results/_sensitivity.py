@@ -180,6 +180,12 @@ class SensitivityResult(PageRecord):
 
         return plot_sensitivity(self, ax=ax)
 
+    def to_optuna(self, **kwargs: Any) -> Any:
+        """This result as an `optuna.Study`; see `keras_lr.integrations.to_optuna` for the arguments."""
+        from keras_lr.integrations import to_optuna
+
+        return to_optuna(self, **kwargs)
+
     @property
     def _title(self) -> str:
         return self.page_title if self.race is None else "Learning-rate race"

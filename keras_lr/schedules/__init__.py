@@ -4,18 +4,11 @@ from typing import TYPE_CHECKING
 
 import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
 from keras_lr._utils import names as _names
-from keras_lr.schedules._cosine_restarts import CosineRestarts
-from keras_lr.schedules._cyclical import Cyclical
-from keras_lr.schedules._flat_cosine import FlatCosine
+from keras_lr.schedules._composed import Resumed, Scaled, Sequential, Warmup
+from keras_lr.schedules._cycles import CosineRestarts, Cyclical, OneCycle
+from keras_lr.schedules._decays import FlatCosine, InverseSqrt, Polynomial, WarmupStableDecay
 from keras_lr.schedules._from_suggestion import from_suggestion, total_steps
-from keras_lr.schedules._inverse_sqrt import InverseSqrt
-from keras_lr.schedules._one_cycle import OneCycle
-from keras_lr.schedules._polynomial import Polynomial
 from keras_lr.schedules._preview import preview
-from keras_lr.schedules._scaled import Scaled
-from keras_lr.schedules._sequential import Sequential
-from keras_lr.schedules._warmup import Warmup
-from keras_lr.schedules._warmup_stable_decay import WarmupStableDecay
 
 __all__ = [
     "CosineRestarts",
@@ -24,6 +17,7 @@ __all__ = [
     "InverseSqrt",
     "OneCycle",
     "Polynomial",
+    "Resumed",
     "Scaled",
     "Sequential",
     "Warmup",

@@ -12,13 +12,9 @@ import tensorflow as tf
 from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._range_test import RangeTestResult, Suggestion
-from keras_lr.schedules._cosine_restarts import CosineRestarts
-from keras_lr.schedules._cyclical import Cyclical
-from keras_lr.schedules._flat_cosine import FlatCosine
-from keras_lr.schedules._inverse_sqrt import InverseSqrt
-from keras_lr.schedules._one_cycle import OneCycle
-from keras_lr.schedules._polynomial import Polynomial
-from keras_lr.schedules._warmup_stable_decay import WarmupStableDecay
+from keras_lr.schedules._composed import Resumed
+from keras_lr.schedules._cycles import CosineRestarts, Cyclical, OneCycle
+from keras_lr.schedules._decays import FlatCosine, InverseSqrt, Polynomial, WarmupStableDecay
 
 
 class _Rates(NamedTuple):
@@ -90,7 +86,15 @@ KINDS = tuple(_BUILDERS)
 """The kinds of schedule that `from_suggestion` builds."""
 
 
-def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, total_steps: int, **options: Any) -> Any:
+def from_suggestion(
+    suggestion: Suggestion | RangeTestResult,
+    kind: str,
+    *,
+    total_steps: int,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    **options: Any,
+) -> Any:
     """Builds a schedule around a suggested learning rate.
 
     The suggested rate becomes the highest rate of the schedule, except for "cyclical", which rises from the low to the
@@ -101,10 +105,13 @@ def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, tota
         kind: "one_cycle", "cyclical", "warmup_cosine", "warmup_stable_decay", "inverse_sqrt", "polynomial",
             "flat_cosine" or "cosine_restarts".
         total_steps: Number of steps of the whole training, at least 10, as `total_steps` counts them.
+        initial_epoch: As in `fit`, if a new optimizer continues the training, which would begin the schedule at its
+            start: the schedule then begins where this epoch does. Leave it out for an optimizer that was saved.
+        steps_per_epoch: Number of steps of an epoch; needed with `initial_epoch`.
         **options: Further arguments of the schedule, which override those derived from `total_steps`.
 
     Returns:
-        A Keras schedule, to be passed to an optimizer as its `learning_rate`.
+        A Keras schedule, to be passed to an optimizer as its `learning_rate`; a `Resumed` with `initial_epoch`.
 
     Raises:
         InvalidArgumentError: The suggestion has no learning rate (confidence "none"), or another argument is out of
@@ -116,7 +123,28 @@ def from_suggestion(suggestion: Suggestion | RangeTestResult, kind: str, *, tota
     """
     validation.choice("kind", kind, KINDS)
     rates = _suggested_rates(suggestion)
-    return _BUILDERS[kind](rates, validation.steps("total_steps", total_steps, least=10), dict(options))
+    length = validation.steps("total_steps", total_steps, least=10)
+    first = _first_step(initial_epoch, steps_per_epoch, length)
+    schedule = _BUILDERS[kind](rates, length, dict(options))
+    return Resumed(schedule, first) if first else schedule
+
+
+def _first_step(initial_epoch: int, steps_per_epoch: int | None, length: int) -> int:
+    epoch = validation.whole_number("initial_epoch", initial_epoch, least=0)
+    if epoch == 0:
+        return 0
+    if steps_per_epoch is None:
+        raise InvalidArgumentError(
+            f"`steps_per_epoch` must be given with `initial_epoch`. Received: initial_epoch={epoch} alone. "
+            "Pass the number of batches per epoch."
+        )
+    first = epoch * validation.whole_number("steps_per_epoch", steps_per_epoch)
+    if first >= length:
+        raise InvalidArgumentError(
+            f"`initial_epoch * steps_per_epoch` must be less than `total_steps`. Received: {first} and {length}. "
+            "Pass the steps of the whole training as `total_steps`, also those that are done."
+        )
+    return first
 
 
 def _suggested_rates(suggestion: Suggestion | RangeTestResult) -> _Rates:

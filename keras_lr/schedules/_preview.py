@@ -14,7 +14,7 @@ from keras_lr._utils import validation
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._schedule import SchedulePreview
 from keras_lr.schedules._base import PRECISION, schedule_or_rate
-from keras_lr.schedules._scaled import Scaled
+from keras_lr.schedules._composed import Resumed, Scaled
 
 
 def preview(
@@ -62,9 +62,13 @@ def preview(
 
 
 def cycle_position_of(rate: Any) -> Callable[[Any], Any] | None:
-    """The `cycle_position` of a schedule that has a cycle (`OneCycle`, `Cyclical`), scaled or not; otherwise None."""
-    schedule = rate.schedule if isinstance(rate, Scaled) else rate
-    return getattr(schedule, "cycle_position", None)
+    """The `cycle_position` of a schedule that has a cycle (`OneCycle`, `Cyclical`), also inside others; else None."""
+    if isinstance(rate, Scaled):
+        return cycle_position_of(rate.schedule)
+    if isinstance(rate, Resumed):
+        position, first = cycle_position_of(rate.schedule), rate.first_step
+        return None if position is None else lambda step: position(step + first)
+    return getattr(rate, "cycle_position", None)
 
 
 def position_in_range(rate: Any, low: float, high: float) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,10 @@ from keras_lr.errors import DataError, InvalidArgumentError
 from keras_lr.range_test._data_checks import find_bad_value, find_bad_value_in_batches, find_label_fault
 
 DEFAULT_BATCH_SIZE = 32
+ALIGNMENT = 64
+"""TensorFlow can share the memory of an array whose address is a multiple of this; of any other it makes two copies."""
+
+_LARGE_BYTES = 1 << 20
 _MOST_BATCHES = 10_000
 _REMEDY = "Replace or remove such values: no learning rate can be judged by them."
 _ONLY_FIT_KNOWS = ("initial_epoch", "steps_per_epoch", "validation_steps", "validation_freq")
@@ -32,7 +36,8 @@ class FitArguments:
     """The arguments of one `search`.
 
     Attributes:
-        train: Training data as nested tensors with the samples along the first axis; None for data of another kind.
+        train: Training data as nested tensors, or arrays if another process trains on them, with the samples along the
+            first axis; None for data of another kind.
         validation: Validation data likewise; None if there is none or it is of another kind.
         validates: Whether there is validation data.
         epochs: Number of epochs, at least 1.
@@ -81,7 +86,7 @@ class FitArguments:
     def first_batch(self, batch_size: int) -> Any:
         """A batch to build a model on; None for data that can only be iterated."""
         if self.train is not None:
-            return keras.tree.map_structure(lambda part: part[:batch_size], self.train)
+            return _rows(self.train, 0, batch_size)
         return first_element(self.given.get("x"))
 
     @property
@@ -94,7 +99,9 @@ class FitArguments:
         return tuple(epoch for epoch in epochs if epoch + 1 in frequency)
 
 
-def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> FitArguments:
+def parse_fit_arguments(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool = False, as_tensors: bool = True
+) -> FitArguments:
     """Checks and sorts the arguments of `search`.
 
     Args:
@@ -102,6 +109,7 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
         kwargs: Keyword arguments.
         own_fit: Whether a `fit` or a `run_trial` of the user's takes the arguments. They may then be any, and the data
             may be missing.
+        as_tensors: Whether arrays become tensors, which another copy of them may be made for.
 
     Raises:
         InvalidArgumentError: An argument is unknown or invalid.
@@ -125,7 +133,8 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     if not own_fit:
         _check_batched("x", x)
         _check_batched("validation_data", validation)
-    train = None if x is None else _as_tensors(x, y, weight, given.get("class_weight"))
+    convert = _as_tensor if as_tensors else np.asarray
+    train = None if x is None else _as_nested(convert, x, y, weight, given.get("class_weight"))
     batch_size = given.get("batch_size")
     if batch_size is None:
         batch_size = DEFAULT_BATCH_SIZE if train is not None else _batch_size_of(x)
@@ -133,7 +142,7 @@ def parse_fit_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own
     fit_only = {name: given[name] for name in _ONLY_FIT_KNOWS if _differs(given.get(name), FIT_DEFAULTS[name])}
     return FitArguments(
         train=train if isinstance(shuffle, (bool, np.bool_)) else None,
-        validation=_validation_tensors(validation),
+        validation=_nested_validation(convert, validation),
         validates=validation is not None,
         epochs=epochs,
         batch_size=whole_number("batch_size", batch_size),
@@ -211,16 +220,16 @@ def _callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
     return tuple(callbacks) if isinstance(callbacks, (list, tuple)) else (callbacks,)
 
 
-def _validation_tensors(validation: Any) -> Any:
+def _nested_validation(convert: Callable[[Any], Any], validation: Any) -> Any:
     if not isinstance(validation, (tuple, list)):
         return None
     try:
-        return _as_tensors(*keras.utils.unpack_x_y_sample_weight(tuple(validation)))
+        return _as_nested(convert, *keras.utils.unpack_x_y_sample_weight(tuple(validation)))
     except DataError as error:
         raise DataError(f"In `validation_data`: {error}") from error
 
 
-def _as_tensors(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
+def _as_nested(convert: Callable[[Any], Any], x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:
     """The data as Keras converts it, as one batch; None unless it consists of dense arrays."""
     arrays = sliceable_arrays(x, y, sample_weight, class_weight)
     if arrays is None:
@@ -229,7 +238,25 @@ def _as_tensors(x: Any, y: Any, sample_weight: Any, class_weight: Any = None) ->
         raise _empty()
     if not all(isinstance(leaf, (np.ndarray, tf.Tensor)) for leaf in keras.tree.flatten(arrays)):
         return None
-    return keras.tree.map_structure(tf.convert_to_tensor, arrays)
+    return keras.tree.map_structure(convert, arrays)
+
+
+def _as_tensor(array: Any) -> tf.Tensor:
+    """An array as a tensor, which shares its memory if that is aligned and TensorFlow computes there."""
+    if (
+        isinstance(array, np.ndarray)
+        and array.nbytes >= _LARGE_BYTES
+        and array.ctypes.data % ALIGNMENT == 0
+        and array.flags.c_contiguous
+        and array.flags.writeable
+        and not tf.config.list_logical_devices("GPU")
+    ):
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.convert_to_tensor(array)
+
+
+def _rows(data: Any, start: int, stop: int) -> Any:
+    return keras.tree.map_structure(lambda part: tf.convert_to_tensor(part[start:stop]), data)
 
 
 def _empty() -> DataError:
@@ -297,7 +324,7 @@ def fault_in_batches(arguments: FitArguments) -> str:
 
 def _batch_around(data: Any, row: int, batch_size: int) -> Any:
     start = row - row % batch_size
-    return keras.tree.map_structure(lambda part: part[start : start + batch_size], data)
+    return _rows(data, start, start + batch_size)
 
 
 def _breaks(model: keras.Model, step: Any, batch: Any) -> bool:

@@ -77,7 +77,8 @@ def given_grid(learning_rates: Any) -> tuple[float, ...]:
     rates = tuple(sorted({_rate(rate, "learning_rates") for rate in learning_rates}))
     if not 1 <= len(rates) <= MAX_POINTS:
         raise InvalidArgumentError(
-            f"`learning_rates` must hold 1 to {MAX_POINTS} rates. Received: {len(rates)}. Pass for example [1e-3, 0.1]."
+            f"`learning_rates` must hold 1 to {MAX_POINTS} rates. Received: {len(rates)}. Pass for example "
+            "[1e-3, 1e-2]."
         )
     return rates
 

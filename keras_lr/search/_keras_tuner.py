@@ -1,4 +1,4 @@
-"""The only module that uses private parts of KerasTuner: its protocol, its trials, methods of tuners and oracles."""
+"""The only module that uses private parts of KerasTuner: its trials, methods of tuners and oracles."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import keras_tuner
 from keras_tuner.errors import FatalError
-from keras_tuner.src import protos
 from keras_tuner.src.distribute import utils as roles
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial, TrialStatus
@@ -22,7 +20,6 @@ __all__ = [
     "NEVER_CALLED",
     "GridTuner",
     "MultiObjective",
-    "OracleServicer",
     "Trial",
     "TrialStatus",
     "TunerCallback",
@@ -31,8 +28,6 @@ __all__ = [
     "configure_tensorboard",
     "direction_of",
     "is_worker",
-    "local_oracle",
-    "protos",
     "roles",
 ]
 
@@ -79,11 +74,6 @@ def build_hypermodel(tuner: Any, values: Any) -> Any:
 def configure_tensorboard(tuner: Any, callbacks: list[Any], trial: Trial, repeat: int) -> None:
     """Gives the `TensorBoard` callbacks of a run their own folder, and adds its hyperparameters to what they write."""
     tuner._configure_tensorboard_dir(callbacks, trial, repeat)
-
-
-def local_oracle(oracle: Any) -> Any:
-    """The oracle of this process; in a worker, `tuner.oracle` is a client of the chief's that wraps it."""
-    return getattr(oracle, "_oracle", oracle)
 
 
 def direction_of(name: str) -> str | None:

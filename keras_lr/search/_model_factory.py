@@ -70,6 +70,13 @@ class TunedHypermodel(Protocol):
         `arguments` are those of `model.fit`, by name.
         """
 
+    @property
+    def given_values(self) -> Mapping[Point, Any]:
+        """Hyperparameters that the hypermodel's own `fit` was given, by point."""
+
+    def adopt(self, values: Mapping[Point, Any]) -> None:
+        """Takes over the hyperparameters that another process has given to `fit`."""
+
     def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
         """Adapts copies of the user's callbacks to `run`."""
 

@@ -1,4 +1,4 @@
-"""The oracle: which points of the grid are open, assigned to a process, and done."""
+"""The oracle: which points of the grid are open, in training, and done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import keras_tuner
 
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._distributed.worker import owner_of
 from keras_lr.search._keras_tuner import MultiObjective, Trial, TrialStatus, UnsavedOracle
 from keras_lr.search._runs import Point
 
@@ -35,8 +34,6 @@ class LogGridOracle(UnsavedOracle):
         grow: Called once every point is done; returns the points to add, or none to end the search.
 
     Attributes:
-        read_scores: Reads from the records the metrics of the points that were completed since its last call; None if
-            no other process trains.
         values: Hyperparameters of finished trials beside those of the search, by the name of the trial.
     """
 
@@ -61,7 +58,6 @@ class LogGridOracle(UnsavedOracle):
             )
         self.points = list(points)
         self.grow = grow
-        self.read_scores: Callable[[], Scores] | None = None
         self.values: Mapping[str, Mapping[str, Any]] = {}
         self._ended: dict[str, Any] = {}
         self._names: dict[Point, str] = {}
@@ -84,11 +80,10 @@ class LogGridOracle(UnsavedOracle):
     def create_trial(self, tuner_id: str) -> Any:
         """The next open point as a running trial; a trial with status "IDLE" or "STOPPED" if there is none.
 
-        "IDLE" means that a point may be released later, "STOPPED" that the grid is done.
+        "IDLE" means that the grid may yet grow, "STOPPED" that it is done.
         """
         if tuner_id in self.ongoing_trials:
             return self.ongoing_trials[tuner_id]
-        self._read_records()
         point = self._next_point()
         if point is None:
             self.tuner_ids.discard(tuner_id)
@@ -103,9 +98,7 @@ class LogGridOracle(UnsavedOracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: Any) -> None:
-        """Records a finished trial; ignored if it was reassigned in the meantime."""
-        if trial.trial_id not in self.trials:
-            return
+        """Records a finished trial."""
         tuner_ids = [name for name, ongoing in self.ongoing_trials.items() if ongoing.trial_id == trial.trial_id]
         super().end_trial(trial)
         self._ended[trial.trial_id] = self.trials[trial.trial_id]
@@ -115,12 +108,10 @@ class LogGridOracle(UnsavedOracle):
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def update_trial(self, trial_id: str, metrics: Any, step: int = 0) -> Any:
-        """Records the metrics of a trial; ignored if it was reassigned in the meantime.
+        """Records the metrics of a trial.
 
         What a tuner's own methods report while it trains gives way to the metrics of `FINAL_STEP`.
         """
-        if trial_id not in self.trials:
-            return Trial(self.hyperparameters.copy(), trial_id=trial_id, status=_STATUS.RUNNING)
         if step == FINAL_STEP:
             trial = self.trials[trial_id]
             trial.metrics = type(trial.metrics)()
@@ -131,19 +122,6 @@ class LogGridOracle(UnsavedOracle):
         self.points, self.grow = list(points), grow
         self.ongoing_trials.clear()
         self._ended.clear()
-
-    @property
-    def finished(self) -> bool:
-        """Whether every point is done, including those that the grid grows by."""
-        self._read_records()
-        return not self.ongoing_trials and self._next_point() is None
-
-    def release(self, owner: str) -> None:
-        """Reopens the points that are assigned to the process `owner`."""
-        for name in [name for name in self.ongoing_trials if owner_of(name) == owner]:
-            trial = self.ongoing_trials.pop(name)
-            self.trials.pop(trial.trial_id, None)
-            self.tuner_ids.discard(name)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def adopt(self, scores: Scores) -> None:
@@ -165,16 +143,6 @@ class LogGridOracle(UnsavedOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Unused: `create_trial` hands out the points of the grid itself."""
         return {"status": _STATUS.STOPPED}
-
-    def _read_records(self) -> None:
-        """Reads what other processes have trained. A trial is done even if its worker died after the last epoch."""
-        if self.read_scores is None:
-            return
-        scores = self.read_scores()
-        done = {self.trial_id(point) for point in scores}
-        for name in [name for name, trial in self.ongoing_trials.items() if trial.trial_id in done]:
-            del self.ongoing_trials[name]
-        self._complete(scores)
 
     def _complete(self, scores: Scores) -> None:
         """Makes the trials of complete points finished ones."""

@@ -16,12 +16,11 @@ from keras_lr.range_test._find_lr import find_lr
 from keras_lr.results._range_test import Suggestion
 from keras_lr.results._record import plain
 from keras_lr.results._sensitivity import SensitivityResult
-from keras_lr.search._distributed.worker import role
 from keras_lr.search._engines.base import EngineName
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._overrides import check_arguments
 from keras_lr.search._runs import Point
-from keras_lr.search._session import SearchSession, curve_of, faults_in, slowest_engine
+from keras_lr.search._session import SearchSession, curve_of, faults_in, trained_by
 from keras_lr.search._tuner import LogGridSearch
 
 EVENT = "race"
@@ -111,21 +110,37 @@ class RaceSearch(LogGridSearch):
         if engine == "auto":
             self._why_engine = "a race soon has a single run left, for which stacking does not pay"
 
-    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+    def search(
+        self,
+        *fit_args: Any,
+        workers: int | None = None,
+        cluster: Any = None,
+        resources: Mapping[str, float] | None = None,
+        wait: float = 300.0,
+        **fit_kwargs: Any,
+    ) -> None:
         """Races, and trains the winner to the end.
+
+        Between two comparisons, workers train one run each. A run goes on in any of them, if `x` and `y` are arrays and
+        no callback is given; else it starts again in another one.
 
         Args:
             *fit_args: As in `model.fit`.
+            workers: As for `LogGridSearch`.
+            cluster: As for `LogGridSearch`.
+            resources: As for `LogGridSearch`.
+            wait: As for `LogGridSearch`.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of a complete training, 1 if it is missing. With
                 `callbacks`, each run is trained by `fit` with copies of them. `verbose=0` hides the progress line.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
             DataError: The data is empty, or can be read only once.
-            SearchError: The project holds another search, or every run failed.
+            SearchError: The project holds another search, every run failed, or the workers cannot train.
             StorageError: A record cannot be written.
         """
-        super().search(*fit_args, **fit_kwargs)
+        place: dict[str, Any] = {"workers": workers, "cluster": cluster, "resources": resources, "wait": wait}
+        super().search(*fit_args, **place, **fit_kwargs)
 
     def sensitivity(self) -> SensitivityResult:
         """What the race has measured so far, in this process and earlier ones.
@@ -143,12 +158,6 @@ class RaceSearch(LogGridSearch):
         return race_result(frame, lines, event)
 
     def _check_objective(self, arguments: FitArguments) -> None:
-        if role() != "alone":
-            raise InvalidArgumentError(
-                "`RaceSearch` must run in a single process, because each comparison needs all of its runs. Received "
-                "KerasTuner's environment variables, which make this process part of a distributed search. Unset "
-                "them, or use `LogGridSearch`."
-            )
         if self._takes_any_data:
             raise InvalidArgumentError(
                 "`hypermodel` must leave the training to `RaceSearch`, which lets runs pause and go on. Received a "
@@ -172,7 +181,7 @@ class RaceSearch(LogGridSearch):
         self.oracle.adopt({})
 
     def _train_all(self, session: SearchSession) -> None:
-        known = frozenset(self._local_oracle.hyperparameters.values)
+        known = frozenset(self.oracle.hyperparameters.values)
         self.on_search_begin()
         race = self._start(session)
         try:
@@ -207,7 +216,7 @@ class RaceSearch(LogGridSearch):
 
     def _leave(self, session: SearchSession, point: Point, known: frozenset[str]) -> None:
         """Ends the trial of a rate that is no longer in the race."""
-        trial = self._trials.pop(self._local_oracle.trial_id(point), None)
+        trial = self._trials.pop(self.oracle.trial_id(point), None)
         if trial is not None:
             session.forget([point])
             self._end_trial(session, trial, known)
@@ -277,7 +286,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
     shown = _marked(frame, race)
     rates = sorted(shown["learning_rate"].unique())
     best = race.best
-    engine, engine_reason, environment = slowest_engine(lines) or ("rebuild", "", None)
+    engine, engine_reason, environment = trained_by(lines)
     return SensitivityResult(
         frame=shown,
         objective=event["objective"],
@@ -291,7 +300,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
         engine=engine,
         engine_reason=engine_reason,
         best_batch_size=None if best is None else int(shown["batch_size"].iloc[0]),
-        environment=environment or {},
+        environment=environment,
         basin_by="gain",
         usable_low=race.usable_low,
         usable_high=race.usable_high,

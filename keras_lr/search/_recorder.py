@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,29 @@ from keras_lr.search._storage import RETURNED, Journal, Table
 
 Weights = Callable[[Run], list[np.ndarray]]
 """Returns the present values of a run's `model.weights`."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What another process has recorded of some runs.
+
+    Attributes:
+        lines: Rows and events, in the order of writing.
+        weights: The best objective that each point has reached, to be minimized, and the weights of that epoch.
+        failures: The runs that raised an exception, the name of its type and its text.
+        values: Hyperparameters that the hypermodel's own `fit` was given, by point.
+        checkpoints: What runs that have paused go on from, as far as it can be sent.
+        seconds: Duration of the training.
+        opening_seconds: What the process took before, to build and compare models.
+    """
+
+    lines: Sequence[Mapping[str, Any]]
+    weights: Mapping[Point, tuple[float, Sequence[np.ndarray]]]
+    failures: Sequence[tuple[Run, str, str]]
+    values: Mapping[Point, Any]
+    checkpoints: Mapping[Run, Any]
+    seconds: float
+    opening_seconds: float
 
 
 class Recorder:
@@ -68,6 +92,7 @@ class Recorder:
         self._unwritten: list[dict[str, Any]] = []
         self._first_failure: Exception | None = None
         self._reach: dict[Run, int] = {}
+        self._engine: Mapping[str, Any] | None = None
 
     def pause_at(self, reach: Mapping[Run, int]) -> None:
         """Lets each of these runs pause once it has this number of epochs, or go on up to it."""
@@ -76,6 +101,10 @@ class Recorder:
     def reach(self, run: Run) -> int:
         """Number of epochs at which `run` pauses, or ends."""
         return min(self._reach.get(run, self.epochs), self.epochs)
+
+    def paused_at(self, runs: Iterable[Run]) -> dict[Run, int]:
+        """Number of epochs at which each of `runs` that may pause does so."""
+        return {run: self._reach[run] for run in runs if run in self._reach}
 
     def pauses(self, run: Run) -> bool:
         """Whether `run` has epochs left that may still be asked for."""
@@ -181,6 +210,26 @@ class Recorder:
         if any(other["status"] != "failed" for other in self.table.all_rows()):
             self._write([])
 
+    def adopt(self, recorded: Recorded) -> None:
+        """Stores what another process has recorded, except for what is known already."""
+        for point, (value, values) in recorded.weights.items():
+            # The value is unknown if only the user's own `fit` knows the objective; then the last epoch counts.
+            if not (math.isfinite(value) and value >= self.best(point)):
+                self._best[point] = min(value, self.best(point))
+                self._save_best(point, values)
+        self._write([dict(line) for line in recorded.lines if self._is_new(line)])
+        for run, kind, text in recorded.failures:
+            self.fail(run, type(kind, (Exception,), {})(text))
+        self._on_epoch({run for run, *_ in recorded.failures}, 0)
+
+    def best(self, point: Point) -> float:
+        """The best objective of a point so far, to be minimized; infinite if none is known."""
+        return self._best.get(point, math.inf)
+
+    def known(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """The rows that decide how `runs` go on: their own, and with pruning those of all runs."""
+        return list(self.table.all_rows()) if self._rungs else [row for run in runs for row in self.table.rows(run)]
+
     def skip(self, runs: Iterable[Run], message: str) -> None:
         """Records that `runs` cannot be trained, whatever the learning rate."""
         rows = [
@@ -241,6 +290,15 @@ class Recorder:
             **{name: value if math.isfinite(value) else math.nan for name, value in values.items()},
             "status": status,
         }
+
+    def _is_new(self, line: Mapping[str, Any]) -> bool:
+        if line.get("event") == "chaotic":
+            return self.table.mark_chaotic(Point(line["learning_rate"], line["batch_size"]))
+        if "event" not in line:
+            return self.table.add(line)
+        self.table.add_lines([line])
+        known, self._engine = self._engine, line if line["event"] == "engine" else self._engine
+        return known != line
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         self._journal.append([*self._unwritten, *rows])

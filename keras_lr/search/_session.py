@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 import keras
 import keras_tuner
@@ -25,14 +27,14 @@ from keras_lr.search._fingerprint import check_project, project_header
 from keras_lr.search._fit_arguments import FitArguments, data_fault, fault_in_batches
 from keras_lr.search._grid import grown_rates, next_growth
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
-from keras_lr.search._recorder import Recorder, is_same, missing_objective
+from keras_lr.search._recorder import Recorded, Recorder, is_same, missing_objective
 from keras_lr.search._runs import Point, Run, middle_first, read_result, repeats_of
 from keras_lr.search._storage import (
     Journal,
-    JournalReader,
     SearchFolder,
     Table,
     TrialRecord,
+    read_journals,
     save_weights,
     with_returned,
 )
@@ -41,6 +43,9 @@ Direction = Literal["min", "max"]
 
 UsedEngine = tuple[EngineName, str, dict[str, Any] | None]
 """An engine that has trained, the reason for it and its environment."""
+
+Notify = Callable[[str], None]
+"""Shows a line to the user."""
 
 _UPDATE_SECONDS = 0.1
 _UPDATE_SHARE = 20
@@ -86,6 +91,24 @@ class SearchOptions:
     by_cost: bool = False
 
 
+class Pool(Protocol):
+    """Other processes that train runs."""
+
+    def train(
+        self,
+        runs: Sequence[Run],
+        recorder: Recorder,
+        *,
+        engine: UsedEngine,
+        planned: int,
+        checkpoints: Mapping[Run, Any],
+    ) -> Generator[Recorded, None, None]:
+        """What becomes of the runs, share by share."""
+
+    def details(self) -> Mapping[str, Any]:
+        """Its size and what went wrong, for the records."""
+
+
 class Trainer:
     """Trains runs with one set of arguments of `fit`.
 
@@ -119,6 +142,7 @@ class Trainer:
         self._hypermodel = hypermodel
         self._selector: EngineSelector | None = None
         self._recorder: Recorder | None = None
+        self._checkpoints: dict[Run, Any] = {}
 
     @classmethod
     def of(
@@ -132,10 +156,10 @@ class Trainer:
             _check_objective(options.objective, model, hypermodel, arguments)
         return cls(options, hypermodel, arguments, factory=factory, model=model)
 
-    def recorder(self, table: Table, journal: Journal, **callbacks: Any) -> Recorder:
-        """A recorder of what is trained with these arguments, made once."""
+    def recorder(self, table: Table, journal: Any, *, kind: Any = Recorder, **callbacks: Any) -> Any:
+        """A `Recorder`, or another `kind` of it, of what is trained with these arguments, made once."""
         if self._recorder is None:
-            self._recorder = Recorder(
+            self._recorder = kind(
                 table,
                 journal,
                 epochs=self.arguments.epochs,
@@ -148,6 +172,10 @@ class Trainer:
             )
         return self._recorder
 
+    def values(self) -> Mapping[Point, Any]:
+        """Hyperparameters that the hypermodel's own `fit` was given, by point."""
+        return self._hypermodel.given_values
+
     def train(
         self,
         runs: Sequence[Run],
@@ -155,6 +183,8 @@ class Trainer:
         *,
         planned: int,
         recorded: UsedEngine | None,
+        pool: Pool | None = None,
+        checkpoints: Mapping[Run, Any] = MappingProxyType({}),
     ) -> None:
         """Trains runs, none of which is complete.
 
@@ -163,6 +193,8 @@ class Trainer:
             recorder: Records each epoch.
             planned: Number of runs of the whole search.
             recorded: The engine that trained earlier runs, the reason for it and its environment, if there are any.
+            pool: Trains them elsewhere; None to train them here.
+            checkpoints: What runs go on from that have paused in another process.
         """
         if self.fault:
             warnings.warn(self.fault, UserWarning, stacklevel=2)
@@ -193,13 +225,30 @@ class Trainer:
                 recorded=recorded,
             )
         selector = self._selector
+        if pool is not None:
+            engine = (selector.engine, selector.reason, None)
+            paused = self._checkpoints
+            with closing(pool.train(runs, recorder, engine=engine, planned=planned, checkpoints=paused)) as parts:
+                for part in parts:
+                    self._hypermodel.adopt(part.values)
+                    recorder.adopt(part)
+                    paused.update(part.checkpoints)
+            return
         details = {"environment": self.environment}
         selector.train(
-            runs, lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details)
+            runs,
+            lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details),
+            checkpoints,
         )
+
+    def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
+        """What those of `runs` that have paused go on from in another process, where that can be sent."""
+        return {} if self._selector is None else self._selector.checkpoints(runs)
 
     def forget(self, runs: Sequence[Run]) -> None:
         """Drops what is kept of paused runs that will not go on."""
+        for run in runs:
+            self._checkpoints.pop(run, None)
         if self._selector is not None:
             self._selector.forget(runs)
 
@@ -213,14 +262,13 @@ class SearchSession:
         trainer: Trains with the arguments of this search.
         points: The tuner's grid, without the points that it has grown by.
         lines: Lines of the journals so far.
-        reader: Has read these lines, and reads those that other processes add.
         journal: This process's journal.
         update: Shows the progress; None to show nothing.
+        pool: Trains the runs elsewhere; None to train them here.
 
     Attributes:
         arguments: The arguments of this search.
         points: The grid so far.
-        on_epoch_recorded: Called after each recorded epoch; a `KerasLRError` raised by it ends the training.
     """
 
     def __init__(
@@ -231,27 +279,28 @@ class SearchSession:
         points: Iterable[Point],
         lines: Iterable[dict[str, Any]],
         *,
-        reader: JournalReader,
         journal: Journal,
         update: Update | None,
+        pool: Pool | None = None,
     ) -> None:
         self.arguments = trainer.arguments
         self.points = list(points)
-        self.on_epoch_recorded: Callable[[], None] = lambda: None
         self._options = options
         self._hypermodel = hypermodel
         self._trainer = trainer
-        self._reader = reader
         self._journal = journal
         self._update = update
+        self._pool = pool
         self._next_update = 0.0
         self._batch_sizes = sorted({point.batch_size for point in self.points})
         self._table = Table()
-        self._events: list[dict[str, Any]] = []
-        self._grown: list[dict[str, Any]] = []
-        self._faults: list[str] = []
-        self._recorded: UsedEngine | None = None
-        self._add_lines(lines)
+        lines = list(lines)
+        self._events = [line for line in lines if "event" in line]
+        self._table.add_lines(lines)
+        self._grown = _growth_events(lines)
+        self._faults = faults_in(lines)
+        self._recorded = slowest_engine(lines)
+        self._add_points(grown_rates(self._grown))
         self._recorder = self._recorder_of(trainer)
         self._names_engine = self._recorded is not None
         self._planned: dict[Run, None] = {}
@@ -264,6 +313,7 @@ class SearchSession:
         arguments: FitArguments,
         points: Sequence[Point],
         update: Update | None,
+        pool: Pool | None = None,
     ) -> SearchSession:
         """Reads the records, builds the model at both ends of the grid, and checks that all of it fits together.
 
@@ -273,8 +323,7 @@ class SearchSession:
             InvalidArgumentError: Training does not log the objective.
             ResultFormatError: The records are damaged or of a newer version.
         """
-        reader = JournalReader(options.folder.records)
-        headers, lines = reader.headers_and_lines()
+        headers, lines = read_journals(options.folder.records)
         rates = {*(point.learning_rate for point in points), *grown_rates(_growth_events(lines))}
         whole = [Point(rate, size) for rate in rates for size in {point.batch_size for point in points}]
         trainer = Trainer.of(options, hypermodel, arguments, whole)
@@ -289,9 +338,14 @@ class SearchSession:
         )
         check_project(headers, header, options.folder.path)
         journal = Journal(options.folder.journal(options.writer), header)
-        session = cls(options, hypermodel, trainer, points, lines, reader=reader, journal=journal, update=update)
+        session = cls(options, hypermodel, trainer, points, lines, journal=journal, update=update, pool=pool)
         session.check_targets()
         return session
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether other processes train the runs."""
+        return self._pool is not None
 
     def check_targets(self) -> None:
         """Warns of targets from which no rate can be read, and records the warning, which the result repeats."""
@@ -319,7 +373,8 @@ class SearchSession:
         if trainer.fault:
             self._record_fault(trainer.fault)
         planned = len(self.points) * self._options.repeats
-        trainer.train(missing, recorder, planned=planned, recorded=self._recorded)
+        self._show_progress()
+        trainer.train(missing, recorder, planned=planned, recorded=self._recorded, pool=self._pool)
 
     def train_to(self, reach: Mapping[Point, int]) -> None:
         """Trains the runs of some points up to a number of epochs each; they pause there and may go on later."""
@@ -430,22 +485,6 @@ class SearchSession:
         """Hyperparameters beside those of the grid, by the name of the trial."""
         return {name: trial.values for name, trial in self._table.trials.items()}
 
-    def refresh(self) -> None:
-        """Reads what other processes have recorded in the meantime."""
-        self._add_lines(self._reader.new_lines())
-
-    def new_metrics(self) -> dict[Point, dict[str, float]]:
-        """What the complete points report whose records have changed since this was last called."""
-        self.refresh()
-        # A trial of the user's own may train another point than that of the grid.
-        points = self.points if self._options.by_trial else self._table.take_touched(set(self.points))
-        return {point: self.metrics(point) for point in points if self.complete(point)}
-
-    def is_over(self) -> bool:
-        """Whether the records hold every repeat of every point, including those that the grid grows by."""
-        self.refresh()
-        return all(self.complete(point) for point in self.points) and self._next_growth() is None
-
     def complete(self, point: Point) -> bool:
         """Whether every run of `point` is complete."""
         if not self._options.by_trial:
@@ -464,12 +503,12 @@ class SearchSession:
 
     def grow(self) -> list[Point]:
         """The points to add to a finished grid; recorded, so that a later search adds the same ones."""
-        self.refresh()
         event = self._next_growth()
         if event is None:
             return []
         self._journal.append([event])
-        return self._points_at(event["learning_rates"])
+        self._grown.append(event)
+        return self._add_points(event["learning_rates"])
 
     def finish(self) -> None:
         """Ends the search.
@@ -480,6 +519,8 @@ class SearchSession:
             ModelError: Every run failed since the optimizer was made for other weights.
         """
         self._recorder.finish()
+        if self._pool is not None and (details := self._pool.details()):
+            self._recorder.event("workers", **details)
         if self.arguments.train is None and self._all_diverge_at_once():
             fault = fault_in_batches(self.arguments)
             if fault:
@@ -489,15 +530,6 @@ class SearchSession:
     def close(self) -> None:
         """Releases the project to other processes."""
         self._journal.close()
-
-    def _add_lines(self, lines: Iterable[dict[str, Any]]) -> None:
-        lines = list(lines)
-        self._events += [line for line in lines if "event" in line]
-        self._table.add_lines(lines)
-        self._grown += [event for event in _growth_events(lines) if event not in self._grown]
-        self._faults = list(dict.fromkeys([*self._faults, *faults_in(lines)]))
-        self._recorded = slowest_engine(lines, self._recorded)
-        self.points = list(dict.fromkeys([*self.points, *self._points_at(grown_rates(self._grown))]))
 
     def _next_growth(self) -> dict[str, Any] | None:
         """The event by which the finished grid grows next; None if it does not."""
@@ -514,11 +546,15 @@ class SearchSession:
             refine=options.refine,
         )
 
-    def _points_at(self, rates: Iterable[float]) -> list[Point]:
-        return [Point(rate, size) for size in self._batch_sizes for rate in rates]
+    def _add_points(self, rates: Iterable[float]) -> list[Point]:
+        added = [Point(rate, size) for size in self._batch_sizes for rate in rates]
+        self.points = list(dict.fromkeys([*self.points, *added]))
+        return added
 
     def _recorder_of(self, trainer: Trainer) -> Recorder:
-        return trainer.recorder(self._table, self._journal, save_best=self._save_best, on_epoch=self._after_epoch)
+        callbacks = {"save_best": self._save_best, "on_epoch": self._show_progress}
+        recorder: Recorder = trainer.recorder(self._table, self._journal, **callbacks)
+        return recorder
 
     def _record_trial(self, point: Point, record: TrialRecord) -> None:
         trial_id = self._hypermodel.trial_id(point)
@@ -544,11 +580,7 @@ class SearchSession:
     def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
         save_weights(self._options.folder.checkpoint(self._hypermodel.trial_id(point)), values)
 
-    def _after_epoch(self, runs: Iterable[Run], epoch: int) -> None:
-        self.on_epoch_recorded()
-        self._show_progress()
-
-    def _show_progress(self) -> None:
+    def _show_progress(self, *_: Any) -> None:
         # Each update reads the whole table, and a terminal shows at most ten per second.
         began = time.monotonic()
         if self._update is None or began < self._next_update:
@@ -602,7 +634,7 @@ def _check_objective(objective: str, model: keras.Model, hypermodel: TunedHyperm
 
 
 def recorded_result(
-    frame: pd.DataFrame, lines: Iterable[Mapping[str, Any]], *, objective: str, direction: Direction
+    frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], *, objective: str, direction: Direction
 ) -> SensitivityResult:
     """The result of a search's records. If several engines have trained, it names the slowest.
 
@@ -612,7 +644,7 @@ def recorded_result(
         objective: Name of the value to judge by.
         direction: "min" or "max".
     """
-    engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
+    engine, reason, environment = trained_by(lines)
     judged, column = with_returned(frame, objective)
     if column != objective:
         direction = next((line["direction"] for line in lines if line.get("event") in ("returned", "trial")), direction)
@@ -651,15 +683,24 @@ def curve_of(rows: Sequence[Mapping[str, Any]], objective: str, epochs: int, *, 
     return values + values[-1:] * (epochs - len(values)) if complete else values
 
 
-def slowest_engine(lines: Iterable[Mapping[str, Any]], known: UsedEngine | None = None) -> UsedEngine | None:
-    """The slowest engine that lines of the journals name, or `known`; None if there is neither."""
+def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> UsedEngine | None:
+    """The slowest engine that lines of the journals name; None if they name none."""
     # Older records call the engine "tier".
     used = [
         (line.get("engine") or line["tier"], line.get("reason", ""), line.get("environment"))
         for line in lines
         if line.get("event") in ("engine", "tier")
     ]
-    return max([*([known] if known else []), *used], key=lambda one: ENGINES.index(one[0]), default=None)
+    return max(used, key=lambda one: ENGINES.index(one[0]), default=None)
+
+
+def trained_by(lines: Sequence[Mapping[str, Any]]) -> tuple[EngineName, str, dict[str, Any]]:
+    """The slowest engine, the reason for it, and its environment with the workers."""
+    engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
+    used = [line for line in lines if line.get("event") == "workers"]
+    workers = {"workers": used[-1]["workers"]} if used else {}
+    again = {"shares_trained_again": sum(line["shares_trained_again"] for line in used)} if used else {}
+    return engine, reason, {**(environment or {}), **workers, **again}
 
 
 def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,72 +167,22 @@ def read_journals(records: Path) -> tuple[list[dict[str, Any]], list[dict[str, A
     return headers, lines
 
 
-class JournalReader:
-    """Reads the journals in a folder again and again, each time only what was added since.
-
-    Args:
-        records: The folder; it may not exist yet.
-    """
-
-    def __init__(self, records: Path) -> None:
-        self._records = records
-        self._read: dict[Path, tuple[int, int]] = {}
-
-    def headers_and_lines(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What `read_journals` returns; everything is read."""
-        self._read = {path: _place_in(path) for path in sorted(self._records.glob("*.jsonl"))}
-        return read_journals(self._records)
-
-    def new_lines(self) -> list[dict[str, Any]]:
-        """The lines, without headers, that were added since the last call of either method.
-
-        A file that was replaced or cut is read from its start, so lines may come twice.
-        """
-        found: list[dict[str, Any]] = []
-        for path in sorted(self._records.glob("*.jsonl")):
-            file, start = self._read.get(path, (0, 0))
-            now, end = _place_in(path)
-            if now != file or end < start:
-                start = 0
-            if end == start:
-                continue
-            self._read[path] = now, end
-            lines = _lines(path, start=start, end=end)
-            if start == 0 and lines:
-                _check_header(path, lines.pop(0))
-            found.extend(line for line in lines if line.get("event") != "project")
-        return found
-
-
-def _place_in(path: Path) -> tuple[int, int]:
-    """The file's number, and where its last finished line ends."""
-    with path.open("rb") as stream:
-        return os.fstat(stream.fileno()).st_ino, _whole_size(stream.fileno())
-
-
 def _has_rows(lines: Iterable[Mapping[str, Any]]) -> bool:
     return any("event" not in line for line in lines)
 
 
-def _lines(path: Path, *, start: int = 0, end: int | None = None) -> list[dict[str, Any]]:
-    """The finished lines between two places in a file."""
-    with path.open("rb") as stream:
-        stream.seek(start)
-        whole, *_ = stream.read(-1 if end is None else end - start).rpartition(b"\n")
+def _lines(path: Path) -> list[dict[str, Any]]:
+    whole, *_ = path.read_bytes().rpartition(b"\n")
     parsed = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
         try:
             value = json.loads(line)
         except ValueError as error:
-            raise _damaged(path, number + _lines_before(path, start)) from error
+            raise _damaged(path, number) from error
         if not isinstance(value, dict):
-            raise _damaged(path, number + _lines_before(path, start))
+            raise _damaged(path, number)
         parsed.append(value)
     return parsed
-
-
-def _lines_before(path: Path, place: int) -> int:
-    return path.read_bytes()[:place].count(b"\n")
 
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
@@ -347,14 +297,11 @@ class Table:
         self.trials: dict[str, TrialRecord] = {}
         self._chaotic: set[Point] = set()
         self._keys: dict[Point, dict[tuple[float, int, int], None]] = {}
-        self._touched: dict[Point, None] = {}
         self.add_lines(lines)
 
     def add_lines(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Adds lines of the journals; those that are known already change nothing."""
         for line in lines:
-            if "learning_rate" in line:
-                self._touched[Point(float(line["learning_rate"]), int(line["batch_size"]))] = None
             if line.get("event") == "ended":
                 self.end(_key(line), int(line["epochs"]), asked=line.get("asked"))
             elif line.get("event") == "pruned":
@@ -367,13 +314,6 @@ class Table:
                 self.trials[line["trial"]] = TrialRecord.of_line(line)
             elif "event" not in line:
                 self.add(line)
-
-    def take_touched(self, points: Collection[Point]) -> list[Point]:
-        """Those of `points` that `add_lines` has been given lines of since they were last taken."""
-        taken = [point for point in self._touched if point in points]
-        for point in taken:
-            del self._touched[point]
-        return taken
 
     def __len__(self) -> int:
         return sum(1 for _ in self.all_rows())

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import keras_tuner
 import pandas as pd
+import tensorflow as tf
 
 from keras_lr._keras.snapshot import RandomState
-from keras_lr._utils.progress import Update, notice, search_line, summary
+from keras_lr._utils.progress import Update, search_line, summary
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import InvalidArgumentError, KerasLRError, SearchError
 from keras_lr.results._sensitivity import SensitivityResult, best_in_words
-from keras_lr.search._distributed.chief import WorkerPool, serve
-from keras_lr.search._distributed.worker import claim_size, connect_to_chief, heartbeats, role, wait_idle
+from keras_lr.search._distributed.place import Place
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search._grid import given_grid, log_grid
@@ -30,7 +30,6 @@ from keras_lr.search._keras_tuner import (
     build_hypermodel,
     configure_tensorboard,
     is_worker,
-    local_oracle,
 )
 from keras_lr.search._model_factory import as_hypermodel, build_as_fit, has_own_fit, reads_rate
 from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle
@@ -46,7 +45,7 @@ from keras_lr.search._overrides import (
     overrides,
 )
 from keras_lr.search._runs import Point, Result, Run, has_no_name, read_result
-from keras_lr.search._session import SearchOptions, SearchSession, Trainer, point_metrics, recorded_result
+from keras_lr.search._session import Pool, SearchOptions, SearchSession, Trainer, point_metrics, recorded_result
 from keras_lr.search._storage import SearchFolder, Table, load_weights, read_journals
 
 
@@ -89,17 +88,12 @@ class LogGridSearch(GridTuner):
         overwrite: Whether to delete the earlier records of the project.
         **kwargs: As in `keras_tuner.Tuner`; `max_model_size` refuses a larger model.
 
-    Attributes:
-        worker_pool: Workers that this process has started as their chief, if any; `search` ends when all of them have
-            ended.
-
     Raises:
         InvalidRangeError: The rates do not form a grid.
         InvalidArgumentError: Another argument is invalid.
         UnknownArgumentError: An argument does not exist.
     """
 
-    worker_pool: WorkerPool | None = None
     _why_engine = "`engine` asks for it"
 
     def __init__(
@@ -162,30 +156,48 @@ class LogGridSearch(GridTuner):
         check_tuner_id(self.tuner_id)
         self.reload()
 
-    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+    def search(
+        self,
+        *fit_args: Any,
+        workers: int | None = None,
+        cluster: Any = None,
+        resources: Mapping[str, float] | None = None,
+        wait: float = 300.0,
+        **fit_kwargs: Any,
+    ) -> None:
         """Trains every run that the records lack.
+
+        With KerasTuner's three environment variables, the process named "chief" trains by its workers, and any other is
+        one of these: it ends with the search. Workers get the code and the data of the search by value.
 
         Args:
             *fit_args: As in `model.fit`.
+            workers: Number of processes to train in on this machine, one per GPU if it has any; needs Dask.
+            cluster: Workers elsewhere: the address of a Dask scheduler, such as "tcp://10.0.0.1:8786", or a
+                `distributed.Client`.
+            resources: What a worker of `cluster` must declare, and what each share takes of it, such as {"GPU": 1}.
+            wait: Seconds to wait for a worker before giving up, at least 0.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run is trained
                 by `fit` with copies of them. `verbose=0` hides the progress and the line with the best rate at the end.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
             DataError: The data is empty, or can be read only once.
-            SearchError: The project holds another search, or every run failed.
+            SearchError: The project holds another search, every run failed, or the workers cannot train.
             StorageError: A record cannot be written.
         """
+        place = Place.of(workers, cluster, resources, wait)
+        self._check_place(place)
+        place.end_worker()
         check_overrides(self)
-        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=self._takes_any_data)
+        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=self._takes_any_data, as_tensors=place.is_here)
         self._check_objective(arguments)
         self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()
         try:
-            with search_line(verbose=arguments.verbose) as update:
-                self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update)
-            if role() != "worker":
-                self._say_result(arguments.verbose)
+            with search_line(verbose=arguments.verbose) as update, self._pool(place, arguments) as pool:
+                self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update, pool)
+            self._say_result(arguments.verbose)
         finally:
             random_state.restore()
 
@@ -278,23 +290,62 @@ class LogGridSearch(GridTuner):
             raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
         return table.frame(), lines
 
-    def _search(self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None) -> None:
-        open_session = partial(self._open_session, arguments, hypermodel, update)
-        if role() == "worker":
-            self._work(open_session, partial(notice, verbose=arguments.verbose))
-            return
-        with closing(open_session()) as session:
+    def _search(
+        self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None, pool: Pool | None
+    ) -> None:
+        points = self._points(arguments)
+        # The workers' devices may be others than those of this process.
+        options = replace(self._options(), by_cost=self._chooses_engine and pool is None)
+        session = SearchSession.open(options, hypermodel, arguments, points, update, pool)
+        self._session = session
+        with closing(session):
             self._begin(session)
-            if role() == "chief":
-                self._serve()
-            else:
-                self._train_all(session)
+            self._train_all(session)
 
-    def _open_session(
-        self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None
-    ) -> SearchSession:
+    def _begin(self, session: SearchSession) -> None:
+        """Gives the oracle the grid and the points that are complete."""
+        self.oracle.begin(session.points, session.grow)
+        self.oracle.values = session.values()
+        self.oracle.adopt({point: session.metrics(point) for point in session.points if session.complete(point)})
+
+    def _check_place(self, place: Place) -> None:
+        """Refuses to train elsewhere what only this process can train."""
+        if place.is_here:
+            return
+        if found := overrides(self, LogGridSearch, (*EPOCH_HOOKS, "run_trial")):
+            raise InvalidArgumentError(
+                f"A search with workers trains outside of the tuner's process, where `{found[0]}` of "
+                f"{type(self).__name__} is not called. Search without workers, or write a `keras_tuner.HyperModel` "
+                f"with its own `fit`."
+            )
+        if self.distribution_strategy is not None or tf.distribute.has_strategy():
+            raise InvalidArgumentError(
+                "A search with workers cannot train under a distribution strategy. Leave one of them out: each worker "
+                "has a device of its own."
+            )
+
+    def _pool(self, place: Place, arguments: FitArguments) -> AbstractContextManager[Pool | None]:
+        """The workers of this search; None to train in this process."""
+        if place.is_here:
+            return nullcontext()
+        given = self._fit_arguments if self._takes_any_data else ((), {**arguments.given, "verbose": 0})
+        return place.open(RemoteSearch(self.constructor_arguments(), *given), self._folder.logs, arguments.verbose)
+
+    def constructor_arguments(self) -> dict[str, Any]:
+        """What makes a tuner that trains the same runs in another process."""
+        kept = ("hypermodel", "learning_rates", "batch_sizes", "repeats", "seed", "max_model_size")
+        compiled = ("optimizer", "loss", "metrics")
+        return {
+            **{name: getattr(self, name) for name in (*kept, *compiled)},
+            "objective": self.oracle.objective,
+            "hyperparameters": self.oracle.hyperparameters,
+            "pruning": self._pruning,
+            "engine": self._engine,
+        }
+
+    def _options(self) -> SearchOptions:
         objective = self.oracle.objective
-        options = SearchOptions(
+        return SearchOptions(
             objective=objective.name,
             direction=objective.direction,
             repeats=self.repeats,
@@ -303,7 +354,6 @@ class LogGridSearch(GridTuner):
             refine=self._refine,
             pruning=self._pruning,
             engine=self._engine,
-            by_cost=self._chooses_engine and role() == "alone",
             why_engine=self._why_engine,
             folder=self._folder,
             writer=self.tuner_id,
@@ -311,31 +361,9 @@ class LogGridSearch(GridTuner):
             by_trial="the tuner has its own `run_trial`" if self._runs_by_trial else "",
             own_code=describe_own_code(self, LogGridSearch),
         )
-        self._session = SearchSession.open(options, hypermodel, arguments, self._points(arguments), update)
-        return self._session
-
-    def _work(self, open_session: Callable[[], SearchSession], notify: Callable[[str], None]) -> None:
-        """Trains what the chief assigns, unless no chief answers and nothing is left to train."""
-        # With `overwrite`, the chief deletes the records before it answers.
-        early = None if self._overwrite else open_session()
-        client = connect_to_chief(self.tuner_id, is_over=lambda: early is not None and early.is_over(), notify=notify)
-        if client is None:
-            return
-        self.oracle.stub = client
-        with heartbeats(client, self.tuner_id, notify), closing(early or open_session()) as session:
-            session.on_epoch_recorded = client.check_alive
-            self._train_all(session)
-
-    def _serve(self) -> None:
-        """Assigns the grid to other processes."""
-        if not serve(self.oracle, self.worker_pool):
-            raise SearchError(
-                "The grid is incomplete because every worker ended before it was done. The recorded epochs are kept. "
-                "Fix the cause, then run the search again."
-            )
 
     def _train_all(self, session: SearchSession) -> None:
-        known = frozenset(self._local_oracle.hyperparameters.values)
+        known = frozenset(self.oracle.hyperparameters.values)
         self.on_search_begin()
         while trials := self._claim(session):
             self._trials = {trial.trial_id: trial for trial in trials}
@@ -390,7 +418,7 @@ class LogGridSearch(GridTuner):
             self.oracle.update_trial(trial.trial_id, session.metrics(point), FINAL_STEP)
         trial.status, trial.message = ("COMPLETED", None) if message is None else ("FAILED", message)
         self.on_trial_end(trial)
-        ongoing = self._local_oracle.ongoing_trials.values()
+        ongoing = self.oracle.ongoing_trials.values()
         if any(one.trial_id == trial.trial_id for one in ongoing):
             # A subclass has not called the inherited method, without which the trial would be handed out again.
             LogGridSearch.on_trial_end(self, trial)
@@ -441,32 +469,18 @@ class LogGridSearch(GridTuner):
     def _takes_any_data(self) -> bool:
         return self._runs_by_trial or has_own_fit(self.hypermodel)
 
-    def _begin(self, session: SearchSession) -> None:
-        """Gives the oracle the grid and the points that are complete."""
-        self.oracle.begin(session.points, session.grow)
-        self.oracle.values = session.values()
-        self.oracle.adopt(session.new_metrics())
-        self.oracle.read_scores = session.new_metrics if role() == "chief" else None
-
     def _claim(self, session: SearchSession) -> list[Any]:
-        """The trials to train next: all that are open, or this worker's share; empty once the search is over."""
-        one_by_one = bool(overrides(self, LogGridSearch, TRIAL_HOOKS))
-        most = 1 if one_by_one else float("inf")
-        while True:
-            if role() == "worker":
-                session.refresh()
-            if role() == "worker" and not one_by_one:
-                most = claim_size(sum(not session.complete(point) for point in session.points))
-            trials: list[Any] = []
-            status = "RUNNING"
-            while status == "RUNNING" and len(trials) < most:
-                self.pre_create_trial()
-                trial = self.oracle.create_trial(f"{self.tuner_id}#{len(trials)}")
-                status = trial.status
-                trials.extend([trial] if status == "RUNNING" else [])
-            if trials or status == "STOPPED":
-                return trials
-            wait_idle()
+        """The trials to train next: one, or all that are open; empty once the search is over."""
+        # Workers train several trials at a time anyway.
+        one_by_one = not session.has_workers and bool(overrides(self, LogGridSearch, TRIAL_HOOKS))
+        trials: list[Any] = []
+        while not trials or not one_by_one:
+            self.pre_create_trial()
+            trial = self.oracle.create_trial(f"{self.tuner_id}#{len(trials)}")
+            if trial.status != "RUNNING":
+                break
+            trials.append(trial)
+        return trials
 
     def _points(self, arguments: FitArguments) -> list[Point]:
         if self.batch_sizes is not None and arguments.train is None:
@@ -501,10 +515,10 @@ class LogGridSearch(GridTuner):
         return space
 
     def _values(self, point: Point) -> keras_tuner.HyperParameters:
-        trial = self._trials.get(self._local_oracle.trial_id(point))
+        trial = self._trials.get(self.oracle.trial_id(point))
         if trial is not None:
             return trial.hyperparameters
-        values = self._local_oracle.hyperparameters.copy()
+        values = self.oracle.hyperparameters.copy()
         values.values[RATE] = point.learning_rate
         if self.batch_sizes is not None:
             values.values[BATCH_SIZE] = point.batch_size
@@ -516,11 +530,6 @@ class LogGridSearch(GridTuner):
         if size is None and self._session is not None:
             size = self._session.arguments.batch_size
         return Point(float(values[RATE]), int(size or 0))
-
-    @property
-    def _local_oracle(self) -> LogGridOracle:
-        """The oracle of this process; in a worker, `self.oracle` is a client of the chief's."""
-        return local_oracle(self.oracle)  # type: ignore[no-any-return]
 
     @property
     def _folder(self) -> SearchFolder:
@@ -540,6 +549,7 @@ class _TunedHypermodel:
         self.max_model_size = tuner.max_model_size
         self.hooks = overrides(tuner, LogGridSearch, EPOCH_HOOKS)
         self.distributed = tuner.distribution_strategy is not None
+        self.given_values: dict[Point, keras_tuner.HyperParameters] = {}
 
     def build(self, point: Point) -> Any:
         return build_hypermodel(self._tuner, self._tuner._values(point))
@@ -552,11 +562,17 @@ class _TunedHypermodel:
         given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
         if "verbose" in given:
             given["verbose"] = arguments["verbose"]
-        returned = self._tuner.hypermodel.fit(self._tuner._values(run.point), model, *self._fit_args, **given)
+        values = self.given_values[run.point] = self._tuner._values(run.point)
+        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
         objective = self._tuner.oracle.objective
         if returned is None and not has_no_name(objective):
             return None
         return read_result(returned, objective, "`HyperModel.fit`")
+
+    def adopt(self, values: Mapping[Point, keras_tuner.HyperParameters]) -> None:
+        """Takes over the hyperparameters that another process has given to `fit`."""
+        for point, given in values.items():
+            self._tuner._trials[self.trial_id(point)].hyperparameters = given
 
     def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
         """Gives `TensorBoard` a folder per run, and adds a callback that calls the tuner's own methods."""
@@ -568,7 +584,28 @@ class _TunedHypermodel:
         return callbacks
 
     def trial_id(self, point: Point) -> str:
-        return self._tuner._local_oracle.trial_id(point)
+        name: str = self._tuner.oracle.trial_id(point)
+        return name
+
+
+@dataclass(frozen=True)
+class RemoteSearch:
+    """What a worker calls to open the search in its own process; everything in it must be picklable."""
+
+    tuner: dict[str, Any]
+    fit_args: tuple[Any, ...]
+    fit_kwargs: dict[str, Any]
+
+    def __call__(self) -> Trainer:
+        tuner = LogGridSearch(**self.tuner)
+        arguments = parse_fit_arguments(self.fit_args, self.fit_kwargs, own_fit=tuner._takes_any_data)
+        hypermodel = _TunedHypermodel(tuner, self.fit_args, self.fit_kwargs)
+        if arguments.train is not None and not tuner._takes_any_data:
+            # The tensors are all that is read; the arrays would double the memory.
+            given = {name: value for name, value in arguments.given.items() if name not in ("x", "y", "sample_weight")}
+            arguments = replace(arguments, given=given)
+            hypermodel = _TunedHypermodel(tuner, (), {})
+        return Trainer.of(tuner._options(), hypermodel, arguments, tuner._points(arguments))
 
 
 def _grid(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lr._keras.constant_output import constant_output_loss
+from keras_lr._keras.constant_output import constant_loss_of, constant_output_loss
 
 GENERATOR = np.random.default_rng(0)
 LABELS = GENERATOR.choice(3, 60, p=[0.6, 0.3, 0.1])
@@ -49,3 +49,40 @@ def test_a_binary_cross_entropy_costs_the_entropy_of_its_labels():
 )
 def test_what_is_not_known_is_none(loss, targets):
     assert constant_output_loss(loss, targets) is None
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [keras.losses.Huber(delta=7.0), keras.losses.Huber(), "log_cosh", "msle"],
+    ids=["huber of 7", "huber", "log-cosh", "msle"],
+)
+def test_other_losses_have_the_lowest_value_on_a_fine_grid_of_constants(loss):
+    targets = GENERATOR.gamma(2.0, 30.0, 61).astype("float32")
+    function = keras.losses.get(loss)
+    values = [
+        float(np.mean(function(targets[:, np.newaxis], np.full((61, 1), constant, "float32"))))
+        for constant in np.linspace(0, targets.max(), 4001)
+    ]
+    assert constant_output_loss(loss, targets) == pytest.approx(min(values), rel=1e-3)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "as lists"])
+def test_several_outputs_cost_the_weighted_sum_of_theirs(named):
+    inputs = keras.Input((2,))
+    outputs = {"a": keras.layers.Dense(1, name="a")(inputs), "b": keras.layers.Dense(3, name="b")(inputs)}
+    losses = {"a": "mse", "b": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+    weights, targets = {"a": 0.5, "b": 2.0}, {"a": GENERATOR.normal(size=60), "b": LABELS}
+    if not named:
+        outputs, losses, weights, targets = (list(part.values()) for part in (outputs, losses, weights, targets))
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", losses, loss_weights=weights)
+    first, second = targets.values() if named else targets
+    part = np.bincount(second) / second.size
+    expected = 0.5 * np.var(first) - 2.0 * np.sum(part * np.log(part))
+    assert constant_loss_of(model, targets) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_with_losses_of_its_own_has_no_known_constant():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_regularizer="l2")])
+    model.compile("sgd", "mse")
+    assert constant_loss_of(model, np.arange(4.0)) is None

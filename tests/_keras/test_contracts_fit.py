@@ -13,6 +13,7 @@ import pytest
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.trainers.epoch_iterator import EpochIterator
 
+from keras_lr._keras.running_fit import validation_of_fit
 from tests._keras.tiny_model import X, Y, fit, tiny_model
 
 EVERY_HOOK = (
@@ -253,3 +254,19 @@ def test_a_layer_set_on_the_optimizer_is_saved_and_loaded_with_the_weights(tmp_p
     model.load_weights(tmp_path / "bare.weights.h5")
     del model.optimizer.note
     model.load_weights(path)
+
+
+def test_a_callback_finds_the_validation_data_of_fit_in_its_frame() -> None:
+    """`fit` holds them as `validation_data`, split off or given, beside the batch sizes that `evaluate` gets."""
+    seen: list[Any] = []
+    model = tiny_model()
+    hooks = Hooks(lambda name: seen.append(validation_of_fit(model)) if name == "on_epoch_begin" else None)
+    fit(model, hooks, epochs=1)
+    fit(model, hooks, epochs=1, validation_split=0.5, batch_size=2)
+    fit(model, hooks, epochs=1, validation_data=(X, Y), validation_batch_size=3, validation_steps=1)
+    without, split, given = seen
+    assert without is None
+    assert (len(split["x"]), split["batch_size"]) == (len(X) - len(X) // 2, 2)
+    assert (given["x"] is X, given["y"] is Y) == (True, True)
+    assert (given["batch_size"], given["steps"], given["sample_weight"]) == (3, 1, None)
+    assert validation_of_fit(model) is None

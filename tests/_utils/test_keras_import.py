@@ -23,7 +23,7 @@ print([type(deserialize_keras_object(rate)).__name__, type(restored._learning_ra
 print(get_registered_object("keras_lr>OneCycle").__module__)
 print([type(finder).__name__ for finder in sys.meta_path if "keras_lr" in type(finder).__module__])
 """
-EXPECTED = ["['OneCycle', 'OneCycle']", "keras_lr.schedules._one_cycle", "[]"]
+EXPECTED = ["['OneCycle', 'OneCycle']", "keras_lr.schedules._cycles", "[]"]
 
 FAKE_KERAS = """
 import os, sys

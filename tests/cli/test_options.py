@@ -15,7 +15,8 @@ from keras_lr.cli._search import race_argv, search_argv
 
 ARGV = {"find": find_argv, "race": race_argv, "search": search_argv}
 DROPPED = {name: {"title", "report", "json", "fail_on"} for name in ARGV}
-DROPPED["search"].add("workers")
+for _command in ("race", "search"):
+    DROPPED[_command] |= {"workers", "cluster", "resources", "wait"}
 REQUIRED = ["train.py:build", "--data", "train.py:data"]
 
 
@@ -31,7 +32,7 @@ def words_for(option: argparse.Action) -> list[str]:
     name = option.option_strings[-1]
     if option.nargs == 0:
         return [name]
-    candidates = option.choices or ("0.25", "7", "tentative", "other")
+    candidates = option.choices or ("0.25", "7", "tentative", "other", "GPU=1")
     for word in candidates:
         try:
             value = option.type(word) if callable(option.type) else word

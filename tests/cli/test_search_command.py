@@ -1,7 +1,7 @@
 """`keras-lr search`, from the command line to the files."""
 
-import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -9,7 +9,6 @@ import pytest
 
 import keras_lr
 from keras_lr.cli import main
-from tests.cli.meeting import with_workers_that_meet
 
 MODULE = """
 import keras
@@ -105,9 +104,12 @@ def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
     assert journal.read_bytes() == before
 
 
-def test_a_negative_budget_is_reported_in_one_line(script, capsys):
-    assert main(["race", f"{script}:build", "--data", f"{script}:data", "--budget", "-1"]) == 2
-    assert "`budget`" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("more", "named"), [(["--budget", "-1"], "`budget`"), (["--workers", "2", "--cluster", "tcp://h:1"], "`cluster`")]
+)
+def test_a_race_that_cannot_be_is_refused_in_one_line(more, named, script, capsys):
+    assert main(["race", f"{script}:build", "--data", f"{script}:data", *more]) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_without_validation_data_the_training_loss_is_judged(script):
@@ -146,6 +148,9 @@ def test_one_batch_size_is_the_batch_size(script):
         (["--learning-rates", "x"], "must be a positive number such as 1e-3, got 'x'"),
         (["--epochs", "0"], "must be an integer >= 1, got '0'"),
         (["--workers", "none"], "must be an integer >= 1, got 'none'"),
+        (["--resources", "GPU"], "must be NAME=AMOUNT such as GPU=1, got 'GPU'"),
+        (["--resources", "GPU=1"], "`resources` must be what a worker of `cluster` declares"),
+        (["--workers", "2", "--cluster", "tcp://h:1"], "`workers` and `cluster` exclude each other"),
         (["--objective", "val_auc"], "val_auc"),
     ],
 )
@@ -174,37 +179,51 @@ def test_workers_cannot_be_combined_with_keras_tuner_s_variables(script, capsys,
         monkeypatch.setenv(f"KERASTUNER_ORACLE_{name}", value)
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     assert main(words(script, "--workers", "2")) == 2
-    assert "`--workers` cannot be combined with" in capsys.readouterr().err
+    assert "`workers` cannot be combined with" in capsys.readouterr().err
+
+
+@pytest.fixture
+def quiet():
+    """The environment of a command."""
+    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 @pytest.mark.slow
-def test_two_workers_find_the_numbers_of_one_process(script, tmp_path):
-    (tmp_path / script).write_text(with_workers_that_meet(MODULE))
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+def test_a_worker_that_knows_no_file_of_the_user_s_finds_the_numbers_of_one_process(script, tmp_path, quiet):
     command = [sys.executable, "-m", "keras_lr", *words(script)]
-    for name, more in {"one": [], "two": ["--workers", "2"]}.items():
-        subprocess.run([*command, "--project", name, "--json", f"{name}.json", *more], check=True, env=environment)
-    assert len(list(tmp_path.glob("met-*"))) == 2
-    one, two = (keras_lr.SensitivityResult.load(f"{name}.json").frame for name in ("one", "two"))
+    for name, more in {"one": [], "two": ["--workers", "1"]}.items():
+        done = subprocess.run(
+            [*command, "--project", name, "--json", f"{name}.json", *more],
+            check=True,
+            env=quiet,
+            capture_output=True,
+            text=True,
+        )
+    assert "on 1 worker" in done.stdout
+    one, two = (keras_lr.SensitivityResult.load(f"{name}.json") for name in ("one", "two"))
     keys = ["learning_rate", "repeat", "batch_size", "epoch", "seed", "status"]
-    assert one[keys].equals(two[keys])
-    assert abs(one["val_loss"] / two["val_loss"] - 1).max() < 1e-4
-    journals = sorted((tmp_path / "runs" / "two" / "records").glob("worker*.jsonl"))
-    assert len(journals) == 2
-    assert all(any("val_loss" in json.loads(line) for line in path.read_text().splitlines()) for path in journals)
+    assert one.frame[keys].equals(two.frame[keys])
+    assert abs(one.frame["val_loss"] / two.frame["val_loss"] - 1).max() < 1e-4
+    assert two.environment["workers"] == 1
+    # The search is too small for the start of a worker to pay.
+    assert "is faster without `workers`" in done.stderr
 
 
 @pytest.mark.slow
-def test_workers_that_all_fail_are_reported_with_their_last_lines(script, tmp_path):
-    (tmp_path / script).write_text(
-        MODULE.replace(
-            "    return model",
-            "    assert __import__('os').environ.get('KERASTUNER_TUNER_ID') == 'chief'\n    return model",
+def test_the_same_command_is_a_chief_or_a_worker_by_keras_tuner_s_variables(script, tmp_path, quiet):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    command = [sys.executable, "-m", "keras_lr", *words(script)]
+    processes = {
+        name: subprocess.Popen(
+            [*command, "--directory", name, "--json", f"{name}.json"],
+            env={**quiet, **place, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.DEVNULL,
         )
-    )
-    command = [sys.executable, "-m", "keras_lr", *words(script), "--workers", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "every worker ended before" in done.stderr
-    assert "ended with exit code 2" in done.stderr
-    assert "`MODULE:BUILD` failed with AssertionError at flowers_to_search.py" in done.stderr
+        for name in ("worker1", "chief")
+    }
+    assert [processes[name].wait(200) for name in ("chief", "worker1")] == [0, 0]
+    assert len(keras_lr.SensitivityResult.load("chief.json").frame) == 3 * 2 * 3
+    assert not (tmp_path / "worker1").exists()

@@ -99,6 +99,16 @@ def test_screenshot_report(tmp_path):
 
 @needs_multi_optimizer
 @pytest.mark.slow
+def test_lora(tmp_path):
+    """The suggested rate is higher for the low-rank updates than for all weights."""
+    printed = run_example("lora.py", tmp_path).splitlines()
+    rates = [float(line.split("learning rate ")[1].split(" ")[0]) for line in printed[:2]]
+    shares = [float(line.split(": ")[1].split("%")[0]) for line in printed[2:]]
+    assert rates[1] > 1.5 * rates[0]
+    assert min(shares) > 70
+
+
+@pytest.mark.slow
 def test_transfer_learning(tmp_path):
     printed = run_example("transfer_learning.py", tmp_path)
     shares = [float(line.split(", ")[1].split("%")[0]) for line in printed.splitlines()]

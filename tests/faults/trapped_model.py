@@ -56,7 +56,7 @@ def huge_allocation(calls: Any, trap: Any) -> Any:
     return tf.reduce_sum(tf.fill([size], 1.0))
 
 
-def trapped(spring: Callable[[Any, Any], Any], data: Any, *, optimizer: Any = "adam", eager: bool = False) -> Trapped:
+def trapped(spring: Callable[[Any, Any], Any], data: Any, *, optimizer: Any = "sgd", eager: bool = False) -> Trapped:
     """A model that has trained one epoch of `data`."""
     keras.utils.set_random_seed(3)
     model = Trapped(spring)

@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from keras_lr import analyze_history, plots
+from keras_lr.analysis import analyze_sensitivity
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._sensitivity import shown_rates
 from keras_lr.plots._svg import figure_svg
@@ -150,6 +151,22 @@ def test_the_heatmap_frames_the_best_cell_and_crosses_the_diverged():
     scores = result.frame.groupby(["batch_size", "learning_rate", "repeat"])["val_loss"].min()
     medians = scores.groupby(["batch_size", "learning_rate"]).median()
     assert f"{medians[32, 1e-3]:.3g}" in written
+
+
+@pytest.mark.parametrize(("optimizer", "grows"), [("SGD", 4.0), ("Adam", 2.0), ("Own", None)])
+def test_the_heatmap_draws_the_rule_beside_the_measured_ridge(optimizer: str, grows: float | None):
+    """Three columns per decade; the samples' best rate grows with the square root of the batch size."""
+    frame = sensitivity_frame(tuple(10 ** (-4 + third / 3) for third in range(9)), repeats=1, batch_sizes=(16, 64))
+    ax = plots.plot_heatmap(analyze_sensitivity(frame, environment={"optimizer": optimizer}))
+    lines = {line.get_label(): list(line.get_xdata()) for line in ax.lines if len(line.get_xdata()) > 1}
+    scores = frame.groupby(["batch_size", "learning_rate"])["val_loss"].min().unstack()
+    assert lines.pop("best rate") == [list(scores.columns).index(scores.loc[size].idxmin()) + 0.5 for size in (64, 16)]
+    if grows is None:
+        assert not lines
+    else:
+        ((name, (upper, lower)),) = lines.items()
+        assert name == ("linear rule" if grows == 4 else "square-root rule")
+        assert (upper - lower) / 3 == pytest.approx(np.log10(grows))
 
 
 def test_findings_are_hatched_over_their_own_epochs():

@@ -23,6 +23,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[tuple[str, str]] = []
         self._open: list[str] = []
+        self._source = html
         self.feed(html)
         self.close()
 
@@ -56,7 +57,9 @@ class Page(HTMLParser):
         def refuse(constant: str) -> None:
             raise ValueError(constant)
 
-        return json.loads("".join(text for tag, text in self.texts if tag == "script"), parse_constant=refuse)  # type: ignore[no-any-return]
+        found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', self._source, re.S)
+        assert found is not None
+        return json.loads(found[1], parse_constant=refuse)  # type: ignore[no-any-return]
 
 
 def first_screen(html: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from keras_lr import Report, analyze_history
 from keras_lr.results import Suggestion
-from tests.report.page_reader import first_screen
+from tests.report.page_reader import Page, first_screen
 from tests.report_samples import KINDS, auto_lr_log, history, page_of, schedule_preview
 from tests.result_records import make_range_test
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
@@ -17,14 +17,17 @@ ANSWERS = {
         "Clear",
         "Use learning_rate=1e-3.",
         "Anything from 1e-3 to 1e-2 is as good within noise. Searched: 6 learning rates x 3 seeds, Adam, batch 32.",
-        "keras.optimizers.Adam(learning_rate=1e-3)",
+        "optimizer = keras.optimizers.Adam(learning_rate=1e-3) batch_size = 32",
     ],
     "batch sizes": ["Use learning_rate=1e-3.", "6 learning rates x 3 seeds x 3 batch sizes"],
     "range test": ["Clear", "Use learning_rate=3.2e-3.", "from 1e-3 to 2.5e-2 was usable (100 steps x 3 repeats"],
     "diagnosis": ["The learning rate 1e-2 was", "Judged from 30 epochs of loss."],
     "diagnoses": ["3 runs judged: "],
-    "comparison": ["Of 3 runs, 0.01 reached the lowest loss"],
-    "AutoLR": ["AutoLR settled on learning_rate=1e-2.", "It made 2 changes in 12 epochs, starting from 3."],
+    "comparison": ["Of 3 runs, 0.01 reached the lowest loss", "keras_lr.find_lr(model, x, y)"],
+    "AutoLR": [
+        "AutoLR settled on learning_rate=1e-2.",
+        "It started at a learning rate of 3 and made 2 changes in 12 epochs.",
+    ],
     "schedule": [
         "A plan",
         "OneCycle over 500 steps, with a peak of learning_rate=3e-3.",
@@ -83,7 +86,7 @@ def test_a_search_without_an_answer_leaves_the_word_to_the_range_test():
     [
         (
             {"usable_low": 1e-4, "usable_high": 1e-1},
-            "Anything from 1e-3 to 1e-2 is as good within noise. Anything from 1e-4 to 0.1 loses at most 5% of the",
+            "Anything from 1e-3 to 1e-2 is as good within noise. Anything from 1e-4 to 1e-1 loses at most 5% of the",
         ),
         (
             {"usable_low": 1e-3, "usable_high": 1e-2},
@@ -172,3 +175,14 @@ def test_the_code_to_paste_follows_what_is_known():
     assert "keras.optimizers.schedules.CosineDecay( decay_steps=9, )" in words(
         schedule_preview(name="CosineDecay", config={"decay_steps": 9, "warmup_target": None})
     )
+
+
+def test_a_history_alone_advises_a_measurement_before_a_guess():
+    answer = words(analyze_history(history(1.0)))
+    assert answer.index("result = keras_lr.find_lr(model, x, y)") < answer.index("model.optimizer.learning_rate =")
+
+
+def test_a_range_test_without_a_search_speaks_of_no_search():
+    page = Page(page_of("range test")).text()
+    assert "search decides" not in page
+    assert "train a few of these rates to the end" in page

@@ -48,7 +48,7 @@ def test_the_table_says_both_facts_of_each_rate() -> None:
         ("1e-4", "56.9%", ""),
         ("1e-3", "1.5%", "loses at most 5% of the gain"),
         ("1e-2", "0.0%", "best"),
-        ("0.1", "0.6%", "as good within noise"),
+        ("1e-1", "0.6%", "as good within noise"),
         ("1", "100.0%", ""),
     ]
 
@@ -57,7 +57,7 @@ def test_with_one_repeat_only_the_loss_of_gain_is_known() -> None:
     assert columns(searched(repeats=1), "Learning rate", "Standing")[1:4] == [
         ("1e-3", "loses at most 5% of the gain"),
         ("1e-2", "best"),
-        ("0.1", "loses at most 5% of the gain"),
+        ("1e-1", "loses at most 5% of the gain"),
     ]
 
 
@@ -70,8 +70,8 @@ def test_another_batch_size_is_not_compared_with_the_gain_of_the_best() -> None:
 def test_the_facts_hold_both_ranges_and_the_sensitivity() -> None:
     """The medians lose 1.253, 0.033, 0, 0.013 and all of 2.203 over four decades."""
     facts = {fact["label"]: fact["value"] for fact in sensitivity_section((searched(),), "s")["facts"]}
-    assert facts["As good within noise"] == "1e-2 to 0.1"
-    assert facts["Loses at most 5% of the gain"] == "1e-3 to 0.1"
+    assert facts["As good within noise"] == "1e-2 to 1e-1"
+    assert facts["Loses at most 5% of the gain"] == "1e-3 to 1e-1"
     mean_share = (1.253 / 2 + 0.033 + 0.0 + 0.013 + 2.203 / 2) / 2.203 / 4
     assert facts["Learning-rate sensitivity"] == f"{mean_share:.2f}"
 
@@ -122,13 +122,18 @@ def test_a_race_says_of_each_rate_how_long_it_ran_and_why_it_was_dropped() -> No
     assert columns(raced(), "Learning rate", "Epochs", "Outcome") == [
         ("1e-4", "2", "1e-4 was behind.".replace("1e-4", "0.0001")),
         ("1e-2", "4", "won"),
-        ("0.1", "3", "0.1 was beaten."),
+        ("1e-1", "3", "0.1 was beaten."),
         ("10", "2", "10 was diverged."),
     ]
     section = sensitivity_section((raced(),), "s")
     assert section["heading"] == "Race"
     assert {"label": "Trainings beyond the best", "value": "1.8 of 2"}.items() <= section["facts"][-3].items()
     assert "keras_lr.RaceSearch(" in section["script"]
+    described = section["figure"]["description"]
+    assert described == (
+        "4 learning rates took part. Can no longer win: 1e-1; behind, to save budget: 1e-4; diverged: 10."
+    )
+    assert section["verdict"]["reason"] not in described
 
 
 def test_a_race_is_drawn_up_to_where_each_rate_was_dropped() -> None:
@@ -136,6 +141,6 @@ def test_a_race_is_drawn_up_to_where_each_rate_was_dropped() -> None:
     ax = plot_race(raced(), ax=Figure().subplots())
     lengths = {len(line.get_xdata()) for line in ax.lines if line.get_linewidth() in (1.3, 2.4)}
     assert lengths == {1, 2, 3, 4}
-    assert {text.get_text() for text in ax.texts} == {"1e-4", "1e-2", "0.1", "10"}
+    assert {text.get_text() for text in ax.texts} == {"1e-4", "1e-2", "1e-1", "10"}
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {name for *_, name in RACE_ENDS.values()}
     assert ax.get_ylim()[1] < 100

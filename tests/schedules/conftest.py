@@ -28,6 +28,7 @@ EXAMPLES = {
     "sequential": lambda: schedules.Sequential(
         [schedules.Warmup(0.1, 5), 0.1, schedules.FlatCosine(0.1, 20)], [10, 20]
     ),
+    "resumed": lambda: schedules.Resumed(schedules.OneCycle(0.1, 40), 15),
     "scaled": lambda: schedules.Scaled(keras.optimizers.schedules.InverseTimeDecay(0.1, 10, 0.5), factor=0.5),
 }
 

@@ -63,6 +63,7 @@ REFUSALS: list[tuple[Any, type[Exception], str]] = [
     (lambda: s.Sequential([0.1, 0.2, 0.3], [5, 5]), InvalidArgumentError, "`boundaries` must increase"),
     (lambda: s.Sequential(0.1, [5]), InvalidArgumentError, "`schedules` must be a list"),
     (lambda: s.Sequential([0.1, None], [5]), InvalidArgumentError, "`schedules` must be a keras"),
+    (lambda: s.Resumed(0.1, -1), InvalidArgumentError, "`first_step` must be an integer >= 0, got -1"),
     (lambda: s.Scaled(None), InvalidArgumentError, "`schedule` must be a keras LearningRateSchedule"),
     (lambda: s.Scaled(0.1, -1), InvalidArgumentError, "`factor` must be 0 or more"),
     (lambda: setattr(s.Scaled(0.1), "factor", float("inf")), InvalidArgumentError, "`factor` must be a finite number"),

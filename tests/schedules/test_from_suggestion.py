@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from keras_lr import schedules
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError
 from keras_lr.results import Suggestion
 from keras_lr.schedules._from_suggestion import KINDS
+from keras_lr.schedules._preview import cycle_position_of
 from tests.result_records import make_range_test
 
 SUGGESTION = Suggestion(0.01, 0.002, 0.05, "clear", "Clear.", "consensus")
@@ -68,6 +71,41 @@ def test_three_restarts_end_with_the_training() -> None:
     assert np.flatnonzero(np.isclose(rates, 0.01)).tolist() == [0, 100, 300, 700]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_training_that_continues_with_a_new_optimizer_has_the_rates_of_one_that_never_stopped(kind: str) -> None:
+    complete = schedules.from_suggestion(SUGGESTION, kind, total_steps=60)
+    later = schedules.from_suggestion(SUGGESTION, kind, total_steps=60, initial_epoch=4, steps_per_epoch=6)
+    rates = schedules.preview(complete, 60).learning_rates
+    assert schedules.preview(later, 36).learning_rates.tolist() == rates[24:].tolist()
+
+
+def rates_in_fit(initial_epoch: int) -> list[float]:
+    """The rates at the ends of the epochs that a new model trains."""
+    later = schedules.from_suggestion(
+        SUGGESTION, "one_cycle", total_steps=12, initial_epoch=initial_epoch, steps_per_epoch=3
+    )
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(later), "mse")
+    seen: list[float] = []
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(float(model.optimizer.learning_rate)))
+    data = np.ones((12, 1), "float32")
+    model.fit(data, data, batch_size=4, epochs=4, initial_epoch=initial_epoch, verbose=0, callbacks=[record])
+    return seen
+
+
+def test_fit_begins_the_schedule_at_its_initial_epoch() -> None:
+    assert rates_in_fit(2) == rates_in_fit(0)[2:]
+
+
+def test_a_resumed_cycle_knows_its_position() -> None:
+    cycle = schedules.OneCycle(0.1, 40)
+    inner, later = cycle_position_of(cycle), cycle_position_of(schedules.Scaled(schedules.Resumed(cycle, 15)))
+    assert inner is not None
+    assert later is not None
+    assert np.array_equal(later(np.arange(20.0)), inner(np.arange(15.0, 35.0)))
+    assert cycle_position_of(schedules.Resumed(0.1, 3)) is None
+
+
 REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"suggestion": Suggestion.refuse("Flat.", rule="r")}, InvalidArgumentError, "must hold a learning rate.*Flat"),
     ({"suggestion": 0.1}, InvalidArgumentError, "`suggestion` must be a Suggestion or a RangeTestResult"),
@@ -80,6 +118,19 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
         "`max_learning_rate` must be greater",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"initial_epoch": 2}, "`steps_per_epoch` must be given with `initial_epoch`. Received: initial_epoch=2 alone"),
+        ({"initial_epoch": 10, "steps_per_epoch": 10}, "must be less than `total_steps`. Received: 100 and 100"),
+        ({"initial_epoch": -1, "steps_per_epoch": 10}, "`initial_epoch` must be an integer >= 0"),
+    ],
+)
+def test_an_initial_epoch_that_does_not_fit_is_refused(given: dict[str, int], message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=re.escape(message)):
+        schedules.from_suggestion(SUGGESTION, "one_cycle", total_steps=100, **given)
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), REFUSALS)

@@ -91,6 +91,7 @@ POINTS: dict[str, tuple[Any, dict[int, float]]] = {
         lambda: schedules.Sequential([0.1, schedules.Polynomial(1.0, 10), 0.3], [5, 9]),
         {0: 0.1, 4: 0.1, 5: 1.0, 8: 0.7, 9: 0.3, FAR: 0.3},
     ),
+    "resumed": (lambda: schedules.Resumed(schedules.Polynomial(1.0, 10), 4), {0: 0.6, 5: 0.1, 6: 0.0, FAR: 0.0}),
     "scaled": (lambda: schedules.Scaled(schedules.Polynomial(1.0, 10), 0.5), {0: 0.5, 5: 0.25, 10: 0.0, FAR: 0.0}),
     "noam": (lambda: schedules.InverseSqrt.noam(4, 25, factor=2.0), {0: 1 / 125, 24: 0.2, 99: 0.1}),
 }  # fmt: skip

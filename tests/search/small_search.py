@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,19 @@ def iris() -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
 
 
 def classifier(
-    optimizer: Callable[[], Any] = keras.optimizers.Adam, *, layers: Sequence[Callable[[], Any]] = ()
+    optimizer: Callable[[], Any] | None = None, *, layers: Sequence[Callable[[], Any]] = ()
 ) -> Callable[[], keras.Model]:
-    """A function that builds and compiles a small classifier, with `layers` in its middle."""
+    """A function that builds and compiles a small classifier, with `layers` in its middle.
+
+    Without an optimizer it is SGD with momentum, which has a state and is traced twice as fast as Adam.
+    """
+    make_optimizer = optimizer or functools.partial(keras.optimizers.SGD, momentum=0.9)
 
     def build() -> keras.Model:
         hidden = keras.layers.Dense(8, activation="relu")
         model = keras.Sequential([keras.Input((4,)), hidden, *(make() for make in layers), keras.layers.Dense(3)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer(), loss, metrics=["accuracy"])
+        model.compile(make_optimizer(), loss, metrics=["accuracy"])
         return model
 
     return build

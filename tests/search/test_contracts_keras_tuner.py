@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import keras_tuner
 import pytest
-from keras_tuner.src import protos
 from keras_tuner.src.distribute import utils as roles
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
 from keras_tuner.src.engine.metrics_tracking import infer_metric_direction
 from keras_tuner.src.engine.objective import MultiObjective
 from keras_tuner.src.engine.trial import Trial, TrialStatus
@@ -70,23 +68,8 @@ def test_is_worker_is_true_in_a_worker_s_process_alone(tuner: keras_tuner.Tuner)
     assert tuner._is_worker() is False
 
 
-def test_a_worker_s_oracle_is_a_client_with_the_oracle_inside_and_a_stub_that_all_calls_go_through(
-    worker: keras_tuner.Tuner,
-) -> None:
-    calls: list[str] = []
-
-    class Stub:
-        def CreateTrial(self, request: Any, **_: Any) -> Any:  # noqa: N802
-            calls.append(request.tuner_id)
-            trial = Trial(keras_tuner.HyperParameters(), trial_id="7", status=TrialStatus.RUNNING)
-            return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
-
+def test_a_tuner_is_made_in_a_worker_s_process_though_no_chief_answers(worker: keras_tuner.Tuner) -> None:
     assert worker._is_worker() is True
-    assert isinstance(worker.oracle._oracle, keras_tuner.Oracle)
-    worker.oracle.stub = Stub()
-    assert worker.oracle.create_trial("worker#0").trial_id == "7"
-    assert calls == ["worker#0"]
-    assert worker.oracle.objective.name == "loss"
 
 
 def test_build_hypermodel_builds_a_compiled_model_of_the_values_in_the_tuner_s_scope(tuner: keras_tuner.Tuner) -> None:
@@ -177,32 +160,3 @@ def test_an_oracle_writes_a_trial_by_save_trial_and_itself_by_save(
 def test_a_list_of_objectives_is_a_multi_objective(tmp_path: Path) -> None:
     oracle = keras_tuner.oracles.RandomSearchOracle(["loss", keras_tuner.Objective("val_loss", "min")], max_trials=1)
     assert isinstance(oracle.objective, MultiObjective)
-
-
-def test_a_servicer_asks_its_oracle_and_answers_with_a_trial(tuner: keras_tuner.Tuner) -> None:
-    servicer = OracleServicer(tuner.oracle)
-    assert servicer.oracle is tuner.oracle
-    request = protos.get_service().CreateTrialRequest(tuner_id="worker")
-    answer = servicer.CreateTrial(request, context=None)
-    trial = Trial.from_proto(answer.trial)
-    assert tuner.oracle.ongoing_trials["worker"].trial_id == trial.trial_id
-    update = protos.get_service().UpdateTrialRequest(trial_id=trial.trial_id, metrics={"loss": 0.5}, step=1)
-    servicer.UpdateTrial(update, context=None)
-    assert tuner.oracle.trials[trial.trial_id].metrics.get_best_value("loss") == 0.5
-    trial.status = TrialStatus.COMPLETED
-    servicer.EndTrial(protos.get_service().EndTrialRequest(trial=trial.to_proto()), context=None)
-    assert not tuner.oracle.ongoing_trials
-
-
-def test_the_service_can_be_added_to_a_server_and_called_through_a_stub() -> None:
-    service = protos.get_service_grpc()
-    assert callable(service.add_OracleServicer_to_server)
-    assert callable(service.OracleStub)
-
-
-def test_a_trial_keeps_its_id_its_status_and_its_values_over_the_wire() -> None:
-    values = keras_tuner.HyperParameters()
-    values.Float("learning_rate", 0.1, 0.5)
-    for status in (TrialStatus.RUNNING, TrialStatus.IDLE, TrialStatus.STOPPED, TrialStatus.COMPLETED):
-        trial = Trial.from_proto(Trial(values, trial_id="7", status=status).to_proto())
-        assert (trial.trial_id, trial.status, trial.hyperparameters.values) == ("7", status, {"learning_rate": 0.1})

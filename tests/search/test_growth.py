@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.search._distributed import worker
-from keras_lr.search._distributed.local import chief_address, free_port
-from keras_lr.search._distributed.worker import ChiefGoneError
 from keras_lr.search._grid import MAX_EXTENSIONS, next_growth
 from tests.search.small_search import classifier, run_small, small_search
 from tests.sensitivity_samples import sensitivity_frame
@@ -49,46 +45,6 @@ def test_growth_goes_on_after_a_cut_with_the_points_it_had_decided_on(tmp_path: 
     path.write_text("".join(lines[: first + 1]))
     frame = run_small(small_search(sgd, tmp_path / "a", learning_rates=[1e-5, 1e-4], extend=True), epochs=1)
     pd.testing.assert_frame_equal(frame, whole, rtol=1e-4)
-
-
-@pytest.fixture
-def late_worker(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Searches as a worker whose chief has gone."""
-
-    def search(directory: Path, *, epochs: int = 1, **options: Any) -> None:
-        for name, value in {**chief_address(free_port()), "KERASTUNER_TUNER_ID": "late"}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(worker, "POLL_SECONDS", 0.1)
-        monkeypatch.setattr(worker, "CONNECT_SECONDS", 0.0)
-        given = {"learning_rates": [1e-5, 1e-4], "extend": True, **options}
-        run_small(small_search(sgd, directory, **given), epochs=epochs)
-
-    return search
-
-
-def test_a_late_worker_of_a_grown_search_that_is_over_ends_quietly(tmp_path: Path, late_worker: Any) -> None:
-    run_small(small_search(sgd, tmp_path, learning_rates=[1e-5, 1e-4], extend=True), epochs=1)
-    late_worker(tmp_path)
-    assert not (tmp_path / "lr" / "records" / "late.jsonl").exists()
-    for wider in ({"repeats": 3}, {"epochs": 2}, {"learning_rates": [1e-6, 1e-5, 1e-4]}, {"refine": True}):
-        with pytest.raises(ChiefGoneError, match="The chief has not answered"):
-            late_worker(tmp_path, **wider)
-    with pytest.raises(ChiefGoneError, match="The chief has not answered"):
-        late_worker(tmp_path, overwrite=True)
-    assert grown(tmp_path)
-
-
-@pytest.mark.parametrize("events", [0, 1], ids=["before growth is decided on", "before its points are trained"])
-def test_a_grid_whose_growth_is_open_is_not_over(tmp_path: Path, late_worker: Any, events: int) -> None:
-    run_small(small_search(sgd, tmp_path, learning_rates=[1e-5, 1e-4], extend=True), epochs=1)
-    path = tmp_path / "lr" / "records" / "tuner0.jsonl"
-    written = path.read_text().splitlines(keepends=True)
-    first = next(number for number, line in enumerate(written) if "grown" in line)
-    path.write_text("".join(written[: first + events]))
-    with pytest.raises(ChiefGoneError, match="The chief has not answered"):
-        late_worker(tmp_path)
-    if not events:
-        late_worker(tmp_path, extend=False)
 
 
 def test_growth_ends_after_its_decades_and_inside_the_grid() -> None:

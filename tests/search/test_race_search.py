@@ -269,7 +269,3 @@ def test_arguments_of_another_search_are_refused(tmp_path: Path, monkeypatch: py
 
     with pytest.raises(InvalidArgumentError, match="Use `LogGridSearch`"):
         run_race(OwnTrial(classifier(), directory=tmp_path))
-    for name, value in {"ORACLE_IP": "127.0.0.1", "ORACLE_PORT": "8000", "TUNER_ID": "chief"}.items():
-        monkeypatch.setenv(f"KERASTUNER_{name}", value)
-    with pytest.raises(InvalidArgumentError, match="must run in a single process"):
-        run_race(small_race(tmp_path))

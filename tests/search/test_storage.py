@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
-from keras_lr.search._runs import Point
-from keras_lr.search._storage import Journal, JournalReader, Table, read_journals
+from keras_lr.search._storage import Journal, read_journals
 
 LINES = [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
 
@@ -47,58 +46,6 @@ def test_nothing_is_recorded_before_the_first_line(tmp_path: Path) -> None:
 def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
     journal(tmp_path).append([{"loss": math.nan, "val_loss": -math.inf}])
     assert read_journals(tmp_path)[1] == [{"loss": None, "val_loss": None}]
-
-
-def row(rate: float, epoch: int) -> dict[str, float]:
-    return {"learning_rate": rate, "repeat": 0, "batch_size": 8, "epoch": epoch, "seed": 0, "status": "ok"}
-
-
-def test_a_reader_yields_each_line_once_also_if_it_sees_only_half_of_it_at_first(tmp_path: Path) -> None:
-    reader = JournalReader(tmp_path)
-    assert reader.new_lines() == []
-    content = written(tmp_path / "source").read_bytes()
-    path, found = tmp_path / "a.jsonl", []
-    for place in range(len(content)):
-        with path.open("ab") as stream:
-            stream.write(content[place : place + 1])
-        found.append(reader.new_lines())
-    assert [lines for lines in found if lines] == [[line] for line in LINES]
-    journal(tmp_path, "b").append([{"epoch": 2, "loss": 0.1}])
-    assert reader.new_lines() == [{"epoch": 2, "loss": 0.1}]
-    assert reader.new_lines() == []
-
-
-def test_a_reader_goes_on_after_what_it_has_read_at_once(tmp_path: Path) -> None:
-    one, reader = journal(tmp_path), JournalReader(tmp_path)
-    one.append(LINES)
-    assert reader.headers_and_lines() == read_journals(tmp_path)
-    one.append([{"epoch": 2}])
-    assert reader.new_lines() == [{"epoch": 2}]
-
-
-def test_a_reader_starts_again_with_a_file_that_was_replaced(tmp_path: Path) -> None:
-    path, reader = written(tmp_path), JournalReader(tmp_path)
-    reader.headers_and_lines()
-    path.rename(tmp_path / "kept")
-    written(tmp_path)
-    assert reader.new_lines() == LINES
-
-
-def test_a_reader_names_a_damaged_line_by_its_place_in_the_file(tmp_path: Path) -> None:
-    path, reader = written(tmp_path), JournalReader(tmp_path)
-    reader.headers_and_lines()
-    with path.open("ab") as stream:
-        stream.write(b'{"epoch": 2}\nnothing\n')
-    with pytest.raises(ResultFormatError, match=r"Line 5 of .*a\.jsonl"):
-        reader.new_lines()
-
-
-def test_a_table_names_each_point_once_whose_lines_are_new() -> None:
-    table = Table([row(0.1, 0), row(0.1, 1), row(0.2, 0)])
-    assert table.take_touched({Point(0.1, 8), Point(0.3, 8)}) == [Point(0.1, 8)]
-    table.add_lines([{"event": "ended", **row(0.1, 1), "epochs": 2}, {"event": "data", "message": "none"}])
-    assert table.take_touched({Point(0.1, 8), Point(0.2, 8)}) == [Point(0.2, 8), Point(0.1, 8)]
-    assert table.take_touched({Point(0.1, 8), Point(0.2, 8)}) == []
 
 
 def test_any_cut_leaves_whole_lines_and_a_file_to_go_on_with(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ ADAPTIVE = frozenset({"adam", "adamw", "adamax", "nadam", "rmsprop"})
 MOMENTUM_IS_OPTIONAL = frozenset({"sgd", "rmsprop", "adagrad"})
 """Optimizers without momentum unless their `momentum` argument sets it."""
 
+CLEAR_FALL_SHARE = 0.5
+"""Least fall of the loss for "clear", as a fraction of its start. A sweep that lowers the loss by less shows only how
+training begins. On the tasks of `benchmarks/advice.py` this tells good suggestions from bad ones best of all landmarks.
+"""
+
 REFERENCE_DENSITY = 12.4
 """Steps per decade of a sweep of 100 steps over eight decades, for which the offsets of the votes hold."""
 
@@ -72,14 +77,30 @@ class OptimizerPrior:
     """What a known kind of optimizer adds to the landmarks.
 
     Attributes:
-        usual_decades: Log10 of the learning rate that most often suits adaptive optimizers on small models. Larger
-            models need a lower one, but their landmarks show it: the usual rate never exceeds what they point to.
+        usual_decades: Log10 of the learning rate that most often suits adaptive optimizers on small models.
+        lowers_decades: How far at most it lowers what the landmarks point to.
+        raises_decades: How far at most it raises that, if the sweep lowered the loss by half or more. Large models and
+            trained weights need far lower rates than the usual one, and their landmarks show it.
+        raises_slow_decades: The same if the sweep lowered the loss by less, so that it shows only how training begins.
         lag_decades: Added to every landmark of an optimizer without momentum. The vote offsets compensate for
             momentum's lag; this undoes that for optimizers without momentum.
     """
 
     usual_decades: float
+    lowers_decades: float
+    raises_decades: float
+    raises_slow_decades: float
     lag_decades: float
+
+    def move(self, point: float, *, fall_share: float) -> float:
+        """The log10 of a rate, moved towards the usual one of adaptive optimizers.
+
+        Args:
+            point: What the landmarks point to.
+            fall_share: The fall of the loss in the sweep, as a fraction of its start.
+        """
+        raises = self.raises_slow_decades if fall_share < CLEAR_FALL_SHARE else self.raises_decades
+        return float(np.clip(self.usual_decades, point - self.lowers_decades, point + raises))
 
 
 @dataclass(frozen=True)
@@ -122,10 +143,12 @@ class Calibration:
 
 
 CALIBRATION = Calibration(
-    votes={"half": Vote(0.3, 1.1), "nearly": Vote(-0.8, 0.8), "rise": Vote(-1.4, 0.25)},
-    prior=OptimizerPrior(usual_decades=-2.0, lag_decades=0.3),
+    votes={"half": Vote(0.3, 1.15), "nearly": Vote(-0.85, 1.0), "rise": Vote(-1.4, 0.3)},
+    prior=OptimizerPrior(
+        usual_decades=-2.0, lowers_decades=0.4, raises_decades=0.1, raises_slow_decades=0.7, lag_decades=0.2
+    ),
     below=0.8,
     above=0.5,
-    refinement=RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=0.75),
+    refinement=RefinementCalibration(offset_decades=-0.4, length_slope=0.25, trust=0.75),
 )
 """Fitted to all tasks by `python benchmarks/advice.py --fit`."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._statistics import block_means, gaussian_smooth, rolling_median, step_noise
 from keras_lr.errors import CurveError
 from keras_lr.results._range_test import RangeTestResult
@@ -100,8 +101,8 @@ def read_curves(learning_rates: Any, losses: Any) -> list[LossCurve]:
     if (np.diff(rates) < 0).any():
         step = int(np.argmax(np.diff(rates) < 0))
         raise CurveError(
-            f"`learning_rates` must not decrease. Received: {rates[step]:g} followed by {rates[step + 1]:g} at step "
-            f"{step + 1}. Sort the steps by learning rate."
+            f"`learning_rates` must not decrease. Received: {format_rate(rates[step], digits=6)} followed by "
+            f"{format_rate(rates[step + 1], digits=6)} at step {step + 1}. Sort the steps by learning rate."
         )
     if not np.isfinite(values).any():
         raise CurveError(
@@ -125,7 +126,7 @@ def _floats(values: Any, *, name: str) -> np.ndarray:
 
 def _first_bad(rates: np.ndarray) -> str:
     step = int(np.argmin(np.isfinite(rates) & (rates > 0)))
-    return f"{rates[step]:g} at step {step}"
+    return f"{format_rate(rates[step], digits=6)} at step {step}"
 
 
 @dataclass(frozen=True)

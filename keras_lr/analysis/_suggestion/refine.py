@@ -98,7 +98,8 @@ def refine_suggestion(
 def refined_decades(swept: float, runs: float, kind: OptimizerKind, calibration: Calibration) -> float:
     """Log10 of the refined rate: most of the way from the sweep's suggestion to where the runs point.
 
-    For an adaptive optimizer it is the median of the sweep, the runs and the usual rate.
+    For an adaptive optimizer it is the median of the sweep, the runs and the rate as far towards the usual one as the
+    prior allows: short runs favour high rates, so they raise the rate by no more than that.
 
     Args:
         swept: Log10 of what the sweep suggests.
@@ -107,7 +108,7 @@ def refined_decades(swept: float, runs: float, kind: OptimizerKind, calibration:
         calibration: The fitted constants.
     """
     if kind.adaptive:
-        return float(np.median([swept, runs, calibration.prior.usual_decades]))
+        return float(np.median([swept, runs, calibration.prior.move(swept, fall_share=0.0)]))
     return swept + calibration.refinement.trust * (runs - swept)
 
 

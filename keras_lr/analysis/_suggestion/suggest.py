@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_lr.analysis._suggestion.calibration import (
     CALIBRATION,
+    CLEAR_FALL_SHARE,
     REFERENCE_DENSITY,
     UNKNOWN,
     Calibration,
@@ -32,19 +33,11 @@ MIN_STEPS = 20
 MIN_SPAN_DECADES = 1.0
 """A shorter sweep gives no suggestion."""
 
-USUAL_VOTES = 2
-"""Votes for an adaptive optimizer's usual rate. Against three landmarks, two let it win wherever they leave room."""
-
 USUAL_DECADES = 0.05
 """Within this distance a suggestion counts as the usual rate."""
 
 CLEAR_FALL_ERRORS = 10.0
 """Least fall of the loss for "clear", in standard errors of its noise."""
-
-CLEAR_FALL_SHARE = 0.5
-"""Least fall of the loss for "clear", as a fraction of its start. A sweep that lowers the loss by less shows only how
-training begins. On the tasks of `benchmarks/advice.py` this tells good suggestions from bad ones best of all landmarks.
-"""
 
 CLEAR_ROOM_DECADES = 0.5
 """Least distance for "clear" from the suggestion up to the first loss that jumps."""
@@ -149,17 +142,20 @@ def suggest_from_landmarks(
 def suggested_decades(landmarks: Landmarks, calibration: Calibration, kind: OptimizerKind = UNKNOWN) -> float | None:
     """Log10 of the learning rate that one curve points to; None if it points to none.
 
-    Where the loss certainly fell, this is the median of the votes. The less certain the fall, the less its position
-    says, and the more the breakaway counts, with the offset of the rise: a model whose loss never fell is slow to start
-    and needs a large rate, but for an adaptive optimizer none above the usual one.
+    Where the loss certainly fell, this is the median of the votes, moved towards the usual rate of an adaptive
+    optimizer as far as the prior allows. The less certain the fall, the less its position says, and the more the
+    breakaway counts, with the offset of the rise: a model whose loss never fell is slow to start and needs a large
+    rate, but for an adaptive optimizer none above the usual one.
     """
     lag = calibration.prior.lag_decades if kind.momentum_free else 0.0
-    usual = [calibration.prior.usual_decades - lag] * (USUAL_VOTES if kind.adaptive else 0)
-    doubt = landmarks.doubt
+    point = float(np.median([_vote_of(landmarks, name, vote) for name, vote in calibration.votes.items()]))
+    if kind.adaptive:
+        point = calibration.prior.move(point + lag, fall_share=landmarks.fall_share) - lag
     if landmarks.breakaway is None:
-        return lag + _median_vote(landmarks, calibration, usual) if landmarks.fell else None
-    end = min([_vote_of(landmarks, "breakaway", calibration.votes["rise"]), *usual])
-    return lag + (end if doubt == 1 else (1 - doubt) * _median_vote(landmarks, calibration, usual) + doubt * end)
+        return lag + point if landmarks.fell else None
+    end = _vote_of(landmarks, "breakaway", calibration.votes["rise"])
+    end = min(end, calibration.prior.usual_decades - lag) if kind.adaptive else end
+    return lag + (1 - landmarks.doubt) * point + landmarks.doubt * end
 
 
 def upper_decades(landmarks: list[Landmarks], point: float, calibration: Calibration) -> float:
@@ -174,10 +170,6 @@ def _long_enough(curves: list[LossCurve]) -> list[LossCurve]:
 def _point_in_sweep(landmarks: Landmarks, calibration: Calibration, kind: OptimizerKind) -> float | None:
     point = suggested_decades(landmarks, calibration, kind)
     return None if point is None else float(np.clip(point, landmarks.first, landmarks.last))
-
-
-def _median_vote(landmarks: Landmarks, calibration: Calibration, usual: list[float]) -> float:
-    return _median([_vote_of(landmarks, name, vote) for name, vote in calibration.votes.items()] + usual)
 
 
 def _vote_of(landmarks: Landmarks, name: str, vote: Vote) -> float:

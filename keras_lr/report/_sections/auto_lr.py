@@ -13,13 +13,13 @@ from keras_lr.plots._auto_lr import plot_auto_lr, stacked_axes
 from keras_lr.report._components import (
     Section,
     as_sentence,
+    code_to_paste,
     counted,
     data_view,
     environment_rows,
     fact_views,
     figure_view,
     number_cell,
-    optimizer_call,
     section_view,
     table_view,
     thinning_note,
@@ -69,9 +69,11 @@ def auto_lr_section(logs: tuple[AutoLRLog], prefix: str) -> dict[str, Any]:
 
 
 def _verdict(log: AutoLRLog) -> dict[str, str]:
-    made = f"{counted(len(log.actions), 'change')} in {counted(len(log.epochs), 'epoch')}"
-    made_by = "It would have made" if log.dry_run else "It made"
-    rest = f"{made_by} {made}, starting from {format_rate(log.start_learning_rate)}."
+    made = f"{'would have made' if log.dry_run else 'made'} {counted(len(log.actions), 'change')}"
+    rest = (
+        f"It started at a learning rate of {format_rate(log.start_learning_rate)} and {made} in "
+        f"{counted(len(log.epochs), 'epoch')}."
+    )
     settled = _settled(log)
     reason = as_sentence(settled.reason) if settled else "Nothing in the run called for a change."
     if not np.isfinite(_last(log.losses)):
@@ -84,7 +86,7 @@ def _verdict(log: AutoLRLog) -> dict[str, str]:
         rate=rate,
         rest=rest,
         reason=reason,
-        code=optimizer_call(log.probe.environment if log.probe else {}, rate),
+        code=code_to_paste(log.probe.environment if log.probe else {}, rate),
     )
 
 

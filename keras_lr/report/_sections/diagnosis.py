@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -16,11 +16,11 @@ from keras_lr.report._components import (
     Section,
     as_sentence,
     badge_cell,
+    code_to_paste,
     counted,
     data_view,
     figure_view,
     number_cell,
-    optimizer_call,
     panels_view,
     section_view,
     table_view,
@@ -137,6 +137,17 @@ def finding_warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
     ]
 
 
+def pattern_key(diagnoses: Iterable[Diagnosis]) -> str:
+    """What the patterns over the epochs of findings mean; empty if there is none."""
+    found = {finding.kind for diagnosis in diagnoses for finding in diagnosis.findings}
+    patterns: dict[str, list[str]] = {}
+    for kind, words in FINDING_KINDS.items():
+        if kind in found and words.pattern:
+            patterns.setdefault(words.pattern, []).append(words.name)
+    legend = "; ".join(f"{pattern}: {' or '.join(names)}" for pattern, names in patterns.items())
+    return as_sentence(legend.capitalize())
+
+
 def figure_note(diagnoses: Mapping[str, Diagnosis], *, drawn: int | None = None) -> str:
     """How to read the figure, and what it leaves out.
 
@@ -144,13 +155,7 @@ def figure_note(diagnoses: Mapping[str, Diagnosis], *, drawn: int | None = None)
         diagnoses: The runs.
         drawn: How many of them the figure shows; None for all.
     """
-    found = {finding.kind for diagnosis in diagnoses.values() for finding in diagnosis.findings}
-    patterns: dict[str, list[str]] = {}
-    for kind, words in FINDING_KINDS.items():
-        if kind in found and words.pattern:
-            patterns.setdefault(words.pattern, []).append(words.name)
-    legend = "; ".join(f"{pattern}: {' or '.join(names)}" for pattern, names in patterns.items())
-    parts = [as_sentence(legend.capitalize())] if legend else []
+    parts = []
     if diagnoses and all(diagnosis.direction == "max" for diagnosis in diagnoses.values()):
         parts.append("Crosses at the lower edge: values below the scale, or not finite.")
     else:
@@ -179,7 +184,8 @@ def _epoch_span(finding: Finding, unit: str) -> str:
 
 def _effect(finding: Finding) -> str:
     unit = finding.effect_unit.removesuffix("s") if finding.effect_size == 1 else finding.effect_unit
-    return f"{format_number(finding.effect_size, digits=3)} {unit}"
+    size = finding.effect_size
+    return f"{size:,.0f} {unit}" if 1000 <= size < 1e9 else f"{format_number(size, digits=3)} {unit}"
 
 
 def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
@@ -206,6 +212,7 @@ def _figure(drawn: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
         "title": "Training histories",
         "description": " ".join(descriptions),
         "prefix": f"{prefix}-runs",
+        "key": pattern_key(drawn.values()),
     }
     if len(drawn) == 1:
         (diagnosis,) = drawn.values()
@@ -337,7 +344,7 @@ def _verdict_on_one(run: Diagnosis) -> dict[str, str]:
         rate=rate,
         rest=rest,
         reason=f"{reason} Range to try: {rate_span(run.suggested_low, run.suggested_high)}.",
-        code=optimizer_call({}, rate),
+        code=_measure_first(rate, guess="what this run suggests"),
     )
 
 
@@ -375,7 +382,17 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
         rate=rate,
         rest=f"Range to try: {rate_span(low, high)}. {rest}" if low < high else rest,
         reason=comparison.reason,
-        code=optimizer_call({}, rate),
+        code=_measure_first(rate, guess="what these runs suggest"),
+    )
+
+
+def _measure_first(rate: str, *, guess: str) -> str:
+    """A range test measures what a history only lets one guess."""
+    return (
+        "# Measure a learning rate for your model and data:\n"
+        "result = keras_lr.find_lr(model, x, y)\n"
+        f"# Or try {guess}:\n"
+        f"{code_to_paste({}, rate)}"
     )
 
 

@@ -16,6 +16,7 @@ from keras_lr.report._components import (
     Section,
     as_sentence,
     chip_cell,
+    code_to_paste,
     code_value,
     counted,
     data_view,
@@ -23,7 +24,6 @@ from keras_lr.report._components import (
     fact_views,
     figure_view,
     number_cell,
-    optimizer_call,
     section_view,
     table_view,
     thinning_note,
@@ -67,7 +67,8 @@ def range_test_section(results: tuple[RangeTestResult], prefix: str) -> dict[str
         heading="Range test",
         verdict=_verdict(result),
         warnings=_warnings(result),
-        note="A short-run hint: it shows where training starts to move and where it breaks down. A search decides.",
+        note="A short-run hint: it shows where training starts to move and where it breaks down. To be surer, "
+        "train a few of these rates to the end, as `keras_lr.LogGridSearch` does.",
         facts=_facts(result),
         tables=_regions(result),
         figure=figure_view(
@@ -108,7 +109,7 @@ def _verdict(result: RangeTestResult) -> dict[str, str]:
         rest=f"In this range test anything from {format_rate(advice.low)} to {format_rate(advice.high)} was usable "
         f"({_setup(result)}).",
         reason=advice.reason,
-        code=optimizer_call(result.environment, rate),
+        code=code_to_paste(result.environment, rate),
     )
 
 

@@ -37,6 +37,7 @@ KERAS_LR_SCHEDULES = (
     "InverseSqrt",
     "OneCycle",
     "Polynomial",
+    "Resumed",
     "Scaled",
     "Sequential",
     "Warmup",
@@ -128,7 +129,7 @@ def _describe(schedule: SchedulePreview) -> str:
 
 def _arguments(schedule: SchedulePreview) -> list[dict[str, Any]]:
     arguments = list(schedule.config.items())[:_TABLE_ROWS]
-    rows = [[str(name)[:60], number_cell(str(value)[:200])] for name, value in arguments]
+    rows = [[str(name)[:60], number_cell(_argument(str(name), value)[:200])] for name, value in arguments]
     return [table_view("Arguments of the schedule", ["Argument", "Value"], rows)] if rows else []
 
 
@@ -161,8 +162,16 @@ def _code(schedule: SchedulePreview) -> str:
     )
     if not usable:
         return ""
-    lines = "".join(f"    {name}={value!r},\n" for name, value in arguments.items())
+    lines = "".join(f"    {name}={_argument(name, value)},\n" for name, value in arguments.items())
     return f"schedule = {home}.{schedule.name}(\n{lines})"
+
+
+def _argument(name: str, value: Any) -> str:
+    """The value as code; a learning rate as the page writes rates, unless digits would be lost."""
+    if isinstance(value, float) and name.endswith("learning_rate"):
+        written = format_rate(value, digits=9)
+        return written if float(written) == value else repr(value)
+    return repr(value)
 
 
 def _is_name(name: Any) -> bool:

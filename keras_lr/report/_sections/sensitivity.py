@@ -12,6 +12,7 @@ import pandas as pd
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import format_number, format_rate, shortened
+from keras_lr.analysis._batch_size import rule_ridge
 from keras_lr.analysis._sensitivity import (
     RUN_KEYS,
     lost_gain,
@@ -26,6 +27,7 @@ from keras_lr.plots._sensitivity import (
     MAX_HEATMAP_SIZES,
     MAX_RATES,
     MAX_REPEATS,
+    RACE_ENDS,
     learning_curve_panels,
     plot_heatmap,
     plot_race,
@@ -36,6 +38,7 @@ from keras_lr.report._components import (
     NO_RATE,
     Section,
     as_sentence,
+    code_to_paste,
     code_value,
     counted,
     data_view,
@@ -44,7 +47,6 @@ from keras_lr.report._components import (
     figure_view,
     number_cell,
     number_column,
-    optimizer_call,
     panels_view,
     part_view,
     section_view,
@@ -52,7 +54,13 @@ from keras_lr.report._components import (
     verdict_view,
     warning_view,
 )
-from keras_lr.report._sections.diagnosis import figure_note, finding_tables, finding_warnings, findings_in_words
+from keras_lr.report._sections.diagnosis import (
+    figure_note,
+    finding_tables,
+    finding_warnings,
+    findings_in_words,
+    pattern_key,
+)
 from keras_lr.results._diagnosis import Diagnosis
 from keras_lr.results._sensitivity import (
     BASIN_NAMES,
@@ -119,10 +127,21 @@ def _race_figure(result: SensitivityResult, prefix: str) -> dict[str, Any]:
     return figure_view(
         lambda figure: plot_race(result, ax=figure.subplots()),
         title=f"{_objective(result)} of each learning rate in the race",
-        description=f"{as_sentence(result.reason)} {counted(len(result.learning_rates), 'learning rate')} took "
-        f"part.{drawn}",
+        description=f"{_describe_race(result)}{drawn}",
         prefix=f"{prefix}-race",
     )
+
+
+def _describe_race(result: SensitivityResult) -> str:
+    """Which rates left the race in which way."""
+    dropped = (result.race or {"dropped": []})["dropped"]
+    ways = {
+        text: [format_rate(drop["learning_rate"], digits=3) for drop in dropped if drop["why"] == why]
+        for why, (*_, text) in RACE_ENDS.items()
+    }
+    ends = "; ".join(f"{text}: {_listed(rates)}" for text, rates in ways.items() if rates)
+    took_part = f"{counted(len(result.learning_rates), 'learning rate')} took part."
+    return f"{took_part} {as_sentence(ends[:1].upper() + ends[1:])}".strip()
 
 
 def _race_table(result: SensitivityResult) -> dict[str, Any]:
@@ -163,7 +182,7 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
         rate=rate,
         rest=f"{_ranges_in_words(result)} Searched: {_setup(result)}.",
         reason=result.reason,
-        code=optimizer_call(result.environment, rate),
+        code=code_to_paste(result.environment, rate, batch_size=main_batch_size(result)),
     )
 
 
@@ -276,7 +295,10 @@ def _describe_curve(result: SensitivityResult, runs: pd.DataFrame, *, drawn: int
 
 
 def _rates_in_words(rates: np.ndarray) -> str:
-    written = [format_rate(float(rate)) for rate in rates]
+    return _listed([format_rate(float(rate)) for rate in rates])
+
+
+def _listed(written: list[str]) -> str:
     return ", ".join(written) if len(written) <= 4 else f"{len(written)} learning rates, the lowest {written[0]}"
 
 
@@ -342,7 +364,7 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
     sizes = len(result.batch_sizes)
     if sizes < 2:
         return []
-    height = 1.0 + 0.45 * min(sizes, MAX_HEATMAP_SIZES)
+    height = 1.3 + 0.45 * min(sizes, MAX_HEATMAP_SIZES)
     picture = figure_view(
         lambda figure: plot_heatmap(result, ax=figure.subplots()),
         title=f"Median {_objective(result)} by learning rate and batch size",
@@ -352,6 +374,9 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
         heights=(height, height),
     )
     note = "The stronger the colour of a cell, the better its rank. Cross: most runs diverged. Frame: the best."
+    note += " Line: the best rate of each batch size."
+    if rule_ridge(result):
+        note += " Dashed: where the optimizer's rule for batch sizes puts it, from the best cell on."
     return [part_view(name="batch", heading="Learning rate and batch size", figure=picture, note=note)]
 
 
@@ -489,6 +514,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
                 description=" ".join(descriptions),
                 descriptions=descriptions,
                 prefix=f"{prefix}-runs",
+                key=pattern_key(diagnoses.values()),
             ),
             tables=finding_tables(named, caption=caption, name_column="Learning rate"),
         )

@@ -73,6 +73,10 @@ class Engine(ABC):
         for run in runs:
             self.paused.pop(run, None)
 
+    def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
+        """What those of `runs` that have paused go on from in another process; a run that is missing starts again."""
+        return {}
+
     @abstractmethod
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs`, and records each epoch.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 
@@ -32,12 +32,15 @@ from keras_lr.search._runs import Run, epoch_order
 
 
 class _Paused(NamedTuple):
-    """What a run goes on from: its next epoch, the state of its model, its data, and the random numbers to come."""
+    """What a run goes on from: its next epoch, the state of its model, its data, and the random numbers to come.
+
+    The steps on arrays draw no random numbers but those of the model's state, so that it suffices for another process.
+    """
 
     epoch: int
     state: ModelState
-    data: tf.data.Dataset | None
-    random: RandomState
+    data: tf.data.Dataset | None = None
+    random: RandomState | None = None
 
 
 class FunctionEngine(Engine):
@@ -60,6 +63,11 @@ class FunctionEngine(Engine):
                     break
             if self.recorder.pauses(run):
                 self.paused[run] = _Paused(epoch + 1, program.state(), data, RandomState())
+
+    def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
+        """What paused runs on arrays go on from; the position in a dataset cannot be sent."""
+        paused = {run: self.paused[run] for run in runs if run in self.paused}
+        return {run: one._replace(random=None) for run, one in paused.items() if one.data is None}
 
     def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
         """Trains `run` once more, from weights with their last bit changed."""
@@ -88,12 +96,8 @@ class FunctionEngine(Engine):
 
     def _prepared(self, run: Run) -> tuple[EpochProgram, int, tf.data.Dataset | None]:
         """The program in the state in which `run` goes on, the epoch with which it does, and the dataset it reads."""
-        if run in self.paused and self._program is not None:
-            paused = self.paused.pop(run)
-            self._program.restore(paused.state, run.learning_rate)
-            paused.random.restore()
-            return self._program, paused.epoch, paused.data
-        state = self.factory.initial_state(run)
+        paused = self.paused.pop(run, None)
+        state = () if paused else self.factory.initial_state(run)
         if self._program is None:
             try:
                 program = EpochProgram(self.factory.any_model(run), self.arguments)
@@ -105,6 +109,11 @@ class FunctionEngine(Engine):
             if hidden:
                 raise HiddenStateError(f"its step {hidden}")
             self._program = program
+        if paused:
+            self._program.restore(paused.state, run.learning_rate)
+            if paused.random is not None:
+                paused.random.restore()
+            return self._program, paused.epoch, paused.data
         self._program.reset(state, run.learning_rate)
         return self._program, 0, self._data_of(run)
 

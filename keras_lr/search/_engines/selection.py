@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_lr._keras.learning_rate import holds_one_rate
 from keras_lr._keras.model import is_distributed, layers_of
@@ -131,10 +134,21 @@ class EngineSelector:
         choice = _timed_engines(model)
         return cls(makers, recorder, fastest=engine, reason=reason, choice=choice, planned_steps=steps)
 
-    def train(self, runs: Sequence[Run], on_engine: Callable[[], None]) -> None:
-        """Trains `runs`; `on_engine` is called each time an engine begins."""
+    def train(
+        self, runs: Sequence[Run], on_engine: Callable[[], None], checkpoints: Mapping[Run, Any] = MappingProxyType({})
+    ) -> None:
+        """Trains runs.
+
+        Args:
+            runs: The runs.
+            on_engine: Called each time an engine begins.
+            checkpoints: What runs go on from that have paused in another process with this engine.
+        """
         self._choose(runs)
         on_engine()
+        paused = {run: state for run, (engine, state) in checkpoints.items() if engine == self.engine}
+        if paused:
+            self._engine().paused.update(paused)
         if self.engine == "stacked":
             try:
                 self._engine().train(runs)
@@ -168,6 +182,10 @@ class EngineSelector:
         if costs:
             self.engine, self.reason = cheapest(costs)
             self._made = {self.engine: self._made[self.engine]}
+
+    def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
+        """What those of `runs` that have paused go on from in another process, where the engine can send it."""
+        return {run: (self.engine, state) for run, state in self._engine().checkpoints(runs).items()}
 
     def forget(self, runs: Sequence[Run]) -> None:
         """Drops what is kept of paused runs that will not go on."""
@@ -321,5 +339,5 @@ def _why_not_stacked(model: keras.Model, arguments: FitArguments, runs: int) -> 
 
 def _bytes(data: object) -> int:
     return sum(
-        int(part.shape.num_elements() or 0) * part.dtype.size for part in keras.tree.flatten(data) if part is not None
+        math.prod(part.shape) * tf.as_dtype(part.dtype).size for part in keras.tree.flatten(data) if part is not None
     )

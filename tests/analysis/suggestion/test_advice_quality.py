@@ -1,4 +1,4 @@
-"""The default rule against the ground truth of fifty tasks, with constants fitted without the judged task."""
+"""The default rule against the ground truth of trained tasks, with constants fitted without the judged task."""
 
 import importlib
 import sys
@@ -23,8 +23,7 @@ def module(name):
 
 @pytest.fixture(scope="module")
 def cases():
-    fresh = module("_advice_judge").FRESH
-    return module("_advice_cases").read_cases(sorted(set(module("_advice_score").tasks()) - set(fresh)))
+    return module("_advice_cases").read_cases(module("advice").fitted())
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +137,36 @@ def test_short_runs_improve_further_tasks(cases, steps):
         before.append(case.truth.regret(advice.learning_rate))
         after.append(case.truth.regret(judge.refined(case, advice, CALIBRATION).learning_rate))
     assert np.mean(after) <= 0.8 * np.mean(before)
+
+
+def truth(scores, reached):
+    decades = np.linspace(-3, -1, len(scores))
+    return module("_advice_score").Truth(decades, np.array(scores), 2.0, np.array(reached))
+
+
+@pytest.mark.parametrize(("score", "lost"), [(1.0, 0.0), (1.05, 0.0), (1.1, 0.25), (1.6, 0.5), (2.5, 0.75)])
+def test_time_lost_is_what_the_best_rate_would_not_have_needed(score, lost):
+    """The best rate reaches 1.9, 1.5, 1.1 and 1.0 after its four epochs."""
+    assert truth([1.5, 1.0, 1.2], [1.9, 1.5, 1.1, 1.0]).time_lost(score) == lost
+
+
+def test_a_rate_is_judged_between_those_of_the_grid():
+    judged = truth([1.5, 1.0, 1.2], [1.9, 1.5, 1.1, 1.0]).judge(10**-1.5)
+    assert judged == {"regret": pytest.approx(0.1), "good": False, "lost": 0.25}
+    assert truth([1.5, 1.0, 1.2], [1.0]).judge(None) == {"regret": 1.0, "good": False, "lost": 1.0}
+
+
+def test_the_constant_of_a_task_is_chosen_without_it():
+    """Of six tasks with Adam, five like 1e-3 and one likes 1e-1; that one does not move its own constant."""
+    constant = module("_advice_constant")
+    regrets = {f"a{number}-adam": np.abs(np.log10(constant.RATES) + 3) for number in range(5)}
+    regrets["b-adam"] = 100 * np.abs(np.log10(constant.RATES) + 1)
+    assert constant.constant_for("b-adam", regrets) == pytest.approx(1e-3)
+    assert constant.constant_for("a0-adam", regrets) == pytest.approx(1e-1)
+
+
+def test_an_optimizer_of_few_tasks_takes_the_constant_of_its_kind():
+    constant = module("_advice_constant")
+    regrets = {f"a{number}-adam": np.abs(np.log10(constant.RATES) + 3) for number in range(5)}
+    regrets |= {name: np.abs(np.log10(constant.RATES)) for name in ("c-nadam", "d-nadam", "e-sgd")}
+    assert constant.constant_for("c-nadam", regrets) == pytest.approx(1e-3)

@@ -1,0 +1,279 @@
+"""Searches on a Dask cluster of real processes, some of which are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from distributed import Client, LocalCluster
+
+from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.search import LogGridSearch
+from keras_lr.search._distributed import dask_pool
+from keras_lr.search._distributed.dask_pool import LocalWorkers
+from keras_lr.search._recorder import Recorder
+from keras_lr.search._storage import SearchFolder, read_journals
+from tests.search.small_search import classifier, iris, run_small, small_search
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of two workers in processes of their own, each of which is started again when it ends."""
+    with (
+        LocalCluster(n_workers=0, processes=True, dashboard_address=None) as scheduler,
+        Client(scheduler.scheduler_address, set_as_default=False) as client,
+    ):
+        workers = LocalWorkers(scheduler.scheduler_address, 2, tmp_path_factory.mktemp("logs"))
+        ended = threading.Event()
+
+        def restart() -> None:
+            while not ended.wait(0.1):
+                workers.restart(joined=True)
+
+        thread = threading.Thread(target=restart)
+        thread.start()
+        client.wait_for_workers(2, timeout=120)
+        yield client
+        ended.set()
+        thread.join()
+        workers.close()
+
+
+class Kill(keras.callbacks.Callback):
+    """Kills its own process with SIGKILL after an epoch at a high rate, at most `times` times."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        super().__init__()
+        self.folder, self.times = folder, times
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if float(self.model.optimizer.learning_rate) > 5e-3 and len(list(self.folder.glob("killed-*"))) < self.times:
+            (self.folder / f"killed-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class OwnFit(keras_tuner.HyperModel):
+    """A hypermodel whose `fit` names a hyperparameter, and returns the objective."""
+
+    def build(self, hp: Any) -> keras.Model:
+        return classifier()()
+
+    def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        hp.Fixed("named_in_fit", 7)
+        return model.fit(*args, **kwargs)
+
+
+def keys(directory: Path) -> list[tuple[Any, ...]]:
+    """The key of each recorded row."""
+    _, lines = read_journals(SearchFolder(directory / "lr").records)
+    names = ("learning_rate", "repeat", "batch_size", "epoch")
+    return [tuple(line[name] for name in names) for line in lines if "event" not in line]
+
+
+@pytest.mark.parametrize("engine", ["stacked", "reuse"])
+def test_a_cluster_finds_the_numbers_of_one_process(cluster: Client, tmp_path: Path, engine: Any) -> None:
+    alone = small_search(classifier(), tmp_path / "alone", engine=engine)
+    spread = small_search(classifier(), tmp_path / "spread", engine=engine)
+    pd.testing.assert_frame_equal(run_small(spread, cluster=cluster), run_small(alone), rtol=1e-5)
+    one, other = alone.get_best_models()[0], spread.get_best_models()[0]
+    for first, second in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-4, atol=1e-6)
+    result = spread.sensitivity()
+    assert (result.engine, result.engine_reason) == (alone.sensitivity().engine, alone.sensitivity().engine_reason)
+    assert (result.environment["workers"], result.environment["shares_trained_again"]) == (2, 0)
+    before = keys(tmp_path / "spread")
+    run_small(small_search(classifier(), tmp_path / "spread", engine=engine), cluster=cluster)
+    assert keys(tmp_path / "spread") == before
+
+
+def test_a_hypermodel_s_own_fit_is_called_and_its_hyperparameters_come_back(cluster: Client, tmp_path: Path) -> None:
+    alone, spread = (small_search(OwnFit(), tmp_path / name) for name in ("alone", "spread"))
+    pd.testing.assert_frame_equal(run_small(spread, cluster=cluster), run_small(alone), rtol=1e-5)
+    assert spread.get_best_hyperparameters()[0].get("named_in_fit") == 7
+
+
+def test_a_search_that_grows_and_prunes_ends_on_a_cluster(cluster: Client, tmp_path: Path) -> None:
+    tuner = small_search(
+        classifier(keras.optimizers.SGD), tmp_path, learning_rates=[1e-5, 1e-4], extend=True, pruning=True
+    )
+    frame = run_small(tuner, cluster=cluster, epochs=4)
+    assert sorted(frame["learning_rate"].unique()) == [1e-5, 1e-4, 1e-3, 1e-2]
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame)
+
+
+def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, tmp_path: Path) -> None:
+    whole = run_small(small_search(classifier(), tmp_path / "alone", engine="reuse"))
+    tuner = small_search(classifier(), tmp_path, engine="reuse")
+    frame = run_small(tuner, cluster=cluster, callbacks=[Kill(tmp_path, 1)])
+    pd.testing.assert_frame_equal(frame, whole, rtol=1e-5)
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(whole)
+    assert tuner.sensitivity().environment["shares_trained_again"] == 1
+
+
+def test_runs_that_end_each_worker_fail_and_the_others_go_on(
+    cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_pool, "MAX_DEATHS", 2)
+    tuner = small_search(classifier(), tmp_path, repeats=1)
+    frame = run_small(tuner, cluster=cluster, callbacks=[Kill(tmp_path, 1000)])
+    assert len(list(tmp_path.glob("killed-*"))) == 2
+    assert frame.groupby("learning_rate")["status"].last().to_dict() == {1e-3: "ok", 1e-2: "failed"}
+    _, lines = read_journals(SearchFolder(tmp_path / "lr").records)
+    (failed,) = [line for line in lines if line.get("status") == "failed"]
+    assert "2 workers ended while they trained" in failed["message"]
+
+
+class Raise(keras.callbacks.Callback):
+    """Raises at a high rate."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if float(self.model.optimizer.learning_rate) > 5e-3:
+            raise ValueError("too high")
+
+
+def test_an_exception_in_training_fails_its_run_as_in_one_process(cluster: Client, tmp_path: Path) -> None:
+    found = []
+    for name, place in {"alone": {}, "spread": {"cluster": cluster}}.items():
+        run_small(small_search(classifier(), tmp_path / name), callbacks=[Raise()], **place)
+        lines = read_journals(SearchFolder(tmp_path / name / "lr").records)[1]
+        found.append(sorted((line["repeat"], line["message"]) for line in lines if line.get("status") == "failed"))
+    assert found[0] == found[1] == [(0, "ValueError: too high"), (1, "ValueError: too high")]
+
+
+def test_an_interrupted_search_keeps_its_records_and_frees_the_workers(
+    cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuner = small_search(classifier(), tmp_path, engine="function", repeats=4)
+    with monkeypatch.context() as patch:
+        patch.setattr("keras_lr.search._recorder.Recorder.adopt", interrupt_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            run_small(tuner, cluster=cluster)
+    before = keys(tmp_path)
+    assert before
+    frame = run_small(small_search(classifier(), tmp_path, engine="function", repeats=4), cluster=cluster)
+    assert keys(tmp_path)[: len(before)] == before
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame) == 2 * 4 * 2
+
+
+def interrupt_after(count: int) -> Any:
+    """`Recorder.adopt`, which raises `KeyboardInterrupt` when it has been called `count` times."""
+    adopt, calls = Recorder.adopt, []
+
+    def interrupted(self: Any, recorded: Any) -> None:
+        calls.append(recorded)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        adopt(self, recorded)
+
+    return interrupted
+
+
+def test_a_resource_that_no_worker_declares_is_named(
+    cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dask_pool, "NOTICE_SECONDS", 0.0)
+    with pytest.raises(SearchError, match=r"0 of 2 workers declare GPU=1 within 0\.3 s"):
+        run_small(small_search(classifier(), tmp_path), cluster=cluster, resources={"GPU": 1}, wait=0.3, verbose=1)
+    assert "0 of 2 workers declare GPU=1 yet. Waiting up to 0.3 s." in capfd.readouterr().err
+
+
+def test_a_worker_with_another_version_is_refused_before_any_training(
+    cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_pool, "versions", lambda: {"TensorFlow": "1.0"})
+    with pytest.raises(SearchError, match=rf"cannot train: it has TensorFlow {tf.__version__} instead of 1\.0"):
+        run_small(small_search(classifier(), tmp_path), cluster=cluster)
+    assert not (tmp_path / "lr" / "records").exists() or not keys(tmp_path)
+
+
+def test_what_cannot_be_pickled_is_refused_by_name(tmp_path: Path) -> None:
+    lock = threading.Lock()
+
+    def build() -> keras.Model:
+        with lock:
+            return classifier()()
+
+    with pytest.raises(InvalidArgumentError, match="`hypermodel` must be picklable"):
+        run_small(small_search(build, tmp_path), workers=1)
+    x, y, _ = iris()
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+    with pytest.raises(InvalidArgumentError, match=r"`x` must be picklable.* Pass arrays or a PyDataset"):
+        small_search(classifier(), tmp_path, objective="loss").search(data, workers=1, verbose=0)
+
+
+def test_a_tuner_whose_own_methods_would_not_be_called_is_refused(tmp_path: Path) -> None:
+    class Own(LogGridSearch):
+        def on_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+            pass
+
+    with pytest.raises(InvalidArgumentError, match="where `on_epoch_end` of Own is not called"):
+        run_small(Own(classifier(), learning_rates=[1e-3], directory=tmp_path), workers=1)
+
+
+def test_a_scheduler_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_pool, "_CLOSE_SECONDS", 0.5)
+    with pytest.raises(InvalidArgumentError, match="`cluster` must be the address of a running Dask scheduler"):
+        run_small(small_search(classifier(), tmp_path), cluster="tcp://127.0.0.1:1")
+
+
+def test_the_death_of_the_scheduler_ends_the_search_and_its_worker(tmp_path: Path) -> None:
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    command = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    scheduler = subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", f"from {dask_pool.__name__} import main; main()", address], stdout=subprocess.DEVNULL
+    )
+    try:
+        stopper = threading.Thread(target=kill_once_recorded, args=(scheduler, tmp_path))
+        stopper.start()
+        tuner = small_search(classifier(), tmp_path, engine="function", repeats=10)
+        with pytest.raises(SearchError, match=f"The scheduler at {address} has gone. What was recorded is kept."):
+            run_small(tuner, cluster=wait_for(address))
+        stopper.join()
+        assert worker.wait(30) == -signal.SIGTERM
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    before = keys(tmp_path)
+    run_small(small_search(classifier(), tmp_path, engine="function", repeats=10))
+    assert keys(tmp_path)[: len(before)] == before
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == 2 * 10 * 2
+
+
+def wait_for(address: str) -> str:
+    """The address, once its scheduler answers."""
+    Client(address, set_as_default=False, timeout=60).close()
+    return address
+
+
+def kill_once_recorded(process: Any, directory: Path) -> None:
+    """Kills a process once a search has recorded some rows."""
+    while process.poll() is None and len(keys(directory)) < 4:
+        time.sleep(0.02)
+    process.kill()
+
+
+def free_port() -> int:
+    """An unused port of the loopback interface."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
