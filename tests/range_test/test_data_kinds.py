@@ -107,7 +107,7 @@ def test_data_that_runs_out_in_a_later_sweep_keeps_the_whole_ones(count: int, di
 
 def test_training_after_the_test_sees_every_generated_batch(digits: Any) -> None:
     keras.utils.set_random_seed(0)
-    model = plain_classifier("adam")
+    model = plain_classifier()
     finder = keras_lr.LRRangeTest(num_steps=48, min_lr=1e-5, max_lr=1.0, apply=True)
     seen = []
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
@@ -117,7 +117,7 @@ def test_training_after_the_test_sees_every_generated_batch(digits: Any) -> None
 
 def test_training_after_the_test_sees_a_whole_py_dataset(digits: Any) -> None:
     keras.utils.set_random_seed(0)
-    model = plain_classifier("adam")
+    model = plain_classifier()
     finder = keras_lr.LRRangeTest(num_steps=60, min_lr=1e-5, max_lr=1.0, apply=True)
     model.fit(Batches(*digits, workers=2), epochs=2, verbose=0, callbacks=[finder])
     assert finder.result.stop_reason in {"completed", "diverged"}

@@ -154,7 +154,8 @@ class Gan(keras.Model):
 
 def gan(d_rate: float, g_rate: float, *, compiled: str | None) -> keras.Model:
     model = Gan()
-    optimizers = {"d_optimizer": keras.optimizers.Adam(d_rate), "g_optimizer": keras.optimizers.Adam(g_rate)}
+    rates = {"d_optimizer": d_rate, "g_optimizer": g_rate}
+    optimizers = {name: keras.optimizers.SGD(rate, momentum=0.9) for name, rate in rates.items()}
     model.compile(**optimizers, **({"optimizer": optimizers[compiled]} if compiled else {}))
     return model
 

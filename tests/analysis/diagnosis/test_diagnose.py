@@ -88,7 +88,7 @@ def test_planted_slow_decay_is_found(seed, size, time_constant):
 @pytest.mark.slow
 def test_false_alarms_on_pure_decay_are_rare():
     generator = np.random.default_rng(1)
-    draws, alarms = 1000, 0
+    draws, alarms = 400, 0
     for seed in range(draws):
         size = int(np.exp(generator.uniform(np.log(10), np.log(2000))))
         noise, time_constant = np.exp(generator.uniform(np.log(0.002), np.log(0.3))), np.exp(generator.uniform(-3, 1))
