@@ -137,6 +137,8 @@ def line(name: str, task: str, rows: pd.DataFrame) -> str:
     regrets = ", ".join("" if np.isnan(one) else f"{min(one, 9.99):.2f}" for one in rows["regret"])
     good = f"{format_rate(rows['low'].median())} to {format_rate(rows['high'].median())}"
     words = ", ".join(rows["confidence"])
+    if not np.isfinite(rows["gain"]).all():
+        return f"| {name} | {task} | none: every rate diverges | | {rates} | | {words} |"
     return f"| {name} | {task} | {rows['gain'].median():.0%} | {good} | {rates} | {regrets} | {words} |"
 
 

@@ -138,7 +138,7 @@ class ArrayStream:
             return array.iloc[rows] if isinstance(array, (pd.DataFrame, pd.Series)) else array[rows]
 
         with tf.device("CPU:0"):
-            return convert_to_sliceable(_map(take, self._inputs), target_backend="tensorflow")
+            return _sliceable(_map(take, self._inputs))
 
     def _endless_batches(self) -> Iterator[np.ndarray]:
         # Seeded from NumPy's global state, which the sweep restores, so that the same seed gives the same batches.
@@ -433,6 +433,8 @@ def readers_of(x: Any) -> tuple[Any, ...]:
 
 def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> BatchStream:
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
+    if arrays:
+        _check_arrays(data["x"], data["y"], data["sample_weight"])
     if arrays and not is_distributed(model):
         adapter = get_data_adapter(**data)
         if ArrayStream.serves(adapter, num_steps):
@@ -455,8 +457,44 @@ def sliceable_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any = Non
     """
     if not can_convert_arrays((x, y, sample_weight)):
         return None
+    _check_arrays(x, y, sample_weight)
     adapter = ArrayDataAdapter(x, y, sample_weight, batch_size=1, class_weight=class_weight)
-    return keras.tree.lists_to_tuples(convert_to_sliceable(adapter._inputs, "tensorflow"))
+    return keras.tree.lists_to_tuples(_sliceable(adapter._inputs))
+
+
+def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
+    """Raises `DataError` if the arrays hold no numbers, or not the same number of samples."""
+    for leaf in keras.tree.flatten((x, y, sample_weight)):
+        if isinstance(leaf, np.ndarray):
+            _sliceable(leaf[:1])
+    parts = {"x": x, "y": y, "sample_weight": sample_weight}
+    lengths = {
+        name: sorted({int(leaf.shape[0]) for leaf in keras.tree.flatten(part) if leaf is not None and leaf.shape})
+        for name, part in parts.items()
+    }
+    if len({length for found in lengths.values() for length in found}) > 1:
+        given = ", ".join(f"`{name}` of {' and '.join(map(str, found))}" for name, found in lengths.items() if found)
+        raise DataError(
+            f"The arrays must hold the same number of samples. Received {given}. Pass one target, and one weight if "
+            "there are weights, for each input."
+        )
+
+
+def _sliceable(arrays: Any) -> Any:
+    """What Keras converts arrays to before it slices them.
+
+    Raises:
+        DataError: An array holds text or Python objects.
+    """
+    try:
+        return convert_to_sliceable(arrays, target_backend="tensorflow")
+    except ValueError as error:
+        if "Invalid dtype" not in str(error):
+            raise
+        raise DataError(
+            f"The arrays must hold numbers. Received the dtype {str(error).rpartition(': ')[2]}. Map text to numbers, "
+            'and convert Python objects with `array.astype("float32")`.'
+        ) from error
 
 
 def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tuple[Any, Any]:

@@ -18,6 +18,8 @@ _STEPS = [2**exponent for exponent in range(21)]
 
 _SAMPLES = 65
 
+_RELATIVE = tuple(getattr(keras.optimizers, name) for name in ("Adafactor", "Lamb") if hasattr(keras.optimizers, name))
+
 _wrappers: weakref.WeakSet[Any] = weakref.WeakSet()
 """The schedules that `RateFactor` has put around the user's own."""
 
@@ -97,6 +99,11 @@ def follows_schedule(optimizer: Any) -> bool:
 def keeps_average(optimizer: Any) -> bool:
     """Whether any optimizer was made with `use_ema=True`."""
     return any(bool(getattr(leaf, "use_ema", False)) for leaf in leaf_optimizers(optimizer))
+
+
+def scales_steps_by_weights(optimizer: Any) -> bool:
+    """Whether a step is proportional to the size of the weights, so that weights can grow by a factor per step."""
+    return any(isinstance(leaf, _RELATIVE) for leaf in leaf_optimizers(optimizer))
 
 
 def leaf_optimizers(optimizer: Any) -> list[Any]:

@@ -53,6 +53,11 @@ LOSSES_OF_LABELS = (
 
 _LABEL_ERROR = re.compile(r"[Rr]eceived a label value of (-?\d+) which is outside the valid range of \[0, (\d+)\)")
 
+_WIDTH_ERROR = re.compile(
+    r"expected axis (?P<axis>-?\d+) of input shape to have value (?P<size>\d+), but received input with shape "
+    r"[(\[](?P<received>[^)\]]*)[)\]]|expected shape=\((?P<expected>[^)]*)\), found shape=\((?P<found>[^)]*)\)"
+)
+
 
 @dataclass(frozen=True)
 class BadValue:
@@ -266,7 +271,27 @@ def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, 
             "`y` must hold labels as numbers for sparse categorical cross-entropy. Received a row per sample, as of "
             "one-hot labels. Compile the model with `categorical_crossentropy`."
         )
-    return recompile_error(error)
+    return width_sentence(text, shapes) or recompile_error(error)
+
+
+def width_sentence(text: str, shapes: list[tuple[Any, ...]]) -> str | None:
+    """Says that inputs have another size than the model takes, if that is what the error of a step says.
+
+    Args:
+        text: The error.
+        shapes: Shapes of the inputs; a shape inside the model, which is none of them, has another cause.
+    """
+    found = _WIDTH_ERROR.search(text)
+    if found is None:
+        return None
+    received = re.findall(r"\d+|None", found["received"] or found["found"])[1:]
+    if not any([str(size) for size in shape[1:]] == received for shape in shapes):
+        return None
+    taken = f"the size {found['size']} on axis {found['axis']}" if found["axis"] else f"the shape ({found['expected']})"
+    return (
+        f"`x` must hold inputs as the model takes them, which have {taken}. Received inputs of shape "
+        f"({', '.join(['samples', *received])}). Pass the data that the model was built for, or build it for these."
+    )
 
 
 def recompile_error(error: BaseException) -> str | None:

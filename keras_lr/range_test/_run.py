@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_lr._keras.batches import ArrayStream, DataSource
+from keras_lr._keras.learning_rate import scales_steps_by_weights
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr._utils.progress import progress_line
@@ -179,12 +180,24 @@ def measure(
                 allowed = allow_for_constant(
                     result.suggestion, result.learning_rates, result.losses, test.constant_loss
                 )
-                result = replace(result, suggestion=allowed)
+                result = replace(result, suggestion=_allow_for_growth(allowed, model.optimizer))
             if further is not None and error is None:
                 error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored to its state before the range test.")
     return Measurement(result, error, test.restore, test.unrestored, test.advice)
+
+
+def _allow_for_growth(suggestion: Suggestion, optimizer: keras.Optimizer) -> Suggestion:
+    """The suggestion for an optimizer that may let the weights grow long after the test would have ended."""
+    if suggestion.confidence != "clear" or not scales_steps_by_weights(optimizer):
+        return suggestion
+    name = type(optimizer).__name__
+    reason = (
+        f"{suggestion.reason} But {name} takes steps in proportion to the weights, which can go on growing in a longer "
+        "training. If they do, train at a tenth of this rate."
+    )
+    return replace(suggestion, confidence="tentative", reason=reason)
 
 
 def _as_tensors(batch: Any) -> Any:

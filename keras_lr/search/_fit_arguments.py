@@ -229,7 +229,10 @@ def _callbacks(callbacks: Any) -> tuple[keras.callbacks.Callback, ...]:
 def _nested_validation(convert: Callable[[Any], Any], validation: Any) -> Any:
     if not isinstance(validation, (tuple, list)):
         return None
-    return _as_nested(convert, *keras.utils.unpack_x_y_sample_weight(tuple(validation)))
+    try:
+        return _as_nested(convert, *keras.utils.unpack_x_y_sample_weight(tuple(validation)))
+    except DataError as error:
+        raise DataError(f"In `validation_data`: {error}") from error
 
 
 def _as_nested(convert: Callable[[Any], Any], x: Any, y: Any, sample_weight: Any, class_weight: Any = None) -> Any:

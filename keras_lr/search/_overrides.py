@@ -35,6 +35,7 @@ _REMEDIES = {
     "attempt would fail as well.",
     "max_trials": "It trains every rate of the grid. Pass fewer `learning_rates`, or lower `points_per_decade`.",
     "oracle": "It brings its own, which hands out the rates of the grid.",
+    "tier": "It is called `engine`.",
     "tune_new_entries": _OTHERS_ARE_FIXED,
 }
 _REMEDIES.update({name: f"Pass `{name}` to `search`." for name in FIT_DEFAULTS if name not in _REMEDIES})

@@ -130,11 +130,12 @@ class Recorder:
         """Whether the point of `run` is marked as chaotic."""
         return self.table.is_chaotic(run.point)
 
-    def recorded_runs(self) -> dict[Run, list[dict[str, Any]]]:
-        """The rows of each run that has ended with an epoch; none while runs may pause."""
+    def recorded_runs(self, points: Iterable[Point] | None = None) -> dict[Run, list[dict[str, Any]]]:
+        """The rows of each run at `points`, or anywhere, that has ended with an epoch; none while runs may pause."""
         if self._reach:
             return {}
-        rows = {run: self.table.rows(run) for point in self.table.points() for run in self.table.runs(point)}
+        chosen = self.table.points() if points is None else dict.fromkeys(points)
+        rows = {run: self.table.rows(run) for point in chosen for run in self.table.runs(point)}
         return {run: found for run, found in rows.items() if self.complete(run) and found[-1]["status"] != "failed"}
 
     def record(self, epoch: int, logs: Mapping[Run, Mapping[str, Any]], weights: Weights | None) -> set[Run]:

@@ -229,10 +229,17 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
         ((batches(X).map(lambda x: x),), DataError, r"`x` must yield \(inputs, targets\), since the model"),
         ((whole,), DataError, r"`x` must yield batches\. Received single samples of shape \(6,\).*Add `\.batch\(32\)`"),
         ((None, LABELS), DataError, r"`x` must be training data, as for `model\.fit`\. Received: None"),
+        ((X[:, :5], LABELS), DataError, r"have the size 6 on axis -1\. Received inputs of shape \(samples, 5\)"),
+        ((batches(X[:, :5], LABELS),), DataError, r"the size 6 on axis -1\. Received inputs of shape \(samples, 5\)"),
+        ((X, LABELS[:100]), DataError, "the same number of samples. Received `x` of 320, `y` of 100"),
+        ((X.astype(object), LABELS), DataError, "must hold numbers. Received the dtype object"),
+        ((X, np.array(["no", "yes"])[LABELS]), DataError, "must hold numbers. Received the dtype str"),
         ((X, np.eye(2)[LABELS]), DataError, r"`y` must hold labels as numbers for sparse .*`categorical_crossentropy`"),
     ):
         with pytest.raises(error, match=words):
             keras_lr.find_lr(network(run_eagerly=eager), *data, num_steps=20)
+    with pytest.raises(DataError, match="Received `x` of 320, `y` of 320, `sample_weight` of 9"):
+        keras_lr.find_lr(network(), X, LABELS, sample_weight=np.ones(9))
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
     unbuilt.compile("sgd", CROSS_ENTROPY, run_eagerly=eager)
     with pytest.raises(DataError, match=r"`x` must yield batches\. Received single samples of shape \(6,\)"):

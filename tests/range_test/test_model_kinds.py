@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
 
 import keras_lr
 from keras_lr._keras.learning_rate import set_learning_rate
@@ -194,3 +196,35 @@ def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any) 
     model.compile("sgd", CROSS_ENTROPY)
     keras_lr.find_lr(model, *digits, **SWEEP)
     assert len(traces) == 2
+
+
+@pytest.mark.parametrize("name", ["Ftrl", "Lamb"])
+def test_what_the_test_cannot_judge_is_not_clear(name: str) -> None:
+    """Ftrl's first steps barely move the weights; the weights of Lamb grow long after a sweep has ended."""
+    x, y = load_breast_cancer(return_X_y=True)
+    x = StandardScaler().fit_transform(x).astype("float32")
+
+    def trained(rate: float | None) -> float:
+        model = build()
+        if rate is not None:
+            model.optimizer.learning_rate = rate
+            model.fit(x, y, epochs=20, verbose=0)
+        return float(model.evaluate(x, y, verbose=0))
+
+    def build() -> keras.Model:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((30,)), keras.layers.Dense(1)])
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        model.compile(getattr(keras.optimizers, name)(), loss, steps_per_execution=18)
+        return model
+
+    suggestion = keras_lr.find_lr(build(), x, y, verbose=0).suggestion
+    assert suggestion.confidence != "clear"
+    untrained, good = trained(None), trained(0.1 if name == "Ftrl" else 0.01)
+    if suggestion.learning_rate is None:
+        assert good < 0.2 * untrained
+    else:
+        # The rate costs much of what a lower one gains, and the reason names that lower one.
+        assert trained(suggestion.learning_rate) - good > 0.05 * (untrained - good)
+        assert "train at a tenth of this rate" in suggestion.reason
+        assert trained(suggestion.learning_rate / 10) - good < 0.05 * (untrained - good)

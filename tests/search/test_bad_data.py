@@ -133,6 +133,8 @@ def test_labels_outside_the_classes_are_named(tmp_path: Path, shift: int, label:
     ("data", "message"),
     [
         ((X,), "`y` must be given, since the model is compiled with a loss"),
+        ((X[:, :3], Y), r"have the size 4 on axis -1\. Received inputs of shape \(samples, 3\)"),
+        ((X, Y[:9]), "the same number of samples. Received `x` of 64, `y` of 9"),
         ((tf.data.Dataset.from_tensor_slices(X).batch(16),), r"`x` must yield \(inputs, targets\)"),
         ((tf.data.Dataset.from_tensor_slices((X, Y)),), r"`x` must yield batches. .*shape \(4,\).*`.batch\(32\)`"),
         (

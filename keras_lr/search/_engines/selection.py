@@ -164,7 +164,7 @@ class EngineSelector:
                 self._train_one(run, on_engine)
         engine = self._made.get(self.engine)
         if engine is not None and engine.has_twins:
-            self._edge.watch(self._recorder, engine.train_twin)
+            self._edge.watch(self._recorder, runs, engine.train_twin)
 
     def _choose(self, runs: Sequence[Run]) -> None:
         """Times the engines of the choice, as far as that pays, and settles on the one with the shortest steps."""

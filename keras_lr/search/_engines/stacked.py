@@ -188,6 +188,7 @@ class StackedEngine(Engine):
             return f"its stacked program logs {sorted(own)}, but its own step {sorted(plain)},"
         for name, value in plain.items():
             scale = abs(self._initial[name]) if name in ("loss", "val_loss") else 1.0
+            scale = scale if np.isfinite(scale) else 1.0
             if not np.isclose(own[name], value, rtol=tolerance, atol=1e-6 * scale, equal_nan=True):
                 return (
                     f"its stacked program does not reproduce its own step: the {name} is {own[name]:.6g} instead of "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,18 +119,26 @@ class EdgeSearch:
 
     def __init__(self) -> None:
         self._stable: dict[int, float] = {}
+        self._trained = 0
         self._spent = 0
 
-    def watch(self, recorder: Recorder, train: Callable[[Run, Callable[[Mapping[str, Any]], bool]], None]) -> None:
+    def watch(
+        self,
+        recorder: Recorder,
+        runs: Iterable[Run],
+        train: Callable[[Run, Callable[[Mapping[str, Any]], bool]], None],
+    ) -> None:
         """Trains twins and records which rates are chaotic.
 
         Args:
             recorder: Has recorded the runs.
+            runs: What has just been trained. The first call looks at all that is recorded, as by an earlier search.
             train: Trains a run from weights with their last bit changed, and calls the second argument with what Keras
                 logs for each epoch, until it returns True.
         """
-        recorded = recorder.recorded_runs()
-        budget = max(recorder.epochs, _MOST * sum(map(len, recorded.values())))
+        recorded = recorder.recorded_runs([run.point for run in runs] if self._trained else None)
+        self._trained += sum(map(len, recorded.values()))
+        budget = max(recorder.epochs, _MOST * self._trained)
         lasts: dict[int, list[float]] = {}
         for run, rows in recorded.items():
             lasts.setdefault(run.batch_size, []).append(rows[-1]["loss"])
