@@ -171,7 +171,8 @@ def test_ones_own_warning_stands_first():
 def test_the_code_to_paste_follows_what_is_known():
     assert "keras.optimizers.Lion(learning_rate=3.2e-3)" in words(make_range_test(environment={"optimizer": "Lion"}))
     assert "model.optimizer.learning_rate = 3.2e-3" in words(make_range_test(environment={}))
-    assert "max_learning_rate=0.003,\n" not in words(schedule_preview(name="Mystery"))
+    assert "max_learning_rate=3e-3," in words(schedule_preview())
+    assert "max_learning_rate=3e-3," not in words(schedule_preview(name="Mystery"))
     assert "keras.optimizers.schedules.CosineDecay( decay_steps=9, )" in words(
         schedule_preview(name="CosineDecay", config={"decay_steps": 9, "warmup_target": None})
     )
