@@ -64,17 +64,12 @@ def deep_convnet(filters: int, depth: int, outputs: int = 10) -> Builder:
     return build
 
 
-def block(tokens: Any, width: int, *, normed_first: bool, causal: bool = False) -> Any:
-    """Attention and two dense layers, each with a residual and layer normalisation before or after it."""
-    attention = layers.MultiHeadAttention(4, width // 4)
-    hidden, back = layers.Dense(2 * width, activation="gelu"), layers.Dense(width)
-    first, second = layers.LayerNormalization(), layers.LayerNormalization()
-    if normed_first:
-        normed = first(tokens)
-        tokens = tokens + attention(normed, normed, use_causal_mask=causal)
-        return tokens + back(hidden(second(tokens)))
-    tokens = first(tokens + attention(tokens, tokens, use_causal_mask=causal))
-    return second(tokens + back(hidden(tokens)))
+def block(tokens: Any, width: int) -> Any:
+    """Causal attention and two dense layers, each with layer normalisation before it and a residual around it."""
+    normed = layers.LayerNormalization()(tokens)
+    tokens = tokens + layers.MultiHeadAttention(4, width // 4)(normed, normed, use_causal_mask=True)
+    hidden = layers.Dense(2 * width, activation="gelu")(layers.LayerNormalization()(tokens))
+    return tokens + layers.Dense(width)(hidden)
 
 
 class Noise(layers.Layer):
@@ -113,21 +108,6 @@ def vae_loss(target: Any, output: Any) -> Any:
     return ops.mean(ops.sum(pixels, -1) + ops.sum(divergence, -1))
 
 
-def scaled(load: Callable[[], Data], *, inputs: float = 1.0, targets: float = 1.0) -> Callable[[], Data]:
-    """The data with inputs and targets multiplied."""
-
-    def read() -> Data:
-        x, y, x_val, y_val = load()
-        return (
-            x * inputs,
-            y if targets == 1 else y * targets,
-            x_val * inputs,
-            y_val if targets == 1 else y_val * targets,
-        )
-
-    return read
-
-
 def digits_itself() -> Data:
     """Digits as their own targets."""
     return data.digits(itself=True)
@@ -146,7 +126,7 @@ def _dense_encoder() -> keras.Model:
     return keras.Sequential([layers.Dense(256, activation="relu"), layers.Dense(128, activation="relu")])
 
 
-ADAM, ADAMW, NADAM, RMSPROP = optimizers.Adam, optimizers.AdamW, optimizers.Nadam, optimizers.RMSprop
+ADAM, ADAMW, NADAM = optimizers.Adam, optimizers.AdamW, optimizers.Nadam
 DIGITS = data.digits
 
 HARD_TASKS = {

@@ -77,12 +77,12 @@ def conv_backbone(filters: int, depth: int) -> keras.Model:
     return keras.Sequential([keras.Input((64,)), *deep_convnet(filters, depth)().layers[:-1]])
 
 
-def text_backbone(width: int, blocks: int, *, normed_first: bool) -> keras.Model:
+def text_backbone(width: int, blocks: int) -> keras.Model:
     """Causal transformer over a sentence; one vector per word."""
     inputs = keras.Input((SENTENCE,), dtype="int64")
     tokens = layers.Embedding(WORDS, width)(inputs) + layers.Embedding(SENTENCE, width)(ops.arange(SENTENCE))
     for _ in range(blocks):
-        tokens = block(tokens, width, normed_first=normed_first, causal=True)
+        tokens = block(tokens, width)
     return keras.Model(inputs, layers.LayerNormalization()(tokens))
 
 
@@ -193,7 +193,7 @@ def _conv() -> keras.Model:
 
 
 def _text() -> keras.Model:
-    return text_backbone(32, 4, normed_first=True)
+    return text_backbone(32, 4)
 
 
 def _encoder() -> keras.Model:
