@@ -231,7 +231,7 @@ def test_every_foreign_argument_has_a_counterpart_somewhere():
         ("num_iter", "Did you mean `num_steps`?"),  # torch-lr-finder
         ("num_training", "Did you mean `num_steps`?"),  # Lightning
         ("batchsize", "Did you mean `batch_size`?"),
-        ("epochs", "The test counts training steps, not epochs. Pass `num_steps`."),
+        ("steps_per_epoch", "The test counts training steps, not epochs. Pass `num_steps`."),
     ],
 )
 def test_a_range_test_knows_which_argument_was_meant(argument, sentence):

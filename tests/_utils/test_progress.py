@@ -32,7 +32,7 @@ def clock(monkeypatch: Any) -> Clock:
 def at_console(monkeypatch: Any, **options: Any) -> io.StringIO:
     """Has the progress go to a console of this kind."""
     written = io.StringIO()
-    monkeypatch.setattr(progress, "Console", lambda stderr: Console(file=written, **options))
+    monkeypatch.setattr("rich.console.Console", lambda stderr: Console(file=written, **options))
     return written
 
 

@@ -41,6 +41,7 @@ def test_a_quadratic_is_minimized_as_by_optax(rivals: Any, name: str) -> None:
     weights = [keras.Variable(np.array(REFERENCES["start"][part], "float32")) for part in "ab"]
     curvature = [np.array(REFERENCES["curvature"][part], "float32") for part in "ab"]
     optimizer.build(weights)
+    # Rounding differs between the two and grows a thousandfold in each further fifty steps.
     for step in range(len(REFERENCES["cosine"])):
         swing = np.float32(np.sin(2.1 * step))
         grads = [
@@ -50,6 +51,6 @@ def test_a_quadratic_is_minimized_as_by_optax(rivals: Any, name: str) -> None:
         place, rest = divmod(step + 1, REFERENCES["kept"])
         for part, weight in zip("ab", weights, strict=True) if rest == 0 else ():
             expected = np.array(REFERENCES[name][part][place - 1])
-            np.testing.assert_allclose(ops.convert_to_numpy(weight), expected, rtol=2e-3, atol=1e-4)
+            np.testing.assert_allclose(ops.convert_to_numpy(weight), expected, rtol=1e-3, atol=1e-4)
     travelled = np.abs(np.array(REFERENCES[name]["a"][-1]) - REFERENCES["start"]["a"]).max()
     assert travelled > 0.1, "the reference would prove nothing"

@@ -95,7 +95,7 @@ def test_what_is_as_good_within_noise_and_what_loses_little_are_said_apart():
     assert (result.low, result.best_learning_rate, result.high) == (1e-2, 1e-2, 1e-1)
     assert (result.usable_low, result.usable_high) == (1e-3, 1e-1)
     assert result.reason.endswith(
-        "; 1e-2 to 0.1 were as good within noise, and 1e-3 to 0.1 lost at most 5% of the gain."
+        "; 1e-2 to 1e-1 were as good within noise, and 1e-3 to 1e-1 lost at most 5% of the gain."
     )
     assert lost_gain(result) == pytest.approx(
         {1e-4: 1.253 / 2.203, 1e-3: 0.033 / 2.203, 1e-2: 0, 1e-1: 0.013 / 2.203, 1.0: 1}
