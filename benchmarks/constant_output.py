@@ -4,8 +4,8 @@
 rate, trains at it, and trains once more under `AutoLR` from the optimizer's default rate. It counts the networks that
 end with the same output for every input, by the confidence of the suggestion, and writes
 `benchmarks/results/constant_output.md`. `--first` and `--count` draw others, `--tentative` also follows tentative
-suggestions. A training is dead if its outputs are the same for every input, or nearly so at about the loss of the best
-constant; it got nowhere if they are nearly so at a higher loss.
+suggestions, `--rows` goes on from a file of rows. A training is dead if its outputs are the same for every input, or
+nearly so at about the loss of the best constant; it got nowhere if they are nearly so at a higher loss.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ def judge(seed: int, *, tentative: bool) -> dict[str, Any]:
     model, auto_lr = case.model(), AutoLR(verbose=False)
     case.train(model, auto_lr)
     row["AutoLR outcome"] = case.outcome(model)
+    row["AutoLR says so"] = any("nearly the same output" in note for note in auto_lr.log.notes)
     row["AutoLR"] = " ".join(f"{action.kind}:{action.learning_rate_after:.2g}" for action in auto_lr.log.actions)
     keras.backend.clear_session()
     return row
@@ -138,6 +139,9 @@ def summary(rows: pd.DataFrame) -> str:
         part = rows[rows["confidence"] == confidence]
         lines.append(f"| {confidence} | {len(part)} | {_counts(part.get('outcome', pd.Series(dtype=object)))} |")
     lines.append(f"| `AutoLR` from the default rate | {len(rows)} | {_counts(rows['AutoLR outcome'])} |")
+    failed = rows[rows["AutoLR outcome"] != "learned"]
+    said = int(failed["AutoLR says so"].astype(bool).sum())
+    lines += ["", f"`AutoLR` says so at the end of {said} of the {len(failed)} that did not learn."]
     return "\n".join(lines) + "\n"
 
 
@@ -153,13 +157,19 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="seed of the first network (%(default)s)")
     parser.add_argument("--count", type=int, default=200, help="number of networks (%(default)s)")
     parser.add_argument("--tentative", action="store_true", help="also follow tentative suggestions")
+    parser.add_argument("--rows", type=Path, help="CSV of the networks so far, to which each new one is added")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = []
-    for seed in range(options.first, options.first + options.count):
+    known = options.rows is not None and options.rows.exists()
+    rows = pd.read_csv(options.rows).to_dict("records") if known else []
+    for seed in sorted({*range(options.first, options.first + options.count)} - {row["seed"] for row in rows}):
         rows.append(judge(seed, tentative=options.tentative))
         print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
-    text = summary(pd.DataFrame(rows))
+        if options.rows is not None:
+            pd.DataFrame(rows).to_csv(options.rows, index=False)
+    table = pd.DataFrame(rows)
+    table["confidence"] = table["confidence"].fillna("none")
+    text = summary(table)
     print(text)
     RESULT.write_text(text)
 

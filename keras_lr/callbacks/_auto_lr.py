@@ -30,7 +30,7 @@ from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
-from keras_lr.callbacks._auto_lr_start import Probe, Start, data_fault_of_fit, outputs_are_constant
+from keras_lr.callbacks._auto_lr_start import Probe, Start, data_fault_of_fit, output_remedy, outputs_are_constant
 from keras_lr.callbacks._auto_lr_state import AutoLRState
 from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
 from keras_lr.errors import InvalidArgumentError
@@ -52,10 +52,11 @@ class AutoLR(Callback):
     - **Rollback**: if the loss becomes NaN, also within an epoch, or an epoch gives back half of the total fall, the
       model and its optimizer return to the end of the last good epoch and the rate is divided by 3.2; if that is not
       enough, to the one before it and by 10, 32 and so on, but not below `min_lr`. A model that gives the same output
-      for every input starts again from its initial weights. If the rate turns out not to be the cause, a warning says
-      so, and the last good rate stays.
+      for every input starts again from its initial weights, at a lower rate. If the rate turns out not to be the cause,
+      a warning says so, and the last good rate stays. If the fit ends with nearly the same output for every input, a
+      warning says that, and what to do.
     - **Lower, raise**: if the loss oscillates, the rate is divided by 3.2. If the loss falls in a straight line, the
-      rate is multiplied by 3.2 or 10.
+      rate is multiplied by 3.2 or 10, but not up to a rate that was rolled back.
     - **Anneal**: over the last `anneal_fraction` of the planned epochs, or earlier if the loss stops falling, the rate
       decays to 0, unless it was compiled as a schedule that decays by itself.
 
@@ -242,7 +243,9 @@ class AutoLR(Callback):
         self._say_changes()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Restores the rate from before the anneal."""
+        """Says what became of the model, and restores the rate from before the anneal."""
+        if self._controller is not None:
+            self._controller.end_training()
         if self._stop_watching is not None:
             self._stop_watching()
         self._release()
@@ -281,6 +284,7 @@ class AutoLR(Callback):
             rivals=self._name_rivals(),
             data_fault=lambda: data_fault_of_fit(model),
             outputs_are_constant=lambda: outputs_are_constant(model, start.sample),
+            output_remedy=lambda: output_remedy(model, start.sample),
         )
         arrays, self._arrays = self._arrays, None
         return Controller(model, self._state, fit, arrays)

@@ -13,8 +13,16 @@ import tensorflow as tf
 
 from keras_lr._keras.learning_rate import RateFactor, current_learning_rate, follows_schedule, unwrap_schedules
 from keras_lr._keras.snapshot import VariableSnapshot, seed_variables
-from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._auto_lr_rules import COLLAPSE_FACTOR, Change, anneal_factor, is_falling_fast, is_level
+from keras_lr._utils.formatting import format_number, format_rate
+from keras_lr.analysis._auto_lr_rules import (
+    COLLAPSE_FACTOR,
+    LOWER_FACTOR,
+    RAISE_FACTOR,
+    Change,
+    anneal_factor,
+    is_falling_fast,
+    is_level,
+)
 from keras_lr.callbacks._auto_lr_state import AutoLRState, EpochRecord
 from keras_lr.results._auto_lr import ActionKind, AutoLRAction
 
@@ -23,6 +31,9 @@ MAX_ROLLBACKS_OF_GOOD = 3
 """Rollbacks in a row after which the rate is not the cause: a higher one has been good for a while."""
 
 MAX_COLLAPSES = 2
+SAME_RATE = 1e-6
+"""Rates that differ by less than this fraction are the same but for rounding."""
+
 NO_BETTER = 0.9
 """A loss above this fraction of that of the best constant output may be that of one."""
 
@@ -143,6 +154,7 @@ class Fit:
         rivals: Whether another callback that sets the rate is known.
         data_fault: Says what is wrong with the data if they are why the loss is not finite; else empty.
         outputs_are_constant: Whether the model gives the same output for different inputs.
+        output_remedy: Says what to do about outputs that are nearly the same for all inputs; empty if they are not.
     """
 
     planned_epochs: int
@@ -153,6 +165,7 @@ class Fit:
     rivals: bool
     data_fault: Callable[[], str]
     outputs_are_constant: Callable[[], bool]
+    output_remedy: Callable[[], str]
 
 
 class Controller:
@@ -212,7 +225,7 @@ class Controller:
             return
         self._last = last
         self._anneal = self._anneal_factor(epoch + middle)
-        if self._anneal < 1 and not any(action.kind == "anneal" for action in self._state.actions):
+        if self._anneal < 1 and not self._state.segment.decays:
             self._begin_anneal(epoch, "The last part of the planned epochs begins.")
         self._assign_rate()
 
@@ -298,8 +311,17 @@ class Controller:
         if change.kind == "anneal":
             if self._state.segment.anneal_from < 1:
                 self._begin_anneal(epoch, change.reason, anneal_from=(epoch - self._state.first_epoch) / planned)
-        elif change.factor > 1 or self._can_lower():
+        elif change.factor > 1:
+            allowed = (factor for factor in (change.factor, RAISE_FACTOR) if not self._has_failed(factor))
+            if factor := next(allowed, None):
+                self._change_rate(epoch, dataclasses.replace(change, factor=factor))
+        elif self._can_lower():
             self._change_rate(epoch, change)
+
+    def _has_failed(self, change: float) -> bool:
+        """Whether the rate times `change` is at or above one that was rolled back."""
+        segment = self._state.segment
+        return segment.failed_factor is not None and segment.factor * change > segment.failed_factor * (1 - SAME_RATE)
 
     def _postpone_anneal(self, epoch: int) -> None:
         """Puts off an anneal that would begin before the next judgement if the loss still falls fast."""
@@ -314,7 +336,7 @@ class Controller:
                 state.change_segment(anneal_from=min(then, 1.0))
 
     def _begin_anneal(self, epoch: int, reason: str, **changes: float) -> None:
-        self._state.change_segment(**changes)
+        self._state.change_segment(decays=True, **changes)
         end = self._anneal_factor(self._fit.planned_epochs - 1 + self._last)
         self._add_action("anneal", epoch, self._base, self._base * end, reason)
 
@@ -332,7 +354,11 @@ class Controller:
                 self._state.disown(1)
         # A rate that fails again is far too high, not just a little.
         change = dataclasses.replace(change, factor=change.factor**rollbacks)
-        self._change_rate(epoch, change, rollbacks=rollbacks)
+        self._change_rate(epoch, change, rollbacks=rollbacks, failed_factor=self._lowest_failed())
+
+    def _lowest_failed(self) -> float:
+        segment = self._state.segment
+        return segment.factor if segment.failed_factor is None else min(segment.factor, segment.failed_factor)
 
     def _end_rollbacks(self, fault: str) -> None:
         """Stops rolling back, since the rate is not the cause, and returns to the last rate that was good."""
@@ -372,22 +398,58 @@ class Controller:
         losses = [row.judged for row in state.rows[state.segment.first_row :] if row.judged is not None]
         reach = state.baseline.reach if state.baseline else 0.0
         start = state.baseline.start if state.baseline else state.judged_losses()[0]
-        constant = state.known.get("baseline_loss")
-        no_better = constant is not None and losses and losses[-1] > NO_BETTER * constant
+        no_better = bool(losses) and not self._beats_constant(losses[-1])
         level = self._anneal_factor(epoch) == 1 and is_level(losses, start=start, reach=reach)
         return bool(epoch < fit.planned_epochs and (no_better or level) and fit.outputs_are_constant())
 
+    def _beats_constant(self, loss: float) -> bool:
+        """Whether a loss is clearly below that of the best constant output; also if that is unknown."""
+        constant = self._state.known.get("baseline_loss")
+        return constant is None or loss <= NO_BETTER * constant
+
     def _start_over(self, epoch: int) -> None:
-        """Returns to the initial state, at a far lower rate."""
+        """Returns to the initial state, at a lower rate: far lower, unless the model had learned before it died."""
+        state, planned = self._state, self._fit.planned_epochs
+        learned = "baseline_loss" in state.known and any(map(self._beats_constant, state.judged_losses()))
         if self.checkpoints is not None:
             self.checkpoints.restore_initial()
-        self._assigned = None
-        self._state.disown(None)
+        self._assigned, self._anneal = None, 1.0
+        state.disown(None)
+        left = (planned - epoch) / (planned - state.first_epoch)
         reason = "The model gives the same output for every input, so it starts again from its initial weights."
-        collapses = self._state.segment.collapses + 1
-        self._change_rate(epoch, Change("rollback", COLLAPSE_FACTOR, reason), collapses=collapses)
+        collapses = state.segment.collapses + 1
+        # As with a rate that diverges again, one at which the model dies again is far too high.
+        factor = (LOWER_FACTOR if learned else COLLAPSE_FACTOR) ** collapses
+        self._change_rate(
+            epoch,
+            Change("rollback", factor, reason),
+            collapses=collapses,
+            failed_factor=self._lowest_failed(),
+            # What is left is a training of its own, of which the same share decays.
+            anneal_from=1 - left * (1 - state.segment.anneal_from),
+            decays=False,
+        )
 
-    def _change_rate(self, epoch: int, change: Change, **changes: int) -> None:
+    def end_training(self) -> None:
+        """Says so if the model has learned nothing from its inputs."""
+        state, fit = self._state, self._fit
+        losses = [row.loss for row in state.rows if math.isfinite(row.loss)]
+        if fit.passive or not losses or (self._beats_constant(losses[-1]) and not state.segment.collapses):
+            return
+        remedy = fit.output_remedy()
+        if not remedy:
+            return
+        constant = state.known.get("baseline_loss")
+        compared = "" if constant is None else f", where the best constant output has {format_number(constant)}"
+        note = (
+            f"The fit ends with nearly the same output for every input, at a loss of {format_number(losses[-1])}"
+            f"{compared}. {remedy}"
+        )
+        state.add_note(note)
+        if not fit.dry_run:
+            warnings.warn(note, stacklevel=2)
+
+    def _change_rate(self, epoch: int, change: Change, **changes: float) -> None:
         before = self._base * self._anneal
         factor = change.factor
         if factor < 1:
@@ -405,7 +467,7 @@ class Controller:
         self._state.add_action(action, **changes)
 
     def _can_lower(self) -> bool:
-        return self._base > self._fit.min_lr * (1 + 1e-6)
+        return self._base > self._fit.min_lr * (1 + SAME_RATE)
 
     @property
     def _base(self) -> float:

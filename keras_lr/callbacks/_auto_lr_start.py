@@ -23,7 +23,7 @@ from keras_lr.analysis._race import Race
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
-from keras_lr.range_test._data_checks import find_bad_value
+from keras_lr.range_test._data_checks import LOSSES_OF_LABELS, find_bad_value, is_loss, losses_of
 from keras_lr.range_test._run import RangeTestSettings
 from keras_lr.range_test._sweep import Sweep
 from keras_lr.results._auto_lr import AutoLRAction
@@ -31,6 +31,9 @@ from keras_lr.results._range_test import RangeTestResult, Suggestion
 
 CONSTANT_FRACTION = 1e-5
 """Outputs that differ by at most this fraction of their size are the same but for rounding."""
+
+NEARLY_FRACTION = 0.01
+"""Outputs whose standard deviation is below this fraction of the targets' are nearly the same."""
 
 MIN_RATIO = 1.25
 """Rates closer to one another than this are not compared: a range test is not that precise."""
@@ -70,23 +73,60 @@ def outputs_are_constant(model: keras.Model, sample: Any = None) -> bool:
         model: The model whose `fit` is calling.
         sample: A batch, for data that are not arrays.
     """
+    _, outputs = _targets_and_outputs(model, sample)
+    return bool(outputs) and not any(_varies(output, CONSTANT_FRACTION) for output in outputs)
+
+
+def output_remedy(model: keras.Model, sample: Any = None) -> str:
+    """What to do about a model that gives nearly the same output for all inputs of a batch; empty if it does not.
+
+    Args:
+        model: The model whose `fit` is calling.
+        sample: A batch, for data that are not arrays.
+    """
+    targets, outputs = _targets_and_outputs(model, sample)
+    if not outputs or not all(map(np.isfinite, map(np.sum, outputs))):
+        return ""
+    if any(_is_loss_of_labels(loss) for loss in losses_of(model)) or len(targets) != len(outputs):
+        constant = not any(_varies(output, CONSTANT_FRACTION) for output in outputs)
+        return "Check the labels, the scale of the inputs and the activations." if constant else ""
+    if any(
+        np.std(output, axis=0).max() > NEARLY_FRACTION * np.std(target)
+        for target, output in zip(targets, outputs, strict=True)
+    ):
+        return ""
+    size = max(float(np.abs(target).max()) for target in targets)
+    return (
+        f"Scale the inputs and the targets, which reach {format_number(size)} in a batch, to a mean of 0 and a "
+        "standard deviation of 1: otherwise a rate that covers their distance within the epochs can kill the units, "
+        "and a lower one needs far more epochs."
+    )
+
+
+def _targets_and_outputs(model: keras.Model, sample: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Those of a batch whose targets differ; empty lists if there is none, or the model cannot be called."""
     stream = _array_stream(model)
     batch = sample if stream is None else stream.first_batch()
     if batch is None or is_distributed(model):
-        return False
+        return [], []
     x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
     if not any(_varies(target, 0.0) for target in keras.tree.flatten(y)):
-        return False
+        return [], []
     random_state, seeds = RandomState(), VariableSnapshot(seed_variables(model))
     try:
         outputs = keras.tree.flatten(forward(model, x, training=False))
-        return bool(outputs) and not any(_varies(output, CONSTANT_FRACTION) for output in outputs)
+        targets = [target for target in keras.tree.flatten(y) if target is not None]
+        return [np.asarray(target) for target in targets], [np.asarray(output) for output in outputs]
     except Exception:
         # A model whose `train_step` alone understands the data, or that cannot be called on its own.
-        return False
+        return [], []
     finally:
         seeds.restore()
         random_state.restore()
+
+
+def _is_loss_of_labels(loss: Any) -> bool:
+    return any(is_loss(loss, name) for name in LOSSES_OF_LABELS)
 
 
 def _array_stream(model: keras.Model) -> ArrayStream | None:
@@ -467,7 +507,12 @@ class Start:
         """Sets the rate that the rehearsals, else the suggestion, speak for."""
         suggestion, chosen = found.result.suggestion, found.chosen
         rate, reason = suggestion.learning_rate, ""
-        if rate is not None:
+        if rate is None:
+            state.add_note(
+                f"The range test suggests no rate, so `AutoLR` begins at the compiled {format_rate(state.reference)}: "
+                f"{suggestion.reason}"
+            )
+        else:
             reason = f"A short range test suggests {format_rate(rate)} ({suggestion.confidence}): {suggestion.reason}"
         if found.raced is not None:
             rate, why = found.raced

@@ -38,6 +38,8 @@ class Segment:
         collapses: Number of returns to the initial state so far.
         trusted_factor: The factor of the last judgement that was kept; the first one before that.
         ended: Whether no rollback is made any more, since the rate is not the cause.
+        failed_factor: The lowest factor that called for a rollback, which no raise reaches; None without a rollback.
+        decays: Whether the decay at the end of the run has begun.
     """
 
     factor: float = 1.0
@@ -48,6 +50,8 @@ class Segment:
     collapses: int = 0
     trusted_factor: float = 1.0
     ended: bool = False
+    failed_factor: float | None = None
+    decays: bool = False
 
 
 @dataclass

@@ -115,7 +115,7 @@ def find_label_fault(model: keras.Model, y: Any) -> str | None:
     """
     for loss, target, classes in _outputs(model, y):
         values = _numbers(target)
-        if classes is None or not _is_loss(loss, "sparse_categorical_crossentropy") or values is None:
+        if classes is None or not is_loss(loss, "sparse_categorical_crossentropy") or values is None:
             continue
         ignored = getattr(loss, "ignore_class", None)
         labels = values if ignored is None else values[values != ignored]
@@ -161,7 +161,7 @@ def target_fault_of(model: keras.Model, limits: list[tuple[Any, float, float]]) 
     if not limits or not all(_is_of_keras(loss) for loss, _, _ in limits) or model.losses:
         return None
     for loss, low, high in limits:
-        if _is_loss(loss, "binary_crossentropy") and (low < 0 or high > 1):
+        if is_loss(loss, "binary_crossentropy") and (low < 0 or high > 1):
             return (
                 f"The targets reach from {low:g} to {high:g}, but binary cross-entropy takes labels from 0 to 1. "
                 "Beyond them its loss falls without end. Map the labels to 0 and 1."
@@ -191,7 +191,7 @@ def output_advice(model: keras.Model, limits: tuple[float, float] | None) -> lis
             "The last layer is a softmax over a single unit, whose output is always 1, so nothing is learned. Use a "
             "sigmoid, or one unit per class."
         ]
-    if limits is None or any(_is_loss(losses[0], kind) for kind in LOSSES_OF_LABELS):
+    if limits is None or any(is_loss(losses[0], kind) for kind in LOSSES_OF_LABELS):
         return []
     low, high = limits
     least, most = OUTPUT_RANGES.get(name, (-math.inf, math.inf))
@@ -261,12 +261,12 @@ def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, 
             "Add `.batch(32)` to the dataset."
         )
     losses = losses_of(model)
-    if len(losses) == 1 and _is_loss(losses[0], "categorical_crossentropy") and "must have the same rank" in text:
+    if len(losses) == 1 and is_loss(losses[0], "categorical_crossentropy") and "must have the same rank" in text:
         return (
             "`y` must hold one row of shares per sample for categorical cross-entropy. Received labels as numbers. "
             "Compile the model with `sparse_categorical_crossentropy`."
         )
-    if len(losses) == 1 and _is_loss(losses[0], "sparse_categorical_crossentropy") and "`target.ndim - 1`" in text:
+    if len(losses) == 1 and is_loss(losses[0], "sparse_categorical_crossentropy") and "`target.ndim - 1`" in text:
         return (
             "`y` must hold labels as numbers for sparse categorical cross-entropy. Received a row per sample, as of "
             "one-hot labels. Compile the model with `categorical_crossentropy`."
@@ -338,7 +338,7 @@ def _input_shape(model: keras.Model) -> tuple[Any, ...] | None:
         return None
 
 
-def _is_loss(loss: Any, name: str) -> bool:
+def is_loss(loss: Any, name: str) -> bool:
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     return name in (getattr(loss, "__name__", ""), getattr(getattr(loss, "fn", None), "__name__", ""))
 

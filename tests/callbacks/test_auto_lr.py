@@ -1,5 +1,7 @@
 """`AutoLR` on real fits."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import tensorflow as tf
 
 import keras_lr
 from keras_lr import AutoLR
+from keras_lr.callbacks._auto_lr_controller import Controller, Fit
+from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 from tests.callbacks.regression import X, Y, regression
 from tests.training_models import all_values, classifier, plain_classifier, two_outputs
@@ -317,8 +321,12 @@ def test_an_unknown_monitor_is_refused(digits):
 class KillsItsUnits(keras.callbacks.Callback):
     """Sets the hidden units of a network to 0 for every input, as a far too large step does."""
 
+    def __init__(self, epochs=(0,)):
+        super().__init__()
+        self.epochs = epochs
+
     def on_epoch_begin(self, epoch, logs=None):
-        if epoch == 0:
+        if epoch in self.epochs:
             kernel, bias = self.model.layers[0].weights
             kernel.assign(keras.ops.zeros_like(kernel))
             bias.assign(keras.ops.full_like(bias, -1.0))
@@ -334,3 +342,52 @@ def test_a_network_whose_units_died_starts_again_from_its_initial_weights(of_dat
     actions = [action for action in auto_lr.log.actions if "starts again from its initial weights" in action.reason]
     assert [action.epoch for action in actions] in ([1], [2]), auto_lr.log.actions
     assert np.std(model.predict(X, verbose=0)) > 0.01 * np.std(Y)
+
+
+def controller_of(state, **options):
+    """The controller of a model that is built and that nothing trains."""
+    model = regression(keras.optimizers.SGD(0.01))
+    model.optimizer.build(model.trainable_variables)
+    fit = Fit(
+        planned_epochs=20,
+        monitor="loss",
+        dry_run=False,
+        passive=False,
+        min_lr=1e-7,
+        rivals=False,
+        data_fault=lambda: "",
+        outputs_are_constant=lambda: False,
+        output_remedy=lambda: "",
+    )
+    return Controller(model, state, dataclasses.replace(fit, **options))
+
+
+@pytest.mark.parametrize(("best", "factor"), [(8.2, 10**-0.5), (8.8, 0.1)], ids=["learned", "never learned"])
+def test_a_network_that_dies_starts_again_lower_and_decays_at_the_end_of_what_is_left(best, factor):
+    state = AutoLRState(0, 0.01, 0.01, steps=100, segment=Segment(anneal_from=0.6), known={"baseline_loss": 9.5})
+    controller = controller_of(state, outputs_are_constant=lambda: len(state.rows) == 4)
+    for epoch, loss in enumerate([10.0, 9.0, best, 8.9]):
+        controller.end_epoch(epoch, loss, np.nan)
+    (action,) = state.actions
+    assert (action.kind, action.epoch) == ("rollback", 4)
+    assert action.learning_rate_after == pytest.approx(0.01 * factor)
+    # 16 epochs are left, of which 0.6 are trained at this rate.
+    for epoch, share in [(13, 1.0), (15, (20 - 15.5) / 6.4)]:
+        controller.update_rate(epoch, 0.5, last=1.0)
+        assert controller.learning_rate == pytest.approx(share * 0.01 * factor)
+
+
+def test_a_fit_that_ends_with_a_dead_network_says_so_and_what_to_do():
+    model, auto_lr = regression(keras.optimizers.SGD(0.01)), AutoLR(probe_steps=0, verbose=False)
+    with pytest.warns(UserWarning, match="ends with nearly the same output for every input.*Scale the inputs and the"):
+        model.fit(X, Y, batch_size=4, epochs=6, verbose=0, callbacks=[auto_lr, KillsItsUnits(set(range(6)))])
+    assert any("ends with nearly the same output" in note for note in auto_lr.log.notes)
+
+
+def test_no_raise_reaches_a_rate_that_was_rolled_back():
+    state = AutoLRState(0, 0.01, 0.01, steps=100)
+    controller = controller_of(state)
+    for epoch, loss in enumerate([10.0, np.nan, np.nan, 9.0, 8.0, 7.0, 6.0]):
+        controller.end_epoch(epoch, loss, np.nan)
+    rates = [action.learning_rate_after for action in state.actions]
+    assert rates == pytest.approx([10**-2.5, 10**-3.5, 1e-3])
