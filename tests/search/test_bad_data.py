@@ -173,10 +173,6 @@ WIDTH = r"`x` must hold inputs .* have the size 4 on axis -1\. Received inputs o
         ((X[:, None, :], Y), r"have the shape \(None, 4\)\. Received inputs of shape \(samples, 1, 4\)"),
         ((X,), "`y` must be given"),
         (X, "`y` must be given"),
-        (
-            tf.data.Dataset.from_tensor_slices((X.astype(str), Y)).batch(16),
-            r"must fit the model's `test_step`\. Received inputs of shape \(4,\) per",
-        ),
     ],
 )
 def test_validation_data_that_does_not_fit_is_said_before_training(
