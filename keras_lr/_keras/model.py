@@ -29,6 +29,11 @@ def graph_nodes(model: keras.Model) -> list[Any]:
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
+def is_built(model: keras.Model) -> bool:
+    """Whether all weights exist; `model.build` of a model without a `build` of its own only says that they do."""
+    return all(layer.built for layer in layers_of(model))
+
+
 def is_distributed(model: keras.Model) -> bool:
     """Whether `model` was built under a `tf.distribute` strategy."""
     return model._distribute_strategy is not None

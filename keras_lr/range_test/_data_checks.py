@@ -17,7 +17,7 @@ import pandas as pd
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
-from keras_lr._keras.model import is_own_step, trace_step
+from keras_lr._keras.model import is_built, is_own_step, trace_step
 from keras_lr._keras.snapshot import RandomState, components
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.errors import DataError, ModelError
@@ -434,7 +434,7 @@ def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
         built_only: Whether a model without weights passes if it is not built yet.
     """
     check_optimizer(model)
-    if not model.trainable_variables and (model.built or not built_only):
+    if not model.trainable_variables and (is_built(model) or not built_only):
         raise ModelError(
             "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, "
             "then compile."

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import layers_of
+from keras_lr._keras.model import is_built
 from keras_lr._keras.snapshot import (
     StateSnapshot,
     components,
@@ -172,7 +172,7 @@ class Sweep:
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
-        if not model.optimizer.built and all(layer.built for layer in layers_of(model)):
+        if not model.optimizer.built and is_built(model):
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
         cached = cached_loop(model, monitor) if self._cacheable else None

@@ -14,7 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
-from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, is_own_step, layers_of, trace_step
+from keras_lr._keras.model import (
+    build_on,
+    fresh_layer_names,
+    is_built,
+    is_distributed,
+    is_own_step,
+    trace_step,
+)
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
@@ -318,7 +325,7 @@ class ModelFactory:
                 self.initial_state(run)
 
     def _with_weights(self, model: keras.Model, run: Run) -> keras.Model:
-        return model if all(layer.built for layer in layers_of(model)) else self._built(model, run)
+        return model if is_built(model) else self._built(model, run)
 
     def _built(self, model: keras.Model, run: Run) -> keras.Model:
         """The model with its weights, metrics and optimizer built for the shapes of the run's first batch."""
