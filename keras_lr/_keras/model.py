@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.backend.common import global_state
 
 _NAME_COUNTERS = "object_name_uids"
@@ -28,14 +29,48 @@ def graph_nodes(model: keras.Model) -> list[Any]:
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
 
 
+def is_built(model: keras.Model) -> bool:
+    """Whether all weights exist; `model.build` of a model without a `build` of its own only says that they do."""
+    return all(layer.built for layer in layers_of(model))
+
+
 def is_distributed(model: keras.Model) -> bool:
     """Whether `model` was built under a `tf.distribute` strategy."""
     return model._distribute_strategy is not None
 
 
+def is_own_step(model: keras.Model) -> bool:
+    """Whether the model overrides `train_step`."""
+    return type(model).train_step is not keras.Model.train_step
+
+
 def build_on(model: keras.Model, batch: Any) -> None:
     """Builds the model, its metrics and its optimizer on the shapes of `batch`, as the first step of `fit` does."""
     model._symbolic_build(data_batch=batch)
+
+
+def trace_step(step: Callable[[Any], Any], batch: Any) -> Any:
+    """The function of a `train_step` or a `test_step`, traced as `fit` does for `batch`; nothing is computed.
+
+    Of arrays the number of samples is left open, unless the step needs it, which a dataset can fix. The batch may also
+    consist of `tf.TypeSpec`s.
+    """
+
+    def specs(*, open_batch: bool) -> Any:
+        def spec(leaf: Any) -> Any:
+            if isinstance(leaf, tf.TypeSpec):
+                return leaf
+            tensor = tf.convert_to_tensor(leaf)
+            shape = [None, *tensor.shape[1:]] if open_batch and tensor.shape else tensor.shape
+            return tf.TensorSpec(shape, tensor.dtype)
+
+        return keras.tree.map_structure(lambda leaf: None if leaf is None else spec(leaf), batch)
+
+    traced = tf.function(step, autograph=False)
+    try:
+        return traced.get_concrete_function(specs(open_batch=True))
+    except Exception:
+        return traced.get_concrete_function(specs(open_batch=False))
 
 
 def build_on_first_of(model: keras.Model, epochs: Any) -> None:

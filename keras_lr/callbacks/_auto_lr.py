@@ -17,6 +17,7 @@ import numpy as np
 from keras_lr._keras.batches import data_of_fit
 from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state
 from keras_lr._keras.learning_rate import steps_done
+from keras_lr._keras.model import is_built
 from keras_lr._keras.running_fit import (
     callbacks_of_fit,
     epoch_iterator_of_fit,
@@ -340,7 +341,7 @@ class AutoLR(Callback):
         before = siblings[: siblings.index(self)] if self in siblings else []
         if not self.dry_run and any(isinstance(one, AutoLR) and not one.dry_run for one in before):
             return "another `AutoLR` comes before it in the list of callbacks"
-        if self.model.built and not self.model.trainable_variables:
+        if is_built(self.model) and not self.model.trainable_variables:
             return "the model has no trainable weights"
         return ""
 

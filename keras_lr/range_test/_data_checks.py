@@ -17,8 +17,10 @@ import pandas as pd
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
-from keras_lr._keras.snapshot import components
-from keras_lr.errors import ModelError
+from keras_lr._keras.model import is_built, is_own_step, trace_step
+from keras_lr._keras.snapshot import RandomState, components
+from keras_lr._utils.formatting import short_error_message
+from keras_lr.errors import DataError, ModelError
 
 PARTS = ("inputs", "targets", "sample weights")
 KINDS = ("NaN", "infinite values")
@@ -55,7 +57,9 @@ _LABEL_ERROR = re.compile(r"[Rr]eceived a label value of (-?\d+) which is outsid
 
 _WIDTH_ERROR = re.compile(
     r"expected axis (?P<axis>-?\d+) of input shape to have value (?P<size>\d+), but received input with shape "
-    r"[(\[](?P<received>[^)\]]*)[)\]]|expected shape=\((?P<expected>[^)]*)\), found shape=\((?P<found>[^)]*)\)"
+    r"[(\[](?P<received>[^)\]]*)[)\]]|expected shape(?:=| )\((?P<expected>[^)]*)\), "
+    r"(?:found shape=|but input has incompatible shape )\((?P<found>[^)]*)\)",
+    re.IGNORECASE,
 )
 
 
@@ -234,7 +238,9 @@ def losses_of(model: keras.Model) -> list[Any]:
     return [loss for loss in keras.tree.flatten(getattr(model, "loss", None)) if loss is not None]
 
 
-def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, of_dataset: bool) -> str | None:
+def explain_first_step(
+    model: keras.Model, error: Exception, *, x: Any, y: Any, of_dataset: bool, label_remedy: str = ""
+) -> str | None:
     """What the user has forgotten, if that is why the first training step of a model failed.
 
     Args:
@@ -243,10 +249,10 @@ def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, 
         x: The inputs of a batch or their `tf.TensorSpec`s.
         y: The targets, or None if there are none.
         of_dataset: Whether the data are a `tf.data.Dataset` or a generator, not arrays.
+        label_remedy: What to do about labels of another form than the loss takes; empty to name the loss for them.
     """
     text = str(error)
-    own_step = type(model).train_step is not keras.Model.train_step
-    if y is None and losses_of(model) and not own_step and "None" in text:
+    if y is None and losses_of(model) and not is_own_step(model) and "None" in text:
         given = "`x` must yield (inputs, targets)" if of_dataset else "`y` must be given"
         several = isinstance(x, (list, tuple)) and len(x) == 2 and not of_dataset
         remedy = "Pass the targets as a second argument." if several else "Pass the targets."
@@ -264,14 +270,39 @@ def explain_first_step(model: keras.Model, error: Exception, *, x: Any, y: Any, 
     if len(losses) == 1 and is_loss(losses[0], "categorical_crossentropy") and "must have the same rank" in text:
         return (
             "`y` must hold one row of shares per sample for categorical cross-entropy. Received labels as numbers. "
-            "Compile the model with `sparse_categorical_crossentropy`."
+            f"{label_remedy or 'Compile the model with `sparse_categorical_crossentropy`.'}"
         )
     if len(losses) == 1 and is_loss(losses[0], "sparse_categorical_crossentropy") and "`target.ndim - 1`" in text:
         return (
             "`y` must hold labels as numbers for sparse categorical cross-entropy. Received a row per sample, as of "
-            "one-hot labels. Compile the model with `categorical_crossentropy`."
+            f"one-hot labels. {label_remedy or 'Compile the model with `categorical_crossentropy`.'}"
         )
     return width_sentence(text, shapes) or recompile_error(error)
+
+
+def check_validation_batch(model: keras.Model, batch: Any, *, of_dataset: bool = False) -> None:
+    """Raises `DataError` if the model's `test_step` cannot be traced on a batch of validation data.
+
+    Args:
+        model: A compiled model, built, of a kind that `fit` compiles.
+        batch: `x`, `(x, y)` or `(x, y, sample_weight)`, of arrays, tensors or `tf.TypeSpec`s.
+        of_dataset: Whether the batch is one of a dataset.
+    """
+    random_state = RandomState()
+    try:
+        trace_step(model.test_step, batch)
+    except Exception as error:
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        remedy = "Prepare them as the training data."
+        sentence = explain_first_step(model, error, x=x, y=y, of_dataset=of_dataset, label_remedy=remedy)
+        shapes = ", ".join(str(leaf.shape[1:]) for leaf in keras.tree.flatten(x))
+        sentence = sentence or (
+            f"Its batches must fit the model's `test_step`. Received inputs of shape {shapes} per sample, with which "
+            f"it fails: {short_error_message(error)}. {remedy}"
+        )
+        raise DataError(f"In `validation_data`: {sentence}") from error
+    finally:
+        random_state.restore()
 
 
 def width_sentence(text: str, shapes: list[tuple[Any, ...]]) -> str | None:
@@ -403,7 +434,7 @@ def check_trainable(model: keras.Model, *, built_only: bool = False) -> None:
         built_only: Whether a model without weights passes if it is not built yet.
     """
     check_optimizer(model)
-    if not model.trainable_variables and (model.built or not built_only):
+    if not model.trainable_variables and (is_built(model) or not built_only):
         raise ModelError(
             "`model` must have trainable weights. Received a model without any. Set `trainable = True` on a layer, "
             "then compile."

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from keras_lr._keras.batches import ArrayStream, DataSource
+from keras_lr._keras.batches import ArrayStream, DataSource, sliceable_arrays
 from keras_lr._keras.learning_rate import scales_steps_by_weights
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate, short_error_message
@@ -18,7 +18,7 @@ from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.analysis._suggestion.refine import Plan, allow_for_length, plan_runs, refine_suggestion
 from keras_lr.analysis._suggestion.suggest import allow_for_constant, landmarks_of, suggest
 from keras_lr.devices import environment
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import DataError, InvalidArgumentError
 from keras_lr.range_test._sweep import Curve, Sweep
 from keras_lr.results._range_test import RangeTestResult, Refinement, Suggestion
 
@@ -201,6 +201,11 @@ def _allow_for_growth(suggestion: Suggestion, optimizer: keras.Optimizer) -> Sug
 
 
 def _as_tensors(batch: Any) -> Any:
+    if batch is not None:
+        try:
+            sliceable_arrays(*keras.utils.unpack_x_y_sample_weight(batch))
+        except DataError as error:
+            raise DataError(f"In `validation_data`: {error}") from error
     return keras.tree.map_structure(lambda part: None if part is None else keras.ops.convert_to_tensor(part), batch)
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import layers_of
+from keras_lr._keras.model import is_built
 from keras_lr._keras.snapshot import (
     StateSnapshot,
     components,
@@ -36,6 +36,7 @@ from keras_lr.range_test._data_checks import (
     BadValue,
     check_optimizer_used,
     check_trainable,
+    check_validation_batch,
     explain_first_step,
     find_bad_value,
     find_label_fault,
@@ -157,6 +158,7 @@ class Sweep:
         self._stop_on_divergence = stop_on_divergence
         self._on_progress = on_progress
         self._monitor = monitor
+        self._validation_batch = validation_batch
         self._cacheable = validation_batch is None
         self._interrupt = HeldInterrupt()
         self._closing = contextlib.ExitStack()
@@ -170,7 +172,7 @@ class Sweep:
         check_trainable(model, built_only=True)
         self._was_built = model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
-        if not model.optimizer.built and all(layer.built for layer in layers_of(model)):
+        if not model.optimizer.built and is_built(model):
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
         cached = cached_loop(model, monitor) if self._cacheable else None
@@ -405,6 +407,8 @@ class Sweep:
 
     def _explain_first_step(self, error: Exception) -> None:
         """Raises an error that says what the user has forgotten, if that is why the first step failed."""
+        if self._validation_batch is not None and self._model.built:
+            check_validation_batch(self._model, self._validation_batch)
         sample = self.stream.sample()
         x, y, _ = keras.utils.unpack_x_y_sample_weight(sample)
         arrays = self.stream.arrays is not None
@@ -427,6 +431,10 @@ class Sweep:
         Raises:
             DataError: A label is outside the classes.
         """
+        if self._validation_batch is not None:
+            targets = keras.utils.unpack_x_y_sample_weight(self._validation_batch)[1]
+            if (sentence := find_label_fault(self._model, targets)) is not None:
+                raise DataError(f"In `validation_data`: {sentence}")
         arrays = self.stream.arrays
         if arrays is None:
             return

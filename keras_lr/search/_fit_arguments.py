@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import sliceable_arrays, split_off_validation
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import forward, is_distributed, loss_of
+from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, VariableSnapshot, plain_variables, seed_variables
 from keras_lr._keras.tf_data import independent
 from keras_lr._utils.names import similar_name
@@ -22,6 +22,7 @@ from keras_lr._utils.validation import whole_number
 from keras_lr.analysis._diagnosis.history import loss_name, optimizer_name
 from keras_lr.errors import DataError, InvalidArgumentError
 from keras_lr.range_test._data_checks import (
+    check_validation_batch,
     find_bad_value,
     find_bad_value_in_batches,
     find_label_fault,
@@ -94,6 +95,13 @@ class FitArguments:
         if self.train is not None:
             return _rows(self.train, 0, batch_size)
         return first_element(self.given.get("x"))
+
+    def first_validation_batch(self, batch_size: int) -> Any:
+        """As `first_batch`, of the validation data; for a dataset the specifications of its batches."""
+        if self.validation is not None:
+            return _rows(self.validation, 0, batch_size)
+        data = self.given.get("validation_data")
+        return data if isinstance(data, np.ndarray) else _sample_of(data)
 
     @property
     def validated_epochs(self) -> tuple[int, ...]:
@@ -356,6 +364,44 @@ def data_fault(model: keras.Model, arguments: FitArguments) -> str:
         if bad is not None and _breaks(model, step, _batch_around(data, bad.index, arguments.batch_size)):
             return f"{place}{bad} {_REMEDY}"
     return ""
+
+
+def check_validation(model: keras.Model, arguments: FitArguments) -> None:
+    """Raises `DataError` if the validation data does not fit the model, which `fit` meets after an epoch.
+
+    Data of the kinds and shapes of the training data fits, unless the model has a `train_step` of its own.
+
+    Args:
+        model: A compiled model, built.
+        arguments: The arguments of the search.
+    """
+    if not arguments.validated_epochs or model.run_eagerly or is_distributed(model):
+        return
+    random_state = RandomState()
+    try:
+        batch = arguments.first_validation_batch(arguments.batch_size)
+        trained = _sample_of(arguments.given.get("x")) if arguments.train is None else arguments.train
+    finally:
+        random_state.restore()
+    if batch is None or (_kinds(batch) == _kinds(trained) and not is_own_step(model)):
+        return
+    given = arguments.given["validation_data"]
+    check_validation_batch(model, batch, of_dataset=isinstance(given, (tf.data.Dataset, keras.utils.PyDataset)))
+
+
+def _sample_of(data: Any) -> Any:
+    """The first batch of a PyDataset; the specifications of a dataset's batches; None for other data."""
+    return data.element_spec if isinstance(data, tf.data.Dataset) else first_element(data)
+
+
+def _kinds(batch: Any) -> Any:
+    """The shapes per sample and the kinds of numbers of the inputs and the targets."""
+
+    def kind(leaf: Any) -> str:
+        return "" if leaf is None else f"{tf.as_dtype(leaf.dtype).is_floating} {leaf.shape[1:]}"
+
+    x, y, _ = (None, None, None) if batch is None else keras.utils.unpack_x_y_sample_weight(batch)
+    return keras.tree.lists_to_tuples(keras.tree.map_structure(kind, (x, y)))
 
 
 def fault_in_batches(arguments: FitArguments) -> str:

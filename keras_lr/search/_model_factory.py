@@ -14,7 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
-from keras_lr._keras.model import build_on, fresh_layer_names, is_distributed, layers_of
+from keras_lr._keras.model import (
+    build_on,
+    fresh_layer_names,
+    is_built,
+    is_distributed,
+    is_own_step,
+    trace_step,
+)
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
@@ -318,7 +325,7 @@ class ModelFactory:
                 self.initial_state(run)
 
     def _with_weights(self, model: keras.Model, run: Run) -> keras.Model:
-        return model if all(layer.built for layer in layers_of(model)) else self._built(model, run)
+        return model if is_built(model) else self._built(model, run)
 
     def _built(self, model: keras.Model, run: Run) -> keras.Model:
         """The model with its weights, metrics and optimizer built for the shapes of the run's first batch."""
@@ -389,11 +396,6 @@ class ModelFactory:
             )
 
 
-def is_own_step(model: keras.Model) -> bool:
-    """Whether the model overrides `train_step`."""
-    return type(model).train_step is not keras.Model.train_step
-
-
 def build_as_fit(model: keras.Model, batch: Any) -> bool:
     """Builds the model, its metrics and its optimizer on the shapes of `batch`, as the first step of `fit` does.
 
@@ -425,7 +427,9 @@ def _run_step(model: keras.Model, batch: Any) -> bool:
     before = [int(counter) for counter in counters]
     try:
         with created_variables() as created:
-            model.train_step(_map(tf.convert_to_tensor, batch))
+            model.train_step(
+                keras.tree.map_structure(lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf), batch)
+            )
         uses = [int(counter) for counter in counters] != before
     finally:
         existing.restore()
@@ -435,23 +439,9 @@ def _run_step(model: keras.Model, batch: Any) -> bool:
 
 
 def _trace_step(model: keras.Model, batch: Any) -> bool:
-    def spec(tensor: Any, *, open_batch: bool) -> tf.TensorSpec:
-        return tf.TensorSpec([None, *tensor.shape[1:]] if open_batch and tensor.shape else tensor.shape, tensor.dtype)
-
-    tensors = _map(tf.convert_to_tensor, batch)
-    step = tf.function(model.train_step, autograph=False)
-    try:
-        traced = step.get_concrete_function(_map(lambda tensor: spec(tensor, open_batch=True), tensors))
-    except Exception:
-        # A step may need the number of samples, which a dataset can fix.
-        traced = step.get_concrete_function(_map(lambda tensor: spec(tensor, open_batch=False), tensors))
-    touched = {id(variable) for variable in components(traced.graph.variables)}
+    touched = {id(variable) for variable in components(trace_step(model.train_step, batch).graph.variables)}
     counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
     return any(id(counter) in touched for counter in counters)
-
-
-def _map(function: Callable[[Any], Any], batch: Any) -> Any:
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), batch)
 
 
 def _unused_optimizer(model: keras.Model) -> str:

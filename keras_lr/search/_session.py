@@ -24,7 +24,14 @@ from keras_lr.results._sensitivity import OWN_COLUMNS, SensitivityResult
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._engines.selection import EngineSelector, own_steps
 from keras_lr.search._fingerprint import check_project, project_header
-from keras_lr.search._fit_arguments import FitArguments, advice_on_output, data_fault, facts_of, fault_in_batches
+from keras_lr.search._fit_arguments import (
+    FitArguments,
+    advice_on_output,
+    check_validation,
+    data_fault,
+    facts_of,
+    fault_in_batches,
+)
 from keras_lr.search._grid import grown_rates, next_growth
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
 from keras_lr.search._recorder import Recorded, Recorder, is_same, missing_objective
@@ -158,6 +165,8 @@ class Trainer:
         model = factory.examine(runs) if hypermodel.exists else None
         if model is not None:
             _check_objective(options.objective, model, hypermodel, arguments)
+            if not (hypermodel.takes_any_data or factory.unbuilt):
+                check_validation(model, arguments)
         return cls(options, hypermodel, arguments, factory=factory, model=model)
 
     def recorder(self, table: Table, journal: Any, *, kind: Any = Recorder, **callbacks: Any) -> Any:

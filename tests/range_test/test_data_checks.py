@@ -246,6 +246,20 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
         keras_lr.find_lr(unbuilt, whole, num_steps=20)
 
 
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ((X[:8, :5], LABELS[:8]), "have the size 6 on axis -1. Received inputs of shape .samples, 5."),
+        ((X[:8], LABELS[:7]), "Received `x` of 8, `y` of 7"),
+        ((X[:8], LABELS[:8] + 1), "Received the label 2"),
+        ((X[:8], np.eye(2)[LABELS[:8]]), "labels as numbers .* Prepare them as the training data"),
+    ],
+)
+def test_a_validation_batch_that_does_not_fit_is_named(validation: Any, message: str) -> None:
+    with pytest.raises(DataError, match=f"In `validation_data`: .*{message}"):
+        keras_lr.find_lr(network(), X, LABELS, validation_data=validation, num_steps=5)
+
+
 def test_labels_as_numbers_for_one_hot_labels_are_named() -> None:
     model = network()
     model.compile("sgd", "categorical_crossentropy")

@@ -228,3 +228,31 @@ def test_what_the_test_cannot_judge_is_not_clear(name: str) -> None:
         assert trained(suggestion.learning_rate) - good > 0.05 * (untrained - good)
         assert "train at a tenth of this rate" in suggestion.reason
         assert trained(suggestion.learning_rate / 10) - good < 0.05 * (untrained - good)
+
+
+class Called(keras.Model):
+    """Has a `call` alone, so that `build` makes no weights and yet marks the model as built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = keras.layers.Dense(10)
+
+    def call(self, inputs: Any) -> Any:
+        return self.head(inputs)
+
+
+@pytest.mark.filterwarnings("ignore:.*was called on layer:UserWarning")
+def test_a_model_that_is_only_marked_as_built_is_tested_as_one_that_is_not(digits: Any) -> None:
+    results = []
+    for marked in (False, True):
+        keras.utils.set_random_seed(0)
+        model = Called()
+        model.compile("sgd", CROSS_ENTROPY)
+        if marked:
+            model.build((None, 64))
+        tested = keras_lr.find_lr(model, *digits, **SWEEP).losses
+        steered = keras_lr.AutoLR(probe_steps=0, verbose=0)
+        fitted = model.fit(*digits, epochs=1, verbose=0, callbacks=[steered]).history["loss"]
+        assert not steered.log.notes
+        results.append([*tested, *fitted])
+    np.testing.assert_array_equal(*results)

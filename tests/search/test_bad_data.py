@@ -149,6 +149,47 @@ def test_what_is_forgotten_is_said(tmp_path: Path, data: Any, message: str) -> N
     assert not (tmp_path / "lr").exists()
 
 
+class Reader(keras.utils.PyDataset):
+    def __init__(self, *parts: Any) -> None:
+        super().__init__()
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return self.parts
+
+
+WIDTH = r"`x` must hold inputs .* have the size 4 on axis -1\. Received inputs of shape \(samples, 3\)"
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ((X[:, :3], Y), WIDTH),
+        (tf.data.Dataset.from_tensor_slices((X[:, :3], Y)).batch(16), WIDTH),
+        (Reader(X[:, :3], Y), WIDTH),
+        ((X[:, None, :], Y), r"have the shape \(None, 4\)\. Received inputs of shape \(samples, 1, 4\)"),
+        ((X,), "`y` must be given"),
+        (X, "`y` must be given"),
+    ],
+)
+def test_validation_data_that_does_not_fit_is_said_before_training(
+    tmp_path: Path, validation: Any, message: str
+) -> None:
+    with pytest.raises(DataError, match=f"In `validation_data`: .*{message}"):
+        searched(tmp_path, regression(), X, Y, validation_data=validation)
+    assert not (tmp_path / "lr").exists()
+
+
+def test_validation_data_of_another_kind_that_fits_trains(tmp_path: Path) -> None:
+    given = {"validation_data": Reader(X.astype("float64"), Y, np.ones(64)), "epochs": 1}
+    frame = searched(tmp_path, regression(), X, Y, **given).sensitivity().frame
+    plain = searched(tmp_path / "plain", regression(), X, Y, validation_data=(X, Y)).sensitivity().frame
+    np.testing.assert_allclose(frame["val_loss"], plain["val_loss"], rtol=1e-4)
+
+
 def with_first_layer(trainable: bool, *, fitted: bool) -> keras.Model:
     """A model whose last layer was frozen when it was compiled; if it was not fitted, so was its first."""
     model = regression()()
