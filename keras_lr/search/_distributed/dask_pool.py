@@ -441,7 +441,8 @@ class Messages:
     """
 
     def __init__(self, search: Any) -> None:
-        modules = [module for module in list(sys.modules.values()) if _is_users_module(module)]
+        # A process that multiprocessing starts has its main module under two names.
+        modules = list(dict.fromkeys(module for module in list(sys.modules.values()) if _is_users_module(module)))
         named = [module for module in modules if module.__name__ != "__main__"]
         self._arrays: list[tuple[int, memoryview]] = []
         self._size = 0
