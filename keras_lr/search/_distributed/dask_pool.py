@@ -441,7 +441,8 @@ class Messages:
     """
 
     def __init__(self, search: Any) -> None:
-        modules = [module for module in list(sys.modules.values()) if _is_users_module(module)]
+        # A process that multiprocessing starts has its main module under two names.
+        modules = list(dict.fromkeys(module for module in list(sys.modules.values()) if _is_users_module(module)))
         named = [module for module in modules if module.__name__ != "__main__"]
         self._arrays: list[tuple[int, memoryview]] = []
         self._size = 0
@@ -542,7 +543,9 @@ def _client(address: Any) -> Client:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hides what Dask logs of connections that break: the search says it in its own words."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    # Dask gives some of its loggers a level of their own, so that of "distributed" does not hold for them.
+    names = [name for name in list(logging.root.manager.loggerDict) if name.split(".")[0] in ("distributed", "tornado")]
+    loggers = [logging.getLogger(name) for name in (*names, "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ import keras
 import keras_tuner
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import tensorflow as tf
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.search import LogGridSearch, RaceSearch
@@ -28,24 +30,46 @@ from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.dask_pool import LocalWorkers
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._storage import SearchFolder, read_journals
+from tests.fresh_process import processes
 from tests.search.small_search import classifier, iris, run_small, small_search
 
 pytestmark = pytest.mark.slow
 
 
+def work(address: str) -> None:
+    """What a worker of this module runs, in a process that has imported TensorFlow already."""
+    sys.argv = ["worker", address]
+    dask_pool.main()
+
+
+def schedule(port: int) -> None:
+    """What a scheduler runs in a process of its own."""
+    with dask_pool.start_scheduler("127.0.0.1", port):
+        threading.Event().wait()
+
+
+def started(target: Any, argument: Any) -> Any:
+    """A running process."""
+    process = processes.Process(target=target, args=(argument,))
+    process.start()
+    return process
+
+
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def cluster() -> Iterator[Client]:
     """A client of two workers in processes of their own, each of which is started again when it ends."""
     with (
-        LocalCluster(n_workers=0, processes=True, dashboard_address=None) as scheduler,
+        dask_pool.start_scheduler("127.0.0.1", 0) as scheduler,
         Client(scheduler.scheduler_address, set_as_default=False) as client,
     ):
-        workers = LocalWorkers(scheduler.scheduler_address, 2, tmp_path_factory.mktemp("logs"))
+        workers = [started(work, scheduler.scheduler_address) for _ in range(2)]
         ended = threading.Event()
 
         def restart() -> None:
             while not ended.wait(0.1):
-                workers.restart(joined=True)
+                for number, process in enumerate(workers):
+                    if not process.is_alive():
+                        workers[number] = started(work, scheduler.scheduler_address)
 
         thread = threading.Thread(target=restart)
         thread.start()
@@ -53,7 +77,52 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
         ended.set()
         thread.join()
-        workers.close()
+        for process in workers:
+            process.kill()
+            process.join()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of a search in this process."""
+    return run_small(small_search(classifier(), tmp_path_factory.mktemp("alone"), engine="function"))
+
+
+def test_a_local_worker_that_was_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", program(tmp_path / "waits", "exec sleep 100"))
+    others = set(psutil.Process().children())
+    with contextlib.closing(LocalWorkers("tcp://127.0.0.1:1", 1, tmp_path / "logs")) as workers:
+        (first,) = set(psutil.Process().children()) - others
+        first.kill()
+        while first in psutil.Process().children():
+            workers.restart(joined=False)
+        (second,) = set(psutil.Process().children()) - others
+    assert not second.is_running()
+
+
+def test_a_local_worker_that_cannot_start_is_named_with_what_it_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", program(tmp_path / "fails", "echo no memory; exit 3"))
+    with (
+        contextlib.closing(LocalWorkers("tcp://127.0.0.1:1", 1, tmp_path / "logs")) as workers,
+        pytest.raises(SearchError, match=r"it ended with exit code 3 \(.*worker0.log\): no memory"),
+    ):
+        restart_often(workers)
+
+
+def restart_often(workers: LocalWorkers) -> None:
+    """Gives a worker that fails time to do so, again and again."""
+    for _ in range(1000):
+        workers.restart(joined=False)
+        time.sleep(0.01)
+
+
+def program(path: Path, line: str) -> str:
+    """An executable that runs a line of shell."""
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o700)
+    return str(path)
 
 
 class Kill(keras.callbacks.Callback):
@@ -104,7 +173,7 @@ def test_a_cluster_finds_the_numbers_of_one_process(cluster: Client, tmp_path: P
 
 
 def test_a_hypermodel_s_own_fit_is_called_and_its_hyperparameters_come_back(cluster: Client, tmp_path: Path) -> None:
-    alone, spread = (small_search(OwnFit(), tmp_path / name) for name in ("alone", "spread"))
+    alone, spread = (small_search(OwnFit(), tmp_path / name, repeats=1) for name in ("alone", "spread"))
     pd.testing.assert_frame_equal(run_small(spread, cluster=cluster), run_small(alone), rtol=1e-5)
     assert spread.get_best_hyperparameters()[0].get("named_in_fit") == 7
 
@@ -128,12 +197,11 @@ def test_a_race_on_a_cluster_is_that_of_one_process(cluster: Client, tmp_path: P
     assert (tables[1].race, tables[1].environment["workers"]) == (tables[0].race, 2)
 
 
-def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, tmp_path: Path) -> None:
-    whole = run_small(small_search(classifier(), tmp_path / "alone", engine="reuse"))
+def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, alone: pd.DataFrame, tmp_path: Path) -> None:
     tuner = small_search(classifier(), tmp_path, engine="reuse")
     frame = run_small(tuner, cluster=cluster, callbacks=[Kill(tmp_path, 1)])
-    pd.testing.assert_frame_equal(frame, whole, rtol=1e-5)
-    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(whole)
+    pd.testing.assert_frame_equal(frame, alone, rtol=1e-5)
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(alone)
     assert tuner.sensitivity().environment["shares_trained_again"] == 1
 
 
@@ -161,38 +229,43 @@ class Raise(keras.callbacks.Callback):
 def test_an_exception_in_training_fails_its_run_as_in_one_process(cluster: Client, tmp_path: Path) -> None:
     found = []
     for name, place in {"alone": {}, "spread": {"cluster": cluster}}.items():
-        run_small(small_search(classifier(), tmp_path / name), callbacks=[Raise()], **place)
+        run_small(small_search(classifier(), tmp_path / name, repeats=1), callbacks=[Raise()], **place)
         lines = read_journals(SearchFolder(tmp_path / name / "lr").records)[1]
         found.append(sorted((line["repeat"], line["message"]) for line in lines if line.get("status") == "failed"))
-    assert found[0] == found[1] == [(0, "ValueError: too high"), (1, "ValueError: too high")]
+    assert found[0] == found[1] == [(0, "ValueError: too high")]
 
 
 def test_an_interrupted_search_keeps_its_records_and_frees_the_workers(
     cluster: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tuner = small_search(classifier(), tmp_path, engine="function", repeats=4)
+    tuner = small_search(classifier(), tmp_path, engine="function")
     with monkeypatch.context() as patch:
-        patch.setattr("keras_lr.search._recorder.Recorder.adopt", interrupt_after(2))
+        patch.setattr(Recorder, "adopt", adopt_then(interrupt, 1))
         with pytest.raises(KeyboardInterrupt):
             run_small(tuner, cluster=cluster)
     before = keys(tmp_path)
     assert before
-    frame = run_small(small_search(classifier(), tmp_path, engine="function", repeats=4), cluster=cluster)
+    frame = run_small(small_search(classifier(), tmp_path, engine="function"), cluster=cluster)
     assert keys(tmp_path)[: len(before)] == before
-    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame) == 2 * 4 * 2
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame) == 2 * 2 * 2
 
 
-def interrupt_after(count: int) -> Any:
-    """`Recorder.adopt`, which raises `KeyboardInterrupt` when it has been called `count` times."""
+def adopt_then(action: Callable[[], Any], count: int) -> Any:
+    """`Recorder.adopt`, which calls `action` once it has been called `count` times."""
     adopt, calls = Recorder.adopt, []
 
-    def interrupted(self: Any, recorded: Any) -> None:
+    def adopt_and_act(self: Any, recorded: Any) -> None:
+        adopt(self, recorded)
         calls.append(recorded)
         if len(calls) == count:
-            raise KeyboardInterrupt
-        adopt(self, recorded)
+            action()
 
-    return interrupted
+    return adopt_and_act
+
+
+def interrupt() -> None:
+    """Does as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def test_a_resource_that_no_worker_declares_is_named(
@@ -252,43 +325,37 @@ def test_another_scheduler_on_the_machine_does_not_matter() -> None:
         dask_pool.start_scheduler("127.0.0.1", 0).close()
 
 
-def test_the_death_of_the_scheduler_ends_the_search_and_its_worker(tmp_path: Path) -> None:
+def test_the_death_of_the_scheduler_ends_the_search_and_its_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
-    command = ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
-    scheduler = subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL)
-    worker = subprocess.Popen(
-        [sys.executable, "-c", f"from {dask_pool.__name__} import main; main()", address], stdout=subprocess.DEVNULL
-    )
+    scheduler, worker, logged = started(schedule, port), started(work, address), MemoryHandler(100)
     try:
-        stopper = threading.Thread(target=kill_once_recorded, args=(scheduler, tmp_path))
-        stopper.start()
-        tuner = small_search(classifier(), tmp_path, engine="function", repeats=10)
+        monkeypatch.setattr(Recorder, "adopt", adopt_then(lambda: (scheduler.kill(), scheduler.join()), 2))
+        logging.getLogger("distributed.client").addHandler(logged)
         with pytest.raises(SearchError, match=f"The scheduler at {address} has gone. What was recorded is kept."):
-            run_small(tuner, cluster=wait_for(address))
-        stopper.join()
-        assert worker.wait(30) == -signal.SIGTERM
+            run_small(small_search(classifier(), tmp_path, engine="function"), cluster=wait_for(address))
+        worker.join(30)
+        assert worker.exitcode == -signal.SIGTERM
+        assert logged.buffer == []
     finally:
+        monkeypatch.undo()
+        logging.getLogger("distributed.client").removeHandler(logged)
         for process in (scheduler, worker):
             process.kill()
-            process.wait()
+            process.join()
     before = keys(tmp_path)
-    run_small(small_search(classifier(), tmp_path, engine="function", repeats=10))
+    assert len(before) == 2 * 2
+    run_small(small_search(classifier(), tmp_path, engine="function"))
     assert keys(tmp_path)[: len(before)] == before
-    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == 2 * 10 * 2
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == 2 * 2 * 2
 
 
 def wait_for(address: str) -> str:
     """The address, once its scheduler answers."""
     Client(address, set_as_default=False, timeout=60).close()
     return address
-
-
-def kill_once_recorded(process: Any, directory: Path) -> None:
-    """Kills a process once a search has recorded some rows."""
-    while process.poll() is None and len(keys(directory)) < 4:
-        time.sleep(0.02)
-    process.kill()
 
 
 def free_port() -> int:

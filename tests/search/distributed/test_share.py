@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,12 @@ def test_an_unknown_search_and_a_cancelled_share_must_be_sent_again(tmp_path: Pa
         answer("cancelled", message)
     assert answer("cancelled", share_of([run]), lambda: True) is None
     assert answer("cancelled", share_of([run])) is None
+
+
+def test_a_module_of_the_user_may_have_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "another_name", sys.modules[classifier.__module__])
+    head: PackedSearch = packed(small_search(classifier(), tmp_path))[0]
+    assert sys.modules[classifier.__module__].__file__ in head.sources
 
 
 def test_a_worker_with_other_versions_says_which(tmp_path: Path) -> None:
