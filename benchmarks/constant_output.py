@@ -130,7 +130,8 @@ def summary(rows: pd.DataFrame) -> str:
     lines = [
         "# Suggestions that train to a constant output",
         "",
-        f"{len(rows)} random ReLU networks with targets of 1e2 to 1e4, {EPOCHS} epochs each.",
+        f"{len(rows)} random ReLU networks with targets of 1e2 to 1e4, {EPOCHS} epochs each; "
+        f"seeds {rows['seed'].min()} to {rows['seed'].max()}.",
         "",
         f"| suggestion | networks | {' | '.join(OUTCOMES)} |",
         "|-|-|-|-|-|",
