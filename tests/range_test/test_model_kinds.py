@@ -243,16 +243,18 @@ class Called(keras.Model):
 
 @pytest.mark.filterwarnings("ignore:.*was called on layer:UserWarning")
 def test_a_model_that_is_only_marked_as_built_is_tested_as_one_that_is_not(digits: Any) -> None:
-    results = []
-    for marked in (False, True):
+    def made(*, marked: bool) -> keras.Model:
         keras.utils.set_random_seed(0)
         model = Called()
         model.compile("sgd", CROSS_ENTROPY)
         if marked:
             model.build((None, 64))
-        tested = keras_lr.find_lr(model, *digits, **SWEEP).losses
+        return model
+
+    results = []
+    for marked in (False, True):
         steered = keras_lr.AutoLR(probe_steps=0, verbose=0)
-        fitted = model.fit(*digits, epochs=1, verbose=0, callbacks=[steered]).history["loss"]
+        fitted = made(marked=marked).fit(*digits, epochs=1, verbose=0, callbacks=[steered])
         assert not steered.log.notes
-        results.append([*tested, *fitted])
+        results.append([*fitted.history["loss"], *keras_lr.find_lr(made(marked=marked), *digits, **SWEEP).losses])
     np.testing.assert_array_equal(*results)
