@@ -83,9 +83,11 @@ def cluster() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The table of a search in this process."""
-    return run_small(small_search(classifier(), tmp_path_factory.mktemp("alone"), engine="function"))
+def alone(tmp_path_factory: pytest.TempPathFactory) -> LogGridSearch:
+    """A search in this process, run by run."""
+    tuner = small_search(classifier(), tmp_path_factory.mktemp("alone"), engine="function")
+    run_small(tuner)
+    return tuner
 
 
 def test_a_local_worker_that_was_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,11 +158,15 @@ def keys(directory: Path) -> list[tuple[Any, ...]]:
     return [tuple(line[name] for name in names) for line in lines if "event" not in line]
 
 
-@pytest.mark.parametrize("engine", ["stacked", "reuse"])
-def test_a_cluster_finds_the_numbers_of_one_process(cluster: Client, tmp_path: Path, engine: Any) -> None:
-    alone = small_search(classifier(), tmp_path / "alone", engine=engine)
+@pytest.mark.parametrize("engine", ["stacked", "function"])
+def test_a_cluster_finds_the_numbers_of_one_process(
+    cluster: Client, alone: LogGridSearch, tmp_path: Path, engine: Any
+) -> None:
+    if engine == "stacked":
+        alone = small_search(classifier(), tmp_path / "alone", engine=engine)
+        run_small(alone)
     spread = small_search(classifier(), tmp_path / "spread", engine=engine)
-    pd.testing.assert_frame_equal(run_small(spread, cluster=cluster), run_small(alone), rtol=1e-5)
+    pd.testing.assert_frame_equal(run_small(spread, cluster=cluster), alone.to_frame(), rtol=1e-5)
     one, other = alone.get_best_models()[0], spread.get_best_models()[0]
     for first, second in zip(one.weights, other.weights, strict=True):
         np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-4, atol=1e-6)
@@ -180,7 +186,12 @@ def test_a_hypermodel_s_own_fit_is_called_and_its_hyperparameters_come_back(clus
 
 def test_a_search_that_grows_and_prunes_ends_on_a_cluster(cluster: Client, tmp_path: Path) -> None:
     tuner = small_search(
-        classifier(keras.optimizers.SGD), tmp_path, learning_rates=[1e-5, 1e-4], extend=True, pruning=True
+        classifier(keras.optimizers.SGD),
+        tmp_path,
+        learning_rates=[1e-5, 1e-4],
+        extend=True,
+        pruning=True,
+        engine="function",
     )
     frame = run_small(tuner, cluster=cluster, epochs=4)
     assert sorted(frame["learning_rate"].unique()) == [1e-5, 1e-4, 1e-3, 1e-2]
@@ -197,11 +208,11 @@ def test_a_race_on_a_cluster_is_that_of_one_process(cluster: Client, tmp_path: P
     assert (tables[1].race, tables[1].environment["workers"]) == (tables[0].race, 2)
 
 
-def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, alone: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_share_of_a_killed_worker_is_trained_again(cluster: Client, alone: LogGridSearch, tmp_path: Path) -> None:
     tuner = small_search(classifier(), tmp_path, engine="reuse")
     frame = run_small(tuner, cluster=cluster, callbacks=[Kill(tmp_path, 1)])
-    pd.testing.assert_frame_equal(frame, alone, rtol=1e-5)
-    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(alone)
+    pd.testing.assert_frame_equal(frame, alone.to_frame(), rtol=1e-5)
+    assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == len(frame)
     assert tuner.sensitivity().environment["shares_trained_again"] == 1
 
 
