@@ -185,7 +185,7 @@ def median_scores(runs: pd.DataFrame) -> pd.Series:
     Args:
         runs: Rows of `run_scores` with one batch size.
     """
-    medians = runs.groupby("learning_rate")["score"].median()
+    medians = _comparable(runs).groupby(runs["learning_rate"]).median()
     usable: pd.Series = medians[np.isfinite(medians.to_numpy(dtype=np.float64))]
     return usable
 
@@ -327,12 +327,23 @@ def _read_grid(runs: pd.DataFrame, first_epoch: float) -> _Grid | None:
         runs: One row per run with its `score`, lower is better.
         first_epoch: Median of the objective after the first epoch that has one, lower is better.
     """
-    scores = runs.pivot(index="learning_rate", columns="repeat", values="score")
+    comparable = runs.assign(score=_comparable(runs))
+    scores = comparable.pivot(index="learning_rate", columns="repeat", values="score")
     rates, values = scores.index.to_numpy(dtype=np.float64), scores.to_numpy(dtype=np.float64)
     medians = median_per_rate(values)
     gain = max(first_epoch - np.min(medians[np.isfinite(medians)], initial=np.inf), 0.0)
     basin = find_basin(rates, values, gain=gain)
     return None if basin is None else _Grid(rates, values, basin, int(runs["batch_size"].iloc[0]), gain)
+
+
+def _comparable(runs: pd.DataFrame) -> pd.Series:
+    """The scores of the runs of one batch size, NaN at rates with a pruned run if that leaves any.
+
+    A pruned run could not win with its seed. The median of the other runs alone would look better than the rate is.
+    """
+    pruned = (runs["status"] == "pruned").groupby(runs["learning_rate"]).transform("any")
+    scores: pd.Series = runs["score"].mask(pruned)
+    return scores if np.isfinite(scores).any() else runs["score"]
 
 
 def _confidence(best: _Grid | None) -> Confidence:

@@ -227,6 +227,13 @@ def test_a_pruned_rate_is_neither_the_best_nor_in_the_basin():
     assert (result.best_learning_rate, result.low) == (1e-2, 1e-2)
 
 
+def test_a_rate_whose_unlucky_repeat_was_pruned_is_not_the_best_by_its_lucky_ones():
+    losses = {1e-3: (0.90, 0.30), 1e-2: (0.60, 0.31)}
+    assert analyze_sensitivity(search(losses, statuses={(1e-3, 0): "pruned"})).best_learning_rate == 1e-2
+    both = analyze_sensitivity(search(losses, statuses={(1e-3, 0): "pruned", (1e-2, 1): "pruned"}))
+    assert both.best_learning_rate == 1e-3
+
+
 def test_a_failed_repeat_is_left_out():
     result = analyze_sensitivity(search(LOSSES | {1e-3: (0.5, 0.52, 9.0)}, statuses={(1e-3, 2): "failed"}))
     assert (result.best_learning_rate, result.high, result.confidence) == (1e-3, 1e-2, "tentative")
