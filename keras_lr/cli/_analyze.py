@@ -116,7 +116,7 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
 
     from keras_lr.results._diagnosis import FINDING_KINDS, verdict_sentence
 
-    judged = f"{verdict_sentence(diagnosis.verdict)} ({diagnosis.n_epochs} {diagnosis.unit}s)."
+    judged = f"{verdict_sentence(diagnosis.verdict, share=diagnosis.share)} ({diagnosis.n_epochs} {diagnosis.unit}s)."
     console.print(Text(judged, style="bold"))
     for reason in diagnosis.reasons:
         console.print(Text(f"  {reason}"))

@@ -215,7 +215,7 @@ class _Tour:
         from keras_lr._utils.progress import progress_line
         from keras_lr.analysis._diagnosis.diagnose import analyze_history
         from keras_lr.callbacks._lr_recorder import LRRecorder
-        from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS
+        from keras_lr.results._diagnosis import FINDING_KINDS, verdict_badge
 
         keras.utils.set_random_seed(0)
         model = build()
@@ -234,7 +234,7 @@ class _Tour:
         self.results.append(diagnosis)
         found = ", ".join(FINDING_KINDS[finding.kind].name for finding in diagnosis.findings)
         self.console.print(
-            f"learning_rate={format_rate(rate)}: judged {VERDICTS[diagnosis.verdict].badge.lower()}, "
+            f"learning_rate={format_rate(rate)}: judged {verdict_badge(diagnosis.verdict, diagnosis.share).lower()}, "
             f"{history.history['val_accuracy'][-1]:.1%} of the test images recognised"
             + (f" (found: {found})" if found else ""),
             markup=False,

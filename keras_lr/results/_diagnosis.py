@@ -24,6 +24,9 @@ Pattern = Literal["", "hatched", "hatched backwards", "cross-hatched", "dotted"]
 Direction = Literal["min", "max"]
 """Whether lower ("min") or higher ("max") values of a series are better."""
 
+PROBABLE_SHARE = 0.6
+"""A verdict with a lower share of the evidence is shown as probable, and its share not at all."""
+
 _GROWING_METRICS = ("accuracy", "acc", "auc", "precision", "recall", "f1", "iou", "r2", "cosine_similarity", "top_k")
 
 
@@ -34,7 +37,7 @@ class VerdictWords:
     Attributes:
         badge: The verdict in one or two words.
         level: Colours the badge as a suggestion's confidence does.
-        sentence: The verdict as a clause; `{rate}` stands for the learning rate.
+        sentence: The verdict as a clause; `{rate}` stands for the learning rate, `{probably}` for a word of doubt.
     """
 
     badge: str
@@ -60,9 +63,9 @@ class FindingWords:
 
 # The only lists of these words: plots, reports, callbacks and commands read them from here.
 VERDICTS: dict[Verdict, VerdictWords] = {
-    "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was too low"),
-    "good": VerdictWords("Good", "clear", "The learning rate {rate} was good"),
-    "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was too high"),
+    "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was {probably} too low"),
+    "good": VerdictWords("Good", "clear", "The learning rate {rate} was {probably} good"),
+    "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was {probably} too high"),
     "not_the_rate": VerdictWords("Not the rate", "none", "The learning rate {rate} is not what is wrong"),
     "unclear": VerdictWords("Unclear", "tentative", "No verdict on the learning rate {rate}"),
 }
@@ -77,10 +80,29 @@ FINDING_KINDS: dict[FindingKind, FindingWords] = {
 }
 
 
-def verdict_sentence(verdict: Verdict, learning_rate: float | None = None) -> str:
-    """The verdict as a clause without a full stop: `The learning rate 1e-2 was too low`."""
+def verdict_sentence(verdict: Verdict, learning_rate: float | None = None, *, share: float | None = None) -> str:
+    """The verdict as a clause without a full stop: `The learning rate 1e-2 was probably too low`.
+
+    Args:
+        verdict: The verdict.
+        learning_rate: The run's learning rate; None to leave it out.
+        share: The share of the evidence for the verdict; None if a fact settled it.
+    """
     rate = "" if learning_rate is None else format_rate(learning_rate)
-    return " ".join(VERDICTS[verdict].sentence.format(rate=rate).split())
+    probably = "probably" if is_only_probable(share) else ""
+    return " ".join(VERDICTS[verdict].sentence.format(rate=rate, probably=probably).split())
+
+
+def verdict_badge(verdict: Verdict, share: float | None = None) -> str:
+    """The verdict in one to three words: `Probably too low`; `share` is that of the evidence for it, if weighed."""
+    badge = VERDICTS[verdict].badge
+    doubted = is_only_probable(share) and "{probably}" in VERDICTS[verdict].sentence
+    return f"Probably {badge.lower()}" if doubted else badge
+
+
+def is_only_probable(share: float | None) -> bool:
+    """Whether a share of the evidence is too low for a verdict without a word of doubt; not if a fact settled it."""
+    return share is not None and share < PROBABLE_SHARE
 
 
 def direction_of(monitor: str) -> Direction:

@@ -12,7 +12,15 @@ from keras_lr.cli import _output
 from keras_lr.plots import _auto_lr, _history, _sensitivity, _style
 from keras_lr.report._sections import auto_lr, range_test
 from keras_lr.results._auto_lr import ActionKind
-from keras_lr.results._diagnosis import FINDING_KINDS, VERDICTS, FindingKind, Pattern, Verdict, verdict_sentence
+from keras_lr.results._diagnosis import (
+    FINDING_KINDS,
+    VERDICTS,
+    FindingKind,
+    Pattern,
+    Verdict,
+    verdict_badge,
+    verdict_sentence,
+)
 from keras_lr.results._range_test import CONFIDENCE_BADGES, Confidence, StopReason
 from keras_lr.results._sensitivity import RUN_STATUS_NAMES, RunStatus
 from tests.result_records import make_range_test
@@ -76,3 +84,11 @@ def test_a_verdict_reads_with_and_without_the_learning_rate():
     assert verdict_sentence("too_low") == "The learning rate was too low"
     assert verdict_sentence("too_low", 1e-2) == "The learning rate 1e-2 was too low"
     assert verdict_sentence("unclear", 1e-2) == "No verdict on the learning rate 1e-2"
+
+
+def test_a_verdict_on_less_than_three_fifths_of_the_evidence_is_only_probable():
+    assert verdict_sentence("too_high", 1e-2, share=0.59) == "The learning rate 1e-2 was probably too high"
+    assert verdict_sentence("too_high", share=0.6) == "The learning rate was too high"
+    assert verdict_sentence("unclear", share=0.3) == "No verdict on the learning rate"
+    assert [verdict_badge("good", share) for share in (None, 0.59, 0.6)] == ["Good", "Probably good", "Good"]
+    assert verdict_badge("unclear", 0.3) == "Unclear"

@@ -18,7 +18,14 @@ from keras_lr.analysis._diagnosis.findings import find_all
 from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, kept_rows, run_context
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.analysis._diagnosis.scorecard import MIN_SHARE, score_verdict
-from keras_lr.results._diagnosis import Diagnosis, Finding, FindingKind, Verdict
+from keras_lr.results._diagnosis import (
+    Diagnosis,
+    Finding,
+    FindingKind,
+    Verdict,
+    is_only_probable,
+    verdict_sentence,
+)
 
 # Longer histories are thinned in the diagnosis.
 MAX_STORED_POINTS = 1000
@@ -143,7 +150,7 @@ def _verdict(
     surer = _surer(history, context)
     verdict = score.verdict(near_default=context.is_near_default)
     if verdict == "unclear":
-        why = f"The curves are ambiguous: no verdict has more than {score.share:.0%} of the evidence."
+        why = "The curves are ambiguous: they support no verdict much more than another."
         if score.share >= MIN_SHARE:
             why = (
                 f"`{history.monitor}` is still improving or improves slowly, but the learning rate is near the "
@@ -151,8 +158,10 @@ def _verdict(
                 "at fault."
             )
         return "unclear", score.share, (why, *excluded.values(), MEASURE, *surer)
-    judged = verdict.replace("_", " ")
-    overall = f"Together, {score.share:.0%} of the evidence says that the learning rate was {judged}."
+    judged = verdict_sentence(verdict, share=score.share).lower()
+    overall = f"Together, the evidence says that {judged}."
+    if not is_only_probable(score.share):
+        overall = f"Together, {score.share:.0%} of the evidence says that {judged}."
     return verdict, score.share, (*score.reasons, *excluded.values(), overall, *surer)
 
 

@@ -35,6 +35,7 @@ from keras_lr.results._diagnosis import (
     Finding,
     HistoryComparison,
     Severity,
+    verdict_badge,
     verdict_sentence,
 )
 
@@ -192,7 +193,7 @@ def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
     words = VERDICTS[diagnosis.verdict]
     return [
         shortened(name, _NAME_LIMIT),
-        badge_cell(words.badge, words.level),
+        badge_cell(verdict_badge(diagnosis.verdict, diagnosis.share), words.level),
         number_cell(best_in_words(diagnosis, _best(diagnosis))[1]),
         number_cell(rate_span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
         " ".join(diagnosis.reasons),
@@ -230,7 +231,7 @@ def _describe_run(name: str, diagnosis: Diagnosis) -> str:
         else "no loss was finite"
     )
     found = findings_in_words(diagnosis)
-    judged = f"{VERDICTS[diagnosis.verdict].badge.lower()}, {course}" + (f"; {found}" if found else "")
+    judged = f"{verdict_badge(diagnosis.verdict, diagnosis.share).lower()}, {course}" + (f"; {found}" if found else "")
     return as_sentence(f"{shortened(name, _NAME_LIMIT)}: {judged}")
 
 
@@ -330,16 +331,17 @@ def comparison_section(comparisons: tuple[HistoryComparison], prefix: str) -> di
 
 
 def _verdict_on_one(run: Diagnosis) -> dict[str, str]:
-    words = VERDICTS[run.verdict]
-    lead = f"{verdict_sentence(run.verdict, run.learning_rate)} in this run"
+    level = VERDICTS[run.verdict].level
+    badge = verdict_badge(run.verdict, run.share)
+    lead = f"{verdict_sentence(run.verdict, run.learning_rate, share=run.share)} in this run"
     reason = f"Judged from {counted(run.n_epochs, run.unit)} of `{shortened(run.monitor, 48)}`."
     rest = " ".join(run.reasons)
     if run.suggested_low is None or run.suggested_high is None:
-        return verdict_view(level=words.level, badge=words.badge, lead=lead, rest=rest, reason=reason)
+        return verdict_view(level=level, badge=badge, lead=lead, rest=rest, reason=reason)
     rate = format_rate(math.sqrt(run.suggested_low * run.suggested_high))
     return verdict_view(
-        level=words.level,
-        badge=words.badge,
+        level=level,
+        badge=badge,
         lead=f"{lead}. Try",
         rate=rate,
         rest=rest,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from keras_lr.analysis import analyze_history
 from keras_lr.analysis._diagnosis.history import from_columns, run_context
+from keras_lr.analysis._diagnosis.scorecard import SCORED_VERDICTS
 from keras_lr.cli._analyze import _print_one
 from keras_lr.cli._output import standard_output
 from keras_lr.errors import InvalidArgumentError
@@ -162,6 +163,10 @@ def test_nothing_that_is_said_points_against_the_verdict(run):
     console = standard_output()
     with console.capture() as printed:
         _print_one(console, diagnosis)
+    shares = [int(number) for number in re.findall(r"(\d+)% of the evidence", printed.get())]
+    doubted = diagnosis.share is not None and diagnosis.share < 0.6 and diagnosis.verdict in SCORED_VERDICTS
+    assert not shares or min(shares) >= 60
+    assert printed.get().count("probably") == 2 * doubted
     for text in (*texts, " ".join(printed.get().split())):
         assert pointing(text, rate) <= allowed
     if diagnosis.suggested_low is None:
