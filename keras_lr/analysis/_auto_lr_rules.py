@@ -45,6 +45,8 @@ REACHED_FRACTION = 0.5
 # Rehearsals that end within the first fraction of the best one's gain are as good, and none beyond the second is.
 SAME_END_FRACTION = 0.01
 LOST_END_FRACTION = 0.05
+# A loss above this fraction of that of the best constant output may be that of one.
+NO_BETTER = 0.9
 # A rise counts only if it is more than this many standard errors of a point.
 RISE_ERRORS = 3.0
 # A sweep's lowest loss is that of a median over this many steps.
@@ -142,12 +144,14 @@ class Rehearsal:
         annealed: Whether the rate decayed at its end, as planned.
         tail: Losses of the steps at its end, shape `(n_steps,)`; empty if the loss diverged.
         peak: Highest loss on the way; infinite if the loss diverged.
+        collapsed: Whether it ended with the same output for every input.
     """
 
     factor: float
     annealed: bool
     tail: np.ndarray
     peak: float
+    collapsed: bool = False
 
     @property
     def end(self) -> float:
@@ -155,32 +159,43 @@ class Rehearsal:
         return float(np.mean(self.tail)) if self.tail.size else math.inf
 
 
-def choose_rehearsal(rehearsals: Sequence[Rehearsal], *, start: float, whole: bool) -> Rehearsal:
+def choose_rehearsal(
+    rehearsals: Sequence[Rehearsal], *, start: float, whole: bool, constant: float | None = None
+) -> Rehearsal:
     """The first of the rehearsals that ended as well as the best one.
 
     A rehearsal of the whole training has ended as well if the difference is within two standard errors, but at least 1%
-    and at most 5% of the gain. One of its beginning says less, so there the difference is 5%.
+    and at most 5% of the gain. One of its beginning says less, so there the difference is 5%. What a constant output
+    would gain too does not count, and one that ended with the same output for every input counts as diverged.
 
     Args:
         rehearsals: At least one, the preferred ones first; in the steps at their ends they have seen the same batches,
             or batches at random.
         start: Loss before training.
         whole: Whether the whole training was rehearsed.
+        constant: The loss of the best constant output; None if unknown.
     """
-    best = min(rehearsals, key=lambda rehearsal: rehearsal.end)
-    if not math.isfinite(best.end):
+    finite = [rehearsal for rehearsal in rehearsals if math.isfinite(rehearsal.end)]
+    if not finite:
         return rehearsals[0]
+    alive = [rehearsal for rehearsal in finite if not rehearsal.collapsed] or finite
+    best = min(alive, key=lambda rehearsal: rehearsal.end)
+    if constant is not None and beats_constant(best.end, constant):
+        start = min(start, constant)
     gain = max(start - best.end, 0.0)
 
     def is_as_good(rehearsal: Rehearsal) -> bool:
-        if not rehearsal.tail.size:
-            return False
         differences = rehearsal.tail - best.tail
         errors = 2 * float(np.std(differences)) / math.sqrt(differences.size) if whole else math.inf
         tolerance = float(np.clip(errors, SAME_END_FRACTION * gain, LOST_END_FRACTION * gain))
         return rehearsal.end - best.end <= max(tolerance, rounding_of(start, best.end))
 
-    return next(rehearsal for rehearsal in rehearsals if is_as_good(rehearsal))
+    return next(rehearsal for rehearsal in alive if is_as_good(rehearsal))
+
+
+def beats_constant(loss: float, constant: float) -> bool:
+    """Whether a loss is clearly below that of the best constant output."""
+    return loss <= NO_BETTER * constant
 
 
 def epochs_per_judgement(steps_per_epoch: int) -> int:

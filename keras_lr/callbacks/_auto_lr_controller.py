@@ -20,6 +20,7 @@ from keras_lr.analysis._auto_lr_rules import (
     RAISE_FACTOR,
     Change,
     anneal_factor,
+    beats_constant,
     is_falling_fast,
     is_level,
 )
@@ -33,9 +34,6 @@ MAX_ROLLBACKS_OF_GOOD = 3
 MAX_COLLAPSES = 2
 SAME_RATE = 1e-6
 """Rates that differ by less than this fraction are the same but for rounding."""
-
-NO_BETTER = 0.9
-"""A loss above this fraction of that of the best constant output may be that of one."""
 
 
 class Checkpoint(VariableSnapshot):
@@ -405,7 +403,7 @@ class Controller:
     def _beats_constant(self, loss: float) -> bool:
         """Whether a loss is clearly below that of the best constant output; also if that is unknown."""
         constant = self._state.known.get("baseline_loss")
-        return constant is None or loss <= NO_BETTER * constant
+        return constant is None or beats_constant(loss, constant)
 
     def _start_over(self, epoch: int) -> None:
         """Returns to the initial state, at a lower rate: far lower, unless the model had learned before it died."""

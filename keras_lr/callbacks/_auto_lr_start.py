@@ -283,7 +283,7 @@ class Probe(LRRangeTest):
             best, why, error = self._race.run(test, result.suggestion)
             found.raced = None if best is None else (best, why)
             return error
-        rehearse = _Rehearsing(test, planned)
+        rehearse = _Rehearsing(test, planned, lambda: outputs_are_constant(self.model))
         for factor, annealed in _plans(planned, result):
             rehearsal, error = rehearse.run(factor, annealed=annealed)
             if error is not None:
@@ -291,7 +291,9 @@ class Probe(LRRangeTest):
             found.rehearsals.append(rehearsal)
         if found.rehearsals:
             start = float(np.median(result.losses[:10]))
-            found.chosen = choose_rehearsal(found.rehearsals, start=start, whole=planned.is_rehearsed_whole())
+            found.chosen = choose_rehearsal(
+                found.rehearsals, start=start, whole=planned.is_rehearsed_whole(), constant=test.constant_loss
+            )
         if not isinstance(test.stream, ArrayStream):
             # Whether the model has collapsed can only be seen on a batch, which the epochs do not show.
             found.sample = _batch_of(test)
@@ -334,10 +336,16 @@ def _candidates(result: RangeTestResult) -> list[float]:
 
 
 class _Rehearsing:
-    """Trains at several rates from the initial state; with arrays, all runs see the same batches."""
+    """Trains at several rates from the initial state; with arrays, all runs see the same batches.
 
-    def __init__(self, test: Sweep, planned: PlannedTraining) -> None:
-        self._test, self._planned = test, planned
+    Args:
+        test: The open test of the model.
+        planned: What to rehearse.
+        has_collapsed: Whether the model gives the same output for every input now.
+    """
+
+    def __init__(self, test: Sweep, planned: PlannedTraining, has_collapsed: Callable[[], bool]) -> None:
+        self._test, self._planned, self._has_collapsed = test, planned, has_collapsed
         self._resting = END_STEPS if planned.is_rehearsed_whole() else 0
         steps = len(planned.learning_rates) + self._resting
         self._source = test.stream.source(steps) if isinstance(test.stream, ArrayStream) else None
@@ -355,7 +363,8 @@ class _Rehearsing:
         if len(curve.losses) < steps + self._resting:
             return Rehearsal(factor, annealed, np.empty(0), math.inf), curve.error
         tail = self._resting or max(round(TAIL_FRACTION * steps), 1)
-        return Rehearsal(factor, annealed, curve.losses[-tail:], float(curve.losses.max())), curve.error
+        collapsed = self._has_collapsed()
+        return Rehearsal(factor, annealed, curve.losses[-tail:], float(curve.losses.max()), collapsed), curve.error
 
 
 def describe(rehearsals: Sequence[Rehearsal], chosen: Rehearsal, planned: PlannedTraining) -> str:
@@ -367,7 +376,10 @@ def describe(rehearsals: Sequence[Rehearsal], chosen: Rehearsal, planned: Planne
 
     steps = len(planned.learning_rates)
     what = f"all {steps} steps" if planned.is_rehearsed_whole() else f"the first {steps} steps"
-    ends = ", ".join(f"{name(one)} {format_number(one.end)}" for one in rehearsals)
+    ends = ", ".join(
+        f"{name(one)} {format_number(one.end)}" + one.collapsed * " with the same output for every input"
+        for one in rehearsals
+    )
     return f"Rehearsals of {what} ended at these losses: {ends}. The fit trains {name(chosen)}."
 
 

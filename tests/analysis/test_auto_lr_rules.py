@@ -1,5 +1,6 @@
 """The rules by which `AutoLR` changes a rate, on planted losses."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -181,6 +182,24 @@ def test_a_difference_within_its_error_is_none_unless_much_is_lost():
 
 def test_if_every_rehearsal_diverged_the_first_is_chosen():
     assert chosen(None, None) == 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_rehearsal_that_ends_like_a_constant_output_is_not_as_good_as_one_that_learned(whole):
+    ends = rehearsals(1.0, 0.5, 0.49)
+    # From 1000 down to 1.0 is more than 99.9% of the gain, and none of it was learned from the inputs.
+    assert choose_rehearsal(ends, start=1000.0, whole=whole).factor == 0
+    assert choose_rehearsal(ends, start=1000.0, whole=whole, constant=1.0).factor == (2 if whole else 1)
+    # Above the loss of a constant output the way down to it counts.
+    assert choose_rehearsal(rehearsals(501.0, 500.0), start=1000.0, whole=whole, constant=1.0).factor == 0
+
+
+def test_a_rehearsal_that_killed_the_network_is_chosen_only_if_there_is_no_other():
+    alive, dead = rehearsals(2.0, 1.0)
+    dead = dataclasses.replace(dead, collapsed=True)
+    assert choose_rehearsal([dead, alive], start=1000.0, whole=True, constant=1.0) is alive
+    (diverged,) = rehearsals(None)
+    assert choose_rehearsal([diverged, dead], start=1000.0, whole=True, constant=1.0) is dead
 
 
 def test_the_error_of_a_mean_is_that_of_its_noise():

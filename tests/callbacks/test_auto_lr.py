@@ -1,6 +1,7 @@
 """`AutoLR` on real fits."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -198,6 +199,21 @@ def test_a_compiled_rate_at_the_lowest_of_the_sweep_is_not_rolled_back():
     with pytest.warns(UserWarning, match=r"`loss` diverged at a learning rate of 1e-2, which is not above `min_lr`"):
         model.fit(breaks_from_epoch(0), epochs=2, verbose=0, callbacks=[auto])
     assert kinds(auto) == ["anneal"]
+
+
+def test_a_rehearsal_that_kills_the_network_is_said_and_not_chosen():
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(128, 3)).astype("float32")
+    targets = (100 + 20 * np.tanh(inputs[:, 0])).astype("float32")
+    keras.utils.set_random_seed(0)
+    hidden = keras.layers.Dense(4, "relu")
+    model = keras.Sequential([keras.Input((3,)), hidden, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(30.0), "mse")
+    auto = keras_lr.AutoLR(verbose=0, probe_steps=40, probe_repeats=1)
+    model.fit(inputs, targets, epochs=5, verbose=0, callbacks=[auto])
+    assert re.search(r"as compiled [\d.]+ with the same output for every input, at", auto.log.notes[0])
+    assert kinds(auto)[0] == "probe"
+    assert hidden(inputs).numpy().any()
 
 
 def test_slow_learning_raises(digits):
