@@ -83,42 +83,28 @@ def given_grid(learning_rates: Any) -> tuple[float, ...]:
     return rates
 
 
-def extend_grid(grid: Iterable[float], *, edge: Literal["low", "high"], decades: float = 1.0) -> tuple[float, ...]:
-    """The rates that continue a grid beyond one of its ends, at the spacing it has there.
+def extend_grid(grid: Iterable[float], *, edge: Literal["low", "high"]) -> tuple[float, ...]:
+    """The rates that continue a grid by a decade beyond one of its ends, at the spacing it has there.
 
-    Args:
-        grid: Positive rates, at least one; a single rate is continued in steps of a decade.
-        edge: The end to extend.
-        decades: How far to extend it, positive. At least one rate is added unless it would exceed float32.
-
-    Returns:
-        Only the new rates, increasing.
+    At least one rate is added unless it would exceed float32. A single rate is continued in steps of a decade.
     """
     rates = sorted(grid)
     end, neighbour = (rates[0], rates[1:2]) if edge == "low" else (rates[-1], rates[-2:-1])
     step = _snapped(abs(math.log10(end / neighbour[0]))) if neighbour else 1.0
     sign = -1 if edge == "low" else 1
-    count = max(1, math.floor(decades / step + _SNAP))
+    count = max(1, math.floor(1 / step + _SNAP))
     added = (math.log10(end) + sign * step * i for i in range(1, count + 1))
     return tuple(sorted(_rounded(10**decade) for decade in added if _SMALLEST < 10**decade < _LARGEST))
 
 
-def refine_grid(grid: Iterable[float], *, low: float, high: float, factor: int = 2) -> tuple[float, ...]:
-    """The rates that make a grid `factor` times finer in `[low, high]` and up to the next rate on either side.
+def refine_grid(grid: Iterable[float], *, low: float, high: float) -> tuple[float, ...]:
+    """The rates that halve the gaps of a grid in `[low, high]` and up to the next rate on either side.
 
-    Args:
-        grid: Positive rates.
-        low: Lower end of the part to refine; a rate of the grid, or between two.
-        high: Upper end, at least `low`.
-        factor: Number of parts into which each gap is divided, at least 2.
-
-    Returns:
-        Only the new rates, increasing; empty if the grid has a single rate.
+    Only the new rates, increasing; none if the grid has a single rate.
     """
     rates = sorted(grid)
     gaps = [(start, stop) for start, stop in itertools.pairwise(rates) if stop >= low and start <= high]
-    added = (_rounded(start * (stop / start) ** (i / factor)) for start, stop in gaps for i in range(1, factor))
-    return tuple(sorted(set(added) - set(rates)))
+    return tuple(sorted({_rounded(math.sqrt(start * stop)) for start, stop in gaps} - set(rates)))
 
 
 def next_growth(

@@ -9,31 +9,21 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.analysis._race import forecast
-from keras_lr.errors import InvalidArgumentError
 
 MIN_EPOCHS = 2
 """Extrapolating a curve takes two finished epochs."""
 
 
-def rungs(epochs: int, *, factor: float = 2) -> tuple[int, ...]:
-    """Numbers of finished epochs after which a search prunes: `epochs` divided by powers of `factor`.
-
-    Args:
-        epochs: Length of a complete run, in epochs.
-        factor: Ratio of neighbouring rungs, above 1.
-
-    Returns:
-        Increasing, each at least 2 and below `epochs`; empty if a run is too short to be stopped early.
-
-    Raises:
-        InvalidArgumentError: `factor` is not above 1.
+def rungs(epochs: int) -> tuple[int, ...]:
+    """Numbers of finished epochs after which a search of runs of `epochs` epochs prunes: a half, a quarter, ...
 
     Source:
         Jamieson & Talwalkar 2016, arXiv:1502.07943.
     """
-    _check_factor(factor)
-    count = math.floor(math.log(epochs / MIN_EPOCHS, factor) + 1e-9) if epochs > MIN_EPOCHS else 0
-    return tuple(sorted({int(epochs / factor**power) for power in range(1, count + 1)} - {epochs}))
+    marks = []
+    while (epochs := epochs // 2) >= MIN_EPOCHS:
+        marks.append(epochs)
+    return tuple(sorted(marks))
 
 
 def prunable_points(
@@ -43,11 +33,10 @@ def prunable_points(
     epochs: int,
     objective: str = "val_loss",
     direction: Literal["min", "max"] = "min",
-    factor: float = 2,
 ) -> frozenset[tuple[float, int]]:
-    """The points of the grid to stop after `epoch`.
+    """The points of the grid to stop after `epoch`, as pairs of learning rate and batch size.
 
-    Among the points of one batch size that have reached `epoch`, the best `1 / factor` continue in any case. Another
+    Among the points of one batch size that have reached `epoch`, the better half continues in any case. Another
     point is stopped if it cannot win: its loss is extrapolated at the mean gain per epoch over the second half of the
     finished epochs, and the result is still worse than what the best point has reached now. Since learning curves
     flatten, this is an optimistic forecast. A point is also stopped if at least half of its repeats have diverged.
@@ -55,20 +44,12 @@ def prunable_points(
     Args:
         frame: Rows as a `SensitivityResult` holds them. Epochs after `epoch` and points that have not reached it are
             ignored.
-        epoch: The epoch just finished, from 0.
+        epoch: The epoch just finished, from 0; nothing is stopped unless it is one of the `rungs`.
         epochs: Length of a complete run, in epochs.
         objective: Column to judge by.
         direction: "min" if lower is better, else "max".
-        factor: As in `rungs`.
-
-    Returns:
-        Pairs of learning rate and batch size; empty if `epoch` is not a rung. The best point of a batch size is never
-        among them.
-
-    Raises:
-        InvalidArgumentError: `factor` is not above 1.
     """
-    if epoch + 1 not in rungs(epochs, factor=factor):
+    if epoch + 1 not in rungs(epochs):
         return frozenset()
     pruned = set()
     seen = frame[frame["epoch"] <= epoch]
@@ -77,7 +58,7 @@ def prunable_points(
         curves = _curves(part, epoch, objective, direction)
         medians = curves.groupby("learning_rate").median()
         now, ends = medians[epoch], medians.apply(lambda best: forecast(best.to_numpy(), epochs), axis=1)
-        spared = now.index.isin(now.nsmallest(math.ceil(len(now) / factor)).index) & np.isfinite(now)
+        spared = now.index.isin(now.nsmallest(math.ceil(len(now) / 2)).index) & np.isfinite(now)
         stopped = now[~spared & ~(ends <= now.min()) & (now > now.min())]
         pruned |= {(float(rate), int(batch_size)) for rate in stopped.index}
     return frozenset(pruned)
@@ -97,8 +78,3 @@ def _curves(part: pd.DataFrame, epoch: int, objective: str, direction: str) -> p
     curves = curves[curves.index.isin(last.index)].reindex(columns=range(epoch + 1)).cummin(axis=1).ffill(axis=1)
     curves.loc[last.index[last["status"] == "diverged"], epoch] = math.inf
     return curves.drop(index=gone).fillna(math.inf)
-
-
-def _check_factor(factor: float) -> None:
-    if not factor > 1:
-        raise InvalidArgumentError(f"`factor` must be greater than 1. Received: {factor!r}. Leave it at 2.")

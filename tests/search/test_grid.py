@@ -104,19 +104,19 @@ def test_a_listed_rate_must_be_positive(rate):
 
 
 @pytest.mark.parametrize(
-    ("grid", "edge", "decades", "added"),
+    ("grid", "edge", "added"),
     [
-        ((1e-3, 1e-2, 0.1), "high", 1, (1.0,)),
-        ((1e-3, 1e-2, 0.1), "low", 2, (1e-5, 1e-4)),
-        ((0.0316228, 0.1), "high", 1, (0.316228, 1.0)),
-        ((0.0215443, 0.0464159, 0.1), "high", 1, (0.215443, 0.464159, 1.0)),
-        ((1e-3,), "high", 1, (0.01,)),
-        ((1e-6, 1e-4, 1e-3), "low", 1, (1e-8,)),
-        ((1e-3, 2e-3), "high", 0.7, (4e-3, 8e-3)),
+        ((1e-3, 1e-2, 0.1), "high", (1.0,)),
+        ((1e-3, 1e-2, 0.1), "low", (1e-4,)),
+        ((0.0316228, 0.1), "high", (0.316228, 1.0)),
+        ((0.0215443, 0.0464159, 0.1), "high", (0.215443, 0.464159, 1.0)),
+        ((1e-3,), "high", (0.01,)),
+        ((1e-6, 1e-4, 1e-3), "low", (1e-8,)),
+        ((1e-3, 2e-3), "high", (4e-3, 8e-3, 1.6e-2)),
     ],
 )
-def test_a_grid_goes_on_in_its_own_step(grid, edge, decades, added):
-    assert extend_grid(grid, edge=edge, decades=decades) == added
+def test_a_grid_goes_on_by_a_decade_in_its_own_step(grid, edge, added):
+    assert extend_grid(grid, edge=edge) == added
 
 
 def test_a_grid_does_not_go_on_beyond_float32():
@@ -139,7 +139,6 @@ def test_refinement_halves_the_gaps_that_touch_the_basin():
     assert refine_grid(grid, low=1e-3, high=1e-3) == (3.16228e-4, 3.16228e-3)
     assert refine_grid(grid, low=1e-3, high=1e-2) == (3.16228e-4, 3.16228e-3, 3.16228e-2)
     assert refine_grid(grid, low=0.1, high=0.1) == (3.16228e-2,)
-    assert refine_grid(grid, low=1e-5, high=1e-5, factor=3) == (2.15443e-5, 4.64159e-5)
     assert refine_grid((1e-3,), low=1e-3, high=1e-3) == ()
 
 

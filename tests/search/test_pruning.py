@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._pruning import prunable_points, rungs
 
 
@@ -23,26 +22,11 @@ def table(curves, *, repeats=1, batch_size=32, **endings):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "factor", "marks"),
-    [
-        (20, 2, (2, 5, 10)),
-        (81, 3, (3, 9, 27)),
-        (27, 3, (3, 9)),
-        (10, 3, (3,)),
-        (4, 2, (2,)),
-        (3, 2, ()),
-        (1, 2, ()),
-        (6, 1.5, (2, 4)),
-    ],
+    ("epochs", "marks"),
+    [(81, (2, 5, 10, 20, 40)), (20, (2, 5, 10)), (10, (2, 5)), (5, (2,)), (4, (2,)), (3, ()), (1, ())],
 )
-def test_rungs(epochs, factor, marks):
-    assert rungs(epochs, factor=factor) == marks
-
-
-@pytest.mark.parametrize("factor", [1, 0, -2, float("nan")])
-def test_a_factor_that_keeps_all_is_refused(factor):
-    with pytest.raises(InvalidArgumentError, match="`factor` must be greater than 1"):
-        rungs(20, factor=factor)
+def test_rungs(epochs, marks):
+    assert rungs(epochs) == marks
 
 
 # After two epochs of four: 1e-2 stands at 0.5. 1e-5 gains 0.01 an epoch and would end at 2.27; 1e-4 gains 0.8 and would
@@ -55,16 +39,14 @@ def test_what_cannot_win_stops_and_what_could_goes_on():
     assert prunable_points(table(CURVES, repeats=3), epoch=1, epochs=4) == {(1e-5, 32)}
 
 
-def test_the_spared_share_is_one_in_factor():
+def test_the_better_half_is_spared():
     flat = {rate: [1 + rate, 1 + rate] for rate in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
-    stopped = {(rate, 32) for rate in (0.4, 0.5, 0.6)}
-    assert prunable_points(table(flat), epoch=1, epochs=4) == stopped
-    assert prunable_points(table(flat), epoch=1, epochs=6, factor=3) == stopped | {(0.3, 32)}
+    assert prunable_points(table(flat), epoch=1, epochs=4) == {(rate, 32) for rate in (0.4, 0.5, 0.6)}
 
 
 def test_nothing_stops_between_rungs_or_in_the_last_epoch():
     assert prunable_points(table(CURVES), epoch=0, epochs=4) == frozenset()
-    assert prunable_points(table(CURVES), epoch=1, epochs=10, factor=3) == frozenset()
+    assert prunable_points(table(CURVES), epoch=1, epochs=12) == frozenset()
     assert prunable_points(table(CURVES), epoch=1, epochs=2) == frozenset()
 
 
@@ -114,16 +96,13 @@ def test_all_diverged_or_empty_stops_nothing_more():
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    curves=st.lists(st.lists(st.floats(-10, 10), min_size=1, max_size=6), min_size=1, max_size=6),
-    factor=st.floats(1.2, 5),
-)
-def test_the_best_so_far_always_goes_on(curves, factor):
+@given(curves=st.lists(st.lists(st.floats(-10, 10), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_the_best_so_far_always_goes_on(curves):
     """A curve shorter than a run has diverged."""
-    whole = [losses + [np.nan] * (len(losses) < 6) for losses in curves]
+    whole = [losses + [np.nan] * (len(losses) < 8) for losses in curves]
     frame = table({10.0**-i: losses for i, losses in enumerate(whole)})
-    for rung in rungs(6, factor=factor):
-        stopped = prunable_points(frame, epoch=rung - 1, epochs=6, factor=factor)
+    for rung in rungs(8):
+        stopped = prunable_points(frame, epoch=rung - 1, epochs=8)
         alive = [i for i, losses in enumerate(whole) if np.isfinite(losses[:rung]).all()]
         if alive:
             assert (10.0 ** -min(alive, key=lambda i: min(whole[i][:rung])), 32) not in stopped
