@@ -27,7 +27,7 @@ from keras_lr._keras.snapshot import (
     seed_variables,
 )
 from keras_lr._keras.surroundings import Surroundings
-from keras_lr._utils.formatting import short_error_message
+from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr.analysis._diverged import sweep_divergence
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._data_checks import (
@@ -301,7 +301,7 @@ class Sweep:
             exhausted = self._run_chunk(source, table, done, min(done + self.loop.chunk_steps, len(table)))
             reached = self.loop.completed
             self.loop.chunk_steps = _chunk_for(time.perf_counter() - began, reached - done)
-            curve = self._faulty(reached) or self._ended(self.loop.losses)
+            curve = self._faulty(reached) or self._broken_at_once(table) or self._ended(self.loop.losses)
             if curve is not None:
                 return curve
             self._pass_is_new &= reached == done
@@ -343,9 +343,27 @@ class Sweep:
 
     def _is_broken(self) -> bool:
         """Whether the last loss or a trainable weight is not finite."""
-        weights = components(self._model.trainable_variables)
-        finite = (bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights if weight.dtype.is_floating)
-        return not (np.isfinite(self.loop.losses[-1]) and all(finite))
+        return not np.isfinite(self.loop.losses[-1]) or self._broken_weight() is not None
+
+    def _broken_weight(self) -> Any:
+        """The first trainable weight that is not finite; None if all are."""
+        floats = (weight for weight in components(self._model.trainable_variables) if weight.dtype.is_floating)
+        return next((weight for weight in floats if not bool(tf.reduce_all(tf.math.is_finite(weight)))), None)
+
+    def _broken_at_once(self, table: Any) -> Curve | None:
+        """The empty curve of a model that the very first step breaks, which its loss need not show: relu(NaN) is 0."""
+        if self._begun or self.loop.completed != 1 or not np.isfinite(self.loop.losses[-1]):
+            return None
+        weight = self._broken_weight()
+        if weight is None:
+            return None
+        name, rate = weight.name.split(":")[0], format_rate(float(table[0]))
+        self.fault = (
+            f"After the first step, at a learning rate of {rate}, `{name}` holds NaN or infinity, although the data do "
+            "not. So the rate is not the cause. Check the loss and the optimizer: Adafactor divides by 0 where both "
+            "an input and a unit are 0 throughout a batch."
+        )
+        return Curve(np.empty(0), "non_finite", fault=self.fault)
 
     def _ended(self, losses: np.ndarray) -> Curve | None:
         finite = _finite(losses)

@@ -338,3 +338,21 @@ def test_a_longer_training_is_suggested_a_lower_rate():
     ]
     # 6,150 epochs of 10 steps are a hundred times 615.
     assert rates[1].learning_rate / rates[0].learning_rate == pytest.approx(10**-0.5, rel=1e-3)
+
+
+def test_weights_that_the_first_step_breaks_are_no_flat_curve():
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(8, "relu"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.compile(keras.optimizers.Adafactor(), "mse")
+    inputs = np.where(np.arange(3) == 1, 0.0, X[:, :3]).astype("float32")
+    layers[0].bias.assign([-100.0] + [0.0] * 7)
+    before = model.get_weights()
+    suggestion = keras_lr.find_lr(model, inputs, VALUES, num_steps=20, verbose=False).suggestion
+    assert suggestion.learning_rate is None
+    assert suggestion.reason.startswith("After the first step, at a learning rate of 1e-7, `")
+    assert "kernel` holds NaN or infinity, although the data do not" in suggestion.reason
+    assert all(map(np.array_equal, model.get_weights(), before))
+    # The loss of `fit` does not show it, since relu(NaN) is 0.
+    assert np.isfinite(model.fit(inputs, VALUES, verbose=0).history["loss"][0])
+    assert not np.isfinite(model.get_weights()[0]).all()
