@@ -77,7 +77,8 @@ class Rung:
         standing: Pairs of learning rate and best value so far, the best first; a diverged run stands last with its last
             value.
         kept: Rates that were trained on.
-        added: Rates that joined, because the best one was the outermost or stood beside a gap.
+        added: Rates that joined, because the best one was the outermost or stood beside a gap, or that go on after a
+            pause.
     """
 
     epoch: int
@@ -91,7 +92,8 @@ class Race:
 
     A few rates around a suggestion start together. They are compared after 1, 2, 3, 4, 6, 9, ... epochs. Each time the
     worst are dropped, so that the budget lasts to the end. Where the best rate is the outermost, another one joins
-    beyond it. The last one is trained to the end.
+    beyond it. A neighbour of the best that lost little only pauses, and goes on if there are epochs to spare. The last
+    one is trained to the end.
 
     The race only decides. `ask` says which runs to train and how far, and `tell` takes their curves. It uses neither a
     clock nor random numbers, so the same curves always give the same answer.
@@ -144,6 +146,7 @@ class Race:
         self._epochs_asked: dict[int, int] = {}
         self._racing: list[int] = []
         self._drops: dict[int, Drop] = {}
+        self._paused: list[int] = []
         self._history: list[Rung] = []
         self._ranking: list[int] = []
         self._send(first, reach=self.epochs if len(first) == 1 else 1)
@@ -339,8 +342,11 @@ class Race:
             left = self._spare - self._spent_beside(leader)
             kept = alive[: _survivors(len(alive), [self._rung, *ahead], left)]
             kept, added = self._with_newcomer(kept, ahead[0] - self._rung, left)
-        for place in alive[len(kept) :]:
-            self._drop(place, leader)
+        cut = [place for place in [*alive[len(kept) :], *self._paused] if place not in added]
+        self._paused = [place for place in self._close(cut, leader) if ahead]
+        for place in cut:
+            if place not in self._paused:
+                self._drop(place, leader)
         self._log(ranked, kept if ahead else [], added)
         if ahead:
             self._send(kept + added, reach=self.epochs if len(kept + added) == 1 else ahead[0])
@@ -348,19 +354,34 @@ class Race:
             self._racing = []
 
     def _with_newcomer(self, kept: list[int], gain: int, left: int) -> tuple[list[int], list[int]]:
-        """`kept` and a rate to add, whose run takes the place of as many of the worst as it costs."""
-        place = self._newcomer(kept[0])
-        if place is None:
-            return kept, []
-        reach = self._rung + gain
-        stay = next((count for count in range(len(kept), 0, -1) if reach + (count - 1) * gain <= left), 0)
-        return (kept[:stay], [place]) if stay else (kept, [])
+        """`kept` and a rate to add, whose run takes the place of as many of the worst as it costs.
+
+        Without such a rate, a paused one goes on, if there are epochs to spare.
+        """
+        place, reach = self._newcomer(kept[0]), self._rung + gain
+        if place is not None:
+            stay = next((count for count in range(len(kept), 0, -1) if reach + (count - 1) * gain <= left), 0)
+            if stay:
+                return kept[:stay], [place]
+        paused = self._close(self._paused, kept[0])
+        affordable = [one for one in paused if reach - len(self._curves[one]) + (len(kept) - 1) * gain <= left]
+        return kept, affordable[:1]
+
+    def _neighbours(self, place: int) -> tuple[int | None, int | None]:
+        """The nearest rates tried below and above one."""
+        below = max((one for one in self._curves if one < place), default=None)
+        above = min((one for one in self._curves if one > place), default=None)
+        return below, above
+
+    def _close(self, places: list[int], leader: int) -> list[int]:
+        """Those of the rates that stand beside the leader and lost little, the one that lost least first."""
+        close = [one for one in self._neighbours(leader) if one in places and self._loses_little(one, leader)]
+        return sorted(close, key=lambda one: self._gap(one, leader))
 
     def _newcomer(self, leader: int) -> int | None:
         """The rate to add beside the leader: beyond it if it is the outermost, else in a wide gap beside it."""
         decades = np.log10(self._rates)
-        below = max((place for place in self._curves if place < leader), default=None)
-        above = min((place for place in self._curves if place > leader), default=None)
+        below, above = self._neighbours(leader)
         if below is None and leader > 0:
             return _nearest(decades, decades[leader] - STEP_DECADES, range(leader))
         if above is None and leader + 1 < len(decades) and self._rung >= STEP_UP_FRACTION * self.epochs:
@@ -378,7 +399,8 @@ class Race:
         behind = self._order(place for place in self._curves if not self._diverged(place))
         lowest = min(self._curves)
         if behind:
-            self._drops.pop(behind[0])
+            self._drops.pop(behind[0], None)
+            self._paused = [one for one in self._paused if one != behind[0]]
             self._send(behind[:1], reach=self.epochs)
         elif lowest > 0 and self._spent_beside(None) + 1 <= self._spare:
             decades = np.log10(self._rates)
@@ -429,16 +451,20 @@ class Race:
         return self._rates[with_values[start]], self._rates[with_values[end]]
 
     def _within_noise(self, place: int, leader: int) -> bool:
-        epoch = self._last_compared(place, leader)
-        return self._score(place, epoch) - self._score(leader, epoch) <= NOISE_FACTOR * self._noise(leader, epoch)
+        noise = self._noise(leader, self._last_compared(place, leader))
+        return self._gap(place, leader) <= NOISE_FACTOR * noise
 
     def _noise(self, place: int, epoch: int) -> float:
         """Standard deviation of a single epoch, from the second half of those up to `epoch`."""
         return curvature_noise(self._curves[place][epoch // 2 : epoch])
 
     def _loses_little(self, place: int, leader: int) -> bool:
+        return self._gap(place, leader) <= LOST_SHARE * self._gain(leader)
+
+    def _gap(self, place: int, leader: int) -> float:
+        """How much worse than the leader a rate was when both were last compared."""
         epoch = self._last_compared(place, leader)
-        return self._score(place, epoch) - self._score(leader, epoch) <= LOST_SHARE * self._gain(leader)
+        return self._score(place, epoch) - self._score(leader, epoch)
 
     def _last_compared(self, place: int, leader: int) -> int:
         return min(len(self._curves[place]), len(self._curves[leader]))
@@ -448,8 +474,7 @@ class Race:
         leader = self._leader()
         if leader is None or not self.finished:
             return "The race is not finished."
-        below = max((place for place in self._curves if place < leader), default=None)
-        above = min((place for place in self._curves if place > leader), default=None)
+        below, above = self._neighbours(leader)
         if below is None or above is None:
             if len(self._curves) == 1:
                 return "No other rate was tried. Raise `budget` to race."

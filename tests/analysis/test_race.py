@@ -177,6 +177,21 @@ def test_a_wide_gap_beside_the_leader_is_filled():
     assert race.best == 1e-3
 
 
+def test_a_close_neighbour_of_the_leader_only_pauses_and_may_win_in_the_end():
+    """4.64e-3 is the worst of four after epoch 3, by 0.3 of a gain of 10, and falls from epoch 6 on."""
+    behind = {1e-2: 0.0, 1e-3: 0.1, 0.0215443: 0.2, 0.00464159: 0.3}
+    race = Race(suggestion(1e-2), epochs=25)
+    run(
+        race,
+        lambda rate: [behind.get(rate, 10.0)] * 5 + [behind.get(rate, 10.0) - (5 if rate == 0.00464159 else 0)] * 20,
+    )
+    after = {rung.epoch: rung for rung in race.history}
+    assert 0.00464159 not in [rate for rate, _ in after[4].standing]
+    assert after[4].added == (0.00464159,)
+    assert race.best == 0.00464159
+    assert race.cost <= 1
+
+
 def test_no_suggestion_starts_a_wide_grid():
     race = Race(Suggestion.refuse("Flat.", rule="consensus"), epochs=20, budget=4)
     rates = [rate for rate, _ in race.ask()]
