@@ -6,8 +6,12 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import json
 import pydoc
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -83,6 +87,26 @@ def test_editors_complete_every_public_name() -> None:
     assert completed >= set(keras_lr.__all__)
     (found,) = jedi.Script("import keras_lr\nkeras_lr.find_lr").infer(2, len("keras_lr.find_lr"))
     assert found.full_name == "keras_lr.range_test._find_lr.find_lr"
+
+
+PYRIGHT = shutil.which("pyright") or shutil.which("basedpyright")
+
+
+@pytest.mark.skipif(PYRIGHT is None, reason="needs pyright or basedpyright, which bring Node.js")
+def test_pyright_reports_the_errors_that_mypy_reports(tmp_path: Path) -> None:
+    source = (Path(__file__).parent / "typed_user.py").read_text(encoding="utf-8")
+    (tmp_path / "typed_user.py").write_text(source + "\nreveal_type(keras_lr.find_lr)\n", encoding="utf-8")
+    settings = {"typeCheckingMode": "standard", "enableTypeIgnoreComments": False, "extraPaths": [str(PACKAGE.parent)]}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    command = [str(PYRIGHT), "-p", str(tmp_path), "--pythonpath", sys.executable, "--outputjson"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)[
+        "generalDiagnostics"
+    ]
+    expected = {line for line, text in enumerate(source.splitlines()) if "# type: ignore[" in text}
+    assert {row["range"]["start"]["line"] for row in found if row["severity"] == "error"} == expected
+    (revealed,) = (row["message"] for row in found if row["severity"] == "information")
+    assert "model: AnyModel" in revealed
+    assert revealed.endswith('-> RangeTestResult"')
 
 
 def test_help_on_the_package_shows_its_names() -> None:

@@ -1,6 +1,6 @@
-"""What a user's type checker sees of the public names. mypy reads this file, nothing runs it.
+"""What a user's type checker sees of the public names. mypy and pyright read this file, nothing runs it.
 
-A line with `type: ignore` is an error, and mypy reports an ignore that is not needed.
+A line with `type: ignore` is an error. mypy reports an ignore that is not needed, and a test compares pyright's errors with them.
 """
 
 from __future__ import annotations
