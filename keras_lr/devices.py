@@ -203,9 +203,10 @@ def set_up_devices(
     """
     if precision is not None and precision not in PRECISIONS:
         raise InvalidArgumentError(f"`precision` must be one of {PRECISIONS}. Received: {precision!r}.")
+    visible = None if device == "auto" else _visible_gpus(device)
     try:
-        if device != "auto":
-            tf.config.set_visible_devices(_visible_gpus(device), "GPU")
+        if visible is not None:
+            tf.config.set_visible_devices(visible, "GPU")
         if memory_growth:
             for gpu in tf.config.get_visible_devices("GPU"):
                 tf.config.experimental.set_memory_growth(gpu, True)
@@ -250,8 +251,10 @@ def _visible_gpus(device: str) -> list[Any]:
     gpus = tf.config.list_physical_devices("GPU")
     number = int(found.group(1) or 0)
     if number >= len(gpus):
+        seen = f"{len(gpus)} GPU{'s'[: len(gpus) - 1]}" if gpus else "no GPU"
+        remedy = "to list them" if gpus else "to learn why"
         raise DeviceError(
-            f"`device` must name a GPU that TensorFlow sees. Received: {device!r}; it sees {len(gpus)} GPUs. "
-            "Run `keras-lr devices` to list them, or to learn why there is none."
+            f"`device` must name a GPU that TensorFlow sees. Received: {device!r}; it sees {seen}. "
+            f"Run `keras-lr devices` {remedy}."
         )
     return [gpus[number]]

@@ -1,6 +1,7 @@
 """What a user's type checker sees of the public names. mypy and pyright read this file, nothing runs it.
 
-A line with `type: ignore` is an error. mypy reports an ignore that is not needed, and a test compares pyright's errors with them.
+A line with `type: ignore` is an error. mypy reports an ignore that is not needed, and a test compares the lines with
+pyright's errors.
 """
 
 from __future__ import annotations

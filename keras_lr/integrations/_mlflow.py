@@ -48,8 +48,9 @@ def to_mlflow(search: LogGridSearch | SensitivityResult, *, run_name: str = "lea
         MLflow's nested runs, https://mlflow.org/docs/latest/ml/traditional-ml/tutorials/hyperparameter-tuning.
 
     Example:
-        >>> mlflow.set_experiment("digits")
-        >>> keras_lr.integrations.to_mlflow(tuner)
+        >>> import mlflow
+        >>> experiment = mlflow.set_experiment("digits")
+        >>> run_id = keras_lr.integrations.to_mlflow(tuner, run_name="learning rate")
     """
     result = result_of(search)
     try:

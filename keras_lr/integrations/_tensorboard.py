@@ -38,7 +38,7 @@ def to_tensorboard(search: LogGridSearch | SensitivityResult, log_dir: str | Pat
         TensorBoard's HParams plugin, https://www.tensorflow.org/tensorboard/hyperparameter_tuning_with_hparams.
 
     Example:
-        >>> keras_lr.integrations.to_tensorboard(tuner, "logs/learning_rate")
+        >>> folder = keras_lr.integrations.to_tensorboard(tuner, "logs/learning_rate")
     """
     from tensorboard.plugins.hparams import api
 

@@ -38,7 +38,7 @@ def to_wandb(
         W&B's grouped runs, https://docs.wandb.ai/guides/runs/grouping.
 
     Example:
-        >>> keras_lr.integrations.to_wandb(tuner, project="digits", mode="offline")
+        >>> ids = keras_lr.integrations.to_wandb(tuner, project="digits", mode="offline")
     """
     result = result_of(search)
     try:
