@@ -115,7 +115,7 @@ def scale_learning_rate(learning_rate: float, from_batch: int, to_batch: int, op
     the gradient (Adam and its relatives, RMSprop, Adagrad, Lion and others) take one in proportion to its square root.
 
     Both rules hold while the noise of the gradient is large beside the gradient. They fail beyond the critical batch
-    size, where a larger batch needs no larger rate, and early in a training, for which Goyal et al. warm up. Neither
+    size, where a larger batch needs no larger rate, and early in training, for which Goyal et al. warm up. Neither
     knows of a limit to stability: check a rate that the rule raises by more than a factor of four with a range test.
 
     Args:

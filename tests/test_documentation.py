@@ -128,8 +128,14 @@ def test_every_public_module_has_a_page_of_the_reference() -> None:
 
 
 def test_every_table_of_the_benchmarks_has_a_page() -> None:
-    tables = {path.name for path in (ROOT / "benchmarks" / "results").glob("*.md")}
-    assert {path.name for path in (ROOT / "docs" / "benchmarks").glob("*.md")} == tables
+    tables = {path.name: path for path in (ROOT / "benchmarks" / "results").glob("*.md")}
+    pages = {path.name: path for path in (ROOT / "docs" / "benchmarks").glob("*.md")}
+    assert pages.keys() == tables.keys()
+    index = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    for name, page in pages.items():
+        assert f"](benchmarks/{name})" in index
+        titled = [path.read_text(encoding="utf-8").startswith("# ") for path in (page, tables[name])]
+        assert titled.count(True) == 1, f"{name} needs one title, in the page or in the table"
 
 
 def test_files_that_the_readme_points_to_exist() -> None:

@@ -244,7 +244,7 @@ def move_before_backup(callback: keras.callbacks.Callback) -> None:
 
 
 def refuse_backup() -> None:
-    """Refuses to end the running `fit` without an epoch if it has a backup of an unfinished training.
+    """Refuses to end the running `fit` without an epoch if it has a backup of an unfinished run.
 
     Keras would train on from the backup, or delete it when that `fit` ends.
 
@@ -254,7 +254,7 @@ def refuse_backup() -> None:
     for backup in _backups(callbacks_of_fit()):
         if tf.io.gfile.exists(backup._weights_path):
             raise InvalidArgumentError(
-                "`callbacks` must hold no `BackupAndRestore` with a backup of an unfinished training, since a range "
+                "`callbacks` must hold no `BackupAndRestore` with a backup of an unfinished run, since a range "
                 f"test ends the fit at once. Received: backup_dir={str(backup.backup_dir)!r}. Finish that training "
                 "first, or remove the callback from this fit."
             )

@@ -87,7 +87,7 @@ class Rung:
 
 
 class Race:
-    """Finds the best learning rate for the price of about one further training.
+    """Finds the best learning rate for about the cost of one more training run.
 
     A few rates around a suggestion start together. They are compared after 1, 2, 3, 4, 6, 9, ... epochs. Each time the
     worst are dropped, so that the budget lasts to the end. Where the best rate is the outermost, another one joins
@@ -106,8 +106,8 @@ class Race:
     Args:
         start: The `Suggestion` of a range test, around which to race, or the learning rates to choose from. After a
             suggestion without a rate, the race starts from a wide grid.
-        epochs: Length of a complete training, in epochs.
-        budget: Number of complete trainings that may be spent on rates other than the winner. With less than one epoch
+        epochs: Length of a complete run, in epochs.
+        budget: Number of complete runs that may be spent on rates other than the winner. With less than one epoch
             to spend, the suggested rate wins without a race. Only if the last rate diverges is more spent: the best of
             those dropped then goes on.
         direction: "min" if lower values are better, else "max".
@@ -176,8 +176,9 @@ class Race:
         known = self._curves[place]
         if len(values_so_far) == len(known) and not np.array_equal(values_so_far, known, equal_nan=True):
             raise InvalidArgumentError(
-                f"`values` must hold all epochs of the run so far. Received: other values of as many epochs as before "
-                f"({len(known)}) for {format_rate(learning_rate)}. Pass the values from the first epoch on."
+                f"`values` must hold all epochs of the run so far. Received: {len(known)} values for "
+                f"{format_rate(learning_rate)}, which differ from those before. Pass the values from the first epoch "
+                "on."
             )
         if len(values_so_far) < len(known):
             raise InvalidArgumentError(
@@ -211,7 +212,7 @@ class Race:
 
     @property
     def cost(self) -> float:
-        """Epochs trained at all rates but the best, in complete trainings."""
+        """Epochs trained at all rates but the best, in complete runs."""
         leader = self._leader()
         return sum(len(curve) for place, curve in self._curves.items() if place != leader) / self.epochs
 
@@ -398,7 +399,7 @@ class Race:
         elif epoch < 2:
             self._drops[place] = Drop(self._rates[place], epoch, "behind", f"{text}, too early to tell its pace.")
         elif forecast(np.minimum.accumulate(own), self.epochs) > self._score(leader, epoch):
-            text += ", and could not have caught up had its fall gone on at its recent pace."
+            text += ", and could not have caught up at its recent pace."
             self._drops[place] = Drop(self._rates[place], epoch, "beaten", text)
         else:
             text += "; it might have caught up, but the budget went to better ones."
@@ -499,7 +500,7 @@ class Race:
         texts = [f"{_count(diverged, 'rate')} dropped as diverged"] if diverged else []
         if others:
             spared = sum(self._drops[one].why == "behind" for one in others)
-            each = "none of which could have won had its fall gone on"
+            each = "none of which could have caught up at its recent pace"
             if spared:
                 each = f"{'all' if spared == len(others) else spared} of them only to stay within the budget"
             last = max(self._drops[one].epoch for one in others)

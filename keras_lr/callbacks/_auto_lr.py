@@ -47,7 +47,7 @@ class AutoLR(Callback):
     """Finds a learning rate before the first epoch, then watches the training loss and adjusts the rate.
 
     - **Probe**: a range test before the first epoch, refined by short runs, suggests a rate. A rehearsal of the first
-      150 steps compares it with the compiled rate, and the better one is set; a training of at most 150 steps is
+      150 steps compares it with the compiled rate, and the better one is set; a run of at most 150 steps is
       rehearsed whole, with and without the anneal. The model is restored exactly, so this costs time but no epoch:
       at most 1200 steps in a compiled loop, which is several times faster than `fit`.
     - **Rollback**: if the loss becomes NaN, also within an epoch, or an epoch gives back half of the total fall, the
@@ -77,7 +77,7 @@ class AutoLR(Callback):
 
     With `start="race"` a few rates around the suggestion of the range test train side by side before the first epoch,
     as in `keras_lr.RaceSearch`, and are compared by their validation loss; the best is set. That costs about as much as
-    one further training.
+    one more training run.
 
     Args:
         start: How the first rate is found: "range_test", or "race", for which `fit` needs validation data, and data of

@@ -40,7 +40,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--json", type=json_output, nargs="?", const=STDOUT, metavar="=FILE", help="print JSON, or write it to FILE"
     )
-    known = parser.add_argument_group("what is known of the runs besides", "Makes the verdicts surer.")
+    known = parser.add_argument_group("what else is known about the runs", "Makes the verdicts more certain.")
     known.add_argument("--untrained-loss", type=float, metavar="LOSS", help="training loss before the first step")
     known.add_argument("--baseline-loss", type=float, metavar="LOSS", help="loss of the best constant output")
     known.add_argument("--optimizer", metavar="NAME", help="for example adam, or momentum for SGD with momentum")

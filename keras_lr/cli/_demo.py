@@ -121,7 +121,7 @@ def add_parser(commands: Any) -> None:
         "demo",
         help="a tour on scikit-learn's digits, offline",
         description="Runs a range test and a search over learning rates on scikit-learn's digits, diagnoses three "
-        "trainings (too low, good, too high), and writes a report. Ctrl-C ends it early; the report then holds the "
+        "training runs (too low, good, too high), and writes a report. Ctrl-C ends it early; the report then holds the "
         "results so far.",
     )
     parser.add_argument(
@@ -200,7 +200,7 @@ class _Tour:
         print_sensitivity(self.console, result)
 
     def diagnose(self) -> None:
-        """Three trainings: far below the best rate, at it, and far above it."""
+        """Three runs: far below the best rate, at it, and far above it."""
         self._head("3. Diagnosis: judge the learning rate of a run by its history")
         if self.rate is None:
             self.console.print("Skipped, because no usable learning rate was found.", markup=False)

@@ -97,7 +97,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="keras-lr",
         description="Choose, diagnose and explain the learning rate of a Keras model.",
-        epilog="Exit codes: 0 success; 1 something that --fail-on names was found (find and search: no answer); "
+        epilog="Exit codes: 0 success; 1 something that --fail-on names was found (find, search and race: no answer); "
         "2 an error; 130 interrupted by Ctrl-C.",
     )
     parser.add_argument("--version", action="version", version=f"keras-lr {keras_lr.__version__}")

@@ -73,7 +73,7 @@ def conditions(text: str) -> frozenset[str]:
     words = frozenset(word.strip() for word in text.split(",") if word.strip())
     if not words or words - known:
         raise argparse.ArgumentTypeError(
-            f"must be never, or name verdicts, findings or confidences ({', '.join(sorted(known))}), got {text!r}"
+            f"must be never, or a list of verdicts, findings and confidences ({', '.join(sorted(known))}), got {text!r}"
         )
     return words
 
@@ -85,8 +85,8 @@ def add_fail_on(parser: argparse.ArgumentParser, *, default: str) -> None:
         type=conditions,
         default=conditions(default),
         metavar="WORDS",
-        help="exit with 1 on any of these words, joined by commas: a verdict or finding such as too_high, or a "
-        f"confidence such as none; never for no word ({default})",
+        help="exit with 1 if one of these words applies, separated by commas: a verdict or finding such as "
+        f"too_high, or a confidence such as none; never turns this off ({default})",
     )
 
 

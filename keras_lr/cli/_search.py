@@ -56,7 +56,7 @@ def add_race_parser(commands: Any) -> None:
     """Adds the command `race` to the parser."""
     parser = commands.add_parser(
         "race",
-        help="find the best learning rate for about the price of one further training",
+        help="find the best learning rate for about the cost of one more training run",
         description="Races a few learning rates around the suggestion of a range test, trains your model at the best "
         "one to the end, and prints it. Run the same command again to resume a race. MODULE is an import path or a "
         "Python file, for example train.py:build.",
@@ -67,7 +67,7 @@ def add_race_parser(commands: Any) -> None:
         type=float,
         default=1.0,
         metavar="N",
-        help="complete trainings that may be spent on rates other than the winner (%(default)g)",
+        help="complete runs that may be spent on rates other than the winner (%(default)g)",
     )
     parser.add_argument(
         "--learning-rates",
@@ -238,7 +238,7 @@ def run_race(options: argparse.Namespace) -> int:
     console = standard_output(json=options.json)
     print_sensitivity(console, result)
     if result.race is not None:
-        console.print(f"Cost beyond the best rate's own training: {result.race['cost']:.2g} trainings", markup=False)
+        console.print(f"Cost of the other rates: {result.race['cost']:.2g} complete runs", markup=False)
     if result.best_learning_rate is not None:
         best = tuner.oracle.get_best_trials()[0]
         console.print(f"Weights: {SearchFolder(Path(tuner.project_dir)).checkpoint(best.trial_id)}", markup=False)

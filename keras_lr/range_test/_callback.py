@@ -51,7 +51,7 @@ class LRRangeTest(Callback):
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
         InvalidArgumentError: Another argument breaks its rule; or, as `fit` begins without `apply`, a
-            `BackupAndRestore` beside this callback holds a backup of an unfinished training.
+            `BackupAndRestore` beside this callback holds a backup of an unfinished run.
 
     Source:
         Smith 2017, arXiv:1506.01186.
@@ -155,7 +155,7 @@ class LRRangeTest(Callback):
     def _settings_of_fit(self) -> RangeTestSettings:
         """The settings with the length of the training that `fit` was asked for.
 
-        A single epoch, of a `fit` that ends without one, says nothing of a later training.
+        A single epoch, of a `fit` that ends without one, says nothing about later runs.
         """
         epochs = (self.params or {}).get("epochs")
         if epochs is None or not (self.apply or epochs > 1):

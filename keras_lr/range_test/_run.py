@@ -125,7 +125,7 @@ class Measurement:
         if not clauses:
             return None
         return (
-            f"Not everything is as it was before the range test: {'; '.join(clauses)}. A later training sees other "
+            f"The range test could not restore everything: {'; '.join(clauses)}. A later fit sees other "
             "data than without the test. Create the data again before it."
         )
 
@@ -194,8 +194,8 @@ def _allow_for_growth(suggestion: Suggestion, optimizer: keras.Optimizer) -> Sug
         return suggestion
     name = type(optimizer).__name__
     reason = (
-        f"{suggestion.reason} But {name} takes steps in proportion to the weights, which can go on growing in a longer "
-        "training. If they do, train at a tenth of this rate."
+        f"{suggestion.reason} But {name} takes steps in proportion to the weights, which can keep growing in a longer "
+        "run. If they do, train at a tenth of this rate."
     )
     return replace(suggestion, confidence="tentative", reason=reason)
 

@@ -66,7 +66,7 @@ VERDICTS: dict[Verdict, VerdictWords] = {
     "too_low": VerdictWords("Too low", "tentative", "The learning rate {rate} was {probably} too low"),
     "good": VerdictWords("Good", "clear", "The learning rate {rate} was {probably} good"),
     "too_high": VerdictWords("Too high", "none", "The learning rate {rate} was {probably} too high"),
-    "not_the_rate": VerdictWords("Not the rate", "none", "The learning rate {rate} is not what is wrong"),
+    "not_the_rate": VerdictWords("Not the rate", "none", "The learning rate {rate} was not the problem"),
     "unclear": VerdictWords("Unclear", "tentative", "No verdict on the learning rate {rate}"),
 }
 FINDING_KINDS: dict[FindingKind, FindingWords] = {

@@ -82,7 +82,7 @@ class SensitivityResult(PageRecord):
             no rate is worse than another, 1 if only the best trains (Wortsman et al. 2023, arXiv:2309.14322). None for
             a single rate, without a gain, after a race, and in results that earlier versions stored.
         race: How a `RaceSearch` came to its answer; None for any other search. `epochs` is the length of a complete
-            training, `budget` and `cost` count complete trainings at rates other than the best, and `finished` says
+            training, `budget` and `cost` count complete runs at rates other than the best, and `finished` says
             whether the race is over. `dropped` lists each rate that was dropped with `learning_rate`, `epoch`, `why`
             ("beaten", "behind" or "diverged") and `reason`, and `comparisons` each comparison with its `epoch` and the
             rates `kept` and `added`.
@@ -247,9 +247,8 @@ def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:
     if len(rates) > _NAMED_RATES:
         named = f"{len(rates)} learning rates from {rates[0]} to {rates[-1]}"
     return (
-        f"At {named} a run's numbers depend on the last bit of its weights: with that bit changed, it came to another "
-        "loss.",
-        "Compare such a rate by all of its runs; another machine, or other rates beside it, give each run other "
+        f"At {named} training is chaotic: changing the last bit of the weights changed the loss.",
+        "Judge such a rate by all of its runs: on another machine, or beside other rates, each run comes to other "
         "numbers.",
     )
 

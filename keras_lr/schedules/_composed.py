@@ -108,7 +108,7 @@ class Sequential(Schedule):
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class Resumed(Schedule):
-    """A schedule from a later step on, for a training that continues with a new optimizer, which counts from 0.
+    """A schedule from a later step on, for a run that continues with a new optimizer, which counts from 0.
 
     The rate at every step is `schedule(first_step + step)`.
 

@@ -15,7 +15,7 @@ from keras_lr.schedules._base import Phase, Schedule, UpAndDown
 
 @keras.saving.register_keras_serializable(package="keras_lr")
 class OneCycle(Schedule):
-    """Rises to a peak and falls to almost zero, once over the whole training.
+    """Rises to a peak and falls to almost zero, once over the whole run.
 
     With `n = total_steps` and `r = warmup_fraction` the rate is `peak_learning_rate / div_factor` at step 0, the peak
     at step `r * n - 1`, and `peak_learning_rate / div_factor / final_div_factor` from step `n - 1`, the last of the
@@ -24,7 +24,7 @@ class OneCycle(Schedule):
 
     Args:
         peak_learning_rate: Highest rate, positive.
-        total_steps: Number of optimizer steps of the whole training.
+        total_steps: Number of optimizer steps of the whole run.
         warmup_fraction: Fraction of the steps in which the rate rises, in (0, 1), at most 0.5 with `three_phase`.
         div_factor: Ratio of peak to initial rate, at least 1.
         final_div_factor: Ratio of initial to final rate, at least 1.

@@ -104,7 +104,7 @@ def from_suggestion(
         suggestion: A `Suggestion`, or a `RangeTestResult` that contains one.
         kind: "one_cycle", "cyclical", "warmup_cosine", "warmup_stable_decay", "inverse_sqrt", "polynomial",
             "flat_cosine" or "cosine_restarts".
-        total_steps: Number of steps of the whole training, at least 10, as `total_steps` counts them.
+        total_steps: Number of steps of the whole run, at least 10, as `total_steps` counts them.
         initial_epoch: As in `fit`, if a new optimizer continues the training, which would begin the schedule at its
             start: the schedule then begins where this epoch does. Leave it out for an optimizer that was saved.
         steps_per_epoch: Number of steps of an epoch; needed with `initial_epoch`.
@@ -145,7 +145,7 @@ def _first_step(initial_epoch: int, steps_per_epoch: int | None, length: int) ->
     if first >= length:
         raise InvalidArgumentError(
             f"`initial_epoch * steps_per_epoch` must be less than `total_steps`. Received: {first} and {length}. "
-            "Pass the steps of the whole training as `total_steps`, also those that are done."
+            "Pass the steps of the whole run as `total_steps`, including those already done."
         )
     return first
 
@@ -183,7 +183,7 @@ def total_steps(
 
     A fit with `initial_epoch` and a new optimizer begins the schedule at its start and makes only the steps of the
     epochs that remain; these are counted. An optimizer that was saved with its model continues where it was: leave
-    `initial_epoch` out, for the schedule of the whole training.
+    `initial_epoch` out, for the schedule of the whole run.
 
     Args:
         x: As in `fit`: arrays of shape `(n_samples, ...)` or a list, tuple or dict of them, a batched

@@ -31,7 +31,7 @@ _EXAMINED = (1e-4, 1e-2)
 
 
 class RaceSearch(LogGridSearch):
-    """Finds the best learning rate for about the price of one further training, and trains the model at it.
+    """Finds the best learning rate for about the cost of one more training run, and trains the model at it.
 
     A range test of 100 steps suggests a rate. A few rates around it start together, one run each from the same weights
     on the same data, and are compared after 1, 2, 3, 4, 6, 9, ... epochs. Each time the worst are dropped; the others
@@ -43,12 +43,12 @@ class RaceSearch(LogGridSearch):
     return the best so far.
 
     One run per rate does not show how much repeats differ. Use `LogGridSearch` if that matters, if the objective is
-    noisy, or if a training has only one or two epochs: the first comparison is then the last.
+    noisy, or if a run has only one or two epochs: the first comparison is then the last.
 
     Args:
         hypermodel: As for `LogGridSearch`, without a `fit` of its own.
         objective: Name of a value that training logs after each epoch, or a `keras_tuner.Objective`.
-        budget: Number of complete trainings that may be spent on rates other than the winner, at least 0; the range
+        budget: Number of complete runs that may be spent on rates other than the winner, at least 0; the range
             test is not counted. With 0 the suggested rate is trained without a race.
         learning_rates: The rates to choose from, instead of those around the suggestion of a range test.
         engine: The fastest engine allowed: "auto" for "function", else as for `LogGridSearch`. A stacked program trains
@@ -130,7 +130,7 @@ class RaceSearch(LogGridSearch):
             cluster: As for `LogGridSearch`.
             resources: As for `LogGridSearch`.
             wait: As for `LogGridSearch`.
-            **fit_kwargs: As in `model.fit`; `epochs` is the length of a complete training, 1 if it is missing. With
+            **fit_kwargs: As in `model.fit`; `epochs` is the length of a complete run, 1 if it is missing. With
                 `callbacks`, each run is trained by `fit` with copies of them. `verbose=0` hides the progress line.
 
         Raises:

@@ -109,11 +109,11 @@ def take(data: Any, indices: Any) -> Any:
 
 @dataclass(frozen=True)
 class Result:
-    """What a training has come to.
+    """The outcome of a run.
 
     Attributes:
         score: The objective.
-        epochs: The values of each epoch, by name; of a result without epochs, one that stands for the whole training.
+        epochs: The values of each epoch, by name; of a result without epochs, one that stands for the whole run.
         best_epoch: The epoch with the best objective, from 0.
     """
 

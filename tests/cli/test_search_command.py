@@ -94,7 +94,7 @@ def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert result.race["finished"]
     assert result.reason in " ".join(printed.split())
-    assert f"Cost beyond the best rate's own training: {result.race['cost']:.2g} trainings" in printed
+    assert f"Cost of the other rates: {result.race['cost']:.2g} complete runs" in printed
     assert "keras-lr race flowers_to_search.py:build" in (tmp_path / "r.html").read_text()
     weights = next(line for line in printed.splitlines() if line.startswith("Weights: "))
     assert (tmp_path / weights.removeprefix("Weights: ")).is_file()

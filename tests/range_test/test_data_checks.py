@@ -71,7 +71,7 @@ PLACES: dict[str, Any] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Not everything is as it was:UserWarning")
+@pytest.mark.filterwarnings("ignore:The range test could not restore:UserWarning")
 @pytest.mark.parametrize("kind", PLACES)
 def test_what_the_inputs_hold_is_said_with_its_place(kind: str) -> None:
     value, words = (math.inf, "infinite values") if kind in ("arrays", "dataset") else (math.nan, "NaN")

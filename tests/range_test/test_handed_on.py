@@ -135,7 +135,7 @@ def test_a_reader_is_told_when_a_pass_begins() -> None:
     assert (reader.begun, reader.order) == (0, list(range(8)))
 
 
-WARNING = "Not everything is as it was before the range test: "
+WARNING = "The range test could not restore everything: "
 
 
 def test_a_generator_that_is_used_up_is_warned_of() -> None:

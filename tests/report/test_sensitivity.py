@@ -78,7 +78,12 @@ def test_the_facts_hold_both_ranges_and_the_sensitivity() -> None:
 
 def test_the_method_defines_what_the_facts_say() -> None:
     method = " ".join(sensitivity_section((searched(),), "s")["method"])
-    for words in ("As good within noise: ", "The gain leads from ", "Learning-rate sensitivity: ", "arXiv:2309.14322"):
+    for words in (
+        "As good within noise: ",
+        "The gain is the difference between ",
+        "Learning-rate sensitivity: ",
+        "arXiv:2309.14322",
+    ):
         assert words in method
 
 

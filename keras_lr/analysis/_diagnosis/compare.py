@@ -255,11 +255,11 @@ def _around_the_lowest(runs: Sequence[_Run]) -> tuple[float, float, str] | None:
     low, high = rates[first].value, rates[last].value
     reason = f"Of {sum(len(rate.runs) for rate in rates)} runs of {best.length} {best.unit}s, "
     if first == last:
-        reason += f"the {best.series} is that at {format_rate(low)}."
+        reason += f"the one at {format_rate(low)} has the {best.series}."
     else:
         reason += (
-            f"those at {format_rate(low)} to {format_rate(high)} reached the {best.series}, within its noise or "
-            f"{LOST_SHARE:.0%} of the gain."
+            f"those at {format_rate(low)} to {format_rate(high)} come within the noise or {LOST_SHARE:.0%} of the "
+            f"gain of the {best.series}."
         )
     if first == 0:
         reason += " No lower rate was tried."

@@ -85,7 +85,7 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
     if other := _other_cause(history, context):
         return other
     if reaches_zero(history.loss):
-        return Fact("good", f"{monitor} reached 0, the lowest it can get.")
+        return Fact("good", f"{monitor} reached 0, its lowest possible value.")
     divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
     if divergence is not None and _gave_up_gain(history.loss, context):
         onset = f"{history.unit} {divergence.start_epoch}"
@@ -151,16 +151,16 @@ def _never_changed(history: TrainingHistory, context: RunContext) -> Fact:
         return Fact(
             "too_high",
             f"{reason} It differs from the {untrained:.3g} of the untrained model, so the first steps changed the "
-            "weights, and nothing has since: they killed the network.",
+            "weights and killed the network: nothing has changed since.",
         )
     if context.decades_above_usual > 0:
-        return Fact("too_high", f"{reason} The learning rate is above the usual ones: it killed the network.")
+        return Fact("too_high", f"{reason} The learning rate is above the usual range: it killed the network.")
     if not context.is_usual_rate:
         return Fact("unclear", reason)
     return Fact(
         "not_the_rate",
-        f"{reason} The learning rate is a usual one, so the output does not depend on the weights: look for frozen "
-        "layers, a softmax over a single unit, or an activation that is saturated or cut off.",
+        f"{reason} The learning rate is in the usual range, so the output does not depend on the weights: look for "
+        "frozen layers, a softmax over a single unit, or an activation that is saturated or cut off.",
     )
 
 
@@ -184,7 +184,7 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
         return ""
     loss, monitor = history.loss, f"`{history.monitor}`"
     if loss.min() >= loss[0] and loss.max() - loss[0] > MIN_RISE * abs(loss[0]):
-        return f"{monitor} rose above its first value and never came below it."
+        return f"{monitor} rose above its first value and never fell below it."
     level, untrained = float(np.median(loss)), context.untrained_loss
     if untrained is not None and untrained > 0 and np.ptp(loss) > MIN_CHANGE * level:
         last = float(loss[-max(1, loss.size // 5) :].mean())
@@ -228,7 +228,7 @@ def _metric_disagrees(history: TrainingHistory, context: RunContext) -> Fact | N
     return Fact(
         "not_the_rate",
         f"`{history.monitor}` fell by {fall / abs(loss[0]):.0%}, yet the accuracy stays at {np.median(accuracy):.3g}: "
-        "what the loss rewards is not what the accuracy counts. Check the labels, the last activation and the loss.",
+        "the loss and the accuracy do not measure the same thing. Check the labels, the last activation and the loss.",
     )
 
 
@@ -251,7 +251,7 @@ def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
     """Why the rate cannot have been too low; empty if it can."""
     loss, monitor = history.loss, f"`{history.monitor}`"
     if context.decades_above_usual >= FAR_DECADES:
-        return f"The learning rate is far above the usual ones, {_usual_rates(context)}."
+        return f"The learning rate is far above the usual range, {_usual_rates(context)}."
     if history.direction == "max":
         return ""
     untrained = context.untrained_loss
@@ -261,16 +261,16 @@ def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
         way = untrained - loss.min()
         quick = untrained - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * untrained
         if quick and not context.decades_below_usual > 0:
-            return f"{monitor} made nearly all of its way down in the first {history.unit}."
+            return f"{monitor} fell almost entirely in the first {history.unit}."
     if loss.min() > 0 and loss[0] > LEARNED_FACTOR * loss.min():
-        return f"{monitor} came down to less than a tenth of its first value."
+        return f"{monitor} fell to less than a tenth of its first value."
     return ""
 
 
 def _not_too_high(history: TrainingHistory, context: RunContext) -> str:
     """Why the rate cannot have been too high; empty if it can."""
     if context.decades_below_usual >= FAR_DECADES:
-        return f"The learning rate is far below the usual ones, {_usual_rates(context)}."
+        return f"The learning rate is far below the usual range, {_usual_rates(context)}."
     if not is_validated(history) or history.val_loss is None:
         return ""
     validation = history.val_loss[np.isfinite(history.val_loss)]

@@ -242,9 +242,7 @@ def console_rows(text: str) -> list[dict[str, Any]]:
         if values:
             rows.append({"epoch": int(start[1]), **values})
     if not rows:
-        raise CurveError(
-            "The console text must show a finished epoch. Received: none with its loss. Print it with `verbose=2`."
-        )
+        raise CurveError("The console text shows no finished epoch with its loss. Record it with `verbose=2`.")
     return rows
 
 

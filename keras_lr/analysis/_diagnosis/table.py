@@ -183,7 +183,7 @@ def find_monitor(table: Mapping[str, Column]) -> str:
     if ranked:
         return ranked[0]
     if "loss" in table:
-        raise CurveError("The column `loss` must hold a value. Received: none at all. Log the training loss.")
+        raise CurveError("The column `loss` is empty. Log the training loss.")
     raise CurveError(
         f"A history must have a `loss` column. Received the columns {sorted(table)[:12]}. Rename the loss to `loss`."
     )

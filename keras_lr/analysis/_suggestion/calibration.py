@@ -27,7 +27,7 @@ REFERENCE_RUN_STEPS = 33
 
 
 REFERENCE_PLAN_STEPS = 615
-"""Median length of the trainings that the constants were fitted on, in steps."""
+"""Median length of the runs that the constants were fitted on, in steps."""
 
 LONGER_SLOPE, SHORTER_SLOPE = 0.25, 0.15
 """Decades by which the best rate falls with each tenfold length of the training, and rises with a tenth of it."""

@@ -160,14 +160,14 @@ def end_losses(losses: np.ndarray, *, start: float) -> np.ndarray:
 
 
 def length_decades(planned_steps: int) -> float:
-    """Decades by which the best rate of a training of this length lies above that of the reference length."""
+    """Decades by which the best rate of a run of this length lies above that of the reference length."""
     longer = math.log10(planned_steps / REFERENCE_PLAN_STEPS)
     moved = -(LONGER_SLOPE if longer > 0 else SHORTER_SLOPE) * longer
     return float(np.clip(moved, -MAX_LENGTH_DECADES, MAX_LENGTH_DECADES))
 
 
 def allow_for_length(suggestion: Suggestion, planned_steps: int | None) -> Suggestion:
-    """The suggestion moved to what suits a training of the planned length.
+    """The suggestion moved to what suits a run of the planned length.
 
     A test sees the first steps alone, in which higher rates look better than they are in the end.
 
@@ -184,7 +184,7 @@ def allow_for_length(suggestion: Suggestion, planned_steps: int | None) -> Sugge
         end * 10**moved for end in (suggestion.low or 0.0, suggestion.learning_rate, suggestion.high or 0.0)
     )
     how = "lowered" if moved < 0 else "raised"
-    reason = f"{suggestion.reason} It is {how} by {abs(moved):.1f} decades for a training of {planned_steps} steps."
+    reason = f"{suggestion.reason} It is {how} by {abs(moved):.1f} decades for a training run of {planned_steps} steps."
     return replace(suggestion, learning_rate=rate, low=low, high=high, reason=reason)
 
 

@@ -98,7 +98,7 @@ def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[
         warnings=_warnings(result, runs, diagnoses.get(result.best_learning_rate or 0.0)),
         note="Runs that train side by side: the worst are dropped at each comparison, and the winner trains to the end."
         if result.race
-        else "The outcome of full training runs at each learning rate: the answer to go by.",
+        else "The outcome of full training runs at each learning rate: believe this rather than a range test.",
         facts=_facts(result, runs),
         figure=_race_figure(result, prefix) if result.race else _curve_figure(result, runs, prefix),
         tables=[_race_table(result) if result.race else _rate_table(result, runs)],
@@ -401,8 +401,8 @@ def _method(result: SensitivityResult) -> list[str]:
         f"A run is scored by its {better} `{_objective(result)}`, a learning rate by the median score of its runs; a "
         "diverged run counts as the worst possible.",
         "As good within noise: repeats indistinguishable from those of the best, given the spread across seeds.",
-        "The gain leads from the median of all runs after the first epoch to the best median. A rate may lose little "
-        "of it and still be distinguishable from the best.",
+        "The gain is the difference between the median of all runs after the first epoch and the best median. A rate "
+        "may lose little of it and still be distinguishable from the best.",
         "The band spans the lowest to the highest seed; it is not a confidence band.",
     ]
     if result.lr_sensitivity is not None:
@@ -423,12 +423,11 @@ def _race_method(result: SensitivityResult, *, seed: str) -> list[str]:
     better = "lowest" if result.direction == "min" else "highest"
     lines = [
         f"One run per learning rate, all with seed {seed or 'none'}, compared by their {better} `{_objective(result)}` "
-        f"so far, after these numbers of epochs: {after}. A complete training has {race['epochs']}.",
-        "A rate can no longer win if it would have ended behind the best, had its fall gone on to the last epoch "
-        "at the mean pace of the second half of its epochs. One that is merely behind might have won; the budget went "
-        "to better ones.",
-        "The gain leads from the worst value after the first epoch to the best value. What a rate loses of it is taken "
-        "from the last epoch at which it was compared with the best.",
+        f"so far, after these numbers of epochs: {after}. A complete run has {race['epochs']}.",
+        "A rate can no longer win if it would end behind the best, even if it kept the mean pace of the second half of "
+        "its epochs to the last one. A rate that was merely behind might have won; the budget went to better ones.",
+        "The gain is the difference between the worst value after the first epoch and the best value. The loss of a "
+        "dropped rate is measured at the last epoch at which it was compared with the best.",
     ]
     return [*lines, *_engine_method(result)]
 

@@ -32,7 +32,7 @@ def test_the_range_lies_around_the_lowest_loss_half_way_to_its_neighbours() -> N
     assert comparison.best_run == "run 2"
     assert comparison.suggested_low == pytest.approx(np.sqrt(1e-3 * 1e-2))
     assert comparison.suggested_high == pytest.approx(np.sqrt(1e-2 * 1e-1))
-    assert comparison.reason == "Of 5 runs of 12 epochs, the lowest `loss` is that at 1e-2."
+    assert comparison.reason == "Of 5 runs of 12 epochs, the one at 1e-2 has the lowest `loss`."
     assert HistoryComparison.from_json(comparison.to_json()) == comparison
 
 
@@ -41,7 +41,7 @@ def test_what_loses_a_twentieth_of_the_gain_is_as_good() -> None:
     near = compared(run(1e-3, 0.6), run(1e-2, 0.3), run(3e-2, 0.43), run(1e-1, 0.8))
     assert near.suggested_high == pytest.approx(np.sqrt(3e-2 * 1e-1))
     assert near.reason == (
-        "Of 4 runs of 12 epochs, those at 1e-2 to 3e-2 reached the lowest `loss`, within its noise or 5% of the gain."
+        "Of 4 runs of 12 epochs, those at 1e-2 to 3e-2 come within the noise or 5% of the gain of the lowest `loss`."
     )
     far = compared(run(1e-3, 0.6), run(1e-2, 0.3), run(3e-2, 0.45), run(1e-1, 0.8))
     assert far.suggested_high == pytest.approx(np.sqrt(1e-2 * 3e-2))
@@ -67,7 +67,7 @@ def test_repeats_at_a_rate_show_the_noise_between_runs() -> None:
     comparison = compared(*low, *best, *other, *high)
     assert comparison.suggested_low == pytest.approx(np.sqrt(1e-3 * 1e-2))
     assert comparison.suggested_high == pytest.approx(np.sqrt(3e-2 * 1e-1))
-    assert comparison.reason.startswith("Of 12 runs of 12 epochs, those at 1e-2 to 3e-2 reached")
+    assert comparison.reason.startswith("Of 12 runs of 12 epochs, those at 1e-2 to 3e-2 come within")
 
 
 def test_a_lucky_run_does_not_make_its_rate_the_best() -> None:
@@ -111,13 +111,13 @@ def test_beyond_the_edge_only_the_verdict_can_tell() -> None:
 def test_validation_decides_where_all_have_it_and_a_metric_upwards() -> None:
     """Each overfits the more the lower its training loss."""
     runs = [run(rate, end) | {"val_loss": run(rate, 1 - end)["loss"]} for rate, end in ((1e-3, 0.9), (1e-2, 0.1))]
-    assert compared(*runs).reason.startswith("Of 2 runs of 12 epochs, the lowest `val_loss` is that at 1e-3.")
+    assert compared(*runs).reason.startswith("Of 2 runs of 12 epochs, the one at 1e-3 has the lowest `val_loss`.")
     plain = [{name: one[name] for name in ("loss", "learning_rate")} for one in runs]
-    assert compared(*plain).reason.startswith("Of 2 runs of 12 epochs, the lowest `loss` is that at 1e-2.")
+    assert compared(*plain).reason.startswith("Of 2 runs of 12 epochs, the one at 1e-2 has the lowest `loss`.")
     one_validated = compared(runs[0], plain[1])
-    assert one_validated.reason.startswith("Of 2 runs of 12 epochs, the lowest `loss` is that at 1e-2.")
+    assert one_validated.reason.startswith("Of 2 runs of 12 epochs, the one at 1e-2 has the lowest `loss`.")
     upward = [{"accuracy": 1 - one["loss"] / 3, "learning_rate": one["learning_rate"]} for one in plain]
-    assert compared(*upward).reason.startswith("Of 2 runs of 12 epochs, the highest `accuracy` is that at 1e-2.")
+    assert compared(*upward).reason.startswith("Of 2 runs of 12 epochs, the one at 1e-2 has the highest `accuracy`.")
 
 
 def test_runs_of_other_lengths_leave_it_to_the_verdicts_of_those_that_were_not_beaten() -> None:
