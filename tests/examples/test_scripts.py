@@ -4,6 +4,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 from keras_lr.results._diagnosis import FINDING_KINDS
@@ -78,12 +79,20 @@ def test_schedule_pictures(tmp_path, monkeypatch):
     assert max(drawn.values()) < 10_000
 
 
-def test_finding_pictures(tmp_path, monkeypatch):
+def test_finding_pictures(tmp_path, monkeypatch, capsys):
+    """The pictures in the documentation are those that the script draws now, but for antialiasing."""
     monkeypatch.setattr(sys, "argv", ["finding_pictures.py", "--output", str(tmp_path)])
     runpy.run_path(str(EXAMPLES / "finding_pictures.py"), run_name="__main__")
+    assert capsys.readouterr().out.startswith("7 of 7 pictures in ")
     drawn = {path.stem: path.stat().st_size for path in tmp_path.iterdir()}
     assert set(drawn) == set(FINDING_KINDS)
     assert max(drawn.values()) < 10_000
+    for kind in FINDING_KINDS:
+        shown, now = (
+            plt.imread(folder / f"{kind}.png") for folder in (EXAMPLES.parent / "docs" / "findings", tmp_path)
+        )
+        assert shown.shape == now.shape
+        assert abs(shown - now).mean() < 0.01, f"draw {kind}.png again: python examples/finding_pictures.py"
 
 
 @pytest.mark.slow
