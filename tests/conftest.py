@@ -43,6 +43,21 @@ def _no_figure_is_left_open() -> Iterator[None]:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+def pytest_collection_finish() -> None:
+    """Leaves the functions of input pipelines as they are, which saves a fifth of the time of each `fit`.
+
+    TensorFlow optimizes them for every iterator, with the options that it has when it begins, and a training step with
+    those of the moment, which are the usual ones again.
+    """
+    tf = sys.modules.get("tensorflow")
+    if tf is None:
+        return
+    usual = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tf.config.list_logical_devices()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **usual})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the modules with slow tests first, so that the processes end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
