@@ -163,7 +163,7 @@ class _Run:
         losses = _compared_losses(history, validated=validated)
         finite = losses[np.isfinite(losses)]
         broken = not finite.size or not np.isfinite(history.loss).all()
-        extreme, prefix = "lowest" if history.direction == "min" else "highest", "val_" if validated else ""
+        extreme = "lowest" if history.direction == "min" else "highest"
         return cls(
             learning_rate=diagnosis.learning_rate,
             length=history.epochs.size,
@@ -171,7 +171,7 @@ class _Run:
             score=np.inf if broken else float(finite.min()),
             noise=curvature_noise(finite[finite.size // 2 :]),
             verdict=diagnosis.verdict,
-            series=f"{extreme} `{prefix}{history.monitor}`",
+            series=f"{extreme} `{history.val_monitor if validated else history.monitor}`",
             unit=history.unit,
         )
 

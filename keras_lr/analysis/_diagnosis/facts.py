@@ -93,7 +93,7 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
     if blown_up := _blown_up(history, context):
         return Fact("too_high", blown_up)
     if stands_still(*loss_curves(history)):
-        reason = f"{monitor} only fluctuates and `val_{history.monitor}` barely changes: the weights are hardly moving."
+        reason = f"{monitor} only fluctuates and `{history.val_monitor}` barely changes: the weights are hardly moving."
         return Fact("too_low", reason)
     return None
 
@@ -276,7 +276,7 @@ def _not_too_high(history: TrainingHistory, context: RunContext) -> str:
     validation = history.val_loss[np.isfinite(history.val_loss)]
     if not ((np.diff(history.loss) < 0).all() and (np.diff(validation) < 0).all()):
         return ""
-    return f"`{history.monitor}` and `val_{history.monitor}` improved in every {history.unit}."
+    return f"`{history.monitor}` and `{history.val_monitor}` improved in every {history.unit}."
 
 
 def _usual_rates(context: RunContext) -> str:

@@ -170,7 +170,8 @@ def _read_csv(file: File) -> dict[str, Any]:
                 keep_default_na=False,
                 na_values=BLANKS,
             )
-        if all(_is_number(name) for name in frame.columns):
+        numbers = [_is_number(name) for name in frame.columns]
+        if all(numbers) or (separator == r"\s+" and any(numbers)):
             raise ValueError("its first row holds numbers, not names")
     except (pd.errors.ParserWarning, ValueError) as err:
         received = str(err).rstrip(".\n")

@@ -201,7 +201,7 @@ def _overfitting(history: TrainingHistory, first: int, last: int, strength: floa
         end_epoch=last,
         effect_size=strength,
         effect_unit=NOISE_UNIT,
-        evidence=f"`val_{history.monitor}` gets worse from {history.unit} {first} on while `{history.monitor}` still "
+        evidence=f"`{history.val_monitor}` gets worse from {history.unit} {first} on while `{history.monitor}` still "
         "improves.",
     )
 
@@ -214,5 +214,5 @@ def _noisy_validation(history: TrainingHistory, first: int, last: int, noise_ove
         end_epoch=last,
         effect_size=noise_over_fall,
         effect_unit="noise over fall",
-        evidence=f"The noise of `val_{history.monitor}` is {noise_over_fall:.0%} of its total improvement.",
+        evidence=f"The noise of `{history.val_monitor}` is {noise_over_fall:.0%} of its total improvement.",
     )

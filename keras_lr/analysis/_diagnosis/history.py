@@ -80,6 +80,7 @@ class TrainingHistory:
         val_values: The same on validation data, shape `(n,)`, NaN where not evaluated; None if it never was.
         learning_rates: Dimensionless, shape `(n,)`; None if not recorded.
         monitor: Name of the series in `values`.
+        val_monitor: Name of the series in `val_values`.
         direction: "min" if lower values are better, as of a loss, else "max".
         unit: What `epochs` counts.
         metric: A metric beside the loss, in [0, 1], that grows as the loss falls, such as accuracy, shape `(n,)`; None
@@ -96,6 +97,7 @@ class TrainingHistory:
     val_values: np.ndarray | None
     learning_rates: np.ndarray | None
     monitor: str
+    val_monitor: str
     direction: Direction = "min"
     unit: Literal["epoch", "step"] = "epoch"
     metric: np.ndarray | None = None
@@ -176,6 +178,7 @@ def from_columns(
         val_values=val_values,
         learning_rates=None if rate is None else rows.latest(table[rate]),
         monitor=monitor,
+        val_monitor=validation or f"val_{monitor}",
         direction=direction,
         unit=rows.unit,
         metric=metric,

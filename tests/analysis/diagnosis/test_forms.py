@@ -634,6 +634,19 @@ def test_validation_is_paired_by_the_words_of_its_name(names):
     check(read_history({validation: [4, 3, 2], training: [3, 2, 1]}), training, [0, 1, 2], [3, 2, 1], [4, 3, 2])
 
 
+@pytest.mark.parametrize(
+    "names", [("train/loss", "eval/loss"), ("Training Loss", "Validation Loss"), ("loss", "val_loss")]
+)
+def test_the_words_name_the_series_as_the_file_does(names):
+    training, validation = names
+    fall = 2 * np.exp(-0.2 * np.arange(10))
+    overfitted = np.concatenate([fall[:5], fall[4] + 0.2 * np.arange(1, 6)])
+    for validated in (1.1 * fall, overfitted):
+        found = analyze_history({training: fall, validation: validated})
+        words = " ".join([*found.reasons, *(finding.evidence for finding in found.findings)])
+        assert set(re.findall("`(.+?)`", words)) - {"untrained_loss", "optimizer", "learning_rate"} == set(names)
+
+
 def test_of_several_losses_the_total_per_epoch_is_judged():
     parts = {
         "train/kl_loss": [9, 9, 9],
