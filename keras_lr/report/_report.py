@@ -137,15 +137,13 @@ def read_search(directory: str | Path) -> SensitivityResult:
     from keras_lr.search._session import recorded_result
     from keras_lr.search._storage import SearchFolder, Table, read_journals
 
-    _, lines = read_journals(SearchFolder.find(directory).records)
-    table = Table(lines)
+    table = Table(read_journals(SearchFolder.find(directory).records)[1])
     if not len(table):
         raise ResultFormatError(f"No epochs are recorded in {directory} yet. Run the search first.")
-    frame = table.frame()
-    if (event := last_race(lines)) is not None:
-        return race_result(frame, lines, event)
-    validated = bool(np.isfinite(frame["val_loss"]).any())
-    return recorded_result(frame, lines, objective="val_loss" if validated else "loss", direction="min")
+    if last_race(table) is not None:
+        return race_result(table)
+    validated = bool(np.isfinite(table.frame()["val_loss"]).any())
+    return recorded_result(table, objective="val_loss" if validated else "loss", direction="min")
 
 
 def page_view(

@@ -62,7 +62,7 @@ _MAX_DEPTH = 8
 _MAX_PARTS = 5_000
 _MAX_TEXT = 500
 _MAX_ITEMS = 100
-_NAMES_IN_CONFIG = ("name", "build_config", "module", "registered_name")
+NAMES_IN_CONFIG = ("name", "build_config", "module", "registered_name")
 
 
 def describe(value: Any) -> Any:
@@ -324,9 +324,7 @@ def _without_names(part: Any) -> Any:
     """A serialized object of Keras without its name and its module, which change without any effect."""
     if isinstance(part, Mapping) and "class_name" in part and "config" in part:
         config = part["config"]
-        inner = (
-            {k: v for k, v in config.items() if k not in _NAMES_IN_CONFIG} if isinstance(config, Mapping) else config
-        )
+        inner = {k: v for k, v in config.items() if k not in NAMES_IN_CONFIG} if isinstance(config, Mapping) else config
         return {"class_name": part["class_name"], "config": _without_names(inner)}
     if isinstance(part, Mapping):
         return {name: _without_names(inner) for name, inner in part.items()}

@@ -20,6 +20,7 @@ from keras_lr._keras.model import compile_arguments, layers_of
 from keras_lr._keras.tf_data import is_repeatable
 from keras_lr.errors import SearchError
 from keras_lr.search._description import (
+    NAMES_IN_CONFIG,
     attributes,
     describe,
     describe_callbacks,
@@ -32,7 +33,6 @@ from keras_lr.search._description import (
 )
 from keras_lr.search._fit_arguments import FIT_DEFAULTS, FitArguments, first_element, sample_count
 
-_NAMES = ("name", "build_config", "module", "registered_name")
 _SAMPLED_BYTES = 1 << 20
 _COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution", "jit_compile")
 _OF_TRAINING = ("steps_per_epoch", "initial_epoch", "class_weight")
@@ -188,12 +188,7 @@ def common_part(first: Any, second: Any) -> Any:
 
 
 def in_words(path: str, description: Mapping[str, Any]) -> str:
-    """A part of a model's description, as the user knows it.
-
-    Args:
-        path: What `first_difference` returned.
-        description: A description of the model that it refers to.
-    """
+    """The part of a model's description to which `path`, which `first_difference` returned, leads, in words."""
     kind, *inner = path.split(".")
     if kind == "layers" and inner and inner[0] in description["layers"]:
         layer = description["layers"][inner[0]]["class"]
@@ -296,7 +291,7 @@ def _holds_state(part: Any) -> bool:
 
 
 def _layer(layer: Any) -> dict[str, Any]:
-    scalars = {name: _plain(value) for name, value in _config(layer).items() if name not in _NAMES}
+    scalars = {name: _plain(value) for name, value in _config(layer).items() if name not in NAMES_IN_CONFIG}
     # The configuration holds the policy as an object, of which only the class would be compared.
     policy = getattr(getattr(layer, "dtype_policy", None), "name", _USUAL_POLICY)
     if policy != _USUAL_POLICY:
@@ -338,7 +333,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         if value.get("class_name") in ("function", "__lambda__"):
             return value["class_name"] if value["class_name"] == "__lambda__" else value.get("config")
-        return {str(name): _plain(part) for name, part in value.items() if name not in _NAMES}
+        return {str(name): _plain(part) for name, part in value.items() if name not in NAMES_IN_CONFIG}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     return getattr(value, "__name__", type(value).__name__)

@@ -121,8 +121,7 @@ def parse_fit_arguments(
     Args:
         args: Positional arguments.
         kwargs: Keyword arguments.
-        own_fit: Whether a `fit` or a `run_trial` of the user's takes the arguments. They may then be any, and the data
-            may be missing.
+        own_fit: Whether a `fit` or a `run_trial` of the user's takes them. They may then be any, or lack the data.
         as_tensors: Whether arrays become tensors, which another copy of them may be made for.
 
     Raises:
@@ -153,7 +152,6 @@ def parse_fit_arguments(
     if batch_size is None:
         batch_size = DEFAULT_BATCH_SIZE if train is not None else _batch_size_of(x)
     shuffle = given.get("shuffle", True)
-    fit_only = {name: given[name] for name in _ONLY_FIT_KNOWS if _differs(given.get(name), FIT_DEFAULTS[name])}
     return FitArguments(
         train=train if isinstance(shuffle, (bool, np.bool_)) else None,
         validation=_nested_validation(convert, validation),
@@ -165,7 +163,7 @@ def parse_fit_arguments(
         callbacks=_callbacks(given.get("callbacks")),
         verbose=given.get("verbose", "auto"),
         given=given,
-        fit_only=fit_only,
+        fit_only={name: given[name] for name in _ONLY_FIT_KNOWS if given.get(name) not in (None, FIT_DEFAULTS[name])},
         of_own_fit=of_own_fit,
     )
 
@@ -176,10 +174,6 @@ def _reads_in_graph(data: Any) -> bool:
         and data.cardinality() != tf.data.INFINITE_CARDINALITY
         and all(isinstance(spec, tf.TensorSpec) for spec in keras.tree.flatten(data.element_spec))
     )
-
-
-def _differs(value: Any, default: Any) -> bool:
-    return value is not None and value != default
 
 
 def _check_reread(name: str, data: Any) -> None:
@@ -296,11 +290,7 @@ def batches_of(data: Any, most: int) -> Iterable[Any]:
 def facts_of(model: keras.Model, arguments: FitArguments) -> dict[str, Any]:
     """What is known of the runs beside their series, as plain JSON values, without what is unknown.
 
-    The untrained loss is that of the first batch; it is measured for arrays alone.
-
-    Args:
-        model: A compiled model with its initial weights; it stays as it is.
-        arguments: The arguments of the search.
+    The untrained loss is that of the first batch of arrays and of the initial weights, which `model` must have.
     """
     loss = getattr(model, "loss", None)
     found: dict[str, Any] = {
@@ -343,13 +333,7 @@ def data_fault(model: keras.Model, arguments: FitArguments) -> str:
     """Why nothing can be trained on the arrays, whatever the learning rate; empty if nothing is known to be wrong.
 
     A value that is not finite counts only if a step on its batch breaks the model, which may well replace or mask it.
-
-    Args:
-        model: A compiled model, built; it stays as it is.
-        arguments: The arguments of the search.
-
-    Raises:
-        DataError: A label is outside the classes.
+    A label outside the classes raises `DataError`.
     """
     for step, data, place in (
         (model.train_step, arguments.train, ""),
@@ -361,8 +345,10 @@ def data_fault(model: keras.Model, arguments: FitArguments) -> str:
         if (sentence := find_label_fault(model, y)) is not None:
             raise DataError(f"{place}{sentence}")
         bad = find_bad_value(x, y, weight)
-        if bad is not None and _breaks(model, step, _batch_around(data, bad.index, arguments.batch_size)):
-            return f"{place}{bad} {_REMEDY}"
+        if bad is not None:
+            start = bad.index - bad.index % arguments.batch_size
+            if _breaks(model, step, _rows(data, start, start + arguments.batch_size)):
+                return f"{place}{bad} {_REMEDY}"
     return ""
 
 
@@ -370,10 +356,6 @@ def check_validation(model: keras.Model, arguments: FitArguments) -> None:
     """Raises `DataError` if the validation data does not fit the model, which `fit` meets after an epoch.
 
     Data of the kinds and shapes of the training data fits, unless the model has a `train_step` of its own.
-
-    Args:
-        model: A compiled model, built.
-        arguments: The arguments of the search.
     """
     if not arguments.validated_epochs or model.run_eagerly or is_distributed(model):
         return
@@ -418,11 +400,6 @@ def fault_in_batches(arguments: FitArguments) -> str:
         if bad is not None:
             return f"{place}{bad} {_REMEDY}"
     return ""
-
-
-def _batch_around(data: Any, row: int, batch_size: int) -> Any:
-    start = row - row % batch_size
-    return _rows(data, start, start + batch_size)
 
 
 def _breaks(model: keras.Model, step: Any, batch: Any) -> bool:

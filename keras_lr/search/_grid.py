@@ -116,15 +116,10 @@ def next_growth(
     extend: bool,
     refine: bool,
 ) -> dict[str, Any] | None:
-    """The rates to add to a finished grid, as an event for the records; None if it need not grow.
+    """The rates to add to a finished grid, as the details of an event; None if it need not grow.
 
-    Args:
-        frame: Every row of the search.
-        grown: The earlier events.
-        objective: Column to judge by.
-        direction: "min" or "max".
-        extend: Whether to extend the grid at an edge that has the best rate.
-        refine: Whether to add points around the basin, once.
+    With `extend` it grows at an edge that has the best rate, and with `refine` once around the basin. `grown` are the
+    earlier events.
     """
     found = analyze_sensitivity(frame, objective=objective, direction=direction)
     rates = sorted(float(rate) for rate in frame["learning_rate"].unique())
@@ -133,9 +128,9 @@ def next_growth(
     if extend and found.at_edge:
         edge: Literal["low", "high"] = "low" if found.best_learning_rate == rates[0] else "high"
         if sum(event["why"] == f"{edge} edge" for event in grown) < MAX_EXTENSIONS:
-            return _event(f"{edge} edge", extend_grid(rates, edge=edge))
+            return _growth(f"{edge} edge", extend_grid(rates, edge=edge))
     if refine and not any(event["why"] == "basin" for event in grown):
-        return _event("basin", refine_grid(rates, low=found.low or rates[0], high=found.high or rates[-1]))
+        return _growth("basin", refine_grid(rates, low=found.low or rates[0], high=found.high or rates[-1]))
     return None
 
 
@@ -144,8 +139,8 @@ def grown_rates(grown: Iterable[Mapping[str, Any]]) -> list[float]:
     return [float(rate) for event in grown for rate in event["learning_rates"]]
 
 
-def _event(why: str, rates: Sequence[float]) -> dict[str, Any] | None:
-    return {"event": "grown", "why": why, "learning_rates": list(rates)} if rates else None
+def _growth(why: str, rates: Sequence[float]) -> dict[str, Any] | None:
+    return {"why": why, "learning_rates": list(rates)} if rates else None
 
 
 def _rate(value: Any, argument: str) -> float:

@@ -6,7 +6,8 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any
 
 import keras
 import keras_tuner
@@ -29,7 +30,8 @@ from keras_lr.range_test._data_checks import check_trainable, explain_first_step
 from keras_lr.search._description import first_difference
 from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._runs import Point, Result, Run
+from keras_lr.search._keras_tuner import Trial, TunerCallback, build_hypermodel, configure_tensorboard
+from keras_lr.search._runs import Point, Result, Run, has_no_name, read_result
 
 _MAX_KEPT_STATES = 32
 _RATE_NAMES = ("learning_rate", "lr")
@@ -38,58 +40,91 @@ _FATAL = (KerasLRError, keras_tuner.errors.FatalError)
 """Errors that end the search; any other one fails a rate."""
 
 
-class TunedHypermodel(Protocol):
-    """A tuner's hypermodel as a search uses it."""
+class TunedHypermodel:
+    """A tuner's hypermodel as a search uses it.
 
-    @property
-    def exists(self) -> bool:
-        """Whether there is a hypermodel; a tuner with its own `run_trial` may have none."""
+    Args:
+        tuner: The tuner.
+        fit_args: Positional arguments of its `search`.
+        fit_kwargs: The other ones.
+        takes_any_data: Whether the user's own `fit` or `run_trial` reads the data, which then need not be the model's.
+        hooks: Names of the tuner's methods that are called within `fit` and that a user overrides.
+        trial: Returns the running trial of a point, if there is one.
+        values: Returns the hyperparameters of a point.
 
-    @property
-    def has_own_fit(self) -> bool:
-        """Whether the hypermodel overrides `HyperModel.fit`."""
+    Attributes:
+        exists: Whether there is a hypermodel; a tuner with its own `run_trial` may have none.
+        has_own_fit: Whether the hypermodel overrides `HyperModel.fit`.
+        reads_rate: Whether its `build` is given the rate, so that it may build another model at another rate.
+        max_model_size: The most trainable weights that a model may have; None for any number.
+        distributed: Whether the tuner builds its models under a distribution strategy.
+        given_values: Hyperparameters that the hypermodel's own `fit` was given, by point.
+    """
 
-    @property
-    def reads_rate(self) -> bool:
-        """Whether the hypermodel's `build` is given the rate, so that it may build another model at another rate."""
+    def __init__(
+        self,
+        tuner: Any,
+        fit_args: tuple[Any, ...],
+        fit_kwargs: Mapping[str, Any],
+        *,
+        takes_any_data: bool,
+        hooks: Sequence[str],
+        trial: Callable[[Point], Any],
+        values: Callable[[Point], keras_tuner.HyperParameters],
+    ) -> None:
+        self._tuner = tuner
+        self._fit_args, self._fit_kwargs = fit_args, fit_kwargs
+        self._trial, self._values = trial, values
+        self.takes_any_data = takes_any_data
+        self.hooks = hooks
+        self.exists = tuner.hypermodel is not None
+        self.has_own_fit = has_own_fit(tuner.hypermodel)
+        self.reads_rate = not isinstance(tuner.hypermodel, _BuildFunction) or tuner.hypermodel.reads_rate
+        self.max_model_size: int | None = tuner.max_model_size
+        self.distributed = tuner.distribution_strategy is not None
+        self.given_values: dict[Point, keras_tuner.HyperParameters] = {}
 
-    @property
-    def max_model_size(self) -> int | None:
-        """The most trainable weights that a model may have; None for any number."""
-
-    @property
-    def distributed(self) -> bool:
-        """Whether the tuner builds its models under a distribution strategy."""
-
-    def build(self, point: Point) -> keras.Model:
+    def build(self, point: Point) -> Any:
         """A compiled model for a point of the grid."""
-
-    @property
-    def takes_any_data(self) -> bool:
-        """Whether the user's own `fit` or `run_trial` reads the data, which then need not be the model's."""
-
-    @property
-    def hooks(self) -> Sequence[str]:
-        """Names of the tuner's methods that are called within `fit` and that a user overrides."""
+        return build_hypermodel(self._tuner, self._values(point))
 
     def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Result | None:
         """Fits the model of `run`, and returns what the hypermodel's own `fit` returned, if there is one.
 
         `arguments` are those of `model.fit`, by name.
         """
+        if not self.has_own_fit:
+            model.fit(**arguments)
+            return None
+        # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
+        given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
+        if "verbose" in given:
+            given["verbose"] = arguments["verbose"]
+        values = self.given_values[run.point] = self._values(run.point)
+        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
+        objective = self._tuner.oracle.objective
+        if returned is None and not has_no_name(objective):
+            return None
+        return read_result(returned, objective, "`HyperModel.fit`")
 
-    @property
-    def given_values(self) -> Mapping[Point, Any]:
-        """Hyperparameters that the hypermodel's own `fit` was given, by point."""
-
-    def adopt(self, values: Mapping[Point, Any]) -> None:
+    def adopt(self, values: Mapping[Point, keras_tuner.HyperParameters]) -> None:
         """Takes over the hyperparameters that another process has given to `fit`."""
+        for point, given in values.items():
+            self._trial(point).hyperparameters = given
 
     def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
-        """Adapts copies of the user's callbacks to `run`."""
+        """Gives `TensorBoard` a folder per run, and adds a callback that calls the tuner's own methods."""
+        if self.hooks and (trial := self._trial(run.point)) is not None:
+            callbacks = [*callbacks, TunerCallback(self._tuner, trial)]
+        if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
+            trial = Trial(self._values(run.point), self.trial_id(run.point))
+            configure_tensorboard(self._tuner, callbacks, trial, run.repeat)
+        return callbacks
 
     def trial_id(self, point: Point) -> str:
         """Name of the trial of a point."""
+        name: str = self._tuner.oracle.trial_id(point)
+        return name
 
 
 def as_hypermodel(hypermodel: Any) -> Any:
@@ -120,11 +155,6 @@ def has_own_fit(hypermodel: Any) -> bool:
     return getattr(hypermodel.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
 
-def reads_rate(hypermodel: Any) -> bool:
-    """Whether the `build` of a hypermodel is given the learning rate."""
-    return not isinstance(hypermodel, _BuildFunction) or hypermodel.reads_rate
-
-
 class _BuildFunction(keras_tuner.HyperModel):
     """A function without arguments, or of the learning rate, as a hypermodel."""
 
@@ -132,11 +162,7 @@ class _BuildFunction(keras_tuner.HyperModel):
         super().__init__()
         self._build_model = build
         self._rate = rate
-
-    @property
-    def reads_rate(self) -> bool:
-        """Whether the function takes the rate."""
-        return self._rate is not None
+        self.reads_rate = rate is not None
 
     def build(self, hp: Any) -> Any:
         """The model at the rate of `hp`."""
@@ -201,7 +227,6 @@ class ModelFactory:
         self._spare: dict[Run, keras.Model] = {}
         self._examined: set[float] = set()
         self._uses_optimizer = True
-        self._as_built: Any = None
         self.rate_in_build: str | None = None
         self.failures: dict[float, Exception] = {}
         self.unbuilt = False
@@ -214,12 +239,15 @@ class ModelFactory:
 
         If `build` is given the rate, it also builds once at each rate between them.
         """
-        by_rate = [min(run for run in runs if run.learning_rate == rate) for rate in _rates(runs)]
-        low, first = self._first_that_builds(by_rate)
-        again = [Run(run.learning_rate, run.batch_size, low.repeat, low.seed) for run in reversed(by_rate)]
+        by_rate = {run.learning_rate: run for run in sorted(runs, reverse=True)}
+        low, first = self._first_that_builds(sorted(by_rate.values()))
+        self._first_run, self._as_built = low, _whole_description(first)
+        again = [replace(run, repeat=low.repeat, seed=low.seed) for run in by_rate.values()]
         high, second = self._first_that_builds(again)
         if high == low and self._hypermodel.reads_rate:
-            second = self._at_another_rate(low, second)
+            # Another rate shows what depends on it once the grid grows.
+            with suppress(Exception):
+                second = self._new_model(replace(low, learning_rate=2 * low.learning_rate))
         if second is first:
             raise ModelError(
                 "`hypermodel` must build a new model each time. Received the same model twice. Make the model inside "
@@ -231,7 +259,7 @@ class ModelFactory:
         self._compare(first, second)
         self.copies_weights = not self.unbuilt and _copies_weights(first)
         if self._hypermodel.reads_rate:
-            self.check_rates(run.learning_rate for run in by_rate)
+            self.check_rates(by_rate)
         if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
             raise ModelError(_unused_optimizer(first))
         self._set_rate(first, low)
@@ -247,40 +275,27 @@ class ModelFactory:
         if not self._hypermodel.reads_rate:
             return
         for rate in sorted(set(rates) - self._examined):
-            self._examined.add(rate)
-            run = Run(rate, self._first_run.batch_size, self._first_run.repeat, self._first_run.seed)
-            try:
-                description = _whole_description(self._new_model(run))
-            except _FATAL:
-                raise
-            except Exception as error:
-                self.failures[rate] = error
-                continue
-            if self.rate_in_build is None:
-                self.rate_in_build = _difference(self._as_built, description)
+            model = self._try_to_build(replace(self._first_run, learning_rate=rate))
+            if model is not None and self.rate_in_build is None:
+                self.rate_in_build = _difference(self._as_built, _whole_description(model))
 
     def _first_that_builds(self, runs: Sequence[Run]) -> tuple[Run, keras.Model]:
         for run in runs:
-            try:
-                model = self._new_model(run)
-            except _FATAL:
-                raise
-            except Exception as error:
-                self.failures[run.learning_rate] = error
-                self._examined.add(run.learning_rate)
-                continue
-            if self._as_built is None:
-                self._first_run, self._as_built = run, _whole_description(model)
-            self._examined.add(run.learning_rate)
-            return run, model
+            model = self._try_to_build(run)
+            if model is not None:
+                return run, model
         raise self.failures[runs[0].learning_rate]
 
-    def _at_another_rate(self, run: Run, otherwise: keras.Model) -> keras.Model:
-        """A model at twice the only rate, which shows what depends on the rate once the grid grows."""
+    def _try_to_build(self, run: Run) -> keras.Model | None:
+        """A model for `run`; None, with the error among the failures, if `build` fails at its rate."""
+        self._examined.add(run.learning_rate)
         try:
-            return self._new_model(Run(2 * run.learning_rate, run.batch_size, run.repeat, run.seed))
-        except Exception:
-            return otherwise
+            return self._new_model(run)
+        except _FATAL:
+            raise
+        except Exception as error:
+            self.failures[run.learning_rate] = error
+            return None
 
     def _compare(self, first: keras.Model, second: keras.Model) -> None:
         lowest, highest = _whole_description(first), _whole_description(second)
@@ -468,10 +483,6 @@ def _copies_weights(model: keras.Model) -> bool:
     return any(np.array_equal(slot, value) for slot in slots if slot.size > 1 and np.ptp(slot) > 0 for value in varied)
 
 
-def _rates(runs: Iterable[Run]) -> list[float]:
-    return sorted({run.learning_rate for run in runs})
-
-
 def _whole_description(model: keras.Model) -> dict[str, Any]:
     return {**describe_model(model), **describe_details(model)}
 
@@ -481,16 +492,9 @@ def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | No
     return None if path is None else in_words(path, first)
 
 
-class ModelState(NamedTuple):
-    """What a paused run goes on from.
-
-    Attributes:
-        variables: Values of `model.variables`.
-        others: Values of the optimizers' variables and of those that Keras does not list.
-    """
-
-    variables: Sequence[np.ndarray]
-    others: Sequence[np.ndarray]
+ModelState = Sequence[np.ndarray]
+"""What a paused run goes on from: the values of `model.variables`, and then those of the optimizers' variables and of
+variables that Keras does not list."""
 
 
 class ReusableModel:
@@ -498,9 +502,6 @@ class ReusableModel:
 
     Args:
         model: A compiled model, built with its optimizer, which has not been trained.
-
-    Attributes:
-        model: The model itself.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -512,14 +513,12 @@ class ReusableModel:
 
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
         """Sets the model to `state` and a learning rate, and every optimizer that it holds to its initial state."""
-        for variable, value in zip(self._others, self._fresh, strict=True):
-            variable.assign(value)
-        load_state(self.model, state)
+        self._load([*state, *self._fresh])
         self._rates.assign(learning_rate)
 
     def state(self) -> ModelState:
         """All that `restore` needs to go on from here."""
-        return ModelState(_values(self.model), [variable.numpy() for variable in self._others])
+        return [*_values(self.model), *(variable.numpy() for variable in self._others)]
 
     def restore(self, state: ModelState, learning_rate: float) -> None:
         """Sets the model and its optimizers to what `state` returned.
@@ -527,9 +526,11 @@ class ReusableModel:
         A learning rate that a callback has changed is restored, too, since it is a variable of the optimizer.
         """
         self._rates.assign(learning_rate)
-        for variable, value in zip(self._others, state.others, strict=True):
+        self._load(state)
+
+    def _load(self, values: ModelState) -> None:
+        for variable, value in zip([*self.model.variables, *self._others], values, strict=True):
             variable.assign(value)
-        load_state(self.model, state.variables)
 
 
 def load_state(model: keras.Model, values: Sequence[np.ndarray]) -> None:

@@ -28,23 +28,20 @@ class LogGridOracle(UnsavedOracle):
 
     Args:
         objective: As in KerasTuner.
-        points: The grid.
         with_batch_size: Whether the batch size is a hyperparameter of the search.
         hyperparameters: As in KerasTuner; they keep their defaults or fixed values.
-        grow: Called once every point is done; returns the points to add, or none to end the search.
 
     Attributes:
-        values: Hyperparameters of finished trials beside those of the search, by the name of the trial.
+        points: The grid.
+        grow: Called once every point is done; returns the points to add, or none to end the search.
     """
 
     def __init__(
         self,
         objective: Any,
-        points: Iterable[Point],
         *,
         with_batch_size: bool,
         hyperparameters: keras_tuner.HyperParameters | None = None,
-        grow: Callable[[], Iterable[Point]] = tuple,
     ) -> None:
         super().__init__(
             objective=objective,
@@ -56,9 +53,9 @@ class LogGridOracle(UnsavedOracle):
             raise InvalidArgumentError(
                 f"`objective` must be a single value to judge by. Received: {objective!r}. Pass for example 'val_loss'."
             )
-        self.points = list(points)
-        self.grow = grow
-        self.values: Mapping[str, Mapping[str, Any]] = {}
+        self.points: list[Point] = []
+        self.grow: Callable[[], Iterable[Point]] = tuple
+        self._values: Mapping[str, Mapping[str, Any]] = {}
         self._ended: dict[str, Any] = {}
         self._names: dict[Point, str] = {}
         self._with_batch_size = with_batch_size
@@ -71,10 +68,6 @@ class LogGridOracle(UnsavedOracle):
             name = f"lr{short}" if float(short) == point.learning_rate else f"lr{point.learning_rate!r}"
             self._names[point] = f"{name}-b{point.batch_size}" if self._with_batch_size else name
         return self._names[point]
-
-    def point(self, trial: Any) -> Point:
-        """The point of a trial."""
-        return next(point for point in self.points if self.trial_id(point) == trial.trial_id)
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def create_trial(self, tuner_id: str) -> Any:
@@ -124,14 +117,21 @@ class LogGridOracle(UnsavedOracle):
         self._ended.clear()
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
-    def adopt(self, scores: Scores) -> None:
+    def adopt(self, scores: Scores, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Replaces the finished trials by what the records hold; every other point is open again.
 
-        A point without metrics has failed.
+        A point without metrics has failed. `values` are hyperparameters beside those of the search, by trial.
         """
+        self._values = values
         known = [*self.ongoing_trials.values(), *self._ended.values()]
         self.trials = {trial.trial_id: trial for trial in known}
-        self._complete(scores)
+        self.points = list(dict.fromkeys([*self.points, *scores]))
+        for point, metrics in scores.items():
+            trial = self._trial(point, _STATUS.COMPLETED if metrics else _STATUS.FAILED)
+            self.trials[trial.trial_id] = trial
+            if metrics:
+                self.update_trial(trial.trial_id, dict(metrics))
+                self.score_trial(trial)
 
     def score_trial(self, trial: Any) -> None:
         """Scores a trial; one without a finite value is the worst, not an error."""
@@ -143,18 +143,6 @@ class LogGridOracle(UnsavedOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Unused: `create_trial` hands out the points of the grid itself."""
         return {"status": _STATUS.STOPPED}
-
-    def _complete(self, scores: Scores) -> None:
-        """Makes the trials of complete points finished ones."""
-        known = set(self.points)
-        for point, metrics in scores.items():
-            if point not in known:
-                self.points.append(point)
-            trial = self._trial(point, _STATUS.COMPLETED if metrics else _STATUS.FAILED)
-            self.trials[trial.trial_id] = trial
-            if metrics:
-                self.update_trial(trial.trial_id, dict(metrics))
-                self.score_trial(trial)
 
     def _next_point(self) -> Point | None:
         following = next((point for point in self.points if self.trial_id(point) not in self.trials), None)
@@ -169,5 +157,5 @@ class LogGridOracle(UnsavedOracle):
         hyperparameters.values[RATE] = point.learning_rate
         if self._with_batch_size:
             hyperparameters.values[BATCH_SIZE] = point.batch_size
-        hyperparameters.values.update(self.values.get(self.trial_id(point), {}))
+        hyperparameters.values.update(self._values.get(self.trial_id(point), {}))
         return Trial(hyperparameters, trial_id=self.trial_id(point), status=status)

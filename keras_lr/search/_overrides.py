@@ -53,11 +53,7 @@ def public_name(kind: type) -> str:
 
 
 def check_arguments(kind: type, kwargs: dict[str, Any]) -> None:
-    """Checks the names of the arguments that go to `keras_tuner.Tuner`.
-
-    Args:
-        kind: The tuner's own class.
-        kwargs: What its constructor does not know.
+    """Checks the names of the arguments that a tuner's class does not know and passes on to `keras_tuner.Tuner`.
 
     Raises:
         UnknownArgumentError: KerasTuner does not know one of them either.
@@ -95,11 +91,7 @@ def check_tuner_id(tuner_id: str) -> None:
 
 
 def as_objective(objective: Any, *, own_result: bool) -> Any:
-    """The objective for KerasTuner's oracle, with its direction if the name alone says it.
-
-    Args:
-        objective: As the user gave it.
-        own_result: Whether the user's own `fit` or `run_trial` may return the objective.
+    """The objective for KerasTuner's oracle, which the user's own code returns if `own_result` is true.
 
     Raises:
         InvalidArgumentError: The direction is unknown, or None is given and nothing returns an objective.

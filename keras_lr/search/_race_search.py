@@ -21,6 +21,7 @@ from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._overrides import check_arguments
 from keras_lr.search._runs import Point
 from keras_lr.search._session import SearchSession, curve_of, faults_in, known_of_runs, trained_by
+from keras_lr.search._storage import Table
 from keras_lr.search._tuner import LogGridSearch
 
 EVENT = "race"
@@ -151,11 +152,10 @@ class RaceSearch(LogGridSearch):
         Raises:
             SearchError: Nothing is recorded yet.
         """
-        frame, lines = self._recorded()
-        event = last_race(lines)
-        if event is None:
+        table = self._recorded()
+        if last_race(table) is None:
             raise SearchError(f"No race is recorded in {self.project_dir} yet. Call `search` first.")
-        return race_result(frame, lines, event)
+        return race_result(table)
 
     def _check_objective(self, arguments: FitArguments) -> None:
         if self._takes_any_data:
@@ -178,23 +178,22 @@ class RaceSearch(LogGridSearch):
     def _begin(self, session: SearchSession) -> None:
         session.points = []
         self.oracle.begin([], tuple)
-        self.oracle.adopt({})
+        self.oracle.adopt({}, session.table.values)
 
     def _train_all(self, session: SearchSession) -> None:
-        known = frozenset(self.oracle.hyperparameters.values)
         self.on_search_begin()
         race = self._start(session)
         try:
             while asked := race.ask():
                 self._train_stage(session, race, asked)
                 for rate in race.dropped:
-                    self._leave(session, Point(rate, session.arguments.batch_size), known)
+                    self._leave(session, Point(rate, session.arguments.batch_size))
         except KeyboardInterrupt:
-            session.save_weights()
+            session.recorder.save_weights()
             self.reload()
             raise
         for point in list(session.points):
-            self._leave(session, point, known)
+            self._leave(session, point)
         self._trials = {}
         session.finish()
         self.on_search_end()
@@ -214,16 +213,16 @@ class RaceSearch(LogGridSearch):
         for point, epochs in reach.items():
             race.tell(point.learning_rate, session.curve(point, epochs))
 
-    def _leave(self, session: SearchSession, point: Point, known: frozenset[str]) -> None:
+    def _leave(self, session: SearchSession, point: Point) -> None:
         """Ends the trial of a rate that is no longer in the race."""
         trial = self._trials.pop(self.oracle.trial_id(point), None)
         if trial is not None:
-            session.forget([point])
-            self._end_trial(session, trial, known)
+            session.trainer.forget(session.runs(point))
+            self._end_trial(session, trial)
 
     def _start(self, session: SearchSession) -> Race:
         """The race, of whose start the records know; a sweep is run only if they do not."""
-        event = session.event(EVENT) or {}
+        event = last_race(session.table) or {}
         stored = event.get("suggestion") if self._sweeps else None
         if self._sweeps and stored is None:
             stored = self._sweep(session).to_dict()
@@ -237,11 +236,12 @@ class RaceSearch(LogGridSearch):
             "learning_rates": None if self._sweeps else list(self.learning_rates),
         }
         if any(event.get(name) != value for name, value in start.items()):
-            session.record_event(EVENT, **start)
+            session.recorder.event(EVENT, **start)
         return race_from(start)
 
     def _sweep(self, session: SearchSession) -> Suggestion:
-        model = session.new_model(Point(_EXAMINED[0], session.arguments.batch_size))
+        (run,) = session.runs(Point(_EXAMINED[0], session.arguments.batch_size))
+        model = session.trainer.factory.model(run)
         given = session.arguments.given
         names = ("x", "y", "sample_weight", "class_weight", "shuffle")
         data = {name: given[name] for name in names if given.get(name) is not None}
@@ -252,9 +252,9 @@ class RaceSearch(LogGridSearch):
             return Suggestion.refuse(str(error), rule="none")
 
 
-def last_race(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The event with which the last race started; None if the lines of the journals hold none."""
-    return next((line for line in reversed(lines) if line.get("event") == EVENT), None)
+def last_race(table: Table) -> Mapping[str, Any] | None:
+    """The event with which the last race started; None if none is recorded."""
+    return next((event for event in reversed(table.events) if event["event"] == EVENT), None)
 
 
 def race_from(event: Mapping[str, Any]) -> Race:
@@ -265,17 +265,13 @@ def race_from(event: Mapping[str, Any]) -> Race:
     return Race(start, epochs=event["epochs"], budget=event["budget"], direction=event["direction"])
 
 
-def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: Mapping[str, Any]) -> SensitivityResult:
-    """The result of a race's records.
-
-    Args:
-        frame: The rows of `lines`, at least one.
-        lines: Lines of the journals.
-        event: The event with which the race started.
-    """
+def race_result(table: Table) -> SensitivityResult:
+    """The result of the records of a race, which hold at least one row."""
+    event, frame = last_race(table), table.frame()
+    assert event is not None
     race = race_from(event)
     runs: dict[Any, list[Any]] = {rate: run.to_dict("records") for rate, run in frame.groupby("learning_rate")}
-    ended = {line["learning_rate"] for line in lines if line.get("event") == "ended"}
+    ended = {line["learning_rate"] for line in table.events if line["event"] == "ended"}
     while asked := race.ask():
         before = sum(map(len, race.values.values()))
         for rate, epochs in asked:
@@ -286,7 +282,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
     shown = _marked(frame, race)
     rates = sorted(shown["learning_rate"].unique())
     best = race.best
-    engine, engine_reason, environment = trained_by(lines)
+    engine, engine_reason, environment = trained_by(table)
     return SensitivityResult(
         frame=shown,
         objective=event["objective"],
@@ -296,7 +292,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
         high=race.usable_high,
         at_edge=len(rates) > 1 and best in (rates[0], rates[-1]),
         confidence=race.confidence,
-        reason=" ".join([race.reason, *faults_in(lines)]),
+        reason=" ".join([race.reason, *faults_in(table)]),
         engine=engine,
         engine_reason=engine_reason,
         best_batch_size=None if best is None else int(shown["batch_size"].iloc[0]),
@@ -305,7 +301,7 @@ def race_result(frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], event: 
         usable_low=race.usable_low,
         usable_high=race.usable_high,
         race=_summary(race),
-        known=known_of_runs(lines),
+        known=known_of_runs(table),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -16,15 +16,38 @@ from keras_lr.range_test._data_checks import label_error, recompile_error
 from keras_lr.results._sensitivity import OWN_COLUMNS
 from keras_lr.search._pruning import prunable_points, rungs
 from keras_lr.search._runs import Point, Result, Run
-from keras_lr.search._storage import RETURNED, Journal, Table
+from keras_lr.search._storage import RETURNED, Table
 
 Weights = Callable[[Run], list[np.ndarray]]
 """Returns the present values of a run's `model.weights`."""
 
 
 @dataclass(frozen=True)
+class Share:
+    """Runs for another process, and what it must know of the others.
+
+    Attributes:
+        runs: The runs, none of which is complete.
+        known: Their rows so far; with pruning, those of all runs.
+        best: The best objective of each point so far, to be minimized; only better weights are returned.
+        planned: Number of runs of the whole search.
+        engine: The engine that the search uses, the reason and the environment.
+        reach: Number of epochs at which a run pauses.
+        paused: What paused runs go on from; the others start at their first epoch.
+    """
+
+    runs: Sequence[Run]
+    known: Sequence[dict[str, Any]]
+    best: Mapping[Point, float]
+    planned: int
+    engine: tuple[Any, str, dict[str, Any] | None]
+    reach: Mapping[Run, int] = field(default_factory=dict)
+    paused: Mapping[Run, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Recorded:
-    """What another process has recorded of some runs.
+    """What another process has recorded of a share.
 
     Attributes:
         lines: Rows and events, in the order of writing.
@@ -36,13 +59,13 @@ class Recorded:
         opening_seconds: What the process took before, to build and compare models.
     """
 
-    lines: Sequence[Mapping[str, Any]]
-    weights: Mapping[Point, tuple[float, Sequence[np.ndarray]]]
-    failures: Sequence[tuple[Run, str, str]]
-    values: Mapping[Point, Any]
-    checkpoints: Mapping[Run, Any]
-    seconds: float
-    opening_seconds: float
+    lines: Sequence[dict[str, Any]] = ()
+    weights: Mapping[Point, tuple[float, Sequence[np.ndarray]]] = field(default_factory=dict)
+    failures: Sequence[tuple[Run, str, str]] = ()
+    values: Mapping[Point, Any] = field(default_factory=dict)
+    checkpoints: Mapping[Run, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    opening_seconds: float = 0.0
 
 
 class Recorder:
@@ -50,7 +73,7 @@ class Recorder:
 
     Args:
         table: The earlier records; new ones are added to it.
-        journal: Where new rows are appended, once per epoch.
+        journal: A `Journal`, or what takes lines as it does; new rows are appended once per epoch.
         epochs: Length of a complete run, in epochs.
         objective: Name of the value to judge by.
         direction: "min" or "max".
@@ -59,13 +82,13 @@ class Recorder:
             objective instead of logging it.
         validates_always: Whether each epoch ends with a validation.
         save_best: Stores the weights of a point's best epoch; takes the point and the values of `model.weights`.
-        on_epoch: Called once an epoch is recorded, with the runs that it covered and its number.
+        on_epoch: Called once an epoch is recorded.
     """
 
     def __init__(
         self,
         table: Table,
-        journal: Journal,
+        journal: Any,
         *,
         epochs: int,
         objective: str,
@@ -74,7 +97,7 @@ class Recorder:
         own_fit: bool = False,
         validates_always: bool = True,
         save_best: Callable[[Point, Sequence[np.ndarray]], None],
-        on_epoch: Callable[[Iterable[Run], int], None] = lambda runs, epoch: None,
+        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self.table = table
         self.epochs = epochs
@@ -92,7 +115,6 @@ class Recorder:
         self._unwritten: list[dict[str, Any]] = []
         self._first_failure: Exception | None = None
         self._reach: dict[Run, int] = {}
-        self._engine: Mapping[str, Any] | None = None
 
     def pause_at(self, reach: Mapping[Run, int]) -> None:
         """Lets each of these runs pause once it has this number of epochs, or go on up to it."""
@@ -102,33 +124,29 @@ class Recorder:
         """Number of epochs at which `run` pauses, or ends."""
         return min(self._reach.get(run, self.epochs), self.epochs)
 
-    def paused_at(self, runs: Iterable[Run]) -> dict[Run, int]:
-        """Number of epochs at which each of `runs` that may pause does so."""
-        return {run: self._reach[run] for run in runs if run in self._reach}
-
     def pauses(self, run: Run) -> bool:
         """Whether `run` has epochs left that may still be asked for."""
         return run in self._reach and not self.table.complete(run, self.epochs)
 
     def start(self, runs: Iterable[Run]) -> None:
         """Looks up what the complete runs have reached at the points of `runs`, whose checkpoints may be theirs."""
-        for run in runs:
-            if run.point not in self._best:
-                values = [self._value(other) for other in self._complete_runs(run.point)]
-                self._best[run.point] = min(values, default=math.inf)
+        for point in {run.point for run in runs} - self._best.keys():
+            complete = (run for run in self.table.runs(point) if self._has_ended(run))
+            self._best[point] = min(map(self._value, complete), default=math.inf)
 
     def event(self, name: str, **details: Any) -> None:
-        """Stores an event, which is anything but an epoch."""
-        self._journal.append([{"event": name, **details}])
+        """Stores an event, which is anything but an epoch, unless it is known."""
+        line = {"event": name, **details}
+        if self.table.add(line):
+            self._journal.append([line])
 
     def chaotic(self, point: Point, epoch: int) -> None:
         """Stores that a run of `point` depends on the last bit of its weights, as the losses of `epoch` show."""
-        if self.table.mark_chaotic(point):
-            self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
+        self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
 
     def is_chaotic(self, run: Run) -> bool:
         """Whether the point of `run` is marked as chaotic."""
-        return self.table.is_chaotic(run.point)
+        return run.point in self.table.chaotic
 
     def recorded_runs(self, points: Iterable[Point] | None = None) -> dict[Run, list[dict[str, Any]]]:
         """The rows of each run at `points`, or anywhere, that has ended with an epoch; none while runs may pause."""
@@ -146,12 +164,11 @@ class Recorder:
             logs: What Keras logs at the end of the epoch, for each run.
             weights: Returns the present values of a run's `model.weights`; None if those of this epoch are gone.
         """
-        self._check_objective(next(iter(logs.values()), {self.objective: 0.0}))
+        self._check_objective(next(iter(logs.values())))
         rows = {run: self._row(run, epoch, values) for run, values in logs.items()}
         known = {run for run, row in rows.items() if not self.table.add(row)}
         for run in self._pruned(epoch, rows):
             rows[run]["status"] = "pruned"
-            self.table.prune(run.key, epoch)
             if run in known:
                 self.event("pruned", **_key(run), epoch=epoch)
         for run, row in rows.items():
@@ -163,30 +180,20 @@ class Recorder:
         }
         self._save_weights(ended)
         self._write([row for run, row in rows.items() if run not in known])
-        self._on_epoch(rows, epoch)
+        self._on_epoch()
         return ended
 
     def end(self, run: Run, epochs: int, *, stopped: bool = False) -> None:
         """Records that `run` ended after `epochs` epochs, by a callback of the user's or by the user's own `fit`.
 
-        Args:
-            run: The run.
-            epochs: Number of its epochs.
-            stopped: Whether a callback ended it, also if it would have paused there.
+        With `stopped`, a callback has ended it even if it would have paused there.
         """
         if epochs < self.reach(run) or self._own_fit or (stopped and epochs < self.epochs):
             self._save_weights({run})
-            self.table.end(run.key, epochs, asked=self.epochs)
             self.event("ended", **_key(run), epochs=epochs, asked=self.epochs)
 
     def record_returned(self, run: Run, result: Result, weights: Weights | None) -> None:
-        """Stores the epochs that the user's own code returned, as it has logged none.
-
-        Args:
-            run: The run that it trained.
-            result: What it returned.
-            weights: Returns the present values of a run's `model.weights`; None if they are gone.
-        """
+        """Stores the epochs that the user's own code returned for a run, as it has logged none."""
         for epoch, logs in enumerate(result.epochs):
             last = epoch == len(result.epochs) - 1 == result.best_epoch
             self.record(epoch, {run: logs}, weights if last else None)
@@ -195,7 +202,6 @@ class Recorder:
         """Takes in what the user's own `fit` returned for a run, which counts instead of what it logged."""
         ended_badly = any(row["status"] in ("diverged", "failed") for row in self.table.rows(run))
         if not ended_badly and not is_same(self.table.score(run, self.objective, self._direction), result.score):
-            self.table.set_returned(run.key, result.score)
             self.event("returned", **_key(run), value=result.score, direction=self._direction)
 
     def fail(self, run: Run, error: Exception) -> None:
@@ -213,22 +219,28 @@ class Recorder:
     def adopt(self, recorded: Recorded) -> None:
         """Stores what another process has recorded, except for what is known already."""
         for point, (value, values) in recorded.weights.items():
+            best = self._best.get(point, math.inf)
             # The value is unknown if only the user's own `fit` knows the objective; then the last epoch counts.
-            if not (math.isfinite(value) and value >= self.best(point)):
-                self._best[point] = min(value, self.best(point))
+            if not (math.isfinite(value) and value >= best):
+                self._best[point] = min(value, best)
                 self._save_best(point, values)
-        self._write([dict(line) for line in recorded.lines if self._is_new(line)])
+        self._write([line for line in recorded.lines if self.table.add(line)])
         for run, kind, text in recorded.failures:
             self.fail(run, type(kind, (Exception,), {})(text))
-        self._on_epoch({run for run, *_ in recorded.failures}, 0)
+        self._on_epoch()
 
-    def best(self, point: Point) -> float:
-        """The best objective of a point so far, to be minimized; infinite if none is known."""
-        return self._best.get(point, math.inf)
-
-    def known(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
-        """The rows that decide how `runs` go on: their own, and with pruning those of all runs."""
-        return list(self.table.all_rows()) if self._rungs else [row for run in runs for row in self.table.rows(run)]
+    def share(self, runs: Sequence[Run], *, planned: int, engine: Any, paused: Mapping[Run, Any]) -> Share:
+        """What another process must know to train those of `runs` that are not complete."""
+        runs = [run for run in runs if not self.complete(run)]
+        return Share(
+            runs,
+            list(self.table.all_rows()) if self._rungs else [row for run in runs for row in self.table.rows(run)],
+            {run.point: self._best.get(run.point, math.inf) for run in runs},
+            planned,
+            engine,
+            {run: self._reach[run] for run in runs if run in self._reach},
+            {run: paused[run] for run in runs if run in paused},
+        )
 
     def skip(self, runs: Iterable[Run], message: str) -> None:
         """Records that `runs` cannot be trained, whatever the learning rate."""
@@ -239,13 +251,7 @@ class Recorder:
         self._write([row for row in rows if self.table.add(row)])
 
     def finish(self) -> None:
-        """Ends the search.
-
-        Raises:
-            SearchError: Every run failed. None of them is stored, so the next search tries them again.
-            DataError: Every run failed at a label that is outside the classes.
-            ModelError: Every run failed since the optimizer was made for other weights.
-        """
+        """Ends the search; raises if every run failed. None of them is stored, so the next search tries them again."""
         failure = self._first_failure
         if not self._unwritten or failure is None:
             return
@@ -291,15 +297,6 @@ class Recorder:
             "status": status,
         }
 
-    def _is_new(self, line: Mapping[str, Any]) -> bool:
-        if line.get("event") == "chaotic":
-            return self.table.mark_chaotic(Point(line["learning_rate"], line["batch_size"]))
-        if "event" not in line:
-            return self.table.add(line)
-        self.table.add_lines([line])
-        known, self._engine = self._engine, line if line["event"] == "engine" else self._engine
-        return known != line
-
     def _write(self, rows: list[dict[str, Any]]) -> None:
         self._journal.append([*self._unwritten, *rows])
         self._unwritten = []
@@ -336,7 +333,6 @@ class Recorder:
         if not known and any(map(_holds_nan, values)):
             # An activation such as ReLU can make a finite loss of them.
             row["status"] = "diverged"
-            self.table.set_status(run.key, row["epoch"], "diverged")
             self._forget(run)
             return
         if not missing:
@@ -356,9 +352,8 @@ class Recorder:
                 self._save_best(point, values)
                 del self._best_weights[point]
 
-    def _complete_runs(self, point: Point) -> list[Run]:
-        runs = self.table.runs(point)
-        return [run for run in runs if self.table.complete(run, self.epochs, own_fit=self._own_fit)]
+    def _has_ended(self, run: Run) -> bool:
+        return self.table.complete(run, self.epochs, own_fit=self._own_fit)
 
     def _value(self, run: Run) -> float:
         return self._sign * self.table.score(run, self.objective, self._direction)

@@ -62,14 +62,7 @@ def middle_first(runs: Sequence[Run]) -> list[Run]:
 
 
 def epoch_order(seed: int, epoch: int, size: int, *, shuffle: bool = True) -> np.ndarray:
-    """Indices of the samples in the order of training, shape `(size,)`, int32.
-
-    Args:
-        seed: Seed of the repeat.
-        epoch: Number of the epoch, from 0; each epoch has its own order.
-        size: Number of samples.
-        shuffle: False for the order of the data.
-    """
+    """Indices of the samples in the order of training, shape `(size,)`, int32; each seed and epoch has its own."""
     if not shuffle:
         return np.arange(size, dtype=np.int32)
     return np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
@@ -80,13 +73,8 @@ def ordered_batches(
 ) -> tf.data.Dataset:
     """Batches of `data` over `epochs` epochs, in the order of `epoch_order`.
 
-    Args:
-        data: Tensors, nested as `train_step` takes them, each with the samples along its first axis.
-        seed: Seed of the repeat.
-        batch_size: Samples per batch; the last batch of an epoch may hold fewer.
-        epochs: Number of passes.
-        shuffle: False for the order of the data.
-        first_epoch: Returns the number of the first epoch; called whenever the dataset is read from its start.
+    `data` are tensors, nested as `train_step` takes them, each with the samples along its first axis. `first_epoch`
+    returns the number of the first epoch; it is called whenever the dataset is read from its start.
     """
     size = int(keras.tree.flatten(data)[0].shape[0])
 
@@ -123,12 +111,7 @@ class Result:
 
 
 def read_result(returned: Any, objective: keras_tuner.Objective, source: str) -> Result:
-    """Reads a number, a dict, a `History`, or a list of these, whose mean counts.
-
-    Args:
-        returned: What was returned.
-        objective: The objective of the search.
-        source: What returned it, for an error.
+    """Reads the number, dict or `History` that `source` has returned, or a list of these, whose mean counts.
 
     Raises:
         InvalidArgumentError: It is something else, or lacks the objective.

@@ -6,14 +6,14 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import keras
 import keras_tuner
 import numpy as np
-import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.progress import Update
@@ -34,13 +34,14 @@ from keras_lr.search._fit_arguments import (
 )
 from keras_lr.search._grid import grown_rates, next_growth
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
-from keras_lr.search._recorder import Recorded, Recorder, is_same, missing_objective
+from keras_lr.search._recorder import Recorded, Recorder, Share, is_same, missing_objective
 from keras_lr.search._runs import Point, Run, middle_first, read_result, repeats_of
 from keras_lr.search._storage import (
     Journal,
     SearchFolder,
     Table,
     TrialRecord,
+    number,
     read_journals,
     save_weights,
     with_returned,
@@ -61,18 +62,11 @@ _UPDATE_SHARE = 20
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What does not change between the calls of a tuner's `search`.
+    """What does not change between the calls of a tuner's `search`; its own arguments have the same names.
 
     Attributes:
-        objective: Name of the value to judge by.
         direction: "min" or "max".
-        repeats: Runs per point.
-        seed: Seed of the first repeat.
-        extend: Whether the grid is extended at an edge that has the best rate.
-        refine: Whether points are added around the basin.
-        pruning: Whether a point that cannot win is stopped early.
-        engine: The fastest engine allowed.
-        why_engine: Why no faster one is.
+        why_engine: Why no faster engine than `engine` is allowed.
         folder: Folder of the search.
         writer: Name of this process's journal.
         searches_batch_size: Whether the batch size is part of the grid.
@@ -91,103 +85,84 @@ class SearchOptions:
     engine: EngineName
     folder: SearchFolder
     writer: str
-    why_engine: str = "`engine` asks for it"
-    searches_batch_size: bool = False
-    by_trial: str = ""
-    own_code: Mapping[str, Any] = field(default_factory=dict)
+    why_engine: str
+    searches_batch_size: bool
+    by_trial: str
+    own_code: Mapping[str, Any]
     by_cost: bool = False
+
+    def runs(self, point: Point, *, repeats: int | None = None) -> list[Run]:
+        """The runs of a point, as many as there are repeats if no other number is given."""
+        return repeats_of(point, repeats=repeats or self.repeats, seed=self.seed)
 
 
 class Pool(Protocol):
     """Other processes that train runs."""
 
     def train(
-        self,
-        runs: Sequence[Run],
-        recorder: Recorder,
-        *,
-        engine: UsedEngine,
-        planned: int,
-        checkpoints: Mapping[Run, Any],
+        self, runs: Sequence[Run], share: Callable[..., Share], *, engine: UsedEngine
     ) -> Generator[Recorded, None, None]:
-        """What becomes of the runs, share by share."""
+        """What becomes of the runs, share by share; `share(runs, engine=...)` is what a worker must know of some."""
 
     def details(self) -> Mapping[str, Any]:
         """Its size and what went wrong, for the records."""
 
 
 class Trainer:
-    """Trains runs with one set of arguments of `fit`.
+    """Trains runs with one set of arguments of `fit`; builds the model at both ends of the grid.
 
     Args:
         options: What does not change between searches.
         hypermodel: The tuner's hypermodel.
         arguments: The arguments of `fit`.
-        factory: Builds the models.
-        model: The first model that `factory` has built; None without a hypermodel.
+        points: The points of the grid.
 
     Attributes:
         arguments: The arguments of `fit`.
+        factory: Builds the models.
+        model: The first model that `factory` has built; None without a hypermodel.
+        hypermodel: The tuner's hypermodel.
         fault: What is wrong with the data, so that nothing can be trained on them; empty if nothing is.
     """
 
     def __init__(
-        self,
-        options: SearchOptions,
-        hypermodel: TunedHypermodel,
-        arguments: FitArguments,
-        *,
-        factory: ModelFactory,
-        model: keras.Model | None,
+        self, options: SearchOptions, hypermodel: TunedHypermodel, arguments: FitArguments, points: Iterable[Point]
     ) -> None:
         self.arguments = arguments
-        self.factory = factory
-        self.model = model
-        self.environment = None if model is None else environment(model)
-        self.known = {} if model is None or hypermodel.takes_any_data else facts_of(model, arguments)
-        self.fault = "" if model is None or hypermodel.takes_any_data else data_fault(model, arguments)
-        if model is not None and not hypermodel.takes_any_data:
-            for text in advice_on_output(model, arguments):
-                warnings.warn(text, UserWarning, stacklevel=2)
+        self.factory = ModelFactory(hypermodel, arguments)
+        self.model: keras.Model | None = None
+        self.environment: dict[str, Any] | None = None
+        self.known: dict[str, Any] = {}
+        self.fault = ""
         self._options = options
-        self._hypermodel = hypermodel
+        self.hypermodel = hypermodel
         self._selector: EngineSelector | None = None
-        self._recorder: Recorder | None = None
+        self._recorder: Any = None
         self._checkpoints: dict[Run, Any] = {}
+        if hypermodel.exists:
+            self.model = self.factory.examine([run for point in points for run in options.runs(point)])
+            self.environment = environment(self.model)
+            _check_objective(options.objective, self.model, hypermodel, arguments)
+        if self.model is not None and not hypermodel.takes_any_data:
+            if not self.factory.unbuilt:
+                check_validation(self.model, arguments)
+            self.known = facts_of(self.model, arguments)
+            self.fault = data_fault(self.model, arguments)
+            for text in advice_on_output(self.model, arguments):
+                warnings.warn(text, UserWarning, stacklevel=2)
 
-    @classmethod
-    def of(
-        cls, options: SearchOptions, hypermodel: TunedHypermodel, arguments: FitArguments, points: Iterable[Point]
-    ) -> Trainer:
-        """A trainer for `points`; builds the model at both ends of them."""
-        factory = ModelFactory(hypermodel, arguments)
-        runs = [run for point in points for run in _runs(options, point)]
-        model = factory.examine(runs) if hypermodel.exists else None
-        if model is not None:
-            _check_objective(options.objective, model, hypermodel, arguments)
-            if not (hypermodel.takes_any_data or factory.unbuilt):
-                check_validation(model, arguments)
-        return cls(options, hypermodel, arguments, factory=factory, model=model)
-
-    def recorder(self, table: Table, journal: Any, *, kind: Any = Recorder, **callbacks: Any) -> Any:
-        """A `Recorder`, or another `kind` of it, of what is trained with these arguments, made once."""
+    def recorder(self, make: Callable[..., Any]) -> Any:
+        """The recorder of what is trained with these arguments, which `make` makes once."""
         if self._recorder is None:
-            self._recorder = kind(
-                table,
-                journal,
+            self._recorder = make(
                 epochs=self.arguments.epochs,
                 objective=self._options.objective,
                 direction=self._options.direction,
                 pruning=self._options.pruning,
-                own_fit=self._hypermodel.has_own_fit,
+                own_fit=self.hypermodel.has_own_fit,
                 validates_always="validation_freq" not in self.arguments.fit_only,
-                **callbacks,
             )
         return self._recorder
-
-    def values(self) -> Mapping[Point, Any]:
-        """Hyperparameters that the hypermodel's own `fit` was given, by point."""
-        return self._hypermodel.given_values
 
     def train(
         self,
@@ -199,14 +174,14 @@ class Trainer:
         pool: Pool | None = None,
         checkpoints: Mapping[Run, Any] = MappingProxyType({}),
     ) -> None:
-        """Trains runs, none of which is complete.
+        """Trains runs, none of which is complete, here or by a pool.
 
         Args:
             runs: The runs.
             recorder: Records each epoch.
             planned: Number of runs of the whole search.
-            recorded: The engine that trained earlier runs, the reason for it and its environment, if there are any.
-            pool: Trains them elsewhere; None to train them here.
+            recorded: The engine that trained earlier runs; None if there are none.
+            pool: Trains them elsewhere.
             checkpoints: What runs go on from that have paused in another process.
         """
         if self.fault:
@@ -230,7 +205,7 @@ class Trainer:
                 self.factory,
                 self.arguments,
                 recorder,
-                self._hypermodel,
+                self.hypermodel,
                 allowed=self._options.engine,
                 why_allowed=self._options.why_engine,
                 runs=planned,
@@ -239,13 +214,12 @@ class Trainer:
             )
         selector = self._selector
         if pool is not None:
-            engine = (selector.engine, selector.reason, None)
-            paused = self._checkpoints
-            with closing(pool.train(runs, recorder, engine=engine, planned=planned, checkpoints=paused)) as parts:
+            share = partial(recorder.share, planned=planned, paused=self._checkpoints)
+            with closing(pool.train(runs, share, engine=(selector.engine, selector.reason, None))) as parts:
                 for part in parts:
-                    self._hypermodel.adopt(part.values)
+                    self.hypermodel.adopt(part.values)
                     recorder.adopt(part)
-                    paused.update(part.checkpoints)
+                    self._checkpoints.update(part.checkpoints)
             return
         details = {"environment": self.environment, "known": self.known}
         selector.train(
@@ -267,103 +241,69 @@ class Trainer:
 
 
 class SearchSession:
-    """Trains points of the grid and records them. `SearchSession.open` creates one from what is on disk.
+    """Trains points of the grid and records them, beginning with what is on disk.
 
     Args:
         options: What does not change between searches.
         hypermodel: The tuner's hypermodel.
-        trainer: Trains with the arguments of this search.
+        arguments: The arguments of this search.
         points: The tuner's grid, without the points that it has grown by.
-        lines: Lines of the journals so far.
-        journal: This process's journal.
         update: Shows the progress; None to show nothing.
         pool: Trains the runs elsewhere; None to train them here.
 
     Attributes:
-        arguments: The arguments of this search.
         points: The grid so far.
+        table: The records.
+        trainer: Trains with the arguments of this search.
+        recorder: Records what is trained with them.
+
+    Raises:
+        SearchError: The folder holds another search.
+        ModelError: The hypermodel does not return a compiled model.
+        InvalidArgumentError: Training does not log the objective.
+        ResultFormatError: The records are damaged or of a newer version.
     """
 
     def __init__(
         self,
         options: SearchOptions,
         hypermodel: TunedHypermodel,
-        trainer: Trainer,
-        points: Iterable[Point],
-        lines: Iterable[dict[str, Any]],
-        *,
-        journal: Journal,
-        update: Update | None,
-        pool: Pool | None = None,
-    ) -> None:
-        self.arguments = trainer.arguments
-        self.points = list(points)
-        self._options = options
-        self._hypermodel = hypermodel
-        self._trainer = trainer
-        self._journal = journal
-        self._update = update
-        self._pool = pool
-        self._next_update = 0.0
-        self._batch_sizes = sorted({point.batch_size for point in self.points})
-        self._table = Table()
-        lines = list(lines)
-        self._events = [line for line in lines if "event" in line]
-        self._table.add_lines(lines)
-        self._grown = _growth_events(lines)
-        self._faults = faults_in(lines)
-        self._recorded = slowest_engine(lines)
-        self._add_points(grown_rates(self._grown))
-        self._recorder = self._recorder_of(trainer)
-        self._names_engine = self._recorded is not None
-        self._planned: dict[Run, None] = {}
-
-    @classmethod
-    def open(
-        cls,
-        options: SearchOptions,
-        hypermodel: TunedHypermodel,
         arguments: FitArguments,
         points: Sequence[Point],
         update: Update | None,
         pool: Pool | None = None,
-    ) -> SearchSession:
-        """Reads the records, builds the model at both ends of the grid, and checks that all of it fits together.
-
-        Raises:
-            SearchError: The folder holds another search.
-            ModelError: The hypermodel does not return a compiled model.
-            InvalidArgumentError: Training does not log the objective.
-            ResultFormatError: The records are damaged or of a newer version.
-        """
+    ) -> None:
+        self.arguments = arguments
+        self.points = list(points)
+        self.pool = pool
+        self._options = options
+        self._update = update
+        self._next_update = 0.0
+        self._planned: dict[Run, None] = {}
+        self._batch_sizes = sorted({point.batch_size for point in points})
         headers, lines = read_journals(options.folder.records)
-        rates = {*(point.learning_rate for point in points), *grown_rates(_growth_events(lines))}
-        whole = [Point(rate, size) for rate in rates for size in {point.batch_size for point in points}]
-        trainer = Trainer.of(options, hypermodel, arguments, whole)
+        self.table = Table(lines)
+        self._recorded = slowest_engine(self.table.events)
+        self._add_points(grown_rates(self._growths()))
+        self.trainer = Trainer(options, hypermodel, arguments, self.points)
         header = project_header(
-            trainer.model,
+            self.trainer.model,
             arguments,
             seed=options.seed,
-            structure=trainer.factory.structure,
-            details=trainer.factory.details,
+            structure=self.trainer.factory.structure,
+            details=self.trainer.factory.details,
             own=options.own_code,
             searches_batch_size=options.searches_batch_size,
         )
         check_project(headers, header, options.folder.path)
-        journal = Journal(options.folder.journal(options.writer), header)
-        session = cls(options, hypermodel, trainer, points, lines, journal=journal, update=update, pool=pool)
-        session.check_targets()
-        return session
-
-    @property
-    def has_workers(self) -> bool:
-        """Whether other processes train the runs."""
-        return self._pool is not None
+        self._journal = Journal(options.folder.journal(options.writer), header)
+        self.recorder: Recorder = self._recorder_of(self.trainer)
+        self.check_targets()
 
     def check_targets(self) -> None:
         """Warns of targets from which no rate can be read, and records the warning, which the result repeats."""
-        train, model = self.arguments.train, self._trainer.model
-        if train is None or model is None or self._hypermodel.takes_any_data:
+        train, model = self.arguments.train, self.trainer.model
+        if train is None or model is None or self.trainer.hypermodel.takes_any_data:
             return
         _, y, _ = keras.utils.unpack_x_y_sample_weight(train)
         sentence = find_target_fault(model, y)
@@ -371,11 +311,15 @@ class SearchSession:
             warnings.warn(sentence, UserWarning, stacklevel=2)
             self._record_fault(sentence)
 
+    def runs(self, point: Point) -> list[Run]:
+        """The runs of a point."""
+        return self._options.runs(point)
+
     def train(self, points: Sequence[Point], trainer: Trainer | None = None) -> None:
         """Trains the runs of `points` that the records lack, with the arguments of the search or those of `trainer`."""
-        trainer = trainer or self._trainer
+        trainer = trainer or self.trainer
         recorder = self._recorder_of(trainer)
-        runs = [run for point in points for run in _runs(self._options, point)]
+        runs = [run for point in points for run in self.runs(point)]
         self._planned.update(dict.fromkeys(runs))
         recorder.start(runs)
         missing = [run for run in runs if not recorder.complete(run)]
@@ -387,54 +331,29 @@ class SearchSession:
             self._record_fault(trainer.fault)
         planned = len(self.points) * self._options.repeats
         self._show_progress()
-        trainer.train(missing, recorder, planned=planned, recorded=self._recorded, pool=self._pool)
+        trainer.train(missing, recorder, planned=planned, recorded=self._recorded, pool=self.pool)
 
     def train_to(self, reach: Mapping[Point, int]) -> None:
         """Trains the runs of some points up to a number of epochs each; they pause there and may go on later."""
-        known = self._recorder
-        known.pause_at({run: epochs for point, epochs in reach.items() for run in _runs(self._options, point)})
+        self.recorder.pause_at({run: epochs for point, epochs in reach.items() for run in self.runs(point)})
         self.train(list(reach))
-
-    def new_model(self, point: Point) -> keras.Model:
-        """A model that is ready to train the first run of `point`."""
-        return self._trainer.factory.model(_runs(self._options, point)[0])
-
-    def forget(self, points: Iterable[Point]) -> None:
-        """Drops what is kept of paused runs at `points`, which will not go on."""
-        self._trainer.forget([run for point in points for run in _runs(self._options, point)])
-
-    def save_weights(self) -> None:
-        """Stores the best weights of every run in training, as far as it has come."""
-        self._recorder.save_weights()
 
     def curve(self, point: Point, epochs: int) -> list[float]:
         """The objective after each of the first epochs of a point with one run; NaN once it has diverged or failed.
 
         A run that a callback has ended keeps its last value.
         """
-        (run,) = _runs(self._options, point)
-        return curve_of(self._table.rows(run), self._options.objective, epochs, complete=self._recorder.complete(run))
-
-    def event(self, name: str) -> dict[str, Any] | None:
-        """The last event of this name; None if the records hold none."""
-        return next((line for line in reversed(self._events) if line.get("event") == name), None)
-
-    def record_event(self, name: str, **details: Any) -> None:
-        """Records an event."""
-        self._recorder.event(name, **details)
-
-    def trainer(self, hypermodel: TunedHypermodel, arguments: FitArguments, points: Iterable[Point]) -> Trainer:
-        """A trainer for these records whose runs train with other arguments of `fit`."""
-        return Trainer.of(self._options, hypermodel, arguments, points)
+        (run,) = self.runs(point)
+        return curve_of(self.table.rows(run), self._options.objective, epochs, complete=self.recorder.complete(run))
 
     def histories(self, point: Point) -> list[keras.callbacks.History]:
         """The history of each run of `point`, as `fit` would return it."""
         found = []
-        for run in self._table.runs(point):
+        for run in self.table.runs(point):
             history = keras.callbacks.History()
-            rows = self._table.rows(run)
+            rows = self.table.rows(run)
             names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in OWN_COLUMNS]
-            values = {name: [_number(row.get(name)) for row in rows] for name in names}
+            values = {name: [number(row.get(name)) for row in rows] for name in names}
             history.history = {name: listed for name, listed in values.items() if not np.isnan(listed).all()}
             history.epoch = [row["epoch"] for row in rows]
             found.append(history)
@@ -443,14 +362,9 @@ class SearchSession:
     def finish_trial(
         self, point: Point, trained: Point, returned: Any, *, own: bool, values: Mapping[str, Any]
     ) -> None:
-        """Records that the tuner's own `run_trial` has trained a point.
+        """Records that the tuner's own `run_trial` has trained `point`, or the same with another batch size.
 
-        Args:
-            point: The point of the grid.
-            trained: The point that it trained, which may have another batch size.
-            returned: What it returned; None if the records hold the result.
-            own: Whether it trained without the tuner's `run_trial`, so that no epoch is recorded yet.
-            values: Hyperparameters beside those of the grid, by name.
+        `returned` is None if the records hold the result. If the training was its own, no epoch is recorded yet.
         """
         value = None
         if returned is not None:
@@ -458,82 +372,81 @@ class SearchSession:
             parts = returned if isinstance(returned, list) and returned else [returned]
             results = [read_result(part, objective, "`run_trial`") for part in parts]
             if own:
-                self._record_own_engine()
-                first = _runs(self._options, trained)[0]
-                for number, result in enumerate(results):
-                    run = Run(trained.learning_rate, trained.batch_size, number, first.seed + number)
-                    self._recorder.record_returned(run, result, None)
+                details = {"reason": self._options.by_trial, "environment": self.trainer.environment}
+                self.recorder.event("engine", engine="rebuild", **details)
+                for run, result in zip(self._options.runs(trained, repeats=len(results)), results, strict=True):
+                    self.recorder.record_returned(run, result, None)
             score = float(np.mean([result.score for result in results]))
-            recorded = point_metrics(self._table, trained, objective.name, self._options.direction)
+            recorded = self.table.metrics(trained, objective.name, objective.direction)
             value = None if is_same(score, recorded.get(objective.name, np.nan)) else score
-        self._record_trial(point, TrialRecord(trained, value, self._options.repeats, self.arguments.epochs, values))
+        self.record_trial(point, value, values, trained=trained)
 
-    def record_trial(self, point: Point, value: float | None, values: Mapping[str, Any]) -> None:
-        """Records what the tuner's own methods have reported for a point that was trained.
+    def record_trial(
+        self, point: Point, value: float | None, values: Mapping[str, Any], *, trained: Point | None = None
+    ) -> None:
+        """Records the objective that the tuner's own methods have reported for a point, if the rows do not hold it.
 
-        Args:
-            point: The point.
-            value: The objective; None if the records hold the result.
-            values: Hyperparameters beside those of the grid, by name.
+        The rows are those of `trained`, if that is given. `values` are hyperparameters beside those of the grid.
         """
-        self._record_trial(point, TrialRecord(point, value, self._options.repeats, self.arguments.epochs, values))
+        record = TrialRecord(trained or point, value, self._options.repeats, self.arguments.epochs, values)
+        line = record.to_line(self.trainer.hypermodel.trial_id(point))
+        self.recorder.event("trial", **line, direction=self._options.direction)
 
     def has_logged(self, point: Point, value: float) -> bool:
         """Whether `value` is the best that the runs of `point` have logged."""
         name, direction = self._options.objective, self._options.direction
-        scores = [self._table.score(run, name, direction) for run in self._table.runs(point)]
+        scores = [self.table.score(run, name, direction) for run in self.table.runs(point)]
         return bool(scores) and is_same(value, (min if direction == "min" else max)(scores))
 
     def failure(self, point: Point) -> str | None:
         """The message of the first run, if every run of `point` has failed."""
-        if self._options.by_trial and (trial := self._table.trials.get(self._hypermodel.trial_id(point))) is not None:
-            point = trial.point
-        return failure_of(self._table, point)
-
-    def fail(self, point: Point, error: Exception) -> None:
-        """Records that the tuner's own `run_trial` raised an exception."""
-        self._recorder.fail(_runs(self._options, point)[0], error)
-
-    def values(self) -> dict[str, Mapping[str, Any]]:
-        """Hyperparameters beside those of the grid, by the name of the trial."""
-        return {name: trial.values for name, trial in self._table.trials.items()}
+        return self.table.failure(self._trained(point))
 
     def complete(self, point: Point) -> bool:
         """Whether every run of `point` is complete."""
         if not self._options.by_trial:
-            return all(self._recorder.complete(run) for run in _runs(self._options, point))
-        trial = self._table.trials.get(self._hypermodel.trial_id(point))
+            return all(map(self.recorder.complete, self.runs(point)))
+        trial = self._trial(point)
         if trial is not None:
             return trial.repeats >= self._options.repeats and trial.epochs >= self.arguments.epochs
-        return any(row["status"] == "failed" for run in self._table.runs(point) for row in self._table.rows(run))
+        return any(row["status"] == "failed" for run in self.table.runs(point) for row in self.table.rows(run))
 
     def metrics(self, point: Point) -> dict[str, float]:
         """What a trial reports: the median over the repeats, each at its best epoch."""
-        trial = self._table.trials.get(self._hypermodel.trial_id(point)) if self._options.by_trial else None
-        if trial is not None:
-            point = trial.point
-        return point_metrics(self._table, point, self._options.objective, self._options.direction)
+        return self.table.metrics(self._trained(point), self._options.objective, self._options.direction)
+
+    def _trial(self, point: Point) -> TrialRecord | None:
+        """What is known of a point that a `run_trial` of the user's has trained."""
+        return self.table.trials.get(self.trainer.hypermodel.trial_id(point)) if self._options.by_trial else None
+
+    def _trained(self, point: Point) -> Point:
+        trial = self._trial(point)
+        return point if trial is None else trial.point
 
     def grow(self) -> list[Point]:
         """The points to add to a finished grid; recorded, so that a later search adds the same ones."""
-        event = self._next_growth()
-        if event is None:
+        options = self._options
+        frame, objective = with_returned(self.table.frame(), options.objective)
+        if not len(frame) or objective not in frame:
             return []
-        self._journal.append([event])
-        self._grown.append(event)
-        return self._add_points(event["learning_rates"])
+        growth = next_growth(
+            frame,
+            self._growths(),
+            objective=objective,
+            direction=options.direction,
+            extend=options.extend,
+            refine=options.refine,
+        )
+        if growth is None:
+            return []
+        self.recorder.event("grown", **growth)
+        return self._add_points(growth["learning_rates"])
 
     def finish(self) -> None:
-        """Ends the search.
-
-        Raises:
-            SearchError: Every run failed.
-            DataError: Every run failed at a label that is outside the classes.
-            ModelError: Every run failed since the optimizer was made for other weights.
-        """
-        self._recorder.finish()
-        if self._pool is not None and (details := self._pool.details()):
-            self._recorder.event("workers", **details)
+        """Ends the search; raises what the recorder says if every run failed."""
+        self.recorder.finish()
+        if self.pool is not None and (details := self.pool.details()):
+            self.recorder.event("workers", **details)
         if self.arguments.train is None and self._all_diverge_at_once():
             fault = fault_in_batches(self.arguments)
             if fault:
@@ -544,63 +457,38 @@ class SearchSession:
         """Releases the project to other processes."""
         self._journal.close()
 
-    def _next_growth(self) -> dict[str, Any] | None:
-        """The event by which the finished grid grows next; None if it does not."""
-        options = self._options
-        frame, objective = with_returned(self._table.frame(), options.objective)
-        if not len(frame) or objective not in frame:
-            return None
-        return next_growth(
-            frame,
-            self._grown,
-            objective=objective,
-            direction=options.direction,
-            extend=options.extend,
-            refine=options.refine,
-        )
+    def _growths(self) -> list[Mapping[str, Any]]:
+        return [event for event in self.table.events if event["event"] == "grown"]
 
     def _add_points(self, rates: Iterable[float]) -> list[Point]:
         added = [Point(rate, size) for size in self._batch_sizes for rate in rates]
         self.points = list(dict.fromkeys([*self.points, *added]))
         return added
 
-    def _recorder_of(self, trainer: Trainer) -> Recorder:
-        callbacks = {"save_best": self._save_best, "on_epoch": self._show_progress}
-        recorder: Recorder = trainer.recorder(self._table, self._journal, **callbacks)
-        return recorder
-
-    def _record_trial(self, point: Point, record: TrialRecord) -> None:
-        trial_id = self._hypermodel.trial_id(point)
-        if self._table.trials.get(trial_id) != record:
-            self._table.trials[trial_id] = record
-            self._recorder.event("trial", **record.to_line(trial_id), direction=self._options.direction)
-
-    def _record_own_engine(self) -> None:
-        if not self._names_engine:
-            self._names_engine = True
-            details = {"engine": "rebuild", "reason": self._options.by_trial, "environment": self._trainer.environment}
-            self._recorder.event("engine", **details)
+    def _recorder_of(self, trainer: Trainer) -> Any:
+        return trainer.recorder(
+            partial(Recorder, self.table, self._journal, save_best=self._save_best, on_epoch=self._show_progress)
+        )
 
     def _record_fault(self, message: str) -> None:
-        if message not in self._faults:
-            self._faults.append(message)
-            self._recorder.event("data", message=message)
+        if message not in faults_in(self.table):
+            self.recorder.event("data", message=message)
 
     def _all_diverge_at_once(self) -> bool:
-        first = [row for row in self._table.all_rows() if row["epoch"] == 0]
+        first = [row for row in self.table.all_rows() if row["epoch"] == 0]
         return bool(first) and all(row["status"] == "diverged" for row in first)
 
     def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
-        save_weights(self._options.folder.checkpoint(self._hypermodel.trial_id(point)), values)
+        save_weights(self._options.folder.checkpoint(self.trainer.hypermodel.trial_id(point)), values)
 
-    def _show_progress(self, *_: Any) -> None:
+    def _show_progress(self) -> None:
         # Each update reads the whole table, and a terminal shows at most ten per second.
         began = time.monotonic()
         if self._update is None or began < self._next_update:
             return
-        reach = {run: self._recorder.reach(run) for run in self._planned}
+        reach = {run: self.recorder.reach(run) for run in self._planned}
         done = sum(
-            epochs if self._recorder.complete(run) else len(self._table.rows(run)) for run, epochs in reach.items()
+            epochs if self.recorder.complete(run) else len(self.table.rows(run)) for run, epochs in reach.items()
         )
         points = {run.point for run in self._planned}
         finished = sum(self.complete(point) for point in points)
@@ -619,21 +507,9 @@ class SearchSession:
         return f"{format_rate(best.learning_rate, digits=3)} ({name} {finite[best]:.4g})"
 
 
-def _runs(options: SearchOptions, point: Point) -> list[Run]:
-    return repeats_of(point, repeats=options.repeats, seed=options.seed)
-
-
-def faults_in(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What earlier searches have found wrong with the data."""
-    return list(dict.fromkeys(line["message"] for line in lines if line.get("event") == "data"))
-
-
-def _number(value: Any) -> float:
-    return np.nan if value is None else float(value)
-
-
-def _growth_events(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [line for line in lines if line.get("event") == "grown"]
+def faults_in(table: Table) -> list[str]:
+    """What searches have found wrong with the data."""
+    return list(dict.fromkeys(event["message"] for event in table.events if event["event"] == "data"))
 
 
 def _check_objective(objective: str, model: keras.Model, hypermodel: TunedHypermodel, arguments: FitArguments) -> None:
@@ -646,60 +522,38 @@ def _check_objective(objective: str, model: keras.Model, hypermodel: TunedHyperm
         raise missing_objective(objective, logged)
 
 
-def recorded_result(
-    frame: pd.DataFrame, lines: Sequence[Mapping[str, Any]], *, objective: str, direction: Direction
-) -> SensitivityResult:
-    """The result of a search's records. If several engines have trained, it names the slowest.
-
-    Args:
-        frame: The rows of `lines`, at least one.
-        lines: Lines of the journals.
-        objective: Name of the value to judge by.
-        direction: "min" or "max".
-    """
-    engine, reason, environment = trained_by(lines)
-    judged, column = with_returned(frame, objective)
+def recorded_result(table: Table, *, objective: str, direction: Direction) -> SensitivityResult:
+    """The result of records with at least one row. If several engines have trained, it names the slowest."""
+    engine, reason, environment = trained_by(table)
+    judged, column = with_returned(table.frame(), objective)
     if column != objective:
-        direction = next((line["direction"] for line in lines if line.get("event") in ("returned", "trial")), direction)
-    result = analyze_sensitivity(
-        judged,
-        objective=column,
-        direction=direction,
-        engine=engine,
-        engine_reason=reason,
-        environment=environment,
-    )
-    result = replace(result, known=known_of_runs(lines))
-    faults = faults_in(lines)
-    if not faults:
-        return result
-    known = [] if result.best_learning_rate is None else [result.reason]
-    return replace(result, reason=" ".join([*known, *faults]))
+        given = (event["direction"] for event in table.events if event["event"] in ("returned", "trial"))
+        direction = next(given, direction)
+    told: dict[str, Any] = {"engine": engine, "engine_reason": reason, "environment": environment}
+    result = analyze_sensitivity(judged, objective=column, direction=direction, **told)
+    faults = faults_in(table)
+    found = [] if faults and result.best_learning_rate is None else [result.reason]
+    return replace(result, known=known_of_runs(table), reason=" ".join([*found, *faults]))
 
 
 def curve_of(rows: Sequence[Mapping[str, Any]], objective: str, epochs: int, *, complete: bool = False) -> list[float]:
     """The objective after each of at most the first `epochs` epochs of a run.
 
-    An epoch without a value keeps the one before. A run that diverged or failed ends with NaN.
-
-    Args:
-        rows: The rows of the run, by epoch.
-        objective: Name of the value.
-        epochs: Most epochs.
-        complete: Whether the run has ended, so that its last value stands for the epochs that it lacks.
+    An epoch without a value keeps the one before. A run that diverged or failed ends with NaN. The last value of a run
+    that is `complete` stands for the epochs that it lacks.
     """
     values: list[float] = []
     for row in rows[:epochs]:
         if row["status"] in ("diverged", "failed"):
             return [*values, np.nan]
-        value = _number(row.get(objective))
+        value = number(row.get(objective))
         values.append(value if np.isfinite(value) or not values else values[-1])
     return values + values[-1:] * (epochs - len(values)) if complete else values
 
 
-def known_of_runs(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def known_of_runs(table: Table) -> dict[str, Any]:
     """What the first engine that has trained knew of the runs beside their series."""
-    return next((dict(line["known"]) for line in lines if line.get("known")), {})
+    return next((dict(event["known"]) for event in table.events if event.get("known")), {})
 
 
 def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> UsedEngine | None:
@@ -713,45 +567,10 @@ def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> UsedEngine | None:
     return max(used, key=lambda one: ENGINES.index(one[0]), default=None)
 
 
-def trained_by(lines: Sequence[Mapping[str, Any]]) -> tuple[EngineName, str, dict[str, Any]]:
+def trained_by(table: Table) -> tuple[EngineName, str, dict[str, Any]]:
     """The slowest engine, the reason for it, and its environment with the workers."""
-    engine, reason, environment = slowest_engine(lines) or ("rebuild", "", None)
-    used = [line for line in lines if line.get("event") == "workers"]
+    engine, reason, environment = slowest_engine(table.events) or ("rebuild", "", None)
+    used = [event for event in table.events if event["event"] == "workers"]
     workers = {"workers": used[-1]["workers"]} if used else {}
-    again = {"shares_trained_again": sum(line["shares_trained_again"] for line in used)} if used else {}
+    again = {"shares_trained_again": sum(event["shares_trained_again"] for event in used)} if used else {}
     return engine, reason, {**(environment or {}), **workers, **again}
-
-
-def point_metrics(table: Table, point: Point, objective: str, direction: Direction) -> dict[str, float]:
-    """Medians over the repeats of a point, each at its best epoch; infinitely bad if most repeats diverged.
-
-    Empty if every repeat has failed.
-    """
-    if failure_of(table, point) is not None:
-        return {}
-    runs = table.runs(point)
-    scores = [table.score(run, objective, direction) for run in runs]
-    if not scores:
-        return {}
-    found: dict[str, list[float]] = {}
-    for run, score in zip(runs, scores, strict=True):
-        for name, value in _metrics_at(table.rows(run), objective, score).items():
-            found.setdefault(name, []).append(value)
-    return {**{name: float(np.median(values)) for name, values in found.items()}, objective: float(np.median(scores))}
-
-
-def failure_of(table: Table, point: Point) -> str | None:
-    """The message of the first run, if every run of `point` has failed."""
-    ends = [table.rows(run)[-1] for run in table.runs(point)]
-    failed = bool(ends) and all(row["status"] == "failed" for row in ends)
-    return str(ends[0].get("message", "")) if failed else None
-
-
-def _metrics_at(rows: Iterable[Mapping[str, Any]], objective: str, score: float) -> dict[str, float]:
-    """The metrics of the epoch with `score`, except for those that are missing or not finite.
-
-    Without validation data `val_loss` is NaN, of which KerasTuner would warn.
-    """
-    row = next((row for row in rows if row.get(objective) == score), {})
-    measured = {name: value for name, value in row.items() if name not in OWN_COLUMNS}
-    return {name: value for name, value in measured.items() if value is not None and np.isfinite(value)}

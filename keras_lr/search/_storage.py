@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +130,16 @@ class Journal:
             raise _storage_error(self.path, error) from error
         try:
             _lock(descriptor, self.path)
-            size = _whole_size(descriptor)
-            if size < os.fstat(descriptor).st_size:
-                os.ftruncate(descriptor, size)
+            os.ftruncate(descriptor, self.path.read_bytes().rfind(b"\n") + 1)
+            found = _lines(self.path)
         except BaseException:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
-        if size == 0:
+        if not found:
             self.append([self._header])
             return
-        first, *lines = _lines(self.path)
+        first, *lines = found
         known = next((line for line in reversed(lines) if line.get("event") == "project"), first)
         if "project" in self._header and known.get("project") != self._header["project"] and not _has_rows(lines):
             self.append([{"event": "project", "project": self._header["project"]}])
@@ -206,24 +205,8 @@ def _damaged(path: Path, number: int) -> ResultFormatError:
 
 
 def _encoded(line: Mapping[str, Any]) -> str:
-    plain = {name: None if _is_infinite_or_nan(value) else value for name, value in line.items()}
+    plain = {name: None if isinstance(part, float) and not math.isfinite(part) else part for name, part in line.items()}
     return json.dumps(plain, ensure_ascii=False, allow_nan=False)
-
-
-def _is_infinite_or_nan(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
-
-
-def _whole_size(descriptor: int) -> int:
-    """Size up to the end of the last finished line."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        start = max(0, end - 65536)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -261,9 +244,8 @@ class TrialRecord:
     @classmethod
     def of_line(cls, line: Mapping[str, Any]) -> TrialRecord:
         """The record of a line that `to_line` has made."""
-        point = Point(float(line["learning_rate"]), int(line["batch_size"]))
-        value = _float(line["value"]) if line["returned"] else None
-        return cls(point, value, int(line["repeats"]), int(line["epochs"]), line["values"])
+        value = number(line["value"]) if line["returned"] else None
+        return cls(_point(line), value, int(line["repeats"]), int(line["epochs"]), line["values"])
 
     def to_line(self, trial_id: str) -> dict[str, Any]:
         """The event for the journal, without its name."""
@@ -279,143 +261,171 @@ class TrialRecord:
         }
 
 
-class Table:
-    """Rows by (learning rate, repeat, batch size, epoch); if a key occurs twice, its first row counts.
-
-    Args:
-        lines: Lines of the journals, in the order of writing; they include events.
+@dataclass
+class _RunRecord:
+    """What is known of a run.
 
     Attributes:
-        trials: What is known of the points that a `run_trial` of the user's has trained, by name.
+        rows: Its rows, by epoch.
+        ended: The number of epochs after which a callback or the user's own `fit` has ended it, and of those that were
+            asked for; None if neither has.
+        returned: What the user's own `fit` returned, which counts instead of the rows; None if it returned nothing.
     """
 
-    def __init__(self, lines: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._rows: dict[tuple[float, int, int], dict[int, dict[str, Any]]] = {}
-        self._lengths: dict[tuple[float, int, int], int] = {}
-        self._asked: dict[tuple[float, int, int], int] = {}
-        self._returned: dict[tuple[float, int, int], float] = {}
-        self.trials: dict[str, TrialRecord] = {}
-        self._chaotic: set[Point] = set()
-        self._keys: dict[Point, dict[tuple[float, int, int], None]] = {}
-        self.add_lines(lines)
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    ended: tuple[int, int] | None = None
+    returned: float | None = None
 
-    def add_lines(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Adds lines of the journals; those that are known already change nothing."""
+
+class Table:
+    """What the lines of the journals add up to; if a row occurs twice, the first one counts.
+
+    Args:
+        lines: Lines of the journals, in the order of writing.
+
+    Attributes:
+        events: The lines that are no rows.
+        trials: What is known of the points that a `run_trial` of the user's has trained, by name.
+        chaotic: The points whose runs depend on the last bit of their weights.
+    """
+
+    def __init__(self, lines: Iterable[dict[str, Any]] = ()) -> None:
+        self.events: list[Mapping[str, Any]] = []
+        self.trials: dict[str, TrialRecord] = {}
+        self.chaotic: set[Point] = set()
+        self._runs: dict[Point, dict[int, _RunRecord]] = {}
         for line in lines:
-            if line.get("event") == "ended":
-                self.end(_key(line), int(line["epochs"]), asked=line.get("asked"))
-            elif line.get("event") == "pruned":
-                self.prune(_key(line), int(line["epoch"]))
-            elif line.get("event") == "chaotic":
-                self.mark_chaotic(Point(float(line["learning_rate"]), int(line["batch_size"])))
-            elif line.get("event") == "returned":
-                self.set_returned(_key(line), _float(line["value"]))
-            elif line.get("event") == "trial":
-                self.trials[line["trial"]] = TrialRecord.of_line(line)
-            elif "event" not in line:
-                self.add(line)
+            self.add(line)
+
+    @property
+    def values(self) -> dict[str, Mapping[str, Any]]:
+        """Hyperparameters beside those of the grid, by the name of the trial."""
+        return {name: trial.values for name, trial in self.trials.items()}
 
     def __len__(self) -> int:
         return sum(1 for _ in self.all_rows())
 
-    def add(self, row: Mapping[str, Any]) -> bool:
-        """Adds a row; returns False if its key is present already."""
-        key = _key(row)
-        rows = self._rows.setdefault(key, {})
-        self._keys.setdefault(Point(key[0], key[2]), {})[key] = None
-        if row["epoch"] in rows:
-            return False
-        rows[int(row["epoch"])] = dict(row)
-        return True
-
-    def end(self, key: tuple[float, int, int], epochs: int, *, asked: int | None = None) -> None:
-        """Marks a run as ended after `epochs` epochs, of `asked`, by a callback or by the user's own `fit`."""
-        self._lengths[key] = epochs
-        self._asked[key] = epochs if asked is None else int(asked)
-
-    def prune(self, key: tuple[float, int, int], epoch: int) -> None:
-        """Marks a run as stopped early after `epoch`."""
-        self.set_status(key, epoch, "pruned")
-
-    def set_status(self, key: tuple[float, int, int], epoch: int, status: str) -> None:
-        """Changes how a run stands at `epoch`."""
-        row = self._rows.get(key, {}).get(epoch)
-        if row is not None:
-            row["status"] = status
-
-    def set_returned(self, key: tuple[float, int, int], value: float) -> None:
-        """Sets what the user's own `fit` returned for a run, which counts instead of its rows."""
-        self._returned[key] = value
-
-    def score(self, run: Run, objective: str, direction: str) -> float:
-        """What was returned for a run, else the objective at its best epoch; infinitely bad if it did not end well."""
-        worst = math.inf if direction == "min" else -math.inf
-        rows = self.rows(run)
-        value = self._value_returned(run.key)
-        if value is None:
-            return best_value(rows, objective, direction)
-        return value if math.isfinite(value) and not any(row["status"] in _BAD for row in rows) else worst
-
-    def mark_chaotic(self, point: Point) -> bool:
-        """Marks the runs of `point` as chaotic; returns False if they are marked already."""
-        known = point in self._chaotic
-        self._chaotic.add(point)
+    def add(self, line: dict[str, Any]) -> bool:
+        """Takes in a row, which the caller may still change, or an event; returns False if that is known already."""
+        event = line.get("event")
+        if event is None:
+            return self._add_row(line)
+        if event == "chaotic":
+            known = _point(line) in self.chaotic
+            self.chaotic.add(_point(line))
+        elif event == "trial":
+            record = TrialRecord.of_line(line)
+            known = self.trials.get(line["trial"]) == record
+            self.trials[line["trial"]] = record
+        else:
+            known = event == "engine" and line in self.events
+            if event in ("ended", "pruned", "returned"):
+                self._mark_run(line)
+        if not known:
+            self.events.append(line)
         return not known
 
-    def is_chaotic(self, point: Point) -> bool:
-        """Whether the runs of `point` are marked as chaotic."""
-        return point in self._chaotic
+    def _add_row(self, row: dict[str, Any]) -> bool:
+        rows = self._run(row).rows
+        epoch = int(row["epoch"])
+        return rows.setdefault(epoch, row) is row
+
+    def _mark_run(self, line: Mapping[str, Any]) -> None:
+        run = self._run(line)
+        if line["event"] == "ended":
+            run.ended = int(line["epochs"]), int(line.get("asked") or line["epochs"])
+        elif line["event"] == "returned":
+            run.returned = number(line["value"])
+        elif (epoch := int(line["epoch"])) in run.rows:
+            run.rows[epoch]["status"] = "pruned"
+
+    def _run(self, line: Mapping[str, Any]) -> _RunRecord:
+        return self._runs.setdefault(_point(line), {}).setdefault(int(line["repeat"]), _RunRecord())
+
+    def _record(self, run: Run) -> _RunRecord:
+        return self._runs.get(run.point, {}).get(run.repeat) or _RunRecord()
+
+    def all_rows(self) -> Iterator[dict[str, Any]]:
+        """Every row, in no particular order."""
+        return (row for runs in self._runs.values() for run in runs.values() for row in run.rows.values())
+
+    def points(self) -> list[Point]:
+        """The points with at least one row, increasing."""
+        return sorted(point for point in self._runs if self.runs(point))
+
+    def runs(self, point: Point) -> list[Run]:
+        """The runs of `point` that have rows."""
+        found = ((repeat, run.rows) for repeat, run in self._runs.get(point, {}).items() if run.rows)
+        return [Run(*point, repeat, int(next(iter(rows.values()))["seed"])) for repeat, rows in found]
 
     def rows(self, run: Run) -> list[dict[str, Any]]:
         """The rows of `run`, by epoch."""
-        rows = self._rows.get(run.key, {})
+        rows = self._record(run).rows
         return [rows[epoch] for epoch in sorted(rows)]
 
     def complete(self, run: Run, epochs: int, *, own_fit: bool = False) -> bool:
         """Whether `run` has all of its `epochs` epochs, or ended before; with `own_fit`, only its end says so."""
-        rows = self._rows.get(run.key, {})
-        if any(row["status"] != "ok" for row in rows.values()):
+        record = self._record(run)
+        if any(row["status"] != "ok" for row in record.rows.values()):
             return True
         if own_fit:
-            return run.key in self._lengths and epochs <= max(self._asked[run.key], self._lengths[run.key])
-        return len(rows) >= min(epochs, self._lengths.get(run.key, epochs))
+            return record.ended is not None and epochs <= max(record.ended)
+        return len(record.rows) >= (min(epochs, record.ended[0]) if record.ended else epochs)
 
-    def all_rows(self) -> Iterator[dict[str, Any]]:
-        """Every row, in no particular order."""
-        return (row for rows in self._rows.values() for row in rows.values())
+    def score(self, run: Run, objective: str, direction: str) -> float:
+        """What was returned for a run, else the objective at its best epoch; infinitely bad if it did not end well."""
+        better, worst = (min, math.inf) if direction == "min" else (max, -math.inf)
+        record = self._record(run)
+        if any(row["status"] in _BAD for row in record.rows.values()):
+            return worst
+        value = self._returned(run.point, record)
+        values = [number(row.get(objective)) for row in record.rows.values()] if value is None else [value]
+        return better(filter(math.isfinite, values), default=worst)
 
-    def _value_returned(self, key: tuple[float, int, int]) -> float | None:
-        """What was returned for a run, or for its point; None if nothing was."""
-        point = Point(key[0], key[2])
-        of_point = (trial.value for trial in self.trials.values() if trial.point == point and trial.value is not None)
-        return next(of_point, self._returned.get(key))
+    def metrics(self, point: Point, objective: str, direction: str) -> dict[str, float]:
+        """Medians over the repeats of a point, each at its best epoch; infinitely bad if most repeats diverged.
 
-    def _value_at(self, row: Mapping[str, Any]) -> float | None:
-        """What was returned for the run whose last row is `row`."""
-        key = _key(row)
-        return self._value_returned(key) if row["epoch"] == max(self._rows[key]) else None
+        Empty if every repeat has failed. KerasTuner would warn of values that are not finite, so they are left out.
+        """
+        runs = self.runs(point)
+        if not runs or self.failure(point) is not None:
+            return {}
+        scores = [self.score(run, objective, direction) for run in runs]
+        found: dict[str, list[float]] = {}
+        for run, score in zip(runs, scores, strict=True):
+            best = next((row for row in self.rows(run) if row.get(objective) == score), {})
+            for name, value in best.items():
+                if name not in OWN_COLUMNS and math.isfinite(number(value)):
+                    found.setdefault(name, []).append(value)
+        medians = {name: float(np.median(values)) for name, values in found.items()}
+        return {**medians, objective: float(np.median(scores))}
 
-    def runs(self, point: Point) -> list[Run]:
-        """The runs of `point` that have rows."""
-        found = ((key, self._rows[key]) for key in self._keys.get(point, ()))
-        return [Run(key[0], key[2], key[1], int(next(iter(rows.values()))["seed"])) for key, rows in found]
-
-    def points(self) -> list[Point]:
-        """The points with at least one row, increasing."""
-        return sorted({Point(learning_rate, batch_size) for learning_rate, _, batch_size in self._rows})
+    def failure(self, point: Point) -> str | None:
+        """The message of the first run, if every run of `point` has failed."""
+        ends = [self.rows(run)[-1] for run in self.runs(point)]
+        failed = bool(ends) and all(row["status"] == "failed" for row in ends)
+        return str(ends[0].get("message", "")) if failed else None
 
     def frame(self) -> pd.DataFrame:
         """The rows as a `SensitivityResult` holds them, sorted by their key."""
-        rows = list(self.all_rows())
-        fixed = {*FRAME_COLUMNS, *OWN_COLUMNS}
+        rows: list[dict[str, Any]] = []
+        for point, runs in self._runs.items():
+            for run in runs.values():
+                returned, last = self._returned(point, run), max(run.rows, default=None)
+                for epoch, row in run.rows.items():
+                    rows.append({**row, CHAOTIC: point in self.chaotic, RETURNED: returned if epoch == last else None})
+        fixed = {*FRAME_COLUMNS, *OWN_COLUMNS, CHAOTIC, RETURNED}
         metrics = list(dict.fromkeys(name for row in rows for name in row if name not in fixed))
-        if self._returned or any(trial.value is not None for trial in self.trials.values()):
-            rows = [{**row, RETURNED: self._value_at(row)} for row in rows]
+        if any(row[RETURNED] is not None for row in rows):
             metrics.append(RETURNED)
-        columns = [*FRAME_COLUMNS[:-1], *metrics, FRAME_COLUMNS[-1]]
+        columns = [*FRAME_COLUMNS[:-1], *metrics, FRAME_COLUMNS[-1], CHAOTIC]
         frame = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows], columns=columns)
-        frame[CHAOTIC] = [Point(row["learning_rate"], row["batch_size"]) in self._chaotic for row in rows]
         return with_column_types(frame).sort_values(list(KEY_COLUMNS), ignore_index=True)
+
+    def _returned(self, point: Point, run: _RunRecord) -> float | None:
+        """What was returned for a run, or for its point; None if nothing was."""
+        of_point = (trial.value for trial in self.trials.values() if trial.point == point and trial.value is not None)
+        return next(of_point, run.returned)
 
 
 def with_returned(frame: pd.DataFrame, objective: str) -> tuple[pd.DataFrame, str]:
@@ -429,34 +439,17 @@ def with_returned(frame: pd.DataFrame, objective: str) -> tuple[pd.DataFrame, st
     return frame, RETURNED
 
 
-def best_value(rows: Iterable[Mapping[str, Any]], objective: str, direction: str) -> float:
-    """The objective at a run's best epoch; infinitely bad if the run diverged, failed or has no finite value."""
-    worst = math.inf if direction == "min" else -math.inf
-    kept = list(rows)
-    if any(row["status"] in _BAD for row in kept):
-        return worst
-    values = [float(row[objective]) for row in kept if _is_finite(row.get(objective))]
-    return (min if direction == "min" else max)(values, default=worst)
-
-
-def _key(row: Mapping[str, Any]) -> tuple[float, int, int]:
-    return float(row["learning_rate"]), int(row["repeat"]), int(row["batch_size"])
-
-
-def _float(value: Any) -> float:
+def number(value: Any) -> float:
+    """A number of a line, in which null stands for NaN."""
     return math.nan if value is None else float(value)
 
 
-def _is_finite(value: Any) -> bool:
-    return value is not None and math.isfinite(value)
+def _point(line: Mapping[str, Any]) -> Point:
+    return Point(float(line["learning_rate"]), int(line["batch_size"]))
 
 
 def save_weights(path: Path, values: Sequence[np.ndarray]) -> None:
-    """Stores the values of `model.weights`.
-
-    Raises:
-        StorageError: The folder cannot be written, or no space is left.
-    """
+    """Stores the values of `model.weights`; raises `StorageError` if they cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_writer(path, durable=False) as stream:
@@ -466,11 +459,7 @@ def save_weights(path: Path, values: Sequence[np.ndarray]) -> None:
 
 
 def load_weights(path: Path, model: keras.Model) -> None:
-    """Assigns stored values to `model.weights`; `model` must be built.
-
-    Raises:
-        SearchError: No weights are stored, or they belong to another model.
-    """
+    """Assigns stored values to the weights of a built model; raises `SearchError` if they are not those of one."""
     try:
         with np.load(path) as stored:
             values = [stored[f"arr_{number}"] for number in range(len(stored.files))]

@@ -25,13 +25,10 @@ from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
 from keras_lr.search._grid import given_grid, log_grid
 from keras_lr.search._keras_tuner import (
     GridTuner,
-    Trial,
-    TunerCallback,
     build_hypermodel,
-    configure_tensorboard,
     is_worker,
 )
-from keras_lr.search._model_factory import as_hypermodel, build_as_fit, has_own_fit, reads_rate
+from keras_lr.search._model_factory import TunedHypermodel, as_hypermodel, build_as_fit, has_own_fit
 from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle
 from keras_lr.search._overrides import (
     EPOCH_HOOKS,
@@ -44,8 +41,8 @@ from keras_lr.search._overrides import (
     has_several_values,
     overrides,
 )
-from keras_lr.search._runs import Point, Result, Run, has_no_name, read_result
-from keras_lr.search._session import Pool, SearchOptions, SearchSession, Trainer, point_metrics, recorded_result
+from keras_lr.search._runs import Point
+from keras_lr.search._session import Pool, SearchOptions, SearchSession, Trainer, recorded_result
 from keras_lr.search._storage import SearchFolder, Table, load_weights, read_journals
 
 
@@ -125,7 +122,10 @@ class LogGridSearch(GridTuner):
         overwrite: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.learning_rates = _grid(learning_rates, min_lr, max_lr, points_per_decade)
+        if learning_rates is None:
+            self.learning_rates = log_grid(min_lr, max_lr, points_per_decade=points_per_decade)
+        else:
+            self.learning_rates = given_grid(learning_rates)
         self.batch_sizes = None if batch_sizes is None else _batch_sizes(batch_sizes)
         self.repeats = whole_number("repeats", repeats)
         self.seed = whole_number("seed", seed, least=0)
@@ -135,18 +135,16 @@ class LogGridSearch(GridTuner):
         self._chooses_engine = engine == "auto"
         self._engine: EngineName = "stacked" if engine == "auto" else engine
         self._extend, self._refine, self._pruning = bool(extend), bool(refine), bool(pruning)
-        self._overwrite = bool(overwrite)
         self._session: SearchSession | None = None
         self._fit_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self._trainer: tuple[tuple[tuple[Any, ...], dict[str, Any]], Trainer] | None = None
         self._trials: dict[str, Any] = {}
         self._trained: dict[str, tuple[Point, list[keras.callbacks.History]]] = {}
         self._warned = False
-        by_trial = bool(overrides(self, LogGridSearch, ("run_trial",)))
+        by_trial = self._runs_by_trial
         known = hypermodel if hypermodel is None and by_trial else as_hypermodel(hypermodel)
         oracle = LogGridOracle(
             as_objective(objective, own_result=by_trial or has_own_fit(known)),
-            (),
             with_batch_size=self.batch_sizes is not None,
             hyperparameters=self._space(hyperparameters),
         )
@@ -203,8 +201,9 @@ class LogGridSearch(GridTuner):
         random_state = RandomState()
         try:
             with search_line(verbose=arguments.verbose) as update, self._pool(place, arguments) as pool:
-                self._search(arguments, _TunedHypermodel(self, fit_args, fit_kwargs), update, pool)
-            self._say_result(arguments.verbose)
+                self._search(arguments, self._tuned_hypermodel(fit_args, fit_kwargs), update, pool)
+            with suppress(SearchError):
+                summary(f"{best_in_words(self.sensitivity())} Records: {self.project_dir}", verbose=arguments.verbose)
         finally:
             random_state.restore()
 
@@ -214,9 +213,8 @@ class LogGridSearch(GridTuner):
         Raises:
             SearchError: Nothing is recorded yet.
         """
-        frame, lines = self._recorded()
         objective = self.oracle.objective
-        return recorded_result(frame, lines, objective=objective.name, direction=objective.direction)
+        return recorded_result(self._recorded(), objective=objective.name, direction=objective.direction)
 
     def to_frame(self) -> pd.DataFrame:
         """`sensitivity().to_frame()`: one row per rate, repeat, batch size and epoch measured so far."""
@@ -232,10 +230,6 @@ class LogGridSearch(GridTuner):
             return self.sensitivity()._repr_html_()
         except SearchError:
             return None
-
-    def _say_result(self, verbose: Any) -> None:
-        with suppress(SearchError):
-            summary(f"{best_in_words(self.sensitivity())} Records: {self.project_dir}", verbose=verbose)
 
     def run_trial(self, trial: Any, *fit_args: Any, **fit_kwargs: Any) -> list[keras.callbacks.History]:
         """Trains the repeats of one trial, for a subclass whose own `run_trial` calls this one.
@@ -284,27 +278,25 @@ class LogGridSearch(GridTuner):
             return
         table = Table(read_journals(self._folder.records)[1])
         objective = self.oracle.objective
-        self.oracle.values = {name: trial.values for name, trial in table.trials.items()}
-        self.oracle.adopt(
-            {point: point_metrics(table, point, objective.name, objective.direction) for point in table.points()}
-        )
+        scores = {point: table.metrics(point, objective.name, objective.direction) for point in table.points()}
+        self.oracle.adopt(scores, table.values)
 
-    def _recorded(self) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-        """The rows of the records, at least one, and the lines that hold them."""
-        _, lines = read_journals(self._folder.records)
-        table = Table(lines)
+    def _recorded(self) -> Table:
+        """The records, with at least one row."""
+        table = Table(read_journals(self._folder.records)[1])
         if not len(table):
             raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
-        return table.frame(), lines
+        return table
 
     def _search(
-        self, arguments: FitArguments, hypermodel: _TunedHypermodel, update: Update | None, pool: Pool | None
+        self, arguments: FitArguments, hypermodel: TunedHypermodel, update: Update | None, pool: Pool | None
     ) -> None:
         points = self._points(arguments)
         # The workers' devices may be others than those of this process.
         options = replace(self._options(), by_cost=self._chooses_engine and pool is None)
-        session = SearchSession.open(options, hypermodel, arguments, points, update, pool)
+        session = SearchSession(options, hypermodel, arguments, points, update, pool)
         self._session = session
+        self._named = frozenset(self.oracle.hyperparameters.values)
         with closing(session):
             self._begin(session)
             self._train_all(session)
@@ -312,8 +304,8 @@ class LogGridSearch(GridTuner):
     def _begin(self, session: SearchSession) -> None:
         """Gives the oracle the grid and the points that are complete."""
         self.oracle.begin(session.points, session.grow)
-        self.oracle.values = session.values()
-        self.oracle.adopt({point: session.metrics(point) for point in session.points if session.complete(point)})
+        scores = {point: session.metrics(point) for point in session.points if session.complete(point)}
+        self.oracle.adopt(scores, session.table.values)
 
     def _check_place(self, place: Place) -> None:
         """Refuses to train elsewhere what only this process can train."""
@@ -370,7 +362,6 @@ class LogGridSearch(GridTuner):
         )
 
     def _train_all(self, session: SearchSession) -> None:
-        known = frozenset(self.oracle.hyperparameters.values)
         self.on_search_begin()
         while trials := self._claim(session):
             self._trials = {trial.trial_id: trial for trial in trials}
@@ -378,16 +369,16 @@ class LogGridSearch(GridTuner):
                 self.on_trial_begin(trial)
             if self._runs_by_trial:
                 for trial in trials:
-                    self._train_by_trial(session, trial, known)
+                    self._train_by_trial(session, trial)
             else:
                 session.train([self._point(trial) for trial in trials])
             for trial in trials:
-                self._end_trial(session, trial, known)
+                self._end_trial(session, trial)
             self._trials = {}
         session.finish()
         self.on_search_end()
 
-    def _train_by_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
+    def _train_by_trial(self, session: SearchSession, trial: Any) -> None:
         """Calls the subclass's own `run_trial`, whose result counts."""
         point = self._point(trial)
         args, kwargs = self._fit_arguments
@@ -397,7 +388,7 @@ class LogGridSearch(GridTuner):
         except (KerasLRError, keras_tuner.errors.FatalError):
             raise
         except Exception as error:
-            session.fail(point, error)
+            session.recorder.fail(session.runs(point)[0], error)
             return
         trained, histories = self._trained.get(trial.trial_id, (point, []))
         # As in KerasTuner, what was reported to the oracle goes before what was returned.
@@ -410,11 +401,11 @@ class LogGridSearch(GridTuner):
             )
         if histories and _is_same(returned, histories):
             returned = None
-        values = self._further_values(trial, known)
+        values = self._further_values(trial)
         session.finish_trial(point, trained, returned, own=not histories, values=values)
 
-    def _end_trial(self, session: SearchSession, trial: Any, known: frozenset[str]) -> None:
-        point, values = self._point(trial), self._further_values(trial, known)
+    def _end_trial(self, session: SearchSession, trial: Any) -> None:
+        point, values = self._point(trial), self._further_values(trial)
         if not self._runs_by_trial:
             reported = self._reported(session, trial, point)
             if values or reported is not None:
@@ -438,9 +429,9 @@ class LogGridSearch(GridTuner):
         value = metrics.get_best_value(name) if metrics.exists(name) else None
         return None if value is None or session.has_logged(point, value) else float(value)
 
-    def _further_values(self, trial: Any, known: frozenset[str]) -> dict[str, Any]:
+    def _further_values(self, trial: Any) -> dict[str, Any]:
         """Hyperparameters that `fit` or `run_trial` was the first to name."""
-        return {name: value for name, value in trial.hyperparameters.values.items() if name not in known}
+        return {name: value for name, value in trial.hyperparameters.values.items() if name not in self._named}
 
     def _warn_of(self, trial: Any, values: Mapping[str, Any]) -> None:
         ranges = [one for one in trial.hyperparameters.space if one.name in values and has_several_values(one)]
@@ -457,14 +448,14 @@ class LogGridSearch(GridTuner):
     def _trainer_for(self, trial: Any, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> Trainer | None:
         """The trainer for the arguments with which a subclass calls `run_trial`; None if they are those of `search`."""
         given = (fit_args, fit_kwargs)
-        if self._session is None or _same_arguments(given, self._fit_arguments):
+        if self._session is None or _is_same(given, self._fit_arguments):
             return None
-        if self._trainer is None or not _same_arguments(given, self._trainer[0]):
+        if self._trainer is None or not _is_same(given, self._trainer[0]):
             arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=has_own_fit(self.hypermodel))
             size = self._point(trial).batch_size if self.batch_sizes is not None else arguments.batch_size
             points = [Point(rate, size) for rate in self.learning_rates]
-            hypermodel = _TunedHypermodel(self, fit_args, fit_kwargs)
-            self._trainer = given, self._session.trainer(hypermodel, arguments, points)
+            hypermodel = self._tuned_hypermodel(fit_args, fit_kwargs)
+            self._trainer = given, Trainer(self._options(), hypermodel, arguments, points)
         return self._trainer[1]
 
     @property
@@ -479,7 +470,7 @@ class LogGridSearch(GridTuner):
     def _claim(self, session: SearchSession) -> list[Any]:
         """The trials to train next: one, or all that are open; empty once the search is over."""
         # Workers train several trials at a time anyway.
-        one_by_one = not session.has_workers and bool(overrides(self, LogGridSearch, TRIAL_HOOKS))
+        one_by_one = session.pool is None and bool(overrides(self, LogGridSearch, TRIAL_HOOKS))
         trials: list[Any] = []
         while not trials or not one_by_one:
             self.pre_create_trial()
@@ -521,8 +512,23 @@ class LogGridSearch(GridTuner):
             space.Choice(BATCH_SIZE, list(self.batch_sizes))
         return space
 
+    def _tuned_hypermodel(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> TunedHypermodel:
+        """The hypermodel as a search with these arguments uses it."""
+        return TunedHypermodel(
+            self,
+            fit_args,
+            fit_kwargs,
+            takes_any_data=self._takes_any_data,
+            hooks=overrides(self, LogGridSearch, EPOCH_HOOKS),
+            trial=self._trial,
+            values=self._values,
+        )
+
+    def _trial(self, point: Point) -> Any:
+        return self._trials.get(self.oracle.trial_id(point))
+
     def _values(self, point: Point) -> keras_tuner.HyperParameters:
-        trial = self._trials.get(self.oracle.trial_id(point))
+        trial = self._trial(point)
         if trial is not None:
             return trial.hyperparameters
         values = self.oracle.hyperparameters.copy()
@@ -543,58 +549,6 @@ class LogGridSearch(GridTuner):
         return SearchFolder(Path(self.directory) / self.project_name)
 
 
-class _TunedHypermodel:
-    """The tuner's hypermodel, as the session and its engines use it."""
-
-    def __init__(self, tuner: LogGridSearch, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> None:
-        self._tuner = tuner
-        self._fit_args, self._fit_kwargs = fit_args, fit_kwargs
-        self.exists = tuner.hypermodel is not None
-        self.has_own_fit = has_own_fit(tuner.hypermodel)
-        self.takes_any_data = tuner._takes_any_data
-        self.reads_rate = reads_rate(tuner.hypermodel)
-        self.max_model_size = tuner.max_model_size
-        self.hooks = overrides(tuner, LogGridSearch, EPOCH_HOOKS)
-        self.distributed = tuner.distribution_strategy is not None
-        self.given_values: dict[Point, keras_tuner.HyperParameters] = {}
-
-    def build(self, point: Point) -> Any:
-        return build_hypermodel(self._tuner, self._tuner._values(point))
-
-    def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Result | None:
-        if not self.has_own_fit:
-            model.fit(**arguments)
-            return None
-        # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
-        given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
-        if "verbose" in given:
-            given["verbose"] = arguments["verbose"]
-        values = self.given_values[run.point] = self._tuner._values(run.point)
-        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
-        objective = self._tuner.oracle.objective
-        if returned is None and not has_no_name(objective):
-            return None
-        return read_result(returned, objective, "`HyperModel.fit`")
-
-    def adopt(self, values: Mapping[Point, keras_tuner.HyperParameters]) -> None:
-        """Takes over the hyperparameters that another process has given to `fit`."""
-        for point, given in values.items():
-            self._tuner._trials[self.trial_id(point)].hyperparameters = given
-
-    def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
-        """Gives `TensorBoard` a folder per run, and adds a callback that calls the tuner's own methods."""
-        if self.hooks and (trial := self._tuner._trials.get(self.trial_id(run.point))) is not None:
-            callbacks = [*callbacks, TunerCallback(self._tuner, trial)]
-        if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
-            trial = Trial(self._tuner._values(run.point), self.trial_id(run.point))
-            configure_tensorboard(self._tuner, callbacks, trial, run.repeat)
-        return callbacks
-
-    def trial_id(self, point: Point) -> str:
-        name: str = self._tuner.oracle.trial_id(point)
-        return name
-
-
 @dataclass(frozen=True)
 class RemoteSearch:
     """What a worker calls to open the search in its own process; everything in it must be picklable."""
@@ -606,21 +560,12 @@ class RemoteSearch:
     def __call__(self) -> Trainer:
         tuner = LogGridSearch(**self.tuner)
         arguments = parse_fit_arguments(self.fit_args, self.fit_kwargs, own_fit=tuner._takes_any_data)
-        hypermodel = _TunedHypermodel(tuner, self.fit_args, self.fit_kwargs)
+        given = self.fit_args, self.fit_kwargs
         if arguments.train is not None and not tuner._takes_any_data:
             # The tensors are all that is read; the arrays would double the memory.
-            given = {name: value for name, value in arguments.given.items() if name not in ("x", "y", "sample_weight")}
-            arguments = replace(arguments, given=given)
-            hypermodel = _TunedHypermodel(tuner, (), {})
-        return Trainer.of(tuner._options(), hypermodel, arguments, tuner._points(arguments))
-
-
-def _grid(
-    learning_rates: Iterable[float] | None, min_lr: float, max_lr: float, points_per_decade: float
-) -> tuple[float, ...]:
-    if learning_rates is not None:
-        return given_grid(learning_rates)
-    return log_grid(min_lr, max_lr, points_per_decade=points_per_decade)
+            kept = {name: value for name, value in arguments.given.items() if name not in ("x", "y", "sample_weight")}
+            arguments, given = replace(arguments, given=kept), ((), {})
+        return Trainer(tuner._options(), tuner._tuned_hypermodel(*given), arguments, tuner._points(arguments))
 
 
 def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
@@ -630,18 +575,11 @@ def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
     return sizes
 
 
-def _same_arguments(
-    first: tuple[tuple[Any, ...], dict[str, Any]], second: tuple[tuple[Any, ...], dict[str, Any]]
-) -> bool:
-    """Whether two calls were given the same objects, or equal numbers and strings."""
-    (args, kwargs), (other_args, other_kwargs) = first, second
-    if len(args) != len(other_args) or kwargs.keys() != other_kwargs.keys():
-        return False
-    return all(map(_is_same, args, other_args)) and all(_is_same(kwargs[name], other_kwargs[name]) for name in kwargs)
-
-
 def _is_same(first: Any, second: Any) -> bool:
+    """Whether two arguments are the same object or equal numbers or strings, or hold such parts."""
     if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
         return len(first) == len(second) and all(map(_is_same, first, second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_is_same(first[name], second[name]) for name in first)
     plain = (bool, int, float, str)
     return first is second or (isinstance(first, plain) and isinstance(second, plain) and first == second)

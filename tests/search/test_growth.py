@@ -50,7 +50,7 @@ def test_growth_goes_on_after_a_cut_with_the_points_it_had_decided_on(tmp_path: 
 def test_growth_ends_after_its_decades_and_inside_the_grid() -> None:
     frame = sensitivity_frame([1e-5, 1e-4], best=1.0)
     event = next_growth(frame, [], **COMMON)
-    assert event == {"event": "grown", "why": "high edge", "learning_rates": [1e-3]}
+    assert event == {"why": "high edge", "learning_rates": [1e-3]}
     assert next_growth(frame, [event] * MAX_EXTENSIONS, **COMMON) is None
     assert next_growth(sensitivity_frame(), [], **COMMON) is None
     assert next_growth(frame, [], **{**COMMON, "extend": False}) is None

@@ -18,16 +18,17 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import keras
 import tensorflow as tf
-from distributed import Client, KilledWorker, LocalCluster, Status, Worker, get_worker
+from distributed import Client, KilledWorker, LocalCluster, NannyPlugin, Status, Worker, WorkerPlugin, get_worker
 
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.search._distributed.place import Place
@@ -35,14 +36,13 @@ from keras_lr.search._distributed.share import (
     PackedSearch,
     Piece,
     Settings,
-    Share,
     answer,
     random_per_thread,
     versions,
 )
 from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import ALIGNMENT
-from keras_lr.search._recorder import Recorded, Recorder
+from keras_lr.search._recorder import Recorded, Share
 from keras_lr.search._runs import Run
 from keras_lr.search._session import Notify, UsedEngine, slowest_engine
 
@@ -64,7 +64,6 @@ _CHECK_SECONDS = 30.0
 """How long the first share waits for the versions of all workers: one may be busy with another client's task."""
 
 _CLOSE_SECONDS = 5.0
-_MAX_FAILED_STARTS = 3
 _LARGE_BYTES = 1 << 20
 """Size from which an array is sent in pieces, so that no copy of it is made on the way."""
 
@@ -78,7 +77,7 @@ def open_pool(search: Any, place: Place, *, logs: Path, notify: Notify) -> Itera
     """The workers of a search, within a context.
 
     Args:
-        search: Opens the search in another process, as a function that returns a `Trainer`.
+        search: Opens the search in another process, as a picklable function that returns a `Trainer`.
         place: Where they are.
         logs: Folder for what the workers of this machine print.
         notify: Shows a line to the user.
@@ -101,6 +100,9 @@ def open_pool(search: Any, place: Place, *, logs: Path, notify: Notify) -> Itera
                 local = stack.enter_context(contextlib.closing(LocalWorkers(address, place.workers, logs)))
             client = _client(address)
             stack.callback(client.close, timeout=_CLOSE_SECONDS)
+        if place.cluster is not None:
+            for plugin in exit_plugins():
+                client.register_plugin(plugin)
         pool = DaskPool(client, messages, place, notify, local)
         yield pool
         pool.finish()
@@ -120,19 +122,17 @@ class _Member:
 
     Attributes:
         address: Its address, which another process may take once it has ended.
-        resources: What it declares.
+        can_train: Whether it declares what is needed, and has not been refused.
         unsent: What it must receive before its first share.
         checked: Whether its versions are known.
-        refused: Whether it cannot train.
         future: What it is at work on; None if it is idle.
         task: The share that it trains; None if it receives the search.
     """
 
     address: str
-    resources: Mapping[str, float]
+    can_train: bool
     unsent: Iterator[bytes]
     checked: bool = False
-    refused: bool = False
     future: Any = None
     task: _Task | None = None
 
@@ -169,22 +169,9 @@ class DaskPool:
         self._training_seconds = self._opening_seconds = 0.0
 
     def train(
-        self,
-        runs: Sequence[Run],
-        recorder: Recorder,
-        *,
-        engine: UsedEngine,
-        planned: int,
-        checkpoints: Mapping[Run, Any],
+        self, runs: Sequence[Run], share: Callable[..., Share], *, engine: UsedEngine
     ) -> Generator[Recorded, None, None]:
-        """Trains runs, and yields what becomes of each share.
-
-        Args:
-            runs: The runs, none of which is complete.
-            recorder: What is known of them.
-            engine: The engine to train with, the reason and the environment.
-            planned: Number of runs of the whole search.
-            checkpoints: What paused runs go on from.
+        """Trains runs, and yields what becomes of each share, which `share` makes of some runs and the engine.
 
         Raises:
             SearchError: The scheduler has gone, or no worker can train.
@@ -194,7 +181,7 @@ class DaskPool:
             while self._pending or any(member.task for member in self._members.values()):
                 for member in self._able():
                     if member.future is None:
-                        self._give(member, recorder, engine, planned, checkpoints)
+                        self._give(member, partial(share, engine=engine))
                 for recorded in self._results():
                     used = slowest_engine(recorded.lines) or engine
                     engine = max(engine, used, key=lambda one: ENGINES.index(one[0]))
@@ -227,35 +214,29 @@ class DaskPool:
             if time.monotonic() >= self._next_look:
                 self._look()
                 self._next_look = time.monotonic() + LOOK_SECONDS
-            needed = self._resources.items()
-            able = [
-                member
-                for member in self._members.values()
-                if not member.refused and all(member.resources.get(name, 0) >= amount for name, amount in needed)
-            ]
+            able = [member for member in self._members.values() if member.can_train]
             waited = time.monotonic() - began
             if able:
                 return able
             if waited > self._wait:
-                raise SearchError(f"{self._missing()} within {self._wait:g} s. {self._remedy()}")
+                raise SearchError(self._shortage(f"within {self._wait:g} s"))
             if waited > NOTICE_SECONDS and not told and not self._local:
-                self._notify(f"{self._missing()} yet. Waiting up to {self._wait:g} s. {self._remedy()}")
+                self._notify(self._shortage(f"yet. Waiting up to {self._wait:g} s"))
                 told = True
             time.sleep(LOOK_SECONDS)
 
-    def _missing(self) -> str:
-        if not self._members or not self._resources:
-            return f"No worker has joined {self._address}"
-        return f"0 of {len(self._members)} workers declare {self._wanted()}"
-
-    def _wanted(self) -> str:
-        return " ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
-
-    def _remedy(self) -> str:
+    def _shortage(self, until: str) -> str:
+        """Says which workers have been missing `until` now, and what to do."""
+        wanted = " ".join(f"{name}={amount:g}" for name, amount in self._resources.items())
+        if self._members and wanted:
+            missing = f"0 of {len(self._members)} workers declare {wanted}"
+        else:
+            missing = f"No worker has joined {self._address}"
+        declared = f' --resources "{wanted}"' if wanted else ""
+        remedy = f"Start one with: dask worker {self._address}{declared}"
         if self._local:
-            return f"See what they printed in {self._local.logs}."
-        declared = f' --resources "{self._wanted()}"' if self._resources else ""
-        return f"Start one with: dask worker {self._address}{declared}"
+            remedy = f"See what they printed in {self._local.logs}."
+        return f"{missing} {until}. {remedy}"
 
     def _look(self) -> None:
         """Asks the scheduler which workers there are."""
@@ -272,35 +253,25 @@ class DaskPool:
             ) from error
         for name in self._members.keys() - found.keys():
             member = self._members.pop(name)
-            self._abandon([member])
+            self._abandon(member)
             if member.task is not None:
                 self._lose(member)
         for name in found.keys() - self._members.keys():
-            address, resources = found[name]
-            self._members[name] = _Member(address, resources, iter(self._messages))
+            address, declared = found[name]
+            can_train = all(declared.get(resource, 0) >= amount for resource, amount in self._resources.items())
+            self._members[name] = _Member(address, can_train, iter(self._messages))
 
-    def _give(
-        self,
-        member: _Member,
-        recorder: Recorder,
-        engine: UsedEngine,
-        planned: int,
-        checkpoints: Mapping[Run, Any],
-    ) -> None:
+    def _give(self, member: _Member, share: Callable[[Sequence[Run]], Share]) -> None:
         """Gives an idle worker a part of the search, or a share once it has the search and the workers are checked."""
         message = next(member.unsent, None)
         unknown = any(not other.checked and other.future for other in self._members.values())
         may_train = self._used or not unknown or time.monotonic() > self._started + _CHECK_SECONDS
         if message is None and self._pending and may_train:
             member.task = self._pending.popleft()
-            runs = [run for run in member.task.runs if not recorder.complete(run)]
-            best = {run.point: recorder.best(run.point) for run in runs}
-            paused = {run: checkpoints[run] for run in runs if run in checkpoints}
-            reach = recorder.paused_at(runs)
-            message = pickle.dumps(Share(runs, recorder.known(runs), best, planned, engine, reach, paused))
+            message = pickle.dumps(share(member.task.runs))
             self._used.add(member.address)
         if message is not None:
-            future = self._client.submit(
+            member.future = self._client.submit(
                 _by_value(),
                 self._id,
                 message,
@@ -309,8 +280,7 @@ class DaskPool:
                 allow_other_workers=False,
                 resources=self._resources if member.task else None,
             )
-            member.future = future
-            threading.Thread(target=self._collect, args=(member, future), daemon=True).start()
+            threading.Thread(target=self._collect, args=(member, member.future), daemon=True).start()
 
     def _collect(self, member: _Member, future: Any) -> None:
         try:
@@ -343,11 +313,12 @@ class DaskPool:
         member.checked = True
         if result is None or isinstance(result, _LOST):
             member.unsent = iter(self._messages)
-        elif result != "":
-            member.refused = True
-            why = result if isinstance(result, Exception) else f"it has {result}. Install the same versions everywhere."
+        elif result:
+            member.can_train = False
             if isinstance(result, Exception):
                 why = f"{type(result).__name__}: {result}. Install keras_lr and TensorFlow there."
+            else:
+                why = f"it has {result}. Install the same versions everywhere."
             message = f"The worker at {member.address} cannot train: {why}"
             if not self._used:
                 raise SearchError(message)
@@ -364,24 +335,22 @@ class DaskPool:
             self._pending.append(task)
             return
         text = f"{task.deaths} workers ended while they trained this share of {len(task.runs)} runs"
-        self._failed.append(Recorded([], {}, [(run, "SearchError", text) for run in task.runs], {}, {}, 0.0, 0.0))
+        self._failed.append(Recorded(failures=[(run, "SearchError", text) for run in task.runs]))
 
     def _cancel(self) -> None:
         """Cancels what is still in training."""
         self._pending.clear()
-        training = [member for member in self._members.values() if member.task is not None]
-        self._abandon(training)
-        for member in training:
-            member.task, member.unsent = None, iter(self._messages)
+        for member in self._members.values():
+            if member.task is not None:
+                self._abandon(member)
+                member.task, member.unsent = None, iter(self._messages)
 
-    def _abandon(self, members: Sequence[_Member]) -> None:
-        """Cancels what workers are at work on."""
-        futures = [member.future for member in members if member.future is not None]
-        if futures and self._client.status == "running":
+    def _abandon(self, member: _Member) -> None:
+        """Cancels what a worker is at work on."""
+        if member.future is not None and self._client.status == "running":
             with contextlib.suppress(Exception):
-                self._client.cancel(futures, force=True)
-        for member in members:
-            member.future = None
+                self._client.cancel([member.future], force=True)
+        member.future = None
 
 
 def _divided(runs: Sequence[Run], engine: EngineName, *, workers: int) -> list[list[Run]]:
@@ -569,7 +538,6 @@ class LocalWorkers:
         self.count, self.logs = count, logs
         self._address = address
         self._gpus = _gpus()
-        self._failed_starts = [0] * count
         self._scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         logs.mkdir(parents=True, exist_ok=True)
         self._processes = [self._start(number) for number in range(count)]
@@ -577,21 +545,17 @@ class LocalWorkers:
     def restart(self, *, joined: bool) -> None:
         """Starts workers again that have ended.
 
-        Args:
-            joined: Whether any worker is at work, so that workers can start.
-
         Raises:
-            SearchError: A worker fails each time that it starts.
+            SearchError: One fails before any has `joined` the scheduler.
         """
         for number, process in enumerate(self._processes):
             if process.poll() is None:
                 continue
-            failed = process.returncode > 0 and not joined
-            self._failed_starts[number] = self._failed_starts[number] + 1 if failed else 0
-            if self._failed_starts[number] >= _MAX_FAILED_STARTS:
+            if process.returncode > 0 and not joined:
+                printed = self._log(number).read_text(encoding="utf-8", errors="replace").split("\n")
                 raise SearchError(
                     f"A worker cannot start: it ended with exit code {process.returncode} ({self._log(number)}): "
-                    f"{_last_line(self._log(number))}"
+                    f"{next(filter(None, reversed(printed)), 'nothing printed')}"
                 )
             self._processes[number] = self._start(number)
 
@@ -632,11 +596,6 @@ class LocalWorkers:
         return self.logs / f"worker{number}.log"
 
 
-def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "nothing printed"
-
-
 def _gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA names them."""
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -644,6 +603,32 @@ def _gpus() -> list[str]:
     names = [str(number) for number in range(len(known))] if shown is None else shown.split(",")
     visible = tf.config.get_visible_devices("GPU")
     return [name for name, device in zip(names, known, strict=False) if device in visible]
+
+
+def exit_plugins() -> list[Any]:
+    """Plugins by which `dask worker`, with or without a nanny, ends by SIGTERM, not with 0, if its scheduler has gone.
+
+    They are sent by value, since a worker of another program need not have keras_lr.
+    """
+    seconds = _CLOSE_SECONDS
+
+    class Exit:
+        idempotent = True
+
+        async def teardown(self, **servers: Any) -> None:
+            (server,) = servers.values()
+            # A nanny in another thread belongs to a `LocalCluster`, which ends with its own program.
+            if hasattr(server, "was_sent_home") or threading.current_thread() is not threading.main_thread():
+                return
+            try:
+                await asyncio.wait_for(server.scheduler.identity(), seconds)
+            except (OSError, TimeoutError):
+                # Without the handler by which Dask ends with 0, and without waiting for a run in training.
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    kinds = {"keras_lr_worker": WorkerPlugin, "keras_lr_nanny": NannyPlugin}
+    return [type(name, (Exit, kind), {"name": name})() for name, kind in kinds.items()]
 
 
 def main() -> None:
@@ -659,13 +644,8 @@ def main() -> None:
 def run_worker(address: str, *, connect_seconds: float, reconnect_seconds: float = RECONNECT_SECONDS) -> None:
     """Trains what a scheduler sends until it ends.
 
-    Args:
-        address: Address of the scheduler.
-        connect_seconds: How long to wait for it to start.
-        reconnect_seconds: How long to look for it once it was lost.
-
     Raises:
-        SearchError: It cannot be reached, or has gone without an end of the search.
+        SearchError: The scheduler cannot be reached, or has gone without ending this worker, and cannot be found again.
     """
     with _quiet(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if not asyncio.run(_work(address, folder, connect_seconds, reconnect_seconds)):

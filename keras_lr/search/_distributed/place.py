@@ -111,13 +111,7 @@ class Place:
             raise SystemExit(0)
 
     def open(self, search: Any, logs: Path, verbose: Any) -> AbstractContextManager[Pool]:
-        """The workers, within a context.
-
-        Args:
-            search: Opens the search in another process, as a picklable function that returns a `Trainer`.
-            logs: Folder for what local workers print.
-            verbose: 0 to show no notice.
-        """
+        """The workers, within a context; see `open_pool`. `verbose` is 0 to show no notice."""
         pool: AbstractContextManager[Pool] = _dask().open_pool(
             search, self, logs=logs, notify=lambda line: notice(line, verbose=verbose)
         )

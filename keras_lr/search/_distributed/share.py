@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import math
 import pickle
 import platform
 import random
@@ -20,9 +21,8 @@ import tensorflow as tf
 import keras_lr
 from keras_lr._keras.snapshot import ops_are_deterministic
 from keras_lr.errors import KerasLRError, SearchError
-from keras_lr.search._engines.base import EngineName
 from keras_lr.search._fit_arguments import ALIGNMENT
-from keras_lr.search._recorder import Recorded, Recorder
+from keras_lr.search._recorder import Recorded, Recorder, Share
 from keras_lr.search._runs import Point, Run
 from keras_lr.search._session import Trainer
 from keras_lr.search._storage import Table
@@ -82,29 +82,6 @@ class Piece(NamedTuple):
 
     offset: int
     data: bytes
-
-
-@dataclass(frozen=True)
-class Share:
-    """Runs for one worker, and what it must know of the others.
-
-    Attributes:
-        runs: The runs, none of which is complete.
-        known: Their rows so far; with pruning, those of all runs.
-        best: The best objective of each point so far, to be minimized; only better weights are returned.
-        planned: Number of runs of the whole search.
-        engine: The engine that the search uses, the reason and the environment.
-        reach: Number of epochs at which a run pauses.
-        paused: What paused runs go on from; the others start at their first epoch.
-    """
-
-    runs: Sequence[Run]
-    known: Sequence[Mapping[str, Any]]
-    best: Mapping[Point, float]
-    planned: int
-    engine: tuple[EngineName, str, dict[str, Any] | None]
-    reach: Mapping[Run, int] = field(default_factory=dict)
-    paused: Mapping[Run, Any] = field(default_factory=dict)
 
 
 def answer(
@@ -181,15 +158,23 @@ class _ShareCancelledError(KerasLRError, RuntimeError):
 
 
 class _ShareRecorder(Recorder):
-    """A recorder whose lines, weights and failures go to another process."""
+    """A recorder whose lines, weights and failures go to another process; it is its own journal."""
 
-    def begin(self, share: Share) -> None:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(Table(), self, save_best=self._keep_weights, on_epoch=self._end_if_cancelled, **options)
+
+    def begin(self, share: Share, is_cancelled: Callable[[], bool]) -> None:
         """Forgets what was recorded before."""
         self.table = Table(share.known)
+        self.lines: list[dict[str, Any]] = []
+        self.weights: dict[Point, tuple[float, Sequence[np.ndarray]]] = {}
         self.failures: list[tuple[Run, str, str]] = []
-        self._best = dict(share.best)
-        self._best_weights = {}
-        self._reach = dict(share.reach)
+        self._best, self._best_weights, self._reach = dict(share.best), {}, dict(share.reach)
+        self._is_cancelled = is_cancelled
+
+    def append(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Keeps lines of the journal."""
+        self.lines.extend(lines)
 
     def fail(self, run: Run, error: Exception) -> None:
         """Keeps what the error says, since not every error can be sent."""
@@ -197,9 +182,16 @@ class _ShareRecorder(Recorder):
         self.table.add({**self._row(run, len(self.table.rows(run)), {}), "status": "failed"})
         self._forget(run)
 
+    def _keep_weights(self, point: Point, values: Sequence[np.ndarray]) -> None:
+        self.weights[point] = (self._best.get(point, math.inf), values)
+
+    def _end_if_cancelled(self) -> None:
+        if self._is_cancelled():
+            raise _ShareCancelledError("The share was cancelled.")
+
 
 class _Search:
-    """A search that was sent to this process; it is a journal that keeps its lines in memory."""
+    """A search that was sent to this process."""
 
     def __init__(self, packed: PackedSearch) -> None:
         self._packed: PackedSearch | None = packed
@@ -209,14 +201,6 @@ class _Search:
         start = -memory.ctypes.data % ALIGNMENT
         self._memory = memory[start : start + size]
         self._trainer: Trainer
-        self._recorder: _ShareRecorder
-        self._lines: list[Mapping[str, Any]] = []
-        self._weights: dict[Point, tuple[float, Sequence[np.ndarray]]] = {}
-        self._is_cancelled: Callable[[], bool] = lambda: False
-
-    def append(self, lines: Iterable[Mapping[str, Any]]) -> None:
-        """Keeps the lines."""
-        self._lines.extend(lines)
 
     def receive(self, piece: Piece) -> str:
         """Keeps a piece of the arrays."""
@@ -230,17 +214,15 @@ class _Search:
         if self._packed is not None:
             self._open(self._packed)
         opened = time.perf_counter()
-        self._lines, self._weights, self._is_cancelled = [], {}, is_cancelled
         trainer = self._trainer
-        self._recorder.begin(share)
-        trainer.train(
-            share.runs, self._recorder, planned=share.planned, recorded=share.engine, checkpoints=share.paused
-        )
+        recorder = trainer.recorder(_ShareRecorder)
+        recorder.begin(share, is_cancelled)
+        trainer.train(share.runs, recorder, planned=share.planned, recorded=share.engine, checkpoints=share.paused)
         return Recorded(
-            self._lines,
-            self._weights,
-            self._recorder.failures,
-            trainer.values(),
+            recorder.lines,
+            recorder.weights,
+            recorder.failures,
+            trainer.hypermodel.given_values,
             trainer.checkpoints(share.runs),
             seconds=time.perf_counter() - opened,
             opening_seconds=opened - began,
@@ -261,17 +243,7 @@ class _Search:
                 f"A worker cannot open the search: {type(error).__name__}: {error}. A worker has the code and the data "
                 f"of the search, but no file of yours and no package beside those that are installed there."
             ) from error
-        self._recorder = self._trainer.recorder(
-            Table(), self, kind=_ShareRecorder, save_best=self._save_best, on_epoch=self._after_epoch
-        )
         self._packed, self._memory = None, np.empty(0, np.uint8)
-
-    def _save_best(self, point: Point, values: Sequence[np.ndarray]) -> None:
-        self._weights[point] = (self._recorder.best(point), values)
-
-    def _after_epoch(self, runs: Iterable[Run], epoch: int) -> None:
-        if self._is_cancelled():
-            raise _ShareCancelledError("The share was cancelled.")
 
 
 _searches: dict[str, _Search] = {}

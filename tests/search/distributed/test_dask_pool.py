@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -361,6 +362,27 @@ def test_the_death_of_the_scheduler_ends_the_search_and_its_worker(
     run_small(small_search(classifier(), tmp_path, engine="function"))
     assert keys(tmp_path)[: len(before)] == before
     assert len(keys(tmp_path)) == len(set(keys(tmp_path))) == 2 * 2 * 2
+
+
+def test_workers_that_dask_started_end_with_an_error_once_their_scheduler_is_dead(tmp_path: Path) -> None:
+    port = free_port()
+    scheduler = started(schedule, port)
+    address = wait_for(f"tcp://127.0.0.1:{port}")
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"]
+    workers = [
+        subprocess.Popen([*command, kind], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        for kind in ("--nanny", "--no-nanny")
+    ]
+    try:
+        with Client(address, set_as_default=False) as client:
+            for plugin in dask_pool.exit_plugins():
+                client.register_plugin(plugin)
+            client.wait_for_workers(2, timeout=120)
+            scheduler.kill()
+            assert [worker.wait(60) for worker in workers] == [-signal.SIGTERM] * 2
+    finally:
+        for process in (scheduler, *workers):
+            process.kill()
 
 
 def wait_for(address: str) -> str:

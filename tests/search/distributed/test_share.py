@@ -14,8 +14,8 @@ import pytest
 
 from keras_lr.search import LogGridSearch
 from keras_lr.search._distributed import dask_pool
-from keras_lr.search._distributed.share import PackedSearch, Share, answer, random_per_thread, versions
-from keras_lr.search._recorder import Recorded
+from keras_lr.search._distributed.share import PackedSearch, answer, random_per_thread, versions
+from keras_lr.search._recorder import Recorded, Share
 from keras_lr.search._runs import Point, Run, repeats_of
 from keras_lr.search._tuner import RemoteSearch
 from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, run_small, small_search
