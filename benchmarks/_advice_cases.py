@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from _advice_score import GOOD_REGRET, ROUNDING, Truth, curves
+import pandas as pd
+from _advice_score import DATA, GOOD_REGRET, ROUNDING, Truth, curves
 from scipy.ndimage import gaussian_filter1d
 
 from keras_lr.analysis._suggestion.calibration import UNKNOWN, OptimizerKind, kind_of
-from keras_lr.analysis._suggestion.curve import Landmarks, read_curves, read_landmarks
+from keras_lr.analysis._suggestion.curve import Landmarks, LossCurve, read_curves, read_landmarks
+from keras_lr.analysis._suggestion.suggest import allow_for_constant
+from keras_lr.results import Suggestion
+
+CONSTANT_LOSSES = DATA / "constant_loss.csv"
+"""Written by `python benchmarks/advice.py --constants`."""
 
 GRID = np.round(np.arange(-7.0, 1.001, 0.02), 2)
 BLUR_DECADES = 0.3
@@ -30,6 +36,8 @@ class Case:
         num_steps: Length of the sweep.
         seed: Seed of the initial weights and the batches.
         kind: Kind of the task's optimizer.
+        curve: The sweep itself.
+        constant: Loss of the best constant output; None if it is unknown.
         marks: Landmarks of the sweep.
         truth: The outcome of training at every rate.
         cost: Blurred regret plus 0.05 outside the good range, over `GRID`.
@@ -39,6 +47,8 @@ class Case:
     num_steps: int
     seed: int
     kind: OptimizerKind
+    curve: LossCurve
+    constant: float | None
     marks: Landmarks
     truth: Truth
     cost: np.ndarray
@@ -48,19 +58,30 @@ class Case:
         """The columns that identify the sweep in a table."""
         return {"task": self.task, "num_steps": self.num_steps, "seed": self.seed}
 
+    def allowed(self, advice: Suggestion) -> Suggestion:
+        """What `find_lr` makes of a suggestion, since it knows the loss of the best constant output."""
+        return allow_for_constant(advice, 10**self.curve.decades, self.curve.losses, self.constant, kind=self.kind)
+
 
 def read_cases(names: Iterable[str]) -> list[Case]:
     """Every sweep of the tasks."""
-    cases = []
+    cases, constants = [], constant_losses()
     for name in names:
         truth = Truth.load(name)
         outside = (truth.good[0] - ROUNDING > GRID) | (truth.good[1] + ROUNDING < GRID)
         cost = truth.regret(10**GRID) + GOOD_REGRET * outside
         blurred = gaussian_filter1d(cost, BLUR_DECADES / (GRID[1] - GRID[0]), mode="nearest")
         for (steps, seed), (rates, losses) in curves(name).items():
-            marks = read_landmarks(read_curves(rates, losses)[0])
-            cases.append(Case(name, steps, seed, optimizer_of(name), marks, truth, blurred))
+            (curve,) = read_curves(rates, losses)
+            known = (optimizer_of(name), curve, constants.get(name))
+            cases.append(Case(name, steps, seed, *known, read_landmarks(curve), truth, blurred))
     return cases
+
+
+def constant_losses() -> dict[str, float]:
+    """The loss of the best constant output of each task, where it is known."""
+    frame = pd.read_csv(CONSTANT_LOSSES).dropna()
+    return dict(zip(frame["task"], frame["loss"], strict=True))
 
 
 def optimizer_of(task: str) -> OptimizerKind:

@@ -10,6 +10,7 @@ from typing import Any
 
 import _advice_data as data
 import keras
+import numpy as np
 from _advice_data import Data
 from _advice_models import Builder, mlp
 from _advice_tasks import CE, MSE, Task, sgd
@@ -64,12 +65,31 @@ def deep_convnet(filters: int, depth: int, outputs: int = 10) -> Builder:
     return build
 
 
-def block(tokens: Any, width: int) -> Any:
-    """Causal attention and two dense layers, each with layer normalisation before it and a residual around it."""
-    normed = layers.LayerNormalization()(tokens)
-    tokens = tokens + layers.MultiHeadAttention(4, width // 4)(normed, normed, use_causal_mask=True)
-    hidden = layers.Dense(2 * width, activation="gelu")(layers.LayerNormalization()(tokens))
-    return tokens + layers.Dense(width)(hidden)
+def block(tokens: Any, width: int, *, normed_first: bool = True, causal: bool = True) -> Any:
+    """Attention and two dense layers, each with a residual and layer normalisation before or after it."""
+    first, second = layers.LayerNormalization(), layers.LayerNormalization()
+    attention = layers.MultiHeadAttention(4, width // 4)
+    hidden, back = layers.Dense(2 * width, activation="gelu"), layers.Dense(width)
+    if normed_first:
+        normed = first(tokens)
+        tokens = tokens + attention(normed, normed, use_causal_mask=causal)
+        return tokens + back(hidden(second(tokens)))
+    tokens = first(tokens + attention(tokens, tokens, use_causal_mask=causal))
+    return second(tokens + back(hidden(tokens)))
+
+
+def digit_transformer(width: int, blocks: int) -> Builder:
+    """Transformer over the eight rows of a digit, with layer normalisation after each residual."""
+
+    def build() -> keras.Model:
+        inputs = keras.Input((64,))
+        tokens = layers.Dense(width)(layers.Reshape((8, 8))(inputs))
+        tokens = tokens + layers.Embedding(8, width)(ops.arange(8))
+        for _ in range(blocks):
+            tokens = block(tokens, width, normed_first=False, causal=False)
+        return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling1D()(tokens)))
+
+    return build
 
 
 class Noise(layers.Layer):
@@ -108,6 +128,22 @@ def vae_loss(target: Any, output: Any) -> Any:
     return ops.mean(ops.sum(pixels, -1) + ops.sum(divergence, -1))
 
 
+def adding() -> Data:
+    """The sum of the two marked numbers of a sequence of 60, one in each half."""
+    generator = np.random.default_rng(0)
+    x = np.zeros((1600, 60, 2))
+    x[:, :, 0] = generator.uniform(0, 1, (1600, 60))
+    first, second = generator.integers(0, 30, 1600), generator.integers(30, 60, 1600)
+    rows = np.arange(1600)
+    x[rows, first, 1] = x[rows, second, 1] = 1
+    return data.split(x, (x[rows, first, 0] + x[rows, second, 0])[:, None])
+
+
+def faint_digits() -> Data:
+    """Digits with pixels up to 0.3."""
+    return data.digits(scale=16 / 0.3)
+
+
 def digits_itself() -> Data:
     """Digits as their own targets."""
     return data.digits(itself=True)
@@ -122,11 +158,15 @@ def _mirror(*widths: int) -> Builder:
     return lambda: keras.Sequential([*(layers.Dense(width, activation="relu") for width in widths), layers.Dense(64)])
 
 
+def _recurrent(units: int) -> Builder:
+    return lambda: keras.Sequential([layers.SimpleRNN(units), layers.Dense(1)])
+
+
 def _dense_encoder() -> keras.Model:
     return keras.Sequential([layers.Dense(256, activation="relu"), layers.Dense(128, activation="relu")])
 
 
-ADAM, ADAMW, NADAM = optimizers.Adam, optimizers.AdamW, optimizers.Nadam
+ADAM, ADAMW, NADAM, RMSPROP = optimizers.Adam, optimizers.AdamW, optimizers.Nadam, optimizers.RMSprop
 DIGITS = data.digits
 
 HARD_TASKS = {
@@ -139,4 +179,11 @@ HARD_TASKS = {
         digits_itself, vae(8, _dense_encoder, _mirror(128, 256)), vae_loss, ADAM, 64, 6, classes=False
     ),
     "hard-raw-target-sgd": task(raw_diabetes, mlp(64, 64, outputs=1), MSE, sgd(), 32, 20, classes=False),
+    "hard-epochs80-adamw": task(data.diabetes, mlp(256, 256, outputs=1), MSE, ADAMW, 128, 80, classes=False),
+    "hard-epochs60-sgd": task(data.informative, mlp(64, 64, outputs=4), CE, sgd(), 512, 60),
+    "hard-batch1024-sgd": task(faint_digits, mlp(64, outputs=10), CE, sgd(), 1024, 100),
+    "hard-rnn-long-rmsprop": task(adding, _recurrent(48), MSE, RMSPROP, 64, 6, classes=False),
+    "hard-cnn6-adam": task(DIGITS, deep_convnet(12, 6), CE, ADAM, 64, 6),
+    "hard-batch2-sgdm": task(data.friedman, mlp(64, 64, outputs=1), MSE, sgd(0.9), 2, 1, classes=False),
+    "hard-transformer4-post-adam": task(DIGITS, digit_transformer(32, 4), CE, ADAM, 32, 2),
 }

@@ -46,20 +46,24 @@ def judge_ours(cases: list[Case], *, pool: Collection[str] | None = None, name: 
     parts = []
     for task in sorted(pool):
         calibration = fit([case for case in cases if case.task in pool - {task}], CALIBRATION)
-        parts.append(judge_with(calibration, [case for case in cases if case.task == task], name=name))
+        parts.append(judge_with(calibration, [case for case in cases if case.task == task], name=name, constants=True))
     return pd.concat(parts, ignore_index=True)
 
 
-def judge_with(calibration: Calibration, cases: list[Case], *, name: str = "keras_lr") -> pd.DataFrame:
+def judge_with(
+    calibration: Calibration, cases: list[Case], *, name: str = "keras_lr", constants: bool = False
+) -> pd.DataFrame:
     """The rule with the given constants, on each sweep and on the sweeps of all three seeds of a task.
 
-    On each sweep it judges the curve alone, then the curve and the optimizer, then also short runs.
+    On each sweep it judges the curve alone, then the curve and the optimizer, then also short runs. With `constants`
+    the last two also know the loss of the best constant output, as `find_lr` does.
     """
     rows = []
     for case in cases:
         alone = suggest_from_landmarks([case.marks], calibration=calibration)
         known = suggest_from_landmarks([case.marks], kind=case.kind, calibration=calibration)
         after_runs = refined(case, known, calibration)
+        known, after_runs = (case.allowed(one) if constants else one for one in (known, after_runs))
         rows.append({"rule": name} | case.where | _judge(case.truth, alone))
         rows.append({"rule": f"{name}, optimizer known"} | case.where | _judge(case.truth, known))
         rows.append({"rule": f"{name}, refined"} | case.where | _judge(case.truth, after_runs))

@@ -15,6 +15,7 @@ from _advice_score import CORPUS, DATA, GOOD_REGRET, HARD, SAMPLED, TUNE, Truth,
 
 from keras_lr.analysis import suggest
 from keras_lr.analysis._suggestion.calibration import CALIBRATION
+from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results import Suggestion
 
 SWEEP_STEPS = 100
@@ -109,13 +110,14 @@ def _truth(name: str, grid: pd.DataFrame, folder: Path) -> Truth:
 def _suggestions(name: str, folder: Path) -> tuple[dict[int, Suggestion], dict[int, Suggestion]]:
     if not path_of(name, "range", folder).exists():
         return {}, {}
-    optimizer = next((part for part in name.split("-") if part in OPTIMIZERS), None)
-    sweeps = {
-        seed: suggest(rates, losses, optimizer=optimizer)
-        for (steps, seed), (rates, losses) in curves(name, folder).items()
-        if steps == SWEEP_STEPS
-    }
     if folder != DATA:
-        return sweeps, {}
+        optimizer = next((part for part in name.split("-") if part in OPTIMIZERS), None)
+        return {
+            seed: suggest(rates, losses, optimizer=optimizer)
+            for (steps, seed), (rates, losses) in curves(name, folder).items()
+            if steps == SWEEP_STEPS
+        }, {}
     cases = {case.seed: case for case in read_cases([name]) if case.num_steps == SWEEP_STEPS}
-    return sweeps, {seed: refined(cases[seed], sweeps[seed], CALIBRATION) for seed in sweeps}
+    sweeps = {seed: suggest_from_landmarks([case.marks], kind=case.kind) for seed, case in cases.items()}
+    after_runs = {seed: cases[seed].allowed(refined(cases[seed], sweeps[seed], CALIBRATION)) for seed in cases}
+    return {seed: cases[seed].allowed(sweep) for seed, sweep in sweeps.items()}, after_runs

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from _advice_cases import read_cases
+from _advice_cases import CONSTANT_LOSSES, read_cases
 from _advice_constant import best_constants, optimizer_name, where_constant_is_good
 from _advice_fit import fit
 from _advice_judge import FRESH, judge_constants, judge_grids, judge_ours, judge_public, judge_with
@@ -50,8 +50,8 @@ INTRODUCTION = """# Regret of a suggested learning rate
 reaches in full: 0 is as good as the best. *Regret* is the fraction of the possible gain that a suggestion loses. A
 refusal counts as 1 in both. The curve of each seed is judged on its own, with constants fitted on all other tasks, or
 on the other nine of the corpus for "keras_lr (nine tasks)". "keras_lr" reads the curve alone, as `suggest` does.
-"Optimizer known" is the suggestion of `find_lr`. "Refined" adds short runs at constant rates with as many steps as the
-sweep. "3 repeats" reads the curves of three seeds together.
+"Optimizer known" is the suggestion of `find_lr`, which also knows the loss of the best constant output. "Refined" adds
+short runs at constant rates with as many steps as the sweep. "3 repeats" reads the curves of three seeds together.
 
 *The best constant of the others* measures nothing: it is the rate with the lowest mean regret on all other tasks of
 the same optimizer, or of the optimizers that are as adaptive if fewer than five others have it. On most small models
@@ -74,12 +74,11 @@ swept, and what looks best there is partly chance.
 def report() -> str:
     """All tables in Markdown."""
     names, sampled, added = tasks(), tasks(SAMPLED), tasks(HARD) + tasks(TUNE)
-    everything = [*names, *sampled, *added]
     cases = read_cases([*names, *added])
     fresh = [case for case in cases if case.task in FRESH]
-    constants = best_constants(everything)
+    constants = best_constants(everything())
     scores = [judge_ours(cases), judge_ours(cases, pool=CORPUS, name="keras_lr (nine tasks)")]
-    scores += [judge_public(everything), judge_with(CALIBRATION, fresh + read_cases(sampled))]
+    scores += [judge_public(everything()), judge_with(CALIBRATION, fresh + read_cases(sampled), constants=True)]
     scores += [judge_constants(constants, "best constant of the others")]
     scores += [judge_constants(dict.fromkeys(tasks(TUNE), rate), f"always {rate:g}") for rate in FIXED]
     text = INTRODUCTION
@@ -127,6 +126,11 @@ def _constants_table(constants: dict[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def everything() -> list[str]:
+    """All tasks that have data."""
+    return [*tasks(), *tasks(SAMPLED), *tasks(HARD), *tasks(TUNE)]
+
+
 def fitted() -> list[str]:
     """The tasks to which the shipped constants are fitted."""
     return [*sorted(set(tasks()) - set(FRESH)), *tasks(HARD), *tasks(TUNE)]
@@ -155,11 +159,26 @@ def train(name: str, folder: Path) -> None:
     make(name, known[name], folder)
 
 
+def write_constant_losses() -> None:
+    """Writes the loss of the best constant output of every task that has data."""
+    from _advice_hard import HARD_TASKS
+    from _advice_sampled import draw
+    from _advice_tasks import TASKS
+    from _advice_tune import TUNE_TASKS
+
+    from keras_lr._keras.constant_output import constant_output_loss
+
+    known = TASKS | HARD_TASKS | TUNE_TASKS | dict(draw(int(name.split("-")[1])) for name in tasks(SAMPLED))
+    losses = {name: constant_output_loss(known[name].loss, known[name].data()[1]) for name in everything()}
+    pd.Series(losses, name="loss").rename_axis("task").to_csv(CONSTANT_LOSSES, float_format="%.6g")
+
+
 def main() -> None:
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", metavar="TASK", action="append", help="recompute the ground truth of TASK and exit")
     parser.add_argument("--fit", action="store_true", help="print the constants fitted on all tasks and exit")
+    parser.add_argument("--constants", action="store_true", help="recompute the losses of constant outputs and exit")
     parser.add_argument("--list", action="store_true", help="list the tasks that have data and exit")
     parser.add_argument("--data", type=Path, default=DATA, help="directory of the ground truth (%(default)s)")
     options = parser.parse_args()
@@ -168,8 +187,10 @@ def main() -> None:
             train(name, options.data)
     elif options.fit:
         print(fit(read_cases(fitted()), CALIBRATION))
+    elif options.constants:
+        write_constant_losses()
     elif options.list:
-        print("\n".join(tasks() + tasks(SAMPLED) + tasks(HARD) + tasks(TUNE)))
+        print("\n".join(everything()))
     else:
         text = report()
         print(text)

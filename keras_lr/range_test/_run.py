@@ -178,7 +178,11 @@ def measure(
             result = replace(result, suggestion=allow_for_length(result.suggestion, planned))
             if settings.validation_data is None:
                 allowed = allow_for_constant(
-                    result.suggestion, result.learning_rates, result.losses, test.constant_loss
+                    result.suggestion,
+                    result.learning_rates,
+                    result.losses,
+                    test.constant_loss,
+                    kind=kind_of(model.optimizer),
                 )
                 result = replace(result, suggestion=_allow_for_growth(allowed, model.optimizer))
             if further is not None and error is None:

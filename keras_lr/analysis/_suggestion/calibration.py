@@ -153,12 +153,12 @@ class Calibration:
 
 
 CALIBRATION = Calibration(
-    votes={"half": Vote(0.3, 1.15), "nearly": Vote(-0.85, 1.0), "rise": Vote(-1.4, 0.3)},
+    votes={"half": Vote(0.4, 0.95), "nearly": Vote(-0.8, 0.95), "rise": Vote(-1.4, 0.3)},
     prior=OptimizerPrior(
-        usual_decades=-2.0, lowers_decades=0.4, raises_decades=0.1, raises_slow_decades=0.7, lag_decades=0.2
+        usual_decades=-2.0, lowers_decades=0.6, raises_decades=0.1, raises_slow_decades=0.6, lag_decades=0.3
     ),
     below=0.8,
     above=0.5,
-    refinement=RefinementCalibration(offset_decades=-0.4, length_slope=0.25, trust=0.75),
+    refinement=RefinementCalibration(offset_decades=-0.3, length_slope=0.0, trust=0.75),
 )
 """Fitted to all tasks by `python benchmarks/advice.py --fit`."""

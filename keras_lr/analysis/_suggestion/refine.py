@@ -102,27 +102,34 @@ def refine_suggestion(
         return _unmoved(suggestion)
     swept = float(np.log10(suggestion.learning_rate))
     runs = middle + calibration.refinement.offset(losses.shape[1])
-    moved = refined_decades(swept, runs, kind, calibration) - swept
+    doubt = float(np.median([one.doubt for one in landmarks]))
+    moved = refined_decades(swept, runs, kind, calibration, doubt=doubt) - swept
     judgement = _judgement(suggestion, abs(runs - swept))
     low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))
     return Suggestion(rate, low, high, judgement.confidence, judgement.reason, "refined", suggestion.spread_decades)
 
 
-def refined_decades(swept: float, runs: float, kind: OptimizerKind, calibration: Calibration) -> float:
+def refined_decades(
+    swept: float, runs: float, kind: OptimizerKind, calibration: Calibration, *, doubt: float = 0.0
+) -> float:
     """Log10 of the refined rate: most of the way from the sweep's suggestion to where the runs point.
 
     For an adaptive optimizer it is the median of the sweep, the runs and the rate as far towards the usual one as the
-    prior allows: short runs favour high rates, so they raise the rate by no more than that.
+    prior allows: short runs favour high rates, so they raise the rate by no more than that. The less certain the fall
+    of the sweep, the farther they may raise it.
 
     Args:
         swept: Log10 of what the sweep suggests.
         runs: Log10 of what the short runs point to.
         kind: Kind of the optimizer.
         calibration: The fitted constants.
+        doubt: How much of the sweep's fall may be noise, from 0 to 1.
     """
     if kind.adaptive:
-        return float(np.median([swept, runs, calibration.prior.move(swept, fall_share=0.0)]))
-    return swept + calibration.refinement.trust * (runs - swept)
+        refined = float(np.median([swept, runs, calibration.prior.move(swept, fall_share=0.0)]))
+    else:
+        refined = swept + calibration.refinement.trust * (runs - swept)
+    return refined + doubt * max(runs - refined, 0.0)
 
 
 def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, landmarks: list[Landmarks]) -> float | None:

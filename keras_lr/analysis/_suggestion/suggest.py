@@ -57,9 +57,12 @@ BLOCK_PART = 12
 MIN_BLOCK = 8
 # ... and is clearly below it by this many standard errors.
 CLEARLY = 2.0
-# If the sweep starts this many times above that loss, its fall is the output's level moving to the targets', ...
+# If the sweep starts this many times above that loss, its fall is the output's level moving to the targets'. ...
 FAR_ABOVE = 1.5
-# ... and the rate to start from lies this many times below the one at which half of that way was done.
+# ... Without an adaptive optimizer, a suggestion this many times above the rate at which half of that way was done can
+# break what it is to train, ...
+FAR_BEYOND = 30.0
+# ... and the rate to start from lies this many times below the rate of half of the way.
 BEFORE_HALF_WAY = 10.0
 HALF_WIDTH = 10**0.5
 
@@ -255,19 +258,26 @@ def _median(values: list[float]) -> float:
 
 
 def allow_for_constant(
-    suggestion: Suggestion, learning_rates: np.ndarray, losses: np.ndarray, constant: float | None
+    suggestion: Suggestion,
+    learning_rates: np.ndarray,
+    losses: np.ndarray,
+    constant: float | None,
+    *,
+    kind: OptimizerKind = UNKNOWN,
 ) -> Suggestion:
     """The suggestion for a curve that may show no more than the output finding the level of the targets.
 
     A network whose units died, or that learned nothing from its inputs, ends at the loss of the best constant output. A
     fall to it, and a flat bottom there, say nothing about the learning rate, so such a suggestion is tentative at best.
-    If the loss began far above it, the rate is taken from before the fall.
+    If the loss began far above it, fell at low rates, and the suggestion lies far above these, the rate is taken from
+    before the fall, except for an adaptive optimizer, whose steps do not grow with the loss.
 
     Args:
         suggestion: What the curve alone suggests.
         learning_rates: Shape `(n_steps,)`, increasing.
         losses: The median of the sweeps, shape `(n_steps,)`.
         constant: The loss of the best constant output, in the unit of `losses`; None if unknown.
+        kind: Kind of the optimizer, if known.
     """
     size = max(MIN_BLOCK, losses.size // BLOCK_PART)
     if suggestion.learning_rate is None or constant is None or not constant > 0 or losses.size < 2 * size:
@@ -279,11 +289,11 @@ def allow_for_constant(
     reason = (
         f"The loss never fell clearly below {constant:.3g}, that of a constant output, so the curve shows no learning."
     )
-    start = float(means[0])
-    half_way = np.flatnonzero(means < (start + constant) / 2)
-    if start > FAR_ABOVE * constant and half_way.size:
-        rate = float(learning_rates[half_way[0] + size // 2]) / BEFORE_HALF_WAY
-        if rate < suggestion.learning_rate:
+    half_way = _half_way(means, constant)
+    if half_way is not None and not kind.adaptive:
+        fell_at = float(learning_rates[half_way + size // 2])
+        if suggestion.learning_rate > FAR_BEYOND * fell_at:
+            rate = fell_at / BEFORE_HALF_WAY
             reason += " The rate is taken from before the fall. Scale the targets."
             return replace(
                 suggestion,
@@ -296,3 +306,15 @@ def allow_for_constant(
     return (
         replace(suggestion, confidence="tentative", reason=reason) if suggestion.confidence == "clear" else suggestion
     )
+
+
+def _half_way(means: np.ndarray, constant: float) -> int | None:
+    """The first block after which the loss stays below the middle between its start and `constant`, until it is lowest.
+
+    None if the loss did not start far above `constant`, or never came that low.
+    """
+    start, bottom = float(means[0]), int(means.argmin())
+    middle = (start + constant) / 2
+    if start <= FAR_ABOVE * constant or means[bottom] >= middle:
+        return None
+    return int(np.flatnonzero(means[: bottom + 1] >= middle)[-1]) + 1

@@ -15,6 +15,7 @@ from keras_lr.analysis._suggestion.refine import (
     middle_of_runs,
     plan_runs,
     refine_suggestion,
+    refined_decades,
 )
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest
 from keras_lr.results._range_test import Suggestion
@@ -65,6 +66,16 @@ def test_one_good_run_pulls_the_suggestion_most_of_the_way(sweep):
     assert np.log10(refined.learning_rate / suggestion.learning_rate) == pytest.approx(expected, abs=0.02)
     assert refined.rule == "refined"
     assert np.log10(refined.high / refined.low) == pytest.approx(np.log10(suggestion.high / suggestion.low))
+
+
+@pytest.mark.parametrize("kind", [OptimizerKind(), OptimizerKind(adaptive=True)])
+def test_the_less_certain_the_fall_of_the_sweep_the_farther_the_runs_may_raise_the_rate(kind):
+    """They point higher: a sweep that saw no fall leaves the rate to them, but not to lower ones."""
+    sure, half, unseen = (refined_decades(-2.5, -1.0, kind, CALIBRATION, doubt=doubt) for doubt in (0.0, 0.5, 1.0))
+    assert sure < half < unseen == -1.0
+    assert half == pytest.approx((sure + unseen) / 2)
+    lower = refined_decades(-2.5, -4.0, kind, CALIBRATION)
+    assert refined_decades(-2.5, -4.0, kind, CALIBRATION, doubt=1.0) == lower
 
 
 def test_the_longer_a_run_the_less_it_favours_a_large_rate():

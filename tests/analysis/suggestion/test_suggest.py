@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import keras_lr
+from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.analysis._suggestion.suggest import RULES, allow_for_constant, suggest
 from keras_lr.errors import CurveError, InvalidArgumentError
 
@@ -156,15 +157,28 @@ def _fall_to(level, start, noise=0.02):
     return (start + (level - start) * fall) * (1 + np.random.default_rng(0).normal(0, noise, RATES.size))
 
 
-def test_a_fall_to_the_loss_of_a_constant_output_is_no_clear_suggestion_and_starts_before_it():
+def test_a_fall_to_the_loss_of_a_constant_output_is_no_clear_suggestion():
     curve = _fall_to(100.0, 500.0)
     plain = replace(keras_lr.suggest(RATES, curve), confidence="clear")
     allowed = allow_for_constant(plain, RATES, curve, 100.0)
-    assert allowed.confidence == "tentative"
-    # Half of the way down is done at 1e-3.
-    assert 1e-5 < allowed.learning_rate < 1e-3 / 3 < plain.learning_rate
-    assert allowed.low < allowed.learning_rate < allowed.high
+    assert (allowed.learning_rate, allowed.confidence) == (plain.learning_rate, "tentative")
     assert "constant output" in allowed.reason
+
+
+@pytest.mark.parametrize(
+    ("rate", "optimizer", "lowered"), [(0.1, "sgd", True), (0.1, "adam", False), (0.01, "sgd", False)]
+)
+def test_a_rate_far_beyond_such_a_fall_is_taken_from_before_it(rate, optimizer, lowered):
+    """Half of the way down is done at 1e-3; the loss then stays flat, as with units that died."""
+    curve = _fall_to(100.0, 500.0)
+    far = replace(keras_lr.suggest(RATES, curve), learning_rate=rate, low=rate / 3, high=rate * 3)
+    allowed = allow_for_constant(far, RATES, curve, 100.0, kind=kind_of(optimizer))
+    if lowered:
+        assert 3e-5 < allowed.learning_rate < 3e-4
+        assert allowed.low < allowed.learning_rate < allowed.high
+        assert "before the fall" in allowed.reason
+    else:
+        assert allowed.learning_rate == rate
 
 
 def test_a_curve_that_gets_clearly_below_a_constant_output_stays_as_it_is():
