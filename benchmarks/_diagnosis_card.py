@@ -33,15 +33,15 @@ NEEDS = {
 """The features that need each piece of knowledge."""
 
 LARGER_MODEL_DECADES = 1.0
-"""The best rates of published models lie about so far below those of the tasks here, which are small. Each run is also
-fitted with its rate moved by this much, so that a card learns which rates are extreme and not which one is best."""
+"""The best rates of published models lie about so far below those of the tasks here, which are small. Every third run
+is fitted with its rate moved by this much, so that a card learns which rates are extreme and not which one is best."""
 
 
 def fit(runs: pd.DataFrame) -> dict[str, CardTable]:
     """The numbers of each card, fitted to the runs that no fact settles.
 
     All labels have the same total weight, and runs of a shortened budget weigh half. Each run is used with and without
-    its metric and its rate, so that the other features also work on their own.
+    its metric, and every third run without its rate, so that the other features also work on their own.
     """
     return {card: _fit_card(runs[runs[f"settled {card}"].isna()], list(names)) for card, names in CARDS.items()}
 
@@ -71,11 +71,8 @@ def _totals(table: CardTable, rows: np.ndarray) -> np.ndarray:
 
 
 def _fit_card(usable: pd.DataFrame, names: list[str]) -> CardTable:
-    shown = pd.concat(
-        usable.assign(**dict.fromkeys(HIDDEN[hidden] & set(names), np.nan), rate_position=rate)
-        for hidden in HIDDEN
-        for rate in _rates(usable)
-    )
+    seen = usable.assign(rate_position=_rates(usable))
+    shown = pd.concat(seen.assign(**dict.fromkeys(HIDDEN[hidden] & set(names), np.nan)) for hidden in HIDDEN)
     weights = shown["label"].map(len(shown) / len(SCORED_VERDICTS) / shown["label"].value_counts()).to_numpy()
     weights = weights * np.where(shown["budget"] == 1, 1.0, 0.5) * len(usable) / len(shown)
     rows = shown[names].to_numpy(dtype=float)
@@ -92,10 +89,10 @@ def _fit_card(usable: pd.DataFrame, names: list[str]) -> CardTable:
     return CardTable(knots, points, model.intercept_)
 
 
-def _rates(usable: pd.DataFrame) -> list[pd.Series | float]:
-    """The position of the rate: unknown, as it is, and as it would be in a larger model."""
-    known = usable["rate_position"]
-    return [known * np.nan, known, known - LARGER_MODEL_DECADES]
+def _rates(usable: pd.DataFrame) -> pd.Series:
+    """The position of the rate, by turns unknown, as it is, and as it would be in a larger model."""
+    turns = np.resize([np.nan, 0.0, -LARGER_MODEL_DECADES], len(usable))
+    return usable["rate_position"] + turns
 
 
 def _hat(column: np.ndarray, knots: np.ndarray) -> np.ndarray:

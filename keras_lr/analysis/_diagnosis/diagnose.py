@@ -152,10 +152,10 @@ def _verdict(
     if verdict == "unclear":
         why = "The curves are ambiguous: they support no verdict much more than another."
         if score.share >= MIN_SHARE:
+            course = "is still improving or improves slowly" if score.leader == "too_low" else "does not settle"
             why = (
-                f"`{history.monitor}` is still improving or improves slowly, but the learning rate is near the "
-                "optimizer's default: the run may be short, or the data, the labels, the loss or an activation may be "
-                "at fault."
+                f"`{history.monitor}` {course}, but the learning rate is near the optimizer's default: the run may be "
+                "short, or the data, the labels, the loss or an activation may be at fault."
             )
         return "unclear", score.share, (why, *excluded.values(), MEASURE, *surer)
     judged = verdict_sentence(verdict, share=score.share).lower()

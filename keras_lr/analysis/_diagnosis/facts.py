@@ -139,7 +139,8 @@ def _not_finite(history: TrainingHistory, context: RunContext, first: int) -> Fa
             "and targets, and for a logarithm or a division by zero in the loss.",
         )
     reason = f"{where} at {history.unit} {history.epochs[first]}."
-    if not np.isfinite(history.loss).any():
+    # Infinity comes from an explosion, NaN may come from the data.
+    if first == 0 and np.isnan(history.loss).all():
         reason += " If the inputs or targets hold NaN, no rate helps: look there first."
     return Fact("too_high", reason)
 

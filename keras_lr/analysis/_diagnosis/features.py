@@ -27,6 +27,11 @@ LOSS_FEATURES = (
     "roughness",
     "late_gain",
     "promise",
+    "half_way",
+    "most_way",
+    "lowest_at",
+    "end_rise",
+    "largest_rise",
 )
 VALIDATION_FEATURES = (
     "validation_rises",
@@ -38,6 +43,11 @@ VALIDATION_FEATURES = (
     "first_validation",
     "training_above",
     "final_gap",
+    "validation_half_way",
+    "validation_most_way",
+    "validation_lowest_at",
+    "validation_end_rise",
+    "validation_largest_rise",
 )
 METRIC_FEATURES = ("first_metric", "last_metric", "metric_change")
 VALIDATION_METRIC_FEATURES = ("best_validation_metric", "validation_metric_change")
@@ -110,6 +120,8 @@ def _loss_features(loss: np.ndarray) -> list[float]:
         _roughness(loss),
         compress(ratio(_value_at(lowest, 2 / 3) - lowest[-1], fall)),
         compress(ratio(further_fall, noise)),
+        *_places(loss),
+        *_largest_rises(loss, fall),
     ]
 
 
@@ -134,6 +146,8 @@ def _validation_features(loss: np.ndarray, validation: np.ndarray) -> list[float
                 max(loss[0], validation[0]) - min(loss.min(), validation.min()),
             )
         ),
+        *_places(validation),
+        *_largest_rises(validation, total_fall),
     ]
 
 
@@ -187,6 +201,21 @@ def _two_lowest(values: np.ndarray) -> float:
 def _value_at(values: np.ndarray, fraction: float) -> float:
     """The value after this fraction of the epochs."""
     return float(values[max(0, int(np.ceil(values.size * fraction)) - 1)])
+
+
+def _places(values: np.ndarray) -> list[float]:
+    """Where in the run, from 0 to 1, half of the fall was made, nine tenths of it, and the lowest value reached."""
+    last, fallen = values.size - 1, values[0] - np.minimum.accumulate(values)
+    if not fallen[-1] > 0:
+        return [1.0, 1.0, 0.0]
+    return [float(np.argmax(fallen >= part * fallen[-1])) / last for part in (1 / 2, 9 / 10, 1)]
+
+
+def _largest_rises(values: np.ndarray, fall: float) -> list[float]:
+    """How far the last third lies above the lowest value, and the largest rise of an epoch, as parts of the fall."""
+    third = max(1, values.size // 3)
+    rises = (values[-third:].mean() - values.min(), max(0.0, np.diff(values).max()))
+    return [compress(ratio(rise, fall)) for rise in rises]
 
 
 def _roughness(values: np.ndarray) -> float:

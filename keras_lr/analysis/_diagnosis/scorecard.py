@@ -45,9 +45,9 @@ SCORED_VERDICTS: tuple[ScoredVerdict, ...] = ("good", "too_high", "too_low")
 MAX_REASONS = 3
 # A verdict with a lower share is wrong more often than right (`benchmarks/diagnosis.py`).
 MIN_SHARE = 0.4
-# "Too low" of a rate near the optimizer's default needs this much: a run that still improves at such a rate is mostly
-# short, or slow for another reason.
-MIN_SHARE_AT_DEFAULT = 0.95
+# To blame a rate near the optimizer's default takes this much: a run that still improves at such a rate is mostly
+# short, or slow for another reason, and one that ends badly has mostly another fault.
+MIN_SHARE_AT_DEFAULT = 0.97
 
 _VALIDATED = (*LOSS_FEATURES, *METRIC_FEATURES, *VALIDATION_FEATURES, *VALIDATION_METRIC_FEATURES)
 # The features of each card, in the order of its table.
@@ -101,6 +101,56 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
         "The {loss} was still improving in the last third of the run.",
     ),
     "promise": (2.0, "The {loss} was levelling off at the end.", "The {loss} was still improving at the end."),
+    "half_way": (
+        0.2,
+        "The {loss} made half of its improvement early in the run.",
+        "The {loss} took long to make half of its improvement.",
+    ),
+    "most_way": (
+        0.5,
+        "The {loss} made nearly all of its improvement in the first half of the run.",
+        "The {loss} made part of its improvement in the second half of the run.",
+    ),
+    "lowest_at": (
+        0.9,
+        "The {loss} was at its best before the end of the run.",
+        "The {loss} was at its best at the end of the run.",
+    ),
+    "end_rise": (
+        1.04,
+        "The {loss} ended close to its best.",
+        "The {loss} ended well short of its best.",
+    ),
+    "largest_rise": (
+        1.04,
+        "The {loss} never got much worse in one epoch.",
+        "The {loss} got much worse in a single epoch.",
+    ),
+    "validation_half_way": (
+        0.2,
+        "The validation {loss} made half of its improvement early in the run.",
+        "The validation {loss} took long to make half of its improvement.",
+    ),
+    "validation_most_way": (
+        0.5,
+        "The validation {loss} made nearly all of its improvement in the first half of the run.",
+        "The validation {loss} made part of its improvement in the second half of the run.",
+    ),
+    "validation_lowest_at": (
+        0.9,
+        "The validation {loss} was at its best before the end of the run.",
+        "The validation {loss} was at its best at the end of the run.",
+    ),
+    "validation_end_rise": (
+        1.04,
+        "The validation {loss} ended close to its best.",
+        "The validation {loss} ended well short of its best.",
+    ),
+    "validation_largest_rise": (
+        1.04,
+        "The validation {loss} never got much worse in one epoch.",
+        "The validation {loss} got much worse in a single epoch.",
+    ),
     "validation_rises": (
         0.3,
         "The validation {loss} rarely got worse from one epoch to the next.",
@@ -222,7 +272,7 @@ class Score(NamedTuple):
 
 def least_share(leader: str, *, near_default: bool) -> float:
     """The share that the verdict with most points needs."""
-    return MIN_SHARE_AT_DEFAULT if near_default and leader == "too_low" else MIN_SHARE
+    return MIN_SHARE_AT_DEFAULT if near_default and leader != "good" else MIN_SHARE
 
 
 def score_verdict(

@@ -176,7 +176,9 @@ def test_nothing_that_is_said_points_against_the_verdict(run):
 
 
 def test_a_loss_that_never_was_finite_points_to_the_data_too():
-    never = analyze_history({"loss": [np.nan] * 5})
-    assert "If the inputs or targets hold NaN, no rate helps: look there first." in never.reasons[0]
+    points = "If the inputs or targets hold NaN, no rate helps: look there first."
+    assert points in analyze_history({"loss": [np.nan] * 5}).reasons[0]
+    for exploded in ([np.inf] + [np.nan] * 4, [2.3] + [np.nan] * 4):
+        assert points not in analyze_history({"loss": exploded}).reasons[0]
     later = analyze_history({"loss": [1.0, 0.5, np.nan, np.nan]})
     assert "hold NaN" not in " ".join(later.reasons)

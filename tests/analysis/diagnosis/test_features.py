@@ -127,6 +127,16 @@ def test_features_do_not_depend_on_the_losss_unit(scale, shift):
     assert moved == pytest.approx(plain, rel=1e-8, abs=1e-8, nan_ok=True)
 
 
+def test_places_and_rises_are_those_of_a_planted_curve():
+    # Half of the fall of 10 is made by the third of eleven epochs, nine tenths by the seventh; the eighth is the best.
+    loss = np.array([10.0, 8.0, 4.0, 4.0, 3.0, 2.0, 1.0, 0.0, 1.0, 0.5, 3.0])
+    values = features(from_columns({"loss": loss, "val_loss": loss + 5.0}))
+    for prefix in ("", "validation_"):
+        assert [values[prefix + name] for name in ("half_way", "most_way", "lowest_at")] == [0.2, 0.6, 0.7]
+        assert values[f"{prefix}largest_rise"] == pytest.approx(compress(0.25))
+        assert values[f"{prefix}end_rise"] == pytest.approx(compress(0.15))
+
+
 def test_every_feature_has_two_sentences_and_says_what_its_value_is():
     assert set(SENTENCES) == set(FEATURE_NAMES)
     falling, level = ({"loss": loss} for loss in (np.linspace(2.0, 1.0, 20), np.geomspace(1.0, 1e-6, 20)))
