@@ -166,7 +166,8 @@ def choose_rehearsal(
 
     A rehearsal of the whole training has ended as well if the difference is within two standard errors, but at least 1%
     and at most 5% of the gain. One of its beginning says less, so there the difference is 5%. What a constant output
-    would gain too does not count, and one that ended with the same output for every input counts as diverged.
+    would gain too does not count. One that ended with the same output for every input, or well above where it began,
+    counts only if all did.
 
     Args:
         rehearsals: At least one, the preferred ones first; in the steps at their ends they have seen the same batches,
@@ -178,7 +179,8 @@ def choose_rehearsal(
     finite = [rehearsal for rehearsal in rehearsals if math.isfinite(rehearsal.end)]
     if not finite:
         return rehearsals[0]
-    alive = [rehearsal for rehearsal in finite if not rehearsal.collapsed] or finite
+    highest = start + LOST_END_FRACTION * abs(start)
+    alive = [one for one in finite if not one.collapsed and one.end <= highest] or finite
     best = min(alive, key=lambda rehearsal: rehearsal.end)
     if constant is not None and beats_constant(best.end, constant):
         start = min(start, constant)

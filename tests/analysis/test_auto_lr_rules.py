@@ -198,6 +198,8 @@ def test_a_rehearsal_that_killed_the_network_is_chosen_only_if_there_is_no_other
     alive, dead = rehearsals(2.0, 1.0)
     dead = dataclasses.replace(dead, collapsed=True)
     assert choose_rehearsal([dead, alive], start=1000.0, whole=True, constant=1.0) is alive
+    (exploded,) = rehearsals(1e6)
+    assert choose_rehearsal([exploded, dead], start=1000.0, whole=True, constant=1.0) is dead
     (diverged,) = rehearsals(None)
     assert choose_rehearsal([diverged, dead], start=1000.0, whole=True, constant=1.0) is dead
 
