@@ -309,7 +309,7 @@ class SearchSession:
         sentence = find_target_fault(model, y)
         if sentence is not None:
             warnings.warn(sentence, UserWarning, stacklevel=2)
-            self._record_fault(sentence)
+            self.recorder.event("data", message=sentence)
 
     def runs(self, point: Point) -> list[Run]:
         """The runs of a point."""
@@ -328,7 +328,7 @@ class SearchSession:
         if self._options.pruning:
             missing = middle_first(missing)
         if trainer.fault:
-            self._record_fault(trainer.fault)
+            self.recorder.event("data", message=trainer.fault)
         planned = len(self.points) * self._options.repeats
         self._show_progress()
         trainer.train(missing, recorder, planned=planned, recorded=self._recorded, pool=self.pool)
@@ -451,7 +451,7 @@ class SearchSession:
             fault = fault_in_batches(self.arguments)
             if fault:
                 warnings.warn(fault, UserWarning, stacklevel=2)
-                self._record_fault(fault)
+                self.recorder.event("data", message=fault)
 
     def close(self) -> None:
         """Releases the project to other processes."""
@@ -469,10 +469,6 @@ class SearchSession:
         return trainer.recorder(
             partial(Recorder, self.table, self._journal, save_best=self._save_best, on_epoch=self._show_progress)
         )
-
-    def _record_fault(self, message: str) -> None:
-        if message not in faults_in(self.table):
-            self.recorder.event("data", message=message)
 
     def _all_diverge_at_once(self) -> bool:
         first = [row for row in self.table.all_rows() if row["epoch"] == 0]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
-from keras_lr.search._storage import Journal, read_journals
+from keras_lr.search._runs import Run
+from keras_lr.search._storage import Journal, Table, read_journals
 
 LINES = [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
 
@@ -114,6 +115,48 @@ def test_a_full_disk_keeps_what_was_whole(small_disk: Path) -> None:
         one.append([{"text": "x" * 200_000}])
     one.append([{"epoch": 2}])
     assert read_journals(small_disk)[1] == [*LINES, {"epoch": 2}]
+
+
+def row(epoch: int, loss: float, **more: object) -> dict[str, object]:
+    key = {"learning_rate": 1e-3, "repeat": 0, "batch_size": 16, "epoch": epoch, "seed": 0}
+    return {**key, "loss": loss, "val_loss": loss, "status": "ok", **more}
+
+
+def event(name: str, **details: object) -> dict[str, object]:
+    return {"event": name, "learning_rate": 1e-3, "repeat": 0, "batch_size": 16, **details}
+
+
+def test_a_table_takes_in_what_is_new() -> None:
+    table = Table([row(0, 0.5), row(1, 0.25)])
+    engine, fault = {"event": "engine", "engine": "reuse"}, {"event": "data", "message": "NaN"}
+    new = [row(1, 9.0), row(2, 0.75), engine, dict(engine), fault, dict(fault), event("chaotic"), event("chaotic")]
+    assert [table.add(line) for line in new] == [False, True, True, False, True, False, True, False]
+    assert table.frame()["loss"].tolist() == [0.5, 0.25, 0.75]
+    assert table.frame()["chaotic"].tolist() == [True] * 3
+
+
+def test_the_end_of_a_run_decides_whether_it_is_complete() -> None:
+    run = Run(1e-3, 16, 0, 0)
+    for last, epochs in (
+        (event("ended", epochs=2, asked=4), 4),
+        (event("pruned", epoch=1), 9),
+        (row(2, 0.1, status="diverged"), 9),
+    ):
+        table = Table([row(0, 0.5), row(1, 0.25)])
+        assert not table.complete(run, epochs)
+        table.add(last)
+        assert table.complete(run, epochs)
+
+
+def test_what_was_returned_counts_instead_of_the_rows_unless_the_run_diverged() -> None:
+    run = Run(1e-3, 16, 0, 0)
+    table = Table([row(0, 0.5), row(1, 0.25)])
+    assert (table.score(run, "loss", "min"), table.score(run, "loss", "max")) == (0.25, 0.5)
+    table.add(event("returned", value=0.125))
+    assert table.score(run, "loss", "min") == 0.125
+    assert table.frame()["objective"].isna().tolist() == [True, False]
+    table.add(row(2, math.nan, status="diverged"))
+    assert (table.score(run, "loss", "min"), table.score(run, "loss", "max")) == (math.inf, -math.inf)
 
 
 @pytest.fixture

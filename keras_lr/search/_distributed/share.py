@@ -87,19 +87,13 @@ class Piece(NamedTuple):
 def answer(
     search_id: str, message: PackedSearch | Piece | Share, is_cancelled: Callable[[], bool] = lambda: False
 ) -> Recorded | str | None:
-    """What this process answers to one part of a search after the other.
+    """What this process answers to one part of a search after the other: itself, its arrays in pieces, and shares.
 
-    Args:
-        search_id: Name of the search.
-        message: The search, a piece of its arrays or, after all of these, a share.
-        is_cancelled: Asked after each epoch of a share, which ends if it returns True.
+    A share ends after the epoch with which `is_cancelled` returns True.
 
     Returns:
         What the share has come to. For the search, what differs from the versions that it needs; empty if nothing does.
         None if the search must be sent again.
-
-    Raises:
-        SearchError: The search cannot be opened in this process.
     """
     # Keras and TensorFlow keep global state, so one share at a time is trained, however many threads there are.
     with _lock:
