@@ -17,9 +17,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import hypothesis
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+
+# On a busy machine an example may take any time.
+hypothesis.settings.register_profile("any time", deadline=None)
+hypothesis.settings.load_profile("any time")
 
 
 @pytest.fixture(autouse=True, scope="module")
