@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from keras_lr._keras.snapshot import ops_are_deterministic
+from keras_lr._utils.formatting import counted
 from keras_lr.errors import DeviceError, InvalidArgumentError
 
 __all__ = ["inspect_devices", "set_up_devices"]
@@ -251,7 +252,7 @@ def _visible_gpus(device: str) -> list[Any]:
     gpus = tf.config.list_physical_devices("GPU")
     number = int(found.group(1) or 0)
     if number >= len(gpus):
-        seen = f"{len(gpus)} GPU{'s'[: len(gpus) - 1]}" if gpus else "no GPU"
+        seen = counted(len(gpus), "GPU") if gpus else "no GPU"
         remedy = "to list them" if gpus else "to learn why"
         raise DeviceError(
             f"`device` must name a GPU that TensorFlow sees. Received: {device!r}; it sees {seen}. "

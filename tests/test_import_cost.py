@@ -38,13 +38,26 @@ def test_light_commands_load_no_tensorflow(arguments: list[str], tmp_path: Path)
     assert loaded(code, tmp_path) == []
 
 
-@pytest.mark.parametrize("command", ["find", "search", "race"])
-def test_what_can_be_refused_at_once_loads_nothing_that_takes_time(command: str, tmp_path: Path) -> None:
+MODEL = ["missing.py:build", "--data", "missing.py:data"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["find", *MODEL],
+        ["search", *MODEL],
+        ["race", *MODEL],
+        ["analyze", "missing.csv", "--report", "report.html"],
+        ["report", "missing.json", "--output", "report.html"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_can_be_refused_at_once_loads_nothing_that_takes_time(arguments: list[str], tmp_path: Path) -> None:
     slow = ("numpy", "pandas", "rich", "matplotlib", "jinja2")
     code = (
         "import sys\n"
         "from keras_lr.cli import main\n"
-        f"assert main([{command!r}, 'missing.py:build', '--data', 'missing.py:data']) == 2\n"
+        f"assert main({arguments!r}) == 2\n"
         f"assert [name for name in {slow!r} if name in sys.modules] == []"
     )
     assert loaded(code, tmp_path) == []

@@ -94,6 +94,11 @@ class ArrayStream:
         return bool(rows * sum(_row_bytes(leaf) for leaf in leaves) <= _MAX_BYTES)
 
     @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+        return int(self._batch_size)
+
+    @property
     def steps_per_epoch(self) -> int | None:
         """Number of batches in a pass."""
         return -(-int(self._samples) // int(self._batch_size))
@@ -241,6 +246,12 @@ class IteratorStream:
         self._renewable = self._rest is None and (self._by_reader or not isinstance(dataset, tf.data.Dataset))
         self._dataset = dataset
         self._iterator: Any = None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples per batch; None if that is unknown."""
+        size = self._adapter.batch_size
+        return None if size is None else int(size)
 
     @property
     def steps_per_epoch(self) -> int | None:

@@ -46,6 +46,11 @@ def format_number(value: float | None, *, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 step`, `2 steps`, `20,000 steps`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def shown(value: Any) -> Any:
     """`value` made safe to display: control characters, lone surrogates and direction marks in a text are replaced."""
     if not isinstance(value, str) or (value.isascii() and value.isprintable()):

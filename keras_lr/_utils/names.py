@@ -110,7 +110,8 @@ def _letters(name: str) -> str:
 def missing_attribute(owner: str, name: str, right: str | None) -> AttributeError:
     """The error for an attribute that `owner`, such as "module 'keras_lr'", lacks; `right` is what was meant."""
     hint = f". Did you mean {right!r}?" if right else ""
-    return AttributeError(f"{owner} has no attribute {name!r}{hint}")
+    # With a name, but without an object, Python adds no suggestion of its own to the traceback.
+    return AttributeError(f"{owner} has no attribute {name!r}{hint}", name=name)
 
 
 def module_getattr(module: str, known: Iterable[str]) -> Callable[[str], Any]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.formatting import counted, format_rate
 from keras_lr._utils.validation import MAX_LR, MIN_LR, choice, is_number, non_negative, positive, whole_number
 from keras_lr.analysis._statistics import curvature_noise
 from keras_lr.errors import InvalidArgumentError
@@ -415,9 +415,9 @@ class Race:
             return
         best, own = format_rate(self._rates[leader], digits=3), self._curves[place]
         gap = self._score(place) - self._score(leader, epoch)
-        text = f"{rate} was {gap:.3g} worse than {best} after epoch {epoch}"
+        text = f"{rate} was {gap:.3g} worse than {best} after {counted(epoch, 'epoch')}"
         if epoch == self.epochs:
-            self._drops[place] = Drop(self._rates[place], epoch, "beaten", f"{text}, the last one.")
+            self._drops[place] = Drop(self._rates[place], epoch, "beaten", f"{text}, at the end.")
         elif epoch < 2:
             self._drops[place] = Drop(self._rates[place], epoch, "behind", f"{text}, too early to tell its pace.")
         elif forecast(np.minimum.accumulate(own), self.epochs) > self._score(leader, epoch):
@@ -489,7 +489,9 @@ class Race:
             return ""
         compared = [math.inf if self._diverged(one) else len(self._curves[one]) for one in (below, above)]
         if min(compared) < CLEAR_EPOCHS:
-            return f"A neighbour was dropped before epoch {CLEAR_EPOCHS}. Raise `budget` to compare for longer."
+            return (
+                f"A neighbour was dropped after less than {CLEAR_EPOCHS} epochs. Raise `budget` to compare for longer."
+            )
         return ""
 
     def _sweep_agrees(self) -> bool:
@@ -514,7 +516,7 @@ class Race:
             rival, epoch = others[0], self._drops[others[0]].epoch
             gap = self._score(rival) - self._score(leader, epoch)
             second = format_rate(self._rates[rival], digits=3)
-            parts.append(f"{best} {verb} by {gap:.3g} over {second}, both trained to epoch {epoch}")
+            parts.append(f"{best} {verb} by {gap:.3g} over {second}, both trained for {counted(epoch, 'epoch')}")
         else:
             parts.append(f"{best} {verb} {'unopposed' if len(self._curves) == 1 else 'against diverged rates only'}")
         parts += self._fates(others[1:])
@@ -529,7 +531,9 @@ class Race:
             if spared:
                 each = f"{'all' if spared == len(others) else spared} of them only to stay within the budget"
             last = max(self._drops[one].epoch for one in others)
-            texts.insert(0, f"{_count(len(others), 'other rate')} dropped by epoch {last}, {each}")
+            texts.insert(
+                0, f"{_count(len(others), 'other rate')} dropped after at most {counted(last, 'epoch')}, {each}"
+            )
         return texts
 
 
@@ -546,7 +550,7 @@ def _numbers(values: Sequence[float]) -> np.ndarray:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
+    return f"{counted(number, noun)} {'was' if number == 1 else 'were'}"
 
 
 def _line_up(start: Suggestion | Iterable[float], count: int) -> tuple[list[float], list[int]]:

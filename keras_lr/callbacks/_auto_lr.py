@@ -220,7 +220,8 @@ class AutoLR(Callback):
             if batch:
                 self._controller.check_running_loss(self._epoch)
             middle = 0.5 if steps is None else (batch + min(width, steps - batch) / 2) / steps
-            self._controller.update_rate(self._epoch, middle, last=1 - 0.5 * min(width / (steps or width), 1))
+            last = width if steps is None else steps % width or width
+            self._controller.update_rate(self._epoch, middle, last=1 - 0.5 * min(last / (steps or last), 1))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Logs the rate, judges the epochs so far and acts on them."""

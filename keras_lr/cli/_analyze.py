@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._options import add_fail_on, json_output, output_file
+from keras_lr.cli._options import add_fail_on, check_exist, json_output, output_file
 from keras_lr.cli._output import FOUND, STDOUT, standard_output, write_json
 from keras_lr.errors import InvalidArgumentError
 
@@ -54,12 +54,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the verdicts and findings; returns 1 if `--fail-on` names one of them."""
-    from keras_lr.analysis._diagnosis.compare import analyze_histories
-    from keras_lr.analysis._diagnosis.diagnose import analyze_history
-
     known = {name: getattr(options, name) for name in KNOWN}
     comparison = None
     with _readable(options.runs) as paths:
+        from keras_lr.analysis._diagnosis.compare import analyze_histories
+        from keras_lr.analysis._diagnosis.diagnose import analyze_history
+
         if len(paths) == 1:
             diagnoses = {name: analyze_history(path, **known) for name, path in paths.items()}
         else:
@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _readable(runs: Sequence[str]) -> Iterator[dict[str, str]]:
     """The runs' paths by name; the standard input as a file that exists within the block."""
+    check_exist("RUN", (path for path in runs if path != "-"))
     if runs and "-" not in runs:
         yield {path: path for path in runs}
         return
@@ -137,7 +138,7 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
         finite = any(loss is not None for loss in comparison.best_losses.values())
         best = f"No best run: {'the runs were judged by different series' if finite else 'no run has a finite loss'}."
     else:
-        what, value = best_in_words(comparison.diagnoses[name], comparison.best_losses[name])
+        what, value = best_in_words(comparison, name)
         ahead = "" if comparison.part_epoch is None else f", ahead from epoch {comparison.part_epoch}"
         best = f"Best: {name} ({what} {value}{ahead})."
     console.print(Text(best, style="bold"))

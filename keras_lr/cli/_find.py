@@ -125,5 +125,4 @@ def _measure(options: argparse.Namespace) -> RangeTestResult:
         refine=options.refine,
         validation_data=tuple(scored.values()) if scored else None,
     )
-    batch_size = {"batch_size": options.batch_size or 32} if "y" in data else {}
-    return dataclasses.replace(result, environment={**result.environment, **batch_size, "seed": options.seed})
+    return dataclasses.replace(result, environment={**result.environment, "seed": options.seed})

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from keras_lr._utils.files import is_writable
+from keras_lr.errors import InvalidArgumentError
 
 _NO_OPTIONS = {"model", "run", "traceback"}
 """Attributes of the parsed arguments that are no options of a command."""
@@ -76,6 +78,15 @@ def conditions(text: str) -> frozenset[str]:
             f"must be never, or a list of verdicts, findings and confidences ({', '.join(sorted(known))}), got {text!r}"
         )
     return words
+
+
+def check_exist(argument: str, paths: Iterable[str | Path]) -> None:
+    """Raises an error for the first path that does not exist, before anything is loaded to read it."""
+    for path in paths:
+        if not os.path.exists(path):
+            raise InvalidArgumentError(
+                f"`{argument}` must be an existing file or directory, got {path}. Check the path."
+            )
 
 
 def add_fail_on(parser: argparse.ArgumentParser, *, default: str) -> None:

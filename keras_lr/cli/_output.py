@@ -46,18 +46,23 @@ def write_json(console: Console, result: Record, path: Path) -> None:
 
 def print_suggestion(console: Console, suggestion: Suggestion) -> None:
     """Prints the badge, the learning rate with its interval, and the reason."""
-    interval = (suggestion.low, suggestion.high)
-    _print_rate(console, suggestion.confidence, suggestion.learning_rate, "usable", interval, suggestion.reason)
+    from keras_lr._utils.formatting import format_rate
+
+    rate, low, high = (
+        None if value is None else format_rate(value)
+        for value in (suggestion.learning_rate, suggestion.low, suggestion.high)
+    )
+    _print_rate(console, suggestion.confidence, rate, f"usable from {low} to {high}", suggestion.reason)
 
 
 def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     """Prints the badge, the best learning rate with its basin, the reason, and the engine that trained the runs."""
-    from keras_lr.results._sensitivity import BASIN_NAMES, chaos_in_words
+    from keras_lr._utils.formatting import format_rate
+    from keras_lr.results._sensitivity import basin_in_words, chaos_in_words
 
-    interval = (result.low, result.high)
-    _print_rate(
-        console, result.confidence, result.best_learning_rate, BASIN_NAMES[result.basin_by], interval, result.reason
-    )
+    best = result.best_learning_rate
+    rate = None if best is None else format_rate(best, digits=3)
+    _print_rate(console, result.confidence, rate, basin_in_words(result), result.reason)
     if result.lr_sensitivity is not None:
         console.print(f"Learning-rate sensitivity: {result.lr_sensitivity:.2f}", markup=False)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
@@ -70,33 +75,26 @@ def print_sensitivity(console: Console, result: SensitivityResult) -> None:
 
 def _workers_in_words(result: SensitivityResult) -> str:
     """Where the runs were trained, if not in one process; a text to append."""
+    from keras_lr._utils.formatting import counted
+
     count, again = (result.environment.get(name) for name in ("workers", "shares_trained_again"))
     if not count:
         return ""
-    repeated = f"; {again} share{'s' if again > 1 else ''} trained again" if again else ""
-    return f" on {count} worker{'s' if count > 1 else ''}{repeated}"
+    repeated = f"; {counted(again, 'share')} trained again" if again else ""
+    return f" on {counted(count, 'worker')}{repeated}"
 
 
-def _print_rate(
-    console: Console,
-    confidence: Confidence,
-    rate: float | None,
-    quality: str,
-    interval: tuple[float | None, float | None],
-    reason: str,
-) -> None:
+def _print_rate(console: Console, confidence: Confidence, rate: str | None, span: str, reason: str) -> None:
     from rich.text import Text
 
-    from keras_lr._utils.formatting import format_rate
     from keras_lr.results._range_test import CONFIDENCE_BADGES
 
     line = Text.assemble((f"{CONFIDENCE_BADGES[confidence]}: ", f"bold {_COLORS[confidence]}"))
-    low, high = interval
-    if rate is None or low is None or high is None:
+    if rate is None:
         line.append("no usable learning rate found")
     else:
-        line.append(f"learning_rate={format_rate(rate)}", style="bold")
-        line.append(f"  ({quality} from {format_rate(low)} to {format_rate(high)})")
+        line.append(f"learning_rate={rate}", style="bold")
+        line.append(f"  ({span})")
     console.print(line)
     console.print(Text(reason))
 

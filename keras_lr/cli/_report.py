@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_lr._utils.files import write_text_atomically
 from keras_lr.cli._loading import start_tensorflow
-from keras_lr.cli._options import json_output, output_file
+from keras_lr.cli._options import check_exist, json_output, output_file
 from keras_lr.cli._output import STDOUT
 
 
@@ -35,6 +35,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reads all results, then writes the page."""
+    check_exist("RESULT", options.results)
     from keras_lr.errors import ResultFormatError
     from keras_lr.report import Report
     from keras_lr.report._sections import record_from_dict

@@ -204,7 +204,7 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
         if end.rate in whys:
             _mark_end(ax, end, whys[end.rate])
     _label_ends(ax, ends, best=result.best_learning_rate)
-    ax.set_xlabel("Epoch")
+    ax.set_xlabel("Epochs trained")
     ax.set_ylabel(plain_text(result.objective, limit=32), parse_math=False)
     for why in dict.fromkeys(whys.values()):
         marker, color, text = RACE_ENDS[why]
@@ -341,7 +341,7 @@ def learning_curve_panels(
         def draw(ax: Axes) -> None:
             draw_losses(ax, runs[rate], scale)
             mark_findings(ax, (findings or {}).get(rate, ()))
-            label_panel(ax, title=format_rate(rate), x="Epoch", y="Loss")
+            label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
 
         return draw
 
@@ -526,7 +526,8 @@ def _mark_cells(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> Non
 def _label_cells(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> None:
     every = max(1, round(0.5 * table.shape[1] / max(width_inches(ax), 0.1)))
     shown = range(0, table.shape[1], every)
-    ax.set_xticks([column + 0.5 for column in shown], [format_rate(float(table.columns[i])) for i in shown], rotation=0)
+    names = [format_rate(float(table.columns[i]), digits=3) for i in shown]
+    ax.set_xticks([column + 0.5 for column in shown], names, rotation=0)
     ax.set_yticks([row + 0.5 for row in range(table.shape[0])], [str(size) for size in table.index], rotation=0)
     ax.tick_params(length=0)
     ax.set(xlabel="Learning rate", ylabel="Batch size")

@@ -169,6 +169,8 @@ def measure(
         with test:
             curves = _run_repeats(test, settings)
             result, error = summarize_sweeps(model, settings, curves), curves[-1].error
+            if (size := test.stream.batch_size) is not None:
+                result = replace(result, environment={**result.environment, "batch_size": size})
             if fault := curves[-1].fault or test.target_fault:
                 result = replace(result, suggestion=Suggestion.refuse(fault, rule="none"))
             if settings.refine and error is None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from keras_lr._utils.formatting import format_number, shortened, shown
+from keras_lr._utils.formatting import counted, format_number, shortened, shown
 from keras_lr.plots._history import add_line_legend
 from keras_lr.plots._svg import figure_svg
 from keras_lr.results._range_test import CONFIDENCE_BADGES, Confidence
@@ -172,11 +172,6 @@ def warning_view(problem: str, action: str) -> dict[str, str]:
 def fact_views(facts: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     """The few numbers a reader asks for first, from pairs of label and value."""
     return [{"label": label, "value": value} for label, value in facts]
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 step`, `2 steps`, `20,000 steps`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def as_sentence(text: str) -> str:

@@ -234,8 +234,15 @@ def best_in_words(result: SensitivityResult) -> str:
     rate, low, high = result.best_learning_rate, result.low, result.high
     if rate is None or low is None or high is None:
         return f"no usable learning rate found. {result.reason}"
-    span = f"{BASIN_NAMES[result.basin_by]} from {format_rate(low)} to {format_rate(high)}"
-    return f"best learning rate {format_rate(rate)}, {result.confidence}, {span}."
+    return f"best learning rate {format_rate(rate, digits=3)}, {result.confidence}, {basin_in_words(result)}."
+
+
+def basin_in_words(result: SensitivityResult) -> str:
+    """Which other rates will do: `as good within noise from 1e-3 to 1e-2`; the best rate must be known."""
+    low, high = (format_rate(end or 0.0, digits=3) for end in (result.low, result.high))
+    if low == high:
+        return f"no other rate {'is ' if result.basin_by == 'noise' else ''}{BASIN_NAMES[result.basin_by]}"
+    return f"{BASIN_NAMES[result.basin_by]} from {low} to {high}"
 
 
 def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:

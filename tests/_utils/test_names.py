@@ -3,6 +3,8 @@
 import copy
 import inspect
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +40,11 @@ def test_the_package_knows_what_was_meant(name, meant):
     with pytest.raises(AttributeError) as raised:
         getattr(keras_lr, name)
     assert str(raised.value) == f"module 'keras_lr' has no attribute '{name}'. Did you mean '{meant}'?"
+
+
+def test_a_traceback_suggests_the_name_once():
+    done = subprocess.run([sys.executable, "-c", "import keras_lr; keras_lr.find_LR"], capture_output=True, text=True)
+    assert done.stderr.count("Did you mean") == 1
 
 
 @pytest.mark.parametrize("name", ["wibble", "EarlyStopping", "__wrapped__", "_find_lr"])

@@ -95,8 +95,8 @@ def test_the_best_of_two_rates():
     assert (race.best, race.cost) == (1e-3, 1.0)
     drop = race.dropped[1e-2]
     assert (drop.epoch, drop.why) == (3, "beaten")
-    assert drop.reason == "1e-2 was 0.5 worse than 1e-3 after epoch 3, the last one."
-    assert race.reason.startswith("1e-3 won by 0.5 over 1e-2, both trained to epoch 3. It is the lowest rate tried")
+    assert drop.reason == "1e-2 was 0.5 worse than 1e-3 after 3 epochs, at the end."
+    assert race.reason.startswith("1e-3 won by 0.5 over 1e-2, both trained for 3 epochs. It is the lowest rate tried")
     assert [rung.epoch for rung in race.history] == [1, 2, 3]
     assert race.history[0].standing == ((1e-3, 3.0), (1e-2, 3.0))
     assert race.history[1].standing == ((1e-3, 2.0), (1e-2, 2.5))
@@ -134,7 +134,9 @@ def test_the_reason_says_how_many_could_have_won(falling, words):
     race = Race(list(curves), epochs=10, budget=1.6)
     run(race, curves.__getitem__)
     assert race.best == 1e-3
-    assert re.search(rf"won by 0.5 over 1e-2, .*; 2 other rates were dropped by epoch 4, {words}\.", race.reason)
+    assert re.search(
+        rf"won by 0.5 over 1e-2, .*; 2 other rates were dropped after at most 4 epochs, {words}\.", race.reason
+    )
 
 
 def test_a_race_of_one_epoch():
@@ -207,7 +209,7 @@ def test_a_diverged_rate_is_data():
     assert (drop.epoch, drop.why, drop.reason) == (2, "diverged", "1e-1 diverged in epoch 2.")
     assert race.best == 1e-3, "of equals the lower rate wins"
     assert (race.low, race.high) == (1e-3, 1e-2)
-    assert race.reason.startswith("1e-3 won by 0 over 1e-2, both trained to epoch 4; 1 rate was dropped as diverged.")
+    assert race.reason.startswith("1e-3 won by 0 over 1e-2, both trained for 4 epochs; 1 rate was dropped as diverged.")
 
 
 def test_when_every_rate_diverges_nothing_is_best():

@@ -112,7 +112,10 @@ def test_no_condition_is_never_met(runs):
 def test_unknown_conditions_are_refused(runs, words, capsys):
     assert main(["analyze", runs["fast"], "--fail-on", words]) == 2
     error = capsys.readouterr().err
-    assert "name verdicts, findings or confidences (clear, divergence, early_plateau, good, noisy_validation, " in error
+    assert (
+        "a list of verdicts, findings and confidences (clear, divergence, early_plateau, good, noisy_validation, "
+        in error
+    )
     assert f"), got {words!r}" in error
 
 

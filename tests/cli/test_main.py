@@ -34,7 +34,7 @@ def test_version_is_that_of_the_package(capsys):
         (["find", "a:b", "--data", "a:c", "--sweep", "cosine"], "invalid choice: 'cosine'"),
         (["find", "a:b", "--data", "a:c", "--json", "absent/r.json"], "--json: must be a file in a writable directory"),
         (["search", "a:b", "--data", "a:c", "--report", "."], "--report: must be a file in a writable directory"),
-        (["report", "missing.json", "-o", "page.html"], "missing.json: No such file"),
+        (["report", "missing.json", "-o", "page.html"], "got missing.json. Check the path."),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, capsys):

@@ -159,4 +159,4 @@ def test_a_metric_that_should_grow_is_shown_as_it_was_recorded():
 
 def test_a_comparison_of_steps_speaks_of_steps():
     fast, slow = ({"step": [10, 20, 30], "loss": losses} for losses in ([3.0, 2.0, 1.0], [3.0, 2.5, 2.4]))
-    assert "It stays ahead from step 20 on" in text_of(analyze_histories([slow, fast]))
+    assert "It was ahead from step 20 on" in text_of(analyze_histories([slow, fast]))

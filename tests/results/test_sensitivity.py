@@ -12,6 +12,7 @@ import pytest
 
 from keras_lr.errors import ResultFormatError
 from keras_lr.results import SensitivityResult
+from keras_lr.results._sensitivity import basin_in_words
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 
@@ -34,6 +35,18 @@ def test_a_result_stored_under_the_former_names_is_read() -> None:
     loaded = SensitivityResult.from_json(json.dumps(data))
     assert (loaded.engine, loaded.engine_reason) == ("stacked", "The model has Dropout.")
     assert loaded.to_dict() == stored(engine_reason="The model has Dropout.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"low": 1e-3, "high": 2.15e-3}, "as good within noise from 1e-3 to 2.15e-3"),
+        ({"low": 1e-3, "high": 1e-3}, "no other rate is as good within noise"),
+        ({"low": 1e-3, "high": 1e-3, "basin_by": "gain"}, "no other rate loses at most 5% of the gain"),
+    ],
+)
+def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: str) -> None:
+    assert basin_in_words(SensitivityResult.from_dict(stored(best_learning_rate=1e-3, **changes))) == words
 
 
 NEW_FIELDS = ("basin_by", "usable_low", "usable_high", "lr_sensitivity")

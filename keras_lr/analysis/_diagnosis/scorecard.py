@@ -237,8 +237,8 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
     ),
     "rate_position": (
         0.0,
-        "The learning rate is in the lower half of those that the optimizer is usually given, or below.",
-        "The learning rate is in the upper half of those that the optimizer is usually given, or above.",
+        "The learning rate is in the lower half of the optimizer's usual range, or below it.",
+        "The learning rate is in the upper half of the optimizer's usual range, or above it.",
     ),
 }
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
-from keras_lr._utils.formatting import format_number, format_rate
+from keras_lr._utils.formatting import counted, format_number, format_rate
 from keras_lr.plots._auto_lr import plot_auto_lr, stacked_axes
 from keras_lr.report._components import (
     Section,
     as_sentence,
     code_to_paste,
-    counted,
     data_view,
     environment_rows,
     fact_views,
@@ -86,7 +85,7 @@ def _verdict(log: AutoLRLog) -> dict[str, str]:
         rate=rate,
         rest=rest,
         reason=reason,
-        code=code_to_paste(log.probe.environment if log.probe else {}, rate),
+        code=code_to_paste(log.probe.environment if log.probe else {}, rate, batch_size=log.known.get("batch_size")),
     )
 
 

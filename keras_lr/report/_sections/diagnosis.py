@@ -10,14 +10,13 @@ from typing import Any, get_args
 import numpy as np
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
-from keras_lr._utils.formatting import format_number, format_rate, shortened
+from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.plots._history import history_panels, plot_history
 from keras_lr.report._components import (
     Section,
     as_sentence,
     badge_cell,
     code_to_paste,
-    counted,
     data_view,
     figure_view,
     number_cell,
@@ -171,10 +170,13 @@ def rate_span(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{format_rate(low)} to {format_rate(high)}"
 
 
-def best_in_words(diagnosis: Diagnosis, loss: float | None) -> tuple[str, str]:
-    """What a run's best value is called, and its number."""
-    what = "lowest loss" if diagnosis.direction == "min" else f"highest {shortened(diagnosis.monitor, _NAME_LIMIT)}"
-    return what, format_number(loss)
+def best_in_words(comparison: HistoryComparison, name: str) -> tuple[str, str]:
+    """What the best value of a run is called, and its number."""
+    run = comparison.diagnoses[name]
+    validated = all(one.val_losses for one in comparison.diagnoses.values())
+    series = shortened(f"val_{run.monitor}" if validated else run.monitor, _NAME_LIMIT)
+    extreme = "lowest" if run.direction == "min" else "highest"
+    return f"{extreme} {series}", format_number(comparison.best_losses.get(name))
 
 
 def _epoch_span(finding: Finding, unit: str) -> str:
@@ -184,9 +186,8 @@ def _epoch_span(finding: Finding, unit: str) -> str:
 
 
 def _effect(finding: Finding) -> str:
-    unit = finding.effect_unit.removesuffix("s") if finding.effect_size == 1 else finding.effect_unit
     size = finding.effect_size
-    return f"{size:,.0f} {unit}" if 1000 <= size < 1e9 else f"{format_number(size, digits=3)} {unit}"
+    return f"{finding.effect_unit}: " + (f"{size:,.0f}" if 1000 <= size < 1e9 else format_number(size, digits=3))
 
 
 def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
@@ -194,7 +195,7 @@ def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
     return [
         shortened(name, _NAME_LIMIT),
         badge_cell(verdict_badge(diagnosis.verdict, diagnosis.share), words.level),
-        number_cell(best_in_words(diagnosis, _best(diagnosis))[1]),
+        number_cell(format_number(_best(diagnosis))),
         number_cell(rate_span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
         " ".join(diagnosis.reasons),
     ]
@@ -369,10 +370,11 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
     name = comparison.best_run
     if name is not None and name in comparison.diagnoses:
         run = comparison.diagnoses[name]
-        what, value = best_in_words(run, comparison.best_losses.get(name))
+        what, value = best_in_words(comparison, name)
         rest = f"Of {counted(len(comparison.diagnoses), 'run')}, {shortened(name, 60)} reached the {what}, {value}."
         if comparison.part_epoch is not None:
-            rest += f" It stays ahead from {run.unit} {comparison.part_epoch} on."
+            ahead = f"from {run.unit} {comparison.part_epoch} on" if comparison.part_epoch else f"in every {run.unit}"
+            rest += f" It was ahead {ahead}."
     low, high = comparison.suggested_low, comparison.suggested_high
     if low is None or high is None:
         lead = "These runs suggest no learning rate to try next"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_lr._utils.downsampling import spike_keeping_indices
-from keras_lr._utils.formatting import format_number, format_rate
+from keras_lr._utils.formatting import counted, format_number, format_rate
 from keras_lr.analysis._suggestion.curve import SmoothCurve, regions, smooth_curve
 from keras_lr.plots._range_test import plot_range_test, plot_slope
 from keras_lr.report._components import (
@@ -18,7 +18,6 @@ from keras_lr.report._components import (
     chip_cell,
     code_to_paste,
     code_value,
-    counted,
     data_view,
     environment_rows,
     fact_views,
@@ -215,7 +214,8 @@ def _method(result: RangeTestResult) -> list[str]:
 
 def _script(result: RangeTestResult) -> str:
     first, last = _swept_range(result)
-    batch_size = code_value(result.environment, "batch_size", "32")
+    size = code_value(result.environment, "batch_size", "")
+    batch_size = f"\n    batch_size={size}," if size else ""
     return f"""import keras
 import keras_lr
 
@@ -226,8 +226,7 @@ x, y = load_data()
 result = keras_lr.find_lr(
     build_model(),
     x,
-    y,
-    batch_size={batch_size},
+    y,{batch_size}
     min_lr={first},
     max_lr={last},
     num_steps={result.num_steps},

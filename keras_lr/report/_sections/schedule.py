@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from keras_lr._utils.downsampling import spike_keeping_indices
-from keras_lr._utils.formatting import format_number, format_rate, shortened
+from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.plots._schedule import plot_schedule
 from keras_lr.report._components import (
     Section,
-    counted,
     data_view,
     fact_views,
     figure_view,

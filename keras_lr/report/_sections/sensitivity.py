@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
-from keras_lr._utils.formatting import format_number, format_rate, shortened
+from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.analysis._batch_size import rule_ridge
 from keras_lr.analysis._sensitivity import (
     RUN_KEYS,
@@ -40,7 +40,6 @@ from keras_lr.report._components import (
     as_sentence,
     code_to_paste,
     code_value,
-    counted,
     data_view,
     environment_rows,
     fact_views,
@@ -74,6 +73,7 @@ from keras_lr.results._sensitivity import (
 
 _MAX_TABLE_ROWS = 60
 _NAME_LIMIT = 48
+_NO_OTHER = "No other learning rate of the grid"
 _ENGINES = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
@@ -136,7 +136,7 @@ def _describe_race(result: SensitivityResult) -> str:
     """Which rates left the race in which way."""
     dropped = (result.race or {"dropped": []})["dropped"]
     ways = {
-        text: [format_rate(drop["learning_rate"], digits=3) for drop in dropped if drop["why"] == why]
+        text: [_rate(drop["learning_rate"]) for drop in dropped if drop["why"] == why]
         for why, (*_, text) in RACE_ENDS.items()
     }
     ends = "; ".join(f"{text}: {_listed(rates)}" for text, rates in ways.items() if rates)
@@ -153,7 +153,7 @@ def _race_table(result: SensitivityResult) -> dict[str, Any]:
     rows = [runs.iloc[place] for place in shown]
     standing = "won" if result.race and result.race["finished"] else "leads"
     columns = {
-        "Learning rate": [number_cell(format_rate(float(row["learning_rate"]), digits=3)) for row in rows],
+        "Learning rate": [number_cell(_rate(float(row["learning_rate"]))) for row in rows],
         "Epochs": [number_cell(str(int(row["epochs"]))) for row in rows],
         f"Best {_objective(result)}": number_column([float(row["score"]) for row in rows]),
         "Outcome": [
@@ -167,6 +167,11 @@ def _race_table(result: SensitivityResult) -> dict[str, Any]:
     return table_view(caption, list(columns), zip(*columns.values(), strict=True))
 
 
+def _rate(rate: float) -> str:
+    """A rate of the grid. Three digits tell neighbours apart up to ninety rates per decade."""
+    return format_rate(rate, digits=3)
+
+
 def _objective(result: SensitivityResult) -> str:
     return shortened(result.objective, _NAME_LIMIT)
 
@@ -175,7 +180,7 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
     if result.best_learning_rate is None or result.low is None or result.high is None:
         rest = f"Searched: {_setup(result)}."
         return verdict_view(level=result.confidence, lead=NO_RATE, rest=rest, reason=result.reason)
-    rate = format_rate(result.best_learning_rate)
+    rate = _rate(result.best_learning_rate)
     return verdict_view(
         level=result.confidence,
         lead="Use" if result.confidence == "clear" else "Try",
@@ -190,9 +195,11 @@ def _ranges_in_words(result: SensitivityResult) -> str:
     """Which rates are as good within noise, and which lose little of the gain."""
     facts: dict[str, list[str]] = {}
     for name, span in _ranges(result).items():
-        rates = f"Anything from {span}" if " to " in span else "No other learning rate of the grid"
+        rates = f"Anything from {span}" if " to " in span else _NO_OTHER
         facts.setdefault(rates, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
-    return " ".join(f"{rates} {' and '.join(said)}." for rates, said in facts.items())
+    return " ".join(
+        f"{rates} {(' or ' if rates == _NO_OTHER else ' and ').join(said)}." for rates, said in facts.items()
+    )
 
 
 def _ranges(result: SensitivityResult) -> dict[BasinBy, str]:
@@ -200,7 +207,7 @@ def _ranges(result: SensitivityResult) -> dict[BasinBy, str]:
     known: dict[BasinBy, tuple[float | None, float | None]] = {result.basin_by: (result.low, result.high)}
     known.setdefault("gain", (result.usable_low, result.usable_high))
     return {
-        name: format_rate(low) if low == high else f"{format_rate(low)} to {format_rate(high)}"
+        name: _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}"
         for name, (low, high) in known.items()
         if low is not None and high is not None
     }
@@ -242,7 +249,7 @@ def _run_warnings(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[st
         inside &= runs["batch_size"] == main_batch_size(result)
         lost = runs[inside & (runs["status"] == "diverged")]
         if len(lost):
-            first = format_rate(float(lost["learning_rate"].min()))
+            first = _rate(float(lost["learning_rate"].min()))
             problem = f"{counted(len(lost), 'run')} within the range diverged."
             found.append(warning_view(problem, f"Stay below {first}."))
     if (chaos := chaos_in_words(result)) is not None:
@@ -260,10 +267,10 @@ def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]
     if result.lr_sensitivity is not None:
         facts.append(("Learning-rate sensitivity", f"{result.lr_sensitivity:.2f}"))
     if len(rates):
-        facts.append(("Searched", f"{format_rate(rates[0])} to {format_rate(rates[-1])}"))
+        facts.append(("Searched", f"{_rate(rates[0])} to {_rate(rates[-1])}"))
     facts.append(("Learning rates", str(len(rates))))
     if result.race:
-        facts.append(("Trainings beyond the best", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
+        facts.append(("Other rates, in complete runs", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
     facts.append(("Seeds", str(result.repeats)))
     if len(result.batch_sizes) > 1:
         facts.append(("Batch sizes", ", ".join(map(str, result.batch_sizes[:8]))))
@@ -281,9 +288,7 @@ def _describe_curve(result: SensitivityResult, runs: pd.DataFrame, *, drawn: int
     best = result.best_learning_rate
     if best is not None and best in medians.index:
         ends = [rate for rate in (float(medians.index[0]), float(medians.index[-1])) if rate != best]
-        value, *others = (
-            f"{format_number(float(medians[rate]), digits=3)} at {format_rate(rate)}" for rate in (best, *ends)
-        )
+        value, *others = (f"{format_number(float(medians[rate]), digits=3)} at {_rate(rate)}" for rate in (best, *ends))
         against = f", against {' and '.join(others)}" if others else ""
         parts.append(f"The best median {_objective(result)} is {value}{against}.")
     diverged = np.unique(own.loc[own["status"] == "diverged", "learning_rate"].to_numpy(dtype=np.float64))
@@ -295,7 +300,7 @@ def _describe_curve(result: SensitivityResult, runs: pd.DataFrame, *, drawn: int
 
 
 def _rates_in_words(rates: np.ndarray) -> str:
-    return _listed([format_rate(float(rate)) for rate in rates])
+    return _listed([_rate(float(rate)) for rate in rates])
 
 
 def _listed(written: list[str]) -> str:
@@ -312,7 +317,7 @@ def _rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]
     if len(shown) < len(groups):
         caption += f"; {len(shown)} of {len(groups):,} rows"
     chosen = [groups[place] for place in shown]
-    rates = [number_cell(format_rate(float(group["learning_rate"].iloc[0]))) for group in chosen]
+    rates = [number_cell(_rate(float(group["learning_rate"].iloc[0]))) for group in chosen]
     sizes = [number_cell(str(int(group["batch_size"].iloc[0]))) for group in chosen]
     outcomes = [number_column(values) for values in zip(*map(_outcomes, chosen), strict=True)]
     columns = {
@@ -384,7 +389,7 @@ def _describe_heatmap(result: SensitivityResult) -> str:
     if result.best_learning_rate is None:
         return "No cell stands out."
     return (
-        f"The best median {_objective(result)} is at a learning rate of {format_rate(result.best_learning_rate)} "
+        f"The best median {_objective(result)} is at a learning rate of {_rate(result.best_learning_rate)} "
         f"with batch size {main_batch_size(result)}."
     )
 
@@ -500,7 +505,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
     findings = {rate: diagnosis.findings for rate, diagnosis in diagnoses.items()}
     panels = learning_curve_panels(result, findings=findings)
     descriptions = [_describe_rate(result, rate, diagnoses.get(rate)) for rate in rates]
-    named = {format_rate(rate): diagnosis for rate, diagnosis in diagnoses.items()}
+    named = {_rate(rate): diagnosis for rate, diagnosis in diagnoses.items()}
     caption = "Findings in the middle run of each learning rate"
     return [
         part_view(
@@ -508,7 +513,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
             heading="Training histories",
             note=_note(result, named, rates),
             figure=panels_view(
-                {format_rate(rate): draw for rate, draw in panels.items()},
+                {_rate(rate): draw for rate, draw in panels.items()},
                 title="Training histories",
                 description=" ".join(descriptions),
                 descriptions=descriptions,
@@ -576,7 +581,7 @@ def _note(result: SensitivityResult, named: Mapping[str, Diagnosis], rates: list
 def _describe_rate(result: SensitivityResult, rate: float, diagnosis: Diagnosis | None) -> str:
     ends = [run["loss"].dropna() for run in runs_at(result, rate)]
     reached = [float(losses.iloc[-1]) for losses in ends if len(losses)]
-    description = f"{format_rate(rate)}: "
+    description = f"{_rate(rate)}: "
     description += f"final loss {format_number(float(np.median(reached)), digits=3)}" if reached else "no finite loss"
     if diagnosis is not None and diagnosis.findings:
         description += f", {findings_in_words(diagnosis)}"
