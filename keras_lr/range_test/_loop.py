@@ -15,117 +15,136 @@ from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optim
 from keras_lr._keras.model import loss_tracker
 from keras_lr._keras.snapshot import components
 from keras_lr.errors import ModelError
-from keras_lr.range_test._data_checks import KINDS, PARTS
+from keras_lr.range_test._data_checks import PARTS
 
 MAX_TARGETS = 4096
-"""Rows of targets that are kept, ..."""
+"""Rows of targets that are kept of a sweep, ..."""
 
-MAX_TARGET_VALUES = 256
+MAX_VALUES = 16384
+"""... or more if they hold no more values than this, ..."""
+
+MAX_ROW = 256
 """... unless a row holds more values than this."""
+
+_NOT_DONE = -1.0
+"""The size of the inputs of a step that has not been done."""
+
+_COLUMNS = 1 + len(PARTS) + 2
+"""Numbers that are stored per step, apart from its targets."""
 
 _loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]] = weakref.WeakKeyDictionary()
 
 
 class DataWatch:
-    """Looks at the batches that a loop reads, in variables beside it.
+    """Looks at the batches that a loop reads.
+
+    A step of a small model takes little longer than a few operations, and a condition within the loop takes several of
+    them. So a batch is reduced to a row of numbers, whose length is fixed for a sweep:
+
+    - how large the inputs, the targets and the sample weights are, each NaN if they hold NaN, infinite if they hold
+      infinite values, and finite otherwise;
+    - the lowest and the highest target, unless targets are kept;
+    - as many targets as there is room for, and NaN if there are fewer.
 
     Attributes:
-        kinds: For each of the inputs, targets and sample weights, whether a batch held NaN and infinite values, bool,
-            shape `(3, 2)`.
-        limits: The lowest and the highest target so far, shape `(2,)`; kept if there is one tensor of targets.
-        targets: The first targets, shape `(n_rows, n_values)`, float64; empty if there are several tensors of targets,
-            sample weights, or large rows.
+        enabled: Whether batches with values that are not finite are found.
+        row_values: Values per row of the targets that are kept, in the batches that were traced; 0 if none are.
     """
 
     def __init__(self) -> None:
+        self.enabled = True
+        self.row_values = 0
         self._enabled = tf.Variable(True, trainable=False)
-        self._found = tf.Variable(np.zeros((len(PARTS), len(KINDS)), bool), trainable=False)
-        self._limits = tf.Variable([np.inf, -np.inf], dtype=tf.float64, trainable=False)
-        self._targets = tf.Variable(np.zeros((0, 0)), shape=[None, None], dtype=tf.float64, trainable=False)
+        self._room = tf.Variable([], shape=[None], dtype=tf.float64, trainable=False)
 
     @property
     def variables(self) -> list[tf.Variable]:
         """The variables of the watch, which are no part of the model."""
-        return [self._enabled, self._found, self._limits, self._targets]
+        return [self._enabled, self._room]
 
-    @property
-    def kinds(self) -> np.ndarray:
-        return np.asarray(self._found.numpy())
+    def begin(self, num_steps: int, *, keeps_targets: bool) -> int:
+        """Finds all batches again, makes room for targets, and returns the length of a row.
 
-    @property
-    def limits(self) -> np.ndarray:
-        return np.asarray(self._limits.numpy())
+        Args:
+            num_steps: Number of batches.
+            keeps_targets: Whether targets are kept, if they can be.
+        """
+        self.enable(True)
+        rows = max(MAX_TARGETS, MAX_VALUES // self.row_values) if self.row_values and keeps_targets else 0
+        room = -(-rows // num_steps) * self.row_values
+        if room != self._room.shape[0]:
+            self._room.assign(np.full(room, np.nan), read_value=False)
+        return _COLUMNS + room
 
-    @property
-    def targets(self) -> np.ndarray:
-        return np.asarray(self._targets.numpy())
+    def enable(self, enabled: bool) -> None:
+        """Sets whether batches with values that are not finite are found."""
+        if enabled != self.enabled:
+            self.enabled = enabled
+            self._enabled.assign(enabled, read_value=False)
 
-    def begin(self) -> None:
-        """Forgets what has been seen."""
-        self.resume(enabled=True)
-        self._limits.assign([np.inf, -np.inf])
-        self._targets.assign(np.zeros((0, 0)))
+    def expect(self, batch: Any) -> bool:
+        """Prepares for such batches, and returns whether others were expected, for which there is other room."""
+        expected = self.row_values
+        _, targets, weights = _parts(batch)
+        kept = targets[0] if len(targets) == 1 and not weights else None
+        self.row_values = 0 if kept is None else _row_values(kept)
+        return self.row_values != expected
 
-    def resume(self, *, enabled: bool) -> None:
-        """Goes on after a batch that was found, and finds further ones if `enabled`."""
-        self._enabled.assign(enabled)
-        self._found.assign(np.zeros_like(self.kinds))
+    def invariants(self) -> tuple[Any, Any, Any]:
+        """What `row` needs in every step, to be read before the steps."""
+        room = self._room.read_value()
+        return self._enabled.read_value(), room, tf.shape(room) + _COLUMNS
 
-    def look(self, batch: Any) -> Any:
-        """Whether the batch holds a value that is not finite, a bool tensor; traced into the loop."""
-        parts = [_tensors(part) for part in keras.utils.unpack_x_y_sample_weight(batch)]
-        floats = [tensor for part in parts for tensor in part if tensor.dtype.is_floating]
-        if len(parts[1]) == 1 and not parts[1][0].dtype.is_bool:
-            low, high = (tf.cast(limit(parts[1][0]), tf.float64) for limit in (tf.reduce_min, tf.reduce_max))
-            self._limits.assign([tf.minimum(self._limits[0], low), tf.maximum(self._limits[1], high)])
-            if not parts[2]:
-                self._keep(parts[1][0])
-        if not floats:
-            return tf.constant(False)
-        bad = ~tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in floats])
-
-        def note() -> Any:
-            kinds = [[_any(test, part) for test in (tf.math.is_nan, tf.math.is_inf)] for part in parts]
-            self._found.assign(tf.stack(kinds))
-            return tf.constant(True)
-
-        return tf.cond(self._enabled & bad, note, lambda: tf.constant(False))
-
-    def _keep(self, targets: Any) -> None:
-        """Adds targets to those that are kept, as long as there is room."""
-        values = _row_values(targets)
-        if values is None or not 0 < values <= MAX_TARGET_VALUES:
-            return
-
-        def add() -> Any:
-            rows = tf.reshape(tf.cast(targets, tf.float64), [-1, values])
-            self._targets.assign(tf.concat([tf.reshape(self._targets, [-1, values]), rows], axis=0))
-            return tf.constant(True)
-
-        tf.cond(tf.shape(self._targets)[0] < MAX_TARGETS, add, lambda: tf.constant(False))
+    def row(self, loss: Any, batch: Any, invariants: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+        """The row of a batch, beginning with its loss, and whether to go on; traced into the loop."""
+        enabled, room, length = invariants
+        parts = _parts(batch)
+        sizes = [[size_of(tensor) for tensor in part if tensor.dtype.is_floating] for part in parts]
+        known = [size for part in sizes for size in part]
+        goes_on = tf.math.is_finite(tf.add_n(known)) | ~enabled if known else tf.constant(True)
+        nothing, unknown = (tf.constant(value, tf.float64) for value in (0.0, np.nan))
+        numbers = [loss, *(tf.add_n(part) if part else nothing for part in sizes)]
+        targets = parts[1][0] if len(parts[1]) == 1 else None
+        if targets is not None and self.row_values:
+            values = tf.cast(targets if targets.shape.rank == 1 else tf.reshape(targets, [-1]), tf.float64)
+            row = tf.concat([tf.stack([*numbers, nothing, nothing]), values, room], axis=0)
+            return tf.strided_slice(row, [0], length), goes_on
+        limits = [unknown, unknown]
+        if targets is not None:
+            limits = [tf.cast(find(targets), tf.float64) for find in (tf.reduce_min, tf.reduce_max)]
+        return tf.stack([*numbers, *limits]), goes_on
 
 
-def _row_values(targets: Any) -> int | None:
-    """Number of values per row; None if it is open."""
-    return None if targets.shape.rank in (None, 0) else targets.shape[1:].num_elements()
+def _parts(batch: Any) -> list[list[Any]]:
+    """The numeric tensors of the inputs, the targets and the sample weights.
+
+    These are also the parts of a sparse or ragged tensor, and the tensors of every replica.
+    """
+    found = []
+    for part in keras.utils.unpack_x_y_sample_weight(_without_optionals(batch)):
+        leaves = filter(tf.is_tensor, tf.nest.flatten(part, expand_composites=True))
+        found.append([leaf for leaf in leaves if leaf.dtype.is_floating or leaf.dtype.is_integer])
+    return found
 
 
-def _tensors(part: Any) -> list[Any]:
-    """The numeric tensors of a part of a batch, also those of a sparse or ragged one, and of every replica."""
-    leaves = tf.nest.flatten(part, expand_composites=True)
-    return [leaf for leaf in leaves if tf.is_tensor(leaf) and (leaf.dtype.is_floating or leaf.dtype.is_integer)]
+def size_of(values: Any) -> Any:
+    """A number that is NaN if one of the values is, infinite if one is and none is NaN, and finite otherwise."""
+    values = tf.cast(values, tf.float32) if values.dtype.size < 4 else values
+    # Otherwise the squares of large values would be infinite.
+    return tf.cast(tf.nn.l2_loss(values * values.dtype.max**-0.75), tf.float64)
 
 
-def _any(test: Any, tensors: list[Any]) -> Any:
-    found = [tf.reduce_any(test(tensor)) for tensor in tensors if tensor.dtype.is_floating]
-    return tf.reduce_any(tf.stack(found)) if found else tf.constant(False)
+def _row_values(targets: Any) -> int:
+    """Number of values per row of targets; 0 if it is open or large."""
+    values = None if targets.shape.rank in (None, 0) else targets.shape[1:].num_elements()
+    return values if values is not None and values <= MAX_ROW else 0
 
 
 class StepLoop:
     """Trains steps at given learning rates and stores each step's own loss on the device.
 
-    Keras logs the mean loss since the metrics were last reset, so they are reset after each step. The losses are stored
-    in a variable instead of being returned, so that those before a failing step survive it.
+    Keras logs the mean loss since the metrics were last reset, so they are reset after each step. The losses and what
+    the batches hold are stored in a variable instead of being returned, so that those before a failing step survive it.
 
     Args:
         model: A compiled model; held weakly, so that a cached loop does not keep it alive.
@@ -148,9 +167,12 @@ class StepLoop:
         self.chunk_steps = 1
         self._unlogged: ModelError | None = None
         with tf.device(_home(model)):
-            self._losses = tf.Variable(np.zeros(0), shape=[None], dtype=tf.float64, trainable=False)
-            self._completed = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self._rows = tf.Variable(_empty_rows(0, _COLUMNS), shape=[None, None], trainable=False)
             self.watch = DataWatch()
+        self._num_steps = 0
+        self._rows_done: np.ndarray | None = None
+        self._prepared: tuple[Any, list[Any], int] | None = None
+        self._row_values: dict[Any, int] = {}
         step = self._step
         if self.in_graph and model.jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
@@ -179,63 +201,113 @@ class StepLoop:
         """
         if not self.in_graph:
             return []
+        if self._prepared is not None and self._prepared[0] == signature:
+            _, extra, self.watch.row_values = self._prepared
+            return extra
         scalar = tf.TensorSpec([], tf.int32)
+        self.watch.row_values = 0
         concrete = self._loop.get_concrete_function(signature, tf.TensorSpec([None], tf.float32), scalar, scalar)
+        self.watch.row_values = self._row_values.setdefault(concrete, self.watch.row_values)
         if self._unlogged is not None:
             raise self._unlogged
-        own = {id(variable) for variable in (self._losses, self._completed, *self.watch.variables)}
-        return [variable for variable in concrete.graph.variables if id(variable) not in own]
+        own = {id(variable) for variable in (self._rows, *self.watch.variables)}
+        extra = [variable for variable in concrete.graph.variables if id(variable) not in own]
+        self._prepared = (signature, extra, self.watch.row_values)
+        return extra
 
-    def begin(self, num_steps: int) -> None:
-        """Resets the stored losses, with room for `num_steps` steps."""
-        self._losses.assign(np.full(num_steps, np.nan))
-        self._completed.assign(0)
-        self.watch.begin()
+    def begin(self, num_steps: int, *, keeps_targets: bool = True) -> None:
+        """Resets what is stored, with room for `num_steps` steps, and for targets of the batches they read."""
+        self._num_steps = num_steps
+        self._make_room(keeps_targets=keeps_targets)
         self.model.reset_metrics()
+
+    def _make_room(self, *, keeps_targets: bool) -> None:
+        rows = _empty_rows(self._num_steps, self.watch.begin(self._num_steps, keeps_targets=keeps_targets))
+        self._rows.assign(rows, read_value=False)
+        self._rows_done = rows[:0]
 
     def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
         """Runs the steps from `start` up to `stop`, or up to a batch that `watch` finds.
 
         `losses` holds those done, also after an exception.
         """
+        self._rows_done = None
         self._loop(source, learning_rates, tf.constant(start), tf.constant(stop))
 
     @property
     def completed(self) -> int:
         """Number of steps done since `begin`."""
-        return int(self._completed.numpy())
+        return len(self._done())
 
     @property
     def losses(self) -> np.ndarray:
         """The losses of the steps done, shape `(completed,)`, float64."""
-        return np.asarray(self._losses.numpy()[: self.completed])
+        return self._done()[:, 0]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """How large the inputs, targets and sample weights were in each step done, shape `(completed, 3)`, float64.
+
+        As `DataWatch` gives them; 0 for arrays.
+        """
+        return self._done()[:, 1 : 1 + len(PARTS)]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Targets of the steps done, the first ones of each batch, shape `(n_rows, n_values)`, float64.
+
+        Empty if there are several tensors of targets, sample weights, or large rows.
+        """
+        values = self._done()[:, _COLUMNS:].reshape(-1, self.watch.row_values or 1)
+        return np.asarray(values[~np.isnan(values).any(axis=1)])
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest target of the steps done; NaN if they are unknown."""
+        done = self._done()
+        lows, highs = (self.targets,) * 2 if self.watch.row_values else done[:, _COLUMNS - 2 : _COLUMNS].T
+        known = lows.size and np.isfinite(self.sizes[:, PARTS.index("targets")]).all()
+        return (float(lows.min()), float(highs.max())) if known else (np.nan, np.nan)
+
+    def _done(self) -> np.ndarray:
+        """The rows of the steps done."""
+        if self._rows_done is None:
+            rows = np.asarray(self._rows.numpy())
+            self._rows_done = rows[: np.count_nonzero(rows[:, 1] != _NOT_DONE)]
+        return self._rows_done
 
     def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+        invariants = self.watch.invariants()
+
         def body(index: Any, _: Any) -> tuple[Any, Any]:
-            return index + 1, self._one(source, tf.gather(learning_rates, index), index)
+            return index + 1, self._one(source, tf.gather(learning_rates, index), index, invariants)
 
         tf.while_loop(
-            lambda index, found: (index < stop) & ~found, body, [start, tf.constant(False)], parallel_iterations=1
+            lambda index, goes_on: (index < stop) & goes_on, body, [start, tf.constant(True)], parallel_iterations=1
         )
 
     def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
         for index in range(int(start), int(stop)):
-            if self._one(source, learning_rates[index], index):
+            if not self._one(source, learning_rates[index], index):
                 break
 
-    def _one(self, source: Any, rate: Any, index: Any) -> Any:
-        """Trains one step, and returns whether its batch holds values that are not finite."""
+    def _one(self, source: Any, rate: Any, index: Any, invariants: Any = None) -> Any:
+        """Trains one step, and returns whether to go on: not if its batch holds values that are not finite."""
         batch = source.get_next(index)
         strategy = self.model.distribute_strategy
         loss = strategy.run(self._compiled_step, args=(batch, rate))
         if strategy.num_replicas_in_sync > 1:
             total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
             loss = total / samples
-        stored = self._losses.scatter_update(tf.IndexedSlices(loss, index))
-        # Otherwise a step that fails because the data has ended could still be counted.
-        with tf.control_dependencies([stored]):
-            self._completed.assign_add(1)
-        return tf.constant(False) if isinstance(source, ArraySource) else self.watch.look(_without_optionals(batch))
+        if isinstance(source, ArraySource):
+            nothing, unknown = (tf.constant(value, tf.float64) for value in (0.0, np.nan))
+            row, goes_on = tf.stack([loss, *[nothing] * len(PARTS), unknown, unknown]), tf.constant(True)
+        else:
+            if self.watch.expect(batch) and not self.in_graph:
+                self._make_room(keeps_targets=True)
+            row, goes_on = self.watch.row(loss, batch, invariants or self.watch.invariants())
+        self._rows.scatter_update(tf.IndexedSlices(row, index))
+        return goes_on
 
     def _step(self, batch: Any, rate: Any) -> Any:
         model = self.model
@@ -265,6 +337,10 @@ class StepLoop:
             self._unlogged = error
             return np.nan
         return logs[self._monitor]
+
+
+def _empty_rows(count: int, columns: int) -> np.ndarray:
+    return np.full((count, columns), _NOT_DONE)
 
 
 def _without_optionals(batch: Any) -> Any:

@@ -49,7 +49,7 @@ from keras_lr.range_test._data_checks import (
     target_fault_of,
     unused_optimizer,
 )
-from keras_lr.range_test._loop import StepLoop, cached_loop, keep_loop
+from keras_lr.range_test._loop import MAX_TARGETS, StepLoop, cached_loop, keep_loop
 from keras_lr.results._range_test import StopReason
 
 _CHUNK_SECONDS = 0.25
@@ -331,14 +331,14 @@ class Sweep:
 
         A model may be made for such values, such as one whose loss masks missing targets.
         """
-        kinds = self.loop.watch.kinds
-        if not kinds.any() or not np.isfinite(self.loop.losses[:-1]).all():
+        bad = np.flatnonzero(~np.isfinite(self.loop.sizes[-1:]))
+        if not bad.size or not self.loop.watch.enabled or not np.isfinite(self.loop.losses[:-1]).all():
             return None
         if not self._is_broken():
-            self.loop.watch.resume(enabled=False)
+            self.loop.watch.enable(False)
             return None
-        part, kind = np.argwhere(kinds)[0]
-        self.fault = str(BadValue(PARTS[part], KINDS[kind], "batch", self._read + reached - 1))
+        kind = KINDS[0] if np.isnan(self.loop.sizes[-1, bad[0]]) else KINDS[1]
+        self.fault = str(BadValue(PARTS[bad[0]], kind, "batch", self._read + reached - 1))
         return Curve(_finite(self.loop.losses[: reached - 1]), "non_finite", fault=self.fault)
 
     def _is_broken(self) -> bool:
@@ -469,7 +469,7 @@ class Sweep:
 
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""
-        self.loop.begin(1)
+        self.loop.begin(1, keeps_targets=False)
         self.loop.run(self.stream.batch_of(row), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
         broken = self._is_broken()
         self.restore()
@@ -477,16 +477,16 @@ class Sweep:
 
     def _check_targets_read(self) -> None:
         """Judges the targets of a dataset by those that the sweep has read."""
-        targets = self.loop.watch.targets
-        if self.stream.arrays is None and len(targets) and self.constant_loss is None:
-            self.constant_loss = constant_loss_of(self._model, targets)
-        low, high = self.loop.watch.limits
+        if self.stream.arrays is not None:
+            return
+        targets, limits = self.loop.targets, self.loop.limits
+        if len(targets) and self.constant_loss is None:
+            self.constant_loss = constant_loss_of(self._model, targets[:: -(-len(targets) // MAX_TARGETS)])
+        known = bool(np.isfinite(limits).all())
+        self.advice = output_advice(self._model, limits if known else None)
         losses = losses_of(self._model)
-        if self.stream.arrays is None:
-            known = bool(np.isfinite([low, high]).all())
-            self.advice = output_advice(self._model, (float(low), float(high)) if known else None)
-        if len(losses) == 1 and np.isfinite([low, high]).all() and not self.target_fault:
-            self.target_fault = target_fault_of(self._model, [(losses[0], low, high)]) or ""
+        if len(losses) == 1 and known and not self.target_fault:
+            self.target_fault = target_fault_of(self._model, [(losses[0], *limits)]) or ""
 
 
 class _OneBatch(NamedTuple):

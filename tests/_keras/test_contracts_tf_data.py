@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from typing import Any
 
 import keras
@@ -154,6 +156,24 @@ def test_make_iterator_replaces_what_an_iterator_iterates_over_and_stops_its_thr
     count = len(read)
     with pytest.raises(StopIteration):
         next(iterator)
+    assert len(read) == count < 100
+
+
+def test_deleting_the_resource_of_an_iterator_stops_its_threads() -> None:
+    read: list[int] = []
+
+    def note(value: Any) -> Any:
+        read.append(int(value))
+        return value
+
+    dataset = tf.data.Dataset.range(10**6).map(lambda value: tf.numpy_function(note, [value], tf.int64)).prefetch(4)
+    iterator = iter(dataset)
+    next(iterator)
+    resource = weakref.ref(iterator._iterator_resource)
+    iterator._iterator_resource = None
+    count = len(read)
+    assert resource() is None
+    time.sleep(0.02)
     assert len(read) == count < 100
 
 

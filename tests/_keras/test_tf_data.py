@@ -95,7 +95,8 @@ def test_python_functions_are_found_at_any_depth() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda one: one, lambda one: one.prefetch(4), lambda one: one.repeat().prefetch(4)])
 @pytest.mark.parametrize("parallel", [None, 3])
-def test_no_thread_draws_after_an_iterator_is_stopped(wrap: Any, parallel: int | None) -> None:
+@pytest.mark.parametrize("held", [False, True])
+def test_no_thread_draws_after_an_iterator_is_stopped(wrap: Any, parallel: int | None, held: bool) -> None:
     dataset = wrap(
         tf.data.Dataset.range(500).map(
             lambda value: tf.numpy_function(drawn, [value], tf.int64), num_parallel_calls=parallel
@@ -103,12 +104,14 @@ def test_no_thread_draws_after_an_iterator_is_stopped(wrap: Any, parallel: int |
     )
     iterator = iter(dataset)
     next(iterator)
+    kept = iterator._iterator_resource if held else None
     stop(iterator, dataset)
     state = np.random.get_state()[2]
     time.sleep(0.05)
     assert np.random.get_state()[2] == state
-    with pytest.raises(StopIteration):
+    with pytest.raises((StopIteration, ValueError)):
         next(iterator)
+    assert iterator._iterator_resource is kept
 
 
 @pytest.mark.parametrize("name", PIPELINES)

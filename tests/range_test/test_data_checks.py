@@ -14,6 +14,7 @@ import tensorflow as tf
 import keras_lr
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test import _data_checks
+from keras_lr.range_test._loop import size_of
 from tests.training_models import CROSS_ENTROPY, all_values
 
 RNG = np.random.default_rng(0)
@@ -207,6 +208,33 @@ def test_a_dummy_target_of_a_loss_of_one_s_own_passes() -> None:
         model.compile("sgd", getattr(model, "loss", None) or "mse")
         for data in ((X, zeros), (batches(X, zeros),)):
             assert "All targets" not in keras_lr.find_lr(model, *data, num_steps=30).suggestion.reason
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_size_of_a_batch_tells_nan_from_infinity_and_both_from_large_values(dtype: str) -> None:
+    most = tf.as_dtype(dtype).max
+    for values, right in (
+        ([most] * 1000, math.isfinite),
+        ([most, -math.inf, math.inf], math.isinf),
+        ([0.0, math.inf, math.nan, -math.inf], math.isnan),
+        ([], math.isfinite),
+    ):
+        assert right(float(size_of(tf.constant(values, dtype))))
+
+
+@pytest.mark.parametrize("options", [{}, {"run_eagerly": True}], ids=["graph", "eager"])
+def test_targets_of_a_dataset_are_judged_by_every_batch(options: dict[str, Any]) -> None:
+    steady = network(**options)
+    two_classes = np.repeat([0, 1], 160).astype("int32")
+    assert "All targets" not in keras_lr.find_lr(steady, batches(X, two_classes), num_steps=10).suggestion.reason
+    assert (
+        "All targets are 3"
+        in keras_lr.find_lr(network(classes=4, **options), batches(X, np.full(320, 3)), num_steps=10).suggestion.reason
+    )
+    wide = keras.Sequential([keras.Input((6,)), keras.layers.Dense(300)])
+    wide.compile("sgd", "mse", **options)
+    same = np.full((320, 300), 2.0, "float32")
+    assert "All targets are 2" in keras_lr.find_lr(wide, batches(X, same), num_steps=10).suggestion.reason
 
 
 @pytest.mark.parametrize("as_set", [False, True])

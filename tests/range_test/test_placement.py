@@ -21,7 +21,7 @@ tf.config.set_logical_device_configuration(
 prepare, devices = StepLoop.prepare, {}
 def noting(loop, signature):
     touched = prepare(loop, signature)
-    for variable in [*touched, loop._losses, loop._completed]:
+    for variable in [*touched, loop._rows]:
         devices[variable.name] = tf.DeviceSpec.from_string(variable.device).device_index
     return touched
 StepLoop.prepare = noting

@@ -18,9 +18,11 @@ the losses differ between seeds."""
 _ALL_WATCHED = 4
 _SHARE_WATCHED = 2 / 3
 _JUDGED = ("loss", "val_loss")
-_SETTLED = 3e-6
-"""Differences in the last bit, 1e-7, that grow by the same factor each epoch are as large as this after half of the
-epochs if they reach `DEPARTED` with the last one."""
+_LAST_BIT = 1e-7
+"""Relative difference of two losses whose weights differ in the last bit. One that grows by the same factor each epoch
+and reaches `DEPARTED` with the last one shows by how far it has come before."""
+_SHARE_SEEN = 1 / 3
+"""Share of the epochs after which a twin may be given up as stable."""
 _MOST = 1 / 8
 """Share of the epochs of a search that may be trained again to find its chaotic rates, if that is more than one run."""
 
@@ -87,16 +89,20 @@ class SecondTraining:
 
     Args:
         rows: What is recorded of the run, by epoch.
+        most: Number of epochs that may be trained; None for all.
 
     Attributes:
         epochs: Number of epochs that the twin has trained.
         departed: Number of the epoch with which it departed; None if it has not.
+        stable: Whether it will not depart, as far as its epochs tell.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Sequence[Mapping[str, Any]], most: float | None = None) -> None:
         self.epochs = 0
         self.departed: int | None = None
+        self.stable = False
         self._rows = rows
+        self._most = len(rows) if most is None else most
 
     def settles(self, logs: Mapping[str, Any]) -> bool:
         """Takes in what Keras logs for the next epoch of the twin; returns whether no more are needed."""
@@ -105,9 +111,12 @@ class SecondTraining:
         if any(_apart(*pair) for pair in pairs):
             self.departed = self.epochs
         self.epochs += 1
-        quiet = all(abs(value - twin) <= _SETTLED * abs(value) for value, twin, _ in pairs)
-        late = 2 * self.epochs >= len(self._rows)
-        return self.departed is not None or self.epochs == len(self._rows) or (quiet and late)
+        done = self.epochs / len(self._rows)
+        expected = _LAST_BIT * (DEPARTED / _LAST_BIT) ** done
+        ends = all(math.isfinite(self._rows[-1][name]) for name in _JUDGED if name in row)
+        quiet = ends and all(abs(value - twin) <= expected * abs(value) for value, twin, _ in pairs)
+        self.stable = self.departed is None and (done == 1 or (quiet and done >= _SHARE_SEEN))
+        return self.departed is not None or self.stable or self.epochs >= self._most
 
 
 class EdgeSearch:
@@ -148,7 +157,7 @@ class EdgeSearch:
                 continue
             if not math.isfinite(rows[0]["loss"]) or self._spent >= budget:
                 continue
-            twin = SecondTraining(rows)
+            twin = SecondTraining(rows, max(budget - self._spent, _SHARE_SEEN * len(rows)))
             try:
                 train(run, twin.settles)
             except Exception:
@@ -157,7 +166,7 @@ class EdgeSearch:
             self._spent += twin.epochs
             if twin.departed is not None:
                 recorder.chaotic(run.point, twin.departed)
-            elif rows[-1]["loss"] <= np.nanmedian(lasts[run.batch_size]):
+            elif twin.stable and rows[-1]["loss"] <= np.nanmedian(lasts[run.batch_size]):
                 self._stable[run.batch_size] = run.learning_rate
 
 

@@ -65,16 +65,31 @@ def test_the_chaotic_rates_are_those_above_the_first_stable_one(tmp_path: Path) 
     assert frame.loc[frame["chaotic"], "learning_rate"].unique().tolist() == RATES[3:]
     assert [rate for rate, _ in trained] == [4.0, 3.9, 3.7, 2.8]
     assert sum(epochs for _, epochs in trained[:-1]) < 3 * EPOCHS / 2
-    assert trained[-1][1] == EPOCHS // 2
+    assert trained[-1][1] == EPOCHS // 3
     edge.watch(made, [], second_training(trained))
     assert len(trained) == 4
 
 
-def test_a_twin_that_differs_by_rounding_is_given_up_at_half_of_the_epochs() -> None:
-    twin = SecondTraining([{"loss": 1.0 + 0.1**epoch} for epoch in range(10)])
-    settled = [twin.settles({"loss": (1.0 + 0.1**epoch) * (1 + 1e-7)}) for epoch in range(5)]
-    assert settled == [False] * 4 + [True]
+def test_a_twin_that_differs_by_rounding_is_given_up_after_a_third_of_the_epochs() -> None:
+    twin = SecondTraining([{"loss": 1.0 + 0.1**epoch} for epoch in range(12)])
+    settled = [twin.settles({"loss": (1.0 + 0.1**epoch) * (1 + 1e-7)}) for epoch in range(4)]
+    assert settled == [False] * 3 + [True]
+    assert twin.stable
     assert twin.departed is None
+
+
+def test_a_twin_whose_difference_grows_toward_departure_trains_on() -> None:
+    growth = 1000 ** (1.3 / 12)
+    twin = SecondTraining([{"loss": 1.0}] * 12)
+    settled = [twin.settles({"loss": 1.0 + 1e-7 * growth**epoch}) for epoch in range(1, 11)]
+    assert settled == [False] * 9 + [True]
+    assert (twin.departed, twin.stable) == (9, False)
+
+
+def test_a_twin_that_has_trained_as_long_as_it_may_is_not_called_stable() -> None:
+    twin = SecondTraining([{"loss": 1.0}] * 12, most=3)
+    assert [twin.settles({"loss": 1.0}) for _ in range(3)] == [False, False, True]
+    assert not twin.stable
 
 
 def test_a_twin_that_stays_finite_where_the_run_did_not_has_departed() -> None:
