@@ -243,6 +243,19 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
 }
 
 
+# A high value of these says that the loss got worse, which is no reason to call a rate good.
+SETBACKS = (
+    "rises",
+    "end_rise",
+    "largest_rise",
+    "validation_rises",
+    "validation_end_rise",
+    "validation_largest_rise",
+    "final_gap",
+    "above_untrained",
+)
+
+
 class Score(NamedTuple):
     """What the scorecard says of a run.
 
@@ -299,12 +312,18 @@ def score_verdict(
     winner = int(np.argmax(totals))
     lead = points[winner] - np.delete(points, winner, axis=0).mean(axis=0)
     names = CARDS[card]
-    strongest = [names[index] for index in np.argsort(-lead)[:MAX_REASONS] if lead[index] > 0]
+    strongest = [names[index] for index in np.argsort(-lead) if lead[index] > 0]
+    leader = SCORED_VERDICTS[winner]
+    shown = [name for name in strongest if leader != "good" or not _is_setback(name, features[name])]
     return Score(
-        SCORED_VERDICTS[winner],
+        leader,
         dict(zip(SCORED_VERDICTS, map(float, shares), strict=True)),
-        tuple(sentence(name, features[name], monitored=monitored) for name in strongest),
+        tuple(sentence(name, features[name], monitored=monitored) for name in shown[:MAX_REASONS]),
     )
+
+
+def _is_setback(name: str, value: float) -> bool:
+    return name in SETBACKS and value >= SENTENCES[name][0]
 
 
 def card_for(features: Mapping[str, float]) -> str:

@@ -167,6 +167,9 @@ def test_nothing_that_is_said_points_against_the_verdict(run):
     doubted = diagnosis.share is not None and diagnosis.share < 0.6 and diagnosis.verdict in SCORED_VERDICTS
     assert not shares or min(shares) >= 60
     assert printed.get().count("probably") == 2 * doubted
+    assert diagnosis.verdict != "good" or not re.search(
+        "often got worse|much worse in a|well short", " ".join(diagnosis.reasons)
+    )
     for text in (*texts, " ".join(printed.get().split())):
         assert pointing(text, rate) <= allowed
     if diagnosis.suggested_low is None:

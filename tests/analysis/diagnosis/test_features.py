@@ -137,6 +137,17 @@ def test_places_and_rises_are_those_of_a_planted_curve():
         assert values[f"{prefix}end_rise"] == pytest.approx(compress(0.15))
 
 
+def test_that_a_loss_got_worse_is_no_reason_to_call_a_rate_good():
+    generator = np.random.default_rng(1)
+    loss = 2 * np.exp(-np.arange(20) / 3) + 0.05 * generator.normal(size=20)
+    values = features(from_columns({"loss": loss, "val_loss": loss + 0.05 + 0.1 * generator.normal(size=20)}))
+    score = score_verdict(values)
+    setback = sentence("validation_largest_rise", values["validation_largest_rise"])
+    assert (score.leader, setback) == ("good", "The validation loss got much worse in a single epoch.")
+    assert len(score.reasons) == 3
+    assert setback not in score.reasons
+
+
 def test_every_feature_has_two_sentences_and_says_what_its_value_is():
     assert set(SENTENCES) == set(FEATURE_NAMES)
     falling, level = ({"loss": loss} for loss in (np.linspace(2.0, 1.0, 20), np.geomspace(1.0, 1e-6, 20)))
