@@ -31,7 +31,7 @@ def progress_line(
 
     Args:
         task: What is running.
-        total: Number of steps, or of `unit`.
+        total: Number of steps, or of `unit`; if more are done, only these are counted.
         show: False and 0 show nothing.
         unit: What is counted.
 
@@ -39,7 +39,12 @@ def progress_line(
         A function that takes the number of steps done.
     """
     with _progress(task, unit, show=show, total=total) as update:
-        yield lambda done: update(done, total, f"{task}: {done}/{total} {unit}")
+
+        def update_count(done: int) -> None:
+            of = f"/{total}" if done <= total else ""
+            update(done, max(done, total), f"{task}: {done}{of} {unit}")
+
+        yield update_count
 
 
 @contextlib.contextmanager

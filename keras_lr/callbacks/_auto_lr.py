@@ -1,7 +1,7 @@
 """`AutoLR`: from any compiled learning rate to a good one, while the model trains.
 
-Its rules are in `analysis._auto_lr_rules`; `_auto_lr_probe` measures before the first epoch, `_auto_lr_controller`
-applies the rules to the model.
+Its rules are in `analysis._auto_lr_rules`; `_auto_lr_start` measures before the first epoch, and
+`_auto_lr_controller` applies the rules to the model.
 """
 
 from __future__ import annotations
@@ -295,6 +295,7 @@ class AutoLR(Callback):
         if not self.probe_steps:
             builder = Probe(num_steps=2, apply=True, monitor=self.monitor, verbose=False)
             return start.without_probe(builder, anneal_fraction=self.anneal_fraction)
+        self._probe.set_params(self.params)
         rehearsed = max(self.probe_steps * self._probe.settings.repeats // 2, 1)
         return start.with_probe(
             self._probe,
@@ -308,8 +309,8 @@ class AutoLR(Callback):
         epochs = epoch_iterator_of_fit(self.model)
         if given is None:
             raise InvalidArgumentError(
-                'start="race" needs validation data, by which it compares the rates. Received: a fit without. Pass '
-                '`validation_data` or `validation_split` to `fit`, or leave `start` at "range_test".'
+                'start="race" needs validation data, by which it compares the rates. Received: a fit without them. '
+                'Pass `validation_data` or `validation_split` to `fit`, or leave `start` at "range_test".'
             )
         if self.params.get("steps") is None:
             raise InvalidArgumentError(

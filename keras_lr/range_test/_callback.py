@@ -109,7 +109,9 @@ class LRRangeTest(Callback):
             refuse_backup()
         data = data_of_fit(epochs, model, steps)
         fit_read = ReadingOfFit(None, []) if self.apply else reading_of_fit(epochs, self._random_state)
-        measurement = measure(model, data, self._settings_of_fit(), further=self._further)
+        shown = shown_in_fit(self.settings.verbose, self.params)
+        settings = replace(self._settings_of_fit(), verbose=shown)
+        measurement = measure(model, data, settings, further=self._further)
         self.result = measurement.result
         if fit_read.before is not None:
             fit_read.before.restore(restart_operations=True)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import keras_lr
 from keras_lr import AutoLR
+from keras_lr._utils import progress
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
@@ -86,15 +87,30 @@ def test_a_bad_start_ends_near_the_best_rate(digits, adjusted):
     assert auto.log.start_learning_rate == pytest.approx(1e-6)
 
 
+@pytest.mark.parametrize("verbose", ["auto", 1])
+def test_by_default_a_silent_fit_shows_nothing(verbose, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_FIRST_PAUSE_SECONDS", 0.0)
+    auto = keras_lr.AutoLR(probe_steps=20, probe_repeats=1, verbose=verbose)
+    regression("sgd").fit(X, Y, epochs=2, verbose=0, callbacks=[auto])
+    lines = capsys.readouterr().err.splitlines()
+    counts = [line for line in lines if line.startswith("keras_lr: Range test: ")]
+    assert bool(lines) == bool(counts) == (verbose == 1)
+    for count in counts:
+        done, _, total = count.removeprefix("keras_lr: Range test: ").removesuffix(" steps").partition("/")
+        assert int(done) <= int(total or done)
+
+
 def test_the_rate_of_each_epoch_is_in_the_history_and_in_the_log(digits):
     auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.5)
-    history = fit(plain_classifier(keras.optimizers.Adam(1e-2)), digits, auto, epochs=4, validation_split=0.25)
+    history = fit(plain_classifier(keras.optimizers.Adam(1e-2)), digits, auto, epochs=4, validation_split=0.23)
     np.testing.assert_array_equal(auto.log.learning_rates, history["learning_rate"])
     np.testing.assert_array_equal(auto.log.losses, history["loss"])
     np.testing.assert_array_equal(auto.log.val_losses, history["val_loss"])
-    # The decay takes two epochs of 24 steps, in ticks of two steps, each at the rate of its middle.
-    expected = [1e-2, 1e-2, 1e-2 * (2 - 23 / 24) / 2, 1e-2 * (1 - 23 / 24) / 2]
+    # The decay takes two epochs of 25 steps, in ticks of two steps and one of the last step, each at the rate of its
+    # middle.
+    expected = [1e-2, 1e-2, 1e-2 * (2 - 24.5 / 25) / 2, 1e-2 * (1 - 24.5 / 25) / 2]
     np.testing.assert_allclose(history["learning_rate"], expected, rtol=1e-5)
+    assert auto.log.actions[-1].learning_rate_after == pytest.approx(expected[-1])
 
 
 def test_a_dry_run_trains_bit_for_bit_as_without_it(digits):

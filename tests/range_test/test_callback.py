@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_lr
+from keras_lr._utils import progress
 from keras_lr._utils.formatting import format_rate
 from keras_lr.cli._main import build_parser
 from keras_lr.errors import DataError, InvalidArgumentError, InvalidRangeError, ModelError
@@ -208,7 +209,10 @@ def test_bad_models_are_refused_before_a_step(digits: Any) -> None:
     assert steps == []
 
 
-def test_what_was_found_is_one_line_on_stderr_unless_it_is_hidden(digits: Any, capsys: Any) -> None:
+def test_what_was_found_is_one_line_on_stderr_unless_it_is_hidden(
+    digits: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_FIRST_PAUSE_SECONDS", 0.0)
     model = plain_classifier()
     finder = keras_lr.LRRangeTest(num_steps=5, max_lr=1e-3)
     keras_lr.find_lr(model, *digits, num_steps=5, max_lr=1e-3, verbose=0)

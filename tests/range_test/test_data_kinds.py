@@ -59,6 +59,8 @@ def test_every_kind_gives_all_steps(kind: str, digits: Any) -> None:
     assert result.stop_reason == "completed"
     assert result.losses.shape == result.learning_rates.shape == (40,)
     assert np.isfinite(result.losses).all()
+    known = 32 if kind in ("numpy", "pandas", "tensors") else None
+    assert result.environment.get("batch_size") == known
 
 
 def test_an_endless_py_dataset_is_read_without_a_warning(digits: Any) -> None:

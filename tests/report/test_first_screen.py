@@ -171,6 +171,13 @@ def test_ones_own_warning_stands_first():
 def test_the_code_to_paste_follows_what_is_known():
     assert "keras.optimizers.Lion(learning_rate=3.2e-3)" in words(make_range_test(environment={"optimizer": "Lion"}))
     assert "model.optimizer.learning_rate = 3.2e-3" in words(make_range_test(environment={}))
+    sized = words(make_range_test(environment={"optimizer": "Lion", "batch_size": 64}))
+    assert "keras.optimizers.Lion(learning_rate=3.2e-3) batch_size = 64" in sized
+    for environment, lines in (({}, 0), ({"batch_size": 64}, 1)):
+        html = Report("Digits").add(make_range_test(environment=environment)).to_html()
+        assert html.count("    batch_size=64,") == lines
+    known = words(dataclasses.replace(auto_lr_log(), known={"batch_size": 64}))
+    assert "batch_size = 64" in known
     assert "max_learning_rate=3e-3," in words(schedule_preview())
     assert "max_learning_rate=3e-3," not in words(schedule_preview(name="Mystery"))
     assert "keras.optimizers.schedules.CosineDecay( decay_steps=9, )" in words(
