@@ -127,5 +127,6 @@ def oracle(plant: Plant, generator: np.random.Generator, draws: int) -> tuple[in
 
 def _most_taken(rest: np.ndarray, span: np.ndarray, shapes: list[np.ndarray]) -> np.ndarray:
     """The largest reduction of the sum of squares of each column of `rest` by one of `shapes`, given `span`."""
-    free = [np.linalg.qr(shape - span @ (span.T @ shape))[0] for shape in shapes]
-    return np.max([np.sum((columns.T @ rest) ** 2, axis=0) for columns in free], axis=0)
+    columns = np.stack(shapes)
+    free = np.linalg.qr(columns - span @ (span.T @ columns))[0]
+    return np.asarray(np.max(np.sum((np.swapaxes(free, 1, 2) @ rest) ** 2, axis=1), axis=0))

@@ -6,7 +6,9 @@ none of `keras_lr` in it, and a TensorFlow that has not begun.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
+import multiprocessing.process
 import os
 import runpy
 import subprocess
@@ -20,30 +22,76 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["keras", "keras_tuner", "pandas", "sklearn.datasets"])
 
 
+def leave_pipelines_unoptimized() -> None:
+    """Begins TensorFlow so that each iterator takes the functions of its pipeline as they are: a fifth of every `fit`.
+
+    TensorFlow optimizes them with the options that it has when it begins. A training step is optimized with those of
+    the moment, which are the usual ones again.
+    """
+    import tensorflow as tf
+
+    usual = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tf.config.list_logical_devices()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **usual})
+
+
 def run_fresh(
-    *arguments: object, cwd: Path | None = None, environment: Mapping[str, str] | None = None, timeout: float = 250
+    *arguments: object,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    sets_up_devices: bool = False,
+    timeout: float = 250,
 ) -> subprocess.CompletedProcess[str]:
-    """Does as `python *arguments` does: a script, `-c` and its text, or `-m` and a module, then its own arguments."""
-    words = [str(argument) for argument in arguments]
+    """Does as `python *arguments` does: a script, `-c` and its text, or `-m` and a module, then its own arguments.
+
+    A program that sets up devices does so before TensorFlow begins, and with pipelines as TensorFlow optimizes them.
+    """
     with tempfile.TemporaryDirectory() as folder:
         shown = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = processes.Process(target=_run, args=(words, cwd or Path.cwd(), environment or {}, shown))
-        process.start()
+        process = start_fresh(
+            *arguments,
+            cwd=cwd,
+            environment=environment,
+            sets_up_devices=sets_up_devices,
+            stdout=shown[0],
+            stderr=shown[1],
+        )
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
             process.join()
         texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in shown]
     assert process.exitcode is not None
-    return subprocess.CompletedProcess(words, process.exitcode, *texts)
+    return subprocess.CompletedProcess([str(argument) for argument in arguments], process.exitcode, *texts)
 
 
-def _run(words: list[str], cwd: Path, environment: Mapping[str, str], shown: list[Path]) -> None:
+def start_fresh(
+    *arguments: object,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    sets_up_devices: bool = False,
+    stdout: str | Path = os.devnull,
+    stderr: str | Path = os.devnull,
+) -> multiprocessing.process.BaseProcess:
+    """Begins what `run_fresh` does; `stdout` and `stderr` may be files, pipes or terminals."""
+    words = [str(argument) for argument in arguments]
+    shown = [os.fspath(stdout), os.fspath(stderr)]
+    process = processes.Process(target=_run, args=(words, cwd or Path.cwd(), environment or {}, sets_up_devices, shown))
+    process.start()
+    return process
+
+
+def _run(words: list[str], cwd: Path, environment: Mapping[str, str], sets_up_devices: bool, shown: list[str]) -> None:
     os.chdir(cwd)
     os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", **environment}
     for path, stream in zip(shown, (sys.stdout, sys.stderr), strict=True):
-        with path.open("wb") as file:
+        with open(path, "wb") as file:
             os.dup2(file.fileno(), stream.fileno())
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(line_buffering=True)
+    if not sets_up_devices:
+        leave_pipelines_unoptimized()
     if words[0] == "-c":
         sys.argv = ["-c", *words[2:]]
         _as_main(words[1])

@@ -119,5 +119,5 @@ print("set up")
 
 
 def test_setting_up_changes_what_it_promises(tmp_path: Path) -> None:
-    done = run_fresh("-c", SET_UP, cwd=tmp_path)
+    done = run_fresh("-c", SET_UP, cwd=tmp_path, sets_up_devices=True)
     assert done.stdout.strip() == "set up", done.stderr

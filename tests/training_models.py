@@ -33,9 +33,13 @@ def classifier(optimizer: Any = None, *, regularizer: Any = None, **compile_opti
 
 
 def plain_classifier(optimizer: Any = None, **compile_options: Any) -> keras.Model:
-    """A built classifier whose training and inference passes agree."""
+    """A classifier whose training and inference passes agree, built with its optimizer.
+
+    An optimizer that is built by the first step of `fit` is traced twice.
+    """
     model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(16, activation="relu"), keras.layers.Dense(10)])
     model.compile(optimizer or momentum(), CROSS_ENTROPY, **compile_options)
+    model.optimizer.build(model.trainable_variables)
     return model
 
 

@@ -12,6 +12,7 @@ import keras
 import pytest
 
 import keras_lr
+from tests.fresh_process import run_fresh
 
 CHECK = """
 import keras
@@ -55,18 +56,30 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import keras, keras_lr",
-        "import keras_lr, keras",
-        "import keras_lr, tensorflow as tf; tf.keras.layers",
-        "from keras_lr import errors; from keras.models import load_model",
-        "import keras_lr, importlib; importlib.reload(keras_lr); import keras",
-    ],
-)
+@pytest.mark.parametrize("imports", ["import keras_lr, keras", "import keras_lr, tensorflow as tf; tf.keras.layers"])
 def test_a_saved_model_loads_in_either_order(imports: str, saved_model: str) -> None:
     assert output(f"{imports}\n{CHECK.format(path=saved_model)}") == EXPECTED
+
+
+FORGET_KERAS = """
+for name in [name for name in sys.modules if name.partition(".")[0] == "keras"]:
+    del sys.modules[name]
+"""
+
+
+@pytest.mark.parametrize(
+    ("forget", "imports"),
+    [
+        ("", "import keras, keras_lr"),
+        (FORGET_KERAS, "from keras_lr import errors; from keras.models import load_model"),
+        (FORGET_KERAS, "import keras_lr, importlib; importlib.reload(keras_lr); import keras"),
+    ],
+    ids=["keras first", "parts", "reloaded"],
+)
+def test_a_saved_model_loads_where_tensorflow_is_imported_already(forget: str, imports: str, saved_model: str) -> None:
+    strict = "import sys, warnings; warnings.filterwarnings('error', 'keras_lr cannot register')"
+    done = run_fresh("-c", f"{strict}\n{forget}\n{imports}\n{CHECK.format(path=saved_model)}")
+    assert done.stdout.splitlines() == EXPECTED, done.stderr
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tests.callbacks.regression import STEPS_PER_EPOCH, fit, regression
 
 
 def another_optimizer(model: keras.Model) -> None:
-    model.compile(keras.optimizers.Adam(1e-5), "mse")
+    model.compile(keras.optimizers.SGD(1e-5), "mse")
 
 
 def another_loss(model: keras.Model) -> None:

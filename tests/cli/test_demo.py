@@ -6,8 +6,6 @@ import os
 import pty
 import re
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from keras_lr.cli import _demo, main
 from keras_lr.cli._demo import keeping_results_so_far
 from keras_lr.errors import SearchError
+from tests.fresh_process import start_fresh
 
 OFFLINE_DEMO = """
 import socket, sys
@@ -47,33 +46,37 @@ Recorder.record = record_and_wait
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Starts the demo in a fresh process whose standard error is a terminal of 100 columns."""
+def start(tmp_path, tmp_path_factory):
+    """Starts the demo in a fresh process whose standard error is a terminal of 100 columns.
+
+    Returns the process, its standard output and, once it has ended, what the terminal shows.
+    """
     started = []
 
     def begin(program_text):
         master, terminal = pty.openpty()
-        program = subprocess.Popen(
-            [sys.executable, "-c", program_text],
+        pipe = tmp_path_factory.mktemp("output") / "pipe"
+        os.mkfifo(pipe)
+        program = start_fresh(
+            *("-c", program_text),
             cwd=tmp_path,
-            env=os.environ | {"TERM": "xterm", "COLUMNS": "100", "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=terminal,
-            text=True,
+            environment={"TERM": "xterm", "COLUMNS": "100"},
+            stdout=pipe,
+            stderr=os.ttyname(terminal),
         )
-        os.close(terminal)
+        output = pipe.open(encoding="utf-8")
         shown = []
         reader = threading.Thread(target=lambda: shown.append(read_all(master)))
         reader.start()
-        started.append((program, reader))
-        return program, shown
+        started.append((program, output, terminal, reader))
+        return program, output, shown
 
     yield begin
-    for program, reader in started:
-        if program.poll() is None:
-            program.kill()
-        program.stdout.close()
-        program.wait()
+    for program, output, terminal, reader in started:
+        program.kill()
+        program.join()
+        output.close()
+        os.close(terminal)
         reader.join()
 
 
@@ -108,9 +111,10 @@ def measured(record):
 
 @pytest.mark.slow
 def test_it_shows_everything_offline_in_a_fresh_process(start, tmp_path):
-    demo, _ = start(OFFLINE_DEMO)
-    printed = demo.communicate(timeout=240)[0]
-    assert demo.returncode == 0, printed
+    demo, output, _ = start(OFFLINE_DEMO)
+    printed = output.read()
+    demo.join()
+    assert demo.exitcode == 0, printed
     answers = re.findall(r"(?:Clear|Tentative): learning_rate=\S+  \((.+) from \S+ to \S+\)\n\S.+\.\n", printed)
     assert answers == ["usable", "as good within noise"]
     assert re.findall(r"learning_rate=\S+: judged ([a-z ]+),", printed) == ["too low", "good", "too high"]
@@ -123,13 +127,14 @@ def test_it_shows_everything_offline_in_a_fresh_process(start, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_report_of_what_there_is(start, tmp_path):
-    demo, shown = start(STOPPING_DEMO)
-    lines = iter(demo.stdout.readline, "")
+    demo, output, shown = start(STOPPING_DEMO)
+    lines = iter(output.readline, "")
     assert any(line.startswith("2. Search") for line in lines)
     assert any(line.startswith("an epoch is recorded") for line in lines)
-    demo.send_signal(signal.SIGINT)
-    rest = demo.stdout.read()
-    assert demo.wait(timeout=120) == 130, shown
+    os.kill(demo.pid, signal.SIGINT)
+    rest = output.read()
+    demo.join()
+    assert demo.exitcode == 130, shown
     assert "Interrupted. The report holds the results so far." in rest
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert kinds_in(page) == ["sensitivity", "range_test"]
@@ -153,6 +158,7 @@ def test_ctrl_c_before_anything_is_recorded_is_still_an_interrupt():
 def test_the_script_in_the_report_gives_the_results_of_the_demo(tmp_path, monkeypatch):
     for name, few in {"NUM_STEPS": 30, "REPEATS": 1, "SEARCH_EPOCHS": 1, "EPOCHS": 3, "BATCH_SIZE": 64}.items():
         monkeypatch.setattr(_demo, name, few)
+    monkeypatch.delitem(_demo.FACTORS, "too high")
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--report", "demo.html"]) == 0
     demo = (tmp_path / "demo.html").read_text(encoding="utf-8")

@@ -1,14 +1,13 @@
 """`keras-lr search`, from the command line to the files."""
 
-import os
 import socket
-import subprocess
 import sys
 
 import pytest
 
 import keras_lr
 from keras_lr.cli import main
+from tests.fresh_process import run_fresh, start_fresh
 
 MODULE = """
 import keras
@@ -23,7 +22,7 @@ validation = flowers[order[100:]].astype("float32"), kinds[order[100:]]
 def build():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"])
+    model.compile("sgd", loss)
     return model
 
 def no_model():
@@ -67,22 +66,18 @@ def words(script, *more):
     ]
 
 
-def test_a_search_prints_its_best_and_writes_its_files(script, tmp_path, capsys):
-    assert main(words(script, "--json", "r.json", "--project", "flowers")) == 0
+def test_a_search_prints_its_best_writes_its_files_and_trains_nothing_twice(script, tmp_path, capsys):
+    command = words(script, "--json", "r.json", "--project", "flowers")
+    assert main(command) == 0
     printed = capsys.readouterr().out
     result = keras_lr.SensitivityResult.load("r.json")
     assert len(result.frame) == 3 * 2 * 3
     assert f"learning_rate={result.best_learning_rate:g}" in printed.replace("1e-2", "0.01").replace("1e-1", "0.1")
     assert result.reason in " ".join(printed.split())
     assert "Trained by: stacked" in printed
-    assert (tmp_path / "runs" / "flowers" / "records").is_dir()
-
-
-def test_the_same_command_trains_nothing_twice(script, tmp_path):
-    assert main(words(script)) == 0
-    (journal,) = (tmp_path / "runs" / "lr" / "records").glob("*.jsonl")
+    (journal,) = (tmp_path / "runs" / "flowers" / "records").glob("*.jsonl")
     before = journal.read_bytes()
-    assert main(words(script)) == 0
+    assert main(command) == 0
     assert journal.read_bytes() == before
 
 
@@ -182,23 +177,11 @@ def test_workers_cannot_be_combined_with_keras_tuner_s_variables(script, capsys,
     assert "`workers` cannot be combined with" in capsys.readouterr().err
 
 
-@pytest.fixture
-def quiet():
-    """The environment of a command."""
-    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-
-
 @pytest.mark.slow
-def test_a_worker_that_knows_no_file_of_the_user_s_finds_the_numbers_of_one_process(script, tmp_path, quiet):
-    command = [sys.executable, "-m", "keras_lr", *words(script)]
-    for name, more in {"one": [], "two": ["--workers", "1"]}.items():
-        done = subprocess.run(
-            [*command, "--project", name, "--json", f"{name}.json", *more],
-            check=True,
-            env=quiet,
-            capture_output=True,
-            text=True,
-        )
+def test_a_worker_that_knows_no_file_of_the_user_s_finds_the_numbers_of_one_process(script, tmp_path):
+    assert main(words(script, "--project", "one", "--json", "one.json")) == 0
+    done = run_fresh("-m", "keras_lr", *words(script, "--project", "two", "--json", "two.json", "--workers", "1"))
+    assert done.returncode == 0, done.stderr
     assert "on 1 worker" in done.stdout
     one, two = (keras_lr.SensitivityResult.load(f"{name}.json") for name in ("one", "two"))
     keys = ["learning_rate", "repeat", "batch_size", "epoch", "seed", "status"]
@@ -210,20 +193,21 @@ def test_a_worker_that_knows_no_file_of_the_user_s_finds_the_numbers_of_one_proc
 
 
 @pytest.mark.slow
-def test_the_same_command_is_a_chief_or_a_worker_by_keras_tuner_s_variables(script, tmp_path, quiet):
+def test_the_same_command_is_a_chief_or_a_worker_by_keras_tuner_s_variables(script, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
-    command = [sys.executable, "-m", "keras_lr", *words(script)]
     processes = {
-        name: subprocess.Popen(
-            [*command, "--directory", name, "--json", f"{name}.json"],
-            env={**quiet, **place, "KERASTUNER_TUNER_ID": name},
-            stdout=subprocess.DEVNULL,
+        name: start_fresh(
+            *("-m", "keras_lr"),
+            *words(script, "--directory", name, "--json", f"{name}.json"),
+            environment={**place, "KERASTUNER_TUNER_ID": name},
         )
         for name in ("worker1", "chief")
     }
-    assert [processes[name].wait(200) for name in ("chief", "worker1")] == [0, 0]
+    for process in processes.values():
+        process.join(200)
+    assert {name: process.exitcode for name, process in processes.items()} == {"worker1": 0, "chief": 0}
     assert len(keras_lr.SensitivityResult.load("chief.json").frame) == 3 * 2 * 3
     assert not (tmp_path / "worker1").exists()

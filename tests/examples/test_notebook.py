@@ -4,12 +4,20 @@ from pathlib import Path
 
 import pytest
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "learning_rate_tour.ipynb"
+nbformat = pytest.importorskip("nbformat")
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "examples" / "learning_rate_tour.ipynb"
+FASTER = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.fresh_process import leave_pipelines_unoptimized
+leave_pipelines_unoptimized()
+"""
 
 
 @pytest.fixture
 def notebook():
-    nbformat = pytest.importorskip("nbformat")
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
@@ -23,6 +31,7 @@ def test_it_is_stored_without_outputs(notebook):
 @pytest.mark.slow
 def test_it_runs_and_shows_what_it_promises(notebook, tmp_path):
     nbclient = pytest.importorskip("nbclient")
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(FASTER))
     nbclient.NotebookClient(
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()

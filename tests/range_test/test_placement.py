@@ -39,7 +39,7 @@ print(json.dumps({"devices": devices, "steps": len(result.losses)}))
 
 @pytest.mark.parametrize("pin", ["strategy", "device"])
 def test_every_variable_of_a_sweep_stays_on_the_pinned_device(pin: str) -> None:
-    done = run_fresh("-c", PROGRAM, pin)
+    done = run_fresh("-c", PROGRAM, pin, sets_up_devices=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["steps"] == 30

@@ -16,7 +16,7 @@ from tests.training_models import all_values, plain_classifier
 
 @pytest.fixture(scope="module")
 def mirrored() -> Any:
-    done = run_fresh("-m", "tests.range_test.mirrored_run")
+    done = run_fresh("-m", "tests.range_test.mirrored_run", sets_up_devices=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

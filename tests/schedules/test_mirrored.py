@@ -16,7 +16,7 @@ from tests.schedules.conftest import EXAMPLES
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     """What `mirrored_rates.py` printed: logical devices must be set before TensorFlow starts."""
-    done = run_fresh("-m", "tests.schedules.mirrored_rates")
+    done = run_fresh("-m", "tests.schedules.mirrored_rates", sets_up_devices=True)
     assert done.returncode == 0, done.stderr
     results: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert results["replicas"] == 2

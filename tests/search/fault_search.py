@@ -15,7 +15,7 @@ import pandas as pd
 
 from keras_lr.search import LogGridSearch
 from keras_lr.search._storage import Journal, SearchFolder, read_journals
-from tests.fresh_process import processes
+from tests.fresh_process import leave_pipelines_unoptimized, processes
 from tests.search.small_search import classifier, iris
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -28,6 +28,7 @@ KEY = ["learning_rate", "repeat", "batch_size", "epoch"]
 def run_search(directory: Path, options: dict[str, Any], most_bytes: float) -> None:
     """What a process runs; it stands still once the journals have `most_bytes`, so that it is there to be killed."""
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    leave_pipelines_unoptimized()
     sys.stderr = (directory / "search.log").open("w", buffering=1)
     if most_bytes < float("inf"):
         Journal.append = _then_stopping(Journal.append, directory, most_bytes)
@@ -52,7 +53,7 @@ def search(directory: Path, *, epochs: int = EPOCHS, workers: int | None = None,
 def tuner(directory: Path, **options: Any) -> LogGridSearch:
     """A tuner over three rates and two repeats."""
     grid = {"learning_rates": RATES, "repeats": REPEATS, "extend": False}
-    return LogGridSearch(classifier(), directory=directory, **{**grid, **options})
+    return LogGridSearch(classifier(metrics=["accuracy"]), directory=directory, **{**grid, **options})
 
 
 def start_search(directory: Path, *, most_bytes: float = float("inf"), **options: Any) -> Any:

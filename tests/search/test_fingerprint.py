@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from hypothesis import strategies as st
 from keras_lr.errors import SearchError
 from keras_lr.search._description import describe, describe_callbacks, describe_class, first_difference, hash_array
 from keras_lr.search._fingerprint import describe_details
+from tests.fresh_process import run_fresh
 from tests.search.small_search import classifier, iris, run_small, small_search
 
 RECORDS = ("lr", "records", "tuner0.jsonl")
@@ -348,10 +347,10 @@ def described() -> str:
 
 
 def test_another_process_describes_the_same() -> None:
-    program = "from tests.search.test_fingerprint import described; print(described())"
-    environment = {**os.environ, "PYTHONHASHSEED": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == described()
+    program = "from tests.search.test_fingerprint import described; print(hash('a')); print(described())"
+    number, said = run_fresh("-c", program).stdout.splitlines()
+    assert said == described()
+    assert int(number) != hash("a") or "PYTHONHASHSEED" in os.environ
 
 
 @pytest.mark.parametrize("shape", [(4, 500_000), (2_000_000,), (1, 2_000_000)])

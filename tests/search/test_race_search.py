@@ -46,7 +46,7 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> RaceSearch:
 @pytest.mark.parametrize("engine", ["stacked", "function", "reuse", "rebuild"])
 def test_the_runs_are_those_of_a_grid_although_they_pause(engine: str, tmp_path: Path):
     """With Adam, whose moments must go on, and dropout, whose random state must."""
-    build = classifier(keras.optimizers.Adam, layers=[lambda: keras.layers.Dropout(0.2)])
+    build = classifier(keras.optimizers.Adam, layers=[lambda: keras.layers.Dropout(0.2)], metrics=["accuracy"])
     race = run_race(small_race(tmp_path, build, engine=engine, learning_rates=(0.01, 0.1, 1.0)))
     grid = LogGridSearch(
         build, learning_rates=(0.01, 0.1, 1.0), repeats=1, extend=False, directory=tmp_path, engine="function"
@@ -141,7 +141,7 @@ def test_the_winner_is_trained_to_the_end_and_can_be_had(raced: RaceSearch):
     assert (result.best_learning_rate, result.reason) == (race.best, race.reason)
     assert len(curves[race.best]) == EPOCHS
     assert raced.get_best_hyperparameters()[0].get("learning_rate") == race.best
-    loss = raced.get_best_models()[0].evaluate(*validation, verbose=0)[0]
+    loss = raced.get_best_models()[0].evaluate(*validation, verbose=0)
     assert loss == pytest.approx(min(curves[race.best]), rel=1e-4)
 
 
@@ -204,7 +204,7 @@ def test_ctrl_c_leaves_the_best_so_far(tmp_path: Path, monkeypatch: pytest.Monke
     result = tuner.sensitivity()
     assert not result.race["finished"]
     assert result.confidence == "tentative"
-    loss = tuner.get_best_models()[0].evaluate(*iris()[2], verbose=0)[0]
+    loss = tuner.get_best_models()[0].evaluate(*iris()[2], verbose=0)
     assert loss == pytest.approx(result.frame["val_loss"].min(), rel=1e-4)
     monkeypatch.setattr(Recorder, "record", record)
     run_race(tuner)

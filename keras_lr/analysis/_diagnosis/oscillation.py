@@ -226,7 +226,8 @@ def _explained(
     cosine, sine = np.cos(phase), np.sin(phase)
 
     def window_sums(products: np.ndarray) -> np.ndarray:
-        sums = np.pad(np.cumsum(products, axis=1), ((0, 0), (1, 0)))
+        sums = np.zeros((len(products), rest.size + 1))
+        np.cumsum(products, axis=1, out=sums[:, 1:])
         return np.asarray(sums[:, ends] - sums[:, starts])
 
     a, b = window_sums(rest * cosine), window_sums(rest * sine)

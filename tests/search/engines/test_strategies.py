@@ -15,7 +15,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: Any) -> Any:
-    done = run_fresh("-m", "tests.search.engines.strategy_runs", tmp_path_factory.mktemp("searched"))
+    done = run_fresh(
+        "-m", "tests.search.engines.strategy_runs", tmp_path_factory.mktemp("searched"), sets_up_devices=True
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
