@@ -1,12 +1,13 @@
 """Speed of a search and of the range test on models that people train.
 
-    python benchmarks/real_models.py [--model NAME ...] [--rounds 3] [--only searches|range_test|profile]
+    python benchmarks/real_models.py [--model NAME ...] [--rounds 3] [--only searches|range_test|profile|memory]
 
 Each figure is the median over fresh processes, which run in turn, one at a time. Five rates are searched with three
 epochs each, and a range test has 100 steps. The limit of a search is a model that is built and traced once and then
 trained and validated at each rate by bare compiled loops. Ratios carry over to other machines, times do not. The
-ratios of processor time show whether a busy machine distorted those of elapsed time. Without `--model` and `--only`,
-writes `benchmarks/results/real_models.md`.
+ratios of processor time show whether a busy machine distorted those of elapsed time. The memory is that of a range test
+of a model with 100 MB of weights, and of a search of 50 points over a dataset. Without `--model` and `--only`, writes
+`benchmarks/results/real_models.md`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -207,9 +209,71 @@ def profile(name: str) -> dict[str, float]:
     return {**seconds, "rest": whole - sum(seconds.values())}
 
 
+def megabytes_of_process() -> float:
+    """The memory that the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def peak_memory(name: str) -> list[float]:
+    """Megabytes: state of a model with 100 MB of weights, and what `find_lr` adds to the peak of two `fit`s."""
+    width = 3584
+    hidden = [keras.layers.Dense(width, "relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((width,)), *hidden, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(1e-4) if "Adam" in name else keras.optimizers.SGD(1e-4), "mse")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(320, width)).astype("float32"), rng.normal(size=(320, 1)).astype("float32")
+    feed = [tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH_SIZE)] if "dataset" in name else [x, y]
+    peaks = []
+    for call in (
+        lambda: model.fit(*feed, epochs=2, verbose=0),
+        lambda: [keras_lr.find_lr(model, *feed, **options(20)) for _ in range(2)],
+    ):
+        call()
+        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    state = sum(np.asarray(variable).nbytes for variable in [*model.variables, *model.optimizer.variables])
+    return [state / 2**20, peaks[1] - peaks[0]]
+
+
+def growth(name: str) -> list[float]:
+    """Megabytes that the process holds after the first epoch of a search of 50 points, and what the others add."""
+    held: list[float] = []
+    record = Recorder.record
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        held.append(megabytes_of_process())
+        return record(*args, **kwargs)
+
+    Recorder.record = watched  # type: ignore[method-assign]
+    rows = {key: value for key, value in TASKS["tabular MLP with BatchNorm"].data().items() if key != "batch_size"}
+    train = tf.data.Dataset.from_tensor_slices((rows["x"], rows["y"])).shuffle(1024).batch(256).prefetch(2)
+    validation = tf.data.Dataset.from_tensor_slices(rows["validation_data"]).batch(256)
+    with tempfile.TemporaryDirectory() as directory:
+        keras_lr.LogGridSearch(
+            TASKS["tabular MLP with BatchNorm"].build,
+            learning_rates=[*np.geomspace(1e-5, 1e-1, 50)],
+            repeats=1,
+            engine="reuse" if "reuse" in name else "auto",
+            extend=False,
+            directory=directory,
+        ).search(train, validation_data=validation, epochs=2, verbose=0)
+    return [held[0], megabytes_of_process() - held[0]]
+
+
+MEMORY: dict[str, Callable[[str], list[float]]] = {
+    "`find_lr`, Adam, arrays": peak_memory,
+    "`find_lr`, Adam, dataset": peak_memory,
+    "`find_lr`, SGD, arrays": peak_memory,
+    "search of a dataset": growth,
+    "search of a dataset by the reuse engine": growth,
+}
+
+
 def child(name: str, way: str) -> None:
     """Runs one way in this process and prints its figures."""
-    if way == "profile":
+    if name in MEMORY:
+        print(json.dumps(MEMORY[name](name)))
+    elif way == "profile":
         print(json.dumps(profile(name)))
     elif way in RANGE_TESTS:
         print(json.dumps(range_test(name, way)))
@@ -304,7 +368,18 @@ def profile_table(names: list[str], rounds: int) -> Iterator[str]:
         yield f"| {name} | {' | '.join(f'{seconds:.2f}' for seconds in medians.values())} |"
 
 
-TABLES = {"searches": search_table, "range_test": range_table, "profile": profile_table}
+def memory_table(_names: list[str], _rounds: int) -> Iterator[str]:
+    """The table of memory, which does not depend on the models."""
+    yield "| memory, MB | before | added |"
+    yield "|---|---:|---:|"
+    for name in MEMORY:
+        before, added = in_fresh_process(name, "memory")
+        yield f"| {name} | {before:.0f} | {added:.0f} |"
+    yield ""
+    yield "Before `find_lr`, the state of the model and its optimizer; before the rest of a search, the whole process."
+
+
+TABLES = {"searches": search_table, "range_test": range_table, "profile": profile_table, "memory": memory_table}
 
 
 def main() -> None:
