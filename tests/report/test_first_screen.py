@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from keras_lr import Report, analyze_history
+from keras_lr import Report, analyze_histories, analyze_history
 from keras_lr.results import Suggestion
 from tests.report.page_reader import Page, first_screen
 from tests.report_samples import KINDS, auto_lr_log, history, page_of, schedule_preview
@@ -111,6 +111,19 @@ def test_the_pictures_of_a_comparison_are_not_cut_off():
     assert not limited & set(classes.split())
     assert ".answer.stacked {" in page
     assert "stacked" in classes.split()
+
+
+@pytest.mark.parametrize(("verdict", "rate"), [("good", "1e-2"), ("too_low", "3.2e-2")])
+def test_a_best_run_that_was_good_is_named_instead_of_the_middle_of_the_range(verdict, rate):
+    comparison = analyze_histories({"slow": history(1e-4), "quick": history(1e-2)})
+    runs = {**comparison.diagnoses, "quick": dataclasses.replace(comparison.diagnoses["quick"], verdict=verdict)}
+    wide = dataclasses.replace(comparison, diagnoses=runs, best_run="quick", suggested_low=1e-2, suggested_high=1e-1)
+    assert f"Try learning_rate={rate}." in words(wide)
+
+
+def test_the_reasons_of_a_single_run_are_not_repeated_in_the_table():
+    assert ">Why</th>" in page_of("diagnoses")
+    assert ">Why</th>" not in page_of("diagnosis")
 
 
 def test_a_tentative_answer_says_try():

@@ -56,7 +56,10 @@ def runs_view(diagnoses: Mapping[str, Diagnosis], prefix: str) -> dict[str, Any]
         prefix: Starts every id.
     """
     drawn = dict(list(diagnoses.items())[:_MAX_RUNS])
-    tables = [table_view("Verdict per run", _RUN_COLUMNS, [_run_row(*item) for item in diagnoses.items()])]
+    # The reasons for the verdict on a single run already stand above.
+    columns = _RUN_COLUMNS[:-1] if len(diagnoses) == 1 else _RUN_COLUMNS
+    rows = [_run_row(*item)[: len(columns)] for item in diagnoses.items()]
+    tables = [table_view("Verdict per run", columns, rows)]
     return {
         "note": figure_note(diagnoses, drawn=len(drawn)),
         "tables": [*tables, *finding_tables(diagnoses, caption="Findings in the runs", name_column="Run")],
@@ -379,7 +382,7 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
     if low is None or high is None:
         lead = "These runs suggest no learning rate to try next"
         return verdict_view(level="none", lead=lead, rest=rest, reason=comparison.reason)
-    rate = format_rate(math.sqrt(low * high))
+    rate = format_rate(_rate_to_try(comparison, low, high))
     return verdict_view(
         level="tentative",
         lead="Try",
@@ -388,6 +391,13 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
         reason=comparison.reason,
         code=_measure_first(rate, guess="what these runs suggest"),
     )
+
+
+def _rate_to_try(comparison: HistoryComparison, low: float, high: float) -> float:
+    """The rate of the best run if it was judged good and lies within the range; else the middle, on a log scale."""
+    best = comparison.diagnoses.get(comparison.best_run or "")
+    own = None if best is None or best.verdict != "good" else best.learning_rate
+    return own if own is not None and low <= own <= high else math.sqrt(low * high)
 
 
 def _measure_first(rate: str, *, guess: str) -> str:
