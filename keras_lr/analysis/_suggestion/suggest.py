@@ -309,12 +309,11 @@ def allow_for_constant(
 
 
 def _half_way(means: np.ndarray, constant: float) -> int | None:
-    """The first block after which the loss stays below the middle between its start and `constant`, until it is lowest.
+    """The first block whose loss lies below the middle between its start and `constant`; None if none does.
 
-    None if the loss did not start far above `constant`, or never came that low.
+    A loss that rises again and then falls to `constant` belongs to a network that the fall has killed. Also None if the
+    loss did not start far above `constant`.
     """
-    start, bottom = float(means[0]), int(means.argmin())
-    middle = (start + constant) / 2
-    if start <= FAR_ABOVE * constant or means[bottom] >= middle:
-        return None
-    return int(np.flatnonzero(means[: bottom + 1] >= middle)[-1]) + 1
+    start = float(means[0])
+    below = np.flatnonzero(means < (start + constant) / 2)
+    return int(below[0]) if below.size and start > FAR_ABOVE * constant else None
