@@ -59,6 +59,8 @@ MIN_BLOCK = 8
 CLEARLY = 2.0
 # If the sweep starts this many times above that loss, its fall is the output's level moving to the targets'. ...
 FAR_ABOVE = 1.5
+# ... If the loss of a constant is this large, the targets are not scaled, nor are the gradients. ...
+UNSCALED = 10.0
 # ... Without an adaptive optimizer, a suggestion this many times above the rate at which half of that way was done can
 # break what it is to train, ...
 FAR_BEYOND = 30.0
@@ -269,8 +271,9 @@ def allow_for_constant(
 
     A network whose units died, or that learned nothing from its inputs, ends at the loss of the best constant output. A
     fall to it, and a flat bottom there, say nothing about the learning rate, so such a suggestion is tentative at best.
-    If the loss began far above it, fell at low rates, and the suggestion lies far above these, the rate is taken from
-    before the fall, except for an adaptive optimizer, whose steps do not grow with the loss.
+    If the targets are not scaled, the loss began far above it and fell at low rates, and the suggestion lies far above
+    these, the rate is taken from before the fall, except for an adaptive optimizer, whose steps do not grow with the
+    loss.
 
     Args:
         suggestion: What the curve alone suggests.
@@ -312,8 +315,8 @@ def _half_way(means: np.ndarray, constant: float) -> int | None:
     """The first block whose loss lies below the middle between its start and `constant`; None if none does.
 
     A loss that rises again and then falls to `constant` belongs to a network that the fall has killed. Also None if the
-    loss did not start far above `constant`.
+    loss did not start far above `constant`, or the targets are scaled.
     """
     start = float(means[0])
     below = np.flatnonzero(means < (start + constant) / 2)
-    return int(below[0]) if below.size and start > FAR_ABOVE * constant else None
+    return int(below[0]) if below.size and start > FAR_ABOVE * constant and constant >= UNSCALED else None

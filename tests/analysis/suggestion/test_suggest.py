@@ -181,6 +181,16 @@ def test_a_rate_far_beyond_such_a_fall_is_taken_from_before_it(rate, optimizer, 
         assert allowed.learning_rate == rate
 
 
+def test_a_network_that_dies_after_the_fall_gets_a_rate_from_before_it():
+    """As with targets of 100 and more: it learns at 1e-4, dies at 1e-3, and only its bias learns from 1e-2 on."""
+    decades = np.log10(RATES)
+    curve = np.interp(decades, [-6, -5, -4, -3, -2.5, -1, 0], [500.0, 500, 200, 500, 480, 102, 100])
+    curve *= 1 + np.random.default_rng(0).normal(0, 0.02, RATES.size)
+    last_fall = replace(keras_lr.suggest(RATES, curve), learning_rate=0.1, low=0.03, high=0.3)
+    assert allow_for_constant(last_fall, RATES, curve, 100.0, kind=kind_of("sgd")).learning_rate < 1e-4
+    assert allow_for_constant(last_fall, RATES, curve / 100, 1.0, kind=kind_of("sgd")).learning_rate == 0.1
+
+
 def test_a_curve_that_gets_clearly_below_a_constant_output_stays_as_it_is():
     curve = _fall_to(50.0, 500.0)
     plain = keras_lr.suggest(RATES, curve)
