@@ -218,13 +218,13 @@ class StepLoop:
     def begin(self, num_steps: int, *, keeps_targets: bool = True) -> None:
         """Resets what is stored, with room for `num_steps` steps, and for targets of the batches they read."""
         self._num_steps = num_steps
-        self._make_room(keeps_targets=keeps_targets)
+        self._rows_done = self._make_room(keeps_targets=keeps_targets)[:0]
         self.model.reset_metrics()
 
-    def _make_room(self, *, keeps_targets: bool) -> None:
+    def _make_room(self, *, keeps_targets: bool) -> np.ndarray:
         rows = _empty_rows(self._num_steps, self.watch.begin(self._num_steps, keeps_targets=keeps_targets))
         self._rows.assign(rows, read_value=False)
-        self._rows_done = rows[:0]
+        return rows
 
     def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
         """Runs the steps from `start` up to `stop`, or up to a batch that `watch` finds.
