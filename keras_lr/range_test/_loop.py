@@ -43,7 +43,7 @@ class DataWatch:
 
     - how large the inputs, the targets and the sample weights are, each NaN if they hold NaN, infinite if they hold
       infinite values, and finite otherwise;
-    - the lowest and the highest target, unless targets are kept;
+    - the lowest and the highest target, NaN if its targets are kept;
     - as many targets as there is room for, and NaN if there are fewer.
 
     Attributes:
@@ -105,14 +105,15 @@ class DataWatch:
         nothing, unknown = (tf.constant(value, tf.float64) for value in (0.0, np.nan))
         numbers = [loss, *(tf.add_n(part) if part else nothing for part in sizes)]
         targets = parts[1][0] if len(parts[1]) == 1 else None
-        if targets is not None and self.row_values:
-            values = tf.cast(targets if targets.shape.rank == 1 else tf.reshape(targets, [-1]), tf.float64)
-            row = tf.concat([tf.stack([*numbers, nothing, nothing]), values, room], axis=0)
-            return tf.strided_slice(row, [0], length), goes_on
-        limits = [unknown, unknown]
-        if targets is not None:
+        limits, kept = [unknown, unknown], []
+        if targets is not None and self.row_values and _row_values(targets) == self.row_values:
+            kept = [tf.cast(targets if targets.shape.rank == 1 else tf.reshape(targets, [-1]), tf.float64)]
+        elif targets is not None:
             limits = [tf.cast(find(targets), tf.float64) for find in (tf.reduce_min, tf.reduce_max)]
-        return tf.stack([*numbers, *limits]), goes_on
+        row = tf.stack([*numbers, *limits])
+        if self.row_values:
+            row = tf.strided_slice(tf.concat([row, *kept, room], axis=0), [0], length)
+        return row, goes_on
 
 
 def _parts(batch: Any) -> list[list[Any]]:
@@ -264,10 +265,10 @@ class StepLoop:
     @property
     def limits(self) -> tuple[float, float]:
         """The lowest and the highest target of the steps done; NaN if they are unknown."""
-        done = self._done()
-        lows, highs = (self.targets,) * 2 if self.watch.row_values else done[:, _COLUMNS - 2 : _COLUMNS].T
-        known = lows.size and np.isfinite(self.sizes[:, PARTS.index("targets")]).all()
-        return (float(lows.min()), float(highs.max())) if known else (np.nan, np.nan)
+        values = np.concatenate([self.targets.ravel(), self._done()[:, _COLUMNS - 2 : _COLUMNS].ravel()])
+        values = values[~np.isnan(values)]
+        known = values.size and np.isfinite(self.sizes[:, PARTS.index("targets")]).all()
+        return (float(values.min()), float(values.max())) if known else (np.nan, np.nan)
 
     def _done(self) -> np.ndarray:
         """The rows of the steps done."""
@@ -303,7 +304,8 @@ class StepLoop:
             nothing, unknown = (tf.constant(value, tf.float64) for value in (0.0, np.nan))
             row, goes_on = tf.stack([loss, *[nothing] * len(PARTS), unknown, unknown]), tf.constant(True)
         else:
-            if self.watch.expect(batch) and not self.in_graph:
+            # A step that runs eagerly sees the shapes of its batch alone, and later batches may have others.
+            if (self.in_graph or index == 0) and self.watch.expect(batch) and not self.in_graph:
                 self._make_room(keeps_targets=True)
             row, goes_on = self.watch.row(loss, batch, invariants or self.watch.invariants())
         self._rows.scatter_update(tf.IndexedSlices(row, index))

@@ -53,6 +53,21 @@ def test_losses_are_each_batch_s_own(options: Any, digits: Any) -> None:
     np.testing.assert_allclose(result.losses, expected_losses(model, batches), rtol=1e-4)
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_sequences_of_other_lengths_in_each_batch(eager: bool) -> None:
+    random = np.random.default_rng(0)
+    images = [random.normal(size=(8, length, 3)).astype("float32") for length in [5, 7, 5, 9] * 6]
+    batches = [(image, image.sum(-1)) for image in images]
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((None, 3)), layers.Dense(1), layers.Reshape((-1,))])
+    model.compile("sgd", "mse", run_eagerly=eager)
+    shapes = (tf.TensorSpec((None, None, 3)), tf.TensorSpec((None, None)))
+    data = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=shapes)
+    result = keras_lr.find_lr(model, data, **VANISHING)
+    expected = [np.mean((model.predict_on_batch(image) - target) ** 2) for image, target in batches]
+    np.testing.assert_allclose(result.losses, expected[:23], rtol=1e-4)
+
+
 def test_class_weights(digits: Any) -> None:
     weight = {digit: 0.5 + digit / 5 for digit in range(10)}
     model = plain_classifier()
