@@ -141,7 +141,8 @@ def test_random_and_python_operations_are_stateful_and_arithmetic_is_not() -> No
     assert stateful == {"RandomUniform": True, "PyFunc": True, "EagerPyFunc": True, "Mul": False}
 
 
-def test_make_iterator_replaces_what_an_iterator_iterates_over_and_stops_its_threads() -> None:
+def begun_pipeline() -> tuple[tf.data.Dataset, Any, list[int]]:
+    """A dataset that reads ahead, an iterator over it that has given one element, and the elements read so far."""
     read: list[int] = []
 
     def note(value: Any) -> Any:
@@ -151,6 +152,11 @@ def test_make_iterator_replaces_what_an_iterator_iterates_over_and_stops_its_thr
     dataset = tf.data.Dataset.range(10**6).map(lambda value: tf.numpy_function(note, [value], tf.int64)).prefetch(4)
     iterator = iter(dataset)
     next(iterator)
+    return dataset, iterator, read
+
+
+def test_make_iterator_replaces_what_an_iterator_iterates_over_and_stops_its_threads() -> None:
+    dataset, iterator, read = begun_pipeline()
     nothing = tf.data.experimental.to_variant(dataset.take(0))
     tf.raw_ops.MakeIterator(dataset=nothing, iterator=iterator._iterator_resource)
     count = len(read)
@@ -160,15 +166,7 @@ def test_make_iterator_replaces_what_an_iterator_iterates_over_and_stops_its_thr
 
 
 def test_deleting_the_resource_of_an_iterator_stops_its_threads() -> None:
-    read: list[int] = []
-
-    def note(value: Any) -> Any:
-        read.append(int(value))
-        return value
-
-    dataset = tf.data.Dataset.range(10**6).map(lambda value: tf.numpy_function(note, [value], tf.int64)).prefetch(4)
-    iterator = iter(dataset)
-    next(iterator)
+    _, iterator, read = begun_pipeline()
     resource = weakref.ref(iterator._iterator_resource)
     iterator._iterator_resource = None
     count = len(read)
