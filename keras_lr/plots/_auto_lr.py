@@ -44,11 +44,16 @@ def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[
     stack = stacked_axes(new_figure(7.6, 5.0)) if axes is None else axes
     above, below = checked_panels(stack, 2)
     _draw_rates(above, log)
-    lines = LossLines.of(log.epochs, log.losses, log.val_losses)
+    lines = loss_lines(log)
     draw_losses(below, [lines], Scale.of([lines]))
     below.set(xlabel="Epoch", ylabel="Loss")
     add_line_legend(below)
     return [above, below]
+
+
+def loss_lines(log: AutoLRLog) -> LossLines:
+    """The losses that `plot_auto_lr` draws."""
+    return LossLines.of(log.epochs, log.losses, log.val_losses)
 
 
 def stacked_axes(figure: Figure) -> list[Axes]:

@@ -6,7 +6,7 @@ Such a plot builds `LossLines` per run and one `Scale` for all, then calls `draw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +21,10 @@ from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._style import BLUE, GREY, ORANGE, curve_id, new_axes, new_figure, plain_text, style_axes
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
 
-_DASHED = (0, (4, 2))
+_LOOKS: dict[str, dict[str, Any]] = {
+    "validation": {"color": ORANGE, "linestyle": (0, (4, 2))},
+    "training": {"color": BLUE, "linestyle": "solid"},
+}
 _MAX_CROSSES = 100
 _CROSS_MARGIN = 0.015
 
@@ -92,11 +95,32 @@ class Scale:
         pad = 0.045 * (last - first) or 0.5
         return cls(low, high, first - pad, last + pad, direction)
 
+    @classmethod
+    def shared_by(cls, diagnoses: Collection[Diagnosis]) -> Self:
+        """The limits for several runs; lower is better if it is for one of them."""
+        direction: Direction = "min" if any(run.direction == "min" for run in diagnoses) else "max"
+        return cls.of([lines_of(diagnosis) for diagnosis in diagnoses], direction=direction)
+
     def holds(self, losses: np.ndarray) -> np.ndarray:
         """Whether each loss is finite and not worse than the scale shows."""
         shown = losses <= self.high if self.direction == "min" else losses >= self.low
         inside: np.ndarray = shown & np.isfinite(losses)
         return inside
+
+    def crosses(self, losses: np.ndarray, series: str) -> np.ndarray:
+        """Whether each loss of the series, "training" or "validation", is drawn as a cross at the edge.
+
+        A missing validation loss is not: usually nobody asked for it.
+        """
+        outside: np.ndarray = ~self.holds(losses)
+        return outside & ~np.isnan(losses) if series == "validation" else outside
+
+    def crosses_note(self, runs: Iterable[LossLines]) -> str:
+        """What the crosses in a plot of `runs` mean; empty if there are none."""
+        if not any(self.crosses(getattr(run, series), series).any() for run in runs for series in _LOOKS):
+            return ""
+        edge, worse = ("upper", "losses above") if self.direction == "min" else ("lower", "values below")
+        return f"Crosses at the {edge} edge: {worse} the scale, or not finite."
 
 
 def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
@@ -115,7 +139,7 @@ def plot_history(diagnosis: Diagnosis, *, ax: Axes | None = None) -> Axes:
         >>> keras_lr.plots.plot_history(diagnosis)
     """
     ax = new_axes() if ax is None else ax
-    lines = _lines(diagnosis)
+    lines = lines_of(diagnosis)
     draw_losses(ax, [lines], Scale.of([lines], direction=diagnosis.direction))
     mark_findings(ax, diagnosis.findings)
     ax.set_xlabel(diagnosis.unit.capitalize())
@@ -150,14 +174,13 @@ def plot_histories(diagnoses: Mapping[str, Diagnosis], *, axes: Sequence[Axes] |
 
 def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Axes], None]]:
     """By the run's name, a function that draws its panel of `plot_histories`."""
-    direction: Direction = "min" if any(run.direction == "min" for run in diagnoses.values()) else "max"
-    scale = Scale.of([_lines(diagnosis) for diagnosis in diagnoses.values()], direction=direction)
+    scale = Scale.shared_by(diagnoses.values())
     monitors = {diagnosis.monitor for diagnosis in diagnoses.values()}
     label = plain_text(monitors.pop(), limit=32).capitalize() if len(monitors) == 1 else "Loss"
 
     def drawn(name: str, diagnosis: Diagnosis) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
-            draw_losses(ax, [_lines(diagnosis)], scale)
+            draw_losses(ax, [lines_of(diagnosis)], scale)
             mark_findings(ax, diagnosis.findings)
             label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y=label)
 
@@ -169,21 +192,16 @@ def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Ax
 def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
     """Draws the training and the validation loss of each run.
 
-    A loss worse than the scale shows, or a training loss that is not finite, becomes a cross at the edge. A missing
-    validation loss does not: usually nobody asked for it.
+    A loss worse than the scale shows, or a training loss that is not finite, becomes a cross at the edge.
     """
     epochs = np.concatenate([run.epochs for run in runs])
     units = np.repeat(np.arange(len(runs)), [len(run.epochs) for run in runs])
-    looks: dict[str, dict[str, Any]] = {
-        "validation": {"color": ORANGE, "linestyle": _DASHED},
-        "training": {"color": BLUE, "linestyle": "solid"},
-    }
-    for name, look in looks.items():
+    for name, look in _LOOKS.items():
         losses = np.concatenate([getattr(run, name) for run in runs])
         inside = scale.holds(losses)
         _draw_lines(ax, epochs, losses, units, inside, label=name, **look)
-        outside = ~inside & ~np.isnan(losses) if name == "validation" else ~inside
-        _draw_crosses(ax, np.unique(epochs[outside]), direction=scale.direction, color=look["color"])
+        outside = np.unique(epochs[scale.crosses(losses, name)])
+        _draw_crosses(ax, outside, direction=scale.direction, color=look["color"])
     style_axes(ax)
     ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
@@ -332,5 +350,5 @@ def _new_panels(count: int) -> list[Axes]:
     return list(grid[:count])
 
 
-def _lines(diagnosis: Diagnosis) -> LossLines:
+def lines_of(diagnosis: Diagnosis) -> LossLines:
     return LossLines.of(diagnosis.epochs, diagnosis.losses, diagnosis.val_losses)

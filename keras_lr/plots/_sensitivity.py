@@ -333,9 +333,7 @@ def learning_curve_panels(
     result: SensitivityResult, *, findings: Mapping[float, Sequence[Finding]] | None = None
 ) -> dict[float, Callable[[Axes], None]]:
     """By learning rate, a function that draws its panel of `plot_learning_curves`."""
-    kept = {rate: [_lines(run) for run in runs_at(result, rate)] for rate in shown_rates(result)}
-    runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
-    scale = Scale.of([lines for at_rate in runs.values() for lines in at_rate])
+    runs, scale = _learning_curves(result)
 
     def drawn(rate: float) -> Callable[[Axes], None]:
         def draw(ax: Axes) -> None:
@@ -346,6 +344,19 @@ def learning_curve_panels(
         return draw
 
     return {rate: drawn(rate) for rate in runs}
+
+
+def learning_curve_crosses(result: SensitivityResult) -> str:
+    """What the crosses in the panels of `plot_learning_curves` mean; empty if there are none."""
+    runs, scale = _learning_curves(result)
+    return scale.crosses_note(lines for at_rate in runs.values() for lines in at_rate)
+
+
+def _learning_curves(result: SensitivityResult) -> tuple[dict[float, list[LossLines]], Scale]:
+    """The runs of each panel by learning rate, and the scale of all panels."""
+    kept = {rate: [_lines(run) for run in runs_at(result, rate)] for rate in shown_rates(result)}
+    runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
+    return runs, Scale.of([lines for at_rate in runs.values() for lines in at_rate])
 
 
 def shown_rates(result: SensitivityResult) -> list[float]:

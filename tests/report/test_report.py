@@ -157,6 +157,16 @@ def test_a_metric_that_should_grow_is_shown_as_it_was_recorded():
         assert "-0.75" not in words.split("Numbers")[0]
 
 
+def test_crosses_are_explained_only_where_the_figure_has_some():
+    calm, wild = {"loss": [1.0, 0.5, 0.4, 0.3]}, {"loss": [1.0, 0.5, float("inf"), float("inf")]}
+    assert "Crosses" not in text_of(analyze_history(calm))
+    assert "Crosses" not in text_of(analyze_histories([calm, calm]))
+    assert "Crosses at the upper edge" in text_of(analyze_history(wild))
+    assert "Crosses at the upper edge" in text_of(analyze_histories([calm, wild]))
+    falling = {"accuracy": [0.5, 0.6, float("nan"), 0.7]}
+    assert "Crosses at the lower edge" in text_of(analyze_history(falling))
+
+
 def test_a_comparison_of_steps_speaks_of_steps():
     fast, slow = ({"step": [10, 20, 30], "loss": losses} for losses in ([3.0, 2.0, 1.0], [3.0, 2.5, 2.4]))
     assert "It was ahead from step 20 on" in text_of(analyze_histories([slow, fast]))

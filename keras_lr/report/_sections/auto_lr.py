@@ -9,7 +9,8 @@ import numpy as np
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate
-from keras_lr.plots._auto_lr import plot_auto_lr, stacked_axes
+from keras_lr.plots._auto_lr import loss_lines, plot_auto_lr, stacked_axes
+from keras_lr.plots._history import Scale
 from keras_lr.report._components import (
     Section,
     as_sentence,
@@ -45,11 +46,13 @@ def auto_lr_section(logs: tuple[AutoLRLog], prefix: str) -> dict[str, Any]:
     """Everything the page shows of the run."""
     (log,) = logs
     kept = _thinned(log)
+    lines = loss_lines(kept)
+    about = "What the callback did to the learning rate while the model trained, and why."
     return section_view(
         heading="AutoLR",
         verdict=_verdict(log),
         warnings=_warnings(log),
-        note="What the callback did to the learning rate while the model trained, and why.",
+        note=f"{about} {Scale.of([lines]).crosses_note([lines])}".strip(),
         facts=_facts(log),
         figure=figure_view(
             lambda figure: plot_auto_lr(kept, axes=stacked_axes(figure)),

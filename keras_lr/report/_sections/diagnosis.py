@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
-from keras_lr.plots._history import history_panels, plot_history
+from keras_lr.plots._history import Scale, history_panels, lines_of, plot_history
 from keras_lr.report._components import (
     Section,
     as_sentence,
@@ -61,7 +61,7 @@ def runs_view(diagnoses: Mapping[str, Diagnosis], prefix: str) -> dict[str, Any]
     rows = [_run_row(*item)[: len(columns)] for item in diagnoses.items()]
     tables = [table_view("Verdict per run", columns, rows)]
     return {
-        "note": figure_note(diagnoses, drawn=len(drawn)),
+        "note": _figure_note(drawn, len(diagnoses)),
         "tables": [*tables, *finding_tables(diagnoses, caption="Findings in the runs", name_column="Run")],
         "figure": _figure(drawn, prefix),
         "method": _method(diagnoses),
@@ -151,21 +151,12 @@ def pattern_key(diagnoses: Iterable[Diagnosis]) -> str:
     return as_sentence(legend.capitalize())
 
 
-def figure_note(diagnoses: Mapping[str, Diagnosis], *, drawn: int | None = None) -> str:
-    """How to read the figure, and what it leaves out.
-
-    Args:
-        diagnoses: The runs.
-        drawn: How many of them the figure shows; None for all.
-    """
-    parts = []
-    if diagnoses and all(diagnosis.direction == "max" for diagnosis in diagnoses.values()):
-        parts.append("Crosses at the lower edge: values below the scale, or not finite.")
-    else:
-        parts.append("Crosses at the upper edge: losses above the scale, or not finite.")
-    if drawn is not None and drawn < len(diagnoses):
-        parts.append(f"Only the first {drawn} of {counted(len(diagnoses), 'run')} are drawn.")
-    return " ".join(parts)
+def _figure_note(drawn: Mapping[str, Diagnosis], count: int) -> str:
+    """How to read the figure of the runs that are `drawn`, out of `count`."""
+    runs = drawn.values()
+    crosses = Scale.shared_by(runs).crosses_note(map(lines_of, runs))
+    omitted = f"Only the first {len(drawn)} of {counted(count, 'run')} are drawn." if len(drawn) < count else ""
+    return " ".join(filter(None, (crosses, omitted)))
 
 
 def rate_span(low: float | None, high: float | None) -> str:

@@ -28,6 +28,7 @@ from keras_lr.plots._sensitivity import (
     MAX_RATES,
     MAX_REPEATS,
     RACE_ENDS,
+    learning_curve_crosses,
     learning_curve_panels,
     plot_heatmap,
     plot_race,
@@ -54,7 +55,6 @@ from keras_lr.report._components import (
     warning_view,
 )
 from keras_lr.report._sections.diagnosis import (
-    figure_note,
     finding_tables,
     finding_warnings,
     findings_in_words,
@@ -511,7 +511,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
         part_view(
             name="histories",
             heading="Training histories",
-            note=_note(result, named, rates),
+            note=_note(result, rates),
             figure=panels_view(
                 {_rate(rate): draw for rate, draw in panels.items()},
                 title="Training histories",
@@ -566,8 +566,10 @@ def embedded_frame(result: SensitivityResult) -> pd.DataFrame:
     return pd.concat([_thinned_run(run, result, rows_per_run) for _, run in runs], ignore_index=True)
 
 
-def _note(result: SensitivityResult, named: Mapping[str, Diagnosis], rates: list[float]) -> str:
-    parts = ["One panel per learning rate, one line per seed; all panels share a scale.", figure_note(named)]
+def _note(result: SensitivityResult, rates: list[float]) -> str:
+    parts = ["One panel per learning rate, one line per seed; all panels share a scale."]
+    if crosses := learning_curve_crosses(result):
+        parts.append(crosses)
     if len(result.batch_sizes) > 1:
         parts.append(f"Only batch size {main_batch_size(result)} is shown.")
     tried = len(result.learning_rates)
