@@ -110,6 +110,13 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     return dict(getattr(getattr(model, "_compile_config", None), "config", {}))
 
 
+def users_code(model: keras.Model) -> list[Any]:
+    """What may hold code of the user's that a training step runs: layers, optimizer, losses and metrics."""
+    compiled = compile_arguments(model)
+    functions = [compiled.get(name) for name in ("loss", "metrics", "weighted_metrics")]
+    return [*layers_of(model), model.optimizer, *keras.tree.flatten(functions)]
+
+
 def attributes_of_keras(kind: type) -> frozenset[str]:
     """Names of the attributes that Keras itself gives every object of `kind`, a class of Keras such as `keras.Layer`.
 

@@ -1,4 +1,7 @@
-"""What the Python code that reads a user's data remembers from one read to the next: found, copied, and put back."""
+"""What a user's Python code remembers from one call to the next: found, copied, and put back.
+
+This is the code that reads the data, and that of a model whose steps run in Python.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lr._keras.model import attributes_of_keras
 from keras_lr._keras.snapshot import VariableSnapshot, random_sources
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
@@ -60,12 +64,16 @@ class Memory:
     def __init__(self, get: Callable[[], Any], put: Callable[[Any], None], *, cheap: bool = True) -> None:
         self.get, self.put, self.cheap = get, put, cheap
         self.follows_an_iterator = False
-        self._value = get()
+        self._value = self._settled = get()
 
     def restore(self) -> None:
-        """Puts the value at construction back, if another one is there."""
-        if not self.follows_an_iterator and self.has_changed():
-            self.put(self._value)
+        """Puts the value at construction back, if another one is there than when it settled."""
+        if not self.follows_an_iterator and (patch := self.patch(self.get(), self._settled)) is not None:
+            self._put_back(patch)
+
+    def settle(self) -> None:
+        """Takes the present value for one that stays as long as nothing changes it again."""
+        self._settled = self.get()
 
     def has_changed(self) -> bool:
         """Whether another value is there than at construction."""
@@ -78,6 +86,10 @@ class Memory:
     def apply(self, patch: Any) -> None:
         """Changes the present value by a patch."""
         self.put(patch)
+
+    def _put_back(self, patch: Any) -> None:
+        """Puts what a patch changes back as it was at construction."""
+        self.put(self._value)
 
 
 class _Bindings(Memory):
@@ -93,6 +105,9 @@ class _Bindings(Memory):
         """Rebinds these names and leaves the others."""
         now = self.get() | patch
         self.put({name: value for name, value in now.items() if value is not _LOST})
+
+    def _put_back(self, patch: Any) -> None:
+        self.apply({name: self._value.get(name, _LOST) for name in patch})
 
 
 class ReplayedIterator:
@@ -262,6 +277,11 @@ class ReaderState:
         for place, iterator in self._places:
             place(iterator.restored())
 
+    def settle(self) -> None:
+        """Takes what has changed so far, as by building a model, for what stays unless it changes again."""
+        for memory in self._memories:
+            memory.settle()
+
     def has_changed(self) -> bool:
         """Whether anything is not as it was at construction."""
         moved = any(memory.has_changed() for memory in self._memories) or self._snapshot.has_changed()
@@ -300,6 +320,7 @@ class ReaderState:
         elif isinstance(value, keras.Layer):
             weights = {id(weight) for weight in value.weights}
             self._variables += [variable for variable in value.variables if id(variable) not in weights]
+            self._visit_layer(value)
         elif isinstance(value, np.ndarray):
             self._visit_array(value)
         elif (memory := _random_memory(value) or _file_memory(value)) is not None:
@@ -314,7 +335,7 @@ class ReaderState:
             self._wait(value.func, *value.args, *value.keywords.values())
         elif isinstance(value, (tuple, frozenset)):
             self._wait(*value)
-        elif type(value) in _MAPPINGS + _SEQUENCES + _COLLECTIONS:
+        elif type(value) in _MAPPINGS + _SEQUENCES + _COLLECTIONS or _is_tracked(value):
             self._visit_container(value)
         elif hasattr(type(value), "experimental_get_tracing_count"):
             self._functions.append(value)
@@ -342,13 +363,14 @@ class ReaderState:
 
     def _visit_container(self, value: Any) -> None:
         cheap = len(value) <= _MAX_FOLLOWED
+        kind = _untracked(type(value))
         if isinstance(value, dict):
             self._memories.append(_Bindings(lambda: dict(value), lambda former: _refill(value, former), cheap=cheap))
-            self._bind(value, value.__setitem__)
+            self._bind(value, functools.partial(kind.__setitem__, value))
         elif isinstance(value, _SEQUENCES):
-            kept = Memory(lambda: value[:], lambda former: value.__setitem__(slice(None), former), cheap=cheap)
-            self._memories.append(kept)
-            self._bind(dict(enumerate(value)), value.__setitem__)
+            put = functools.partial(kind.__setitem__, value)
+            self._memories.append(Memory(lambda: kind(value), functools.partial(put, slice(None)), cheap=cheap))
+            self._bind(dict(enumerate(value)), put)
         else:
             self._memories.append(Memory(lambda: list(value), lambda former: _refill(value, former), cheap=cheap))
             self._wait(*value)
@@ -371,7 +393,7 @@ class ReaderState:
                 self._visit_names(vars(module), names)
 
     def _visit_names(self, namespace: dict[str, Any], names: Iterable[str]) -> None:
-        """Follows the given names of a module, and keeps what they are bound to."""
+        """Follows the given names of a module or an object, and keeps what they are bound to."""
         known = [name for name in names if name in namespace]
 
         def put(former: dict[str, Any]) -> None:
@@ -389,7 +411,18 @@ class ReaderState:
         if attributes is not None:
             self._memories.append(_Bindings(lambda: dict(attributes), lambda former: _refill(attributes, former)))
             self._bind(attributes, attributes.__setitem__)
-        for owner in type(value).__mro__:
+        self._visit_classes(type(value))
+
+    def _visit_layer(self, layer: Any) -> None:
+        """Follows what the user keeps in a layer beside what Keras keeps there."""
+        if not (_is_users(type(layer)) or isinstance(layer, keras.Model)):
+            return
+        library = next(base for base in type(layer).__mro__ if not _is_users(base))
+        self._visit_names(vars(layer), vars(layer).keys() - attributes_of_keras(library))
+        self._visit_classes(type(layer))
+
+    def _visit_classes(self, kind: type) -> None:
+        for owner in kind.__mro__:
             if id(owner) not in self._seen and _is_users(owner):
                 self._seen[id(owner)] = owner
                 self._visit_class(owner)
@@ -477,9 +510,20 @@ def _file_memory(value: Any) -> Memory | None:
     return Memory(position, seek)
 
 
+def _is_tracked(value: Any) -> bool:
+    """Whether this is a list, dict or set that Keras has put in the place of one that a layer was given."""
+    return _untracked(type(value)) is not type(value) and isinstance(value, (list, dict, set))
+
+
+def _untracked(kind: type) -> Any:
+    """The type whose methods change a container without telling the layer that tracks what it holds."""
+    return next(one for one in kind.__mro__ if not one.__module__.startswith("keras."))
+
+
 def _refill(container: Any, former: Any) -> None:
-    container.clear()
-    (container.extend if isinstance(container, collections.deque) else container.update)(former)
+    kind = _untracked(type(container))
+    kind.clear(container)
+    (kind.extend if kind is collections.deque else kind.update)(container, former)
 
 
 def _is_filled(cell: types.CellType) -> bool:

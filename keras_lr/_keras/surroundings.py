@@ -18,7 +18,7 @@ class Surroundings:
     Take it before the first batch is read, and restore it after every thread that reads has been stopped.
 
     Args:
-        readers: The user's objects and functions that read the data.
+        readers: The user's objects and functions that read the data, or that a step runs.
     """
 
     def __init__(self, readers: Iterable[Any] = ()) -> None:
@@ -43,6 +43,10 @@ class Surroundings:
     def keep_random(self) -> None:
         """Makes the present random states those to restore."""
         self._random = RandomState()
+
+    def settle(self) -> None:
+        """Takes what building the model has changed in the user's code for what stays unless it changes again."""
+        self._readers.settle()
 
     def reader_has_changed(self) -> bool:
         """Whether the state of the user's reading code is not as it was."""

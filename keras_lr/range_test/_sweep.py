@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import is_built
+from keras_lr._keras.model import is_built, users_code
 from keras_lr._keras.snapshot import (
     StateSnapshot,
     components,
@@ -199,7 +199,9 @@ class Sweep:
             self._snapshot.restore()
 
     def _open(self) -> None:
-        surroundings = Surroundings(self._data.readers)
+        # A compiled step runs no Python code.
+        in_python = [] if self.loop.in_graph else users_code(self._model)
+        surroundings = Surroundings([*self._data.readers, *in_python])
         self._closing.callback(self._restore_surroundings, surroundings)
         self._closing.callback(self.restore)
         self._interrupt.patient = False
@@ -415,6 +417,7 @@ class Sweep:
                 existing.restore()
                 for variable, value in created:
                     variable.assign(value)
+                surroundings.settle()
 
     def _first_batch(self) -> Any:
         try:

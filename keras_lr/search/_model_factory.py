@@ -241,7 +241,7 @@ class ModelFactory:
         """
         by_rate = {run.learning_rate: run for run in sorted(runs, reverse=True)}
         low, first = self._first_that_builds(sorted(by_rate.values()))
-        self._first_run, self._as_built = low, _whole_description(first)
+        self._first_run, self._as_built = low, whole_description(first)
         again = [replace(run, repeat=low.repeat, seed=low.seed) for run in by_rate.values()]
         high, second = self._first_that_builds(again)
         if high == low and self._hypermodel.reads_rate:
@@ -277,7 +277,7 @@ class ModelFactory:
         for rate in sorted(set(rates) - self._examined):
             model = self._try_to_build(replace(self._first_run, learning_rate=rate))
             if model is not None and self.rate_in_build is None:
-                self.rate_in_build = _difference(self._as_built, _whole_description(model))
+                self.rate_in_build = difference(self._as_built, whole_description(model))
 
     def _first_that_builds(self, runs: Sequence[Run]) -> tuple[Run, keras.Model]:
         for run in runs:
@@ -298,8 +298,8 @@ class ModelFactory:
             return None
 
     def _compare(self, first: keras.Model, second: keras.Model) -> None:
-        lowest, highest = _whole_description(first), _whole_description(second)
-        self.rate_in_build = _difference(lowest, highest)
+        lowest, highest = whole_description(first), whole_description(second)
+        self.rate_in_build = difference(lowest, highest)
         self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
         common = common_part(lowest, highest)
         self.details = {name: common.pop(name, {}) for name in ("code", "compile")}
@@ -483,11 +483,13 @@ def _copies_weights(model: keras.Model) -> bool:
     return any(np.array_equal(slot, value) for slot in slots if slot.size > 1 and np.ptp(slot) > 0 for value in varied)
 
 
-def _whole_description(model: keras.Model) -> dict[str, Any]:
+def whole_description(model: keras.Model) -> dict[str, Any]:
+    """What decides the numbers of a built `model` beside its weights and its constant learning rate."""
     return {**describe_model(model), **describe_details(model)}
 
 
-def _difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
+    """How two descriptions of a model differ, in words; None if they are equal."""
     path = first_difference(first, second)
     return None if path is None else in_words(path, first)
 

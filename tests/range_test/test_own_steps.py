@@ -101,6 +101,64 @@ def test_an_eager_step_that_fails_leaves_nothing_behind() -> None:
         keras_lr.find_lr(model, tf.data.Dataset.from_tensors(X).take(0))
 
 
+calls = {"loss": 0}
+
+
+def growing_loss(y: Any, prediction: Any) -> Any:
+    """A squared error that weighs more each time it is called."""
+    calls["loss"] += 1
+    return tf.reduce_mean((y - prediction) ** 2, axis=-1) * (1 + 0.01 * calls["loss"])
+
+
+class Remembering(keras.Model):
+    """Keeps a state in Python, in every kind of attribute; `width` is learned from the data by `build`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width: int | None = None
+        self.dense: Any = None
+        self.count = 0
+        self.weight = {"loss": 1.0}
+        self.last: list[float] = []
+        self.noise = np.random.default_rng(5)
+        self.hidden = [tf.Variable(0.0)]
+
+    def build(self, shape: Any) -> None:
+        self.width = shape[-1]
+        self.dense = keras.layers.Dense(self.width)
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        assert self.width is not None
+        self.count += 1
+        self.weight["loss"] *= 0.99
+        self.last.append(self.noise.normal())
+        self.hidden[0].assign_add(1.0)
+        state = 0.1 * self.count + self.weight["loss"] + self.last[-1] + 0.1 * len(self.last) + self.hidden[0]
+        return self.dense(inputs + 0.01 * state)
+
+
+@pytest.mark.parametrize("is_built", [False, True])
+def test_what_an_eager_model_remembers_in_python_is_restored(*, is_built: bool) -> None:
+    def trained(test: Any = None) -> list[float]:
+        keras.utils.set_random_seed(3)
+        calls["loss"] = 0
+        model = Remembering()
+        model.compile("sgd", growing_loss, run_eagerly=True)
+        if is_built:
+            model.predict(X, verbose=0)
+        if test is not None:
+            test(model, X, X)
+        return model.fit(X, X, verbose=0).history["loss"]
+
+    plain = trained()
+    assert trained(lambda model, x, y: keras_lr.find_lr(model, x, y, num_steps=10)) == plain
+    assert (
+        trained(lambda model, x, y: model.fit(x, y, verbose=0, callbacks=[keras_lr.LRRangeTest(num_steps=5)])) == plain
+    )
+
+
 class Adversarial(keras.Model):
     """Two networks, each trained by an optimizer of its own."""
 

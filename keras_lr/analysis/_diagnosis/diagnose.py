@@ -72,7 +72,8 @@ def analyze_history(
             `AutoLRLog`, XGBoost's `evals_result`, or a path. A file may be that of a `CSVLogger` (Keras, Lightning,
             fastai) with any separator, YOLO's `results.csv`, a download from W&B, MLflow or TensorBoard, Hugging Face's
             `trainer_state.json`, any other JSON with columns or rows, the console output of `fit`, or a notebook that
-            shows it. A directory may hold TensorBoard event files or MLflow runs.
+            shows it. It may be compressed with gzip, bzip2 or xz. A directory may hold TensorBoard event files or
+            MLflow runs.
         run: Which run to read if `source` holds several: its name, or its number from 1 on. By default the last, if
             the epochs start over.
         validation_freq: As given to `fit`. Needed for a `History` if its lengths do not show which epochs were

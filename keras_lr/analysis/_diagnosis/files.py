@@ -5,14 +5,21 @@
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import functools
+import gzip
+import io
 import json
+import lzma
 import re
 import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,10 +32,28 @@ CSV_SEPARATORS = ",;\t|"
 HEADER_BYTES = 4096
 # Console text may begin with warnings and the summary of a model.
 CONSOLE_BYTES = 2**20
+# As many rows show how numbers are written.
+MAX_SNIFFED_ROWS = 100
+COMMA_NUMBER = r"\s*[-+]?\d[\d.]*(?:,\d+)+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# The first bytes of a compressed file, and what opens it.
+COMPRESSIONS: Mapping[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+# Control characters that no text holds; backspace and escape are those of a console.
+BINARY = frozenset(range(32)) - frozenset(b"\b\t\n\v\f\r\x1b")
 BLANKS = sorted({*MISSING_WORDS, *(word.upper() for word in MISSING_WORDS), "None", "No log"})
 
 EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*$", re.MULTILINE)
+# A name with its value where a header has names alone.
+FREE_TEXT = re.compile(r"\w['\"]?\s*[:=]\s*[-+]?\d")
+# A dict of numbers on a line of its own, as Hugging Face's `Trainer` prints it.
+PRINTED_ROW = re.compile(r"^[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
+JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
+PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
 # Colours and cursor movements.
 ANSI_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # "32/32 [====] - 1s", or only " - 1s" from old versions with `verbose=2`.
@@ -66,16 +91,72 @@ class Form(NamedTuple):
     read: Callable[[Any], Any]
 
 
-class File(NamedTuple):
+@dataclass(frozen=True)
+class File:
     """A file, and enough of its first bytes to recognise its form.
 
     Attributes:
         path: Where it is.
-        start: Its first bytes, at most `CONSOLE_BYTES`.
+        start: Its first bytes once decompressed, at most `CONSOLE_BYTES`.
+        opener: Opens it, and decompresses it if it is compressed.
     """
 
     path: Path
     start: bytes
+    opener: Callable[[Path], Any]
+
+    @classmethod
+    def at(cls, path: Path) -> File:
+        """The file at `path`."""
+        with path.open("rb") as stream:
+            mark = stream.read(max(map(len, COMPRESSIONS)))
+        opener = next((opener for first, opener in COMPRESSIONS.items() if mark.startswith(first)), _open_plain)
+        with opener(path) as stream:
+            return cls(path, stream.read(CONSOLE_BYTES), opener)
+
+    @functools.cached_property
+    def encoding(self) -> str:
+        """UTF-8 or UTF-16; Latin-1, in which any bytes are text, if the first bytes are neither."""
+        if self.start.startswith(UTF16_MARKS):
+            return "utf-16"
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(self.start)
+        except UnicodeDecodeError:
+            return "latin-1"
+        return "utf-8-sig"
+
+    @functools.cached_property
+    def head(self) -> str:
+        """The text of its first bytes."""
+        return self.start.decode(self.encoding, errors="replace")
+
+    def text(self, errors: str = "strict") -> str:
+        """The whole text."""
+        with self.opener(self.path) as stream:
+            return str(stream.read().decode(self.encoding, errors))
+
+    def stream(self) -> BinaryIO:
+        """Its bytes from the beginning, without the zeros with which a power failure may end a file of text."""
+        stream: BinaryIO = self.opener(self.path)
+        if self.encoding == "utf-16" or not self._end.endswith(b"\0"):
+            return stream
+        with stream:
+            return io.BytesIO(stream.read().rstrip(b"\0"))
+
+    @property
+    def last_line(self) -> str:
+        """The text after the last line break; empty in a complete file."""
+        ended = self._end.rstrip(b"\0") if self.encoding != "utf-16" else b"\n"
+        return ended[max(ended.rfind(b"\n"), ended.rfind(b"\r")) + 1 :].decode(self.encoding, errors="replace")
+
+    @functools.cached_property
+    def _end(self) -> bytes:
+        """Its last bytes; empty if it is compressed."""
+        if self.opener is not _open_plain:
+            return b""
+        with self.path.open("rb") as stream:
+            stream.seek(-min(HEADER_BYTES, self.path.stat().st_size), io.SEEK_END)
+            return stream.read()
 
 
 def read_path(path: Path) -> Any:
@@ -89,39 +170,50 @@ def read_path(path: Path) -> Any:
         return _read_directory(path)
     if not path.exists():
         raise FileNotFoundError(f"`source` must be an existing file or directory. Received: {path}. Check the path.")
-    with path.open("rb") as stream:
-        file = File(path, stream.read(CONSOLE_BYTES))
-    return next(form for form in FILE_FORMS if form.recognise(file)).read(file)
+    try:
+        file = File.at(path)
+        return next(form for form in FILE_FORMS if form.recognise(file)).read(file)
+    except DAMAGED as err:
+        raise CurveError(
+            f"`source` must be a complete file. Received: {path}, which cannot be decompressed: {err}. Save it again."
+        ) from err
+
+
+def _open_plain(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _refuse_binary(file: File) -> Any:
-    raise CurveError(
-        f"`source` must be a text file. Received: {file.path}, which is binary. Pass the file that `CSVLogger` wrote."
-    )
+    remedy = "Pass the file that `CSVLogger` wrote."
+    if file.start.startswith(b"PK"):
+        remedy = "Unpack the archive, or save the table as CSV."
+    raise CurveError(f"`source` must be a text file. Received: {file.path}, which is binary. {remedy}")
 
 
 def _is_binary(file: File) -> bool:
-    return b"\0" in file.start[:HEADER_BYTES] and not file.start.startswith(UTF16_MARKS)
-
-
-def _encoding(file: File) -> str:
-    return "utf-16" if file.start.startswith(UTF16_MARKS) else "utf-8-sig"
+    start = file.start[:HEADER_BYTES]
+    if b"\n" in start:
+        start = start.rstrip(b"\0")
+    return not BINARY.isdisjoint(start) and not start.startswith(UTF16_MARKS)
 
 
 def _is_json(file: File) -> bool:
-    named = file.path.suffix.lower() in (".json", ".jsonl", ".ndjson", ".ipynb")
-    text = file.start[:HEADER_BYTES].decode(_encoding(file), errors="replace")
-    return named or re.match(r"\s*(\{|\[\s*[{\]])", text) is not None
+    # A compressed file has another extension behind this one.
+    last = {suffix.lower() for suffix in file.path.suffixes[-2:]}
+    named = not last.isdisjoint((".json", ".jsonl", ".ndjson", ".ipynb"))
+    return named or re.match(r"\s*(\{|\[\s*[{\]])", file.head) is not None
 
 
 def _read_json(file: File) -> Any:
-    """A JSON document; a list of rows if there is one document per line."""
+    """A JSON document, or a dict as Python prints it; a list of rows if there is one document per line."""
     try:
-        text = file.path.read_text(encoding=_encoding(file))
+        text = file.text()
         try:
-            document = json.loads(text)
+            document = _parsed_json(text)
         except ValueError:
-            document = [json.loads(line) for line in text.splitlines() if line.strip()]
+            if _is_printed_rows(file):
+                return _read_printed_rows(file)
+            document = [_parsed_json(line) for line in text.splitlines() if line.strip()]
             if len(document) < 2:
                 raise
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
@@ -136,42 +228,114 @@ def _read_json(file: File) -> Any:
     )
 
 
+def _parsed_json(text: str) -> Any:
+    """A JSON document; of what is none, the document that Python prints as this text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        quoted = re.sub(r"(?<!\w)'([^'\"\\]*)'", r'"\1"', text)
+        try:
+            return json.loads(PYTHON_WORDS.sub(lambda word: JSON_WORDS[word[0]], quoted))
+        except ValueError:
+            pass
+        raise
+
+
 def _is_console(file: File) -> bool:
-    return EPOCH_LINE.search(plain_text(file.start.decode(_encoding(file), errors="replace"))) is not None
+    return EPOCH_LINE.search(plain_text(file.head)) is not None
 
 
 def _read_console_file(file: File) -> list[dict[str, Any]]:
-    return console_rows(file.path.read_text(encoding=_encoding(file), errors="replace"))
+    return console_rows(file.text(errors="replace"))
+
+
+def _is_printed_rows(file: File) -> bool:
+    return len(PRINTED_ROW.findall(plain_text(file.head))) > 1
+
+
+def _read_printed_rows(file: File) -> list[dict[str, Any]]:
+    rows = [_parsed_json(row) for row in PRINTED_ROW.findall(plain_text(file.text(errors="replace")))]
+    return [row for row in rows if isinstance(row, dict)]
+
+
+class _Dialect(NamedTuple):
+    """How a CSV file is written.
+
+    Attributes:
+        separator: What separates the fields, a regular expression for white space.
+        decimal: Comma or point.
+        header: The line that names the columns.
+        place: Number of that line, from 0.
+        trails: Whether each row ends with more separators than the header has.
+    """
+
+    separator: str
+    decimal: str
+    header: str
+    place: int
+    trails: bool
+
+
+def _dialect(text: str) -> _Dialect:
+    """The dialect of a CSV file by its first lines; beside another separator, a comma may be decimal.
+
+    Lines that begin with `#` are comments. The last of them is the header if numbers follow.
+    """
+    lines = [(place, line.strip()) for place, line in enumerate(text.splitlines()) if line.strip()] or [(0, "")]
+    comments = next((count for count, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
+    if comments and any(map(_is_number, re.split(r"[,;|\s]", lines[comments][1]))):
+        comments -= 1
+    (place, header), *rest = lines[comments:]
+    named, rows = header.lstrip("# "), [row for _, row in rest]
+    separator = max(CSV_SEPARATORS, key=named.count)
+    if separator not in named and rows and len(named.split()) == len(rows[0].split()):
+        separator = r"\s+"
+    decimal = "," if separator != "," and re.search(r"\d,\d", "\n".join(rows)) else "."
+    # The last one may be cut off.
+    complete = rows[:-1] or rows
+    trails = bool(rows) and all(
+        row.endswith(separator) and row.count(separator) > header.count(separator) for row in complete
+    )
+    return _Dialect(separator, decimal, header, place, trails)
 
 
 def _read_csv(file: File) -> dict[str, Any]:
-    """The columns of a CSV file, with the separator that its header shows; beside others, a comma may be decimal.
+    """The columns of a CSV file.
 
     Raises:
         CurveError: The file is not text, has no header, or has a row with more fields than the header.
     """
-    lines = file.start[:HEADER_BYTES].decode(_encoding(file), errors="replace").splitlines()
-    header, *rows = [line for line in lines if line.strip()] or [""]
-    separator = max(CSV_SEPARATORS, key=header.count)
-    if separator not in header and rows and len(header.split()) == len(rows[0].split()):
-        separator = r"\s+"
-    decimal = "," if separator != "," and re.search(r"\d,\d", "\n".join(rows)) else "."
+    dialect = _dialect(file.head[:HEADER_BYTES])
+    header: dict[str, Any] = {"skiprows": dialect.place}
+    if dialect.header.startswith("#") and dialect.separator == r"\s+":
+        header = {"skiprows": dialect.place + 1, "header": None, "names": dialect.header.lstrip("# ").split()}
+    elif dialect.trails:
+        header["usecols"] = range(dialect.header.count(dialect.separator) + 1)
+    if FREE_TEXT.search(dialect.header):
+        raise CurveError(
+            f"`source` must be a table with a header. Received: {file.path}, whose first line is "
+            f"{dialect.header[:60]!r}. Save the values of each epoch in columns, as `CSVLogger` does."
+        )
     try:
         # If all rows are longer than the header, pandas would take the first column for an index, or warn.
-        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning), file.stream() as stream:
             frame = pd.read_csv(
-                file.path,
-                sep=separator,
-                decimal=decimal,
-                encoding=_encoding(file),
+                stream,
+                sep=dialect.separator,
+                decimal=dialect.decimal,
+                encoding=file.encoding,
                 skipinitialspace=True,
                 index_col=False,
                 low_memory=False,
                 keep_default_na=False,
                 na_values=BLANKS,
+                **header,
             )
+        if file.last_line.count(dialect.separator) < dialect.header.count(dialect.separator) and file.last_line:
+            # A writer that was killed may have cut a number off, too.
+            frame = frame.iloc[:-1]
         numbers = [_is_number(name) for name in frame.columns]
-        if all(numbers) or (separator == r"\s+" and any(numbers)):
+        if all(numbers) or (dialect.separator == r"\s+" and any(numbers)):
             raise ValueError("its first row holds numbers, not names")
     except (pd.errors.ParserWarning, ValueError) as err:
         received = str(err).rstrip(".\n")
@@ -179,9 +343,24 @@ def _read_csv(file: File) -> dict[str, Any]:
             f"`source` must be a CSV file with a header. Received: {file.path}: {received}. "
             "Check that the file is complete."
         ) from err
-    frame = _without_repeated_headers(frame.rename(columns=lambda name: str(name).strip()))
+    frame = _without_repeated_headers(frame.rename(columns=lambda name: str(name).lstrip("#").strip()))
+    frame = _with_decimal_points(frame)
     columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
     return _named_by_tag(columns, file.path)
+
+
+def _with_decimal_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers in quotes such as "0,25" with a point instead; a point in one shows that the commas mark thousands."""
+    text = frame.select_dtypes(exclude="number")
+    first = text.head(MAX_SNIFFED_ROWS).apply(lambda column: column.astype(str).str.fullmatch(COMMA_NUMBER))
+    named = [name for name in first.columns if first[name].any()]
+    if not named:
+        return frame
+    thousands = (
+        text[named].head(MAX_SNIFFED_ROWS).apply(lambda column: column.astype(str).str.contains(".", regex=False))
+    )
+    point = "" if thousands.to_numpy().any() else "."
+    return frame.assign(**{name: frame[name].str.replace(",", point) for name in named})
 
 
 def _is_number(text: Any) -> bool:
@@ -427,5 +606,6 @@ FILE_FORMS = (
     Form("binary file", _is_binary, _refuse_binary),
     Form("console text of `fit`", _is_console, _read_console_file),
     Form("JSON", _is_json, _read_json),
+    Form("printed rows, as by Hugging Face's `Trainer`", _is_printed_rows, _read_printed_rows),
     Form("CSV", lambda file: True, _read_csv),
 )

@@ -361,6 +361,19 @@ def _read_long(table: Mapping[str, Any]) -> Runs:
     return Runs(runs)
 
 
+def _is_numbered(document: Any) -> bool:
+    """Whether each epoch is an object of its own, under its number."""
+    return (
+        isinstance(document, Mapping)
+        and bool(document)
+        and all(str(name).isdecimal() and isinstance(row, Mapping) for name, row in document.items())
+    )
+
+
+def _read_numbered(rows: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{"epoch": int(number), **row} for number, row in rows.items()]
+
+
 def _is_chart(document: Any) -> bool:
     """Whether this is W&B's download of a chart: each series with its extremes, named "run - series"."""
     return isinstance(document, Mapping) and any(EXTREMES.search(str(name)) for name in document)
@@ -453,6 +466,7 @@ DOCUMENT_FORMS = (
     Form("notebook", _is_notebook, _read_notebook),
     Form("Kaggle log", _is_kaggle_log, _read_kaggle_log),
     Form("rows", is_rows, columns_of_rows),
+    Form("rows by the number of their epoch", _is_numbered, _read_numbered),
     Form("history beside other fields", lambda document: _wrapped(document) is not None, _wrapped),
     Form("XGBoost evaluation", _is_evaluation, _read_evaluation),
     Form("long table, as from MLflow", _is_long, _read_long),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -32,6 +32,10 @@ NOT_FINITE_WORDS = {
     "1.#inf": np.inf,
     "-1.#inf": -np.inf,
 }
+
+# A number as an array of one element prints it: "tensor(0.5, device='cuda:0')", "[0.5]".
+PRINTED_NUMBER = re.compile(r"(?:[a-z][\w.]*)?[(\[]\s*([^\s,()\[\]]+)\s*(?:,[^()\[\]]*)?[)\]]")
+NAMED_COUNT = re.compile(r"\s*(?:[A-Za-z]+[\s:=#_-]*)?[\[(]?\s*(\d+)\s*(?:/\s*\d+)?\s*[\])]?:?\s*")
 
 TRAINING_WORDS = frozenset({"train", "training", "trn", "tr", "learn"})
 # In order of preference, if a quantity was measured on several.
@@ -157,7 +161,7 @@ def to_column(name: str, values: Any) -> Column:
         CurveError: A loss, a counter or a learning rate holds something that is not a number.
     """
     try:
-        column = _parsed(values)
+        column = _parsed(values, number=_count if counter_kind(name) else _number)
     except (TypeError, ValueError, OverflowError) as err:
         if not name.lower().endswith("loss") and name not in (*COUNTER_NAMES, *LEARNING_RATE_NAMES):
             size = len(values) if hasattr(values, "__len__") and not isinstance(values, str) else 1
@@ -345,8 +349,8 @@ def _sum(columns: list[Column]) -> Column:
     return Column(np.where(logged, np.sum([column.values for column in columns], axis=0), np.nan), logged)
 
 
-def _parsed(values: Any) -> Column:
-    """The numbers in any sequence: an array, a list of anything that `float` takes, or a dict by row."""
+def _parsed(values: Any, *, number: Callable[[Any], float | None]) -> Column:
+    """The numbers in any sequence: an array, a list of anything that `number` takes, or a dict by row."""
     if isinstance(values, Mapping):
         values = list(values.values())
     shape = tuple(getattr(values, "shape", (0,)))
@@ -358,7 +362,7 @@ def _parsed(values: Any) -> Column:
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         missing = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else np.zeros(len(values), bool)
         return Column(np.where(missing, np.nan, np.asarray(values, dtype=np.float64)), ~missing)
-    numbers = [_number(value) for value in values]
+    numbers = [number(value) for value in values]
     logged = np.array([number is not None for number in numbers], dtype=bool)
     return Column(np.array([np.nan if number is None else number for number in numbers], dtype=np.float64), logged)
 
@@ -366,10 +370,23 @@ def _parsed(values: Any) -> Column:
 def _number(value: Any) -> float | None:
     if value is None or value is pd.NA:
         return None
-    if isinstance(value, str):
-        text = value.strip().lower()
-        return None if text in MISSING_WORDS else NOT_FINITE_WORDS.get(text) or float(text)
-    return float(value)
+    if not isinstance(value, str):
+        return float(value)
+    text = value.strip().lower()
+    # Dashes and colons are the line below the header of a table in Markdown.
+    if text in MISSING_WORDS or not text.strip("-:"):
+        return None
+    if text in NOT_FINITE_WORDS:
+        return NOT_FINITE_WORDS[text]
+    if printed := PRINTED_NUMBER.fullmatch(text):
+        text = printed[1]
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+
+
+def _count(value: Any) -> float | None:
+    """The number of an epoch or a step, also in text such as "3/20" or "Epoch 3"."""
+    named = NAMED_COUNT.fullmatch(value) if isinstance(value, str) else None
+    return float(named[1]) if named else _number(value)
 
 
 def _count_rows(table: Mapping[str, Column], training: np.ndarray, *, rolled_back: bool) -> _Counting:

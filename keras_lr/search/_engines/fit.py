@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from keras_lr._keras.callback_state import TrainingSetup
 from keras_lr._keras.learning_rate import keeps_average
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.traced_state import hidden_state_of_steps
@@ -17,7 +18,14 @@ from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, dataset_of, weights_of
 from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import FitArguments
-from keras_lr.search._model_factory import ModelFactory, ReusableModel, TunedHypermodel, load_state
+from keras_lr.search._model_factory import (
+    ModelFactory,
+    ReusableModel,
+    TunedHypermodel,
+    difference,
+    load_state,
+    whole_description,
+)
 from keras_lr.search._recorder import Recorder
 from keras_lr.search._runs import Run, ordered_batches
 
@@ -236,14 +244,21 @@ class FitEngine(Engine):
 
 
 class ReuseEngine(FitEngine):
-    """Trains one traced model for every run, and resets its state between runs."""
+    """Trains one traced model for every run, and resets its state between runs.
+
+    What a callback changes of the model beside its variables, such as frozen layers or another `compile`, cannot be
+    reset. Once a run has shown that it does, no further run is trained.
+    """
 
     name: ClassVar[EngineName] = "reuse"
     _reusable: ReusableModel | None = None
+    _setup: TrainingSetup | None = None
+    _description: Mapping[str, Any] | None = None
 
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs` one by one."""
         for run in runs:
+            self._check_unchanged()
             self._set_up(run)
             assert self._reusable is not None
             self._fit_run(run, self._reusable.model)
@@ -272,7 +287,20 @@ class ReuseEngine(FitEngine):
             if hidden := hidden_state_of_steps(model, self.arguments.first_batch(run.batch_size)):
                 raise HiddenStateError(f"its step {hidden}")
             self._reusable = ReusableModel(model)
+            if self.arguments.callbacks or self.hypermodel.hooks:
+                self._setup, self._description = TrainingSetup(model), whole_description(model)
         self._reusable.reset(state, run.learning_rate)
+
+    def _check_unchanged(self) -> None:
+        """Raises `HiddenStateError` if the code that `fit` calls has changed the model in a way that stays."""
+        if self._reusable is None or self._setup is None or self._description is None:
+            return
+        change = self._setup.change(self._reusable.model)
+        if change is None:
+            place = difference(self._description, whole_description(self._reusable.model))
+            change = None if place is None else f"{place} is another one"
+        if change is not None:
+            raise HiddenStateError(f"a callback changes the model: {change}")
 
 
 class RebuildEngine(FitEngine):

@@ -1,12 +1,16 @@
 """Each form of a log, as the library that writes it leaves it, with the numbers that must be read from it."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import re
 import subprocess
 import sys
 import textwrap
 import types
+import zipfile
 
 import keras
 import numpy as np
@@ -299,6 +303,79 @@ def test_keras_csv_logger_with_another_separator(tmp_path, separator):
     fitted = model.fit(x, x.sum(1), validation_split=0.25, epochs=3, verbose=0, callbacks=[logger])
     history = read_history(tmp_path / "run.log")
     check(history, "loss", [0, 1, 2], fitted.history["loss"], fitted.history["val_loss"])
+
+
+PLAIN = "epoch,loss,val_loss\n0,2.5,2.6\n1,1.5,1.7\n2,1.25,1.5\n"
+DIALECTS = {
+    "comments above": "# seed 3, lr 0.1\n# started\n" + PLAIN,
+    "commented header": "# " + PLAIN,
+    "commented header of numpy": "# epoch loss val_loss\n0 2.5 2.6\n1 1.5 1.7\n2 1.25 1.5\n",
+    "separators at the end of rows": "epoch,loss,val_loss\n0,2.5,2.6,\n1,1.5,1.7,\n2,1.25,1.5,\n",
+    "two separators at the end of rows": "epoch,loss,val_loss\n0,2.5,2.6,,\n1,1.5,1.7,,\n2,1.25,1.5,,\n",
+    "separators at the end of all": "epoch;loss;val_loss;\n0;2,5;2,6;\n1;1,5;1,7;\n2;1,25;1,5;\n",
+    "quoted decimal commas": 'epoch,loss,val_loss\n"0","2,5","2,6"\n"1","1,5","1,7"\n"2","1,25","1,5"\n',
+    "arrays of one element": "epoch,loss,val_loss\n0,tensor(2.5),[2.6]\n1,tensor(1.5),[1.7]\n2,tensor(1.25),[1.5]\n",
+    "tensors on a device": "epoch;loss;val_loss\n0;tensor(2.5, device='cuda:0');2.6\n"
+    "1;tensor(1.5, device='cuda:0');1.7\n2;tensor(1.25, device='cuda:0');1.5\n",
+    "zeros of a power failure": PLAIN + "\0" * 40,
+    "carriage returns": PLAIN.replace("\n", "\r"),
+    "dict as Python prints it": "{'loss': [2.5, 1.5, 1.25], 'val_loss': [2.6, 1.7, 1.5], 'note': None}\n",
+    "rows as Python prints them": "loading\n{'loss': 2.5, 'epoch': 0.0}\n{'eval_loss': 2.6, 'epoch': 0.0}\n10%|#\n"
+    "{'loss': 1.5, 'epoch': 1.0}\n{'eval_loss': 1.7, 'epoch': 1.0}\n"
+    "{'loss': 1.25, 'epoch': 2.0}\n{'eval_loss': 1.5, 'epoch': 2.0}\n{'train_runtime': 3.1}\n",
+    "table in Markdown": "| epoch | loss | val_loss |\n|:---:|---|---|\n| 0 | 2.5 | 2.6 |\n| 1 | 1.5 | 1.7 |\n"
+    "| 2 | 1.25 | 1.5 |\n",
+    "cut off within a number": PLAIN + "3,1",
+    "objects by epoch": '{"0": {"loss": 2.5, "val_loss": 2.6}, "1": {"loss": 1.5, "val_loss": 1.7}, '
+    '"2": {"loss": 1.25, "val_loss": 1.5}}',
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_dialect_is_read_as_the_plain_file(read, dialect):
+    check(read("run.csv", DIALECTS[dialect]), "loss", [0, 1, 2], [2.5, 1.5, 1.25], [2.6, 1.7, 1.5])
+
+
+def test_commas_between_thousands_are_told_from_decimal_ones(read):
+    text = 'epoch,loss,val_loss\n0,"12,500.5","3,000"\n1,"2,500.25",900\n2,"1,250.0",800\n'
+    check(read("run.csv", text), "loss", [0, 1, 2], [12500.5, 2500.25, 1250], [3000, 900, 800])
+
+
+@pytest.mark.parametrize("count", ["{}/3", "Epoch {}", "[{}]", "[{}/3]", "epoch: {}"])
+def test_an_epoch_may_be_written_with_words(read, count):
+    rows = "".join(f"{count.format(n + 1)},{loss},{val_loss}\n" for n, (loss, val_loss) in enumerate(EPOCHS))
+    check(read("run.csv", "epoch,loss,val_loss\n" + rows), *CONSOLE)
+
+
+def test_a_share_in_percent_is_a_metric(read):
+    rows = "".join(f"{n},{3 - n},{20 + 30 * n}%\n" for n in range(3))
+    np.testing.assert_allclose(read("run.csv", "epoch,loss,accuracy\n" + rows).accuracy, [0.2, 0.5, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("extension", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)]
+)
+def test_compressed_files_are_read_and_damaged_ones_refused(tmp_path, extension, compress):
+    columns = {"loss": [2.5, 1.5, 1.25], "val_loss": [2.6, 1.7, 1.5]}
+    for name, text in (("run.csv", PLAIN), ("run.json", json.dumps(columns))):
+        path = tmp_path / f"{name}.{extension}"
+        path.write_bytes(compress(text.encode()))
+        check(read_history(path), "loss", [0, 1, 2], columns["loss"], columns["val_loss"])
+        path.write_bytes(compress(text.encode())[:-9])
+        with pytest.raises(CurveError, match="must be a complete file"):
+            read_history(path)
+
+
+def test_an_archive_is_refused_with_what_to_do(tmp_path):
+    with zipfile.ZipFile(tmp_path / "run.zip", "w") as archive:
+        archive.writestr("run.csv", PLAIN)
+    with pytest.raises(CurveError, match="Unpack the archive"):
+        read_history(tmp_path / "run.zip")
+
+
+def test_names_in_latin_1(tmp_path):
+    (tmp_path / "run.csv").write_bytes("epoch,loss,précision\n0,3,0.1\n1,2,0.2\n".encode("latin-1"))
+    check(read_history(tmp_path / "run.csv"), "loss", [0, 1], [3, 2])
 
 
 def test_utf16_text_as_powershell_writes_it(tmp_path):
@@ -769,6 +846,7 @@ def test_rows_with_the_newest_first_are_turned_around():
         ("log.txt", "Epoch 1/3\nloading data\n", "shows no finished epoch"),
         ("notes.txt", "The loss fell nicely.\nThen it rose.\n", "CSV file with a header|`loss` column"),
         ("state.json", '{"log_history": [{"eval_runtime": 1.0}, {"eval_runtime": 1.0}]}', "must have a `loss` column"),
+        ("train.log", "Epoch 1, loss: 2.5\nEpoch 2, loss: 1.5\n", "must be a table with a header"),
         ("kernel.log", '[{"stream_name": "stdout", "data": "hello"}]', "shows no finished epoch"),
     ],
 )

@@ -145,7 +145,7 @@ def test_a_metric_that_should_grow_is_kept_as_it_is_and_negated_only_as_a_loss()
         (b"[1] loss 3.5\n[2] loss 2.5\n[3] loss 1.5\n", "CSV file with a header.*first row holds numbers, not names"),
         (b"epoch,loss\n0,1\n", "at least 2 epochs"),
         (b"\x89PNG\0\0\0", "binary"),
-        (b"epoch,l\xff\xfe\n0,1\n", "CSV file with a header"),
+        (b"epoch,l\xff\xfe\n0,1\n", "`loss` column"),
     ],
 )
 def test_malformed_files_are_refused(tmp_path, content, message):

@@ -37,6 +37,25 @@ def own_step() -> keras.Model:
     return model
 
 
+class Freezes(keras.callbacks.Callback):
+    """Freezes the first layer once two epochs are done."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            self.model.layers[0].trainable = False
+            self.model.compile(self.model.optimizer, self.model.loss)
+            self.model.make_train_function(force=True)
+
+
+class Weakens(keras.callbacks.Callback):
+    """Changes a setting of a layer, which counts from the next trace on."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            self.model.layers[0].activation = keras.activations.tanh
+            self.model.make_train_function(force=True)
+
+
 def wide_at_high_rates(hp: Any) -> keras.Model:
     rate = hp.get("learning_rate")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(rate))])
@@ -217,3 +236,21 @@ def test_timing_both_engines_changes_no_number(tmp_path: Path, monkeypatch: pyte
     assert "measured per step and run" in timed.sensitivity().engine_reason
     alone = run_small(small_search(build, tmp_path / "alone", repeats=1, engine="function"))
     np.testing.assert_allclose(frame["loss"], alone["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("callback", "change"), [(Freezes, "the model was compiled again"), (Weakens, "`activation`")])
+def test_a_model_that_a_callback_changes_for_good_is_not_used_again(tmp_path: Path, callback: Any, change: str) -> None:
+    x, y, _ = iris()
+    fit = {"batch_size": BATCH_SIZE, "epochs": 3, "shuffle": False, "verbose": 0}
+    tuner = small_search(classifier(), tmp_path, objective="loss", repeats=1, seed=3)
+    tuner.search(x, y, callbacks=[callback()], **fit)
+    result = tuner.sensitivity()
+    assert result.engine == "rebuild"
+    assert result.engine_reason.startswith(f"a callback changes the model: {change}")
+    for rate in RATES:
+        keras.utils.set_random_seed(3)
+        model = classifier()()
+        model.optimizer.learning_rate = rate
+        plain = model.fit(x, y, callbacks=[callback()], **fit).history["loss"]
+        found = result.frame[result.frame["learning_rate"] == rate].sort_values("epoch")["loss"]
+        np.testing.assert_allclose(found, plain, rtol=1e-5)
