@@ -4,9 +4,13 @@ A constant rate, `ReduceLROnPlateau` and `ScheduleFreeAdamW` start from the same
 with a warmup of 5% and a cosine to 0, Keras's `ScheduleFreeAdamW` at its default, Prodigy and Mechanic have a rate of
 their own, and their optimizer replaces that of the task.
 
+`AutoLR` sets nearly the same rate whatever it starts from, so the initial rates take turns with the seeds: seven runs
+of a task are not one run seven times. A constant rate was trained for the advice benchmark: its runs are read from
+there, and only those that are not there are trained.
+
 `python benchmarks/autolr.py` trains everything with `fit`, prints the tables and writes `benchmarks/results/autolr.md`.
 `--runs FILE` appends each run to a CSV file and skips runs that it already holds; `--tasks`, `--ways`, `--starts` and
-`--seeds` select a part. Needs scikit-learn (the `examples` extra).
+`--seeds` select a part; any task of the advice benchmark can be named. Needs scikit-learn (the `examples` extra).
 """
 
 from __future__ import annotations
@@ -14,9 +18,10 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
+from itertools import cycle, product
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,9 +29,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pandas as pd
-from _advice_score import GOOD_REGRET, Truth, path_of
+from _advice_hard import HARD_TASKS
+from _advice_sampled import draw
+from _advice_score import GOOD_REGRET, HARD, SAMPLED, TUNE, Truth, path_of
 from _advice_table import lost_cells
-from _advice_tasks import CORPUS, FURTHER, TASKS, Task
+from _advice_tasks import CORPUS, TASKS, Task
+from _advice_tune import TUNE_TASKS
 from _autolr_rivals import Mechanic, Prodigy
 
 import keras_lr
@@ -48,7 +56,22 @@ OTHERS = (
     "synthcls-mlp-sgdm-b16",
     "spirals-tanh-adam",
     "synthcls-bn-sgd-b128",
+    "hard-deep8-adam",
+    "hard-deep16-tanh-nadam",
+    "hard-raw-target-sgd",
+    "hard-epochs80-adamw",
+    "hard-epochs60-sgd",
+    "tune-deep-all-adamw",
+    "tune-deep-then-adam",
+    "tune-pixels-all-adam",
+    "tune-zero-all-adamw",
+    "tune-zero-wide-head-adam",
+    "tune-mlp-all-adam",
+    "tune-mlp-all-sgdm",
+    "tune-text-all-adamw",
+    "tune-encoder-all-adam",
 )
+CONSTANT = "a constant rate"
 
 
 def _plateau() -> keras.callbacks.Callback:
@@ -79,7 +102,8 @@ class Way:
 
 WAYS = {
     "AutoLR": Way(keras_lr.AutoLR),
-    "a constant rate": Way(),
+    'AutoLR(start="range_test")': Way(lambda: keras_lr.AutoLR(start="range_test")),
+    CONSTANT: Way(),
     "ReduceLROnPlateau(factor=0.3, patience=2)": Way(_plateau),
     "ScheduleFreeAdamW": Way(optimizer=lambda steps: keras.optimizers.ScheduleFreeAdamW()),
     "AdamW 1e-3, warmup, cosine": Way(
@@ -105,11 +129,23 @@ OWN_RATE = 0.0
 """The initial rate of a way that has its own, in the table of runs."""
 
 
+def task_named(name: str) -> Task:
+    """A task of the advice benchmark."""
+    kind, *rest = name.split("-")
+    known = TASKS | HARD_TASKS | TUNE_TASKS
+    if name not in known and kind == SAMPLED.name and rest[0].isdigit():
+        known = dict([draw(int(rest[0]))])
+    if name not in known:
+        raise SystemExit(f"Unknown task {name!r}. `python benchmarks/advice.py --list` lists them.")
+    return known[name]
+
+
 class Bench:
     """One compiled model of a task, reset to the initial state of a seed before each run."""
 
     def __init__(self, task: Task, way: str) -> None:
         self.task, self.way = task, WAYS[way]
+        self._starts: dict[int, list[np.ndarray]] = {}
         self.x, self.y, self.x_val, self.y_val = task.data()
         self.model = task.model()
         steps = -(-len(self.x) // task.batch_size)
@@ -140,18 +176,21 @@ class Bench:
         losses = np.array(history.history["val_loss"])
         best = float(np.min(losses[np.isfinite(losses)], initial=np.inf))
         epochs = sum(searched) / -(-len(self.x) // self.task.batch_size)
-        return best, _actions(callback), " ".join(f"{loss:.6g}" for loss in losses), epochs
+        return best, _actions(callback), _series(losses), epochs
 
     def _reset(self, start: float, seed: int) -> None:
+        if seed not in self._starts:
+            keras.utils.set_random_seed(seed)
+            fresh = self.task.model()
+            fresh(self.x[:2])
+            self._starts[seed] = [variable.numpy() for variable in fresh.variables]
         keras.utils.set_random_seed(seed)
-        fresh = self.task.model()
-        fresh(self.x[:2])
-        for variable, value in zip(self.model.variables, fresh.variables, strict=True):
+        for variable, value in zip(self.model.variables, self._starts[seed], strict=True):
             variable.assign(value)
         # The slots come from a new optimizer built on the new weights, which Schedule-Free copies into its slots.
         optimizer = self.model.optimizer
         blank = type(optimizer).from_config(optimizer.get_config())
-        blank.build(fresh.trainable_variables)
+        blank.build(self.model.trainable_variables)
         optimizer.build(self.model.trainable_variables)
         for variable, value in zip(optimizer.variables, blank.variables, strict=True):
             variable.assign(value)
@@ -181,14 +220,48 @@ def _actions(callback: keras.callbacks.Callback | None) -> str:
 def train(options: argparse.Namespace, known: set[tuple[str, str, float, int]]) -> Iterator[dict]:
     """Trains every run that is not known yet; one row per run."""
     for name, way in product(options.tasks, options.ways):
-        starts = [OWN_RATE] if WAYS[way].own_rate else options.starts
-        wanted = [key for key in product([name], [way], starts, range(options.seeds)) if key not in known]
+        wanted = [key for key in planned(name, way, options.starts, options.seeds) if key not in known]
+        if way == CONSTANT:
+            stored = {key: row for key in wanted if (row := stored_run(*key)) is not None}
+            yield from stored.values()
+            wanted = [key for key in wanted if key not in stored]
         if not wanted:
             continue
         keras.utils.clear_session()
-        bench = Bench(TASKS[name], way)
+        bench = Bench(task_named(name), way)
         for _, _, start, seed in wanted:
             yield dict(zip(COLUMNS, (name, way, start, seed, *bench.run(start, seed)), strict=True))
+
+
+def planned(name: str, way: str, starts: Sequence[float], seeds: int) -> list[tuple[str, str, float, int]]:
+    """The runs of a way: each initial rate with one of the seeds, or each seed if the rate is the way's own.
+
+    A task has no more seeds than the grid of constant rates that it is judged by.
+    """
+    most = min(seeds, task_named(name).seeds)
+    if WAYS[way].own_rate:
+        return [(name, way, OWN_RATE, seed) for seed in range(most)]
+    return [(name, way, start, seed) for start, seed in zip(starts, cycle(range(most)))]
+
+
+@cache
+def _grid(name: str) -> pd.DataFrame:
+    return pd.read_csv(path_of(name, "grid"))
+
+
+def stored_run(name: str, way: str, start: float, seed: int) -> dict[str, object] | None:
+    """A run at a constant rate that was trained for the advice benchmark; None if there is none."""
+    grid = _grid(name)
+    run = grid[np.isclose(np.log10(grid["lr"]), np.log10(start), atol=1e-3) & (grid["seed"] == seed)]
+    if run.empty:
+        return None
+    losses = run.sort_values("epoch")["val_loss"].to_numpy()
+    best = float(np.min(losses[np.isfinite(losses)], initial=np.inf))
+    return dict(zip(COLUMNS, (name, way, start, seed, best, "", _series(losses), 0.0), strict=True))
+
+
+def _series(losses: np.ndarray) -> str:
+    return " ".join(f"{loss:.6g}" for loss in losses)
 
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
@@ -205,15 +278,15 @@ def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
 
 def summary(title: str, runs: pd.DataFrame) -> str:
     """A table of the ways, and one of the mean regret of each task."""
-    fixed = runs[runs["way"] == "a constant rate"].groupby(["task", "start"])["regret"].median()
+    fixed = runs[runs["way"] == CONSTANT].groupby(["task", "start"])["regret"].median()
     good = fixed.index[fixed <= GOOD_REGRET]
     starts = set(runs["start"]) - {OWN_RATE}
     lines = [
         f"## {title}",
         "",
         f"Tasks: {runs['task'].nunique()}; initial rates: {len(starts)}, from {min(starts):g} to "
-        f"{max(starts):g}; seeds: {runs['seed'].nunique()}. An initial rate is good if training at it has a "
-        f"median regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
+        f"{max(starts):g}, which take turns with the seeds, {runs['seed'].nunique()} at most. An initial rate is good "
+        f"if training at it has a regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
         "| way | mean regret | fraction at 0.05 or less | worst task | time lost | median lost | lost at most 0.2 "
         "| mean regret from a good rate | runs |",
@@ -241,21 +314,22 @@ def time_to_best(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with `ratio`: their epochs and those of the search until near the best, over the best run's own.
 
     The best run is that of the grid's best constant rate; its epochs are the median over its seeds, for their own best
-    loss plus 1%. A run that never comes near the median of these losses has an infinite ratio.
+    loss plus 1%. A run that never comes near the median of these losses has an infinite ratio. `alone` is the same
+    without the search.
     """
     targets = {task: _best_run(task) for task in runs["task"].unique()}
 
-    def ratio(row: pd.Series) -> float:
+    def ratios(row: pd.Series) -> pd.Series:
         loss, own = targets[row["task"]]
         reached = _first_within(np.array(str(row["val_losses"]).split(), dtype=float), loss)
-        return (reached + float(row["searched"])) / own
+        return pd.Series({"ratio": (reached + float(row["searched"])) / own, "alone": reached / own})
 
-    return runs.assign(ratio=runs.apply(ratio, axis=1))
+    return runs.join(runs.apply(ratios, axis=1))
 
 
 def _best_run(task: str) -> tuple[float, float]:
     """The best loss at the grid's best rate, and how many epochs its runs take to come near it."""
-    grid = pd.read_csv(path_of(task, "grid"))
+    grid = _grid(task)
     truth = Truth.load(task)
     best = grid[np.isclose(np.log10(grid["lr"]), truth.decades[truth.scores.argmin()])]
     curves = [run["val_loss"].to_numpy() for _, run in best.groupby("seed")]
@@ -275,27 +349,31 @@ def speed(title: str, runs: pd.DataFrame) -> str:
     lines = [
         f"## {title}: epochs until within 1% of the grid's best run, the search included, over that run's own",
         "",
-        f"| way | median | fraction at {ALLOWED} or less | fraction that get there | the search alone, epochs | runs |",
-        "|-|-|-|-|-|-|",
+        f"| way | median | fraction at {ALLOWED} or less | median without the search | at {ALLOWED} or less without it "
+        "| fraction that get there | the search alone, epochs | runs |",
+        "|-|-|-|-|-|-|-|-|",
     ]
     timed = time_to_best(runs)
     for way in WAYS:
         part = timed[timed["way"] == way]
         if len(part):
-            ratio = part["ratio"].to_numpy()
-            median = np.median(ratio)
-            lines.append(
-                f"| {way} | {f'{median:.2f}' if np.isfinite(median) else 'never'} | {(ratio <= ALLOWED).mean():.2f} | "
-                f"{np.isfinite(ratio).mean():.2f} | {part['searched'].median():.1f} | {len(part)} |"
+            cells = " | ".join(
+                f"{_shown(np.median(part[name]))} | {(part[name] <= ALLOWED).mean():.2f}" for name in ("ratio", "alone")
             )
+            there = np.isfinite(part["ratio"]).mean()
+            lines.append(f"| {way} | {cells} | {there:.2f} | {part['searched'].median():.1f} | {len(part)} |")
     return "\n".join(lines) + "\n"
+
+
+def _shown(ratio: float) -> str:
+    return f"{ratio:.2f}" if np.isfinite(ratio) else "never"
 
 
 def main() -> None:
     """Trains, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=Path, help="CSV file of known runs, to which new ones are appended")
-    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=[*CORPUS, *OTHERS], metavar="TASK")
+    parser.add_argument("--tasks", nargs="+", default=[*CORPUS, *OTHERS], metavar="TASK")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--starts", nargs="+", type=float, default=list(STARTS), metavar="RATE")
     parser.add_argument("--seeds", type=int, default=3)
@@ -310,15 +388,28 @@ def main() -> None:
         if options.runs:
             _append(options.runs, row)
     runs = with_regrets(pd.DataFrame(rows, columns=COLUMNS))
-    runs = runs[runs["task"].isin(options.tasks) & (runs["seed"] < options.seeds)]
-    parts = {"The ten tasks of the corpus": CORPUS, "Further tasks": FURTHER}
+    pairs = list(product(options.tasks, options.ways))
+    wanted = {key for name, way in pairs for key in planned(name, way, options.starts, options.seeds)}
+    runs = runs[[key in wanted for key in zip(*(runs[column] for column in COLUMNS[:4]), strict=True)]]
     text = "# The result of training, by initial rate\n\n" + "\n".join(
-        f"{summary(title, part)}\n{speed(title, part)}"
-        for title, names in parts.items()
-        if len(part := runs[runs["task"].isin(list(names))])
+        f"{summary(title, part)}\n{speed(title, part)}" for title, part in _parts(runs) if len(part)
     )
     print(text)
     options.write.write_text(text)
+
+
+def _parts(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Parts of the runs, each with its title."""
+    kind, corpus = runs["task"].str.split("-").str[0], runs["task"].isin(list(CORPUS))
+    added = kind.isin([SAMPLED.name, HARD.name, TUNE.name])
+    return [
+        ("All tasks", runs),
+        ("The ten tasks of the corpus", runs[corpus]),
+        ("Further tasks", runs[~corpus & ~added]),
+        ("Deep, long and unscaled tasks", runs[kind == HARD.name]),
+        ("Fine-tuning", runs[kind == TUNE.name]),
+        ("Tasks drawn at random", runs[kind == SAMPLED.name]),
+    ]
 
 
 def _append(path: Path, row: dict) -> None:

@@ -31,7 +31,14 @@ from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
-from keras_lr.callbacks._auto_lr_start import Probe, Start, data_fault_of_fit, output_remedy, outputs_are_constant
+from keras_lr.callbacks._auto_lr_start import (
+    Probe,
+    Start,
+    data_fault_of_fit,
+    output_remedy,
+    outputs_are_constant,
+    validates_on_arrays,
+)
 from keras_lr.callbacks._auto_lr_state import AutoLRState
 from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
 from keras_lr.errors import InvalidArgumentError
@@ -41,6 +48,8 @@ from keras_lr.results._auto_lr import AutoLRAction, AutoLRLog, action_in_words
 TICKS_PER_EPOCH = 20
 TICK_STEPS = 100
 """Steps between two ticks if the length of an epoch is unknown."""
+MOST_RACED_STEPS = 2000
+"""Steps of the longest training that is raced without being asked: with two of them, as long as a range test takes."""
 
 
 class AutoLR(Callback):
@@ -50,6 +59,10 @@ class AutoLR(Callback):
       150 steps compares it with the compiled rate, and the better one is set; a run of at most 150 steps is
       rehearsed whole, with and without the anneal. The model is restored exactly, so this costs time but no epoch:
       at most 1200 steps in a compiled loop, which is several times faster than `fit`.
+    - **Race**: a training of at most 2000 steps that has validation data needs no such guess. With arrays, a few rates
+      around the suggestion train side by side before the first epoch, as in `keras_lr.RaceSearch`, the compiled rate
+      among them unless one near it races. The one with the lowest validation loss is set. That costs about two
+      trainings in the compiled loop.
     - **Rollback**: if the loss becomes NaN, also within an epoch, or an epoch gives back half of the total fall, the
       model and its optimizer return to the end of the last good epoch and the rate is divided by 3.2; if that is not
       enough, to the one before it and by 10, 32 and so on, but not below `min_lr`. A model that gives the same output
@@ -57,7 +70,8 @@ class AutoLR(Callback):
       a warning says so, and the last good rate stays. If the fit ends with nearly the same output for every input, a
       warning says that, and what to do.
     - **Lower, raise**: if the loss oscillates, the rate is divided by 3.2. If the loss falls in a straight line, the
-      rate is multiplied by 3.2 or 10, but not up to a rate that was rolled back.
+      rate is multiplied by 3.2 or 10, but not up to a rate that was rolled back. After a race or the rehearsal of a
+      whole run, neither is done.
     - **Anneal**: over the last `anneal_fraction` of the planned epochs, or earlier if the loss stops falling, the rate
       decays to 0, unless it was compiled as a schedule that decays by itself.
 
@@ -75,13 +89,9 @@ class AutoLR(Callback):
     Where it cannot act (nothing to train, no optimizer, a rate of 0, a `train_step` with other optimizers, data with
     NaN), the fit goes on and one warning says so.
 
-    With `start="race"` a few rates around the suggestion of the range test train side by side before the first epoch,
-    as in `keras_lr.RaceSearch`, and are compared by their validation loss; the best is set. That costs about as much as
-    one more training run.
-
     Args:
-        start: How the first rate is found: "range_test", or "race", for which `fit` needs validation data, and data of
-            a known length that can be read again.
+        start: How the first rate is found: "range_test"; "race", for which `fit` needs validation data, and data of a
+            known length that can be read again; or "auto", a race where it is short.
         probe_steps: Steps per sweep, at least 20; 0 for no range test.
         probe_repeats: Number of sweeps, at least 1; the short runs take as many steps again.
         min_lr: First rate of the sweep, above 0; no action lowers the rate below it.
@@ -109,7 +119,7 @@ class AutoLR(Callback):
     def __init__(
         self,
         *,
-        start: Literal["range_test", "race"] = "range_test",
+        start: Literal["auto", "range_test", "race"] = "auto",
         probe_steps: int = NUM_STEPS,
         probe_repeats: int = 3,
         min_lr: float = MIN_LR,
@@ -120,7 +130,7 @@ class AutoLR(Callback):
         verbose: bool | Literal["auto", 0, 1, 2] = "auto",
     ) -> None:
         super().__init__()
-        self.start = validation.choice("start", start, ("range_test", "race"))
+        self.start = validation.choice("start", start, ("auto", "range_test", "race"))
         _check_probe_steps(probe_steps)
         if self.start == "race" and not probe_steps:
             raise InvalidArgumentError(
@@ -301,8 +311,14 @@ class AutoLR(Callback):
             self._probe,
             anneal_fraction=self.anneal_fraction,
             rehearsed_steps=rehearsed,
-            validate=self._validate if self.start == "race" else None,
+            validate=self._validate if self.start == "race" or self._races_by_itself(start) else None,
         )
+
+    def _races_by_itself(self, start: Start) -> bool:
+        """Whether a race costs little: a short training, with the usual loss, on arrays."""
+        if self.start != "auto" or self.monitor != "loss" or not start.steps:
+            return False
+        return (start.epochs - start.epoch) * start.steps <= MOST_RACED_STEPS and validates_on_arrays(self.model)
 
     def _check_race(self) -> None:
         given = validation_of_fit(self.model)
@@ -310,19 +326,19 @@ class AutoLR(Callback):
         if given is None:
             raise InvalidArgumentError(
                 'start="race" needs validation data, by which it compares the rates. Received: a fit without them. '
-                'Pass `validation_data` or `validation_split` to `fit`, or leave `start` at "range_test".'
+                'Pass `validation_data` or `validation_split` to `fit`, or leave `start` at "auto".'
             )
         if self.params.get("steps") is None:
             raise InvalidArgumentError(
                 'start="race" needs to know the number of batches per epoch. Received: data of unknown length. Pass '
-                '`steps_per_epoch` to `fit`, or leave `start` at "range_test".'
+                '`steps_per_epoch` to `fit`, or leave `start` at "auto".'
             )
         if isinstance(given["x"], Iterator) or (
             epochs is not None and data_of_fit(epochs, self.model, self.probe_steps).is_generator
         ):
             raise InvalidArgumentError(
                 'start="race" needs data that can be read again for each run. Received: a generator. Pass arrays, a '
-                '`tf.data.Dataset` or a `PyDataset`, or leave `start` at "range_test".'
+                '`tf.data.Dataset` or a `PyDataset`, or leave `start` at "auto".'
             )
 
     def _validate(self) -> float:

@@ -300,8 +300,9 @@ class Controller:
 
     def _act_on_trend(self, epoch: int) -> None:
         """Applies the rules to the losses so far, for the epochs from `epoch` on."""
-        planned = self._fit.planned_epochs - self._state.first_epoch
-        if epoch >= self._fit.planned_epochs or self._anneal_factor(epoch) < 1 or self._state.is_rehearsed():
+        end = self._fit.planned_epochs
+        planned = end - self._state.first_epoch
+        if epoch >= end or self._anneal_factor(epoch) < 1 or self._state.is_settled(end):
             return
         change = self._state.find_change(planned)
         if change is None:
@@ -326,7 +327,8 @@ class Controller:
         state, first = self._state, self._state.first_epoch
         planned, together = self._fit.planned_epochs - first, state.epochs_per_judgement
         then = (epoch + together - first) / planned
-        if state.baseline is None or state.is_rehearsed() or self._anneal_factor(epoch) < 1:
+        settled = state.is_settled(self._fit.planned_epochs)
+        if state.baseline is None or settled or self._anneal_factor(epoch) < 1:
             return
         if state.segment.anneal_from < then and state.segment.anneal_from < 1:
             remaining = -(-(self._fit.planned_epochs - epoch) // together)

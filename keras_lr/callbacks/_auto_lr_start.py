@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,17 @@ import numpy as np
 from keras_lr._keras.batches import ArrayStream
 from keras_lr._keras.learning_rate import rate_of_each_step, rates_ahead, schedule_name
 from keras_lr._keras.model import forward, is_distributed
-from keras_lr._keras.running_fit import epoch_iterator_of_fit
+from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit
 from keras_lr._keras.snapshot import RandomState, VariableSnapshot, seed_variables
 from keras_lr._utils.formatting import format_number, format_rate, short_error_message
-from keras_lr.analysis._auto_lr_rules import Rehearsal, anneal_factor, choose_rehearsal, read_baseline
-from keras_lr.analysis._race import Race
+from keras_lr.analysis._auto_lr_rules import (
+    Rehearsal,
+    anneal_factor,
+    choose_rehearsal,
+    epochs_per_judgement,
+    read_baseline,
+)
+from keras_lr.analysis._race import Race, forecast
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
@@ -53,6 +59,9 @@ SELF_ANNEALED_SHARE = 0.2
 RACE_BUDGET = 1.0
 """Complete trainings that a race may spend on rates other than the winner."""
 
+NEAR_RATIO = 1.5
+"""Rates closer to one another than this count as the same in a race, whose rates are a third of a decade apart."""
+
 UNKNOWN_STEPS = 100
 """Steps per epoch assumed if their number is unknown."""
 
@@ -75,6 +84,14 @@ def outputs_are_constant(model: keras.Model, sample: Any = None) -> bool:
     """
     _, outputs = _targets_and_outputs(model, sample)
     return bool(outputs) and not any(_varies(output, CONSTANT_FRACTION) for output in outputs)
+
+
+def validates_on_arrays(model: keras.Model) -> bool:
+    """Whether the `fit` that is calling trains and validates on arrays, which a race can read as often as it wants."""
+    given = validation_of_fit(model)
+    if given is None or _array_stream(model) is None or is_distributed(model) or model.run_eagerly:
+        return False
+    return all(hasattr(leaf, "shape") for leaf in keras.tree.flatten(given["x"]))
 
 
 def output_remedy(model: keras.Model, sample: Any = None) -> str:
@@ -172,52 +189,108 @@ class PlannedRace:
     """The trainings between which a race decides.
 
     Attributes:
-        learning_rates: The compiled rate at each step, with the decay, shape `(n_epochs, n_steps)`.
+        learning_rates: The compiled rate at each step, with the decay: one array per comparison.
         reference: Rate at a factor of 1; a schedule's highest.
         validate: Returns the validation loss of the model as it is.
     """
 
-    learning_rates: np.ndarray
+    learning_rates: list[np.ndarray]
     reference: float
     validate: Callable[[], float]
 
-    def run(self, test: Sweep, suggestion: Suggestion) -> tuple[float | None, str, BaseException | None]:
-        """The best rate, None if every one diverges, why, and the error that cut the race short, if any.
+    def run(self, test: Sweep, suggestion: Suggestion) -> Raced | BaseException:
+        """The outcome, or the error that cut the race short.
 
-        The race ends when one rate is left. Each run goes on from where it paused, and with arrays all of them see the
-        same batches.
+        The winner is trained to the end. Each run goes on from where it paused, and with arrays all of them see the
+        same batches. The compiled rate is compared with the winner unless a rate near it has raced.
         """
-        epochs, steps = self.learning_rates.shape
-        race = Race(suggestion, epochs=epochs, budget=RACE_BUDGET)
-        sources: dict[int, Any] = {}
-        runs: dict[float, tuple[list[float], Any]] = {}
+        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET)
+        racing = _Racing(test, self)
         while asked := race.ask():
-            left = {rate for rate in race.values if rate not in race.dropped} | {rate for rate, _ in asked}
-            if len(left) == 1:
-                break
             for rate, reach in asked:
-                values, state = runs.get(rate, ([], None))
-                for epoch in range(len(values), reach):
-                    if isinstance(test.stream, ArrayStream) and epoch not in sources:
-                        sources[epoch] = test.stream.source(steps)
-                    factor = rate / self.reference
-                    curve = test.run(factor * self.learning_rates[epoch], source=sources.get(epoch), state=state)
-                    if curve.error is not None:
-                        return None, "", curve.error
-                    whole = len(curve.losses) == steps
-                    values, state = [*values, self.validate() if whole else math.inf], test.state()
-                    if not math.isfinite(values[-1]):
-                        break
-                runs[rate] = (values, state)
-                race.tell(rate, values)
-            runs = {rate: run for rate, run in runs.items() if rate not in race.dropped}
-        best = asked[0][0] if asked else race.best
-        raced = len(race.values)
-        if best is None or not raced:
-            return best, "", None
-        longest = max(map(len, race.values.values()))
-        compared = f"{longest} of {epochs} epochs"
-        return best, f"Of {raced} rates that raced for up to {compared}, it had the lowest validation loss.", None
+                if (error := racing.train(rate, reach)) is not None:
+                    return error
+                race.tell(rate, racing.values(rate))
+            racing.forget(race.dropped)
+        best, count = race.best, len(race.values)
+        if best is not None and not any(_near(self.reference, rate) for rate in race.values):
+            rival, reach = min(race.values[best]), len(self.learning_rates)
+            if (error := racing.train_while_promising(self.reference, reach, rival)) is not None:
+                return error
+            values, count = racing.values(self.reference), count + 1
+            if len(values) == reach and min(values) <= rival and math.isfinite(values[-1]):
+                best = self.reference
+        return Raced(best, count, racing.peak(best))
+
+
+def _near(rate: float, other: float) -> bool:
+    return max(rate / other, other / rate) < NEAR_RATIO
+
+
+class _Racing:
+    """The runs of a race, each as far as it has been trained."""
+
+    def __init__(self, test: Sweep, planned: PlannedRace) -> None:
+        self._test, self._planned = test, planned
+        self._sources: dict[int, Any] = {}
+        self._runs: dict[float, tuple[list[float], Any]] = {}
+        self._peaks: dict[float | None, float] = {}
+
+    def peak(self, rate: float | None) -> float:
+        """The highest loss of a step so far; infinite for a run that diverged, or if there is none."""
+        return self._peaks.get(rate, math.inf)
+
+    def values(self, rate: float) -> list[float]:
+        """The validation loss of a run at each comparison; the last one is infinite if the run diverged."""
+        return self._runs.get(rate, ([], None))[0]
+
+    def train(self, rate: float, reach: int) -> BaseException | None:
+        """Trains a run up to a number of comparisons, unless it diverges; returns the error that cut it short."""
+        test, steps = self._test, self._planned.learning_rates
+        while len(values := self.values(rate)) < reach and all(map(math.isfinite, values)):
+            place = len(values)
+            if isinstance(test.stream, ArrayStream) and place not in self._sources:
+                self._sources[place] = test.stream.source(len(steps[place]))
+            factor = rate / self._planned.reference
+            state = self._runs[rate][1] if values else None
+            curve = test.run(factor * steps[place], source=self._sources.get(place), state=state)
+            if curve.error is not None:
+                return curve.error
+            whole = len(curve.losses) == len(steps[place])
+            value = self._planned.validate() if whole else math.inf
+            self._runs[rate] = [*values, value], test.state()
+            highest = float(curve.losses.max()) if math.isfinite(value) else math.inf
+            self._peaks[rate] = max(highest, self._peaks.get(rate, -math.inf))
+        return None
+
+    def train_while_promising(self, rate: float, reach: int, rival: float) -> BaseException | None:
+        """The same, as long as the run could still come down to the value of a rival at its recent pace."""
+        for place in range(1, reach + 1):
+            if (error := self.train(rate, place)) is not None:
+                return error
+            best = np.minimum.accumulate(self.values(rate))
+            if not math.isfinite(best[-1]) or (place > 1 and forecast(best, reach) > rival):
+                break
+        return None
+
+    def forget(self, dropped: Container[float]) -> None:
+        """Frees the state of the runs that do not go on."""
+        self._runs = {rate: run for rate, run in self._runs.items() if rate not in dropped}
+
+
+@dataclass(frozen=True)
+class Raced:
+    """What a race found.
+
+    Attributes:
+        learning_rate: The best rate; None if every one diverged.
+        count: Number of rates that raced.
+        peak: Highest loss of a step at the best rate; infinite if it is unknown.
+    """
+
+    learning_rate: float | None
+    count: int
+    peak: float
 
 
 @dataclass
@@ -230,7 +303,7 @@ class Findings:
         rehearsals: The rehearsals, the preferred ones first.
         chosen: The best of them; None without any.
         sample: A batch of the data; None if none could be had.
-        raced: The rate that won a race, and why; None without a race.
+        raced: The outcome of a race; None without one, or if every rate diverged.
         constant_loss: The loss of the best constant output; None if unknown.
     """
 
@@ -239,7 +312,7 @@ class Findings:
     rehearsals: list[Rehearsal] = field(default_factory=list)
     chosen: Rehearsal | None = None
     sample: Any = None
-    raced: tuple[float, str] | None = None
+    raced: Raced | None = None
     constant_loss: float | None = None
 
 
@@ -272,7 +345,8 @@ class Probe(LRRangeTest):
 
     def _settings_of_fit(self) -> RangeTestSettings:
         steps = None if self._planned is None else self._planned.num_steps
-        return self.settings if steps is None else dataclasses.replace(self.settings, epochs=1, steps_per_epoch=steps)
+        settings = dataclasses.replace(self.settings, refine=self.settings.refine and self._race is None)
+        return settings if steps is None else dataclasses.replace(settings, epochs=1, steps_per_epoch=steps)
 
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
         found = self._found = Findings(result, fault=test.fault or test.target_fault, constant_loss=test.constant_loss)
@@ -280,9 +354,11 @@ class Probe(LRRangeTest):
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
         if self._race is not None:
-            best, why, error = self._race.run(test, result.suggestion)
-            found.raced = None if best is None else (best, why)
-            return error
+            raced = self._race.run(test, result.suggestion)
+            if isinstance(raced, BaseException):
+                return raced
+            found.raced = None if raced.learning_rate is None else raced
+            return None
         rehearse = _Rehearsing(test, planned, lambda: outputs_are_constant(self.model))
         for factor, annealed in _plans(planned, result):
             rehearsal, error = rehearse.run(factor, annealed=annealed)
@@ -464,7 +540,10 @@ class Start:
         places = (np.arange(total) + 0.5) / total
         decay = np.array([anneal_factor(place, planned.anneal_fraction) for place in places])
         rates = rate_of_each_step(self.model.optimizer, total) * decay
-        return PlannedRace(rates.reshape(self.epochs - self.epoch, -1), planned.reference, validate)
+        together = epochs_per_judgement(total // (self.epochs - self.epoch))
+        count = max((self.epochs - self.epoch) // together, 1)
+        ends = [total * together * place // (self.epochs - self.epoch) for place in range(1, count)]
+        return PlannedRace(np.split(rates, ends), planned.reference, validate)
 
     def say_why_again(self, state: AutoLRState, reason: str) -> None:
         """Records that the run does not continue the last one."""
@@ -526,9 +605,15 @@ class Start:
             )
         else:
             reason = f"A short range test suggests {format_rate(rate)} ({suggestion.confidence}): {suggestion.reason}"
-        if found.raced is not None:
-            rate, why = found.raced
-            reason = f"A race chose {format_rate(rate)}. {why}"
+        if found.raced is not None and (rate := found.raced.learning_rate) is not None:
+            reason = (
+                f"A race chose {format_rate(rate)}. Of {found.raced.count} rates that raced for up to "
+                f"{self.epochs - self.epoch} epochs, it had the lowest validation loss."
+            )
+            state.add_note(reason)
+            state.raced_until = self.epochs
+            if planned.is_rehearsed_whole():
+                state.rehearsed_peak = found.raced.peak
         factor = None if rate is None else rate / state.reference
         if chosen is not None:
             rehearsed = describe(found.rehearsals, chosen, planned)

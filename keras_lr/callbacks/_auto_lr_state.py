@@ -91,6 +91,8 @@ class AutoLRState:
         probe: The range test.
         rehearsed_peak: Highest loss in the rehearsal of the whole training, after which only a blow-up calls for
             another rate; None if it was not rehearsed.
+        raced_until: End of the trainings that raced before the first epoch, up to which only a loss that diverges calls
+            for another rate; 0 without a race.
         rows: The epochs so far.
         actions: The actions so far.
         notes: What else there is to know of the run.
@@ -106,6 +108,7 @@ class AutoLRState:
     baseline: Baseline | None = None
     probe: RangeTestResult | None = None
     rehearsed_peak: float | None = None
+    raced_until: int = 0
     rows: list[EpochRecord] = field(default_factory=list)
     actions: list[AutoLRAction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -129,6 +132,10 @@ class AutoLRState:
     def is_rehearsed(self) -> bool:
         """Whether the whole training was rehearsed and its loss stayed finite."""
         return self.rehearsed_peak is not None and math.isfinite(self.rehearsed_peak)
+
+    def is_settled(self, planned_epochs: int) -> bool:
+        """Whether whole trainings up to this epoch were compared before the first, which tells more than the losses."""
+        return self.raced_until >= planned_epochs or self.is_rehearsed()
 
     @property
     def epochs_per_judgement(self) -> int:
@@ -248,6 +255,7 @@ class AutoLRState:
             "baseline": None if self.baseline is None else dataclasses.asdict(self.baseline),
             "probe": None if self.probe is None else self.probe.to_dict(),
             "rehearsed_peak": self.rehearsed_peak if self.is_rehearsed() else None,
+            "raced_until": self.raced_until,
             "rows": rows,
             "actions": [action.to_dict() for action in self.actions],
             "notes": list(self.notes),
@@ -268,6 +276,7 @@ class AutoLRState:
                 baseline=data["baseline"] and Baseline(**data["baseline"]),
                 probe=data["probe"] and RangeTestResult.from_dict(data["probe"]),
                 rehearsed_peak=None if data["rehearsed_peak"] is None else float(data["rehearsed_peak"]),
+                raced_until=int(data.get("raced_until", 0)),
                 rows=[_epoch_record(**row) for row in data["rows"]],
                 actions=[AutoLRAction.from_dict(action) for action in data["actions"]],
                 notes=[str(note) for note in data["notes"]],
