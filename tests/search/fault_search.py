@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from keras_lr.results._search_records import Journal, SearchFolder, read_journals
 from keras_lr.search import LogGridSearch
-from keras_lr.search._storage import Journal, SearchFolder, read_journals
 from tests.fresh_process import leave_pipelines_unoptimized, processes
 from tests.search.small_search import classifier, iris
 

@@ -26,11 +26,11 @@ import tensorflow as tf
 from distributed import Client
 
 from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.results._search_records import SearchFolder, read_journals
 from keras_lr.search import LogGridSearch, RaceSearch
 from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.dask_pool import LocalWorkers
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._storage import SearchFolder, read_journals
 from tests.fresh_process import leave_pipelines_unoptimized, processes
 from tests.search.small_search import classifier, iris, run_small, small_search
 
