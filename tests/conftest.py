@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tests.fresh_process import leave_pipelines_unoptimized
+from tests.fresh_process import leave_pipelines_unoptimized, leave_stacks_out
 
 # On a busy machine an example may take any time.
 hypothesis.settings.register_profile("any time", deadline=None)
@@ -54,6 +54,7 @@ def pytest_collection(session: pytest.Session) -> None:
     """Makes each `fit` of a process with tests cheaper, before a module that is collected begins TensorFlow."""
     if "PYTEST_XDIST_WORKER" in os.environ or not session.config.getoption("numprocesses", None):
         leave_pipelines_unoptimized()
+        leave_stacks_out()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ none of `keras_lr` in it, and a TensorFlow that has not begun.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import multiprocessing
 import multiprocessing.process
@@ -14,9 +15,10 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["keras", "keras_tuner", "pandas", "sklearn.datasets"])
@@ -34,6 +36,44 @@ def leave_pipelines_unoptimized() -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     tf.config.list_logical_devices()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False, **usual})
+
+
+def leave_stacks_out() -> None:
+    """Keeps TensorFlow from storing the Python stack of each operation, a tenth of every `fit`, for its errors.
+
+    Does nothing if TensorFlow stores them in another way. `with_stacks` undoes it for tests of what errors say.
+    """
+    import tensorflow  # noqa: F401  (before its parts)
+    from tensorflow.python.framework import ops
+    from tensorflow.python.util import tf_stack
+
+    session = getattr(ops, "pywrap_tf_session", None)
+    if hasattr(session, "TF_SetOpStackTrace") and hasattr(tf_stack, "extract_stack"):
+        _stacks[:] = [
+            mock.patch.object(tf_stack, "extract_stack", _do_nothing),
+            mock.patch.object(session, "TF_SetOpStackTrace", _do_nothing),
+        ]
+    for patch in _stacks:
+        patch.start()
+
+
+@contextlib.contextmanager
+def with_stacks() -> Iterator[None]:
+    """A block in which TensorFlow's errors are as users see them."""
+    for patch in _stacks:
+        patch.stop()
+    try:
+        yield
+    finally:
+        for patch in _stacks:
+            patch.start()
+
+
+def _do_nothing(*arguments: Any, **keywords: Any) -> None:
+    """Takes anything."""
+
+
+_stacks: list[Any] = []
 
 
 def run_fresh(
@@ -90,6 +130,7 @@ def _run(words: list[str], cwd: Path, environment: Mapping[str, str], sets_up_de
             os.dup2(file.fileno(), stream.fileno())
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(line_buffering=True)
+    leave_stacks_out()
     if not sets_up_devices:
         leave_pipelines_unoptimized()
     if words[0] == "-c":

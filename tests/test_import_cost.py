@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_lr.results._search_records import Journal, SearchFolder
+
 HEAVY = ("tensorflow", "keras", "keras_tuner")
 
 
@@ -36,6 +38,15 @@ def test_light_commands_load_no_tensorflow(arguments: list[str], tmp_path: Path)
     (tmp_path / "run.csv").write_text(f"epoch,loss,val_loss\n{rows}\n", encoding="utf-8")
     code = f"from keras_lr.cli import main\nassert main({arguments!r}) == 0"
     assert loaded(code, tmp_path) == []
+
+
+def test_a_report_of_a_search_loads_no_tensorflow(tmp_path: Path) -> None:
+    journal = Journal(SearchFolder(tmp_path / "runs" / "lr").journal("tuner0"), {})
+    point = {"repeat": 0, "batch_size": 32, "epoch": 0, "seed": 0, "status": "ok"}
+    journal.append([{"learning_rate": rate, "loss": 1.0, "val_loss": 2.0, **point} for rate in (1e-3, 1e-2)])
+    code = "from keras_lr.cli import main\nassert main(['report', 'runs', '-o', 'page.html']) == 0"
+    assert loaded(code, tmp_path) == []
+    assert "Searched: 2 learning rates" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 MODEL = ["missing.py:build", "--data", "missing.py:data"]

@@ -64,16 +64,20 @@ def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[s
     """
     epochs = epoch_iterator_of_fit(model)
     adapter = None if epochs is None else epochs.data_adapter
-    loss = getattr(model, "loss", None)
-    targets = targets_of(adapter)
     steps, size = (params or {}).get("steps"), getattr(adapter, "batch_size", None)
-    rate = None if model.optimizer is None else float(current_learning_rate(model.optimizer))
+    found = facts_of_training(model, targets=targets_of(adapter), batch_size=size, steps_per_epoch=steps)
+    rate = math.nan if model.optimizer is None else float(current_learning_rate(model.optimizer))
+    return {**found, "learning_rate": rate} if math.isfinite(rate) else found
+
+
+def facts_of_training(model: keras.Model, *, targets: Any, batch_size: Any, steps_per_epoch: Any) -> dict[str, Any]:
+    """What is known of a training beside its losses and its rate; `targets` are None if weighted or unknown."""
+    loss = getattr(model, "loss", None)
     found = {
         "optimizer": optimizer_name(model.optimizer),
-        "learning_rate": rate if rate is not None and math.isfinite(rate) else None,
         "loss": None if loss is None or isinstance(loss, (list, tuple, dict)) else loss_name(loss),
-        "batch_size": None if size is None else int(size),
-        "steps_per_epoch": None if steps is None else int(steps),
+        "batch_size": None if batch_size is None else int(batch_size),
+        "steps_per_epoch": None if steps_per_epoch is None else int(steps_per_epoch),
         "baseline_loss": None if targets is None else constant_loss_of(model, targets),
     }
     return {name: value for name, value in found.items() if value is not None}

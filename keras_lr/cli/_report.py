@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_lr._utils.files import write_text_atomically
-from keras_lr.cli._loading import start_tensorflow
 from keras_lr.cli._options import check_exist, json_output, output_file
 from keras_lr.cli._output import STDOUT
 
@@ -41,8 +40,6 @@ def run(options: argparse.Namespace) -> int:
     from keras_lr.report._sections import record_from_dict
     from keras_lr.results._record import parse_json, read_text
 
-    if any(path.is_dir() for path in options.results):
-        start_tensorflow()
     report = Report(options.title)
     for path in options.results:
         try:

@@ -214,8 +214,8 @@ def run_race(options: argparse.Namespace) -> int:
     """
     check_targets(named_targets(options))
     start_tensorflow()
+    from keras_lr.results._search_records import SearchFolder
     from keras_lr.search._race_search import RaceSearch
-    from keras_lr.search._storage import SearchFolder
 
     try:
         with set_up(options):

@@ -53,6 +53,11 @@ LOSSES_OF_LABELS = (
 )
 """Losses whose targets need not be values that the output takes."""
 
+_TO_SWEEP = (
+    "To sweep one of them, set `model.optimizer = model.{name}` and name the loss that it lowers by `monitor`; the "
+    "others train at their own rates."
+)
+
 _LABEL_ERROR = re.compile(r"[Rr]eceived a label value of (-?\d+) which is outside the valid range of \[0, (\d+)\)")
 
 _WIDTH_ERROR = re.compile(
@@ -422,7 +427,7 @@ def check_optimizer(model: keras.Model) -> None:
     if model.optimizer is None:
         raise ModelError(
             "`model` must be compiled with an optimizer. Received none. "
-            f"{_remedy(model) or 'Call `model.compile(optimizer=...)` first.'}"
+            f"{further_optimizers(model) or 'Call `model.compile(optimizer=...)` first.'}"
         )
 
 
@@ -446,11 +451,16 @@ def check_optimizer_used(model: keras.Model, touched: list[Any]) -> None:
 
     Args:
         model: A compiled model.
-        touched: Every variable that its step touches; a step counter among them shows that the optimizer is used.
+        touched: Every variable that its step touches.
     """
-    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
-    if not {id(counter) for counter in counters} & {id(variable) for variable in components(touched)}:
+    if not uses_optimizer(model, touched):
         raise ModelError(unused_optimizer(model))
+
+
+def uses_optimizer(model: keras.Model, touched: Iterable[Any]) -> bool:
+    """Whether a step counter of the compiled optimizer is among the variables that a step touches."""
+    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
+    return bool({id(counter) for counter in counters} & {id(variable) for variable in components(touched)})
 
 
 def steps_counted(model: keras.Model) -> list[int] | None:
@@ -465,12 +475,17 @@ def unused_optimizer(model: keras.Model) -> str:
     compiled = type(model.optimizer).__name__
     return (
         "`train_step` must train with `model.optimizer`, whose learning rate is swept. Received a step that leaves the "
-        f"compiled {compiled} unused. {_remedy(model) or 'Compile it with the optimizer that trains it.'}"
+        f"compiled {compiled} unused. {further_optimizers(model) or 'Compile it with the optimizer that trains it.'}"
     )
 
 
-def _remedy(model: keras.Model) -> str:
-    """How to sweep one of the further optimizers that the model holds as attributes; empty if it holds none."""
+def further_optimizers(model: keras.Model, remedy: str = _TO_SWEEP) -> str:
+    """Names the other optimizers that the model holds; empty if it holds none.
+
+    Args:
+        model: A model.
+        remedy: What to do with one of them, with "{name}" for the name of the first.
+    """
     names = [
         name
         for name, value in vars(model).items()
@@ -478,8 +493,4 @@ def _remedy(model: keras.Model) -> str:
     ]
     if not names:
         return ""
-    return (
-        f"The model also holds {' and '.join(f'`{name}`' for name in names)}. To sweep one of them, set "
-        f"`model.optimizer = model.{names[0]}` and name the loss that it lowers by `monitor`; the others train at "
-        "their own rates."
-    )
+    return f"The model also holds {' and '.join(f'`{name}`' for name in names)}. {remedy.format(name=names[0])}"

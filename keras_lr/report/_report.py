@@ -15,18 +15,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from keras_lr._utils.files import write_text_atomically
 from keras_lr._utils.formatting import shortened, shown
-from keras_lr.errors import InvalidArgumentError, ResultFormatError
+from keras_lr.analysis._search_result import read_search
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._style import BLUE, BLUE_ON_DARK, REGION_COLORS
 from keras_lr.report._components import Section, shared_environments, warning_view
 from keras_lr.report._sections import section_of
 from keras_lr.results._record import Record
-from keras_lr.results._sensitivity import SensitivityResult
 
 SCHEMA_VERSION = 1
 _MAX_WARNINGS = 3
@@ -118,32 +117,6 @@ class Report:
         if not self._records:
             raise InvalidArgumentError("The report is empty. Call `add(result)` first.")
         return self._records
-
-
-def read_search(directory: str | Path) -> SensitivityResult:
-    """What the search in `directory` has measured so far; it may be running, finished or killed.
-
-    A race is judged by its own objective, a search by `val_loss` if that was measured, else by `loss`. To judge by
-    another value, use `tuner.sensitivity()`.
-
-    Args:
-        directory: The folder of a project, or a folder with a single project in it.
-
-    Raises:
-        ResultFormatError: The folder holds no search or several, or the records are damaged.
-    """
-    # Imported here because the search needs TensorFlow, which nothing else in the report does.
-    from keras_lr.search._race_search import last_race, race_result
-    from keras_lr.search._session import recorded_result
-    from keras_lr.search._storage import SearchFolder, Table, read_journals
-
-    table = Table(read_journals(SearchFolder.find(directory).records)[1])
-    if not len(table):
-        raise ResultFormatError(f"No epochs are recorded in {directory} yet. Run the search first.")
-    if last_race(table) is not None:
-        return race_result(table)
-    validated = bool(np.isfinite(table.frame()["val_loss"]).any())
-    return recorded_result(table, objective="val_loss" if validated else "loss", direction="min")
 
 
 def page_view(

@@ -22,6 +22,10 @@ RUN_STATUS_NAMES: dict[RunStatus, str] = {
     "failed": "failed",
 }
 
+EngineName = Literal["stacked", "function", "reuse", "rebuild"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+"""How the runs of a search are trained, from the fastest to the slowest."""
+
 BasinBy = Literal["noise", "gain"]
 BASIN_NAMES: dict[BasinBy, str] = {
     "noise": "as good within noise",

@@ -61,8 +61,7 @@ def project_header(
     arguments: FitArguments,
     *,
     seed: int,
-    structure: Mapping[str, Any],
-    details: Mapping[str, Any],
+    common: Mapping[str, Any],
     own: Mapping[str, Any],
     searches_batch_size: bool,
 ) -> dict[str, Any]:
@@ -74,14 +73,14 @@ def project_header(
         model: The model at the lowest rate; None for a search without a hypermodel.
         arguments: The arguments of the search.
         seed: Seed of the first repeat.
-        structure: `describe_model` of the model, as far as it is the same at every rate.
-        details: `describe_details` of the model, likewise.
+        common: Description of the model, as far as it is the same at every rate.
         own: Descriptions of the "hypermodel" and of the "tuner", where they have methods of their own.
         searches_batch_size: Whether the batch size is part of the grid.
     """
+    details = {name: common.get(name, {}) for name in ("code", "compile")} if common else {}
     project = {
         "model": None if model is None else digest(describe_model(model)),
-        "structure": digest(structure),
+        "structure": digest({name: part for name, part in common.items() if name not in details}),
         "data": digest(describe_data(arguments.train)),
         "seed": seed,
         "content": _content(arguments.train, arguments.given.get("x"), arguments.given.get("y")),

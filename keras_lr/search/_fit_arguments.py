@@ -13,21 +13,18 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import sliceable_arrays, split_off_validation
-from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
+from keras_lr._keras.running_fit import facts_of_training
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, VariableSnapshot, plain_variables, seed_variables
 from keras_lr._keras.tf_data import independent
 from keras_lr._utils.names import similar_name
 from keras_lr._utils.validation import whole_number
-from keras_lr.analysis._diagnosis.history import loss_name, optimizer_name
 from keras_lr.errors import DataError, InvalidArgumentError
 from keras_lr.range_test._data_checks import (
     check_validation_batch,
     find_bad_value,
     find_bad_value_in_batches,
     find_label_fault,
-    limits_of_targets,
-    output_advice,
 )
 
 DEFAULT_BATCH_SIZE = 32
@@ -292,19 +289,14 @@ def facts_of(model: keras.Model, arguments: FitArguments) -> dict[str, Any]:
 
     The untrained loss is that of the first batch of arrays and of the initial weights, which `model` must have.
     """
-    loss = getattr(model, "loss", None)
-    found: dict[str, Any] = {
-        "optimizer": optimizer_name(model.optimizer),
-        "loss": None if loss is None or isinstance(loss, (list, tuple, dict)) else loss_name(loss),
-        "batch_size": arguments.batch_size,
-        "steps_per_epoch": arguments.given.get("steps_per_epoch"),
-    }
-    if arguments.train is not None:
-        _, targets, weights = keras.utils.unpack_x_y_sample_weight(arguments.train)
-        found["steps_per_epoch"] = found["steps_per_epoch"] or -(-arguments.size // arguments.batch_size)
-        found["baseline_loss"] = None if weights is not None else constant_loss_of(model, targets)
-        found["untrained_loss"] = _untrained_loss(model, arguments)
-    return {name: value for name, value in found.items() if value is not None}
+    steps, size = arguments.given.get("steps_per_epoch"), arguments.batch_size
+    if arguments.train is None:
+        return facts_of_training(model, targets=None, batch_size=size, steps_per_epoch=steps)
+    _, targets, weights = keras.utils.unpack_x_y_sample_weight(arguments.train)
+    targets, steps = targets if weights is None else None, steps or -(-arguments.size // size)
+    found = facts_of_training(model, targets=targets, batch_size=size, steps_per_epoch=steps)
+    untrained = _untrained_loss(model, arguments)
+    return found if untrained is None else {**found, "untrained_loss": untrained}
 
 
 def _untrained_loss(model: keras.Model, arguments: FitArguments) -> float | None:
@@ -320,13 +312,6 @@ def _untrained_loss(model: keras.Model, arguments: FitArguments) -> float | None
         seeds.restore()
         random_state.restore()
     return loss if np.isfinite(loss) else None
-
-
-def advice_on_output(model: keras.Model, arguments: FitArguments) -> list[str]:
-    """What to change about the model's output or the targets before anything is trained, a text each."""
-    if arguments.train is None:
-        return []
-    return output_advice(model, limits_of_targets(keras.utils.unpack_x_y_sample_weight(arguments.train)[1]))
 
 
 def data_fault(model: keras.Model, arguments: FitArguments) -> str:

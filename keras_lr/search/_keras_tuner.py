@@ -16,20 +16,7 @@ from keras_tuner.src.engine.tuner_utils import TunerCallback
 
 from keras_lr._keras.model import compile_arguments
 
-__all__ = [
-    "NEVER_CALLED",
-    "GridTuner",
-    "MultiObjective",
-    "Trial",
-    "TrialStatus",
-    "TunerCallback",
-    "UnsavedOracle",
-    "build_hypermodel",
-    "configure_tensorboard",
-    "direction_of",
-    "is_worker",
-    "roles",
-]
+__all__ = ["MultiObjective", "Trial", "TrialStatus", "TunerCallback", "roles"]  # for the rest of the package
 
 NEVER_CALLED = {
     "_build_and_fit_model": "Override `run_trial`, or the `fit` of the hypermodel.",

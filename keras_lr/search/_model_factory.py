@@ -14,7 +14,7 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.learning_rate import RateControl, compiled_rate, iterations_of, leaf_optimizers, set_learning_rate
+from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers, set_learning_rate
 from keras_lr._keras.model import (
     build_on,
     fresh_layer_names,
@@ -26,31 +26,40 @@ from keras_lr._keras.model import (
 from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
-from keras_lr.range_test._data_checks import check_trainable, explain_first_step
+from keras_lr.range_test._data_checks import (
+    check_trainable,
+    explain_first_step,
+    further_optimizers,
+    steps_counted,
+    uses_optimizer,
+)
+from keras_lr.results._search_records import Point, Run
 from keras_lr.search._description import first_difference
 from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._keras_tuner import Trial, TunerCallback, build_hypermodel, configure_tensorboard
-from keras_lr.search._runs import Point, Result, Run, has_no_name, read_result
+from keras_lr.search._runs import Result, has_no_name, read_result
 
 _MAX_KEPT_STATES = 32
 _RATE_NAMES = ("learning_rate", "lr")
 _HYPERPARAMETERS = keras_tuner.HyperParameters
-_FATAL = (KerasLRError, keras_tuner.errors.FatalError)
+_TO_SEARCH = (
+    "To search the rate of one of them, make it with the searched rate, as in "
+    "`{name}=keras.optimizers.Adam(hp.get('learning_rate'))`. The others keep their own rates."
+)
+FATAL = (KerasLRError, keras_tuner.errors.FatalError)
 """Errors that end the search; any other one fails a rate."""
 
 
 class TunedHypermodel:
-    """A tuner's hypermodel as a search uses it.
+    """A tuner's hypermodel as a search with these arguments uses it.
 
     Args:
         tuner: The tuner.
-        fit_args: Positional arguments of its `search`.
+        fit_args: Positional arguments of `fit`.
         fit_kwargs: The other ones.
         takes_any_data: Whether the user's own `fit` or `run_trial` reads the data, which then need not be the model's.
         hooks: Names of the tuner's methods that are called within `fit` and that a user overrides.
-        trial: Returns the running trial of a point, if there is one.
-        values: Returns the hyperparameters of a point.
 
     Attributes:
         exists: Whether there is a hypermodel; a tuner with its own `run_trial` may have none.
@@ -69,12 +78,9 @@ class TunedHypermodel:
         *,
         takes_any_data: bool,
         hooks: Sequence[str],
-        trial: Callable[[Point], Any],
-        values: Callable[[Point], keras_tuner.HyperParameters],
     ) -> None:
-        self._tuner = tuner
+        self._tuner, self._oracle = tuner, tuner.oracle
         self._fit_args, self._fit_kwargs = fit_args, fit_kwargs
-        self._trial, self._values = trial, values
         self.takes_any_data = takes_any_data
         self.hooks = hooks
         self.exists = tuner.hypermodel is not None
@@ -86,7 +92,7 @@ class TunedHypermodel:
 
     def build(self, point: Point) -> Any:
         """A compiled model for a point of the grid."""
-        return build_hypermodel(self._tuner, self._values(point))
+        return build_hypermodel(self._tuner, self._oracle.values_at(point))
 
     def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Result | None:
         """Fits the model of `run`, and returns what the hypermodel's own `fit` returned, if there is one.
@@ -100,9 +106,9 @@ class TunedHypermodel:
         given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
         if "verbose" in given:
             given["verbose"] = arguments["verbose"]
-        values = self.given_values[run.point] = self._values(run.point)
+        values = self.given_values[run.point] = self._oracle.values_at(run.point)
         returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
-        objective = self._tuner.oracle.objective
+        objective = self._oracle.objective
         if returned is None and not has_no_name(objective):
             return None
         return read_result(returned, objective, "`HyperModel.fit`")
@@ -110,20 +116,20 @@ class TunedHypermodel:
     def adopt(self, values: Mapping[Point, keras_tuner.HyperParameters]) -> None:
         """Takes over the hyperparameters that another process has given to `fit`."""
         for point, given in values.items():
-            self._trial(point).hyperparameters = given
+            self._oracle.running_trial(point).hyperparameters = given
 
     def prepare_callbacks(self, run: Run, callbacks: list[Any]) -> list[Any]:
         """Gives `TensorBoard` a folder per run, and adds a callback that calls the tuner's own methods."""
-        if self.hooks and (trial := self._trial(run.point)) is not None:
+        if self.hooks and (trial := self._oracle.running_trial(run.point)) is not None:
             callbacks = [*callbacks, TunerCallback(self._tuner, trial)]
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
-            trial = Trial(self._values(run.point), self.trial_id(run.point))
+            trial = Trial(self._oracle.values_at(run.point), self.trial_id(run.point))
             configure_tensorboard(self._tuner, callbacks, trial, run.repeat)
         return callbacks
 
     def trial_id(self, point: Point) -> str:
         """Name of the trial of a point."""
-        name: str = self._tuner.oracle.trial_id(point)
+        name: str = self._oracle.trial_id(point)
         return name
 
 
@@ -205,18 +211,13 @@ class ModelFactory:
     The weights depend only on the run's seed: before each build the seeds of Python, NumPy and TensorFlow are set, and
     layers are named as in a new process.
 
-    Args:
-        hypermodel: Builds a compiled model for a point.
-        arguments: The arguments of the search.
-
     Attributes:
         rate_in_build: What differs between builds at two rates beside the optimizer's rate, in words; None if one model
             can be trained at every rate.
         failures: The error of each rate at which the hypermodel's `build` fails.
         unbuilt: Whether the model's weights are made by `fit` alone.
         copies_weights: Whether the optimizer copies the weights into its slots while it is built.
-        structure: What `describe_model` says of the model, as far as it is the same at every rate.
-        details: What `describe_details` says of the model, likewise.
+        description: Description of the model, as far as it is the same at every rate.
     """
 
     def __init__(self, hypermodel: TunedHypermodel, arguments: FitArguments) -> None:
@@ -231,8 +232,7 @@ class ModelFactory:
         self.failures: dict[float, Exception] = {}
         self.unbuilt = False
         self.copies_weights = False
-        self.structure: Mapping[str, Any] = {}
-        self.details: Mapping[str, Any] = {}
+        self.description: Mapping[str, Any] = {}
 
     def examine(self, runs: Sequence[Run]) -> keras.Model:
         """Builds at the lowest and at the highest rate, compares the two models, and returns the first.
@@ -261,7 +261,11 @@ class ModelFactory:
         if self._hypermodel.reads_rate:
             self.check_rates(by_rate)
         if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
-            raise ModelError(_unused_optimizer(first))
+            raise ModelError(
+                "`train_step` must train with the compiled optimizer, whose learning rate is searched. Received a step "
+                f"that leaves the compiled {type(first.optimizer).__name__} unused. "
+                f"{further_optimizers(first, _TO_SEARCH) or 'Compile the model with the optimizer that trains it.'}"
+            )
         self._set_rate(first, low)
         if not self._keeps_schedule:
             self._warn_of_schedule(first)
@@ -291,7 +295,7 @@ class ModelFactory:
         self._examined.add(run.learning_rate)
         try:
             return self._new_model(run)
-        except _FATAL:
+        except FATAL:
             raise
         except Exception as error:
             self.failures[run.learning_rate] = error
@@ -301,9 +305,7 @@ class ModelFactory:
         lowest, highest = whole_description(first), whole_description(second)
         self.rate_in_build = difference(lowest, highest)
         self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
-        common = common_part(lowest, highest)
-        self.details = {name: common.pop(name, {}) for name in ("code", "compile")}
-        self.structure = common
+        self.description = common_part(lowest, highest)
 
     def model(self, run: Run) -> keras.Model:
         """A model that is ready to train `run`.
@@ -424,7 +426,11 @@ def build_as_fit(model: keras.Model, batch: Any) -> bool:
         build_on(model, batch)
         return True
     try:
-        uses = _run_step(model, batch) if model.run_eagerly else _trace_step(model, batch)
+        uses = (
+            _run_step(model, batch)
+            if model.run_eagerly
+            else uses_optimizer(model, trace_step(model.train_step, batch).graph.variables)
+        )
     except Exception as error:
         try:
             build_on(model, batch)
@@ -437,42 +443,18 @@ def build_as_fit(model: keras.Model, batch: Any) -> bool:
 
 
 def _run_step(model: keras.Model, batch: Any) -> bool:
-    existing = StateSnapshot(model, plain_variables(model))
-    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
-    before = [int(counter) for counter in counters]
+    existing, before = StateSnapshot(model, plain_variables(model)), steps_counted(model)
     try:
         with created_variables() as created:
             model.train_step(
                 keras.tree.map_structure(lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf), batch)
             )
-        uses = [int(counter) for counter in counters] != before
+        uses = before is None or steps_counted(model) != before
     finally:
         existing.restore()
     for variable, value in created:
         variable.assign(value)
     return uses
-
-
-def _trace_step(model: keras.Model, batch: Any) -> bool:
-    touched = {id(variable) for variable in components(trace_step(model.train_step, batch).graph.variables)}
-    counters = components(iterations_of(leaf) for leaf in leaf_optimizers(model.optimizer))
-    return any(id(counter) in touched for counter in counters)
-
-
-def _unused_optimizer(model: keras.Model) -> str:
-    held = {name: part for name, part in vars(model).items() if isinstance(part, keras.Optimizer)}
-    others = [name for name, part in held.items() if part is not model.optimizer and not name.startswith("_")]
-    text = (
-        "`train_step` must train with the compiled optimizer, whose learning rate is searched. Received a step that "
-        f"leaves the compiled {type(model.optimizer).__name__} unused. "
-    )
-    if not others:
-        return f"{text}Compile the model with the optimizer that trains it."
-    return (
-        f"{text}The model also holds {' and '.join(f'`{name}`' for name in others)}. To search the rate of one of "
-        f"them, make it with the searched rate, as in `{others[0]}=keras.optimizers.Adam(hp.get('learning_rate'))`. "
-        "The others keep their own rates."
-    )
 
 
 def _copies_weights(model: keras.Model) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import keras_tuner
 
 from keras_lr.errors import InvalidArgumentError
+from keras_lr.results._search_records import Point
 from keras_lr.search._keras_tuner import MultiObjective, Trial, TrialStatus, UnsavedOracle
-from keras_lr.search._runs import Point
 
 Scores = Mapping[Point, Mapping[str, float]]
 RATE, BATCH_SIZE = "learning_rate", "batch_size"
@@ -68,6 +68,16 @@ class LogGridOracle(UnsavedOracle):
             name = f"lr{short}" if float(short) == point.learning_rate else f"lr{point.learning_rate!r}"
             self._names[point] = f"{name}-b{point.batch_size}" if self._with_batch_size else name
         return self._names[point]
+
+    def running_trial(self, point: Point) -> Any:
+        """The trial of a point that is in training; None if there is none."""
+        trial = self.trials.get(self.trial_id(point))
+        return trial if trial is not None and trial.status == _STATUS.RUNNING else None
+
+    def values_at(self, point: Point) -> keras_tuner.HyperParameters:
+        """The hyperparameters of a point: those of its running trial, if there is one."""
+        trial = self.running_trial(point)
+        return self._grid_values(point) if trial is None else trial.hyperparameters
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def create_trial(self, tuner_id: str) -> Any:
@@ -152,10 +162,14 @@ class LogGridOracle(UnsavedOracle):
             following = next(iter(added), None)
         return following
 
-    def _trial(self, point: Point, status: str) -> Any:
-        hyperparameters = self.hyperparameters.copy()
-        hyperparameters.values[RATE] = point.learning_rate
+    def _grid_values(self, point: Point) -> keras_tuner.HyperParameters:
+        values = self.hyperparameters.copy()
+        values.values[RATE] = point.learning_rate
         if self._with_batch_size:
-            hyperparameters.values[BATCH_SIZE] = point.batch_size
+            values.values[BATCH_SIZE] = point.batch_size
+        return values
+
+    def _trial(self, point: Point, status: str) -> Any:
+        hyperparameters = self._grid_values(point)
         hyperparameters.values.update(self._values.get(self.trial_id(point), {}))
         return Trial(hyperparameters, trial_id=self.trial_id(point), status=status)

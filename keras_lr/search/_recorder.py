@@ -11,12 +11,12 @@ import numpy as np
 
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.analysis._diverged import run_diverged
+from keras_lr.analysis._grid import prunable_points, rungs
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError, SearchError
 from keras_lr.range_test._data_checks import label_error, recompile_error
+from keras_lr.results._search_records import RETURNED, Point, Run, Table
 from keras_lr.results._sensitivity import OWN_COLUMNS
-from keras_lr.search._pruning import prunable_points, rungs
-from keras_lr.search._runs import Point, Result, Run
-from keras_lr.search._storage import RETURNED, Table
+from keras_lr.search._runs import Result
 
 Weights = Callable[[Run], list[np.ndarray]]
 """Returns the present values of a run's `model.weights`."""
@@ -142,7 +142,7 @@ class Recorder:
 
     def chaotic(self, point: Point, epoch: int) -> None:
         """Stores that a run of `point` depends on the last bit of its weights, as the losses of `epoch` show."""
-        self.event("chaotic", learning_rate=point.learning_rate, batch_size=point.batch_size, epoch=epoch)
+        self.event("chaotic", **point._asdict(), epoch=epoch)
 
     def is_chaotic(self, run: Run) -> bool:
         """Whether the point of `run` is marked as chaotic."""
@@ -206,9 +206,7 @@ class Recorder:
 
     def fail(self, run: Run, error: Exception) -> None:
         """Records that `run` raised an exception; written to disk only once some run has trained."""
-        epoch = len(self.table.rows(run))
-        row = {**self._row(run, epoch, {"loss": math.nan}), "status": "failed"}
-        row["message"] = f"{type(error).__name__}: {short_error_message(error)}"
+        row = self._failed_row(run, f"{type(error).__name__}: {short_error_message(error)}")
         self._first_failure = self._first_failure or error
         self._forget(run)
         if self.table.add(row):
@@ -244,10 +242,7 @@ class Recorder:
 
     def skip(self, runs: Iterable[Run], message: str) -> None:
         """Records that `runs` cannot be trained, whatever the learning rate."""
-        rows = [
-            {**self._row(run, 0, {"loss": math.nan, self.objective: math.nan}), "status": "failed", "message": message}
-            for run in runs
-        ]
+        rows = [{**self._failed_row(run, message), self.objective: math.nan} for run in runs]
         self._write([row for row in rows if self.table.add(row)])
 
     def finish(self) -> None:
@@ -296,6 +291,9 @@ class Recorder:
             **{name: value if math.isfinite(value) else math.nan for name, value in values.items()},
             "status": status,
         }
+
+    def _failed_row(self, run: Run, message: str) -> dict[str, Any]:
+        return {**self._row(run, len(self.table.rows(run)), {}), "status": "failed", "message": message}
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         self._journal.append([*self._unwritten, *rows])

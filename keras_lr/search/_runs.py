@@ -1,11 +1,11 @@
-"""The runs of a search, one per learning rate, batch size and repeat, and the order in which each sees its samples."""
+"""The order of the runs and of the samples in each, and what the user's own code returns for a run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import keras_tuner
@@ -13,45 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr.errors import InvalidArgumentError
-
-
-class Point(NamedTuple):
-    """A point of the grid; it is trained once per repeat."""
-
-    learning_rate: float
-    batch_size: int
-
-
-@dataclass(frozen=True, order=True)
-class Run:
-    """One training of the model.
-
-    Attributes:
-        learning_rate: Dimensionless, positive.
-        batch_size: Samples per step.
-        repeat: Number of the repeat, from 0.
-        seed: Seed of the weights and of the order of the data; the same at every learning rate and batch size.
-    """
-
-    learning_rate: float
-    batch_size: int
-    repeat: int
-    seed: int
-
-    @property
-    def point(self) -> Point:
-        """The point of the grid to which this run belongs."""
-        return Point(self.learning_rate, self.batch_size)
-
-    @property
-    def key(self) -> tuple[float, int, int]:
-        """Learning rate, repeat and batch size: the key of the records."""
-        return self.learning_rate, self.repeat, self.batch_size
-
-
-def repeats_of(point: Point, *, repeats: int, seed: int) -> list[Run]:
-    """The runs of a point, with the seeds `seed`, `seed + 1`, ..."""
-    return [Run(point.learning_rate, point.batch_size, repeat, seed + repeat) for repeat in range(repeats)]
+from keras_lr.results._search_records import Run
 
 
 def middle_first(runs: Sequence[Run]) -> list[Run]:

@@ -17,18 +17,19 @@ import tensorflow as tf
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils.progress import Update, search_line, summary
 from keras_lr._utils.validation import whole_number
-from keras_lr.errors import InvalidArgumentError, KerasLRError, SearchError
-from keras_lr.results._sensitivity import SensitivityResult, best_in_words
+from keras_lr.analysis._grid import given_grid, log_grid
+from keras_lr.analysis._search_result import search_result
+from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.results._search_records import Point, SearchFolder, Table
+from keras_lr.results._sensitivity import ENGINES, EngineName, SensitivityResult, best_in_words
 from keras_lr.search._distributed.place import Place
-from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import FitArguments, parse_fit_arguments
-from keras_lr.search._grid import given_grid, log_grid
 from keras_lr.search._keras_tuner import (
     GridTuner,
     build_hypermodel,
     is_worker,
 )
-from keras_lr.search._model_factory import TunedHypermodel, as_hypermodel, build_as_fit, has_own_fit
+from keras_lr.search._model_factory import FATAL, TunedHypermodel, as_hypermodel, build_as_fit, has_own_fit
 from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle
 from keras_lr.search._overrides import (
     EPOCH_HOOKS,
@@ -41,9 +42,7 @@ from keras_lr.search._overrides import (
     has_several_values,
     overrides,
 )
-from keras_lr.search._runs import Point
-from keras_lr.search._session import Pool, SearchOptions, SearchSession, Trainer, recorded_result
-from keras_lr.search._storage import SearchFolder, Table, load_weights, read_journals
+from keras_lr.search._session import Pool, SearchOptions, SearchSession, Trainer
 
 
 class LogGridSearch(GridTuner):
@@ -138,7 +137,6 @@ class LogGridSearch(GridTuner):
         self._session: SearchSession | None = None
         self._fit_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
         self._trainer: tuple[tuple[tuple[Any, ...], dict[str, Any]], Trainer] | None = None
-        self._trials: dict[str, Any] = {}
         self._trained: dict[str, tuple[Point, list[keras.callbacks.History]]] = {}
         self._warned = False
         by_trial = self._runs_by_trial
@@ -214,7 +212,7 @@ class LogGridSearch(GridTuner):
             SearchError: Nothing is recorded yet.
         """
         objective = self.oracle.objective
-        return recorded_result(self._recorded(), objective=objective.name, direction=objective.direction)
+        return search_result(self._recorded(), objective=objective.name, direction=objective.direction)
 
     def to_frame(self) -> pd.DataFrame:
         """`sensitivity().to_frame()`: one row per rate, repeat, batch size and epoch measured so far."""
@@ -261,7 +259,9 @@ class LogGridSearch(GridTuner):
                 "The weights cannot be loaded into a model that does not know its input shape yet. Call `search` with "
                 "the same data first, which trains nothing twice, or build the model in `hypermodel`."
             )
-        load_weights(self._folder.checkpoint(trial.trial_id), model)
+        shapes = [tuple(weight.shape) for weight in model.weights]
+        for weight, value in zip(model.weights, self._folder.load_weights(trial.trial_id, shapes), strict=True):
+            weight.assign(value)
         return model
 
     @property
@@ -276,14 +276,14 @@ class LogGridSearch(GridTuner):
         """Reads the records, so that the best hyperparameters of an earlier process are known."""
         if is_worker(self):
             return
-        table = Table(read_journals(self._folder.records)[1])
+        table = self._folder.table()
         objective = self.oracle.objective
         scores = {point: table.metrics(point, objective.name, objective.direction) for point in table.points()}
         self.oracle.adopt(scores, table.values)
 
     def _recorded(self) -> Table:
         """The records, with at least one row."""
-        table = Table(read_journals(self._folder.records)[1])
+        table = self._folder.table()
         if not len(table):
             raise SearchError(f"No epochs are recorded in {self.project_dir} yet. Call `search` first.")
         return table
@@ -299,7 +299,10 @@ class LogGridSearch(GridTuner):
         self._named = frozenset(self.oracle.hyperparameters.values)
         with closing(session):
             self._begin(session)
+            self.on_search_begin()
             self._train_all(session)
+            session.finish()
+            self.on_search_end()
 
     def _begin(self, session: SearchSession) -> None:
         """Gives the oracle the grid and the points that are complete."""
@@ -362,9 +365,7 @@ class LogGridSearch(GridTuner):
         )
 
     def _train_all(self, session: SearchSession) -> None:
-        self.on_search_begin()
         while trials := self._claim(session):
-            self._trials = {trial.trial_id: trial for trial in trials}
             for trial in trials:
                 self.on_trial_begin(trial)
             if self._runs_by_trial:
@@ -374,9 +375,6 @@ class LogGridSearch(GridTuner):
                 session.train([self._point(trial) for trial in trials])
             for trial in trials:
                 self._end_trial(session, trial)
-            self._trials = {}
-        session.finish()
-        self.on_search_end()
 
     def _train_by_trial(self, session: SearchSession, trial: Any) -> None:
         """Calls the subclass's own `run_trial`, whose result counts."""
@@ -385,10 +383,10 @@ class LogGridSearch(GridTuner):
         self._trained.pop(trial.trial_id, None)
         try:
             returned: Any = self.run_trial(trial, *args, **kwargs)
-        except (KerasLRError, keras_tuner.errors.FatalError):
+        except FATAL:
             raise
         except Exception as error:
-            session.recorder.fail(session.runs(point)[0], error)
+            session.recorder.fail(session.options.runs(point)[0], error)
             return
         trained, histories = self._trained.get(trial.trial_id, (point, []))
         # As in KerasTuner, what was reported to the oracle goes before what was returned.
@@ -513,29 +511,13 @@ class LogGridSearch(GridTuner):
         return space
 
     def _tuned_hypermodel(self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any]) -> TunedHypermodel:
-        """The hypermodel as a search with these arguments uses it."""
         return TunedHypermodel(
             self,
             fit_args,
             fit_kwargs,
             takes_any_data=self._takes_any_data,
             hooks=overrides(self, LogGridSearch, EPOCH_HOOKS),
-            trial=self._trial,
-            values=self._values,
         )
-
-    def _trial(self, point: Point) -> Any:
-        return self._trials.get(self.oracle.trial_id(point))
-
-    def _values(self, point: Point) -> keras_tuner.HyperParameters:
-        trial = self._trial(point)
-        if trial is not None:
-            return trial.hyperparameters
-        values = self.oracle.hyperparameters.copy()
-        values.values[RATE] = point.learning_rate
-        if self.batch_sizes is not None:
-            values.values[BATCH_SIZE] = point.batch_size
-        return values
 
     def _point(self, trial: Any) -> Point:
         values = trial.hyperparameters.values

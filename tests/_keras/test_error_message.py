@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lr._utils.formatting import short_error_message
+from tests.fresh_process import with_stacks
 
 
 def broken(value: Any) -> Any:
@@ -21,7 +22,10 @@ def python_function(value: Any) -> Any:
     return tf.py_function(broken, [value], tf.int64)
 
 
-DATASET = tf.data.Dataset.range(2).map(python_function)
+def dataset() -> tf.data.Dataset:
+    return tf.data.Dataset.range(2).map(python_function)
+
+
 GATHER = tf.function(lambda index: tf.gather([1.0, 2.0], index), autograph=False)
 
 
@@ -35,8 +39,8 @@ class BrokenLayer(keras.layers.Layer):
     [
         (lambda: python_function(1), "ValueError: row 3 is empty"),
         (lambda: tf.function(python_function)(tf.constant(1)), "ValueError: row 3 is empty"),
-        (lambda: next(iter(DATASET)), "ValueError: row 3 is empty"),
-        (lambda: tf.function(lambda one: one.get_next())(iter(DATASET)), "ValueError: row 3 is empty"),
+        (lambda: next(iter(dataset())), "ValueError: row 3 is empty"),
+        (lambda: tf.function(lambda one: one.get_next())(iter(dataset())), "ValueError: row 3 is empty"),
         (lambda: GATHER(tf.constant(7)), "indices = 7 is not in [0, 2)"),
         (
             lambda: tf.reshape(tf.zeros(3), (2,)),
@@ -61,7 +65,7 @@ class BrokenLayer(keras.layers.Layer):
     ],
 )
 def test_the_cause_is_found(fail: Callable[[], Any], expected: str) -> None:
-    with pytest.raises(Exception) as raised:  # noqa: PT011
+    with with_stacks(), pytest.raises(Exception) as raised:  # noqa: PT011
         fail()
     assert short_error_message(raised.value) == expected
 

@@ -11,6 +11,7 @@ import pytest
 
 import keras_lr
 from keras_lr.errors import ModelError
+from tests.fresh_process import run_fresh
 
 PACKAGE_FOLDER = str(Path(keras_lr.__file__).parent.parent)
 REMEDY = "Set the environment variable KERAS_BACKEND=tensorflow before Python starts."
@@ -92,9 +93,9 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1].startswith("keras-lr: error: keras_lr needs Keras's TensorFlow backend, but")
 
 
-@pytest.mark.slow
-def test_keras_2_gets_a_warning(tmp_path: Path) -> None:
-    done = run("import keras_lr; print(keras_lr.find_lr.__name__)", tmp_path, TF_USE_LEGACY_KERAS="1")
+def test_keras_2_gets_a_warning() -> None:
+    program = "import keras_lr; print(keras_lr.find_lr.__name__)"
+    done = run_fresh("-c", program, environment={"TF_USE_LEGACY_KERAS": "1"})
     assert done.stdout == "find_lr\n"
     warned = [line for line in done.stderr.splitlines() if "TF_USE_LEGACY_KERAS makes `tf.keras` Keras 2" in line]
     assert len(warned) == 1

@@ -11,8 +11,9 @@ NOTEBOOK = ROOT / "examples" / "learning_rate_tour.ipynb"
 FASTER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.fresh_process import leave_pipelines_unoptimized
+from tests.fresh_process import leave_pipelines_unoptimized, leave_stacks_out
 leave_pipelines_unoptimized()
+leave_stacks_out()
 """
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from keras_lr.errors import SearchError
+from keras_lr.results._search_records import read_journals
 from keras_lr.search import LogGridSearch
-from keras_lr.search._storage import read_journals
 from tests.faults.file_faults import fill, refused, small_disk
 from tests.faults.sweep_faults import Moments, jumping_clock, pressed, raising
 from tests.search import fault_search

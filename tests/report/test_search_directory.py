@@ -5,9 +5,9 @@ import pytest
 
 import keras_lr
 from keras_lr import Report
+from keras_lr.analysis._search_result import read_search
 from keras_lr.cli import main
 from keras_lr.errors import ResultFormatError
-from keras_lr.report._report import read_search
 
 
 def build():

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from keras_lr.results._search_records import Journal, SearchFolder, read_journals
 from keras_lr.search import LogGridSearch
-from keras_lr.search._storage import Journal, SearchFolder, read_journals
-from tests.fresh_process import leave_pipelines_unoptimized, processes
+from tests.fresh_process import leave_pipelines_unoptimized, leave_stacks_out, processes
 from tests.search.small_search import classifier, iris
 
 RATES = (1e-3, 3e-3, 1e-2)
@@ -28,6 +28,7 @@ KEY = ["learning_rate", "repeat", "batch_size", "epoch"]
 def run_search(directory: Path, options: dict[str, Any], most_bytes: float) -> None:
     """What a process runs; it stands still once the journals have `most_bytes`, so that it is there to be killed."""
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    leave_stacks_out()
     leave_pipelines_unoptimized()
     sys.stderr = (directory / "search.log").open("w", buffering=1)
     if most_bytes < float("inf"):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lr.errors import SearchError
-from keras_lr.search._engines.base import EngineName
+from keras_lr.results._sensitivity import EngineName
 from tests.search.small_search import EPOCHS, classifier, run_small, small_search
 
 ENGINES: tuple[EngineName, ...] = ("stacked", "function", "reuse")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_lr.search._grid import MAX_EXTENSIONS, next_growth
+from keras_lr.analysis._grid import MAX_EXTENSIONS, next_growth
 from tests.search.small_search import classifier, run_small, small_search
 from tests.sensitivity_samples import sensitivity_frame
 

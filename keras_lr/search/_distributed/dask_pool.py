@@ -30,7 +30,10 @@ import keras
 import tensorflow as tf
 from distributed import Client, KilledWorker, LocalCluster, NannyPlugin, Status, Worker, WorkerPlugin, get_worker
 
+from keras_lr.analysis._search_result import UsedEngine, slowest_engine
 from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.results._search_records import Run
+from keras_lr.results._sensitivity import ENGINES, EngineName
 from keras_lr.search._distributed.place import Place
 from keras_lr.search._distributed.share import (
     PackedSearch,
@@ -40,11 +43,8 @@ from keras_lr.search._distributed.share import (
     random_per_thread,
     versions,
 )
-from keras_lr.search._engines.base import ENGINES, EngineName
 from keras_lr.search._fit_arguments import ALIGNMENT
 from keras_lr.search._recorder import Recorded, Share
-from keras_lr.search._runs import Run
-from keras_lr.search._session import Notify, UsedEngine, slowest_engine
 
 MAX_DEATHS = 4
 """Workers that may end while they train a share before its runs count as failed."""
@@ -73,12 +73,12 @@ _LOST = (KilledWorker, CancelledError, OSError)
 
 
 @contextlib.contextmanager
-def open_pool(search: Any, place: Place, *, logs: Path, notify: Notify) -> Iterator[DaskPool]:
+def open_pool(search: Any, place: Place, *, logs: Path, notify: Callable[[str], None]) -> Iterator[DaskPool]:
     """The workers of a search, within a context.
 
     Args:
         search: Opens the search in another process, as a picklable function that returns a `Trainer`.
-        place: Where they are.
+        place: Where the workers are.
         logs: Folder for what the workers of this machine print.
         notify: Shows a line to the user.
 
@@ -143,16 +143,16 @@ class DaskPool:
     A share is bound to its worker, and the pool itself moves it when the worker has gone: Dask would count the deaths
     of all tasks that wait for the worker, and would wait silently for a resource that nobody declares.
 
-    Args:
-        client: A client of the scheduler.
-        messages: The search.
-        place: What a worker must declare, and how long to wait for one.
-        notify: Shows a line to the user.
-        local: The workers of this machine; None if all were started elsewhere.
+    Without `local` workers, which run on this machine, all were started elsewhere.
     """
 
     def __init__(
-        self, client: Client, messages: Messages, place: Place, notify: Notify, local: LocalWorkers | None
+        self,
+        client: Client,
+        messages: Messages,
+        place: Place,
+        notify: Callable[[str], None],
+        local: LocalWorkers | None,
     ) -> None:
         self._client, self._messages, self._local = client, messages, local
         self._resources, self._wait, self._notify = dict(place.resources), place.wait, notify

@@ -21,11 +21,10 @@ import tensorflow as tf
 import keras_lr
 from keras_lr._keras.snapshot import ops_are_deterministic
 from keras_lr.errors import KerasLRError, SearchError
+from keras_lr.results._search_records import Point, Run, Table
 from keras_lr.search._fit_arguments import ALIGNMENT
 from keras_lr.search._recorder import Recorded, Recorder, Share
-from keras_lr.search._runs import Point, Run
 from keras_lr.search._session import Trainer
-from keras_lr.search._storage import Table
 
 _MAX_SEARCHES = 2
 
@@ -173,7 +172,7 @@ class _ShareRecorder(Recorder):
     def fail(self, run: Run, error: Exception) -> None:
         """Keeps what the error says, since not every error can be sent."""
         self.failures.append((run, type(error).__name__, str(error)))
-        self.table.add({**self._row(run, len(self.table.rows(run)), {}), "status": "failed"})
+        self.table.add(self._failed_row(run, str(error)))
         self._forget(run)
 
     def _keep_weights(self, point: Point, values: Sequence[np.ndarray]) -> None:

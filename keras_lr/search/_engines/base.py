@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -13,15 +13,12 @@ import tensorflow as tf
 
 from keras_lr._keras.tf_data import seeded_copy
 from keras_lr.errors import KerasLRError
+from keras_lr.results._search_records import Run
+from keras_lr.results._sensitivity import EngineName
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._runs import Run, take
-
-EngineName = Literal["stacked", "function", "reuse", "rebuild"]
-ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-"""From the fastest to the slowest."""
-
+from keras_lr.search._runs import take
 
 _TIMED_STEPS = 8
 _LONG_STEP = 0.05

@@ -15,7 +15,9 @@ from keras_lr._keras.learning_rate import keeps_average
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._engines.base import Engine, EngineName, HiddenStateError, dataset_of, weights_of
+from keras_lr.results._search_records import Run
+from keras_lr.results._sensitivity import EngineName
+from keras_lr.search._engines.base import Engine, HiddenStateError, dataset_of, weights_of
 from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import (
@@ -27,7 +29,7 @@ from keras_lr.search._model_factory import (
     whole_description,
 )
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._runs import Run, ordered_batches
+from keras_lr.search._runs import ordered_batches
 
 _ARRAY_ARGUMENTS = ("y", "sample_weight", "class_weight", "batch_size", "shuffle")
 

@@ -18,10 +18,11 @@ from keras_lr._keras.snapshot import RandomState, plain_variables, trainer_varia
 from keras_lr._keras.tf_data import keeps_state, python_functions
 from keras_lr._keras.traced_state import hidden_state
 from keras_lr._utils.formatting import short_error_message
+from keras_lr.results._search_records import Run
+from keras_lr.results._sensitivity import EngineName
 from keras_lr.search._engines.base import (
     Cost,
     Engine,
-    EngineName,
     EngineUnavailableError,
     HiddenStateError,
     compiled_step,
@@ -32,7 +33,7 @@ from keras_lr.search._engines.base import (
 from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
 from keras_lr.search._model_factory import ModelState, ReusableModel
-from keras_lr.search._runs import Run, epoch_order
+from keras_lr.search._runs import epoch_order
 
 _NO_LIMIT = tf.int32.max
 

@@ -15,7 +15,9 @@ from keras_lr._keras.model import is_distributed, layers_of
 from keras_lr._keras.stateless import stacking_unavailable
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.errors import KerasLRError
-from keras_lr.search._engines.base import ENGINES, Cost, Engine, EngineName, EngineUnavailableError, HiddenStateError
+from keras_lr.results._search_records import Run
+from keras_lr.results._sensitivity import ENGINES, EngineName
+from keras_lr.search._engines.base import Cost, Engine, EngineUnavailableError, HiddenStateError
 from keras_lr.search._engines.fit import RebuildEngine, ReuseEngine
 from keras_lr.search._engines.function import FunctionEngine
 from keras_lr.search._engines.stacked import StackedEngine
@@ -23,7 +25,6 @@ from keras_lr.search._engines.twins import EdgeSearch
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import ModelFactory, TunedHypermodel
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._runs import Run
 
 _CONVOLUTIONS = tuple(
     getattr(keras.layers, f"{kind}{rank}D")

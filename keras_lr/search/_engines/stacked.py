@@ -15,10 +15,11 @@ import tensorflow as tf
 from keras_lr._keras.learning_rate import set_learning_rate
 from keras_lr._keras.model import layers_of, logs_of
 from keras_lr._utils.formatting import short_error_message
+from keras_lr.results._search_records import Point, Run
+from keras_lr.results._sensitivity import EngineName
 from keras_lr.search._engines.base import (
     Cost,
     Engine,
-    EngineName,
     EngineUnavailableError,
     compiled_step,
     seconds_per_step,
@@ -26,7 +27,7 @@ from keras_lr.search._engines.base import (
 from keras_lr.search._engines.stacked_program import Copies, SparseGradientsError, StackedProgram
 from keras_lr.search._engines.twins import Twins, twins_of
 from keras_lr.search._fit_arguments import sample_count
-from keras_lr.search._runs import Point, Run, epoch_order, take
+from keras_lr.search._runs import epoch_order, take
 
 MAX_STACKED_VALUES = 100_000_000
 """Limit on the weights and slots of all copies in one program: 400 MB in float32; a step needs a few times that."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_lr.results._search_records import Run
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._runs import Run
 
 DEPARTED = 1e-4
 """Relative difference of two losses above which a twin has departed from its run. On stable rates the losses of twins

@@ -26,12 +26,12 @@ import tensorflow as tf
 from distributed import Client
 
 from keras_lr.errors import InvalidArgumentError, SearchError
+from keras_lr.results._search_records import SearchFolder, read_journals
 from keras_lr.search import LogGridSearch, RaceSearch
 from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.dask_pool import LocalWorkers
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._storage import SearchFolder, read_journals
-from tests.fresh_process import leave_pipelines_unoptimized, processes
+from tests.fresh_process import leave_pipelines_unoptimized, leave_stacks_out, processes
 from tests.search.small_search import classifier, iris, run_small, small_search
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.slow
 def work(address: str) -> None:
     """What a worker of this module runs, in a process that has imported TensorFlow already."""
     sys.argv = ["worker", address]
+    leave_stacks_out()
     leave_pipelines_unoptimized()
     dask_pool.main()
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from keras_lr.results._search_records import Point, Run
 from keras_lr.search import LogGridSearch
 from keras_lr.search._distributed import dask_pool
 from keras_lr.search._distributed.share import PackedSearch, answer, random_per_thread, versions
 from keras_lr.search._recorder import Recorded, Share
-from keras_lr.search._runs import Point, Run, repeats_of
 from keras_lr.search._tuner import RemoteSearch
 from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, run_small, small_search
 
@@ -68,7 +68,7 @@ def test_a_share_has_the_numbers_of_one_process_although_its_data_came_in_pieces
     head, *pieces = packed(small_search(classifier(), tmp_path, engine="function"))
     assert len(pieces) > 8
     assert [answer("pieces", message) for message in (head, *pieces)] == [""] * (1 + len(pieces))
-    for run in repeats_of(Point(RATES[1], BATCH_SIZE), repeats=2, seed=0):
+    for run in Point(RATES[1], BATCH_SIZE).runs(repeats=2, seed=0):
         np.testing.assert_allclose(list(losses(trained("pieces", share_of([run]))).values()), expected(alone, run))
 
 
@@ -76,7 +76,7 @@ def test_a_run_that_has_paused_goes_on_in_another_process(alone: Any, tmp_path: 
     for search_id in ("first", "second"):
         for message in packed(small_search(classifier(), tmp_path, engine="function")):
             answer(search_id, message)
-    run = repeats_of(Point(RATES[1], BATCH_SIZE), repeats=1, seed=0)[0]
+    run = Point(RATES[1], BATCH_SIZE).runs(repeats=1, seed=0)[0]
     before = trained("first", share_of([run], reach={run: 2}))
     sent = pickle.loads(pickle.dumps(before.checkpoints))
     after = trained("second", share_of([run], reach={run: EPOCHS}, paused=sent))
@@ -85,7 +85,7 @@ def test_a_run_that_has_paused_goes_on_in_another_process(alone: Any, tmp_path: 
 
 
 def test_an_unknown_search_and_a_cancelled_share_must_be_sent_again(tmp_path: Path) -> None:
-    run = repeats_of(Point(RATES[0], BATCH_SIZE), repeats=1, seed=0)[0]
+    run = Point(RATES[0], BATCH_SIZE).runs(repeats=1, seed=0)[0]
     assert answer("never sent", share_of([run])) is None
     for message in packed(small_search(classifier(), tmp_path, engine="function")):
         answer("cancelled", message)

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_lr.results._sensitivity import EngineName
 from keras_lr.search import LogGridSearch
-from keras_lr.search._engines.base import EngineName
 from tests.search.engines.random_models import Task, plain_fit, random_task
 
 EXAMPLES = int(os.environ.get("KERAS_LR_FUZZ_EXAMPLES", "0"))

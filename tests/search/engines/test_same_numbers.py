@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from keras_lr.search._engines.base import ENGINES, EngineName
+from keras_lr.results._sensitivity import ENGINES, EngineName
 from tests.search.engines.random_models import Seen
 from tests.search.small_search import BATCH_SIZE, RATES, classifier, iris, plain_training, run_small, small_search
 

@@ -10,12 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from keras_lr.results._search_records import Journal, Run, Table
+from keras_lr.results._sensitivity import EngineName
 from keras_lr.search import LogGridSearch
-from keras_lr.search._engines.base import EngineName
 from keras_lr.search._engines.twins import EdgeSearch, SecondTraining
 from keras_lr.search._recorder import Recorder
-from keras_lr.search._runs import Run
-from keras_lr.search._storage import Journal, Table
 
 EPOCHS = 60
 START = 0.3

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_lr.analysis._grid import extend_grid, given_grid, log_grid, refine_grid
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError
-from keras_lr.search._grid import extend_grid, given_grid, log_grid, refine_grid
 
 RATES = st.floats(1e-12, 1e6)
 

@@ -1,4 +1,4 @@
-"""What a search keeps on disk: the folder of a project, its journals, the table they add up to, and its checkpoints."""
+"""A search on disk: the folder of a project, its journals, the table they add up to, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
 
 from keras_lr._utils.files import atomic_writer
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
 from keras_lr.results._sensitivity import CHAOTIC, FRAME_COLUMNS, KEY_COLUMNS, OWN_COLUMNS, with_column_types
-from keras_lr.search._runs import Point, Run
 
 SCHEMA_VERSION = 1
 _KIND = "search_journal"
@@ -26,6 +24,39 @@ _RECORDS = "records"
 _BAD = ("diverged", "failed")
 RETURNED = "objective"
 """Column for what the user's own `fit` or `run_trial` returned, in a run's last row, unless it logged the same."""
+
+
+class Point(NamedTuple):
+    """A point of the grid; it is trained once per repeat."""
+
+    learning_rate: float
+    batch_size: int
+
+    def runs(self, *, repeats: int, seed: int) -> list[Run]:
+        """Its runs, with the seeds `seed`, `seed + 1`, ..."""
+        return [Run(*self, repeat, seed + repeat) for repeat in range(repeats)]
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training of the model.
+
+    Attributes:
+        learning_rate: Dimensionless, positive.
+        batch_size: Samples per step.
+        repeat: Number of the repeat, from 0.
+        seed: Seed of the weights and of the order of the data; the same at every learning rate and batch size.
+    """
+
+    learning_rate: float
+    batch_size: int
+    repeat: int
+    seed: int
+
+    @property
+    def point(self) -> Point:
+        """The point of the grid to which this run belongs."""
+        return Point(self.learning_rate, self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -78,6 +109,35 @@ class SearchFolder:
     def checkpoint(self, trial_id: str) -> Path:
         """The best weights of one trial."""
         return self.path / f"trial_{trial_id}" / "checkpoint.npz"
+
+    def table(self) -> Table:
+        """What is recorded so far."""
+        return Table(read_journals(self.records)[1])
+
+    def save_weights(self, trial_id: str, values: Sequence[np.ndarray]) -> None:
+        """Stores the weights of one trial; raises `StorageError` if they cannot be written."""
+        path = self.checkpoint(trial_id)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_writer(path, durable=False) as stream:
+                np.savez(stream, *values)
+        except OSError as error:
+            raise _storage_error(path, error) from error
+
+    def load_weights(self, trial_id: str, shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """The weights of one trial; raises `SearchError` if they are not those of a model with these shapes."""
+        path = self.checkpoint(trial_id)
+        try:
+            with np.load(path) as stored:
+                values = [stored[f"arr_{number}"] for number in range(len(stored.files))]
+            if (found := [value.shape for value in values]) != list(shapes):
+                raise ValueError(f"the stored shapes are {found}")
+        except (OSError, ValueError, KeyError) as error:
+            raise SearchError(
+                f"The weights of the best epoch cannot be loaded into this model from {path}: {error}. Build the model "
+                f"with `tuner.hypermodel.build(tuner.get_best_hyperparameters()[0])` and train it again."
+            ) from error
+        return values
 
 
 class Journal:
@@ -243,22 +303,9 @@ class TrialRecord:
 
     @classmethod
     def of_line(cls, line: Mapping[str, Any]) -> TrialRecord:
-        """The record of a line that `to_line` has made."""
+        """The record that an event of the journal holds."""
         value = number(line["value"]) if line["returned"] else None
         return cls(_point(line), value, int(line["repeats"]), int(line["epochs"]), line["values"])
-
-    def to_line(self, trial_id: str) -> dict[str, Any]:
-        """The event for the journal, without its name."""
-        return {
-            "trial": trial_id,
-            "learning_rate": self.point.learning_rate,
-            "batch_size": self.point.batch_size,
-            "returned": self.value is not None,
-            "value": self.value,
-            "repeats": self.repeats,
-            "epochs": self.epochs,
-            "values": dict(self.values),
-        }
 
 
 @dataclass
@@ -446,33 +493,6 @@ def number(value: Any) -> float:
 
 def _point(line: Mapping[str, Any]) -> Point:
     return Point(float(line["learning_rate"]), int(line["batch_size"]))
-
-
-def save_weights(path: Path, values: Sequence[np.ndarray]) -> None:
-    """Stores the values of `model.weights`; raises `StorageError` if they cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_writer(path, durable=False) as stream:
-            np.savez(stream, *values)
-    except OSError as error:
-        raise _storage_error(path, error) from error
-
-
-def load_weights(path: Path, model: keras.Model) -> None:
-    """Assigns stored values to the weights of a built model; raises `SearchError` if they are not those of one."""
-    try:
-        with np.load(path) as stored:
-            values = [stored[f"arr_{number}"] for number in range(len(stored.files))]
-        shapes = [value.shape for value in values]
-        if shapes != [tuple(weight.shape) for weight in model.weights]:
-            raise ValueError(f"the stored shapes are {shapes}")
-    except (OSError, ValueError, KeyError) as error:
-        raise SearchError(
-            f"The weights of the best epoch cannot be loaded into this model from {path}: {error}. Build the model "
-            f"with `tuner.hypermodel.build(tuner.get_best_hyperparameters()[0])` and train it again."
-        ) from error
-    for weight, value in zip(model.weights, values, strict=True):
-        weight.assign(value)
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:

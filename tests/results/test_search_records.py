@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from keras_lr.errors import ResultFormatError, SearchError, StorageError
-from keras_lr.search._runs import Run
-from keras_lr.search._storage import Journal, Table, read_journals
+from keras_lr.results._search_records import Journal, Run, Table, read_journals
 
 LINES = [{"epoch": 0, "loss": 0.5}, {"epoch": 1, "loss": 0.25}]
 

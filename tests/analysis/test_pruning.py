@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_lr.search._pruning import prunable_points, rungs
+from keras_lr.analysis._grid import prunable_points, rungs
 
 
 def table(curves, *, repeats=1, batch_size=32, **endings):
