@@ -113,16 +113,8 @@ def sweep_rates(num_steps: int) -> np.ndarray:
 
 def make(name: str, task: Task, folder: Path) -> None:
     """Writes `NAME.grid.csv.gz`, `NAME.range.csv.gz` and `NAME.short.csv.gz` to `folder`."""
-    trainer = Trainer(task)
+    trainer = make_grid(name, task, folder)
     make_short(name, trainer, folder)
-    grid = pd.DataFrame(
-        [
-            row
-            for rate in GRID[task.highest * 1.01 >= GRID]
-            for seed in range(task.seeds)
-            for row in trainer.grid_run(seed, rate)
-        ]
-    )
     sweeps = [
         pd.DataFrame({"num_steps": steps, "seed": seed, "step": range(steps), "lr": sweep_rates(steps)}).assign(
             loss=trainer.run(seed, sweep_rates(steps))
@@ -130,8 +122,16 @@ def make(name: str, task: Task, folder: Path) -> None:
         for steps in STEPS
         for seed in range(trainer.task.seeds)
     ]
-    write(grid, path_of(name, "grid", folder))
     write(pd.concat(sweeps), path_of(name, "range", folder))
+
+
+def make_grid(name: str, task: Task, folder: Path) -> Trainer:
+    """Writes `NAME.grid.csv.gz`: every epoch at each rate and seed; returns the trainer."""
+    trainer = Trainer(task)
+    rates = GRID[task.highest * 1.01 >= GRID]
+    rows = [row for rate in rates for seed in range(task.seeds) for row in trainer.grid_run(seed, rate)]
+    write(pd.DataFrame(rows), path_of(name, "grid", folder))
+    return trainer
 
 
 def make_short(name: str, trainer: Trainer, folder: Path) -> None:

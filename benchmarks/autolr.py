@@ -6,7 +6,8 @@ their own, and their optimizer replaces that of the task.
 
 `AutoLR` sets nearly the same rate whatever it starts from, so the initial rates take turns with the seeds: seven runs
 of a task are not one run seven times. A constant rate was trained for the advice benchmark: its runs are read from
-there, and only those that are not there are trained.
+there, and only those that are not there are trained. `--train-corpus` trains the grids of the first ten tasks, whose
+runs of the advice benchmark have other splits of the data.
 
 `python benchmarks/autolr.py` trains everything with `fit`, prints the tables and writes `benchmarks/results/autolr.md`.
 `--runs FILE` appends each run to a CSV file and skips runs that it already holds; `--tasks`, `--ways`, `--starts` and
@@ -29,11 +30,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from _advice_hard import HARD_TASKS
 from _advice_sampled import draw
-from _advice_score import GOOD_REGRET, HARD, SAMPLED, TUNE, Truth, path_of
+from _advice_score import DATA, GOOD_REGRET, HARD, SAMPLED, TUNE, Truth, path_of
 from _advice_table import lost_cells
 from _advice_tasks import CORPUS, TASKS, Task
+from _advice_train import make_grid
 from _advice_tune import TUNE_TASKS
 from _autolr_rivals import Mechanic, Prodigy
 
@@ -72,6 +75,9 @@ OTHERS = (
     "tune-encoder-all-adam",
 )
 CONSTANT = "a constant rate"
+RESTATED = DATA / "restated"
+"""Grids of the corpus, whose runs of the advice benchmark came with the project and were trained on other splits of the
+data; written by `--train-corpus`."""
 
 
 def _plateau() -> keras.callbacks.Callback:
@@ -185,6 +191,8 @@ class Bench:
             fresh(self.x[:2])
             self._starts[seed] = [variable.numpy() for variable in fresh.variables]
         keras.utils.set_random_seed(seed)
+        # With a seed, Keras shuffles arrays alike in every epoch, which the runs of the grids do not.
+        tf.random.set_seed(None)
         for variable, value in zip(self.model.variables, self._starts[seed], strict=True):
             variable.assign(value)
         # The slots come from a new optimizer built on the new weights, which Schedule-Free copies into its slots.
@@ -246,7 +254,15 @@ def planned(name: str, way: str, starts: Sequence[float], seeds: int) -> list[tu
 
 @cache
 def _grid(name: str) -> pd.DataFrame:
-    return pd.read_csv(path_of(name, "grid"))
+    return pd.read_csv(path_of(name, "grid", _folder(name)))
+
+
+def _folder(name: str) -> Path:
+    return RESTATED if name in CORPUS else DATA
+
+
+def _truth(name: str) -> Truth:
+    return Truth.load(name, _folder(name))
 
 
 def stored_run(name: str, way: str, start: float, seed: int) -> dict[str, object] | None:
@@ -266,7 +282,7 @@ def _series(losses: np.ndarray) -> str:
 
 def with_regrets(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with regret and time lost; a run that was never finite counts as ten times the untrained loss."""
-    truths = {task: Truth.load(task) for task in runs["task"].unique()}
+    truths = {task: _truth(task) for task in runs["task"].unique()}
 
     def judge(row: pd.Series) -> pd.Series:
         truth = truths[row["task"]]
@@ -330,7 +346,7 @@ def time_to_best(runs: pd.DataFrame) -> pd.DataFrame:
 def _best_run(task: str) -> tuple[float, float]:
     """The best loss at the grid's best rate, and how many epochs its runs take to come near it."""
     grid = _grid(task)
-    truth = Truth.load(task)
+    truth = _truth(task)
     best = grid[np.isclose(np.log10(grid["lr"]), truth.decades[truth.scores.argmin()])]
     curves = [run["val_loss"].to_numpy() for _, run in best.groupby("seed")]
     return float(np.median([curve.min() for curve in curves])), float(
@@ -377,8 +393,13 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
     parser.add_argument("--starts", nargs="+", type=float, default=list(STARTS), metavar="RATE")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--train-corpus", action="store_true", help="train the grids of the corpus and exit")
     parser.add_argument("--write", type=Path, default=RESULT, help="file for the tables")
     options = parser.parse_args()
+    if options.train_corpus:
+        for name, task in CORPUS.items():
+            make_grid(name, task, RESTATED)
+        return
     rows = []
     if options.runs and options.runs.exists():
         rows = pd.read_csv(options.runs).to_dict("records")

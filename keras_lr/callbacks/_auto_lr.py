@@ -73,7 +73,8 @@ class AutoLR(Callback):
       rate is multiplied by 3.2 or 10, but not up to a rate that was rolled back. After a race or the rehearsal of a
       whole run, neither is done.
     - **Anneal**: over the last `anneal_fraction` of the planned epochs, or earlier if the loss stops falling, the rate
-      decays to 0, unless it was compiled as a schedule that decays by itself.
+      decays to 0, unless it was compiled as a schedule that decays by itself. A race also tries a decay of three
+      eighths of that length, and sets it if it ends clearly better.
 
     Epochs of fewer than 16 steps are judged several at a time. The training loss must mean the same in every epoch, and
     no other callback may set the rate. A schedule is multiplied by a factor; the rates of an action are then those at

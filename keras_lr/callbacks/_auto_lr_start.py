@@ -19,6 +19,7 @@ from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit
 from keras_lr._keras.snapshot import RandomState, VariableSnapshot, seed_variables
 from keras_lr._utils.formatting import format_number, format_rate, short_error_message
 from keras_lr.analysis._auto_lr_rules import (
+    SAME_END_FRACTION,
     Rehearsal,
     anneal_factor,
     choose_rehearsal,
@@ -58,6 +59,9 @@ SELF_ANNEALED_SHARE = 0.2
 
 RACE_BUDGET = 1.0
 """Complete trainings that a race may spend on rates other than the winner."""
+
+LATE_SHARE = 3 / 8
+"""Length of a late decay relative to the planned one, so that 40% of the epochs become 15%."""
 
 NEAR_RATIO = 1.5
 """Rates closer to one another than this count as the same in a race, whose rates are a third of a decade apart."""
@@ -192,17 +196,19 @@ class PlannedRace:
         learning_rates: The compiled rate at each step, with the decay: one array per comparison.
         reference: Rate at a factor of 1; a schedule's highest.
         validate: Returns the validation loss of the model as it is.
+        late: The same rates with a shorter decay, which begins later; None for no such choice.
     """
 
     learning_rates: list[np.ndarray]
     reference: float
     validate: Callable[[], float]
+    late: list[np.ndarray] | None = None
 
     def run(self, test: Sweep, suggestion: Suggestion) -> Raced | BaseException:
         """The outcome, or the error that cut the race short.
 
-        The winner is trained to the end. Each run goes on from where it paused, and with arrays all of them see the
-        same batches. The compiled rate is compared with the winner unless a rate near it has raced.
+        The winner is trained to the end, with either decay. Each run goes on from where it paused, and with arrays all
+        of them see the same batches. The compiled rate is compared with the winner unless a rate near it has raced.
         """
         race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET)
         racing = _Racing(test, self)
@@ -220,7 +226,25 @@ class PlannedRace:
             values, count = racing.values(self.reference), count + 1
             if len(values) == reach and min(values) <= rival and math.isfinite(values[-1]):
                 best = self.reference
-        return Raced(best, count, racing.peak(best))
+        return self._choose_decay(racing, best, count)
+
+    @property
+    def parting(self) -> int | None:
+        """The first comparison in which the two decays differ; None without a choice."""
+        pairs = zip(self.learning_rates, self.late or (), strict=False)
+        return next((place for place, (one, other) in enumerate(pairs) if not np.array_equal(one, other)), None)
+
+    def _choose_decay(self, racing: _Racing, best: float | None, count: int) -> Raced | BaseException:
+        """The outcome with the decay that ends better; the shorter one has to gain clearly."""
+        if best is None or self.late is None:
+            return Raced(best, count, racing.peak(best))
+        values = racing.values(best)
+        late = racing.train_late(best, self.late)
+        if isinstance(late, BaseException):
+            return late
+        gain = max(values[0] - min(values), 0.0)
+        decays_late = math.isfinite(late[-1]) and min(late) < min(values) - SAME_END_FRACTION * gain
+        return Raced(best, count, racing.peak(best), decays_late)
 
 
 def _near(rate: float, other: float) -> bool:
@@ -234,6 +258,7 @@ class _Racing:
         self._test, self._planned = test, planned
         self._sources: dict[int, Any] = {}
         self._runs: dict[float, tuple[list[float], Any]] = {}
+        self._kept: dict[float, tuple[list[float], Any]] = {}
         self._peaks: dict[float | None, float] = {}
 
     def peak(self, rate: float | None) -> float:
@@ -246,22 +271,42 @@ class _Racing:
 
     def train(self, rate: float, reach: int) -> BaseException | None:
         """Trains a run up to a number of comparisons, unless it diverges; returns the error that cut it short."""
-        test, steps = self._test, self._planned.learning_rates
+        steps = self._planned.learning_rates
         while len(values := self.values(rate)) < reach and all(map(math.isfinite, values)):
-            place = len(values)
-            if isinstance(test.stream, ArrayStream) and place not in self._sources:
-                self._sources[place] = test.stream.source(len(steps[place]))
-            factor = rate / self._planned.reference
-            state = self._runs[rate][1] if values else None
-            curve = test.run(factor * steps[place], source=self._sources.get(place), state=state)
-            if curve.error is not None:
-                return curve.error
-            whole = len(curve.losses) == len(steps[place])
-            value = self._planned.validate() if whole else math.inf
-            self._runs[rate] = [*values, value], test.state()
-            highest = float(curve.losses.max()) if math.isfinite(value) else math.inf
-            self._peaks[rate] = max(highest, self._peaks.get(rate, -math.inf))
+            place, state = len(values), self._runs[rate][1] if values else None
+            if place == self._planned.parting:
+                self._kept[rate] = values, state
+            value, state = self._train_once(rate, steps[place], place, state)
+            if isinstance(value, BaseException):
+                return value
+            self._runs[rate] = [*values, value], state
         return None
+
+    def _train_once(self, rate: float, steps: np.ndarray, place: int, state: Any) -> tuple[float | BaseException, Any]:
+        """The validation loss after the steps of a comparison, or an error, and the state then."""
+        test = self._test
+        if isinstance(test.stream, ArrayStream) and place not in self._sources:
+            self._sources[place] = test.stream.source(len(steps))
+        factor = rate / self._planned.reference
+        curve = test.run(factor * steps, source=self._sources.get(place), state=state)
+        if curve.error is not None:
+            return curve.error, None
+        value = self._planned.validate() if len(curve.losses) == len(steps) else math.inf
+        highest = float(curve.losses.max()) if math.isfinite(value) else math.inf
+        self._peaks[rate] = max(highest, self._peaks.get(rate, -math.inf))
+        return value, test.state()
+
+    def train_late(self, rate: float, learning_rates: list[np.ndarray]) -> list[float] | BaseException:
+        """The validation losses of a run with a later decay, which differs from the usual one from `parting` on."""
+        values, state = self._kept.get(rate, ([], None))
+        for place in range(len(values), len(learning_rates)):
+            value, state = self._train_once(rate, learning_rates[place], place, state)
+            if isinstance(value, BaseException):
+                return value
+            values = [*values, value]
+            if not math.isfinite(value):
+                break
+        return values
 
     def train_while_promising(self, rate: float, reach: int, rival: float) -> BaseException | None:
         """The same, as long as the run could still come down to the value of a rival at its recent pace."""
@@ -275,7 +320,9 @@ class _Racing:
 
     def forget(self, dropped: Container[float]) -> None:
         """Frees the state of the runs that do not go on."""
-        self._runs = {rate: run for rate, run in self._runs.items() if rate not in dropped}
+        for runs in (self._runs, self._kept):
+            for rate in [rate for rate in runs if rate in dropped]:
+                del runs[rate]
 
 
 @dataclass(frozen=True)
@@ -286,11 +333,13 @@ class Raced:
         learning_rate: The best rate; None if every one diverged.
         count: Number of rates that raced.
         peak: Highest loss of a step at the best rate; infinite if it is unknown.
+        decays_late: Whether a shorter decay, which begins later, ended clearly better.
     """
 
     learning_rate: float | None
     count: int
     peak: float
+    decays_late: bool = False
 
 
 @dataclass
@@ -537,13 +586,16 @@ class Start:
         return state
 
     def _plan_race(self, planned: PlannedTraining, total: int, validate: Callable[[], float]) -> PlannedRace:
-        places = (np.arange(total) + 0.5) / total
-        decay = np.array([anneal_factor(place, planned.anneal_fraction) for place in places])
-        rates = rate_of_each_step(self.model.optimizer, total) * decay
+        places, rates = (np.arange(total) + 0.5) / total, rate_of_each_step(self.model.optimizer, total)
         together = epochs_per_judgement(total // (self.epochs - self.epoch))
         count = max((self.epochs - self.epoch) // together, 1)
         ends = [total * together * place // (self.epochs - self.epoch) for place in range(1, count)]
-        return PlannedRace(np.split(rates, ends), planned.reference, validate)
+
+        def decayed(fraction: float) -> list[np.ndarray]:
+            return np.split(rates * [anneal_factor(place, fraction) for place in places], ends)
+
+        late = decayed(LATE_SHARE * planned.anneal_fraction) if planned.anneal_fraction else None
+        return PlannedRace(decayed(planned.anneal_fraction), planned.reference, validate, late)
 
     def say_why_again(self, state: AutoLRState, reason: str) -> None:
         """Records that the run does not continue the last one."""
@@ -610,6 +662,9 @@ class Start:
                 f"A race chose {format_rate(rate)}. Of {found.raced.count} rates that raced for up to "
                 f"{self.epochs - self.epoch} epochs, it had the lowest validation loss."
             )
+            if found.raced.decays_late:
+                reason += " The rate decays later than planned, because that ended better."
+                state.change_segment(anneal_from=1 - LATE_SHARE * planned.anneal_fraction)
             state.add_note(reason)
             state.raced_until = self.epochs
             if planned.is_rehearsed_whole():
