@@ -1,124 +1,43 @@
 """Fine-tuning tasks: each model was trained on something else before, and only the validation after tuning counts.
 
-`head` tunes a new output layer on a frozen backbone, `all` tunes everything with a new output layer, and `then` tunes
-everything from an output layer that was first trained on the frozen backbone.
+`head` tunes a new output layer on a frozen backbone, `all` tunes everything with a new output layer, `then` tunes
+everything from an output layer that was first trained on the frozen backbone, and `on` trains a model on, output layer
+included, with data that have changed a little. In most of the last the best rate is far below the usual one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
 from _advice_data import Data, digits
-from _advice_hard import ADAM, ADAMW, block, deep_convnet, task
-from _advice_models import Builder
-from _advice_tasks import CE, Task, sgd
-from keras import layers, losses, ops, optimizers
+from _advice_hard import ADAM, ADAMW, NADAM, RMSPROP, digit_transformer, task
+from _advice_models import Builder, mlp, residual_mlp
+from _advice_pretrained import (
+    SPARSE,
+    WORDS,
+    agreement,
+    bent_friedman,
+    classifier_of,
+    conv_backbone,
+    dense_backbone,
+    digits_themselves,
+    encoder_of,
+    language_model,
+    model_of,
+    next_words,
+    some_digits,
+    text_backbone,
+    worn_digits,
+)
+from _advice_tasks import CE, MSE, Task, sgd
+from keras import layers, optimizers
 
 How = Literal["head", "all", "then"]
-SENTENCE = 14
-WORDS = 24
-PIXEL = 255.0
-SPARSE = losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-def some_digits(
-    first: int, last: int, *, samples: int | None = None, inverted: bool = False, largest: float = 1.0
-) -> Data:
-    """Digits of some classes, counted from 0, at most `samples` of them for training, pixels up to `largest`."""
-    x, y, x_val, y_val = digits()
-    inside, inside_val = (first <= y) & (y <= last), (first <= y_val) & (y_val <= last)
-    x, x_val = (1 - x, 1 - x_val) if inverted else (x, x_val)
-    x, x_val = x[inside][:samples] * largest, x_val[inside_val] * largest
-    return x, y[inside][:samples] - first, x_val, y_val[inside_val] - first
-
-
-def sentences(count: int, seed: int) -> np.ndarray:
-    """Subject, verb and object with adjectives between, in a random grammar whose verbs agree with their subject.
-
-    Words 2 to 5 are articles, 6 to 11 adjectives, 12 to 17 nouns (even: singular), 18 to 23 verbs (even: singular);
-    1 ends a sentence and 0 fills up.
-    """
-    generator = np.random.default_rng(seed)
-    texts = np.zeros((count, SENTENCE), dtype="int64")
-    for text in texts:
-        plural, objects = generator.integers(0, 2, 2)
-        words = [2 + plural, *_adjectives(generator), 12 + 2 * generator.integers(0, 3) + plural]
-        words += [18 + 2 * generator.integers(0, 3) + plural, 4 + objects, *_adjectives(generator)]
-        words += [12 + 2 * generator.integers(0, 3) + objects, 1]
-        text[: len(words)] = words
-    return texts
-
-
-def agreement(samples: int) -> Data:
-    """Whether the verb of a sentence agrees with its subject; half of the sentences were made wrong."""
-    generator = np.random.default_rng(1)
-    texts, wrong = sentences(samples + 400, 1), generator.integers(0, 2, samples + 400)
-    verbs = texts >= 18
-    texts[verbs] = np.where(wrong == 1, texts[verbs] ^ 1, texts[verbs])
-    return texts[:samples], wrong[:samples], texts[samples:], wrong[samples:]
-
-
-def _adjectives(generator: np.random.Generator) -> list[int]:
-    first = generator.integers(0, 6)
-    return [6 + (first + step) % 6 for step in range(generator.integers(0, 3))]
-
-
-def dense_backbone(*widths: int) -> keras.Model:
-    """Dense layers of 64 pixels."""
-    return keras.Sequential([keras.Input((64,)), *(layers.Dense(width, activation="relu") for width in widths)])
-
-
-def conv_backbone(filters: int, depth: int) -> keras.Model:
-    """The convolutions of `deep_convnet`."""
-    return keras.Sequential([keras.Input((64,)), *deep_convnet(filters, depth)().layers[:-1]])
-
-
-def text_backbone(width: int, blocks: int) -> keras.Model:
-    """Causal transformer over a sentence; one vector per word."""
-    inputs = keras.Input((SENTENCE,), dtype="int64")
-    tokens = layers.Embedding(WORDS, width)(inputs) + layers.Embedding(SENTENCE, width)(ops.arange(SENTENCE))
-    for _ in range(blocks):
-        tokens = block(tokens, width)
-    return keras.Model(inputs, layers.LayerNormalization()(tokens))
-
-
-def _train(model: keras.Model, loss: Any, x: np.ndarray, y: np.ndarray, epochs: int) -> None:
-    steps = len(x) // 64
-    decay = optimizers.schedules.CosineDecay(1e-4, steps * epochs, warmup_target=1e-3, warmup_steps=steps)
-    model.compile(ADAM(decay), loss, jit_compile=True)
-    model.fit(x[: 64 * steps], y[: 64 * steps], batch_size=64, epochs=epochs, verbose=0)
-
-
-def classifier_of(backbone: Callable[[], keras.Model], data: Callable[[], Data], epochs: int) -> list[np.ndarray]:
-    """The weights of a backbone trained to classify."""
-    keras.utils.set_random_seed(0)
-    body, (x, y, *_) = backbone(), data()
-    model = keras.Sequential([body, layers.Dense(int(y.max()) + 1)])
-    _train(model, SPARSE, x, y, epochs)
-    return body.get_weights()
-
-
-def encoder_of(backbone: Callable[[], keras.Model], data: Callable[[], Data], epochs: int) -> list[np.ndarray]:
-    """The weights of a backbone trained to encode what two dense layers decode."""
-    keras.utils.set_random_seed(0)
-    body, (x, *_) = backbone(), data()
-    model = keras.Sequential([body, layers.Dense(128, activation="relu"), layers.Dense(64, activation="sigmoid")])
-    _train(model, losses.MeanSquaredError(), x, x, epochs)
-    return body.get_weights()
-
-
-def language_model(backbone: Callable[[], keras.Model], count: int, epochs: int) -> list[np.ndarray]:
-    """The weights of a backbone trained to predict each next word of a sentence."""
-    keras.utils.set_random_seed(0)
-    body, texts = backbone(), sentences(count, 0)
-    model = keras.Sequential([body, layers.Dense(WORDS)])
-    following = np.concatenate([texts[:, 1:], np.zeros((count, 1), dtype="int64")], axis=1)
-    _train(model, SPARSE, texts, following, epochs)
-    return body.get_weights()
+PIXEL, BITS = 255.0, 4095.0
 
 
 def tuned(
@@ -178,6 +97,25 @@ def _tuning(
         seeds=seeds,
         highest=highest,
     )
+
+
+def _on(
+    build: Builder,
+    trained: Callable[[], list[np.ndarray]],
+    data: Callable[[], Data],
+    optimizer: Callable[[], optimizers.Optimizer],
+    epochs: int,
+    *,
+    batch_size: int = 16,
+    classes: bool = True,
+) -> Task:
+    def model() -> keras.Model:
+        again = build()
+        again(data()[0][:1])
+        again.set_weights(trained())
+        return again
+
+    return task(data, model, CE if classes else MSE, optimizer, batch_size, epochs, classes=classes)
 
 
 def _dense() -> keras.Model:
@@ -252,6 +190,94 @@ def _encoder_weights() -> list[np.ndarray]:
     return encoder_of(_encoder, lambda: some_digits(0, 9), 40)
 
 
+def _bits() -> keras.Model:
+    return dense_backbone(2048)
+
+
+def _wide2048() -> keras.Model:
+    return dense_backbone(2048, 2048)
+
+
+def _post() -> keras.Model:
+    return text_backbone(96, 6, normed_first=False)
+
+
+RESIDUAL16 = residual_mlp(256, 16, outputs=10)
+DEEP8, RESIDUAL8, ROWS4 = mlp(*[512] * 8, outputs=10), residual_mlp(512, 8, outputs=10), digit_transformer(64, 4)
+SMOOTH = mlp(1024, 1024, outputs=1, activation="gelu")
+
+
+def _wide_autoencoder() -> keras.Model:
+    wide = [layers.Dense(1024, activation="relu") for _ in range(2)]
+    return keras.Sequential([wide[0], layers.Dense(32), wide[1], layers.Dense(64)])
+
+
+def _speaker() -> keras.Model:
+    return keras.Sequential([text_backbone(128, 4), layers.Dense(WORDS)])
+
+
+@cache
+def _bits_weights() -> list[np.ndarray]:
+    return classifier_of(_bits, lambda: some_digits(0, 5, largest=BITS), 10)
+
+
+@cache
+def _deep8_weights() -> list[np.ndarray]:
+    return model_of(DEEP8, digits, SPARSE, 20)
+
+
+@cache
+def _residual8_weights() -> list[np.ndarray]:
+    return model_of(RESIDUAL8, digits, SPARSE, 15)
+
+
+@cache
+def _residual16_weights() -> list[np.ndarray]:
+    return model_of(RESIDUAL16, digits, SPARSE, 15)
+
+
+@cache
+def _wide2048_weights() -> list[np.ndarray]:
+    return classifier_of(_wide2048, digits, 12)
+
+
+@cache
+def _post_weights() -> list[np.ndarray]:
+    return language_model(_post, 1024, 16, rate=3e-4)
+
+
+@cache
+def _rows4_weights() -> list[np.ndarray]:
+    return model_of(ROWS4, digits, SPARSE, 20)
+
+
+@cache
+def _autoencoder_weights() -> list[np.ndarray]:
+    return model_of(_wide_autoencoder, lambda: digits_themselves(0, 4), MSE, 60)
+
+
+@cache
+def _smooth_weights() -> list[np.ndarray]:
+    return model_of(SMOOTH, lambda: bent_friedman(samples=3000), MSE, 40)
+
+
+@cache
+def _speaker_weights() -> list[np.ndarray]:
+    return model_of(_speaker, lambda: next_words(samples=1024, seed=0), SPARSE, 12, rate=5e-4)
+
+
+def _bit_others() -> Data:
+    return some_digits(6, 9, samples=300, largest=BITS)
+
+
+def _noisy(samples: int, noise: float) -> Callable[[], Data]:
+    return lambda: worn_digits(samples=samples, noise=noise)
+
+
+def _bent(bend: float) -> Callable[[], Data]:
+    return lambda: bent_friedman(samples=300, bend=bend)
+
+
 def _others(samples: int) -> Callable[[], Data]:
     return lambda: some_digits(5, 9, samples=samples)
 
@@ -293,4 +319,31 @@ TUNE_TASKS = {
     "tune-mlp-all-sgdm": _tuning("all", _dense, _dense_weights, _others(300), 5, SGDM, 6),
     "tune-text-all-adamw": _tuning("all", _text, _text_weights, _agreement(320), 2, ADAMW, 5),
     "tune-encoder-all-adam": _tuning("all", _encoder, _encoder_weights, _few(300), 10, ADAM, 6),
+    "tune-bits-head-adam": _tuning("head", _bits, _bits_weights, _bit_others, 4, ADAM, 4, zero=True),
+    "tune-deep8-on-nadam": _on(DEEP8, _deep8_weights, _noisy(300, 0.3), NADAM, 4),
+    "tune-residual8-on-adamw": _on(RESIDUAL8, _residual8_weights, _noisy(300, 0.3), ADAMW, 4),
+    "tune-autoencoder-on-rmsprop": _on(
+        _wide_autoencoder,
+        _autoencoder_weights,
+        lambda: digits_themselves(0, 9, samples=300, ink=0.6),
+        RMSPROP,
+        5,
+        classes=False,
+    ),
+    "tune-smooth-on-adam": _on(SMOOTH, _smooth_weights, _bent(0.3), ADAM, 5, classes=False),
+    "tune-smooth-on-adamw": _on(SMOOTH, _smooth_weights, _bent(0.15), ADAMW, 8, classes=False),
+    "tune-post6-then-adamw": _tuning("then", _post, _post_weights, _agreement(320), 2, ADAMW, 3),
+    "tune-wide2048-then-adamw": _tuning("then", _wide2048, _wide2048_weights, _inverted(300), 10, ADAMW, 3),
+    "tune-residual16-on-adam": _on(
+        RESIDUAL16, _residual16_weights, lambda: worn_digits(samples=200, noise=0.2, ink=0.6), ADAM, 5
+    ),
+    "tune-rows4-on-adamw": _on(ROWS4, _rows4_weights, _noisy(300, 0.2), ADAMW, 4),
+    "tune-speaker-on-adam": _on(
+        _speaker,
+        _speaker_weights,
+        lambda: next_words(samples=160, seed=5, dialect=True),
+        ADAM,
+        4,
+        batch_size=8,
+    ),
 }

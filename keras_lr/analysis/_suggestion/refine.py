@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_lr.analysis._suggestion.calibration import (
     CALIBRATION,
+    CLEAR_FALL_SHARE,
     LONGER_SLOPE,
     MAX_LENGTH_DECADES,
     REFERENCE_PLAN_STEPS,
@@ -38,6 +39,9 @@ TOLERANCE = 0.1
 
 LEAST_MOVE_DECADES = 0.05
 """A shorter move for the planned length is not made."""
+
+LOWERED_FROM_DECADES = 0.2
+"""Where the sweep lowered the loss by half, the rate for an adaptive optimizer lies at most this far above the runs."""
 
 CLEAR_APART_DECADES = 0.5
 """Sweep and runs disagree if they point to rates farther apart than this."""
@@ -103,20 +107,30 @@ def refine_suggestion(
     swept = float(np.log10(suggestion.learning_rate))
     runs = middle + calibration.refinement.offset(losses.shape[1])
     doubt = float(np.median([one.doubt for one in landmarks]))
-    moved = refined_decades(swept, runs, kind, calibration, doubt=doubt) - swept
+    fall_share = float(np.median([one.fall_share for one in landmarks]))
+    moved = refined_decades(swept, runs, kind, calibration, doubt=doubt, fall_share=fall_share) - swept
     judgement = _judgement(suggestion, abs(runs - swept))
     low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))
     return Suggestion(rate, low, high, judgement.confidence, judgement.reason, "refined", suggestion.spread_decades)
 
 
 def refined_decades(
-    swept: float, runs: float, kind: OptimizerKind, calibration: Calibration, *, doubt: float = 0.0
+    swept: float,
+    runs: float,
+    kind: OptimizerKind,
+    calibration: Calibration,
+    *,
+    doubt: float = 0.0,
+    fall_share: float = 0.0,
 ) -> float:
     """Log10 of the refined rate: most of the way from the sweep's suggestion to where the runs point.
 
     For an adaptive optimizer it is the median of the sweep, the runs and the rate as far towards the usual one as the
     prior allows: short runs favour high rates, so they raise the rate by no more than that. The less certain the fall
-    of the sweep, the farther they may raise it.
+    of the sweep, the farther they may raise it. They lower it where the sweep lowered the loss by half: a sweep reaches
+    its higher rates with what it learned at lower ones, which a training at such a rate never learns if it breaks the
+    trained weights first. Where the sweep shows only how training begins, the best of short runs at low rates are so
+    by chance.
 
     Args:
         swept: Log10 of what the sweep suggests.
@@ -124,9 +138,12 @@ def refined_decades(
         kind: Kind of the optimizer.
         calibration: The fitted constants.
         doubt: How much of the sweep's fall may be noise, from 0 to 1.
+        fall_share: The fall of the loss in the sweep, as a fraction of its start.
     """
     if kind.adaptive:
         refined = float(np.median([swept, runs, calibration.prior.move(swept, fall_share=0.0)]))
+        if fall_share >= CLEAR_FALL_SHARE:
+            refined = min(refined, runs + LOWERED_FROM_DECADES)
     else:
         refined = swept + calibration.refinement.trust * (runs - swept)
     return refined + doubt * max(runs - refined, 0.0)

@@ -78,6 +78,14 @@ def test_the_less_certain_the_fall_of_the_sweep_the_farther_the_runs_may_raise_t
     assert refined_decades(-2.5, -4.0, kind, CALIBRATION, doubt=1.0) == lower
 
 
+@pytest.mark.parametrize(("runs", "refined"), [(-2.6, -2.5), (-2.8, -2.6), (-4.0, -3.8)])
+def test_runs_lower_the_rate_of_an_adaptive_optimizer_where_the_loss_fell_by_half(runs, refined):
+    """They keep it if they agree within 0.2 decades, and wherever the sweep shows only how training begins."""
+    kind = OptimizerKind(adaptive=True)
+    assert refined_decades(-2.5, runs, kind, CALIBRATION, fall_share=0.5) == pytest.approx(refined)
+    assert refined_decades(-2.5, runs, kind, CALIBRATION, fall_share=0.49) == -2.5
+
+
 def test_the_longer_a_run_the_less_it_favours_a_large_rate():
     refinement = RefinementCalibration(offset_decades=-0.4, length_slope=0.5, trust=1.0)
     assert refinement.offset(33) == pytest.approx(-0.4)
@@ -106,10 +114,15 @@ def test_end_losses_average_the_last_third_below_a_ceiling():
 
 
 @pytest.mark.parametrize(
-    ("best", "moves", "reason"), [(0, False, "disagree"), (2, True, "agree"), (3, True, "disagree")]
+    ("best", "decades", "reason"),
+    [(0, -0.75 - 0.3 + 0.2, "disagree"), (2, 0.13, "agree"), (3, 0.13, "disagree")],
+    ids=["lower", "higher", "highest"],
 )
-def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep, best, moves, reason):
-    """The sweep suggests 10^-2.2, the usual rate is 10^-2, and the runs point below the one or above the other."""
+def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep, best, decades, reason):
+    """The sweep suggests 10^-2.13, the usual rate is 10^-2, and the runs point below the one or above the other.
+
+    Below, the rate lies 0.2 decades above where the runs point, 0.3 below the only one that learned.
+    """
     suggestion, landmarks = sweep
     plan = plan_runs(suggestion, num_steps=300)
     usual = 10**CALIBRATION.prior.usual_decades
@@ -118,7 +131,7 @@ def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep,
     refined = refine_suggestion(
         suggestion, plan.learning_rates, runs(ends), landmarks=landmarks, kind=OptimizerKind(adaptive=True)
     )
-    assert refined.learning_rate == pytest.approx(usual if moves else suggestion.learning_rate)
+    assert refined.learning_rate == pytest.approx(suggestion.learning_rate * 10**decades, rel=0.01)
     assert refined.reason.startswith(f"Short runs {reason}")
     assert refined.confidence == ("clear" if reason == "agree" else "tentative")
 
