@@ -448,6 +448,27 @@ class ReaderState:
         self._bind(values(), functools.partial(setattr, owner))
 
 
+class ReaderStart:
+    """The state from which the code that reads data starts, to return to before each run.
+
+    Args:
+        roots: The user's own objects and functions.
+    """
+
+    def __init__(self, roots: Iterable[Any] = ()) -> None:
+        self._roots = tuple(roots)
+        self._state = ReaderState(self._roots)
+
+    def rewind(self) -> None:
+        """Puts everything back, to be read again from there."""
+        self._state.restore()
+        self._state = ReaderState(self._roots)
+
+    def has_moved(self) -> bool:
+        """Whether the code has changed what it keeps."""
+        return self._state.has_changed()
+
+
 def _ignore(value: Any) -> None:
     """Stands for a place that cannot be rebound."""
 

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.batches import sliceable_arrays, split_off_validation
+from keras_lr._keras.batches import readers_of, sliceable_arrays, split_off_validation
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
+from keras_lr._keras.reader_state import ReaderStart
 from keras_lr._keras.running_fit import facts_of_training
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, VariableSnapshot, plain_variables, seed_variables
 from keras_lr._keras.tf_data import independent
@@ -55,6 +56,7 @@ class FitArguments:
         given: Every argument as `fit` takes it, by name.
         fit_only: The arguments that only `fit` itself supports, by name.
         of_own_fit: Further arguments, which only a `fit` or a `run_trial` of the user's takes, by name.
+        readers: Where the code that reads the data starts, before anything is read.
     """
 
     train: Any
@@ -69,6 +71,7 @@ class FitArguments:
     given: Mapping[str, Any]
     fit_only: Mapping[str, Any] = field(default_factory=dict)
     of_own_fit: Mapping[str, Any] = field(default_factory=dict)
+    readers: ReaderStart = field(default_factory=ReaderStart)
 
     @property
     def size(self) -> int:
@@ -130,6 +133,7 @@ def parse_fit_arguments(
     epochs = whole_number("epochs", given.get("epochs", 1))
     x, y, weight = given.get("x"), given.get("y"), given.get("sample_weight")
     validation = given.get("validation_data")
+    readers = ReaderStart([*readers_of(x), *readers_of(validation)] if as_tensors else ())
     if x is None and not own_fit:
         raise DataError(
             "`search` needs training data, but `x` is None. Pass `x`, and `y` unless `x` holds the targets."
@@ -162,6 +166,7 @@ def parse_fit_arguments(
         given=given,
         fit_only={name: given[name] for name in _ONLY_FIT_KNOWS if given.get(name) not in (None, FIT_DEFAULTS[name])},
         of_own_fit=of_own_fit,
+        readers=readers,
     )
 
 

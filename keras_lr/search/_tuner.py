@@ -203,6 +203,7 @@ class LogGridSearch(GridTuner):
             with suppress(SearchError):
                 summary(f"{best_in_words(self.sensitivity())} Records: {self.project_dir}", verbose=arguments.verbose)
         finally:
+            arguments.readers.rewind()
             random_state.restore()
 
     def sensitivity(self) -> SensitivityResult:

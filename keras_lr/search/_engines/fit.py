@@ -172,7 +172,8 @@ class FitEngine(Engine):
             self.recorder.returned(run, result)
         epochs = recording.epochs or len(result.epochs if result else ())
         self.recorder.end(run, epochs, stopped=recording.stopped)
-        if self.recorder.pauses(run) and _can_go_on(model, given):
+        # Other runs will have read on by then.
+        if self.recorder.pauses(run) and _can_go_on(model, given) and not self.arguments.readers.has_moved():
             training.random = RandomState()
             self.paused[run] = training
         else:
@@ -197,6 +198,7 @@ class FitEngine(Engine):
         super().forget(runs)
 
     def _new_training(self, run: Run) -> _Training:
+        self.arguments.readers.rewind()
         keras.utils.set_random_seed(run.seed)
         recording = RecordEpochs(run, self.recorder)
         callbacks = self.hypermodel.prepare_callbacks(run, self._copied_callbacks())
@@ -235,8 +237,9 @@ class FitEngine(Engine):
         return {**kept, "x": batches, "shuffle": False}
 
     def _copied_callbacks(self) -> list[Any]:
+        callbacks = list(self.arguments.callbacks)
         try:
-            return copy.deepcopy(list(self.arguments.callbacks))
+            return copy.deepcopy(callbacks, _data_held_by(callbacks))
         except Exception as error:
             names = [type(callback).__name__ for callback in self.arguments.callbacks]
             raise InvalidArgumentError(
@@ -328,6 +331,14 @@ class RebuildEngine(FitEngine):
         model = self.factory.model(run)
         load_state(model, [with_last_bit_changed(variable.numpy()) for variable in model.variables])
         self._fit_twin(run, model, settles)
+
+
+def _data_held_by(callbacks: Sequence[Any]) -> dict[int, Any]:
+    """The datasets that callbacks hold, by identity: they cannot be copied, or are those that the run reads."""
+    held = [value for callback in callbacks for value in vars(callback).values()]
+    held += [part for value in held if isinstance(value, (list, tuple)) for part in value]
+    held += [part for value in held if isinstance(value, dict) for part in value.values()]
+    return {id(part): part for part in held if isinstance(part, (tf.data.Dataset, keras.utils.PyDataset))}
 
 
 def _can_go_on(model: keras.Model, given: Mapping[str, Any]) -> bool:

@@ -72,7 +72,8 @@ class FunctionEngine(Engine):
                 logs = self._epoch(program, run, self._order(run, epoch) if data is None else data)
                 if self.recorder.record(epoch, {run: logs}, program.weights):
                     break
-            if self.recorder.pauses(run):
+            # Other runs will have read on by then.
+            if self.recorder.pauses(run) and not self.arguments.readers.has_moved():
                 self.paused[run] = _Paused(epoch + 1, program.state(), data, RandomState())
 
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
@@ -131,6 +132,7 @@ class FunctionEngine(Engine):
     def _data_of(self, run: Run) -> tf.data.Dataset | None:
         if self.arguments.train is not None:
             return None
+        self.arguments.readers.rewind()
         return dataset_of(run, self.arguments.given["x"], set_seeds=self._reads_by_python)
 
     @cached_property

@@ -254,3 +254,85 @@ def test_a_model_that_a_callback_changes_for_good_is_not_used_again(tmp_path: Pa
         plain = model.fit(x, y, callbacks=[callback()], **fit).history["loss"]
         found = result.frame[result.frame["learning_rate"] == rate].sort_values("epoch")["loss"]
         np.testing.assert_allclose(found, plain, rtol=1e-5)
+
+
+class Curriculum(keras.utils.PyDataset):
+    """Draws its batches from a generator of its own, and makes each epoch harder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.y, _ = iris()
+        self.random = np.random.default_rng(4)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        chosen = self.random.integers(0, len(self.x), BATCH_SIZE)
+        return self.x[chosen] * (1 + self.epoch), self.y[chosen]
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+
+class Hardens(keras.callbacks.Callback):
+    """Makes the data harder itself; keeps other data, too."""
+
+    def __init__(self, data: Curriculum) -> None:
+        super().__init__()
+        self.data = data
+        self.others = [tf.data.Dataset.range(3)]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.data.epoch += 2
+
+
+def counted_batches() -> tf.data.Dataset:
+    """A pipeline whose Python function counts what it has read."""
+    x, y, _ = iris()
+    read = {"count": 0}
+
+    def scaled(row: np.ndarray) -> np.ndarray:
+        read["count"] += 1
+        return np.asarray(row * (1 + read["count"] / 100), np.float32)
+
+    def mapped(row: Any, label: Any) -> Any:
+        return tf.ensure_shape(tf.numpy_function(scaled, [row], tf.float32), (4,)), label
+
+    return tf.data.Dataset.from_tensor_slices((x, y)).map(mapped).batch(BATCH_SIZE)
+
+
+@pytest.mark.parametrize(
+    ("data", "engine"),
+    [(Curriculum, "reuse"), (Curriculum, "rebuild"), (counted_batches, "function"), (counted_batches, "reuse")],
+)
+def test_each_run_reads_data_that_remember_from_their_start(tmp_path: Path, data: Any, engine: Any) -> None:
+    tuner = small_search(classifier(), tmp_path, objective="loss", repeats=1, seed=3, engine=engine)
+    given = data()
+    tuner.search(given, epochs=EPOCHS, verbose=0)
+    result = tuner.sensitivity()
+    assert result.engine == engine
+
+    for rate in RATES:
+        found = result.frame[result.frame["learning_rate"] == rate].sort_values("epoch")["loss"]
+        np.testing.assert_allclose(found, plainly(data(), rate), rtol=1e-5)
+    # The search leaves the data as they were.
+    assert plainly(given, RATES[0]) == plainly(data(), RATES[0])
+
+
+def plainly(batches: Any, rate: float, *callbacks: Any) -> list[float]:
+    """The losses of plain `fit`."""
+    keras.utils.set_random_seed(3)
+    model = classifier()()
+    model.optimizer.learning_rate = rate
+    return model.fit(batches, epochs=EPOCHS, callbacks=list(callbacks), verbose=0).history["loss"]
+
+
+def test_a_callback_changes_the_data_that_its_run_reads(tmp_path: Path) -> None:
+    tuner = small_search(classifier(), tmp_path, objective="loss", repeats=1, seed=3)
+    data = Curriculum()
+    tuner.search(data, callbacks=[Hardens(data)], epochs=EPOCHS, verbose=0)
+    for rate, found in tuner.sensitivity().frame.groupby("learning_rate")["loss"]:
+        data = Curriculum()
+        np.testing.assert_allclose(found, plainly(data, rate, Hardens(data)), rtol=1e-5)
