@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_iris
 
+from keras_lr._keras.model import build_on
 from keras_lr.search import LogGridSearch
 
 RATES = (1e-3, 1e-2)
@@ -66,23 +67,29 @@ def run_small(tuner: LogGridSearch, **arguments: Any) -> pd.DataFrame:
 
 
 def plain_training(
-    build: Callable[[], keras.Model], *, rate: float, seed: int, builds_optimizer: bool = True
+    build: Callable[[], keras.Model],
+    *,
+    rate: float,
+    seed: int,
+    builds_optimizer: bool = True,
+    batch_size: int = BATCH_SIZE,
 ) -> pd.DataFrame:
     """What `fit` logs on the batches that a search documents: the order of epoch `e` is a permutation of (seed, e).
 
-    An optimizer that `fit` itself builds is traced twice, so it is built before, unless that changes its numbers.
+    A step that builds the optimizer or a metric is traced twice, so they are built before, unless that changes the
+    optimizer's numbers.
     """
     x, y, validation = iris()
     keras.utils.set_random_seed(seed)
     model = build()
     if builds_optimizer:
-        model.optimizer.build(model.trainable_variables)
+        build_on(model, (x[:1], y[:1]))
     model.optimizer.learning_rate = rate
     logs = []
     for epoch in range(EPOCHS):
         order = np.random.default_rng([seed, epoch]).permutation(len(x))
         fitted = model.fit(
-            x[order], y[order], batch_size=BATCH_SIZE, shuffle=False, validation_data=validation, verbose=0
+            x[order], y[order], batch_size=batch_size, shuffle=False, validation_data=validation, verbose=0
         )
         logs.append({name: values[0] for name, values in fitted.history.items()})
     return pd.DataFrame(logs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,13 @@ def gan(d_rate: float, g_rate: float, *, compiled: str | None) -> keras.Model:
     return model
 
 
+@functools.cache
+def fit_of_gan(rate: float, repeat: int) -> dict[str, list[float]]:
+    keras.utils.set_random_seed(repeat)
+    model = gan(1e-2, rate, compiled=None)
+    return dict(model.fit(X, epochs=EPOCHS, batch_size=64, verbose=0).history)
+
+
 @pytest.mark.parametrize("way", ["read", "compiled"])
 def test_one_of_two_optimizers_is_searched(tmp_path: Path, way: str) -> None:
     def read(hp: Any) -> keras.Model:
@@ -174,9 +182,7 @@ def test_one_of_two_optimizers_is_searched(tmp_path: Path, way: str) -> None:
     assert result.engine == ("rebuild" if way == "read" else "function")
     # The second repeat trains after the first: what the optimizers have learnt from it must be gone.
     for rate, repeat in [(rate, repeat) for rate in RATES for repeat in (0, 1)]:
-        keras.utils.set_random_seed(repeat)
-        model = gan(1e-2, rate, compiled=None)
-        expected = model.fit(X, epochs=EPOCHS, batch_size=64, verbose=0).history
+        expected = fit_of_gan(rate, repeat)
         rows = result.frame[(result.frame["learning_rate"] == rate) & (result.frame["repeat"] == repeat)]
         for name in ("g_loss", "d_loss"):
             np.testing.assert_allclose(rows[name], expected[name], rtol=1e-4, err_msg=f"{name} at {rate}")

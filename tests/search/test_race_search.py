@@ -43,15 +43,21 @@ def raced(tmp_path_factory: pytest.TempPathFactory) -> RaceSearch:
     return tuner
 
 
+THREE_RATES = (0.01, 0.1, 1.0)
+WITH_STATE = classifier(keras.optimizers.Adam, layers=[lambda: keras.layers.Dropout(0.2)], metrics=["accuracy"])
+"""With Adam, whose moments must go on, and dropout, whose random state must."""
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """A grid whose runs do not pause."""
+    options: dict[str, Any] = {"learning_rates": THREE_RATES, "repeats": 1, "extend": False, "engine": "function"}
+    return run_small(LogGridSearch(WITH_STATE, directory=tmp_path_factory.mktemp("grid"), **options), epochs=EPOCHS)
+
+
 @pytest.mark.parametrize("engine", ["stacked", "function", "reuse", "rebuild"])
-def test_the_runs_are_those_of_a_grid_although_they_pause(engine: str, tmp_path: Path):
-    """With Adam, whose moments must go on, and dropout, whose random state must."""
-    build = classifier(keras.optimizers.Adam, layers=[lambda: keras.layers.Dropout(0.2)], metrics=["accuracy"])
-    race = run_race(small_race(tmp_path, build, engine=engine, learning_rates=(0.01, 0.1, 1.0)))
-    grid = LogGridSearch(
-        build, learning_rates=(0.01, 0.1, 1.0), repeats=1, extend=False, directory=tmp_path, engine="function"
-    )
-    full = run_small(grid, epochs=EPOCHS)
+def test_the_runs_are_those_of_a_grid_although_they_pause(engine: str, full: pd.DataFrame, tmp_path: Path):
+    race = run_race(small_race(tmp_path, WITH_STATE, engine=engine, learning_rates=THREE_RATES))
     both = race.merge(full, on=["learning_rate", "epoch"], suffixes=("", "_of_grid"))
     assert len(both) == len(race) < len(full)
     for name in ("loss", "val_loss", "accuracy"):
@@ -107,12 +113,12 @@ class Counting(keras.callbacks.Callback):
 def test_callbacks_see_one_training_per_run(tmp_path: Path):
     Counting.seen.clear()
     build = classifier(lambda: keras.optimizers.SGD(momentum=0.9))
-    options = {"learning_rates": (0.01, 0.1, 1.0), "engine": "auto"}
+    options = {"learning_rates": THREE_RATES, "engine": "auto"}
     race = run_race(small_race(tmp_path, build, **options), callbacks=[Counting()])
     lengths = race.groupby("learning_rate").size()
     assert Counting.seen.count(("begin", EPOCHS)) == 3
     assert sorted(epochs for what, epochs in Counting.seen if what == "end") == sorted(lengths)
-    grid = LogGridSearch(build, learning_rates=(0.01, 0.1, 1.0), repeats=1, extend=False, directory=tmp_path)
+    grid = LogGridSearch(build, learning_rates=THREE_RATES, repeats=1, extend=False, directory=tmp_path)
     full = run_small(grid, epochs=EPOCHS, callbacks=[Counting()])
     both = race.merge(full, on=["learning_rate", "epoch"], suffixes=("", "_of_grid"))
     np.testing.assert_allclose(both["loss"], both["loss_of_grid"], rtol=1e-6)
