@@ -126,7 +126,7 @@ def find_label_fault(model: keras.Model, y: Any) -> str | None:
         values = _numbers(target)
         if classes is None or not is_loss(loss, "sparse_categorical_crossentropy") or values is None:
             continue
-        ignored = getattr(loss, "ignore_class", None)
+        ignored = loss.get_config().get("ignore_class") if isinstance(loss, keras.losses.Loss) else None
         labels = values if ignored is None else values[values != ignored]
         if labels.size and not (labels.min() >= 0 and labels.max() < classes):
             return label_sentence(int(labels.max() if labels.max() >= classes else labels.min()), classes)
