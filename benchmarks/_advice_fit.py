@@ -21,6 +21,7 @@ PRIOR = (
     ("usual_decades", (-2.2, -2.1, -2.0, -1.9, -1.8)),
     ("raises_slow_decades", (0.4, 0.5, 0.6, 0.7, 0.8)),
     ("raises_decades", (0.0, 0.1, 0.2, 0.3, 0.4)),
+    ("raises_unseen_decades", (0.0, 0.1, 0.2, 0.3, 0.4)),
     ("lowers_decades", (0.4, 0.6, 0.8, 1.0, 1.2)),
 )
 

@@ -28,21 +28,20 @@ def some_digits(
     return x, y[inside][:samples] - first, x_val, y_val[inside_val] - first
 
 
-def worn_digits(*, samples: int, noise: float = 0.0, ink: float = 1.0) -> Data:
-    """Digits with noise, or with pixels raised to the power of `ink`; `samples` of them for training."""
+def noisy_digits(*, samples: int, noise: float) -> Data:
+    """Digits with noise, `samples` of them for training."""
     x, y, x_val, y_val = digits()
-    return _worn(x[:samples], 0, noise, ink), y[:samples], _worn(x_val, 1, noise, ink), y_val
+    x, x_val = (
+        (pixels + np.random.default_rng(seed).normal(0, noise, pixels.shape)).astype("float32")
+        for seed, pixels in enumerate((x[:samples], x_val))
+    )
+    return x, y[:samples], x_val, y_val
 
 
 def digits_themselves(first: int, last: int, *, samples: int | None = None, ink: float = 1.0) -> Data:
     """Digits of some classes as their own targets, pixels raised to the power of `ink`."""
     x, _, x_val, _ = some_digits(first, last, samples=samples)
-    x, x_val = _worn(x, 0, 0.0, ink), _worn(x_val, 1, 0.0, ink)
-    return x, x, x_val, x_val
-
-
-def _worn(x: np.ndarray, seed: int, noise: float, ink: float) -> np.ndarray:
-    return (x**ink + np.random.default_rng(seed).normal(0, noise, x.shape)).astype("float32")
+    return x**ink, x**ink, x_val**ink, x_val**ink
 
 
 def bent_friedman(*, samples: int, bend: float = 0.0) -> Data:

@@ -29,9 +29,9 @@ from _advice_pretrained import (
     language_model,
     model_of,
     next_words,
+    noisy_digits,
     some_digits,
     text_backbone,
-    worn_digits,
 )
 from _advice_tasks import CE, MSE, Task, sgd
 from keras import layers, optimizers
@@ -202,7 +202,6 @@ def _post() -> keras.Model:
     return text_backbone(96, 6, normed_first=False)
 
 
-RESIDUAL16 = residual_mlp(256, 16, outputs=10)
 DEEP8, RESIDUAL8, ROWS4 = mlp(*[512] * 8, outputs=10), residual_mlp(512, 8, outputs=10), digit_transformer(64, 4)
 SMOOTH = mlp(1024, 1024, outputs=1, activation="gelu")
 
@@ -229,11 +228,6 @@ def _deep8_weights() -> list[np.ndarray]:
 @cache
 def _residual8_weights() -> list[np.ndarray]:
     return model_of(RESIDUAL8, digits, SPARSE, 15)
-
-
-@cache
-def _residual16_weights() -> list[np.ndarray]:
-    return model_of(RESIDUAL16, digits, SPARSE, 15)
 
 
 @cache
@@ -271,7 +265,7 @@ def _bit_others() -> Data:
 
 
 def _noisy(samples: int, noise: float) -> Callable[[], Data]:
-    return lambda: worn_digits(samples=samples, noise=noise)
+    return lambda: noisy_digits(samples=samples, noise=noise)
 
 
 def _bent(bend: float) -> Callable[[], Data]:
@@ -334,9 +328,6 @@ TUNE_TASKS = {
     "tune-smooth-on-adamw": _on(SMOOTH, _smooth_weights, _bent(0.15), ADAMW, 8, classes=False),
     "tune-post6-then-adamw": _tuning("then", _post, _post_weights, _agreement(320), 2, ADAMW, 3),
     "tune-wide2048-then-adamw": _tuning("then", _wide2048, _wide2048_weights, _inverted(300), 10, ADAMW, 3),
-    "tune-residual16-on-adam": _on(
-        RESIDUAL16, _residual16_weights, lambda: worn_digits(samples=200, noise=0.2, ink=0.6), ADAM, 5
-    ),
     "tune-rows4-on-adamw": _on(ROWS4, _rows4_weights, _noisy(300, 0.2), ADAMW, 4),
     "tune-speaker-on-adam": _on(
         _speaker,

@@ -92,6 +92,8 @@ class OptimizerPrior:
         raises_decades: How far at most it raises that, if the sweep lowered the loss by half or more. Large models and
             trained weights need far lower rates than the usual one, and their landmarks show it.
         raises_slow_decades: The same if the sweep lowered the loss by less, so that it shows only how training begins.
+        raises_unseen_decades: How far at most it raises what the breakaway points to where no fall is seen. The
+            breakaway of a model with trained weights lies closer to its good rates.
         lag_decades: Added to every landmark of an optimizer without momentum. The vote offsets compensate for
             momentum's lag; this undoes that for optimizers without momentum.
     """
@@ -100,6 +102,7 @@ class OptimizerPrior:
     lowers_decades: float
     raises_decades: float
     raises_slow_decades: float
+    raises_unseen_decades: float
     lag_decades: float
 
     def move(self, point: float, *, fall_share: float) -> float:
@@ -155,7 +158,12 @@ class Calibration:
 CALIBRATION = Calibration(
     votes={"half": Vote(0.4, 0.95), "nearly": Vote(-0.8, 0.95), "rise": Vote(-1.4, 0.3)},
     prior=OptimizerPrior(
-        usual_decades=-2.0, lowers_decades=0.6, raises_decades=0.1, raises_slow_decades=0.6, lag_decades=0.3
+        usual_decades=-2.0,
+        lowers_decades=0.6,
+        raises_decades=0.1,
+        raises_slow_decades=0.6,
+        raises_unseen_decades=0.2,
+        lag_decades=0.3,
     ),
     below=0.8,
     above=0.5,

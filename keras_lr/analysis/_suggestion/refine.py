@@ -19,7 +19,7 @@ from keras_lr.analysis._suggestion.calibration import (
     OptimizerKind,
 )
 from keras_lr.analysis._suggestion.curve import SEEN_FALL_ERRORS, Landmarks
-from keras_lr.analysis._suggestion.suggest import Judgement
+from keras_lr.analysis._suggestion.suggest import FAR_BELOW_USUAL, Judgement
 from keras_lr.results._range_test import Suggestion
 
 SPACING_DECADES = 0.75
@@ -227,6 +227,6 @@ def _judgement(suggestion: Suggestion, apart: float) -> Judgement:
     if apart > CLEAR_APART_DECADES:
         return Judgement("tentative", f"Short runs disagree with the sweep by {apart:.1f} decades.")
     agreed = f"Short runs agree with the sweep within {apart:.1f} decades."
-    if suggestion.confidence == "clear":
+    if suggestion.confidence == "clear" or suggestion.reason == FAR_BELOW_USUAL:
         return Judgement("clear", agreed)
     return Judgement("tentative", f"{agreed} {suggestion.reason}")

@@ -42,6 +42,16 @@ CLEAR_FALL_ERRORS = 10.0
 CLEAR_ROOM_DECADES = 0.5
 """Least distance for "clear" from the suggestion up to the first loss that jumps."""
 
+COARSE_STEPS_PER_DECADE = 20.0
+FAR_BELOW_USUAL_DECADES = 0.4
+"""For "clear" from a sweep with fewer steps per decade, the rate for an adaptive optimizer lies at most this far below
+the usual one. Wide, deep and trained models need such rates, but so few steps do not tell how low."""
+
+FAR_BELOW_USUAL = (
+    "The rate lies far below the usual one of the optimizer, and the sweep has too few steps to tell how low it must "
+    "be. Use 300 steps or `refine=True`."
+)
+
 CLEAR_SPREAD_DECADES = 0.5
 """Largest standard deviation for "clear" of the suggestions of single repeats."""
 
@@ -141,7 +151,7 @@ def suggest_from_landmarks(
         fell=fell,
         room=_room_decades(landmarks, point),
         spread=spread,
-        usual=kind.adaptive and abs(point - calibration.prior.usual_decades) < USUAL_DECADES,
+        above_usual=point - calibration.prior.usual_decades if kind.adaptive else None,
     )
     above = upper_decades(landmarks, point, calibration)
     return _suggestion(points, calibration.below + spread, above + spread, judgement, DEFAULT_RULE)
@@ -153,7 +163,8 @@ def suggested_decades(landmarks: Landmarks, calibration: Calibration, kind: Opti
     Where the loss certainly fell, this is the median of the votes, moved towards the usual rate of an adaptive
     optimizer as far as the prior allows. The less certain the fall, the less its position says, and the more the
     breakaway counts, with the offset of the rise: a model whose loss never fell is slow to start and needs a large
-    rate, but for an adaptive optimizer none above the usual one.
+    rate, but for an adaptive optimizer none above the usual one; or it was trained before, and any rate that does not
+    break it is close to a good one.
     """
     lag = calibration.prior.lag_decades if kind.momentum_free else 0.0
     point = float(np.median([_vote_of(landmarks, name, vote) for name, vote in calibration.votes.items()]))
@@ -162,7 +173,8 @@ def suggested_decades(landmarks: Landmarks, calibration: Calibration, kind: Opti
     if landmarks.breakaway is None:
         return lag + point if landmarks.fell else None
     end = _vote_of(landmarks, "breakaway", calibration.votes["rise"])
-    end = min(end, calibration.prior.usual_decades - lag) if kind.adaptive else end
+    if kind.adaptive:
+        end = min(end + calibration.prior.raises_unseen_decades, calibration.prior.usual_decades - lag)
     return lag + (1 - landmarks.doubt) * point + landmarks.doubt * end
 
 
@@ -190,7 +202,9 @@ def _room_decades(landmarks: list[Landmarks], point: float) -> float:
     return _median([one.jump for one in landmarks]) - point
 
 
-def _judgement(landmarks: list[Landmarks], *, fell: bool, room: float, spread: float, usual: bool) -> Judgement:
+def _judgement(
+    landmarks: list[Landmarks], *, fell: bool, room: float, spread: float, above_usual: float | None
+) -> Judgement:
     """How confident the landmarks allow the suggestion to be.
 
     Args:
@@ -198,7 +212,7 @@ def _judgement(landmarks: list[Landmarks], *, fell: bool, room: float, spread: f
         fell: Whether the loss fell by more than its noise.
         room: Decades from the suggestion up to the first loss that jumps out of the curve.
         spread: Standard deviation of the suggestions of single repeats, in decades.
-        usual: Whether the suggestion is the usual rate of the optimizer.
+        above_usual: Decades from the usual rate of the optimizer up to the suggestion; None if there is no usual rate.
     """
     if not fell:
         return Judgement(
@@ -210,9 +224,13 @@ def _judgement(landmarks: list[Landmarks], *, fell: bool, room: float, spread: f
         doubt = f"Single losses jump within {max(room, 0.0):.1f} decades above the suggestion."
     if not doubt and spread > CLEAR_SPREAD_DECADES:
         doubt = f"The repeats disagree by {spread:.1f} decades."
+    if not doubt and above_usual is not None and above_usual < -FAR_BELOW_USUAL_DECADES:
+        steps_per_decade = _median([one.steps_per_decade for one in landmarks])
+        doubt = FAR_BELOW_USUAL if steps_per_decade < COARSE_STEPS_PER_DECADE else ""
     if doubt:
         return Judgement("tentative", doubt)
     basin = _median([one.basin_decades for one in landmarks])
+    usual = above_usual is not None and abs(above_usual) < USUAL_DECADES
     with_usual = ", including the rate usual for the optimizer" if usual else ""
     return Judgement(
         "clear", f"The loss clearly fell and stayed low over {basin:.1f} decades of learning rate{with_usual}."

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis._suggestion.calibration import CALIBRATION, UNKNOWN, OptimizerKind, kind_of
+from keras_lr.analysis._suggestion.refine import plan_runs, refine_suggestion
 from keras_lr.analysis._suggestion.suggest import landmarks_of, suggest, suggested_decades
 
 PRIOR = CALIBRATION.prior
@@ -76,7 +77,8 @@ def test_without_a_visible_fall_the_usual_rate_wins_if_the_blow_up_is_far_above_
     rise = 2.3 + 10 ** np.minimum(4 * (places - blow_up), 6) + np.random.default_rng(seed).normal(0, 0.05, 300)
     known, alone = (suggest(10**places, rise, optimizer=optimizer) for optimizer in ("adam", None))
     assert np.log10(alone.learning_rate) < blow_up - 1
-    assert known.learning_rate == pytest.approx(10**USUAL if usual else alone.learning_rate)
+    raised = alone.learning_rate * 10**PRIOR.raises_unseen_decades
+    assert known.learning_rate == pytest.approx(10**USUAL if usual else raised)
     assert alone.learning_rate != pytest.approx(10**USUAL)
     assert known.confidence == "tentative"
 
@@ -87,6 +89,27 @@ def test_the_reason_names_the_usual_rate_if_it_won(optimizer, named):
     assert advice.confidence == "clear"
     assert (advice.learning_rate == pytest.approx(10**USUAL)) == named
     assert ("usual for the optimizer" in advice.reason) == named
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "descent", "steps", "clear"),
+    [("adam", -4, 100, False), ("adam", -4, 300, True), ("adam", -2.7, 100, True), ("lion", -4, 100, True)],
+)
+def test_a_coarse_sweep_is_not_clear_about_a_rate_far_below_the_usual_one(optimizer, descent, steps, clear):
+    advice = suggest(*curve(descent=descent, steps=steps), optimizer=optimizer)
+    assert advice.confidence == ("clear" if clear else "tentative")
+    assert ("far below the usual one" in advice.reason) != clear
+
+
+@pytest.mark.parametrize(("best", "confidence"), [(1, "clear"), (2, "tentative")])
+def test_short_runs_that_agree_confirm_a_rate_far_below_the_usual_one(best, confidence):
+    rates, losses = curve(descent=-4, steps=100)
+    landmarks, advice = landmarks_of(rates, losses), suggest(rates, losses, optimizer="adam")
+    plan = plan_runs(advice, num_steps=100)
+    ends = np.where(np.arange(3) == best, 0.1, 2.0)
+    runs = np.linspace(2.3, ends, plan.num_steps).T
+    refined = refine_suggestion(advice, plan.learning_rates, runs, landmarks=landmarks, kind=ADAPTIVE)
+    assert refined.confidence == confidence
 
 
 def test_a_flat_curve_gives_no_suggestion_even_if_the_optimizer_is_known():
