@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from _race_tasks import Replay
@@ -74,6 +74,16 @@ def race(replay: Replay, budget: float, _generator: np.random.Generator) -> Choi
     """What `Race` finds."""
     state = run_race(replay, budget)
     return Choice(state.best, state.cost, state.confidence)
+
+
+def race_from_refined(replay: Replay, budget: float, generator: np.random.Generator) -> Choice:
+    """What `Race` finds from the suggestion after short runs."""
+    return race(replace(replay, sweep=replay.refined or replay.sweep), budget, generator)
+
+
+def always(rate: float) -> Method:
+    """A rate that is fixed before anything is seen."""
+    return lambda _replay, _budget, _generator: Choice(rate, 0.0)
 
 
 def sweep_alone(replay: Replay, _budget: float, _generator: np.random.Generator) -> Choice:

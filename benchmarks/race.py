@@ -16,11 +16,13 @@ import pandas as pd
 from _advice_table import lost_cells
 from _race_methods import (
     Method,
+    always,
     foresight,
     hyperband,
     optuna_search,
     oracle,
     race,
+    race_from_refined,
     random_search,
     refined,
     six_rates,
@@ -37,6 +39,7 @@ DRAWS = 5
 
 AT_BUDGET: dict[str, Method] = {
     "race": race,
+    "race from the refined suggestion": race_from_refined,
     "random search": random_search,
     "successive halving": successive_halving,
     "Hyperband": hyperband,
@@ -48,6 +51,9 @@ AT_BUDGET: dict[str, Method] = {
 WITHOUT_BUDGET: dict[str, Method] = {
     "sweep alone": sweep_alone,
     "sweep, refined": refined,
+    "always 1e-3": always(1e-3),
+    "always 1e-4": always(1e-4),
+    "always 5e-5": always(5e-5),
     "6 rates, 1 repeat": six_rates,
     "6 rates, 3 repeats": six_rates_three_repeats,
     "all rates, 1 repeat": whole_grid,
