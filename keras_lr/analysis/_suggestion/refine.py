@@ -40,6 +40,9 @@ TOLERANCE = 0.1
 LEAST_MOVE_DECADES = 0.05
 """A shorter move for the planned length is not made."""
 
+LEAST_FALL_OF_DIFFERING_RUNS = 0.2
+"""Runs whose fall is within the noise of single losses count if they differ and the best one fell by this fraction."""
+
 LOWERED_FROM_DECADES = 0.2
 """Where the sweep lowered the loss by half, the rate for an adaptive optimizer lies at most this far above the runs."""
 
@@ -102,13 +105,17 @@ def refine_suggestion(
     if suggestion.learning_rate is None or suggestion.low is None or suggestion.high is None:
         return suggestion
     middle = middle_of_runs(learning_rates, losses, landmarks)
-    if middle is None:
+    differing = middle_of_differing_runs(learning_rates, losses, landmarks) if middle is None else middle
+    if differing is None:
         return _unmoved(suggestion)
     swept = float(np.log10(suggestion.learning_rate))
-    runs = middle + calibration.refinement.offset(losses.shape[1])
+    runs = differing + calibration.refinement.offset(losses.shape[1])
     doubt = float(np.median([one.doubt for one in landmarks]))
     fall_share = float(np.median([one.fall_share for one in landmarks]))
-    moved = refined_decades(swept, runs, kind, calibration, doubt=doubt, fall_share=fall_share) - swept
+    if middle is None:
+        moved = calibration.refinement.trust * (runs - swept)
+    else:
+        moved = refined_decades(swept, runs, kind, calibration, doubt=doubt, fall_share=fall_share) - swept
     judgement = _judgement(suggestion, abs(runs - swept))
     low, rate, high = (end * 10**moved for end in (suggestion.low, suggestion.learning_rate, suggestion.high))
     return Suggestion(rate, low, high, judgement.confidence, judgement.reason, "refined", suggestion.spread_decades)
@@ -163,6 +170,34 @@ def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, landmarks: li
     fall = start - float(ends.min())
     if fall <= SEEN_FALL_ERRORS * noise / np.sqrt(TAIL_FRACTION * losses.shape[1]):
         return None
+    return _middle(learning_rates, ends, fall)
+
+
+def middle_of_differing_runs(
+    learning_rates: np.ndarray, losses: np.ndarray, landmarks: list[Landmarks]
+) -> float | None:
+    """The same for runs whose fall is within the noise of their losses; None if they do not differ either.
+
+    A model that was trained before has few large losses among many small ones, so neither the sweep nor a run falls
+    visibly. Runs on the same batches share most of that noise, and their difference shows what the rate does.
+
+    Args:
+        learning_rates: Rate of each run, shape `(n_runs,)`.
+        losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
+        landmarks: Those of each repeat of the sweep.
+    """
+    start = float(np.median([one.start for one in landmarks]))
+    tails = _tails(losses, start=start)
+    ends = tails.mean(axis=1)
+    fall = start - float(ends.min())
+    if fall < LEAST_FALL_OF_DIFFERING_RUNS * abs(start):
+        return None
+    above = tails - tails[ends.argmin()]
+    errors = above.std(axis=1, ddof=1) / np.sqrt(tails.shape[1])
+    return _middle(learning_rates, ends, fall) if (above.mean(axis=1) > SEEN_FALL_ERRORS * errors).any() else None
+
+
+def _middle(learning_rates: np.ndarray, ends: np.ndarray, fall: float) -> float:
     weights = np.exp(-(ends - ends.min()) / (TOLERANCE * fall))
     return float(np.average(np.log10(learning_rates), weights=weights))
 
@@ -177,10 +212,15 @@ def end_losses(losses: np.ndarray, *, start: float) -> np.ndarray:
     Returns:
         Shape `(n_runs,)`.
     """
+    return np.asarray(_tails(losses, start=start).mean(axis=1))
+
+
+def _tails(losses: np.ndarray, *, start: float) -> np.ndarray:
+    """The last third of each run, with each step capped, shape `(n_runs, n_tail)`."""
     steps = losses.shape[1]
-    ends = np.where(np.isfinite(losses), losses, np.inf)[:, steps - max(int(TAIL_FRACTION * steps), 3) :]
-    ceiling = start + max(start - float(np.median(ends, axis=1).min()), 0.0)
-    return np.asarray(np.minimum(ends, ceiling).mean(axis=1))
+    tails = np.where(np.isfinite(losses), losses, np.inf)[:, steps - max(int(TAIL_FRACTION * steps), 3) :]
+    ceiling = start + max(start - float(np.median(tails, axis=1).min()), 0.0)
+    return np.asarray(np.minimum(tails, ceiling))
 
 
 def length_decades(planned_steps: int) -> float:

@@ -12,6 +12,7 @@ from keras_lr.analysis._suggestion.calibration import (
 from keras_lr.analysis._suggestion.refine import (
     allow_for_length,
     end_losses,
+    middle_of_differing_runs,
     middle_of_runs,
     plan_runs,
     refine_suggestion,
@@ -134,6 +135,32 @@ def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep,
     assert refined.learning_rate == pytest.approx(suggestion.learning_rate * 10**decades, rel=0.01)
     assert refined.reason.startswith(f"Short runs {reason}")
     assert refined.confidence == ("clear" if reason == "agree" else "tentative")
+
+
+def noisy_runs(ends, *, shared):
+    """A trained model: noise of 1.5 about a loss of 1 hides what 40 steps gain, unless all runs share it."""
+    generator = np.random.default_rng(3)
+    noise = generator.normal(0, 1.5, 40) if shared else generator.normal(0, 1.5, (len(ends), 40))
+    return np.linspace(1, ends, 40).T + noise - noise[..., -13:].mean(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("ends", "shared", "middle"),
+    [((0.4, 0.7, 1.6), True, -4), ((0.4, 0.7, 1.6), False, None), ((0.9, 0.95, 1.6), True, None)],
+    ids=["same batches", "other batches", "no fall"],
+)
+def test_runs_whose_fall_is_noise_count_if_they_differ_on_the_same_batches(ends, shared, middle):
+    losses = 1 + np.random.default_rng(0).normal(0, 1.5, len(RATES)) * (np.log10(RATES) < -3)
+    landmarks = landmarks_of(RATES, losses + 10 ** (4 * (np.log10(RATES) + 2)))
+    rates, runs = 10.0 ** np.array([-4, -3, -2]), noisy_runs(ends, shared=shared)
+    assert middle_of_runs(rates, runs, landmarks) is None
+    found = middle_of_differing_runs(rates, runs, landmarks)
+    assert found == (None if middle is None else pytest.approx(middle, abs=0.2))
+    swept = Suggestion(1e-3, 1e-4, 1e-2, "tentative", "Noise.", "consensus")
+    refined = refine_suggestion(swept, rates, runs, landmarks=landmarks, kind=OptimizerKind(adaptive=True))
+    moved = 0.0 if found is None else REFINEMENT.trust * (found + REFINEMENT.offset(40) + 3)
+    assert np.log10(refined.learning_rate) + 3 == pytest.approx(moved)
+    assert refined.confidence == "tentative"
 
 
 def test_flat_runs_keep_the_suggestion_and_say_so(sweep):
