@@ -264,8 +264,8 @@ def _learned_by_heart(history: TrainingHistory, context: RunContext) -> Fact | N
     return Fact(
         "not_the_rate",
         f"`{history.monitor}` fell to {history.loss[-1]:.3g}, yet `{history.val_monitor}` was never clearly below the "
-        f"{known:.3g} of {what}: the network learns the training samples by heart. Check that inputs and targets belong "
-        "together, that the validation data are prepared in the same way, and that there are enough samples.",
+        f"{known:.3g} of {what}: the network learns the training samples by heart. Check that inputs and targets "
+        "belong together, that the validation data are prepared in the same way, and that there are enough samples.",
     )
 
 
