@@ -55,6 +55,10 @@ SAFE_DECADES = 1.0
 SAME_LOSS = 0.25
 # A loss below zero that falls in its last third at this fraction of its mean speed has no lowest value in sight.
 UNBOUNDED_SPEED = 0.5
+# A loss that falls to this part of what a constant output costs has learned something, ...
+LEARNED_PART = 0.9
+# ... but nothing that holds for other data if the validation loss is never below this part.
+UNLEARNED_PART = 0.97
 
 MIN_STEADY_EPOCHS = 3
 # Three values have a single second difference, which says too little of the noise.
@@ -169,7 +173,7 @@ def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
     """What no learning rate fixes, if the curves show it."""
     if history.direction == "max":
         return None
-    causes = (_below_zero, _metric_disagrees, _never_better_than_constant)
+    causes = (_below_zero, _metric_disagrees, _never_better_than_constant, _learned_by_heart)
     return next((fact for cause in causes if (fact := cause(history, context))), None)
 
 
@@ -245,6 +249,23 @@ def _never_better_than_constant(history: TrainingHistory, context: RunContext) -
         "not_the_rate",
         f"`{history.monitor}` stays at {baseline:.3g}, the loss of the best constant output, at a usual learning rate: "
         "check the scale of the inputs, the activations, and that inputs and targets belong together.",
+    )
+
+
+def _learned_by_heart(history: TrainingHistory, context: RunContext) -> Fact | None:
+    """A usual rate, and a loss that only fell on the training data, below that of a constant output."""
+    known = context.untrained_loss if context.baseline_loss is None else context.baseline_loss
+    if known is None or known <= 0 or not context.is_usual_rate or not is_validated(history):
+        return None
+    lowest = float(_finite(history.val_loss).min())
+    if history.loss[-1] > LEARNED_PART * known or lowest < UNLEARNED_PART * known:
+        return None
+    what = "the untrained model" if context.baseline_loss is None else "the best constant output"
+    return Fact(
+        "not_the_rate",
+        f"`{history.monitor}` fell to {history.loss[-1]:.3g}, yet `{history.val_monitor}` was never clearly below the "
+        f"{known:.3g} of {what}: the network learns the training samples by heart. Check that inputs and targets "
+        "belong together, that the validation data are prepared in the same way, and that there are enough samples.",
     )
 
 

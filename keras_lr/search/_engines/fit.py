@@ -300,12 +300,10 @@ class ReuseEngine(FitEngine):
         """Raises `HiddenStateError` if the code that `fit` calls has changed the model in a way that stays."""
         if self._reusable is None or self._setup is None or self._description is None:
             return
-        change = self._setup.change(self._reusable.model)
-        if change is None:
-            place = difference(self._description, whole_description(self._reusable.model))
-            change = None if place is None else f"{place} is another one"
-        if change is not None:
-            raise HiddenStateError(f"a callback changes the model: {change}")
+        if change := self._setup.change(self._reusable.model):
+            raise HiddenStateError(f"a callback changes the model for good: {change}")
+        if place := difference(self._description, whole_description(self._reusable.model)):
+            raise HiddenStateError(f"a callback changes {place} for good")
 
 
 class RebuildEngine(FitEngine):

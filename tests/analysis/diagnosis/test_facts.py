@@ -42,6 +42,12 @@ FLAT = [2.3] * 10
             "not_the_rate",
             "best constant output",
         ),
+        (
+            {"loss": 1.4 * np.exp(-E / 10), "val_loss": 1.38 + 0.01 * E},
+            {"baseline_loss": 1.386, "optimizer": "adam", "learning_rate": 5e-3},
+            "not_the_rate",
+            "learns the training samples by heart",
+        ),
     ],
 )
 def test_a_fact_settles_the_verdict_and_says_why(columns, known, verdict, words):
@@ -50,6 +56,15 @@ def test_a_fact_settles_the_verdict_and_says_why(columns, known, verdict, words)
     assert words in diagnosis.reasons[0]
     if verdict in ("not_the_rate", "unclear"):
         assert (diagnosis.suggested_low, diagnosis.suggested_high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "rate"), [(1.2, 5e-3), (1.38, 1.0)], ids=["the validation improved", "the rate is far too high"]
+)
+def test_only_a_usual_rate_at_which_nothing_held_for_other_data_is_innocent(lowest, rate):
+    columns = {"loss": 1.4 * np.exp(-E / 10), "val_loss": lowest + 0.01 * E}
+    diagnosis = analyze_history(columns, baseline_loss=1.386, optimizer="adam", learning_rate=rate)
+    assert diagnosis.verdict != "not_the_rate"
 
 
 @pytest.mark.parametrize(
