@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from keras_lr.plots._style import plain_text
@@ -77,13 +78,19 @@ def figure_svg(
     """
     # Even without pyplot a figure reads rcParams, which the user may have changed, so start from the defaults.
     with _DRAWING, mpl.rc_context(_DEFAULTS), mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        # At the resolution of an SVG and with its canvas, so that the layout is that of the file.
+        figure = FigureCanvasSVG(Figure(figsize=(width, height), dpi=72, layout="constrained")).figure
         draw(figure)
         axes = _number_axes_of_curves(figure)
         stream = io.StringIO()
         with warnings.catch_warnings():
             # The browser may have the fonts that matplotlib lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
+            layout = figure.get_layout_engine()
+            assert layout is not None
+            layout.execute(figure)
+            # `savefig` would draw the whole figure once more to lay it out.
+            figure.set_layout_engine(None)
             figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
         scales = [_scale(ax, width=72 * width, height=72 * height) for ax in axes]
     return _inline(stream.getvalue(), title=title, description=description, prefix=prefix, scales=scales)
