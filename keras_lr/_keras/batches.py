@@ -443,6 +443,7 @@ def readers_of(x: Any) -> tuple[Any, ...]:
 
 
 def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> BatchStream:
+    check_no_lists(x=data["x"], y=data["y"], sample_weight=data["sample_weight"])
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays:
         _check_arrays(data["x"], data["y"], data["sample_weight"])
@@ -473,10 +474,23 @@ def sliceable_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any = Non
     return keras.tree.lists_to_tuples(_sliceable(adapter._inputs))
 
 
+def check_no_lists(**parts: Any) -> None:
+    """Raises `DataError` if an argument of `fit` holds Python's own numbers or text, which Keras does not take."""
+    for name, part in parts.items():
+        first = part
+        while isinstance(first, (list, tuple)) and first:
+            first = first[0]
+        if isinstance(first, (bool, int, float, complex, str, bytes)):
+            raise DataError(
+                f"`{name}` must hold arrays. Received: {type(part).__name__} of {type(first).__name__}. "
+                f"Convert it with `np.array({name})`."
+            )
+
+
 def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
     """Raises `DataError` if the arrays hold no numbers, or not the same number of samples."""
     for leaf in keras.tree.flatten((x, y, sample_weight)):
-        if isinstance(leaf, np.ndarray):
+        if isinstance(leaf, (np.ndarray, pd.DataFrame, pd.Series)):
             _sliceable(leaf[:1])
     parts = {"x": x, "y": y, "sample_weight": sample_weight}
     lengths = {

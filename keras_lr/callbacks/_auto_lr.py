@@ -225,7 +225,8 @@ class AutoLR(Callback):
         if batch == 1 and self._controller is not None:
             self._controller.keep_first_loss()
         if batch >= self._next_tick and self._controller is not None:
-            steps = self.params.get("steps")
+            # Of empty arrays, Keras plans no step but begins one.
+            steps = self.params.get("steps") or None
             width = TICK_STEPS if steps is None else max(-(-steps // TICKS_PER_EPOCH), self.model.steps_per_execution)
             self._next_tick = batch + width
             if batch:

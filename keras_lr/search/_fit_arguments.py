@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.batches import readers_of, sliceable_arrays, split_off_validation
+from keras_lr._keras.batches import check_no_lists, readers_of, sliceable_arrays, split_off_validation
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
 from keras_lr._keras.reader_state import ReaderStart
 from keras_lr._keras.running_fit import facts_of_training
@@ -145,6 +145,8 @@ def parse_fit_arguments(
     _check_reread("x", x)
     _check_reread("validation_data", validation)
     if not own_fit:
+        check_no_lists(x=x, y=y, sample_weight=weight)
+        _check_beside_batches(x, y=y, sample_weight=weight)
         _check_batched("x", x)
         _check_batched("validation_data", validation)
     convert = _as_tensor if as_tensors else np.asarray
@@ -197,6 +199,16 @@ def _check_batched(name: str, data: Any) -> None:
             f"`{name}` must yield batches. Received single samples of shape {shape}, without the axis of the batch. "
             "Add `.batch(32)` to the dataset."
         )
+
+
+def _check_beside_batches(x: Any, **parts: Any) -> None:
+    """Raises `DataError` for what belongs into the batches of a dataset, as `fit` refuses it."""
+    for name, part in parts.items():
+        if part is not None and isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+            raise DataError(
+                f"`{name}` must be part of the batches if `x` is a dataset. Received: `{name}` beside a "
+                f"{type(x).__name__}. Let the dataset yield (inputs, targets) or (inputs, targets, sample_weights)."
+            )
 
 
 def sample_count(data: Any) -> int:

@@ -177,3 +177,12 @@ def test_a_range_test_that_fails_does_not_end_the_fit() -> None:
     assert len(history["loss"]) == 3
     assert auto.log.probe is None
     assert [action.kind for action in auto.log.actions] == ["anneal"]
+
+
+def test_a_fit_without_samples_ends_as_it_would_without_auto_lr() -> None:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    empty = np.zeros((0, 2)), np.zeros((0, 1))
+    with pytest.warns(UserWarning, match="must yield at least one batch"):
+        history = model.fit(*empty, verbose=0, callbacks=[keras_lr.AutoLR(verbose=0)])
+    assert history.epoch == model.fit(*empty, verbose=0).epoch

@@ -213,3 +213,19 @@ def test_bad_models_and_data(digits: Any) -> None:
 
     with pytest.raises(DataError, match=r"must yield at least one batch\. Received a `PyDataset` of length 0"):
         keras_lr.find_lr(plain_classifier(), Nothing())
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[0.5, 1.0]] * 8, "Received: list of float"),
+        (
+            pd.DataFrame({"day": pd.date_range("2026-01-01", periods=8)}),
+            "must hold numbers. Received the dtype datetime",
+        ),
+        (pd.DataFrame({"kind": pd.Categorical(["a", "b"] * 4)}), "Received the dtype category"),
+    ],
+)
+def test_what_keras_does_not_take_is_said(x: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        keras_lr.find_lr(plain_classifier(), x, np.zeros(8))

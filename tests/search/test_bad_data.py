@@ -141,6 +141,9 @@ def test_labels_outside_the_classes_are_named(tmp_path: Path, shift: int, label:
             (tf.data.Dataset.from_tensor_slices((X, Y[:, 0])),),
             r"`x` must yield batches. .*shape \(4,\).*`.batch\(32\)`",
         ),
+        ((tf.data.Dataset.from_tensor_slices((X, Y)).batch(16), Y), "`y` must be part of the batches"),
+        ((X.tolist(), Y), r"`x` must hold arrays\. Received: list of float\. Convert it with `np\.array\(x\)`"),
+        ((X, Y[:, 0].tolist()), "`y` must hold arrays"),
     ],
 )
 def test_what_is_forgotten_is_said(tmp_path: Path, data: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -157,7 +158,8 @@ class FitEngine(Engine):
         given = {**training.given, "callbacks": [*training.callbacks, recording], "verbose": 0}
         if recording.epochs:
             given["initial_epoch"] = recording.epochs
-            if steps := given.get("steps_per_epoch"):
+            steps = given.get("steps_per_epoch")
+            if steps and given["x"].cardinality() == tf.data.INFINITE_CARDINALITY:
                 given["x"] = given["x"].skip(recording.epochs * steps)
         result = self.hypermodel.fit(run, model, given)
         if result is None and not recording.epochs:
@@ -173,7 +175,11 @@ class FitEngine(Engine):
         epochs = recording.epochs or len(result.epochs if result else ())
         self.recorder.end(run, epochs, stopped=recording.stopped)
         # Other runs will have read on by then.
-        if self.recorder.pauses(run) and _can_go_on(model, given) and not self.arguments.readers.has_moved():
+        if (
+            self.recorder.pauses(run)
+            and _can_go_on(model, given, recording.epochs)
+            and not self.arguments.readers.has_moved()
+        ):
             training.random = RandomState()
             self.paused[run] = training
         else:
@@ -222,19 +228,17 @@ class FitEngine(Engine):
     ) -> dict[str, Any]:
         """`given` with batches in the order that all engines share instead of the training arrays.
 
-        Without `steps_per_epoch`, the dataset holds one epoch. If it held them all and Keras counted the steps, an
-        epoch would run on to a multiple of `steps_per_execution`.
+        The dataset holds one pass. If it held them all and Keras counted the steps, an epoch would run on to a multiple
+        of `steps_per_execution`. With `steps_per_epoch`, Keras reads a pass over several epochs, and ends the last of
+        them where the data end; it makes an iterator for each pass.
         """
         arguments = self.arguments
         kept = {name: value for name, value in given.items() if name not in _ARRAY_ARGUMENTS}
         order: dict[str, Any] = {"seed": run.seed, "batch_size": run.batch_size, "shuffle": arguments.shuffle}
-        steps = given.get("steps_per_epoch")
-        if steps is None:
-            batches = ordered_batches(arguments.train, **order, epochs=1, first_epoch=lambda: recording.epochs)
-        else:
-            passes = -(-steps * arguments.epochs * run.batch_size // arguments.size) + 1
-            batches = ordered_batches(arguments.train, **order, epochs=passes)
-        return {**kept, "x": batches, "shuffle": False}
+        passes = itertools.count()
+        whole = given.get("steps_per_epoch") is None
+        first = (lambda: recording.epochs) if whole else (lambda: next(passes))
+        return {**kept, "x": ordered_batches(arguments.train, **order, epochs=1, first_epoch=first), "shuffle": False}
 
     def _copied_callbacks(self) -> list[Any]:
         callbacks = list(self.arguments.callbacks)
@@ -339,14 +343,19 @@ def _data_held_by(callbacks: Sequence[Any]) -> dict[int, Any]:
     return {id(part): part for part in held if isinstance(part, (tf.data.Dataset, keras.utils.PyDataset))}
 
 
-def _can_go_on(model: keras.Model, given: Mapping[str, Any]) -> bool:
-    """Whether another call of `fit` would train on as if the first had not ended.
+def _can_go_on(model: keras.Model, given: Mapping[str, Any], epochs: int) -> bool:
+    """Whether another call of `fit` would train on after `epochs` epochs as if the first had not ended.
 
-    `fit` ends by replacing the weights by their average where the optimizer keeps one, and a reader that is not a
-    dataset starts from its beginning.
+    `fit` ends by replacing the weights by their average where the optimizer keeps one. With `steps_per_epoch` it may
+    end within a pass over the data, while the next call begins another one.
     """
-    has_steps = given.get("steps_per_epoch") is not None
-    return not keeps_average(model.optimizer) and not (has_steps and not isinstance(given["x"], tf.data.Dataset))
+    steps = given.get("steps_per_epoch")
+    if keeps_average(model.optimizer):
+        return False
+    if steps is None:
+        return True
+    batches = int(given["x"].cardinality()) if isinstance(given["x"], tf.data.Dataset) else 0
+    return batches == tf.data.INFINITE_CARDINALITY or (batches > 0 and epochs % -(-batches // steps) == 0)
 
 
 def _finish(trainings: Iterable[_Training]) -> None:

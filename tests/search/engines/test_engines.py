@@ -338,3 +338,16 @@ def test_a_callback_changes_the_data_that_its_run_reads(tmp_path: Path) -> None:
     for rate, found in tuner.sensitivity().frame.groupby("learning_rate")["loss"]:
         data = Curriculum()
         np.testing.assert_allclose(found, plainly(data, rate, Hardens(data)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [3, 9])
+def test_steps_that_do_not_divide_the_data_end_an_epoch_early_as_in_fit(tmp_path: Path, steps: int) -> None:
+    x, y, _ = iris()
+    fit = {"batch_size": BATCH_SIZE, "epochs": 4, "steps_per_epoch": steps, "shuffle": False, "verbose": 0}
+    tuner = small_search(classifier(), tmp_path, objective="loss", repeats=1, seed=3)
+    tuner.search(x, y, **fit)
+    for rate, found in tuner.sensitivity().frame.groupby("learning_rate")["loss"]:
+        keras.utils.set_random_seed(3)
+        model = classifier()()
+        model.optimizer.learning_rate = rate
+        np.testing.assert_allclose(found, model.fit(x, y, **fit).history["loss"], rtol=1e-5)
