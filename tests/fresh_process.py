@@ -85,7 +85,7 @@ def run_fresh(
 ) -> subprocess.CompletedProcess[str]:
     """Does as `python *arguments` does: a script, `-c` and its text, or `-m` and a module, then its own arguments.
 
-    A program that sets up devices does so before TensorFlow begins, and with pipelines as TensorFlow optimizes them.
+    A program that sets up devices does so before TensorFlow begins, and with a TensorFlow that nothing is left out of.
     """
     with tempfile.TemporaryDirectory() as folder:
         shown = [Path(folder, name) for name in ("stdout", "stderr")]
@@ -130,8 +130,8 @@ def _run(words: list[str], cwd: Path, environment: Mapping[str, str], sets_up_de
             os.dup2(file.fileno(), stream.fileno())
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(line_buffering=True)
-    leave_stacks_out()
     if not sets_up_devices:
+        leave_stacks_out()
         leave_pipelines_unoptimized()
     if words[0] == "-c":
         sys.argv = ["-c", *words[2:]]
