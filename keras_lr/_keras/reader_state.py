@@ -26,7 +26,7 @@ from keras_lr._keras.snapshot import VariableSnapshot, random_sources
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     *("absl", "cv2", "google", "h5py", "jax", "keras", "keras_lr", "matplotlib", "numpy", "optree", "pandas", "PIL"),
-    *("scipy", "sklearn", "tensorflow", "torch"),
+    *("_pytest", "pluggy", "pytest", "scipy", "sklearn", "tensorflow", "torch"),
 }
 """Packages whose functions and objects keep nothing that depends on which data were read."""
 
@@ -257,10 +257,11 @@ class ReaderState:
         self._functions: list[Any] = []
         self._places: list[tuple[Callable[[Any], None], _Position | _Recording]] = []
         self._bytes = 0
-        self._waiting: list[tuple[Any, Callable[[Any], None]]] = [(root, _ignore) for root in roots]
+        self._waiting = collections.deque[tuple[Any, Callable[[Any], None]]]((root, _ignore) for root in roots)
         iterators: list[tuple[Any, Callable[[Any], None]]] = []
         while self._waiting and len(self._seen) < _MAX_OBJECTS:
-            value, rebind = self._waiting.pop()
+            # The nearest first: code may lead to more objects than can be followed.
+            value, rebind = self._waiting.popleft()
             if _is_plain_iterator(value):
                 iterators.append((value, rebind))
             elif id(value) not in self._seen:

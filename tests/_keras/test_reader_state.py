@@ -264,3 +264,18 @@ def test_foreign_objects_are_left_alone() -> None:
     odd.itself = None  # type: ignore[assignment]
     state.restore()
     assert vars(odd) == kept
+
+
+def test_what_is_near_is_put_back_though_more_is_reached_than_can_be_followed() -> None:
+    class Crowded:
+        def __init__(self) -> None:
+            self.before = [tf.Variable(0.0)]
+            self.crowd = [[[number] for number in range(900)] for _ in range(30)]
+            self.after = [tf.Variable(0.0)]
+
+    reader = Crowded()
+    state = ReaderState([reader])
+    reader.before[0].assign(1.0)
+    reader.after[0].assign(1.0)
+    state.restore()
+    assert (float(reader.before[0]), float(reader.after[0])) == (0.0, 0.0)
