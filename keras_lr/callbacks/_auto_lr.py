@@ -61,8 +61,8 @@ class AutoLR(Callback):
       at most 1200 steps in a compiled loop, which is several times faster than `fit`.
     - **Race**: a training of at most 2000 steps that has validation data needs no such guess. With arrays, a few rates
       around the suggestion train side by side before the first epoch, as in `keras_lr.RaceSearch`, the compiled rate
-      among them unless one near it races. The one with the lowest validation loss is set. That costs about two
-      trainings in the compiled loop.
+      among them unless one near it races. The one with the lowest validation loss is set. With the range
+      test that costs about three trainings in the compiled loop.
     - **Rollback**: if the loss becomes NaN, also within an epoch, or an epoch gives back half of the total fall, the
       model and its optimizer return to the end of the last good epoch and the rate is divided by 3.2; if that is not
       enough, to the one before it and by 10, 32 and so on, but not below `min_lr`. A model that gives the same output
