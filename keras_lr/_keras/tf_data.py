@@ -49,6 +49,13 @@ def python_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
         yield from python_functions(part)
 
 
+def is_self_contained(dataset: tf.data.Dataset) -> bool:
+    """Whether passes over copies of the pipeline can go on at once: no Python code, variables, or cache in files."""
+    if any(True for _ in python_functions(dataset)) or any(True for _ in pipeline_variables(dataset)):
+        return False
+    return not any(isinstance(part, cache_op.CacheDataset) and _is_in_files(part) for part in _parts(dataset))
+
+
 def stop(iterator: Any, dataset: tf.data.Dataset) -> None:
     """Ends an iterator over `dataset` for good, and waits until no thread of its pipeline runs any more.
 
@@ -141,8 +148,18 @@ def keeps_state(dataset: tf.data.Dataset) -> bool:
 
 def _is_worth_a_cache_of_its_own(dataset: Any) -> bool:
     """Whether filling the cache leaves a trace: files, or data that would have been drawn later."""
-    in_files = tf.get_static_value(dataset._filename) != b""
-    return in_files or any(_draws(part) for part in dataset._inputs())
+    return _is_in_files(dataset) or any(_draws(part) for part in dataset._inputs())
+
+
+def _is_in_files(cache: Any) -> bool:
+    return bool(tf.get_static_value(cache._filename) != b"")
+
+
+def _parts(dataset: tf.data.Dataset) -> Iterator[tf.data.Dataset]:
+    """The pipeline and all those that it is made of."""
+    yield dataset
+    for part in dataset._inputs():
+        yield from _parts(part)
 
 
 def _draws(dataset: tf.data.Dataset) -> bool:

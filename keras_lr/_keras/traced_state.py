@@ -1,11 +1,12 @@
-"""State that a traced function changes although nobody who resets a model knows of it."""
+"""The state behind traced functions: what they change unseen, and running them on variables of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.snapshot import components, plain_variables, trainer_variables
@@ -77,6 +78,66 @@ def reads_any(function: Any, variables: Iterable[Any]) -> bool:
     """Whether a `ConcreteFunction` uses one of `variables` by reference, not as a value that it is given."""
     handles = {id(variable.handle) for variable in components(variables)}
     return any(id(captured) in handles for captured in function.captured_inputs)
+
+
+class VariableCopies:
+    """A second set of a model's variables. Traced functions run on it as they are, also while others train the first.
+
+    Args:
+        variables: The variables to copy; the copies begin with their values.
+    """
+
+    def __init__(self, variables: Iterable[Any]) -> None:
+        self._pairs = {id(one): (one, tf.Variable(one, trainable=False)) for one in components(variables)}
+        self._handles = {id(original.handle): copy.handle for original, copy in self._pairs.values()}
+
+    def load(self, variables: Iterable[Any] | None = None) -> None:
+        """Assigns the values of the copies to these variables, or to all."""
+        for original, copy in self._chosen(variables):
+            original.assign(copy)
+
+    def store(self, variables: Iterable[Any] | None = None) -> None:
+        """Assigns the values of these variables, or of all, to the copies."""
+        for original, copy in self._chosen(variables):
+            copy.assign(original)
+
+    def _chosen(self, variables: Iterable[Any] | None) -> Iterable[tuple[Any, Any]]:
+        return self._pairs.values() if variables is None else [self._pairs[id(one)] for one in components(variables)]
+
+    def call(self, function: Any, *arguments: Any) -> Any:
+        """Calls a `ConcreteFunction` on the copies instead of the variables; the values are the same to the bit."""
+        captured = [self._handles.get(id(handle), handle) for handle in function.captured_inputs]
+        tensors = tf.nest.flatten(arguments, expand_composites=True)
+        return function.inference_fn.call_preflattened([*tensors, *captured])
+
+
+def variables_used_by(*functions: Callable[[], Any]) -> list[Any]:
+    """The variables that functions without arguments read or write, as a trace shows; what they return is not kept."""
+    traced = [tf.function(function, autograph=False).get_concrete_function() for function in functions]
+    return [variable for one in traced for variable in one.graph.variables]
+
+
+def bytes_of_variables(variables: Iterable[Any]) -> int:
+    """Memory that `variables` take."""
+    return sum(_bytes(variable.shape, variable.dtype, 1) for variable in components(variables))
+
+
+def bytes_of_results(function: Any, batch_size: int) -> int:
+    """Memory that the results of all operations of a `ConcreteFunction` would take together, an upper limit of its own.
+
+    Dimensions that are unknown count as `batch_size`.
+    """
+    return sum(
+        _bytes(output.shape, output.dtype, batch_size)
+        for operation in function.graph.get_operations()
+        for output in operation.outputs
+    )
+
+
+def _bytes(shape: Any, dtype: Any, unknown: int) -> int:
+    if shape.rank is None:
+        return 0
+    return int(np.prod([unknown if size is None else size for size in shape], dtype=np.int64)) * int(dtype.size)
 
 
 def _writes(nodes: Iterable[Any], names: set[str], functions: Mapping[str, Any]) -> bool:

@@ -116,6 +116,11 @@ class Recorder:
         self._first_failure: Exception | None = None
         self._reach: dict[Run, int] = {}
 
+    @property
+    def prunes(self) -> bool:
+        """Whether points may be stopped early, by comparison with those that have trained before."""
+        return bool(self._rungs)
+
     def pause_at(self, reach: Mapping[Run, int]) -> None:
         """Lets each of these runs pause once it has this number of epochs, or go on up to it."""
         self._reach.update(reach)

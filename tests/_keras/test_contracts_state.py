@@ -132,3 +132,16 @@ def test_keras_makes_its_variables_by_the_creators_of_tensorflow(make: Any) -> N
     with tf.variable_creator_scope(create):
         variable = make()
     assert [one is variable.value for one in made] == [True]
+
+
+def test_a_traced_function_runs_on_other_variables_that_take_the_places_of_those_it_captured() -> None:
+    variable, other = tf.Variable(1.0), tf.Variable(10.0)
+
+    @tf.function
+    def add(value: Any) -> dict[str, Any]:
+        return {"sum": variable.assign_add(value)}
+
+    traced = add.get_concrete_function(tf.TensorSpec((), tf.float32))
+    assert [id(handle) for handle in traced.captured_inputs] == [id(variable.handle)]
+    result = traced.inference_fn.call_preflattened([tf.constant(2.0), other.handle])
+    assert (float(result["sum"]), float(other), float(variable)) == (12.0, 12.0, 1.0)

@@ -58,6 +58,8 @@ class Engine(ABC):
     """
 
     name: ClassVar[EngineName]
+    takes_all: ClassVar[bool] = False
+    """Whether `train` is faster for many runs in one call than for one after the other."""
 
     def __init__(self, factory: ModelFactory, arguments: FitArguments, recorder: Recorder) -> None:
         self.factory = factory

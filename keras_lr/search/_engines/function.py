@@ -1,10 +1,18 @@
-"""The function engine: one compiled function trains and validates an epoch; it is traced once for all runs."""
+"""The function engine: one compiled function trains and validates an epoch; it is traced once for all runs.
+
+Steps of a small model seldom keep all processor cores busy. So several runs train side by side: the one function runs
+in as many threads, in each on variables of its own. The numbers are the same to the bit.
+"""
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
@@ -15,8 +23,14 @@ import tensorflow as tf
 
 from keras_lr._keras.model import logs_of
 from keras_lr._keras.snapshot import RandomState, plain_variables, trainer_variables
-from keras_lr._keras.tf_data import keeps_state, python_functions
-from keras_lr._keras.traced_state import hidden_state
+from keras_lr._keras.tf_data import is_self_contained, keeps_state, python_functions, seeded_copy
+from keras_lr._keras.traced_state import (
+    VariableCopies,
+    bytes_of_results,
+    bytes_of_variables,
+    hidden_state,
+    variables_used_by,
+)
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.results._search_records import Run
 from keras_lr.results._sensitivity import EngineName
@@ -36,6 +50,9 @@ from keras_lr.search._model_factory import ModelState, ReusableModel
 from keras_lr.search._runs import epoch_order
 
 _NO_LIMIT = tf.int32.max
+_MOST_SIDE_BY_SIDE = 8
+_MAX_MORE_BYTES = 1 << 30
+"""Limit on the memory that runs side by side may take beyond one run."""
 
 
 class _Paused(NamedTuple):
@@ -50,31 +67,64 @@ class _Paused(NamedTuple):
     random: RandomState | None = None
 
 
+@dataclass
+class Part:
+    """A run in training.
+
+    Attributes:
+        run: The run.
+        epoch: Its next epoch.
+        data: The dataset that it reads; None for arrays.
+        copies: The variables that it trains; None for those of the model.
+        has_ended: Whether it has ended or paused.
+    """
+
+    run: Run
+    epoch: int
+    data: tf.data.Dataset | None
+    copies: VariableCopies | None
+    has_ended: bool = False
+
+
 class FunctionEngine(Engine):
-    """Trains runs one by one, with a single call into the graph per epoch.
+    """Trains runs with a single call into the graph per epoch, several runs side by side where that is faster.
 
     The steps are the model's own `train_step` and `test_step`, on batches that are gathered or read in the graph.
     """
 
     name: ClassVar[EngineName] = "function"
+    takes_all: ClassVar[bool] = True
     _program: EpochProgram | None = None
     _has_trained = False
+
+    def __init__(self, *common: Any) -> None:
+        super().__init__(*common)
+        self._copies: list[VariableCopies] = []
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Builds a model for each seed: each build sets seeds, after which TensorFlow prepares its functions again."""
         self.factory.prepare_states([run for run in runs if run not in self.paused])
 
     def train(self, runs: Sequence[Run]) -> None:
-        """Trains `runs` one by one."""
-        for run in runs:
-            program, first, data = self._prepared(run)
-            for epoch in range(first, self.recorder.epochs):
-                logs = self._epoch(program, run, self._order(run, epoch) if data is None else data)
-                if self.recorder.record(epoch, {run: logs}, program.weights):
-                    break
-            # Other runs will have read on by then.
-            if self.recorder.pauses(run) and not self.arguments.readers.has_moved():
-                self.paused[run] = _Paused(epoch + 1, program.state(), data, RandomState())
+        """Trains `runs`; each begins as soon as there is a place for it."""
+        waiting, going = deque(runs), list[Part]()
+        program = self._program_of(runs[0])
+        free = self._places(program, runs)
+        while waiting or going:
+            while waiting and free:
+                # Another run may have pruned this one.
+                if not self.recorder.complete(run := waiting.popleft()):
+                    going.append(self._begun(run, free.pop()))
+            for part, logs in zip(going, self._epochs(going), strict=True):
+                part.epoch += 1
+                if not self.recorder.record(part.epoch - 1, {part.run: logs}, partial(program.weights, part)):
+                    continue
+                # Other runs will have read on by then.
+                if self.recorder.pauses(part.run) and not self.arguments.readers.has_moved():
+                    self.paused[part.run] = _Paused(part.epoch, program.state(part), part.data, RandomState())
+                free.append(part.copies)
+                part.has_ended = True
+            going = [part for part in going if not part.has_ended]
 
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
         """What paused runs on arrays go on from; the position in a dataset cannot be sent."""
@@ -85,9 +135,9 @@ class FunctionEngine(Engine):
         """Trains `run` once more, from weights with their last bit changed."""
         assert self._program is not None
         self._program.reset([*map(with_last_bit_changed, self.factory.initial_state(run))], run.learning_rate)
-        data = self._data_of(run)
-        for epoch in range(self.recorder.epochs):
-            if settles(self._epoch(self._program, run, self._order(run, epoch) if data is None else data)):
+        part = Part(run, 0, self._data_of(run), None)
+        for part.epoch in range(self.recorder.epochs):
+            if settles(self._epochs([part])[0]):
                 break
 
     @property
@@ -98,19 +148,21 @@ class FunctionEngine(Engine):
     def measured(self, runs: Sequence[Run]) -> Cost:
         """What training takes; the traced program is kept, and the next run begins from its own state."""
         began = perf_counter()
-        program, order = self._prepared(runs[0])[0], self._order(runs[0], 0)
+        program = self._program_of(runs[0])
+        parts = [self._begun(runs[0], copies) for copies in self._places(program, runs)]
 
         def steps(count: int) -> None:
-            self._epoch(program, runs[0], order, most=count)
+            self._epochs(parts, most=count)
 
         steps(1)
-        return Cost(perf_counter() - began, seconds_per_step(steps))
+        return Cost(perf_counter() - began, seconds_per_step(steps) / len(parts))
 
-    def _prepared(self, run: Run) -> tuple[EpochProgram, int, tf.data.Dataset | None]:
-        """The program in the state in which `run` goes on, the epoch with which it does, and the dataset it reads."""
-        paused = self.paused.pop(run, None)
-        state = () if paused else self.factory.initial_state(run)
+    def _program_of(self, run: Run) -> EpochProgram:
+        """The program, which the first call traces."""
         if self._program is None:
+            if run not in self.paused:
+                # A model that cannot be built is no fault of the engine.
+                self.factory.initial_state(run)
             try:
                 program = EpochProgram(self.factory.any_model(run), self.arguments)
                 hidden = program.trace()
@@ -121,13 +173,34 @@ class FunctionEngine(Engine):
             if hidden:
                 raise HiddenStateError(f"its step {hidden}")
             self._program = program
-        if paused:
+        return self._program
+
+    def _places(self, program: EpochProgram, runs: Sequence[Run]) -> list[VariableCopies | None]:
+        """What the runs that train side by side train, one entry each; the model itself if it is one at a time."""
+        if len(runs) < 2 or self.recorder.prunes or not self._reads_alone:
+            return [None]
+        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        most = program.most_side_by_side(max(run.batch_size for run in runs))
+        count = min(len(runs), processors, most, _MOST_SIDE_BY_SIDE)
+        while len(self._copies) < count > 1:
+            self._copies.append(program.copies())
+        return [*self._copies[:count]] if count > 1 else [None]
+
+    def _begun(self, run: Run, copies: VariableCopies | None) -> Part:
+        """`run`, with its variables in the state in which it starts or goes on."""
+        assert self._program is not None
+        paused = self.paused.pop(run, None)
+        if paused is None:
+            self._program.reset(self.factory.initial_state(run), run.learning_rate)
+            part = Part(run, 0, self._data_of(run), copies)
+        else:
             self._program.restore(paused.state, run.learning_rate)
             if paused.random is not None:
                 paused.random.restore()
-            return self._program, paused.epoch, paused.data
-        self._program.reset(state, run.learning_rate)
-        return self._program, 0, self._data_of(run)
+            part = Part(run, paused.epoch, paused.data, copies)
+        if copies is not None:
+            copies.store()
+        return part
 
     def _data_of(self, run: Run) -> tf.data.Dataset | None:
         if self.arguments.train is not None:
@@ -142,12 +215,28 @@ class FunctionEngine(Engine):
         pipelines = (data for data in given if isinstance(data, tf.data.Dataset))
         return any(True for pipeline in pipelines for _ in python_functions(pipeline))
 
-    def _order(self, run: Run, epoch: int) -> Any:
-        return tf.constant(epoch_order(run.seed, epoch, self.arguments.size, shuffle=self.arguments.shuffle))
+    @cached_property
+    def _reads_alone(self) -> bool:
+        """Whether a run reads its data without a trace that a run beside it would meet."""
+        train, validation = (self.arguments.given.get(name) for name in ("x", "validation_data"))
+        if isinstance(train, tf.data.Dataset) and not (is_self_contained(train) and seeded_copy(train, 0) is not train):
+            return False
+        return not isinstance(validation, tf.data.Dataset) or (
+            is_self_contained(validation) and not keeps_state(validation)
+        )
 
-    def _epoch(self, program: EpochProgram, run: Run, data: Any, most: int | None = None) -> dict[str, Any]:
+    def _epochs(self, parts: Sequence[Part], most: int | None = None) -> list[dict[str, Any]]:
+        """Trains and validates an epoch of each part."""
+        assert self._program is not None
+        arguments = self.arguments
+        data = [
+            tf.constant(epoch_order(part.run.seed, part.epoch, arguments.size, shuffle=arguments.shuffle))
+            if part.data is None
+            else part.data
+            for part in parts
+        ]
         try:
-            logs = program.epoch(data, run.batch_size, most)
+            logs = self._program.epochs(parts, data, most)
         except Exception as error:
             if self._has_trained:
                 raise
@@ -170,10 +259,12 @@ class EpochProgram:
         self.model = model
         self._arguments = arguments
         self._reusable = ReusableModel(model)
+        self._variables = [*trainer_variables(model), *plain_variables(model)]
         self._train = _pass(model, model.train_step, arguments.train, arguments.given.get("x"))
-        self._test = None
+        self._passes = {"": self._train}
         if arguments.validates:
-            self._test = _pass(model, model.test_step, arguments.validation, arguments.given.get("validation_data"))
+            validation = arguments.given.get("validation_data")
+            self._passes["val_"] = _pass(model, model.test_step, arguments.validation, validation)
 
     def trace(self) -> str:
         """Traces the functions without training, so that a step that cannot be traced fails here.
@@ -181,44 +272,89 @@ class EpochProgram:
         Returns:
             State that a step changes and `reset` does not, as `hidden_state` words it.
         """
-        traced = [one.trace() for one in (self._train, self._test) if one is not None]
-        known = [*trainer_variables(self.model), *plain_variables(self.model)]
-        return next(filter(None, (hidden_state(function, known) for function in traced)), "")
+        return next(filter(None, (hidden_state(one.trace(), self._variables) for one in self._passes.values())), "")
 
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
         self._reusable.reset(state, learning_rate)
 
-    def state(self) -> ModelState:
-        """All that `restore` needs to go on from here."""
+    def state(self, part: Part) -> ModelState:
+        """All that `restore` needs to go on with `part` from here."""
+        if part.copies is not None:
+            part.copies.load()
         return self._reusable.state()
 
     def restore(self, state: ModelState, learning_rate: float) -> None:
         """Sets the model and its optimizer to what `state` returned."""
         self._reusable.restore(state, learning_rate)
 
-    def epoch(self, data: Any, batch_size: int, most: int | None = None) -> dict[str, Any]:
-        """Trains and validates an epoch, and returns what Keras would log.
+    def copies(self) -> VariableCopies:
+        """Variables for one more part to train."""
+        used = [variable for one in self._passes.values() for variable in one.trace().graph.variables]
+        return VariableCopies([*self._variables, *used, *self._metric_variables])
+
+    def most_side_by_side(self, batch_size: int) -> int:
+        """How many parts may train at once: one on a GPU, which a single part keeps busy, else what memory allows."""
+        if self.model.jit_compile or tf.config.list_logical_devices("GPU"):
+            return 1
+        try:
+            _ = self._metric_variables
+        except Exception:
+            # Its metrics cannot be traced, so that nothing tells what they read.
+            return 1
+        each = bytes_of_variables(self._variables) + self._passes[""].bytes_per_step(batch_size)
+        return 1 + _MAX_MORE_BYTES // max(each, 1)
+
+    def epochs(self, parts: Sequence[Part], data: Sequence[Any], most: int | None = None) -> list[dict[str, Any]]:
+        """Trains and validates an epoch of each part, side by side, and returns what Keras would log of each.
 
         Args:
-            data: The order of the samples, or a dataset.
-            batch_size: Samples per batch of arrays.
+            parts: What trains.
+            data: For each part the order of its samples, or a dataset.
             most: Limit on the steps of training and of validation on arrays; None for no limit.
         """
-        model = self.model
-        model.reset_metrics()
-        logs = logs_of(model, self._train(data, batch_size, most))
-        if self._test is not None:
-            model.reset_metrics()
-            # `fit` divides arrays beside a dataset into batches of its own default size.
-            size = DEFAULT_BATCH_SIZE if self._arguments.train is None else batch_size
-            tested = logs_of(model, self._test(None, self._arguments.validation_batch_size or size, most))
-            logs.update({f"val_{name}": value for name, value in tested.items()})
+        logs: list[dict[str, Any]] = [{} for _ in parts]
+        for prefix, one in self._passes.items():
+            for part in parts:
+                self.model.reset_metrics()
+                if part.copies is not None:
+                    part.copies.store(self._metric_variables)
+            calls = [
+                partial(one, read if one is self._train else None, self._size(part, prefix), most, part.copies)
+                for part, read in zip(parts, data, strict=True)
+            ]
+            for part, found, result in zip(parts, logs, _side_by_side(calls), strict=True):
+                if part.copies is not None:
+                    part.copies.load(self._metric_variables)
+                found.update({f"{prefix}{name}": value for name, value in logs_of(self.model, result).items()})
         return logs
 
-    def weights(self, run: Run) -> list[np.ndarray]:
-        """Present values of `model.weights`, which are those of the run in training."""
+    def weights(self, part: Part, run: Run) -> list[np.ndarray]:
+        """Present values of `model.weights` of a part, which are those of `run`."""
+        if part.copies is not None:
+            part.copies.load(self.model.weights)
         return weights_of(self.model)
+
+    @cached_property
+    def _metric_variables(self) -> list[Any]:
+        return variables_used_by(self.model.reset_metrics, self.model.get_metrics_result)
+
+    def _size(self, part: Part, prefix: str) -> int:
+        """Samples per batch of arrays."""
+        if not prefix:
+            return part.run.batch_size
+        # `fit` divides arrays beside a dataset into batches of its own default size.
+        size = DEFAULT_BATCH_SIZE if self._arguments.train is None else part.run.batch_size
+        return self._arguments.validation_batch_size or size
+
+
+def _side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What the calls return, each in a thread of its own but for the first."""
+    if len(calls) == 1:
+        return [calls[0]()]
+    with ThreadPoolExecutor(len(calls) - 1) as threads:
+        others = [threads.submit(call) for call in calls[1:]]
+        return [calls[0](), *(other.result() for other in others)]
 
 
 def _pass(model: keras.Model, step: Callable[[Any], Any], arrays: Any, dataset: Any) -> ArrayPass | DatasetPass:
@@ -238,9 +374,14 @@ class ArrayPass:
         """The traced function."""
         return self._run.get_concrete_function()
 
-    def __call__(self, order: Any, batch_size: int, most: int | None) -> Any:
+    def bytes_per_step(self, batch_size: int) -> int:
+        """Memory that the results within a step take at most."""
+        return bytes_of_results(self._step.get_concrete_function(), batch_size)
+
+    def __call__(self, order: Any, batch_size: int, most: int | None, copies: VariableCopies | None) -> Any:
         order = self._all if order is None else order
-        return self._run(order if most is None else order[: most * batch_size], tf.constant(batch_size))
+        run = self._run if copies is None else partial(copies.call, self.trace())
+        return run(order if most is None else order[: most * batch_size], tf.constant(batch_size))
 
     def _over_batches(self, order: Any, batch_size: Any) -> Any:
         size = tf.shape(order)[0]
@@ -277,15 +418,25 @@ class DatasetPass:
         iterator = tf.data.IteratorSpec(self._dataset.element_spec)
         return self._run.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
-    def __call__(self, dataset: tf.data.Dataset | None, batch_size: int, most: int | None) -> Any:
+    def bytes_per_step(self, batch_size: int) -> int:
+        """Memory that the results within a step take at most."""
+        return bytes_of_results(self._step.get_concrete_function(self._dataset.element_spec), batch_size)
+
+    def __call__(
+        self, dataset: tf.data.Dataset | None, batch_size: int, most: int | None, copies: VariableCopies | None
+    ) -> Any:
         iterator = iter(self._dataset if dataset is None else dataset)
         limit = _NO_LIMIT if dataset is None else self._limits.get(dataset, _NO_LIMIT)
-        steps, logs = self._run(iterator, tf.constant(limit))
+        run = self._run if copies is None else partial(copies.call, self.trace())
+        steps, logs = run(iterator, tf.constant(limit))
         calls = -(-int(steps) // self._steps_per_call)
         is_complete = self._knows_length or calls * self._steps_per_call >= limit
         if not is_complete and self._steps_per_call == 1:
             with suppress(tf.errors.OutOfRangeError):
-                self._one_more(iterator)
+                one_more = self._one_more
+                if copies is not None:
+                    one_more = partial(copies.call, one_more.get_concrete_function(iterator))
+                one_more(iterator)
         if is_complete and (dataset is not None or self._keeps_state):
             iter(self._dataset if dataset is None else dataset)
         elif dataset is not None:

@@ -159,10 +159,8 @@ class EngineSelector:
                 self._fall_back(_why_failed(error), on_engine, next_slower("stacked"))
         if missing := [run for run in runs if not self._recorder.complete(run)]:
             self._engine().prepare(missing)
-        for run in missing:
-            # Another run may have pruned this one.
-            if not self._recorder.complete(run):
-                self._train_one(run, on_engine)
+            train = self._train if self._engine().takes_all else self._train_in_turn
+            train(missing, on_engine)
         engine = self._made.get(self.engine)
         if engine is not None and engine.has_twins:
             self._edge.watch(self._recorder, runs, engine.train_twin)
@@ -196,20 +194,28 @@ class EngineSelector:
         for engine in self._made.values():
             engine.forget(runs)
 
-    def _train_one(self, run: Run, on_engine: Callable[[], None]) -> None:
-        while True:
-            try:
-                self._engine().train([run])
+    def _train_in_turn(self, runs: Sequence[Run], on_engine: Callable[[], None]) -> None:
+        for run in runs:
+            # Another run may have pruned this one.
+            if not self._recorder.complete(run):
+                self._train([run], on_engine)
+
+    def _train(self, runs: Sequence[Run], on_engine: Callable[[], None]) -> None:
+        """Trains runs in one call, and those that it has not completed one by one."""
+        try:
+            self._engine().train(runs)
+            return
+        except HiddenStateError as error:
+            self._fall_back(str(error), on_engine, "rebuild")
+        except EngineUnavailableError as error:
+            self._fall_back(str(error), on_engine, next_slower(self.engine))
+        except KerasLRError:
+            raise
+        except Exception as error:
+            if len(runs) == 1:
+                self._recorder.fail(runs[0], error)
                 return
-            except HiddenStateError as error:
-                self._fall_back(str(error), on_engine, "rebuild")
-            except EngineUnavailableError as error:
-                self._fall_back(str(error), on_engine, next_slower(self.engine))
-            except KerasLRError:
-                raise
-            except Exception as error:
-                self._recorder.fail(run, error)
-                return
+        self._train_in_turn(runs, on_engine)
 
     def _engine(self) -> Engine:
         if self.engine not in self._made:

@@ -1,0 +1,182 @@
+"""Runs that train side by side give the numbers of runs one at a time, to the bit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from keras_lr.search._engines.function import EpochProgram
+from tests.search.small_search import BATCH_SIZE, classifier, iris, run_small, small_search
+
+RATES = [1e-3, 1e-2, 1e-1]
+
+
+def adam_with_noise() -> keras.Model:
+    """A model with a seed state, a batch normalization's averages, an optimizer's slots and a metric."""
+    make = classifier(
+        keras.optimizers.Adam,
+        layers=[keras.layers.BatchNormalization, lambda: keras.layers.Dropout(0.2)],
+        metrics=["accuracy"],
+    )
+    return make()
+
+
+def with_fixed_schedule() -> keras.Model:
+    """A model whose rate is a variable that only the search knows, since a schedule takes its place."""
+    return classifier(lambda: keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9)))()
+
+
+class Step(keras.Model):
+    """A model with its own step, whose loss and metric are its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = keras.layers.Dense(3)
+        self.mean = keras.metrics.Mean(name="mean")
+        self.steps = tf.Variable(0.0, trainable=False)
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [self.mean]
+
+    def call(self, inputs: Any) -> Any:
+        return self.out(inputs)
+
+    def train_step(self, data: Any) -> Any:
+        self.steps.assign_add(1.0)
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean((self(data[0]) - keras.ops.one_hot(data[1], 3)) ** 2) / self.steps
+        weights = self.trainable_weights
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        self.mean.update_state(loss)
+        return {"mean": self.mean.result()}
+
+    def test_step(self, data: Any) -> Any:
+        self.mean.update_state(keras.ops.mean((self(data[0]) - keras.ops.one_hot(data[1], 3)) ** 2))
+        return {"mean": self.mean.result()}
+
+
+def own_step() -> keras.Model:
+    model = Step()
+    model.compile(keras.optimizers.Adam(), metrics=[])
+    return model
+
+
+def datasets() -> dict[str, Any]:
+    """A shuffled and a validation pipeline, the second of unknown length."""
+    x, y, validation = iris()
+    train = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(BATCH_SIZE).prefetch(1)
+    return {
+        "x": train,
+        "validation_data": tf.data.Dataset.from_tensor_slices(validation).batch(7).filter(lambda *_: True),
+    }
+
+
+def cached_in_a_file(directory: Path) -> dict[str, Any]:
+    """A pipeline that two passes at once would break: the file of a cache has one writer."""
+    given = datasets()
+    return {**given, "x": given["x"].unbatch().cache(str(directory / "cache")).batch(BATCH_SIZE)}
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many runs each call of the program has trained."""
+    seen: list[int] = []
+    epochs = EpochProgram.epochs
+
+    def counted(self: EpochProgram, parts: Any, *rest: Any) -> Any:
+        seen.append(len(parts))
+        return epochs(self, parts, *rest)
+
+    monkeypatch.setattr(EpochProgram, "epochs", counted)
+    return seen
+
+
+def searched(
+    build: Callable[[], keras.Model], directory: Path, monkeypatch: pytest.MonkeyPatch, processors: int, **options: Any
+) -> pd.DataFrame:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    arguments = {"epochs": 2, **options.pop("arguments", {})}
+    options = {"learning_rates": RATES, "repeats": 1, "engine": "function", **options}
+    tuner = small_search(build, directory / str(processors), **options)
+    if "x" in arguments:
+        tuner.search(**arguments, verbose=0)
+        return tuner.sensitivity().frame
+    return run_small(tuner, **arguments)
+
+
+def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(["learning_rate", "repeat", "epoch"], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("build", "options"),
+    [
+        pytest.param(adam_with_noise, {"repeats": 2}, id="noise"),
+        pytest.param(with_fixed_schedule, {}, id="schedule", marks=pytest.mark.filterwarnings("ignore:.*schedule")),
+        pytest.param(own_step, {"objective": keras_tuner.Objective("val_mean", "min")}, id="own step"),
+        pytest.param(classifier(), {"arguments": datasets()}, id="datasets"),
+    ],
+)
+def test_runs_side_by_side_have_the_numbers_of_runs_alone(
+    build: Any, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: list[int]
+) -> None:
+    alone = searched(build, tmp_path, monkeypatch, 1, **options)
+    assert set(counts) == {1}
+    counts.clear()
+    together = searched(build, tmp_path, monkeypatch, 2, **options)
+    assert 2 in counts
+    pd.testing.assert_frame_equal(sorted_rows(alone), sorted_rows(together), check_exact=True)
+
+
+def test_a_run_that_fails_leaves_those_beside_it_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build() -> keras.Model:
+        model = classifier()()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        checked = lambda y, z: tf.debugging.check_numerics(loss(y, z * z * z * z * z * z), "too large")  # noqa: E731
+        model.compile(keras.optimizers.SGD(), checked)
+        return model
+
+    rates = [1e-5, 1e4, 2e-5]
+    alone = searched(build, tmp_path, monkeypatch, 1, learning_rates=rates)
+    together = searched(build, tmp_path, monkeypatch, 2, learning_rates=rates)
+    assert together.loc[together["status"] == "failed", "learning_rate"].tolist() == [1e4]
+    pd.testing.assert_frame_equal(sorted_rows(alone), sorted_rows(together), check_exact=True)
+
+
+def test_the_best_weights_are_those_of_the_best_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = []
+    for processors in (1, 3):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=processors: set(range(count)), raising=False)
+        tuner = small_search(
+            classifier(), tmp_path / str(processors), learning_rates=RATES, repeats=1, engine="function"
+        )
+        run_small(tuner, epochs=2)
+        weights.append(tuner.get_best_models()[0].get_weights())
+    for first, second in zip(*weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("kind", ["cache in a file", "Python code", "pruning"])
+def test_what_runs_would_share_is_trained_one_at_a_time(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: list[int]
+) -> None:
+    given = datasets()
+    if kind == "Python code":
+        given["x"] = given["x"].map(lambda x, y: (tf.ensure_shape(tf.py_function(np.abs, [x], tf.float32), x.shape), y))
+    options = {
+        "cache in a file": {"arguments": cached_in_a_file(tmp_path)},
+        "Python code": {"arguments": given},
+        "pruning": {"pruning": True, "arguments": {"epochs": 4}},
+    }[kind]
+    searched(classifier(), tmp_path, monkeypatch, 2, **options)
+    assert set(counts) == {1}
