@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._loading import start_tensorflow
+from keras_lr.cli._loading import is_installed, start_tensorflow
 from keras_lr.cli._options import output_file
 from keras_lr.cli._output import INTERRUPTED, print_sensitivity, print_suggestion, standard_output
 from keras_lr.errors import MissingPackageError, SearchError
@@ -93,7 +92,7 @@ def check_scikit_learn() -> None:
     Raises:
         MissingPackageError: scikit-learn is not installed.
     """
-    if importlib.util.find_spec("sklearn") is None:
+    if not is_installed("sklearn"):
         raise MissingPackageError('The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"')
 
 

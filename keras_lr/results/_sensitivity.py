@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.results._range_test import Confidence, check_rates
 from keras_lr.results._record import PageRecord, integer, json_object, optional_float, text
 
@@ -205,7 +205,8 @@ class SensitivityResult(PageRecord):
     def __repr__(self) -> str:
         best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)
         return (
-            f"SensitivityResult({len(self.learning_rates)} learning rates x {self.repeats} repeats, "
+            f"SensitivityResult({counted(len(self.learning_rates), 'learning rate')} x "
+            f"{counted(self.repeats, 'repeat')}, "
             f"best_learning_rate={best}, confidence={self.confidence!r}, engine={self.engine!r})"
         )
 

@@ -76,7 +76,7 @@ from keras_lr.results._sensitivity import (
 
 _MAX_TABLE_ROWS = 60
 _NAME_LIMIT = 48
-_NO_OTHER = "No other learning rate of the grid"
+_NO_OTHER = "No other learning rate that was tried"
 _ENGINES: dict[str, str] = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
