@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal
+
+from keras_lr._utils.formatting import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,20 +63,26 @@ def search_line(*, verbose: Any) -> Iterator[Update | None]:
     if not verbose:
         yield None
         return
-    counts = "epochs, {task.fields[points]} rates done, best {task.fields[best]}"
-    with _progress("Learning rates", counts, show=True, total=None, points=0, best="none yet") as update:
+    counts = "epochs, {task.fields[points]} done, best {task.fields[best]}"
+    with _progress(
+        "Learning rates", counts, show=True, total=None, points=counted(0, "rate"), best="none yet"
+    ) as update:
 
         def update_all(done: int, total: int, points: int, best: str) -> None:
-            text = f"Learning rates: {done}/{total} epochs, {points} rates done, best {best}"
-            update(done, total, text, points=points, best=best)
+            rates = counted(points, "rate")
+            text = f"Learning rates: {done}/{total} epochs, {rates} done, best {best}"
+            update(done, total, text, points=rates, best=best)
 
         yield update_all
 
 
 def notice(line: str, *, verbose: Any) -> None:
-    """Writes one line to stderr unless `verbose` is 0; a log file gets it too."""
+    """Writes one line to stderr unless `verbose` is 0; a log file gets it too.
+
+    A notebook shows stderr like an error, so there the line goes to the output of the cell.
+    """
     if verbose:
-        print(f"keras_lr: {line}", file=sys.stderr, flush=True)
+        print(f"keras_lr: {line}", file=sys.stdout if _in_notebook() else sys.stderr, flush=True)
 
 
 def summary(line: str, *, verbose: Any) -> None:
@@ -95,6 +104,14 @@ def no_summaries() -> Iterator[None]:
         yield
     finally:
         _summaries.reset(former)
+
+
+def _in_notebook() -> bool:
+    if not hasattr(builtins, "get_ipython"):
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 @contextlib.contextmanager

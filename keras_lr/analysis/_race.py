@@ -527,13 +527,14 @@ class Race:
         texts = [f"{_count(diverged, 'rate')} dropped as diverged"] if diverged else []
         if others:
             spared = sum(self._drops[one].why == "behind" for one in others)
-            each = "none of which could have caught up at its recent pace"
+            alone = len(others) == 1
+            why = f"{'which could not' if alone else 'none of which could'} have caught up at its recent pace"
             if spared:
-                each = f"{'all' if spared == len(others) else spared} of them only to stay within the budget"
+                some = "" if alone else f"{'all' if spared == len(others) else spared} of them "
+                why = f"{some}only to stay within the budget"
             last = max(self._drops[one].epoch for one in others)
-            texts.insert(
-                0, f"{_count(len(others), 'other rate')} dropped after at most {counted(last, 'epoch')}, {each}"
-            )
+            after = f"{'' if alone else 'at most '}{counted(last, 'epoch')}"
+            texts.insert(0, f"{_count(len(others), 'other rate')} dropped after {after}, {why}")
         return texts
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.errors import InvalidArgumentError, KerasLRError
 from keras_lr.results._diagnosis import Diagnosis
@@ -47,6 +47,8 @@ for a stable rate."""
 ENOUGH_REPEATS = 3
 """With fewer repeats the noise is uncertain. If three repeats of one rate are all worse than all of another's, that is
 chance once in twenty; of two, once in six."""
+
+FEW_REPEATS = f"Fewer than {ENOUGH_REPEATS} repeats leave the noise uncertain."
 
 
 def analyze_sensitivity(
@@ -353,54 +355,42 @@ def _confidence(best: _Grid | None) -> Confidence:
 
 
 def _reason(best: _Grid, runs: pd.DataFrame, objective: str, direction: str) -> str:
-    """One sentence on the best rate, the rates around it and the doubts about it; `runs` is what was compared."""
+    """A sentence on the best rate, and one on each doubt about it; `runs` is what was compared."""
     value = best.score if direction == "min" else -best.score
     repeats, batch_sizes = best.scores.shape[1], runs["batch_size"].nunique()
     where = f" at batch size {best.batch_size}" if batch_sizes > 1 else ""
     times = f" x {batch_sizes} batch sizes" if batch_sizes > 1 else ""
     extreme = "lowest" if direction == "min" else "highest"
-    text = (
-        f"Of {len(best.learning_rates)} learning rates{times} x {repeats} {'repeat' if repeats == 1 else 'repeats'}, "
-        f"{format_rate(best.basin_rates[1], digits=3)}{where} gave the {extreme} {objective} ({value:.3g})"
+    answer = (
+        f"Of {counted(len(best.learning_rates), 'learning rate')}{times} x {counted(repeats, 'repeat')}, "
+        f"{format_rate(best.basin_rates[1], digits=3)}{where} gave the {extreme} {objective} ({value:.3g})."
     )
-    return f"{text}; {_around_the_best(best)}{''.join(f'; {doubt}' for doubt in _doubts(best))}."
-
-
-def _around_the_best(best: _Grid) -> str:
-    """Which rates are as good within noise, and which lose little of the gain."""
-    low, _, high = best.basin_rates
-    little = f"lost at most {LOST_SHARE:.0%} of the gain"
-    usable = f"{_span(best.usable_rates)} {little}"
-    if np.isnan(best.basin.noise):
-        return usable
-    within = f"{_span((low, high))} {'was' if low == high else 'were'} as good within noise"
-    return f"{within} and {little}" if (low, high) == best.usable_rates else f"{within}, and {usable}"
-
-
-def _span(rates: tuple[float, float]) -> str:
-    low, high = (format_rate(rate, digits=3) for rate in rates)
-    return "no other rate" if low == high else f"{low} to {high}"
+    return " ".join([answer, *_doubts(best)])
 
 
 def _doubts(best: _Grid) -> list[str]:
-    """What keeps the answer from being clear."""
+    """What keeps the answer from being clear, one sentence each."""
     rates, basin, last = best.learning_rates, best.basin, len(best.learning_rates) - 1
     doubts = []
     if best.diverged_at_best:
-        doubts.append(f"{best.diverged_at_best} of its {best.repeats_at_best} runs diverged")
+        doubts.append(f"{best.diverged_at_best} of its {counted(best.repeats_at_best, 'run')} diverged.")
     if best.repeats_at_best < ENOUGH_REPEATS:
-        doubts.append(f"fewer than {ENOUGH_REPEATS} repeats leave the noise uncertain")
+        doubts.append(FEW_REPEATS)
     if last == 0:
-        doubts.append("no other rate was tried")
+        doubts.append("No other rate was tried.")
     elif basin.low == 0 and basin.high == last:
-        doubts.append("no two rates could be distinguished")
+        doubts.append("No two rates could be distinguished.")
     elif best.at_edge:
-        end = "lowest" if basin.best == 0 else "highest"
-        doubts.append(f"it is the {end} rate tried, so a better one may lie beyond")
+        doubts.append(at_edge_in_words(highest=basin.best == last))
     elif basin.low == 0 or basin.high == last:
         end = format_rate(rates[0 if basin.low == 0 else last], digits=3)
-        doubts.append(f"{end} is the end of the grid, so a better rate may lie beyond")
+        doubts.append(f"The rates that are as good reach the end of the grid, {end}, so a better one may lie beyond.")
     return doubts
+
+
+def at_edge_in_words(*, highest: bool) -> str:
+    """What is doubtful about a best rate at an edge of the grid."""
+    return f"The best rate is the {'highest' if highest else 'lowest'} one tried, so a better one may lie beyond."
 
 
 def _refusal(runs: pd.DataFrame, objective: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._loading import start_tensorflow
+from keras_lr.cli._loading import is_installed, start_tensorflow
 from keras_lr.cli._options import output_file
 from keras_lr.cli._output import INTERRUPTED, print_sensitivity, print_suggestion, standard_output
 from keras_lr.errors import MissingPackageError, SearchError
@@ -86,19 +86,21 @@ def script() -> str:
     )
 
 
-def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Images scaled to [0, 1], shape `(n, 64)`, and their labels: first those to train on, then those to test on.
+def check_scikit_learn() -> None:
+    """Looks for scikit-learn without importing it.
 
     Raises:
         MissingPackageError: scikit-learn is not installed.
     """
-    try:
-        from sklearn import datasets
-        from sklearn.model_selection import train_test_split
-    except ImportError as err:
-        raise MissingPackageError(
-            'The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"'
-        ) from err
+    if not is_installed("sklearn"):
+        raise MissingPackageError('The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"')
+
+
+def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Images scaled to [0, 1], shape `(n, 64)`, and their labels: first those to train on, then those to test on."""
+    from sklearn import datasets
+    from sklearn.model_selection import train_test_split
+
     x, y = datasets.load_digits(return_X_y=True)
     x, x_test, y, y_test = train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
     return (x, y), (x_test, y_test)
@@ -136,6 +138,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the demo and writes the report; returns 130 if Ctrl-C cut it short."""
+    check_scikit_learn()
     start_tensorflow()
     tour = _Tour(*load_digits(), standard_output())
     interrupted = False

@@ -39,6 +39,11 @@ def start_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
 def check_targets(targets: Mapping[str, str | None]) -> None:
     """Refuses what is known to fail without running the user's code, which imports TensorFlow.
 

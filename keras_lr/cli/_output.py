@@ -58,11 +58,11 @@ def print_suggestion(console: Console, suggestion: Suggestion) -> None:
 def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     """Prints the badge, the best learning rate with its basin, the reason, and the engine that trained the runs."""
     from keras_lr._utils.formatting import format_rate
-    from keras_lr.results._sensitivity import basin_in_words, chaos_in_words
+    from keras_lr.results._sensitivity import basins_in_words, chaos_in_words
 
     best = result.best_learning_rate
     rate = None if best is None else format_rate(best, digits=3)
-    _print_rate(console, result.confidence, rate, basin_in_words(result), result.reason)
+    _print_rate(console, result.confidence, rate, basins_in_words(result), result.reason)
     if result.lr_sensitivity is not None:
         console.print(f"Learning-rate sensitivity: {result.lr_sensitivity:.2f}", markup=False)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,7 @@ _SHADES = ListedColormap([(*to_rgb(BLUE), alpha) for alpha in np.linspace(0.42, 
 def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     """Draws the best objective of each run against its learning rate.
 
-    Each seed is a point, the line is their median, and the band spans the lowest to the highest seed; it is not a
+    Each repeat is a point, the line is their median, and the band spans the lowest to the highest repeat; it is not a
     confidence band. Runs that diverged, failed or were stopped early are marked at the upper edge. The shaded range of
     learning rates is as good as the best within noise, and the one with a bar at its foot loses at most 5% of the gain.
     If the noise is unknown, the latter is shaded. With several batch sizes, the best one is drawn this way and the
@@ -111,7 +112,7 @@ def plot_sensitivity(result: SensitivityResult, *, ax: Axes | None = None) -> Ax
     limit_rates(ax, result.learning_rates, margin=0.04)
     style_axes(ax)
     _draw_other_sizes(ax, runs[runs["batch_size"] != size])
-    _draw_seeds(ax, own, run=f"batch {size}" if len(result.batch_sizes) > 1 else "")
+    _draw_repeats(ax, own, run=f"batch {size}" if len(result.batch_sizes) > 1 else "")
     _limit_objective(ax, runs, result)
     _mark_failed_runs(ax, own)
     _mark_best_range(ax, result)
@@ -320,7 +321,7 @@ def plot_learning_curves(
     Example:
         >>> keras_lr.plots.plot_learning_curves(tuner.sensitivity())
     """
-    panels = learning_curve_panels(result, findings=findings)
+    panels = LearningCurves.of(result).panels(findings)
     drawn = checked_panels(axes, len(panels))
     for ax, draw in zip(drawn, panels.values(), strict=True):
         draw(ax)
@@ -329,34 +330,36 @@ def plot_learning_curves(
     return drawn
 
 
-def learning_curve_panels(
-    result: SensitivityResult, *, findings: Mapping[float, Sequence[Finding]] | None = None
-) -> dict[float, Callable[[Axes], None]]:
-    """By learning rate, a function that draws its panel of `plot_learning_curves`."""
-    runs, scale = _learning_curves(result)
+@dataclass(frozen=True)
+class LearningCurves:
+    """The runs of each panel of `plot_learning_curves`, by learning rate, and the scale of all panels."""
 
-    def drawn(rate: float) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            draw_losses(ax, runs[rate], scale)
-            mark_findings(ax, (findings or {}).get(rate, ()))
-            label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
+    runs: dict[float, list[LossLines]]
+    scale: Scale
 
-        return draw
+    @classmethod
+    def of(cls, result: SensitivityResult) -> Self:
+        """Reads the runs of the rates that get a panel."""
+        kept = {rate: [_lines(run) for run in runs_at(result, rate)] for rate in shown_rates(result)}
+        runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
+        return cls(runs, Scale.of([lines for at_rate in runs.values() for lines in at_rate]))
 
-    return {rate: drawn(rate) for rate in runs}
+    def panels(self, findings: Mapping[float, Sequence[Finding]] | None = None) -> dict[float, Callable[[Axes], None]]:
+        """By learning rate, a function that draws its panel."""
 
+        def drawn(rate: float) -> Callable[[Axes], None]:
+            def draw(ax: Axes) -> None:
+                draw_losses(ax, self.runs[rate], self.scale)
+                mark_findings(ax, (findings or {}).get(rate, ()))
+                label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
 
-def learning_curve_crosses(result: SensitivityResult) -> str:
-    """What the crosses in the panels of `plot_learning_curves` mean; empty if there are none."""
-    runs, scale = _learning_curves(result)
-    return scale.crosses_note(lines for at_rate in runs.values() for lines in at_rate)
+            return draw
 
+        return {rate: drawn(rate) for rate in self.runs}
 
-def _learning_curves(result: SensitivityResult) -> tuple[dict[float, list[LossLines]], Scale]:
-    """The runs of each panel by learning rate, and the scale of all panels."""
-    kept = {rate: [_lines(run) for run in runs_at(result, rate)] for rate in shown_rates(result)}
-    runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
-    return runs, Scale.of([lines for at_rate in runs.values() for lines in at_rate])
+    def crosses_note(self) -> str:
+        """What the crosses in the panels mean; empty if there are none."""
+        return self.scale.crosses_note(lines for at_rate in self.runs.values() for lines in at_rate)
 
 
 def shown_rates(result: SensitivityResult) -> list[float]:
@@ -382,7 +385,7 @@ def _drawn_runs(result: SensitivityResult) -> pd.DataFrame:
     return runs[runs["learning_rate"].isin(rates[chosen])]
 
 
-def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
+def _draw_repeats(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
     """Draws median, band and points; `run` names them if there is something to tell them from."""
     trained = trained_runs(runs)
     if not len(trained):
@@ -410,7 +413,7 @@ def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
         color=BLUE,
         alpha=0.16,
         linewidth=0,
-        label="lowest to highest seed",
+        label="lowest to highest repeat",
         gid=part_id(run) if run else None,
     )
     sns.scatterplot(
@@ -420,9 +423,9 @@ def _draw_seeds(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
         color=BLUE,
         s=22,
         linewidth=0,
-        label="one seed",
+        label="one repeat",
         legend=False,
-        gid=curve_id("one seed", run=run),
+        gid=curve_id("one repeat", run=run),
         ax=ax,
     )
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from keras_lr._utils.files import write_text_atomically
-from keras_lr._utils.formatting import shortened, shown
+from keras_lr._utils.formatting import counted, shortened, shown
 from keras_lr.analysis._search_result import read_search
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._style import BLUE, BLUE_ON_DARK, REGION_COLORS
@@ -108,7 +108,12 @@ class Report:
         """
         return write_text_atomically(path, self.to_html())
 
+    def __repr__(self) -> str:
+        return f"Report({self.title!r}, {counted(len(self._records), 'result')})"
+
     def _repr_html_(self) -> str:
+        if not self._records:
+            return "<p>The report is empty. Call <code>add(result)</code> first.</p>"
         # A notebook shows several results on one page, so their ids must differ.
         digest = hashlib.sha256(self.to_json().encode(errors="surrogatepass")).hexdigest()[:10]
         return render_fragment(page_view(self.title, self._shown(), prefix=f"k{digest}-"))

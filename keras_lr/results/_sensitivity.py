@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.results._range_test import Confidence, check_rates
 from keras_lr.results._record import PageRecord, integer, json_object, optional_float, text
 
@@ -70,7 +70,7 @@ class SensitivityResult(PageRecord):
         high: Upper end of the basin; None if `best_learning_rate` is None.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".
-        reason: Why, in one sentence.
+        reason: What gave the best value, and what is doubtful about it, one sentence each.
         engine: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; the slowest if several were
             used.
         engine_reason: Why no faster engine could be used; empty if the fastest was.
@@ -205,7 +205,8 @@ class SensitivityResult(PageRecord):
     def __repr__(self) -> str:
         best = "none" if self.best_learning_rate is None else format_rate(self.best_learning_rate, digits=3)
         return (
-            f"SensitivityResult({len(self.learning_rates)} learning rates x {self.repeats} repeats, "
+            f"SensitivityResult({counted(len(self.learning_rates), 'learning rate')} x "
+            f"{counted(self.repeats, 'repeat')}, "
             f"best_learning_rate={best}, confidence={self.confidence!r}, engine={self.engine!r})"
         )
 
@@ -243,10 +244,29 @@ def best_in_words(result: SensitivityResult) -> str:
 
 def basin_in_words(result: SensitivityResult) -> str:
     """Which other rates will do: `as good within noise from 1e-3 to 1e-2`; the best rate must be known."""
-    low, high = (format_rate(end or 0.0, digits=3) for end in (result.low, result.high))
-    if low == high:
-        return f"no other rate {'is ' if result.basin_by == 'noise' else ''}{BASIN_NAMES[result.basin_by]}"
-    return f"{BASIN_NAMES[result.basin_by]} from {low} to {high}"
+    return basins_in_words(result, only=result.basin_by)
+
+
+def basins_in_words(result: SensitivityResult, *, only: BasinBy | None = None) -> str:
+    """What is true of the rates around the best, and from where to where; of one kind of range, or of all."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for name, ends in basins(result).items():
+        if only in (None, name):
+            low, high = (format_rate(end, digits=3) for end in ends)
+            said.setdefault((low, high), []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
+    return "; ".join(
+        f"no other rate {' or '.join(texts)}"
+        if low == high
+        else f"{' and '.join(texts).removeprefix('is ')} from {low} to {high}"
+        for (low, high), texts in said.items()
+    )
+
+
+def basins(result: SensitivityResult) -> dict[BasinBy, tuple[float, float]]:
+    """The known ranges around the best rate, by what is true of their rates; first the one from `low` to `high`."""
+    known: dict[BasinBy, tuple[float | None, float | None]] = {result.basin_by: (result.low, result.high)}
+    known.setdefault("gain", (result.usable_low, result.usable_high))
+    return {name: (low, high) for name, (low, high) in known.items() if low is not None and high is not None}
 
 
 def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:

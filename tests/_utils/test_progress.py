@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import io
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_a_search_says_how_far_it_is(capsys: Any, clock: Clock) -> None:
         update(1, 12, 0, "none yet")
         clock.now += 4
         update(3, 12, 1, "0.5 at 1e-3")
-    assert capsys.readouterr().err == "keras_lr: Learning rates: 3/12 epochs, 1 rates done, best 0.5 at 1e-3\n"
+    assert capsys.readouterr().err == "keras_lr: Learning rates: 3/12 epochs, 1 rate done, best 0.5 at 1e-3\n"
 
 
 @pytest.mark.parametrize("show", [False, 0])
@@ -94,6 +95,14 @@ def test_a_notebook_shows_one_line_and_clears_it(monkeypatch: Any, capsys: Any, 
 def test_a_notice_is_written_unless_it_is_hidden(capsys: Any, verbose: Any, written: str) -> None:
     notice("Resumed.", verbose=verbose)
     assert capsys.readouterr().err == written
+
+
+def test_a_notebook_gets_a_notice_in_the_output_of_the_cell(monkeypatch: Any, capsys: Any) -> None:
+    """It shows stderr on red, like an error."""
+    monkeypatch.setattr(builtins, "get_ipython", None, raising=False)
+    monkeypatch.setattr("rich.console.Console", lambda: Console(force_jupyter=True))
+    notice("Resumed.", verbose=1)
+    assert capsys.readouterr() == ("keras_lr: Resumed.\n", "")
 
 
 def test_who_shows_the_result_itself_leaves_the_summary_out(capsys: Any) -> None:

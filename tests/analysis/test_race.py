@@ -120,6 +120,20 @@ def test_a_dropped_rate_is_told_from_one_that_might_have_caught_up(curve, why, w
 
 
 @pytest.mark.parametrize(
+    ("falls", "words"),
+    [
+        (False, "which could not have caught up at its recent pace."),
+        (True, "only to stay within the budget."),
+    ],
+)
+def test_the_reason_speaks_of_a_single_other_rate_as_one(falls, words):
+    curves = {1e-4: [9.0 - epoch for epoch in range(10)] if falls else [2.0] * 10, 1e-3: [1.0] * 10, 1e-2: [1.5] * 10}
+    race = Race(list(curves), epochs=10, budget=1.6)
+    run(race, curves.__getitem__)
+    assert re.search(rf"; 1 other rate was dropped after \d epochs, {words}$", race.reason)
+
+
+@pytest.mark.parametrize(
     ("falling", "words"),
     [
         ([], "none of which could have caught up at its recent pace"),

@@ -1,6 +1,7 @@
 """`keras-lr demo`."""
 
 import html
+import importlib.util
 import json
 import os
 import pty
@@ -166,3 +167,11 @@ def test_the_script_in_the_report_gives_the_results_of_the_demo(tmp_path, monkey
     exec(compile(_demo.script(), "script.py", "exec"), {"__name__": "__main__"})
     script = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert [measured(record) for record in records_in(script)] == [measured(record) for record in records_in(demo)]
+
+
+def test_a_missing_scikit_learn_is_named_before_tensorflow_is_loaded(monkeypatch, capsys):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else found(name))
+    assert main(["demo"]) == 2
+    error = capsys.readouterr().err
+    assert error == 'keras-lr: error: The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"\n'

@@ -77,7 +77,7 @@ def test_every_public_plot_is_tested_here():
 def test_the_u_curve_shows_every_seed_the_median_the_band_and_the_diverged():
     result = sensitivity_result()
     ax = plots.plot_sensitivity(result)
-    points = np.concatenate([drawn.get_offsets() for drawn in ax.collections if drawn.get_label() == "one seed"])
+    points = np.concatenate([drawn.get_offsets() for drawn in ax.collections if drawn.get_label() == "one repeat"])
     runs = result.frame[result.frame["learning_rate"] < 1].groupby(["learning_rate", "repeat"])["val_loss"].min()
     assert sorted(points[:, 1]) == pytest.approx(sorted(runs))
     median = next(line for line in ax.lines if line.get_label() == "median")
@@ -86,7 +86,7 @@ def test_the_u_curve_shows_every_seed_the_median_the_band_and_the_diverged():
     assert list(cross.get_xdata()) == [1.0]
     assert cross.get_transform() == ax.get_xaxis_transform()
     named = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert named == ["median", "lowest to highest seed", "one seed", "diverged", "as good within noise"]
+    assert named == ["median", "lowest to highest repeat", "one repeat", "diverged", "as good within noise"]
 
 
 LITTLE = "loses ≤ 5% of the gain"
@@ -134,7 +134,7 @@ def test_a_diverged_seed_counts_as_the_worst_in_the_median():
 def test_the_band_goes_from_the_lowest_to_the_highest_seed():
     result = sensitivity_result(sensitivity_frame((1e-4, 1e-3), noise=0.1))
     ax = plots.plot_sensitivity(result)
-    band = next(item for item in ax.collections if item.get_label() == "lowest to highest seed")
+    band = next(item for item in ax.collections if item.get_label() == "lowest to highest repeat")
     heights = band.get_paths()[0].vertices[:, 1]
     scores = result.frame.groupby(["learning_rate", "repeat"])["val_loss"].min().groupby("learning_rate")
     assert {round(value, 9) for value in [*scores.min(), *scores.max()]} == {round(value, 9) for value in heights}

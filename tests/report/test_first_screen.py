@@ -6,6 +6,7 @@ import re
 import pytest
 
 from keras_lr import Report, analyze_histories, analyze_history
+from keras_lr.analysis._sensitivity import analyze_sensitivity
 from keras_lr.results import Suggestion
 from tests.report.page_reader import Page, first_screen
 from tests.report_samples import KINDS, auto_lr_log, history, page_of, schedule_preview
@@ -16,10 +17,10 @@ ANSWERS = {
     "sensitivity": [
         "Clear",
         "Use learning_rate=1e-3.",
-        "Anything from 1e-3 to 1e-2 is as good within noise. Searched: 6 learning rates x 3 seeds, Adam, batch 32.",
+        "Anything from 1e-3 to 1e-2 is as good within noise. Trained with Adam at batch size 32.",
         "optimizer = keras.optimizers.Adam(learning_rate=1e-3) batch_size = 32",
     ],
-    "batch sizes": ["Use learning_rate=1e-3.", "6 learning rates x 3 seeds x 3 batch sizes"],
+    "batch sizes": ["Use learning_rate=1e-3.", "Trained with Adam at batch size 32."],
     "range test": ["Clear", "Use learning_rate=3.2e-3.", "from 1e-3 to 2.5e-2 was usable (100 steps x 3 repeats"],
     "diagnosis": ["The learning rate 1e-2 was", "Judged from 30 epochs of loss."],
     "diagnoses": ["3 runs judged: "],
@@ -94,9 +95,9 @@ def test_a_search_without_an_answer_leaves_the_word_to_the_range_test():
         ),
         (
             {"high": 1e-3, "usable_low": 1e-4, "usable_high": 1e-3},
-            "No other learning rate of the grid is as good within noise. Anything from 1e-4 to 1e-3 loses at most 5%",
+            "No other learning rate that was tried is as good within noise. Anything from 1e-4 to 1e-3 loses at",
         ),
-        ({"basin_by": "gain"}, "Anything from 1e-3 to 1e-2 loses at most 5% of the gain. Searched:"),
+        ({"basin_by": "gain"}, "Anything from 1e-3 to 1e-2 loses at most 5% of the gain. Trained with"),
     ],
 )
 def test_what_is_as_good_within_noise_and_what_loses_little_are_said_apart(changes, said):
@@ -136,15 +137,15 @@ def test_a_tentative_answer_says_try():
 WARNINGS = {
     "edge above": (
         lambda: small_search(best_learning_rate=1.0, low=1.0, high=1.0, at_edge=True),
-        "Best value at the grid's edge. Widen the grid to 10.",
+        "The best rate is the highest one tried, so a better one may lie beyond. Widen the grid to 10.",
     ),
     "edge below": (
         lambda: small_search(best_learning_rate=1e-5, low=1e-5, high=1e-5, at_edge=True),
-        "Best value at the grid's edge. Widen the grid to 1e-6.",
+        "The best rate is the lowest one tried, so a better one may lie beyond. Widen the grid to 1e-6.",
     ),
-    "one seed": (
+    "one repeat": (
         lambda: small_search(repeats=1),
-        "One seed cannot show the noise. Search again with repeats=3.",
+        "Fewer than 3 repeats leave the noise uncertain. Search again with repeats=3.",
     ),
     "diverged inside": (
         lambda: small_search(high=1.0),
@@ -166,6 +167,21 @@ WARNINGS = {
 @pytest.mark.parametrize(("make", "warning"), WARNINGS.values(), ids=WARNINGS)
 def test_a_warning_says_what_to_do(make, warning):
     assert warning in words(make())
+
+
+def test_a_doubt_with_a_warning_of_its_own_is_not_in_the_reason_too():
+    frame = sensitivity_frame((1e-5, 1e-3, 1e-2), repeats=1, epochs=3)
+    result = analyze_sensitivity(frame[frame["learning_rate"] < 1e-2])
+    assert result.reason.endswith("uncertain. The best rate is the highest one tried, so a better one may lie beyond.")
+    shown = words(result)
+    assert all(shown.count(doubt) == 1 for doubt in ("leave the noise uncertain.", "a better one may lie beyond."))
+
+
+def test_a_race_has_no_grid_to_widen():
+    race = {"epochs": 3, "budget": 1.0, "cost": 1.0, "finished": True, "dropped": [], "comparisons": []}
+    edge = small_search(repeats=1, best_learning_rate=1.0, low=1.0, high=1.0, at_edge=True, race=race)
+    assert "Widen the grid" not in words(edge)
+    assert "repeats=3" not in words(edge)
 
 
 def test_a_finding_in_the_run_is_a_warning_with_its_epochs():

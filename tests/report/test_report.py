@@ -133,6 +133,17 @@ def test_an_empty_report_is_refused():
         Report("x").to_html()
 
 
+def test_a_notebook_shows_an_empty_report_without_an_error():
+    assert Report("x")._repr_html_() == "<p>The report is empty. Call <code>add(result)</code> first.</p>"
+    assert repr(Report("x").add(make_range_test())) == "Report('x', 1 result)"
+
+
+def test_a_notebook_gets_the_warnings_too():
+    result = make_range_test(stop_reason="data_exhausted", stop_detail="The data ended")
+    fragment = Report("x").add(result)._repr_html_()
+    assert "The data ended. <strong>Repeat the dataset (<code>dataset.repeat()</code>) or ask" in fragment
+
+
 def test_the_schedules_that_can_be_written_as_code_are_those_there_are():
     def schedules(home):
         base = keras.optimizers.schedules.LearningRateSchedule

@@ -12,7 +12,7 @@ import pytest
 
 from keras_lr.errors import ResultFormatError
 from keras_lr.results import SensitivityResult
-from keras_lr.results._sensitivity import basin_in_words
+from keras_lr.results._sensitivity import basin_in_words, basins_in_words
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 
@@ -47,6 +47,27 @@ def test_a_result_stored_under_the_former_names_is_read() -> None:
 )
 def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: str) -> None:
     assert basin_in_words(SensitivityResult.from_dict(stored(best_learning_rate=1e-3, **changes))) == words
+
+
+@pytest.mark.parametrize(
+    ("usable", "words"),
+    [
+        ((1e-3, 1e-2), "as good within noise and loses at most 5% of the gain from 1e-3 to 1e-2"),
+        ((1e-4, 1e-1), "as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from 1e-4 to 1e-1"),
+        ((1e-3, 1e-3), "as good within noise from 1e-3 to 1e-2; no other rate loses at most 5% of the gain"),
+        ((None, None), "as good within noise from 1e-3 to 1e-2"),
+    ],
+)
+def test_both_ranges_are_told_apart(usable: tuple[float | None, float | None], words: str) -> None:
+    low, high = usable
+    result = stored(best_learning_rate=1e-3, low=1e-3, high=1e-2, usable_low=low, usable_high=high)
+    assert basins_in_words(SensitivityResult.from_dict(result)) == words
+
+
+def test_a_best_rate_alone_in_both_ranges_is_said_once() -> None:
+    result = stored(best_learning_rate=1e-3, low=1e-3, high=1e-3, usable_low=1e-3, usable_high=1e-3)
+    said = "no other rate is as good within noise or loses at most 5% of the gain"
+    assert basins_in_words(SensitivityResult.from_dict(result)) == said
 
 
 NEW_FIELDS = ("basin_by", "usable_low", "usable_high", "lr_sensitivity")

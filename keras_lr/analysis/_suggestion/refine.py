@@ -49,6 +49,9 @@ LOWERED_FROM_DECADES = 0.2
 CLEAR_APART_DECADES = 0.5
 """Sweep and runs disagree if they point to rates farther apart than this."""
 
+SHOWN_APART_DECADES = 0.05
+"""A smaller distance would be written as 0.0 decades."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -247,8 +250,8 @@ def allow_for_length(suggestion: Suggestion, planned_steps: int | None) -> Sugge
     low, rate, high = (
         end * 10**moved for end in (suggestion.low or 0.0, suggestion.learning_rate, suggestion.high or 0.0)
     )
-    how = "lowered" if moved < 0 else "raised"
-    reason = f"{suggestion.reason} It is {how} by {abs(moved):.1f} decades for a training run of {planned_steps} steps."
+    how = f"{'lowered' if moved < 0 else 'raised'} by {abs(moved):.1f} decades"
+    reason = f"{suggestion.reason} The rate is {how} for a training run of {planned_steps} steps."
     return replace(suggestion, learning_rate=rate, low=low, high=high, reason=reason)
 
 
@@ -266,7 +269,8 @@ def _judgement(suggestion: Suggestion, apart: float) -> Judgement:
     """How confident sweep and runs allow the refined suggestion to be if they are `apart` decades apart."""
     if apart > CLEAR_APART_DECADES:
         return Judgement("tentative", f"Short runs disagree with the sweep by {apart:.1f} decades.")
-    agreed = f"Short runs agree with the sweep within {apart:.1f} decades."
+    within = f" within {apart:.1f} decades" if apart >= SHOWN_APART_DECADES else ""
+    agreed = f"Short runs agree with the sweep{within}."
     if suggestion.confidence == "clear" or suggestion.reason == FAR_BELOW_USUAL:
         return Judgement("clear", agreed)
     return Judgement("tentative", f"{agreed} {suggestion.reason}")

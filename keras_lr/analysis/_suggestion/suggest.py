@@ -42,6 +42,9 @@ CLEAR_FALL_ERRORS = 10.0
 CLEAR_ROOM_DECADES = 0.5
 """Least distance for "clear" from the suggestion up to the first loss that jumps."""
 
+SHOWN_ROOM_DECADES = 0.05
+"""A smaller distance would be written as 0.0 decades."""
+
 COARSE_STEPS_PER_DECADE = 20.0
 FAR_BELOW_USUAL_DECADES = 0.4
 """For "clear" from a sweep with fewer steps per decade, the rate for an adaptive optimizer lies at most this far below
@@ -221,7 +224,8 @@ def _judgement(
         )
     doubt = _doubt_about_range(landmarks) or _doubt_about_fall(landmarks)
     if not doubt and room < CLEAR_ROOM_DECADES:
-        doubt = f"Single losses jump within {max(room, 0.0):.1f} decades above the suggestion."
+        above = f"within {room:.1f} decades above" if room >= SHOWN_ROOM_DECADES else "at or below"
+        doubt = f"Single losses jump {above} the suggestion."
     if not doubt and spread > CLEAR_SPREAD_DECADES:
         doubt = f"The repeats disagree by {spread:.1f} decades."
     if not doubt and above_usual is not None and above_usual < -FAR_BELOW_USUAL_DECADES:

@@ -73,7 +73,7 @@ def range_test_section(results: tuple[RangeTestResult], prefix: str) -> dict[str
         figure=figure_view(
             lambda figure: plot_range_test(result, ax=figure.subplots()),
             title="Loss against learning rate",
-            description=_describe_curve(result, curve),
+            description=_describe_curve(curve),
             prefix=f"{prefix}-curve",
         ),
         folded=[
@@ -147,7 +147,7 @@ def _facts(result: RangeTestResult) -> list[dict[str, str]]:
     return fact_views(facts)
 
 
-def _describe_curve(result: RangeTestResult, curve: SmoothCurve) -> str:
+def _describe_curve(curve: SmoothCurve) -> str:
     if not len(curve.losses):
         return "No step had a finite loss, so there is no curve."
     falling = curve.losses[: max(curve.divergence, 1)]
@@ -159,12 +159,6 @@ def _describe_curve(result: RangeTestResult, curve: SmoothCurve) -> str:
     ]
     if curve.divergence < len(curve.losses):
         parts.append(f"From {format_rate(curve.learning_rates[curve.divergence])} on, it is well above its start.")
-    advice = result.suggestion
-    if advice.learning_rate is not None and advice.low is not None and advice.high is not None:
-        parts.append(
-            f"Suggested: {format_rate(advice.learning_rate)}, usable from {format_rate(advice.low)} to "
-            f"{format_rate(advice.high)}."
-        )
     return " ".join(parts)
 
 

@@ -14,7 +14,10 @@ from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.analysis._batch_size import rule_ridge
 from keras_lr.analysis._sensitivity import (
+    ENOUGH_REPEATS,
+    FEW_REPEATS,
     RUN_KEYS,
+    at_edge_in_words,
     lost_gain,
     main_batch_size,
     median_scores,
@@ -28,8 +31,7 @@ from keras_lr.plots._sensitivity import (
     MAX_RATES,
     MAX_REPEATS,
     RACE_ENDS,
-    learning_curve_crosses,
-    learning_curve_panels,
+    LearningCurves,
     plot_heatmap,
     plot_race,
     plot_sensitivity,
@@ -68,12 +70,13 @@ from keras_lr.results._sensitivity import (
     RUN_STATUS_NAMES,
     BasinBy,
     SensitivityResult,
+    basins,
     chaos_in_words,
 )
 
 _MAX_TABLE_ROWS = 60
 _NAME_LIMIT = 48
-_NO_OTHER = "No other learning rate of the grid"
+_NO_OTHER = "No other learning rate that was tried"
 _ENGINES: dict[str, str] = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
@@ -185,8 +188,8 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
         level=result.confidence,
         lead="Use" if result.confidence == "clear" else "Try",
         rate=rate,
-        rest=f"{_ranges_in_words(result)} Searched: {_setup(result)}.",
-        reason=result.reason,
+        rest=f"{_ranges_in_words(result)} {_trained_with(result)}".strip(),
+        reason=_reason(result),
         code=code_to_paste(result.environment, rate, batch_size=main_batch_size(result)),
     )
 
@@ -204,21 +207,25 @@ def _ranges_in_words(result: SensitivityResult) -> str:
 
 def _ranges(result: SensitivityResult) -> dict[BasinBy, str]:
     """The ranges that are known, each as text."""
-    known: dict[BasinBy, tuple[float | None, float | None]] = {result.basin_by: (result.low, result.high)}
-    known.setdefault("gain", (result.usable_low, result.usable_high))
     return {
         name: _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}"
-        for name, (low, high) in known.items()
-        if low is not None and high is not None
+        for name, (low, high) in basins(result).items()
     }
 
 
 def _setup(result: SensitivityResult) -> str:
-    parts = [f"{counted(len(result.learning_rates), 'learning rate')} x {counted(result.repeats, 'seed')}"]
+    parts = [f"{counted(len(result.learning_rates), 'learning rate')} x {counted(result.repeats, 'repeat')}"]
     if len(result.batch_sizes) > 1:
         parts[0] += f" x {len(result.batch_sizes)} batch sizes"
     optimizer, size = code_value(result.environment, "optimizer", ""), main_batch_size(result)
     return ", ".join(filter(None, [*parts, optimizer, f"batch {size}" if size else ""]))
+
+
+def _trained_with(result: SensitivityResult) -> str:
+    """Optimizer and batch size, as far as they are known; `reason` counts the rates and the repeats."""
+    optimizer, size = code_value(result.environment, "optimizer", ""), main_batch_size(result)
+    how = [f"with {optimizer}" if optimizer else "", f"at batch size {size}" if size else ""]
+    return as_sentence(" ".join(filter(None, ["Trained", *how]))) if any(how) else ""
 
 
 def _warnings(result: SensitivityResult, runs: pd.DataFrame, best: Diagnosis | None) -> list[dict[str, str]]:
@@ -230,15 +237,25 @@ def _warnings(result: SensitivityResult, runs: pd.DataFrame, best: Diagnosis | N
     ]
 
 
+def _reason(result: SensitivityResult) -> str:
+    """The reason without the doubts that stand among the warnings."""
+    reason = result.reason
+    for warning in _grid_warnings(result):
+        reason = reason.replace(f" {warning['problem']}", "")
+    return reason
+
+
 def _grid_warnings(result: SensitivityResult) -> list[dict[str, str]]:
     found = []
     rates = result.learning_rates
-    if result.at_edge and result.best_learning_rate is not None:
-        high = result.best_learning_rate >= rates[-1]
-        beyond = format_rate(float(rates[-1] * 10 if high else rates[0] / 10))
-        found.append(warning_view("Best value at the grid's edge.", f"Widen the grid to {beyond}."))
-    if result.repeats == 1 and not result.race:
-        found.append(warning_view("One seed cannot show the noise.", "Search again with `repeats=3`."))
+    if result.race:
+        return found
+    if result.at_edge and result.best_learning_rate is not None and len(rates) > 1:
+        highest = bool(result.best_learning_rate >= rates[-1])
+        beyond = format_rate(float(rates[-1] * 10 if highest else rates[0] / 10))
+        found.append(warning_view(at_edge_in_words(highest=highest), f"Widen the grid to {beyond}."))
+    if result.repeats < ENOUGH_REPEATS:
+        found.append(warning_view(FEW_REPEATS, f"Search again with `repeats={ENOUGH_REPEATS}`."))
     return found
 
 
@@ -271,7 +288,7 @@ def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]
     facts.append(("Learning rates", str(len(rates))))
     if result.race:
         facts.append(("Other rates, in complete runs", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
-    facts.append(("Seeds", str(result.repeats)))
+    facts.append(("Repeats", str(result.repeats)))
     if len(result.batch_sizes) > 1:
         facts.append(("Batch sizes", ", ".join(map(str, result.batch_sizes[:8]))))
     lost = int((runs["status"] == "diverged").sum())
@@ -405,10 +422,10 @@ def _method(result: SensitivityResult) -> list[str]:
         f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {listed or 'none'}.",
         f"A run is scored by its {better} `{_objective(result)}`, a learning rate by the median score of its runs; a "
         "diverged run counts as the worst possible.",
-        "As good within noise: repeats indistinguishable from those of the best, given the spread across seeds.",
+        "As good within noise: repeats indistinguishable from those of the best, given their spread.",
         "The gain is the difference between the median of all runs after the first epoch and the best median. A rate "
         "may lose little of it and still be distinguishable from the best.",
-        "The band spans the lowest to the highest seed; it is not a confidence band.",
+        "The band spans the lowest to the highest repeat; it is not a confidence band.",
     ]
     if result.lr_sensitivity is not None:
         lines.append(
@@ -503,7 +520,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
     if not rates:
         return []
     findings = {rate: diagnosis.findings for rate, diagnosis in diagnoses.items()}
-    panels = learning_curve_panels(result, findings=findings)
+    curves = LearningCurves.of(result)
     descriptions = [_describe_rate(result, rate, diagnoses.get(rate)) for rate in rates]
     named = {_rate(rate): diagnosis for rate, diagnosis in diagnoses.items()}
     caption = "Findings in the middle run of each learning rate"
@@ -511,9 +528,9 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
         part_view(
             name="histories",
             heading="Training histories",
-            note=_note(result, rates),
+            note=_note(result, curves),
             figure=panels_view(
-                {_rate(rate): draw for rate, draw in panels.items()},
+                {_rate(rate): draw for rate, draw in curves.panels(findings).items()},
                 title="Training histories",
                 description=" ".join(descriptions),
                 descriptions=descriptions,
@@ -566,17 +583,17 @@ def embedded_frame(result: SensitivityResult) -> pd.DataFrame:
     return pd.concat([_thinned_run(run, result, rows_per_run) for _, run in runs], ignore_index=True)
 
 
-def _note(result: SensitivityResult, rates: list[float]) -> str:
-    parts = ["One panel per learning rate, one line per seed; all panels share a scale."]
-    if crosses := learning_curve_crosses(result):
+def _note(result: SensitivityResult, curves: LearningCurves) -> str:
+    parts = ["One panel per learning rate, one line per repeat; all panels share a scale."]
+    if crosses := curves.crosses_note():
         parts.append(crosses)
     if len(result.batch_sizes) > 1:
         parts.append(f"Only batch size {main_batch_size(result)} is shown.")
     tried = len(result.learning_rates)
-    if len(rates) < tried:
-        parts.append(f"{len(rates)} of {counted(tried, 'learning rate')} are shown.")
+    if len(curves.runs) < tried:
+        parts.append(f"{len(curves.runs)} of {counted(tried, 'learning rate')} are shown.")
     if result.repeats > MAX_REPEATS:
-        parts.append(f"{MAX_REPEATS} of {counted(result.repeats, 'seed')} are shown.")
+        parts.append(f"{MAX_REPEATS} of {counted(result.repeats, 'repeat')} are shown.")
     return " ".join(parts)
 
 

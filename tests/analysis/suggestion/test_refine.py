@@ -135,6 +135,7 @@ def test_an_adaptive_optimizers_usual_rate_decides_between_sweep_and_runs(sweep,
     assert refined.learning_rate == pytest.approx(suggestion.learning_rate * 10**decades, rel=0.01)
     assert refined.reason.startswith(f"Short runs {reason}")
     assert refined.confidence == ("clear" if reason == "agree" else "tentative")
+    assert " 0.0 decades" not in refined.reason
 
 
 def noisy_runs(ends, *, shared):
