@@ -81,7 +81,9 @@ def constant_output_loss(loss: Any, targets: Any) -> float | None:
         # Labels are few, however many samples there are.
         values, counts = np.unique(values, return_counts=True)
         values = values[:, np.newaxis]
-    outputs = np.broadcast_to(constant, (len(values), *np.shape(constant))).astype("float32")
+    # The frequencies of one-hot classes hold for every place of a sequence or an image.
+    places = values.shape[: values.ndim - constant.ndim] or (len(values),)
+    outputs = np.broadcast_to(constant, (*places, *constant.shape)).astype("float32")
     mean = _mean_loss(found, values, outputs, counts)
     return mean if np.isfinite(mean) else None
 
@@ -162,7 +164,7 @@ def _probability(loss: Any, values: np.ndarray) -> np.ndarray:
 
 
 def _class_frequencies(loss: Any, values: np.ndarray) -> np.ndarray | None:
-    if values.shape[-1] < 2:
+    if values.shape[-1] < 2 or loss.axis != -1:
         return None
     smoothing = loss.get_config().get("label_smoothing", 0.0)
     frequencies = values.reshape(-1, values.shape[-1]).mean(axis=0) * (1 - smoothing) + smoothing / values.shape[-1]
@@ -171,7 +173,7 @@ def _class_frequencies(loss: Any, values: np.ndarray) -> np.ndarray | None:
 
 def _label_frequencies(loss: Any, values: np.ndarray) -> np.ndarray | None:
     labels = values.astype(np.int64).ravel()
-    if labels.min() < 0 or labels.size != len(values):
+    if labels.min() < 0 or labels.size != len(values) or loss.ignore_class is not None:
         return None
     return _logs_if_needed(loss, np.bincount(labels, minlength=2) / labels.size)
 

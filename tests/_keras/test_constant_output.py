@@ -22,6 +22,8 @@ def test_a_regression_has_its_closed_form(loss, convert):
         ("sparse_categorical_crossentropy", LABELS),
         (keras.losses.SparseCategoricalCrossentropy(from_logits=True), LABELS),
         ("categorical_crossentropy", np.eye(3)[LABELS]),
+        (keras.losses.CategoricalCrossentropy(from_logits=True), np.eye(3)[LABELS].reshape(15, 4, 3)),
+        ("categorical_crossentropy", np.eye(3)[LABELS].reshape(5, 3, 4, 3)),
     ],
 )
 def test_a_cross_entropy_of_classes_costs_the_entropy_of_their_frequencies(loss, targets):
@@ -45,6 +47,8 @@ def test_a_binary_cross_entropy_costs_the_entropy_of_its_labels():
         ("mse", np.array([1.0, np.nan])),
         ("mse", np.array(["a", "b"])),
         ("mse", []),
+        (keras.losses.CategoricalCrossentropy(axis=1), np.eye(3)[LABELS].reshape(20, 3, 3)),
+        (keras.losses.SparseCategoricalCrossentropy(ignore_class=0), LABELS),
     ],
 )
 def test_what_is_not_known_is_none(loss, targets):
