@@ -42,7 +42,7 @@ PROCESS = re.compile(
 DATE = r"(?<![\w.])\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4})?[ T,]+"
 TIMES = re.compile(rf"\[?(?:{DATE})?(?<![\w.])\d{{1,3}}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d.]|\s*/)Z?\]?")
 BEFORE = r"(?:\b(?:at|after|in) )?(?<![a-z])"
-BETWEEN = r"['\"]?\s*(?:no\.?|number|num)?\s*[:=#\[(]*\s*"
+BETWEEN = r"['\"]?[\s:=#\[(]*(?:(?:no\.?|number|num)[\s:=#\[(]*)?"
 OF_ALL = r"(?:\s*(?:/|of)\s*\d+)?[\])]*"
 EPOCH = re.compile(
     rf"(?:{BEFORE}ep(?:och)?(?:\s?\(\w+\))?{BETWEEN}(\d+(?:\.\d+)?)(?![\d.]*%|\d){OF_ALL}"
@@ -74,6 +74,7 @@ FIRST_OF_TWO = re.compile(r"validation_0(?=.*validation_1)")
 FILLERS = frozenset(
     {"value", "with", "and", "the", "after", "at", "for", "in", "on", "of", "is", "was", "info", "debug"}
 )
+MAX_START = 2**18
 MAX_LINE = 4000
 MAX_TITLE_WORDS = 4
 MIN_ROWS = 2
@@ -120,8 +121,8 @@ def shows_fit(text: str) -> bool:
 
 
 def shows_rows(text: str) -> bool:
-    """Whether this is text with printed dicts, or with lines of names and numbers."""
-    plain = plain_text(text)
+    """Whether this is text with printed dicts, or with lines of names and numbers, near its beginning."""
+    plain = plain_text(text[:MAX_START])
     if _dicts(plain):
         return True
     found = (line for line in _lines(plain) if any(map(kind_of, line.values)))
