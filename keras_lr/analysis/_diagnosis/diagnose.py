@@ -71,9 +71,9 @@ def analyze_history(
         source: A Keras `History`, a callback of keras_lr, a dict or DataFrame of columns, a list of rows, an
             `AutoLRLog`, XGBoost's `evals_result`, or a path. A file may be that of a `CSVLogger` (Keras, Lightning,
             fastai) with any separator, YOLO's `results.csv`, a download from W&B, MLflow or TensorBoard, Hugging Face's
-            `trainer_state.json`, any other JSON with columns or rows, the console output of `fit`, or a notebook that
-            shows it. It may be compressed with gzip, bzip2 or xz. A directory may hold TensorBoard event files or
-            MLflow runs.
+            `trainer_state.json`, any other JSON with columns or rows, the console output of `fit` or of another
+            training loop, or a notebook that shows it. It may be compressed with gzip, bzip2 or xz. A directory may
+            hold TensorBoard event files or MLflow runs.
         run: Which run to read if `source` holds several: its name, or its number from 1 on. By default the last, if
             the epochs start over.
         validation_freq: As given to `fit`. Needed for a `History` if its lengths do not show which epochs were

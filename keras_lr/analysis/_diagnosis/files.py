@@ -1,4 +1,4 @@
-"""Reading files and directories: CSV, JSON, console text, event files of TensorBoard, metrics of MLflow.
+"""Reading files and directories: CSV, JSON, printed text, event files of TensorBoard, metrics of MLflow.
 
 `read_path` returns named columns, a list of rows, a JSON object or several runs; `readers` makes a history of them.
 """
@@ -10,7 +10,6 @@ import codecs
 import functools
 import gzip
 import io
-import json
 import lzma
 import re
 import struct
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 
+from keras_lr.analysis._diagnosis.printed import ANSI_CODES, parsed_json, printed_history, shows_fit, shows_rows
 from keras_lr.analysis._diagnosis.table import MISSING_WORDS, counter_kind
 from keras_lr.errors import CurveError
 
@@ -46,18 +46,19 @@ DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 # Control characters that no text holds; backspace and escape are those of a console.
 BINARY = frozenset(range(32)) - frozenset(b"\b\t\n\v\f\r\x1b")
 BLANKS = sorted({*MISSING_WORDS, *(word.upper() for word in MISSING_WORDS), "None", "No log"})
-
-EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*$", re.MULTILINE)
+# What the lines around the header of a printed table are made of.
+RULES = "+-=|: "
+# What to do with a file of numbers in another form, by its first bytes.
+REMEDIES = {
+    b"PK": "Unpack the archive, or save the table as CSV.",
+    b"\x80": "If you trust its source, load it with `pickle` and pass the history.",
+    b"\x93NUMPY": "Load it with NumPy and pass the columns as a dict.",
+    b"PAR1": "Load it with pandas and pass the DataFrame.",
+    b"\x89HDF": "Load it with `h5py` and pass the columns as a dict.",
+}
+NO_TEXT = "Pass the file that `CSVLogger` wrote."
 # A name with its value where a header has names alone.
 FREE_TEXT = re.compile(r"\w['\"]?\s*[:=]\s*[-+]?\d")
-# A dict of numbers on a line of its own, as Hugging Face's `Trainer` prints it.
-PRINTED_ROW = re.compile(r"^[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
-JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
-PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
-# Colours and cursor movements.
-ANSI_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# "32/32 [====] - 1s", or only " - 1s" from old versions with `verbose=2`.
-PROGRESS_LINE = re.compile(r"\s*(?:(?P<step>\d+)/(?P<steps>\d+|Unknown)\b|-? ?\d+s )")
 
 # Folders that hold a part of the run above them.
 TRAINING_FOLDERS = ("train", "training")
@@ -127,8 +128,8 @@ class File:
 
     @functools.cached_property
     def head(self) -> str:
-        """The text of its first bytes."""
-        return self.start.decode(self.encoding, errors="replace")
+        """The text of its first bytes, without colours."""
+        return ANSI_CODES.sub("", self.start.decode(self.encoding, errors="replace"))
 
     def text(self, errors: str = "strict") -> str:
         """The whole text."""
@@ -136,12 +137,13 @@ class File:
             return str(stream.read().decode(self.encoding, errors))
 
     def stream(self) -> BinaryIO:
-        """Its bytes from the beginning, without the zeros with which a power failure may end a file of text."""
+        """Its bytes from the beginning, without colours and the zeros with which a power failure may end a file."""
         stream: BinaryIO = self.opener(self.path)
-        if self.encoding == "utf-16" or not self._end.endswith(b"\0"):
+        if self.encoding == "utf-16" or not (self._end.endswith(b"\0") or b"\x1b" in self.start):
             return stream
         with stream:
-            return io.BytesIO(stream.read().rstrip(b"\0"))
+            plain = ANSI_CODES.sub("", stream.read().rstrip(b"\0").decode(self.encoding, "surrogateescape"))
+            return io.BytesIO(plain.encode(self.encoding, "surrogateescape"))
 
     @property
     def last_line(self) -> str:
@@ -184,9 +186,7 @@ def _open_plain(path: Path) -> BinaryIO:
 
 
 def _refuse_binary(file: File) -> Any:
-    remedy = "Pass the file that `CSVLogger` wrote."
-    if file.start.startswith(b"PK"):
-        remedy = "Unpack the archive, or save the table as CSV."
+    remedy = next((remedy for mark, remedy in REMEDIES.items() if file.start.startswith(mark)), NO_TEXT)
     raise CurveError(f"`source` must be a text file. Received: {file.path}, which is binary. {remedy}")
 
 
@@ -209,11 +209,11 @@ def _read_json(file: File) -> Any:
     try:
         text = file.text()
         try:
-            document = _parsed_json(text)
+            document = parsed_json(text)
         except ValueError:
-            if _is_printed_rows(file):
-                return _read_printed_rows(file)
-            document = [_parsed_json(line) for line in text.splitlines() if line.strip()]
+            if shows_rows(file.head):
+                return _read_printed(file)
+            document = [parsed_json(line) for line in text.splitlines() if line.strip()]
             if len(document) < 2:
                 raise
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
@@ -228,34 +228,8 @@ def _read_json(file: File) -> Any:
     )
 
 
-def _parsed_json(text: str) -> Any:
-    """A JSON document; of what is none, the document that Python prints as this text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        quoted = re.sub(r"(?<!\w)'([^'\"\\]*)'", r'"\1"', text)
-        try:
-            return json.loads(PYTHON_WORDS.sub(lambda word: JSON_WORDS[word[0]], quoted))
-        except ValueError:
-            pass
-        raise
-
-
-def _is_console(file: File) -> bool:
-    return EPOCH_LINE.search(plain_text(file.head)) is not None
-
-
-def _read_console_file(file: File) -> list[dict[str, Any]]:
-    return console_rows(file.text(errors="replace"))
-
-
-def _is_printed_rows(file: File) -> bool:
-    return len(PRINTED_ROW.findall(plain_text(file.head))) > 1
-
-
-def _read_printed_rows(file: File) -> list[dict[str, Any]]:
-    rows = [_parsed_json(row) for row in PRINTED_ROW.findall(plain_text(file.text(errors="replace")))]
-    return [row for row in rows if isinstance(row, dict)]
+def _read_printed(file: File) -> Any:
+    return printed_history(file.text(errors="replace"))
 
 
 class _Dialect(NamedTuple):
@@ -281,7 +255,8 @@ def _dialect(text: str) -> _Dialect:
 
     Lines that begin with `#` are comments. The last of them is the header if numbers follow.
     """
-    lines = [(place, line.strip()) for place, line in enumerate(text.splitlines()) if line.strip()] or [(0, "")]
+    numbered = [(place, line.strip()) for place, line in enumerate(text.splitlines())]
+    lines = [(place, line) for place, line in numbered if line.strip(RULES)] or [(0, "")]
     comments = next((count for count, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if comments and any(map(_is_number, re.split(r"[,;|\s]", lines[comments][1]))):
         comments -= 1
@@ -400,56 +375,6 @@ def _named_by_tag(columns: dict[str, Any], path: Path) -> dict[str, Any]:
         return columns
     scalar = tag[1].removeprefix("epoch_")
     return {scalar if name.lower() == "value" else name: values for name, values in columns.items()}
-
-
-def plain_text(text: str) -> str:
-    """Console text with a line for each state of a progress bar, without colours."""
-    return re.sub(r"\r\n|[\b\r]+", "\n", ANSI_CODES.sub("", text))
-
-
-def console_rows(text: str) -> list[dict[str, Any]]:
-    """The finished epochs in what `fit` printed with `verbose` 1 or 2.
-
-    Raises:
-        CurveError: No epoch was finished.
-    """
-    plain = plain_text(text)
-    starts = [*EPOCH_LINE.finditer(plain)]
-    ends = [*(start.start() for start in starts[1:]), len(plain)]
-    rows = []
-    for start, end in zip(starts, ends, strict=False):
-        values = _finished_epoch(plain[start.end() : end])
-        if values:
-            rows.append({"epoch": int(start[1]), **values})
-    if not rows:
-        raise CurveError("The console text shows no finished epoch with its loss. Record it with `verbose=2`.")
-    return rows
-
-
-def _finished_epoch(text: str) -> dict[str, str]:
-    """What was printed at the end of an epoch.
-
-    The validation is on a later line than the last step. What follows without one, as that of `evaluate`, is another's.
-    """
-    finished: dict[str, str] = {}
-    total = None
-    for line in text.splitlines():
-        progress = PROGRESS_LINE.match(line)
-        if progress is None or progress["step"] != progress["steps"]:
-            continue
-        values = dict(_printed_values(line))
-        validated = any(name.startswith("val_") for name in values)
-        if values and (not finished or (validated and progress["steps"] == total)):
-            finished, total = {**finished, **values}, progress["steps"]
-    return finished
-
-
-def _printed_values(line: str) -> Iterator[tuple[str, str]]:
-    """Name and value of each "name: value" between dashes."""
-    for part in re.split(r"\s-\s", line):
-        name, _, value = part.strip().partition(": ")
-        if value and _is_number(value):
-            yield name, value
 
 
 def _read_directory(directory: Path) -> Any:
@@ -604,8 +529,8 @@ def is_rows(document: Any) -> bool:
 FILE_FORMS = (
     Form("TensorBoard event file", lambda file: "tfevents" in file.path.name, lambda file: _event_columns([file.path])),
     Form("binary file", _is_binary, _refuse_binary),
-    Form("console text of `fit`", _is_console, _read_console_file),
+    Form("console text of `fit`", lambda file: shows_fit(file.head), _read_printed),
     Form("JSON", _is_json, _read_json),
-    Form("printed rows, as by Hugging Face's `Trainer`", _is_printed_rows, _read_printed_rows),
+    Form("printed dicts, or lines of names and numbers", lambda file: shows_rows(file.head), _read_printed),
     Form("CSV", lambda file: True, _read_csv),
 )

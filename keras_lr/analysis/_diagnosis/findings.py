@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_lr.analysis._diagnosis.decay import find_plateau, fit_decay, residual_noise
-from keras_lr.analysis._diagnosis.divergence import find_divergence
+from keras_lr.analysis._diagnosis.decay import find_divergence, find_plateau, fit_decay, residual_noise
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.oscillation import find_oscillation
 from keras_lr.analysis._statistics import block_means, block_starts, curvature_noise, rank_trend, ratio, reaches_zero

@@ -18,17 +18,15 @@ import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._diagnosis.files import (
-    EPOCH_LINE,
     Form,
     Runs,
     columns_of_rows,
-    console_rows,
     is_rows,
-    plain_text,
     read_path,
     without_blanks,
 )
 from keras_lr.analysis._diagnosis.history import CONTEXT, TrainingHistory, from_columns, with_known
+from keras_lr.analysis._diagnosis.printed import printed_history, shows_fit, shows_rows
 from keras_lr.analysis._diagnosis.table import TRAINING_WORDS, counter_kind, is_validation, words
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results import AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult
@@ -240,17 +238,19 @@ def _is_notebook(document: Any) -> bool:
     return isinstance(document, Mapping) and "nbformat" in document
 
 
-def _read_notebook(notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows that the output cells of a notebook show: the console text of `fit`, else tables.
+def _read_notebook(notebook: Mapping[str, Any]) -> Any:
+    """The history that the output cells of a notebook show: the console text of `fit`, else tables, else other text.
 
     Raises:
         CurveError: The notebook shows no history.
     """
     outputs = [_mappings(cell.get("outputs")) for cell in _cells(notebook)]
     console = "\n".join("".join(_joined(output.get("text")) for output in cell) for cell in outputs)
-    if EPOCH_LINE.search(plain_text(console)):
-        return console_rows(console)
+    if shows_fit(console):
+        return printed_history(console)
     rows = [row for cell in outputs for output in cell for row in _html_rows(_page(output))]
+    if not rows and shows_rows(console):
+        return printed_history(console)
     if not rows:
         raise CurveError(
             "The notebook must show the epochs of a `fit` in an output cell. Received: none. "
@@ -284,8 +284,8 @@ def _is_kaggle_log(document: Any) -> bool:
     return is_rows(document) and all("stream_name" in row and isinstance(row.get("data"), str) for row in document)
 
 
-def _read_kaggle_log(lines: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return console_rows("".join(line["data"] for line in lines))
+def _read_kaggle_log(lines: list[Mapping[str, Any]]) -> Any:
+    return printed_history("".join(line["data"] for line in lines))
 
 
 def _is_evaluation(document: Any) -> bool:

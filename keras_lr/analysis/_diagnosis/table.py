@@ -39,7 +39,7 @@ NAMED_COUNT = re.compile(r"\s*(?:[A-Za-z]+[\s:=#_-]*)?[\[(]?\s*(\d+)\s*(?:/\s*\d
 
 TRAINING_WORDS = frozenset({"train", "training", "trn", "tr", "learn"})
 # In order of preference, if a quantity was measured on several.
-VALIDATION_WORDS = ("val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing")
+VALIDATION_WORDS = ("val", "valid", "vali", "validation", "dev", "eval", "evaluation", "test", "testing")
 # A series per step is passed over for one per epoch.
 STEP_WORDS = frozenset({"step", "batch", "iter", "iteration"})
 NEUTRAL_WORDS = STEP_WORDS | {"epoch", "metric", "metrics", "avg", "average", "running"}

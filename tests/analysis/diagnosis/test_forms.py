@@ -325,6 +325,8 @@ DIALECTS = {
     "{'loss': 1.25, 'epoch': 2.0}\n{'eval_loss': 1.5, 'epoch': 2.0}\n{'train_runtime': 3.1}\n",
     "table in Markdown": "| epoch | loss | val_loss |\n|:---:|---|---|\n| 0 | 2.5 | 2.6 |\n| 1 | 1.5 | 1.7 |\n"
     "| 2 | 1.25 | 1.5 |\n",
+    "table in a frame": "+---+---+\n| epoch | loss | val_loss |\n+---+---+\n| 0 | 2.5 | 2.6 |\n| 1 | 1.5 | 1.7 |\n"
+    "| 2 | 1.25 | 1.5 |\n+---+---+\n",
     "cut off within a number": PLAIN + "3,1",
     "objects by epoch": '{"0": {"loss": 2.5, "val_loss": 2.6}, "1": {"loss": 1.5, "val_loss": 1.7}, '
     '"2": {"loss": 1.25, "val_loss": 1.5}}',
@@ -846,7 +848,7 @@ def test_rows_with_the_newest_first_are_turned_around():
         ("log.txt", "Epoch 1/3\nloading data\n", "shows no finished epoch"),
         ("notes.txt", "The loss fell nicely.\nThen it rose.\n", "CSV file with a header|`loss` column"),
         ("state.json", '{"log_history": [{"eval_runtime": 1.0}, {"eval_runtime": 1.0}]}', "must have a `loss` column"),
-        ("train.log", "Epoch 1, loss: 2.5\nEpoch 2, loss: 1.5\n", "must be a table with a header"),
+        ("train.log", "0: learn: 2.5\n1: learn: 1.5\n", "must be a table with a header"),
         ("kernel.log", '[{"stream_name": "stdout", "data": "hello"}]', "shows no finished epoch"),
     ],
 )

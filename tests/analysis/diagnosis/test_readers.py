@@ -1,4 +1,5 @@
 import json
+import pickle
 import shutil
 from decimal import Decimal
 
@@ -142,9 +143,12 @@ def test_a_metric_that_should_grow_is_kept_as_it_is_and_negated_only_as_a_loss()
         (b"epoch,loss\n0,1,2\n1,2,3\n2,3,4\n", "CSV file with a header.*Length of header"),
         (b"epoch,loss\n0,\n1,NA\n2,None\n", r"`loss` is empty\. Log"),
         (b"0,3.5\n1,2.5\n2,1.5\n", "CSV file with a header.*first row holds numbers, not names"),
-        (b"[1] loss 3.5\n[2] loss 2.5\n[3] loss 1.5\n", "CSV file with a header.*first row holds numbers, not names"),
+        (b"[1] 3.5\n[2] 2.5\n[3] 1.5\n", "CSV file with a header.*first row holds numbers, not names"),
         (b"epoch,loss\n0,1\n", "at least 2 epochs"),
         (b"\x89PNG\0\0\0", "binary"),
+        (pickle.dumps({"loss": [3, 2, 1]}), r"binary\. If you trust its source, load it with `pickle`"),
+        (b"PK\x03\x04\0", r"binary\. Unpack the archive"),
+        (b"\x93NUMPY\x01\0", r"binary\. Load it with NumPy"),
         (b"epoch,l\xff\xfe\n0,1\n", "`loss` column"),
     ],
 )

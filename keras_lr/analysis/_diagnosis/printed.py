@@ -1,0 +1,355 @@
+"""Reading what a training prints: the output of `fit`, dicts of numbers, and lines of names and numbers.
+
+Training loops print in many ways, such as "Epoch [3/10], Step [100/600], Loss: 0.28", "| epoch 003 | loss 4.7 |",
+"[30] train-rmse:0.5" or a progress bar that ends in "loss=0.3". What they have in common is a name, at most one sign
+and a number, a counter, and the data that the numbers were measured on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from keras_lr.analysis._diagnosis.table import (
+    TRAINING_WORDS,
+    VALIDATION_WORDS,
+    is_learning_rate,
+    is_validation,
+    kind_of,
+    words,
+)
+from keras_lr.errors import CurveError
+
+EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*(?=$|\d+/\d+ )", re.MULTILINE)
+# A dict of numbers on a line of its own, as Hugging Face's `Trainer` prints it.
+PRINTED_ROW = re.compile(r"^[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
+JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
+PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
+# Colours and cursor movements.
+ANSI_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# "32/32 [====] - 1s", or only " - 1s" from old versions with `verbose=2`.
+PROGRESS_LINE = re.compile(r"\s*(?:(?P<step>\d+)/(?P<steps>\d+|Unknown)\b|-? ?\d+s )")
+
+# What launchers of several processes put before each line: "[1,0]<stdout>:", "[rank0]:", "(train pid=7)".
+PROCESS = re.compile(
+    r"^[ \t]*(?:\[1,(\d+)\]<std\w+>:?|\[?(?:local_)?(?:rank|gpu|worker)[ :=#_]*(\d+)[\]:]+|\(\w+ pid=(\d+)[^)\n]*\))"
+    r"[ \t]?",
+    re.IGNORECASE | re.MULTILINE,
+)
+# A date before a time, and a time, also one that is still to go.
+DATE = r"(?<![\w.])\d{1,4}[-/.]\d{1,2}(?:[-/.]\d{1,4})?[ T,]+"
+TIMES = re.compile(rf"\[?(?:{DATE})?(?<![\w.])\d{{1,3}}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\d.]|\s*/)Z?\]?")
+BEFORE = r"(?:\b(?:at|after|in) )?(?<![a-z])"
+BETWEEN = r"['\"]?[\s:=#\[(]*(?:(?:no\.?|number|num)[\s:=#\[(]*)?"
+OF_ALL = r"(?:\s*(?:/|of)\s*\d+)?[\])]*"
+EPOCH = re.compile(
+    rf"(?:{BEFORE}ep(?:och)?(?:\s?\(\w+\))?{BETWEEN}(\d+(?:\.\d+)?)(?![\d.]*%|\d){OF_ALL}"
+    # "Train: 3 [ 50/1251 (4%)]", as timm prints it.
+    r"|\b(?:train|test): (\d+)(?= *\[ *\d+ */))",
+    re.IGNORECASE,
+)
+STEP = re.compile(rf"{BEFORE}(?:step|iters?|iteration|batch|round){BETWEEN}(\d+)(?![\d%]|\.\d){OF_ALL}", re.IGNORECASE)
+# "[1, 2000] loss", "[30] train-rmse", "957: 0.66"
+LEADING_COUNTS = re.compile(r"^\s*(?:\[(?P<epoch>\d+),\s*(?P<batch>\d+)\]|\[(?P<round>\d+)\]|(?P<step>\d+):(?=\s))")
+PART_OF_ALL = re.compile(r"(?<![\w.:/-])(\d+)\s*/\s*(\d+)(?![\w./-])")
+BAR = re.compile(r"%\s*\||[\[ ][=>.#━█]{8,}")
+# The names that Darknet puts behind its numbers.
+NUMBERS_FIRST = re.compile(r"(\d[\d.]*) (avg loss|avg|rate)(?=,)")
+NAMES_FIRST = {"avg loss": "avg loss", "avg": "avg loss", "rate": "learning rate"}
+
+WORD = r"[A-Za-z_][\w@/.'-]{0,60}"
+NAME = rf"{WORD}(?: {WORD}){{0,3}}(?: ?\([A-Za-z ]+\))?"
+NUMBER = r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?%?|nan\b|inf(?:inity)?\b)"
+PAIR = re.compile(
+    rf"(?P<name>{NAME})[\"']?(?:\s*(?P<sign>[:=]+>?|->)\s*|\s+)"
+    rf"(?:[\w.]*[(\[]+\s*|['\"])?(?P<number>{NUMBER})(?:\s*/\s*(?P<all>\d+)(?!\d))?",
+    re.IGNORECASE,
+)
+# LightGBM's "valid_1's l2" and XGBoost's "validation_1-rmse", which stands beside "validation_0-rmse" of training.
+DATA_NUMBER = re.compile(r"(training|valid|validation|eval|test)(?:_\d+)?(?:'s)?(?=[- ])")
+FIRST_OF_TWO = re.compile(r"validation_0(?=.*validation_1)")
+# Words around a name that belong to the sentence.
+FILLERS = frozenset(
+    {"value", "with", "and", "the", "after", "at", "for", "in", "on", "of", "is", "was", "info", "debug"}
+)
+MAX_START = 2**18
+MAX_LINE = 4000
+MAX_TITLE_WORDS = 4
+MIN_ROWS = 2
+
+# In order of preference: a line per epoch, the last state of a progress bar, a line per step.
+BY_EPOCH, BY_BAR, BY_STEP = range(3)
+
+
+class _Line(NamedTuple):
+    """What one line says.
+
+    Attributes:
+        epoch: Its epoch, or that of the lines before it; empty without one.
+        step: Its step; empty without one.
+        total: What the steps of a progress bar end at; empty without one.
+        kind: Which of `BY_EPOCH`, `BY_BAR` and `BY_STEP` it is.
+        values: Number by name; each is a loss, an error, a metric or a learning rate.
+    """
+
+    epoch: str
+    step: str
+    total: str
+    kind: int
+    values: dict[str, str]
+
+
+def plain_text(text: str) -> str:
+    """Console text with a line for each state of a progress bar, without colours, of the first process alone."""
+    plain = re.sub(r"\r\n|[\b\r]+", "\n", ANSI_CODES.sub("", text))
+    process = PROCESS.search(plain)
+    if process is None:
+        return plain
+    lines = []
+    for line in plain.split("\n"):
+        found = PROCESS.match(line)
+        if found is None or found.groups() == process.groups():
+            lines.append(line[found.end() :] if found else line)
+    return "\n".join(lines)
+
+
+def shows_fit(text: str) -> bool:
+    """Whether this is the output of `fit`, or of a loop that begins its epochs in the same way."""
+    return EPOCH_LINE.search(plain_text(text)) is not None
+
+
+def shows_rows(text: str) -> bool:
+    """Whether this is text with printed dicts, or with lines of names and numbers, near its beginning."""
+    plain = plain_text(text[:MAX_START])
+    if _dicts(plain):
+        return True
+    found = (line for line in _lines(plain) if any(map(kind_of, line.values)))
+    return next(found, None) is not None and next(found, None) is not None
+
+
+def printed_history(text: str) -> Any:
+    """The rows in what a training printed, or the columns of the last history that it printed as a dict.
+
+    Raises:
+        CurveError: No epoch was finished.
+    """
+    plain = plain_text(text)
+    for read in (_rows_of_fit, _dicts, _rows_of_lines):
+        if found := read(plain):
+            return found
+    raise CurveError("The console text shows no finished epoch with its loss. Record it with `verbose=2`.")
+
+
+def parsed_json(text: str) -> Any:
+    """A JSON document; of what is none, the document that Python prints as this text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        quoted = re.sub(r"(?<!\w)'([^'\"\\]*)'", r'"\1"', text)
+        try:
+            return json.loads(PYTHON_WORDS.sub(lambda word: JSON_WORDS[word[0]], quoted))
+        except ValueError:
+            pass
+        raise
+
+
+def _dicts(plain: str) -> Any:
+    """The dicts of numbers that are on lines of their own, or the last one of lists; empty if there are none."""
+    rows: list[Mapping[str, Any]] = []
+    for printed in PRINTED_ROW.findall(plain):
+        try:
+            row = parsed_json(printed)
+        except ValueError:
+            continue
+        if isinstance(row, Mapping) and any(map(kind_of, map(str, row))):
+            rows.append(row)
+    series = [row for row in rows if any(isinstance(values, list) for values in row.values())]
+    if series:
+        return series[-1]
+    return rows if len(rows) >= MIN_ROWS else []
+
+
+def _rows_of_fit(plain: str) -> list[dict[str, Any]]:
+    """The finished epochs in what `fit` printed with `verbose` 1 or 2."""
+    starts = [*EPOCH_LINE.finditer(plain)]
+    ends = [*(start.start() for start in starts[1:]), len(plain)]
+    rows = []
+    for start, end in zip(starts, ends, strict=False):
+        values = _finished_epoch(plain[start.end() : end])
+        if values:
+            rows.append({"epoch": int(start[1]), **values})
+    return rows
+
+
+def _finished_epoch(text: str) -> dict[str, str]:
+    """What was printed at the end of an epoch.
+
+    The validation is on a later line than the last step. What follows without one, as that of `evaluate`, is another's.
+    """
+    finished: dict[str, str] = {}
+    total = None
+    for line in text.splitlines():
+        progress = PROGRESS_LINE.match(line)
+        if progress is None or progress["step"] != progress["steps"]:
+            continue
+        values = dict(_values_of_fit(line))
+        validated = any(name.startswith("val_") for name in values)
+        if values and (not finished or (validated and progress["steps"] == total)):
+            finished, total = {**finished, **values}, progress["steps"]
+    return finished
+
+
+def _values_of_fit(line: str) -> Iterator[tuple[str, str]]:
+    """Name and value of each "name: value" between dashes."""
+    for part in re.split(r"\s-\s", line):
+        name, _, value = part.strip().partition(": ")
+        if re.fullmatch(NUMBER, value, re.IGNORECASE):
+            yield name, value
+
+
+def _rows_of_lines(plain: str) -> list[dict[str, Any]]:
+    """The rows in lines of names and numbers; empty if fewer than two of them have a loss, an error or a metric.
+
+    If training is printed in several ways, by epoch and by step, only the best of them counts; so it is with
+    validation.
+    """
+    lines = _last_states([*_lines(plain)])
+    trained, validated = ([_part(line, of) for line in lines] for of in (False, True))
+    best = _best_kind([part for part in trained if _is_judged(part)], MIN_ROWS)
+    best_validated = _best_kind([part for part in validated if _is_judged(part)], 1)
+    rows: list[dict[str, Any]] = []
+    for part, evaluation in zip(trained, validated, strict=True):
+        row = part.values if part.kind == best else {}
+        row |= evaluation.values if evaluation.kind == best_validated else {}
+        if any(map(kind_of, row)):
+            counts = {"epoch": part.epoch, "step": "" if part.kind == BY_EPOCH else part.step}
+            rows.append({name: count for name, count in counts.items() if count} | row)
+    return rows if len(rows) >= MIN_ROWS else []
+
+
+def _part(line: _Line, of_validation: bool) -> _Line:
+    return line._replace(values={n: v for n, v in line.values.items() if is_validation(n) == of_validation})
+
+
+def _is_judged(line: _Line) -> bool:
+    return any(map(kind_of, line.values))
+
+
+def _best_kind(lines: list[_Line], least: int) -> int | None:
+    """The first kind with this many lines; without one, the most frequent kind."""
+    counts = {kind: sum(line.kind == kind for line in lines) for kind in (BY_EPOCH, BY_BAR, BY_STEP)}
+    enough = [kind for kind, count in counts.items() if count >= least]
+    return enough[0] if enough else max(counts, key=lambda kind: counts[kind])
+
+
+def _last_states(lines: list[_Line]) -> list[_Line]:
+    """The lines with the last state of each progress bar alone, unless all are states of a single one."""
+    places = [place for place, line in enumerate(lines) if line.kind == BY_BAR and _is_judged(line)]
+    ends = [
+        place
+        for number, place in enumerate(places, start=1)
+        if number == len(places) or _starts_over(lines[place], lines[places[number]])
+    ]
+    if len(ends) == 1:
+        return [line._replace(kind=BY_STEP) if line.kind == BY_BAR else line for line in lines]
+    finished = {place for place in ends if lines[place].step == lines[place].total}
+    kept = finished if len(finished) >= MIN_ROWS else set(ends)
+    return [
+        line._replace(step="") if line.kind == BY_BAR else line
+        for place, line in enumerate(lines)
+        if line.kind != BY_BAR or place in kept
+    ]
+
+
+def _starts_over(state: _Line, later: _Line) -> bool:
+    """Whether a state of a progress bar is that of another one than the state before it."""
+    return (
+        state.epoch != later.epoch
+        or state.total != later.total
+        or int(later.step or 0) < int(state.step or 0)
+        or {*map(is_validation, state.values)}.isdisjoint(map(is_validation, later.values))
+    )
+
+
+def _lines(plain: str) -> Iterator[_Line]:
+    """The lines with values. One without an epoch belongs to the last one that was named."""
+    epoch = title = ""
+    for text in plain.split("\n"):
+        if not text.strip():
+            title = ""
+        if not re.search("[A-Za-z]", text):
+            continue
+        rest = NUMBERS_FIRST.sub(lambda found: f"{NAMES_FIRST[found[2]]}: {found[1]}", text[:MAX_LINE])
+        rest = TIMES.sub("\t", FIRST_OF_TWO.sub("train", rest))
+        counts: dict[str, str] = {}
+        if leading := LEADING_COUNTS.match(rest):
+            named = {name: count for name, count in leading.groupdict().items() if count}
+            counts = {"epoch" if name == "epoch" else "step": count for name, count in named.items()}
+            rest = rest[leading.end() :]
+        for name, pattern in (("epoch", EPOCH), ("step", STEP)):
+            if found := pattern.search(rest):
+                counts[name] = next(filter(None, found.groups()))
+                rest = f"{rest[: found.start()]}\t{rest[found.end() :]}"
+        if "epoch" in counts:
+            epoch, title = counts["epoch"], ""
+        values, rest = _values(rest, title)
+        if not values:
+            named_data = [word for word in words(rest) if _is_data(word)]
+            if named_data and len(words(rest)) <= MAX_TITLE_WORDS:
+                title = named_data[-1]
+            continue
+        part = PART_OF_ALL.search(rest)
+        step = counts.get("step") or (part[1] if part else "")
+        kind = BY_BAR if part and BAR.search(text) else BY_STEP if step else BY_EPOCH
+        yield _Line(epoch, step, part[2] if part else "", kind, values)
+
+
+def _values(text: str, title: str) -> tuple[dict[str, str], str]:
+    """The values in a line, and the line without them.
+
+    Args:
+        text: The line without its counters.
+        title: On which data they were measured, if the line does not say so; empty if that is not known either.
+    """
+    values: dict[str, str] = {}
+    rest, end, data = [], 0, title
+    for pair in PAIR.finditer(text):
+        before = text[end : pair.end("name")]
+        if named := [word for word in words(before) if _is_data(word)]:
+            data = named[-1]
+        name = _name(pair["name"])
+        judged = kind_of(name) or is_learning_rate(name)
+        if not pair["sign"]:
+            last = name.rsplit(" ", 1)[-1]
+            judged = kind_of(last) or is_learning_rate(last)
+        if not judged:
+            continue
+        rest.append(text[end : pair.start()])
+        end = pair.end()
+        if kind_of(name) and data in VALIDATION_WORDS and not is_validation(name):
+            name = f"{data} {name}"
+        values.setdefault(name, _number(pair["number"], pair["all"]))
+    return values, " ".join([*rest, text[end:]])
+
+
+def _number(number: str, total: str | None) -> str:
+    """The number, or the share that "90/100" says."""
+    if total and number.isdecimal() and int(total):
+        return str(int(number) / int(total))
+    return number
+
+
+def _name(text: str) -> str:
+    """The name without the words of the sentence around it, and without the number of a data set."""
+    found = DATA_NUMBER.sub(r"\1", text.strip("'\"")).split()
+    while found and found[0].lower() in FILLERS:
+        found = found[1:]
+    while found and found[-1].lower() in FILLERS:
+        found = found[:-1]
+    return " ".join(found)
+
+
+def _is_data(word: str) -> bool:
+    return word in TRAINING_WORDS or word in VALIDATION_WORDS
