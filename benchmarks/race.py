@@ -199,7 +199,7 @@ was, which the second epoch repairs. Regret / share good / time lost, at budgets
 | sweep, ties if worse than untrained | .031 / .84 / .163 | .014 / .92 / .247 | .025 / .88 / .101 | .014 / .92 / .230 |
 | (a), none drops if one is worse so | .027 / .84 / .143 | .014 / .92 / .248 | .014 / .88 / .101 | .011 / .95 / .224 |
 | (a), 2 epochs first if at most 10 | .026 / .84 / .123 | .015 / .92 / .252 | .014 / .88 / .101 | .011 / .94 / .228 |
-| (a), 2 epochs first if trained before | .026 / .84 / .130 | .014 / .92 / .247 | .014 / .88 / .101 | .011 / .94 / .224 |
+| (a), 2 epochs if trained before | .026 / .84 / .130 | .014 / .92 / .247 | .014 / .88 / .101 | .011 / .94 / .224 |
 | (a), 3 epochs so | .022 / .84 / .130 | .014 / .92 / .247 | .013 / .92 / .097 | .011 / .94 / .224 |
 
 "Worse than untrained": values above those of the untrained model or the best constant output are equal, and lower
