@@ -10,6 +10,7 @@ import numpy as np
 from _race_tasks import Replay
 
 from keras_lr.analysis import Race
+from keras_lr.results import Suggestion
 
 HALVING = 3
 """Reduction factor of successive halving and Hyperband, the default of KerasTuner and of Optuna's Hyperband."""
@@ -61,9 +62,10 @@ class Epochs:
         return Choice(self.replay.rates[place], beside / self.replay.epochs)
 
 
-def run_race(replay: Replay, budget: float) -> Race:
-    """`Race` on stored curves, from the suggestion of the sweep; from all rates if there is no sweep."""
-    state = Race(replay.sweep or replay.rates, epochs=replay.epochs, budget=budget)
+def run_race(replay: Replay, budget: float, start: Suggestion | None = None) -> Race:
+    """`Race` on stored curves, as `RaceSearch` starts it unless told where; from all rates if there is no sweep."""
+    start = start or replay.start(budget)
+    state = Race(start or replay.rates, epochs=replay.epochs, budget=budget, compare_from=replay.compare_from)
     while not state.finished:
         for rate, epochs in state.ask():
             state.tell(rate, list(replay.curve(replay.place(rate), epochs)))
@@ -72,13 +74,21 @@ def run_race(replay: Replay, budget: float) -> Race:
 
 def race(replay: Replay, budget: float, _generator: np.random.Generator) -> Choice:
     """What `Race` finds."""
-    state = run_race(replay, budget)
-    return Choice(state.best, state.cost, state.confidence)
+    return _outcome(run_race(replay, budget))
 
 
-def race_from_refined(replay: Replay, budget: float, generator: np.random.Generator) -> Choice:
+def race_from_sweep(replay: Replay, budget: float, _generator: np.random.Generator) -> Choice:
+    """What `Race` finds from the suggestion of the sweep, if it compares after the first epoch."""
+    return _outcome(run_race(replace(replay, compare_from=1), budget, replay.sweep))
+
+
+def race_from_refined(replay: Replay, budget: float, _generator: np.random.Generator) -> Choice:
     """What `Race` finds from the suggestion after short runs."""
-    return race(replace(replay, sweep=replay.refined or replay.sweep), budget, generator)
+    return _outcome(run_race(replay, budget, replay.refined))
+
+
+def _outcome(state: Race) -> Choice:
+    return Choice(state.best, state.cost, state.confidence)
 
 
 def always(rate: float) -> Method:

@@ -14,6 +14,7 @@ from _advice_judge import refined
 from _advice_score import CORPUS, DATA, GOOD_REGRET, HARD, SAMPLED, TUNE, Truth, curves, path_of, tasks
 
 from keras_lr.analysis import suggest
+from keras_lr.analysis._race import first_comparison, starts_refined
 from keras_lr.analysis._suggestion.calibration import CALIBRATION
 from keras_lr.analysis._suggestion.suggest import suggest_from_landmarks
 from keras_lr.results import Suggestion
@@ -33,6 +34,8 @@ class Replay:
         truth: The outcome of training at every rate.
         sweep: Suggestion of a sweep of 100 steps with the same seed; None if there is no sweep.
         refined: The same after short runs; None if there are none.
+        adaptive: Whether the optimizer is adaptive.
+        compare_from: Number of epochs after which the rates are first compared.
     """
 
     task: str
@@ -42,6 +45,13 @@ class Replay:
     truth: Truth
     sweep: Suggestion | None = None
     refined: Suggestion | None = None
+    adaptive: bool = False
+    compare_from: int = 1
+
+    def start(self, budget: float) -> Suggestion | None:
+        """Where `RaceSearch` would start the race; None if there is no sweep."""
+        after_runs = starts_refined(budget, adaptive=self.adaptive)
+        return (self.refined if after_runs else None) or self.sweep
 
     @property
     def epochs(self) -> int:
@@ -91,13 +101,12 @@ def read_task(name: str, folder: Path = DATA) -> list[Replay]:
     truth = _truth(name, grid, folder)
     runs = grid.pivot_table(index=["lr", "seed"], columns="epoch", values="val_loss", dropna=False)
     runs = runs[runs.index.isin(pd.MultiIndex.from_frame(grid[["lr", "seed"]]))]
-    sweeps, after_runs = _suggestions(name, folder)
-    replays = []
-    for seed, part in runs.groupby("seed"):
-        if len(part) == len(truth.decades):
-            values = (truth.decades, part.to_numpy(), truth, sweeps.get(seed), after_runs.get(seed))
-            replays.append(Replay(name, int(seed), *values))
-    return replays
+    measured = _measured(name, folder)
+    return [
+        Replay(name, int(seed), truth.decades, part.to_numpy(), truth, **measured.get(seed, {}))
+        for seed, part in runs.groupby("seed")
+        if len(part) == len(truth.decades)
+    ]
 
 
 def _truth(name: str, grid: pd.DataFrame, folder: Path) -> Truth:
@@ -107,17 +116,25 @@ def _truth(name: str, grid: pd.DataFrame, folder: Path) -> Truth:
     return replace(truth, untrained=float(grid["untrained_val_loss"].median()))
 
 
-def _suggestions(name: str, folder: Path) -> tuple[dict[int, Suggestion], dict[int, Suggestion]]:
+def _measured(name: str, folder: Path) -> dict[int, dict[str, Any]]:
+    """What the sweep of each seed says about where to race."""
     if not path_of(name, "range", folder).exists():
-        return {}, {}
+        return {}
     if folder != DATA:
         optimizer = next((part for part in name.split("-") if part in OPTIMIZERS), None)
         return {
-            seed: suggest(rates, losses, optimizer=optimizer)
+            seed: {"sweep": suggest(rates, losses, optimizer=optimizer)}
             for (steps, seed), (rates, losses) in curves(name, folder).items()
             if steps == SWEEP_STEPS
-        }, {}
-    cases = {case.seed: case for case in read_cases([name]) if case.num_steps == SWEEP_STEPS}
-    sweeps = {seed: suggest_from_landmarks([case.marks], kind=case.kind) for seed, case in cases.items()}
-    after_runs = {seed: cases[seed].allowed(refined(cases[seed], sweeps[seed], CALIBRATION)) for seed in cases}
-    return {seed: cases[seed].allowed(sweep) for seed, sweep in sweeps.items()}, after_runs
+        }
+    found = {}
+    for case in read_cases([name]):
+        if case.num_steps == SWEEP_STEPS:
+            sweep = suggest_from_landmarks([case.marks], kind=case.kind)
+            found[case.seed] = {
+                "sweep": case.allowed(sweep),
+                "refined": case.allowed(refined(case, sweep, CALIBRATION)),
+                "adaptive": case.kind.adaptive,
+                "compare_from": first_comparison(case.curve.losses, case.constant),
+            }
+    return found

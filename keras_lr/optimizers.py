@@ -116,7 +116,8 @@ def scale_learning_rate(learning_rate: float, from_batch: int, to_batch: int, op
 
     Both rules hold while the noise of the gradient is large beside the gradient. They fail beyond the critical batch
     size, where a larger batch needs no larger rate, and early in training, for which Goyal et al. warm up. Neither
-    knows of a limit to stability: check a rate that the rule raises by more than a factor of four with a range test.
+    knows of a limit to stability: check a rate that a rule raises with a range test. A rate that is already near the
+    highest stable one suits larger batches unchanged, as with SGD in both small networks of `benchmarks/batch_size.py`.
 
     Args:
         learning_rate: A good rate at `from_batch`, above 0.

@@ -44,6 +44,16 @@ NOISE_FACTOR = 2.0
 CLEAR_EPOCHS = 5
 """Epochs that both neighbours of the winner must have been compared with it for, if no sweep supports it."""
 
+REFINED_FROM_BUDGET = 2.0
+"""Budget from which a race starts from the refined suggestion whatever the optimizer. On the tasks of
+`benchmarks/race.py`, short runs with an optimizer that is not adaptive mislead a smaller one."""
+
+PRETRAINED_SHARE = 0.9
+"""A model that starts below this share of the loss of the best constant output has been trained before."""
+
+START_STEPS = 10
+"""Steps at the beginning of a range test whose losses are those of the model before training."""
+
 SAME_RATE = 1e-3
 """Relative difference up to which two rates are the same, so that rates rounded to four digits are recognized."""
 
@@ -113,6 +123,8 @@ class Race:
             to spend, the suggested rate wins without a race. Only if the last rate diverges is more spent: the best of
             those dropped then goes on.
         direction: "min" if lower values are better, else "max".
+        compare_from: Number of epochs after which the rates are first compared. 2 suits a model that was trained
+            before: a good rate damages it in the first epoch and repairs it in the second.
 
     Raises:
         InvalidArgumentError: `start` is neither a suggestion nor positive finite rates, or another argument breaks its
@@ -134,6 +146,7 @@ class Race:
         epochs: int = 20,
         budget: float = 1.0,
         direction: Literal["min", "max"] = "min",
+        compare_from: int = 1,
     ) -> None:
         self.epochs = whole_number("epochs", epochs)
         self.budget = non_negative("budget", budget)
@@ -141,7 +154,8 @@ class Race:
         self._suggestion = start if isinstance(start, Suggestion) else None
         self._spare = math.floor(self.budget * self.epochs + 1e-9)
         wanted = max(1 + round(math.sqrt(self._spare)), 1 + math.floor(self.budget))
-        self._rates, first = _line_up(start, min(wanted, 1 + self._spare))
+        earliest = min(whole_number("compare_from", compare_from), self.epochs)
+        self._rates, first = _line_up(start, min(wanted, 1 + self._spare // earliest))
         self._curves: dict[int, np.ndarray] = {}
         self._epochs_asked: dict[int, int] = {}
         self._racing: list[int] = []
@@ -149,7 +163,7 @@ class Race:
         self._paused: list[int] = []
         self._history: list[Rung] = []
         self._ranking: list[int] = []
-        self._send(first, reach=self.epochs if len(first) == 1 else 1)
+        self._send(first, reach=self.epochs if len(first) == 1 else earliest)
 
     def ask(self) -> list[tuple[float, int]]:
         """The runs to train next.
@@ -622,6 +636,28 @@ def forecast(best: np.ndarray, epochs: int) -> float:
     half = len(best) // 2
     pace = (best[len(best) - half - 1] - best[-1]) / half
     return float(best[-1] - pace * (epochs - len(best)))
+
+
+def starts_refined(budget: float, *, adaptive: bool) -> bool:
+    """Whether a race starts from the suggestion after short runs instead of the sweep's.
+
+    Args:
+        budget: As in `Race`.
+        adaptive: Whether the optimizer is adaptive.
+    """
+    return adaptive or budget >= REFINED_FROM_BUDGET
+
+
+def first_comparison(sweep_losses: np.ndarray, constant_loss: float | None) -> int:
+    """`compare_from` for a model: 2 if it was trained before, else 1.
+
+    Args:
+        sweep_losses: Losses of a range test, whose first rates change nothing, shape `(n_steps,)`.
+        constant_loss: Loss of the best constant output; None if it is unknown.
+    """
+    if constant_loss is None:
+        return 1
+    return 2 if np.median(sweep_losses[:START_STEPS]) < PRETRAINED_SHARE * constant_loss else 1
 
 
 def _nearest(decades: np.ndarray, target: float, places: Sequence[int]) -> int:

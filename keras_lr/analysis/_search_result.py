@@ -68,7 +68,8 @@ def race_from(event: Mapping[str, Any]) -> Race:
     start: Any = event["learning_rates"]
     if start is None:
         start = Suggestion.from_dict(event["suggestion"])
-    return Race(start, epochs=event["epochs"], budget=event["budget"], direction=event["direction"])
+    given = {name: event[name] for name in ("epochs", "budget", "direction")}
+    return Race(start, **given, compare_from=event.get("compare_from", 1))
 
 
 def race_result(table: Table) -> SensitivityResult:

@@ -26,7 +26,7 @@ from keras_lr.analysis._auto_lr_rules import (
     epochs_per_judgement,
     read_baseline,
 )
-from keras_lr.analysis._race import Race, forecast
+from keras_lr.analysis._race import Race, first_comparison, forecast
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
@@ -204,13 +204,18 @@ class PlannedRace:
     validate: Callable[[], float]
     late: list[np.ndarray] | None = None
 
-    def run(self, test: Sweep, suggestion: Suggestion) -> Raced | BaseException:
+    def run(self, test: Sweep, suggestion: Suggestion, *, compare_from: int = 1) -> Raced | BaseException:
         """The outcome, or the error that cut the race short.
 
         The winner is trained to the end, with either decay. Each run goes on from where it paused, and with arrays all
         of them see the same batches. The compiled rate is compared with the winner unless a rate near it has raced.
+
+        Args:
+            test: The open test of the model.
+            suggestion: Where the race starts.
+            compare_from: The first comparison after which a rate can be dropped.
         """
-        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET)
+        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET, compare_from=compare_from)
         racing = _Racing(test, self)
         while asked := race.ask():
             for rate, reach in asked:
@@ -240,15 +245,34 @@ class PlannedRace:
             return Raced(best, count, racing.peak(best))
         values = racing.values(best)
         late = racing.train_late(best, self.late)
-        if isinstance(late, BaseException):
-            return late
+        if late.error is not None:
+            return late.error
         gain = max(values[0] - min(values), 0.0)
-        decays_late = math.isfinite(late[-1]) and min(late) < min(values) - SAME_END_FRACTION * gain
+        decays_late = late.goes_on() and min(late.values) < min(values) - SAME_END_FRACTION * gain
         return Raced(best, count, racing.peak(best), decays_late)
 
 
 def _near(rate: float, other: float) -> bool:
     return max(rate / other, other / rate) < NEAR_RATIO
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run of a race as far as it has been trained.
+
+    Attributes:
+        values: The validation loss at each comparison; the last one is infinite if the run diverged.
+        state: What the run goes on from.
+        error: The error that cut it short, if any.
+    """
+
+    values: tuple[float, ...] = ()
+    state: Any = None
+    error: BaseException | None = None
+
+    def goes_on(self) -> bool:
+        """Whether the run has neither diverged nor failed."""
+        return self.error is None and all(map(math.isfinite, self.values))
 
 
 class _Racing:
@@ -257,56 +281,50 @@ class _Racing:
     def __init__(self, test: Sweep, planned: PlannedRace) -> None:
         self._test, self._planned = test, planned
         self._sources: dict[int, Any] = {}
-        self._runs: dict[float, tuple[list[float], Any]] = {}
-        self._kept: dict[float, tuple[list[float], Any]] = {}
+        self._runs: dict[float, _Run] = {}
+        self._kept: dict[float, _Run] = {}
         self._peaks: dict[float | None, float] = {}
 
     def peak(self, rate: float | None) -> float:
         """The highest loss of a step so far; infinite for a run that diverged, or if there is none."""
         return self._peaks.get(rate, math.inf)
 
-    def values(self, rate: float) -> list[float]:
+    def values(self, rate: float) -> tuple[float, ...]:
         """The validation loss of a run at each comparison; the last one is infinite if the run diverged."""
-        return self._runs.get(rate, ([], None))[0]
+        return self._runs.get(rate, _Run()).values
 
     def train(self, rate: float, reach: int) -> BaseException | None:
         """Trains a run up to a number of comparisons, unless it diverges; returns the error that cut it short."""
-        steps = self._planned.learning_rates
-        while len(values := self.values(rate)) < reach and all(map(math.isfinite, values)):
-            place, state = len(values), self._runs[rate][1] if values else None
+        run = self._runs.get(rate, _Run())
+        for place in range(len(run.values), reach):
             if place == self._planned.parting:
-                self._kept[rate] = values, state
-            value, state = self._train_once(rate, steps[place], place, state)
-            if isinstance(value, BaseException):
-                return value
-            self._runs[rate] = [*values, value], state
-        return None
+                self._kept[rate] = run
+            run = self._continue(run, rate, self._planned.learning_rates[place])
+        self._runs[rate] = run
+        return run.error
 
-    def _train_once(self, rate: float, steps: np.ndarray, place: int, state: Any) -> tuple[float | BaseException, Any]:
-        """The validation loss after the steps of a comparison, or an error, and the state then."""
-        test = self._test
+    def train_late(self, rate: float, learning_rates: list[np.ndarray]) -> _Run:
+        """A whole run with a later decay, which differs from the usual one from `parting` on."""
+        run = self._kept.get(rate, _Run())
+        for place in range(len(run.values), len(learning_rates)):
+            run = self._continue(run, rate, learning_rates[place])
+        return run
+
+    def _continue(self, run: _Run, rate: float, steps: np.ndarray) -> _Run:
+        """The run after the steps up to the next comparison; the same if it does not go on."""
+        if not run.goes_on():
+            return run
+        test, place = self._test, len(run.values)
         if isinstance(test.stream, ArrayStream) and place not in self._sources:
             self._sources[place] = test.stream.source(len(steps))
         factor = rate / self._planned.reference
-        curve = test.run(factor * steps, source=self._sources.get(place), state=state)
+        curve = test.run(factor * steps, source=self._sources.get(place), state=run.state)
         if curve.error is not None:
-            return curve.error, None
+            return dataclasses.replace(run, error=curve.error)
         value = self._planned.validate() if len(curve.losses) == len(steps) else math.inf
         highest = float(curve.losses.max()) if math.isfinite(value) else math.inf
         self._peaks[rate] = max(highest, self._peaks.get(rate, -math.inf))
-        return value, test.state()
-
-    def train_late(self, rate: float, learning_rates: list[np.ndarray]) -> list[float] | BaseException:
-        """The validation losses of a run with a later decay, which differs from the usual one from `parting` on."""
-        values, state = self._kept.get(rate, ([], None))
-        for place in range(len(values), len(learning_rates)):
-            value, state = self._train_once(rate, learning_rates[place], place, state)
-            if isinstance(value, BaseException):
-                return value
-            values = [*values, value]
-            if not math.isfinite(value):
-                break
-        return values
+        return _Run((*run.values, value), test.state())
 
     def train_while_promising(self, rate: float, reach: int, rival: float) -> BaseException | None:
         """The same, as long as the run could still come down to the value of a rival at its recent pace."""
@@ -403,7 +421,8 @@ class Probe(LRRangeTest):
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
         if self._race is not None:
-            raced = self._race.run(test, result.suggestion)
+            compare_from = first_comparison(result.losses, test.constant_loss)
+            raced = self._race.run(test, result.suggestion, compare_from=compare_from)
             if isinstance(raced, BaseException):
                 return raced
             found.raced = None if raced.learning_rate is None else raced

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import keras_tuner
 
+from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._utils.validation import non_negative
-from keras_lr.analysis._race import Race
+from keras_lr.analysis._race import Race, first_comparison, starts_refined
 from keras_lr.analysis._search_result import RACE_EVENT, last_race, race_from, race_result
+from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.errors import InvalidArgumentError, ModelError, SearchError
 from keras_lr.range_test._find_lr import find_lr
 from keras_lr.results._range_test import Suggestion
@@ -28,8 +30,10 @@ _EXAMINED = (1e-4, 1e-2)
 class RaceSearch(LogGridSearch):
     """Finds the best learning rate for about the cost of one more training run, and trains the model at it.
 
-    A range test of 100 steps suggests a rate. A few rates around it start together, one run each from the same weights
-    on the same data, and are compared after 1, 2, 3, 4, 6, 9, ... epochs. Each time the worst are dropped; the others
+    A range test of 100 steps suggests a rate; for an adaptive optimizer, or from `budget=2` on, short runs of as many
+    steps refine it. A few rates around it start together, one run each from the same weights on the same data, and are
+    compared after 1, 2, 3, 4, 6, 9, ... epochs. If `y` shows that the model was trained before, since its loss starts
+    below that of the best constant output, the first comparison is after 2. Each time the worst are dropped; the others
     go on from where they stopped. The winner is trained to the end. `keras_lr.analysis.Race` makes the decisions.
 
     Each epoch is on disk before the next one begins. After a crash the same call comes to the same result: it keeps
@@ -183,30 +187,39 @@ class RaceSearch(LogGridSearch):
     def _start(self, session: SearchSession) -> Race:
         """The race, of whose start the records know; a sweep is run only if they do not."""
         event = last_race(session.table) or {}
-        stored = event.get("suggestion") if self._sweeps else None
-        if self._sweeps and stored is None:
-            stored = self._sweep(session).to_dict()
+        found: dict[str, Any] = {"suggestion": None, "compare_from": 1}
+        if self._sweeps:
+            known = event.get("suggestion") is not None
+            found = {name: event.get(name, found[name]) for name in found} if known else self._sweep(session)
         objective = self.oracle.objective
         start = {
             "objective": objective.name,
             "direction": objective.direction,
             "epochs": session.arguments.epochs,
             "budget": self.budget,
-            "suggestion": stored,
             "learning_rates": None if self._sweeps else list(self.learning_rates),
+            **found,
         }
         if any(event.get(name) != value for name, value in start.items()):
             session.recorder.event(RACE_EVENT, **start)
         return race_from(start)
 
-    def _sweep(self, session: SearchSession) -> Suggestion:
+    def _sweep(self, session: SearchSession) -> dict[str, Any]:
+        """Where the race starts, as its event says it."""
         (run,) = session.options.runs(Point(_EXAMINED[0], session.arguments.batch_size))
         model = session.trainer.factory.model(run)
         given = session.arguments.given
         names = ("x", "y", "sample_weight", "class_weight", "shuffle")
         data = {name: given[name] for name in names if given.get(name) is not None}
         size = session.arguments.batch_size if session.arguments.train is not None else None
+        refined = starts_refined(self.budget, adaptive=kind_of(model.optimizer).adaptive)
         try:
-            return find_lr(model, **data, batch_size=size, verbose=False).suggestion
+            result = find_lr(model, **data, batch_size=size, refine=refined, verbose=False)
         except ModelError as error:
-            return Suggestion.refuse(str(error), rule="none")
+            return {"suggestion": Suggestion.refuse(str(error), rule="none").to_dict(), "compare_from": 1}
+        weighted = data.keys() & {"sample_weight", "class_weight"}
+        constant = constant_loss_of(model, data["y"]) if "y" in data and not weighted else None
+        return {
+            "suggestion": result.suggestion.to_dict(),
+            "compare_from": first_comparison(result.losses, constant),
+        }

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis import Race
-from keras_lr.analysis._race import _rungs, _survivors, forecast
+from keras_lr.analysis._race import _rungs, _survivors, first_comparison, forecast, starts_refined
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import Suggestion
 
@@ -52,6 +52,34 @@ def test_five_rates_start_around_the_suggestion_with_one_training_to_spend():
 def test_the_number_of_rates_grows_with_the_square_root_of_the_epochs_to_spend(budget, count):
     """Of 20 epochs these are 0, 1, 2, 3, 10, 40 and 80, whose roots are 0, 1, 1.4, 1.7, 3.2, 6.3 and 8.9."""
     assert len(Race(suggestion(1e-3), epochs=20, budget=budget).ask()) == count
+
+
+@pytest.mark.parametrize(("budget", "count"), [(0.25, 1), (0.5, 2), (1, 3), (2, 4)])
+def test_a_later_first_comparison_stays_within_the_budget(budget, count):
+    """Of 4 epochs these are 1, 2, 4 and 8 to spend: each rate beside the best takes 2 at once."""
+    race = Race(suggestion(1e-3), epochs=4, budget=budget, compare_from=2)
+    assert [epochs for _, epochs in race.ask()] == [2] * count if count > 1 else [4]
+    run(race, bowl(1e-3, epochs=4))
+    assert race.cost <= budget
+
+
+def test_a_rate_that_is_behind_after_one_epoch_can_win_if_the_first_comparison_is_later():
+    curves = {1e-3: [1.0, 0.9, 0.8, 0.7], 1e-2: [1.1, 1.0, 0.95, 0.9], 0.1: [2.0, 0.5, 0.3, 0.1]}
+    early, late = (Race(list(curves), epochs=4, compare_from=epoch) for epoch in (1, 2))
+    run(early, curves.__getitem__)
+    run(late, curves.__getitem__)
+    assert (early.best, late.best) == (1e-3, 0.1)
+
+
+@pytest.mark.parametrize(("start", "constant", "epoch"), [(0.5, 2.3, 2), (2.2, 2.3, 1), (9.0, 2.3, 1), (0.5, None, 1)])
+def test_a_model_that_starts_below_a_constant_output_is_first_compared_after_two_epochs(start, constant, epoch):
+    losses = np.concatenate([np.full(10, start), np.full(90, 0.01)])
+    assert first_comparison(losses, constant) == epoch
+
+
+def test_short_runs_choose_the_start_for_adaptive_optimizers_and_larger_budgets():
+    assert [starts_refined(budget, adaptive=False) for budget in (0.5, 1, 2, 4)] == [False, False, True, True]
+    assert starts_refined(0.5, adaptive=True)
 
 
 def test_without_a_budget_the_suggestion_is_trained_to_the_end():
@@ -304,7 +332,8 @@ def test_a_start_that_names_no_rates_is_refused(start):
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("epochs", 0), ("epochs", 2.5), ("budget", -1), ("budget", INF), ("direction", "up")]
+    ("argument", "value"),
+    [("epochs", 0), ("epochs", 2.5), ("budget", -1), ("budget", INF), ("direction", "up"), ("compare_from", 0)],
 )
 def test_arguments_out_of_range_are_refused(argument, value):
     with pytest.raises(InvalidArgumentError, match=f"`{argument}` must be"):

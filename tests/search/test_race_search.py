@@ -18,6 +18,7 @@ import keras_lr
 from keras_lr.analysis import Race
 from keras_lr.errors import InvalidArgumentError, SearchError, UnknownArgumentError
 from keras_lr.report import Report
+from keras_lr.results import Suggestion
 from keras_lr.search import LogGridSearch, RaceSearch
 from keras_lr.search._recorder import Recorder
 from tests.search.small_search import classifier, iris, run_small
@@ -246,6 +247,24 @@ def test_without_rates_it_races_around_the_suggestion_of_one_sweep(tmp_path: Pat
     assert rates[-1] >= suggested / 10 ** (1 / 6) / 1.001
     monkeypatch.setattr("keras_lr.search._race_search.find_lr", lambda *_, **__: pytest.fail("swept again"))
     run_race(small_race(tmp_path, learning_rates=None, budget=1.2))
+
+
+def test_a_trained_model_with_an_adaptive_optimizer_races_from_short_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its first comparison is after two epochs."""
+    refined = []
+
+    def sweep(_model: Any, *_: Any, refine: bool, **__: Any) -> keras_lr.RangeTestResult:
+        refined.append(refine)
+        found = Suggestion(0.01, 1e-3, 0.1, "clear", "", "refined")
+        return keras_lr.RangeTestResult(np.geomspace(1e-7, 1, 20), np.full(20, 0.1), found, "completed", "", 20)
+
+    monkeypatch.setattr("keras_lr.search._race_search.find_lr", sweep)
+    tuner = small_race(tmp_path, classifier(keras.optimizers.Adam), learning_rates=None, budget=1.0)
+    frame = run_race(tuner, epochs=4)
+    assert refined == [True]
+    assert sorted(frame.groupby("learning_rate").size()) == [2, 2, 4]
 
 
 @pytest.mark.parametrize(
