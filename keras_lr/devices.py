@@ -163,6 +163,17 @@ def environment(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def processor_count() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def operation_threads() -> int:
+    """How many operations TensorFlow runs at once on the CPU."""
+    given = tf.config.threading.get_inter_op_parallelism_threads() or os.environ.get("TF_NUM_INTEROP_THREADS", "")
+    return int(given) if str(given).isdigit() and int(given) > 0 else processor_count()
+
+
 def _describe_gpu(device: Any) -> dict[str, Any]:
     details = tf.config.experimental.get_device_details(device)
     capability = details.get("compute_capability")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from keras_lr.devices import (
     Nvidia,
     describe_devices,
     inspect_devices,
+    operation_threads,
     read_nvidia,
     set_up_devices,
     strategy_scope,
@@ -121,3 +123,11 @@ print("set up")
 def test_setting_up_changes_what_it_promises(tmp_path: Path) -> None:
     done = run_fresh("-c", SET_UP, cwd=tmp_path, sets_up_devices=True)
     assert done.stdout.strip() == "set up", done.stderr
+
+
+def test_operation_threads_are_those_given_to_tensorflow_or_one_per_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    assert operation_threads() == 3
+    monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "7")
+    assert operation_threads() == 7

@@ -31,6 +31,7 @@ import tensorflow as tf
 from distributed import Client, KilledWorker, LocalCluster, NannyPlugin, Status, Worker, WorkerPlugin, get_worker
 
 from keras_lr.analysis._search_result import UsedEngine, slowest_engine
+from keras_lr.devices import processor_count
 from keras_lr.errors import InvalidArgumentError, SearchError
 from keras_lr.results._search_records import Run
 from keras_lr.results._sensitivity import ENGINES, EngineName
@@ -573,8 +574,7 @@ class LocalWorkers:
             # This process builds models too, and must leave the workers their memory.
             os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
             return {"CUDA_VISIBLE_DEVICES": self._gpus[number % len(self._gpus)]}
-        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = str(max(1, processors // self.count))
+        threads = str(max(1, processor_count() // self.count))
         variables = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
         hidden = {"CUDA_VISIBLE_DEVICES": "-1"} if tf.config.list_physical_devices("GPU") else {}
         return {**hidden, **{name: os.environ.get(name, threads) for name in variables}}

@@ -6,7 +6,6 @@ in as many threads, in each on variables of its own. The numbers are the same to
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from keras_lr._keras.traced_state import (
     variables_used_by,
 )
 from keras_lr._utils.formatting import short_error_message
+from keras_lr.devices import operation_threads
 from keras_lr.results._search_records import Run
 from keras_lr.results._sensitivity import EngineName
 from keras_lr.search._engines.base import (
@@ -115,6 +115,8 @@ class FunctionEngine(Engine):
                 # Another run may have pruned this one.
                 if not self.recorder.complete(run := waiting.popleft()):
                     going.append(self._begun(run, free.pop()))
+            if not going:
+                break
             for part, logs in zip(going, self._epochs(going), strict=True):
                 part.epoch += 1
                 if not self.recorder.record(part.epoch - 1, {part.run: logs}, partial(program.weights, part)):
@@ -179,9 +181,8 @@ class FunctionEngine(Engine):
         """What the runs that train side by side train, one entry each; the model itself if it is one at a time."""
         if len(runs) < 2 or self.recorder.prunes or not self._reads_alone:
             return [None]
-        processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         most = program.most_side_by_side(max(run.batch_size for run in runs))
-        count = min(len(runs), processors, most, _MOST_SIDE_BY_SIDE)
+        count = min(len(runs), operation_threads(), most, _MOST_SIDE_BY_SIDE)
         while len(self._copies) < count > 1:
             self._copies.append(program.copies())
         return [*self._copies[:count]] if count > 1 else [None]
@@ -406,6 +407,7 @@ class DatasetPass:
     def __init__(self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset) -> None:
         self._step = tf.function(step, jit_compile=bool(model.jit_compile) or None, autograph=False)
         self._dataset = dataset
+        self._iterator = tf.data.IteratorSpec(dataset.element_spec)
         self._run = tf.function(self._over_batches, autograph=False)
         self._one_more = tf.function(lambda iterator: self._step(iterator.get_next()), autograph=False)
         self._knows_length = dataset.cardinality() >= 0
@@ -415,8 +417,7 @@ class DatasetPass:
 
     def trace(self) -> Any:
         """The traced function."""
-        iterator = tf.data.IteratorSpec(self._dataset.element_spec)
-        return self._run.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
+        return self._run.get_concrete_function(self._iterator, tf.TensorSpec([], tf.int32))
 
     def bytes_per_step(self, batch_size: int) -> int:
         """Memory that the results within a step take at most."""
@@ -435,7 +436,7 @@ class DatasetPass:
             with suppress(tf.errors.OutOfRangeError):
                 one_more = self._one_more
                 if copies is not None:
-                    one_more = partial(copies.call, one_more.get_concrete_function(iterator))
+                    one_more = partial(copies.call, self._one_more.get_concrete_function(self._iterator))
                 one_more(iterator)
         if is_complete and (dataset is not None or self._keeps_state):
             iter(self._dataset if dataset is None else dataset)

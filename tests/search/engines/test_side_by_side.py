@@ -72,9 +72,9 @@ def own_step() -> keras.Model:
 
 
 def datasets() -> dict[str, Any]:
-    """A shuffled and a validation pipeline, the second of unknown length."""
+    """A shuffled and a validation pipeline, both of unknown length."""
     x, y, validation = iris()
-    train = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(BATCH_SIZE).prefetch(1)
+    train = tf.data.Dataset.from_tensor_slices((x, y)).filter(lambda *_: True).shuffle(len(x)).batch(BATCH_SIZE)
     return {
         "x": train,
         "validation_data": tf.data.Dataset.from_tensor_slices(validation).batch(7).filter(lambda *_: True),
@@ -101,10 +101,15 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+def use_processors(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
+
+
 def searched(
     build: Callable[[], keras.Model], directory: Path, monkeypatch: pytest.MonkeyPatch, processors: int, **options: Any
 ) -> pd.DataFrame:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    use_processors(monkeypatch, processors)
     arguments = {"epochs": 2, **options.pop("arguments", {})}
     options = {"learning_rates": RATES, "repeats": 1, "engine": "function", **options}
     tuner = small_search(build, directory / str(processors), **options)
@@ -156,7 +161,7 @@ def test_a_run_that_fails_leaves_those_beside_it_as_they_are(tmp_path: Path, mon
 def test_the_best_weights_are_those_of_the_best_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = []
     for processors in (1, 3):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=processors: set(range(count)), raising=False)
+        use_processors(monkeypatch, processors)
         tuner = small_search(
             classifier(), tmp_path / str(processors), learning_rates=RATES, repeats=1, engine="function"
         )
@@ -176,7 +181,7 @@ def test_what_runs_would_share_is_trained_one_at_a_time(
     options = {
         "cache in a file": {"arguments": cached_in_a_file(tmp_path)},
         "Python code": {"arguments": given},
-        "pruning": {"pruning": True, "arguments": {"epochs": 4}},
+        "pruning": {"pruning": True, "repeats": 2, "arguments": {"epochs": 4}},
     }[kind]
     searched(classifier(), tmp_path, monkeypatch, 2, **options)
     assert set(counts) == {1}
