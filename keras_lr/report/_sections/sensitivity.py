@@ -246,7 +246,7 @@ def _reason(result: SensitivityResult) -> str:
 
 
 def _grid_warnings(result: SensitivityResult) -> list[dict[str, str]]:
-    found = []
+    found: list[dict[str, str]] = []
     rates = result.learning_rates
     if result.race:
         return found
