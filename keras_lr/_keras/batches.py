@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import queue
 import types
@@ -443,7 +444,7 @@ def readers_of(x: Any) -> tuple[Any, ...]:
 
 
 def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> BatchStream:
-    check_no_lists(x=data["x"], y=data["y"], sample_weight=data["sample_weight"])
+    check_data_types(x=data["x"], y=data["y"], sample_weight=data["sample_weight"])
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays:
         _check_arrays(data["x"], data["y"], data["sample_weight"])
@@ -474,9 +475,15 @@ def sliceable_arrays(x: Any, y: Any, sample_weight: Any, class_weight: Any = Non
     return keras.tree.lists_to_tuples(_sliceable(adapter._inputs))
 
 
-def check_no_lists(**parts: Any) -> None:
-    """Raises `DataError` if an argument of `fit` holds Python's own numbers or text, which Keras does not take."""
+def check_data_types(**parts: Any) -> None:
+    """Raises `DataError` if an argument of `fit` is Python's own numbers or text, a function or an iterator."""
     for name, part in parts.items():
+        if isinstance(part, (str, bytes)):
+            raise DataError(f"`{name}` must hold arrays. Received the text {part!r:.80}. Load the file first.")
+        if inspect.isroutine(part):
+            raise DataError(f"`{name}` must hold data. Received a function. Call it, and pass what it returns.")
+        if isinstance(part, tf.data.Iterator):
+            raise DataError(f"`{name}` must hold data. Received an iterator over a dataset. Pass the dataset itself.")
         first = part
         while isinstance(first, (list, tuple)) and first:
             first = first[0]
@@ -516,10 +523,11 @@ def _sliceable(arrays: Any) -> Any:
     except ValueError as error:
         if "Invalid dtype" not in str(error):
             raise
-        raise DataError(
-            f"The arrays must hold numbers. Received the dtype {str(error).rpartition(': ')[2]}. Map text to numbers, "
-            'and convert Python objects with `array.astype("float32")`.'
-        ) from error
+        dtype = str(error).rpartition(": ")[2]
+        remedy = 'Map text to numbers, and convert Python objects with `array.astype("float32")`.'
+        if dtype == "category":
+            remedy = "Pass the codes of the categories, `series.cat.codes`."
+        raise DataError(f"The arrays must hold numbers. Received the dtype {dtype}. {remedy}") from error
 
 
 def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tuple[Any, Any]:

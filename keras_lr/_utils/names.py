@@ -26,10 +26,13 @@ _FOREIGN_ARGUMENTS = {
     "base_lr": ("base_learning_rate", "min_lr"),
     "base_momentum": ("min_momentum",),
     "batch_size": ("batch_sizes",),
+    "bs": ("batch_size",),
     "cycle_mult": ("t_mul",),
     "div": ("div_factor",),
     "div_final": ("final_div_factor",),
+    "diverge_th": ("stop_on_divergence",),
     "early_stop": ("stop_on_divergence",),
+    "early_stop_threshold": ("stop_on_divergence",),
     "end_lr": ("end_learning_rate", "max_lr"),
     "end_value": ("end_learning_rate",),
     "epsilon": ("min_delta",),
@@ -44,7 +47,8 @@ _FOREIGN_ARGUMENTS = {
     "initial_learning_rate": ("base_learning_rate", "min_lr"),
     "learning_rate": ("peak_learning_rate", "schedule", "initial_learning_rate", "learning_rates"),
     "lr": ("peak_learning_rate", "schedule", "initial_learning_rate", "learning_rates"),
-    "lr_max": ("peak_learning_rate", "max_learning_rate"),
+    "lr_max": ("peak_learning_rate", "max_learning_rate", "max_lr"),
+    "lr_min": ("end_learning_rate", "base_learning_rate", "min_lr"),
     "lrs": ("learning_rates",),
     "max_learning_rate": ("peak_learning_rate", "max_lr"),
     "max_lr": ("peak_learning_rate", "max_learning_rate", "initial_learning_rate"),
@@ -75,6 +79,7 @@ _FOREIGN_ARGUMENTS = {
     "total_iters": ("total_steps", "decay_steps", "warmup_steps"),
     "total_steps": ("decay_steps",),
     "transition_steps": ("decay_steps", "total_steps"),
+    "update_attr": ("apply",),
     "val_data": ("validation_data",),
     "val_loader": ("validation_data",),
     "warmup_lr": ("initial_learning_rate",),
@@ -86,7 +91,16 @@ one that is an argument of the class is meant."""
 
 _STEPS_REMEDY = "Count optimizer steps: `{right}` is `epochs * steps_per_epoch`."
 _TEST_REMEDY = "The test counts training steps, not epochs. Pass `{right}`."
-_REMEDIES = {name: {"total_steps": _STEPS_REMEDY, "num_steps": _TEST_REMEDY} for name in ("epochs", "steps_per_epoch")}
+_COMPILED_REMEDY = "The test uses what the model was compiled with."
+_SMOOTHED_REMEDY = "The curve is smoothed without an argument, and the losses are recorded as they are."
+_REMEDIES = {
+    **{name: {"total_steps": _STEPS_REMEDY, "num_steps": _TEST_REMEDY} for name in ("epochs", "steps_per_epoch")},
+    **{name: {"num_steps": _COMPILED_REMEDY} for name in ("optimizer", "loss", "loss_fn", "criterion", "metrics")},
+    **{name: {"num_steps": _SMOOTHED_REMEDY} for name in ("smooth_f", "smoothing", "beta")},
+    **{name: {"num_steps": "Call `plot()` of the result."} for name in ("show_plot", "show", "plot")},
+    "callbacks": {"num_steps": "Pass `keras_lr.LRRangeTest()` to `fit` beside other callbacks."},
+    "suggest_funcs": {"num_steps": "Pass the rates and losses of the result to `keras_lr.suggest(..., rule=...)`."},
+}
 """Arguments that no single one replaces: by the argument of the class that does, what to do."""
 
 

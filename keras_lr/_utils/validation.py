@@ -115,9 +115,10 @@ def learning_rate_range(min_lr: Any, max_lr: Any) -> tuple[float, float]:
     """`min_lr` and `max_lr` as floats above 0, the second greater than the first."""
     for name, rate in (("min_lr", min_lr), ("max_lr", max_lr)):
         if not (is_number(rate) and math.isfinite(rate) and rate > 0):
-            raise InvalidRangeError(
-                f"`{name}` must be a finite number above 0. Received: {name}={rate!r}. Try 1e-7 to 10."
-            )
+            remedy = "Try 1e-7 to 10."
+            if hasattr(rate, "fit"):
+                remedy = "A callback takes no model: pass it to `model.fit(..., callbacks=[...])`."
+            raise InvalidRangeError(f"`{name}` must be a finite number above 0. Received: {name}={rate!r}. {remedy}")
     if min_lr >= max_lr:
         raise InvalidRangeError(
             f"`max_lr` must be greater than `min_lr`. Received: min_lr={min_lr}, max_lr={max_lr}. "

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -27,6 +28,7 @@ from keras_lr._keras.running_fit import (
     validation_of_fit,
 )
 from keras_lr._utils import validation
+from keras_lr._utils.names import SuggestsAttributes
 from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
@@ -52,7 +54,7 @@ MOST_RACED_STEPS = 2000
 """Steps of the longest training that is raced without being asked: with two of them, as long as a range test takes."""
 
 
-class AutoLR(Callback):
+class AutoLR(SuggestsAttributes, Callback):
     """Finds a learning rate before the first epoch, then watches the training loss and adjusts the rate.
 
     - **Probe**: a range test before the first epoch, refined by short runs, suggests a rate. A rehearsal of the first
@@ -116,6 +118,12 @@ class AutoLR(Callback):
         >>> model.fit(x, y, epochs=3, verbose=0, callbacks=[auto])
         >>> print(auto.log)
     """
+
+    _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"suggestion": "log.probe.suggestion", "result": "log", "history": "log"}
+        | {name: f"log.{name}" for name in ("actions", "plot", "save", "to_frame", "to_html")}
+        | dict.fromkeys(("lr", "best_lr", "learning_rate"), "log.learning_rates")
+    )
 
     def __init__(
         self,

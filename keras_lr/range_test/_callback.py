@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 from keras_lr._keras.batches import ReadingOfFit, data_of_fit, reading_of_fit
 from keras_lr._keras.callback_state import Callback
@@ -13,6 +14,7 @@ from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_l
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, refuse_backup, skip_epochs
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils import validation
+from keras_lr._utils.names import SuggestsAttributes
 from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
@@ -21,7 +23,7 @@ from keras_lr.range_test._sweep import Sweep
 from keras_lr.results._range_test import RangeTestResult, Suggestion, suggestion_in_words
 
 
-class LRRangeTest(Callback):
+class LRRangeTest(SuggestsAttributes, Callback):
     """Raises the learning rate step by step and records each batch's own loss.
 
     The test runs before the first epoch, inside one compiled loop. Weights, optimizer, metrics, random states and data
@@ -61,6 +63,12 @@ class LRRangeTest(Callback):
         >>> model.fit(x, y, verbose=0, callbacks=[finder])
         >>> finder.result.suggestion
     """
+
+    _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"suggestion": "result.suggestion", "history": "result"}
+        | {name: f"result.{name}" for name in ("plot", "save", "to_frame", "to_html", "learning_rates", "losses")}
+        | dict.fromkeys(("lr", "best_lr", "learning_rate", "suggested_lr"), "result.suggestion.learning_rate")
+    )
 
     def __init__(
         self,

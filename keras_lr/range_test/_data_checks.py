@@ -68,6 +68,10 @@ _WIDTH_ERROR = re.compile(
 )
 
 
+_CAST_FROM_NAN = (-(2**63), -(2**31))
+"""What a label that is NaN becomes as an integer."""
+
+
 @dataclass(frozen=True)
 class BadValue:
     """The first value that is not finite.
@@ -116,7 +120,7 @@ def find_bad_value_in_batches(batches: Iterable[Any]) -> BadValue | None:
 
 
 def find_label_fault(model: keras.Model, y: Any) -> str | None:
-    """The label that none of the model's classes has, for a sparse cross-entropy of arrays.
+    """Says which label is missing or none of the model's classes, for a sparse cross-entropy of arrays.
 
     Args:
         model: A compiled model; built, or nothing is known of its classes.
@@ -127,6 +131,9 @@ def find_label_fault(model: keras.Model, y: Any) -> str | None:
         if classes is None or not is_loss(loss, "sparse_categorical_crossentropy") or values is None:
             continue
         ignored = loss.get_config().get("ignore_class") if isinstance(loss, keras.losses.Loss) else None
+        missing = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        if missing.size:
+            return _missing_label(classes, where=f", first in row {missing[0]} (counted from 0)")
         labels = values if ignored is None else values[values != ignored]
         if labels.size and not (labels.min() >= 0 and labels.max() < classes):
             return label_sentence(int(labels.max() if labels.max() >= classes else labels.min()), classes)
@@ -149,7 +156,17 @@ def label_sentence(label: int, classes: int) -> str:
 def label_error(error: BaseException) -> str | None:
     """The sentence for the error of a training step that met a label outside the classes."""
     found = _LABEL_ERROR.search(str(error))
-    return None if found is None else label_sentence(int(found[1]), int(found[2]))
+    if found is None:
+        return None
+    label, classes = int(found[1]), int(found[2])
+    return _missing_label(classes) if label in _CAST_FROM_NAN else label_sentence(label, classes)
+
+
+def _missing_label(classes: int, *, where: str = "") -> str:
+    return (
+        f"`y` must hold labels from 0 to {classes - 1}. Received a missing one{where}. Remove such samples, or fill in "
+        "their labels."
+    )
 
 
 def find_target_fault(model: keras.Model, y: Any) -> str | None:
@@ -282,7 +299,24 @@ def explain_first_step(
             "`y` must hold labels as numbers for sparse categorical cross-entropy. Received a row per sample, as of "
             f"one-hot labels. {label_remedy or 'Compile the model with `categorical_crossentropy`.'}"
         )
+    if "Cast string to" in text:
+        return (
+            "`y` must hold numbers. Received text. Map the labels to 0, 1, 2 and so on, for example with "
+            "`np.unique(y, return_inverse=True)[1]`."
+        )
+    if "must have the same rank" in text and (received := _shape_of_targets(y)) is not None:
+        given = ", ".join(map(str, _shape_of_outputs(model).values()))
+        return (
+            f"`y` must have as many axes as the model's output of shape {given}. Received targets of shape {received}. "
+            "For labels as numbers and an output per class, compile the model with `sparse_categorical_crossentropy`."
+        )
     return width_sentence(text, shapes) or recompile_error(error)
+
+
+def _shape_of_targets(y: Any) -> str | None:
+    """The shape of a single array of targets, `(samples, 10)`; None for anything else."""
+    shape = getattr(y, "shape", None)
+    return None if shape is None else f"({', '.join(['samples', *map(str, shape[1:])])})"
 
 
 def check_validation_batch(model: keras.Model, batch: Any, *, of_dataset: bool = False) -> None:

@@ -10,7 +10,16 @@ import keras
 from keras_lr._keras.batches import data_of
 from keras_lr._utils.names import suggests_arguments
 from keras_lr._utils.progress import summary
-from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP, AnyModel, check_own_model
+from keras_lr._utils.validation import (
+    MAX_LR,
+    MIN_LR,
+    NUM_STEPS,
+    REPEATS,
+    SWEEP,
+    AnyModel,
+    check_own_model,
+    whole_number,
+)
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._input_scale import input_scale_warning
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
@@ -100,6 +109,8 @@ def find_lr(
     _check_compiled(model)
     if x is None:
         raise DataError("`x` must be training data, as for `model.fit`. Received: None. Pass the inputs.")
+    if batch_size is not None:
+        batch_size = whole_number("batch_size", batch_size)
     data = data_of(
         model,
         num_steps * repeats,

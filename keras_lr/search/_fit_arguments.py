@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.batches import check_no_lists, readers_of, sliceable_arrays, split_off_validation
+from keras_lr._keras.batches import check_data_types, readers_of, sliceable_arrays, split_off_validation
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
 from keras_lr._keras.reader_state import ReaderStart
 from keras_lr._keras.running_fit import facts_of_training
@@ -145,10 +145,12 @@ def parse_fit_arguments(
     _check_reread("x", x)
     _check_reread("validation_data", validation)
     if not own_fit:
-        check_no_lists(x=x, y=y, sample_weight=weight)
+        check_data_types(x=x, y=y, sample_weight=weight)
         _check_beside_batches(x, y=y, sample_weight=weight)
         _check_batched("x", x)
         _check_batched("validation_data", validation)
+        _check_ends("x", x, argument="steps_per_epoch", steps=given.get("steps_per_epoch"))
+        _check_ends("validation_data", validation, argument="validation_steps", steps=given.get("validation_steps"))
     convert = _as_tensor if as_tensors else np.asarray
     train = None if x is None else _as_nested(convert, x, y, weight, given.get("class_weight"))
     batch_size = given.get("batch_size")
@@ -198,6 +200,19 @@ def _check_batched(name: str, data: Any) -> None:
         raise DataError(
             f"`{name}` must yield batches. Received single samples of shape {shape}, without the axis of the batch. "
             "Add `.batch(32)` to the dataset."
+        )
+
+
+def _check_ends(name: str, data: Any, *, argument: str, steps: Any) -> None:
+    """Raises `DataError` for data without an end of which no number of batches is asked."""
+    if isinstance(data, tf.data.Dataset):
+        endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
+    else:
+        endless = isinstance(data, keras.utils.PyDataset) and data.num_batches is None
+    if endless and steps is None:
+        raise DataError(
+            f"`{name}` must end. Received data without an end, so that an epoch would never be over. Pass "
+            f"`{argument}`, or leave out `repeat()`."
         )
 
 

@@ -168,7 +168,9 @@ def test_a_schedule_knows_which_argument_was_meant(name, argument, meant):
         ("LRRangeTest", "num_iter", "num_steps"),
         ("LRRangeTest", "step_mode", "sweep"),
         ("LRRangeTest", "stop_div", "stop_on_divergence"),
+        ("LRRangeTest", "diverge_th", "stop_on_divergence"),
         ("LRRangeTest", "num_training", "num_steps"),  # Lightning
+        ("LRRangeTest", "update_attr", "apply"),
         ("AutoLR", "num_steps", "probe_steps"),
         ("ReduceOnPlateau", "threshold", "min_delta"),  # torch
         ("ReduceOnPlateau", "min_learning_rate", "min_lr"),
@@ -222,12 +224,12 @@ def test_what_to_do_instead_may_be_said_by_the_caller():
 
 
 def test_every_foreign_argument_has_a_counterpart_somewhere():
-    """In a schedule or a callback, or in `LogGridSearch`."""
+    """In a schedule or a callback, or in `LogGridSearch` or `find_lr`."""
     classes = [getattr(room, name) for room in (schedules, keras_lr.callbacks) for name in room.__all__]
-    takers = [kind for kind in classes if inspect.isclass(kind)] + [keras_lr.LogGridSearch]
+    takers = [kind for kind in classes if inspect.isclass(kind)] + [keras_lr.LogGridSearch, keras_lr.find_lr]
     accepted = {name for taker in takers for name in inspect.signature(taker).parameters}
     assert {meant for all_meant in names._FOREIGN_ARGUMENTS.values() for meant in all_meant} <= accepted
-    assert {meant for meant, _ in names._REMEDIES.values()} <= accepted
+    assert {meant for remedies in names._REMEDIES.values() for meant in remedies} <= accepted
 
 
 @pytest.mark.parametrize(
@@ -238,6 +240,12 @@ def test_every_foreign_argument_has_a_counterpart_somewhere():
         ("num_iter", "Did you mean `num_steps`?"),  # torch-lr-finder
         ("num_training", "Did you mean `num_steps`?"),  # Lightning
         ("batchsize", "Did you mean `batch_size`?"),
+        ("bs", "Did you mean `batch_size`?"),  # fastai
+        ("lr_max", "Did you mean `max_lr`?"),
+        ("smooth_f", "The curve is smoothed without an argument, and the losses are recorded as they are."),
+        ("show_plot", "Call `plot()` of the result."),
+        ("optimizer", "The test uses what the model was compiled with."),
+        ("callbacks", "Pass `keras_lr.LRRangeTest()` to `fit` beside other callbacks."),
         ("steps_per_epoch", "The test counts training steps, not epochs. Pass `num_steps`."),
     ],
 )
@@ -245,6 +253,21 @@ def test_a_range_test_knows_which_argument_was_meant(argument, sentence):
     with pytest.raises(UnknownArgumentError) as raised:
         keras_lr.find_lr(None, None, **{argument: 1})
     assert str(raised.value) == f"`find_lr` has no argument `{argument}`. {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("callback", "name", "meant"),
+    [
+        (keras_lr.LRRangeTest, "suggestion", "result.suggestion"),
+        (keras_lr.LRRangeTest, "plot", "result.plot"),
+        (keras_lr.LRRangeTest, "best_lr", "result.suggestion.learning_rate"),
+        (keras_lr.AutoLR, "plot", "log.plot"),
+        (keras_lr.AutoLR, "result", "log"),
+    ],
+)
+def test_a_callback_says_where_its_result_is(callback, name, meant):
+    with pytest.raises(AttributeError, match=f"no attribute '{name}'. Did you mean '{meant}'\\?"):
+        getattr(callback(), name)
 
 
 def test_a_function_that_suggests_arguments_is_called_as_it_was():

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
-from keras_lr.errors import DataError, ModelError
+from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 from keras_lr.range_test import _data_checks
 from keras_lr.range_test._loop import size_of
 from tests.training_models import CROSS_ENTROPY, all_values
@@ -263,6 +263,16 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
         ((X.astype(object), LABELS), DataError, "must hold numbers. Received the dtype object"),
         ((X, np.array(["no", "yes"])[LABELS]), DataError, "must hold numbers. Received the dtype str"),
         ((X, np.eye(2)[LABELS]), DataError, r"`y` must hold labels as numbers for sparse .*`categorical_crossentropy`"),
+        ((X, np.array(["no", "yes"], object)[LABELS]), DataError, r"`y` must hold numbers\. Received text\. Map the"),
+        (
+            (X, broken(LABELS[:, None], 5, np.nan)),
+            DataError,
+            "Received a missing one(, first in row 5|. Remove)",
+        ),
+        ((X, pd.Series(LABELS).astype("category")), DataError, "the dtype category. Pass the codes of the categories"),
+        (("train.csv",), DataError, "must hold arrays. Received the text 'train.csv'. Load the file first."),
+        ((lambda: (X, LABELS),), DataError, "must hold data. Received a function. Call it, and pass what it returns."),
+        ((iter(batches(X, LABELS)),), DataError, "Received an iterator over a dataset. Pass the dataset itself."),
     ):
         with pytest.raises(error, match=words):
             keras_lr.find_lr(network(run_eagerly=eager), *data, num_steps=20)
@@ -272,6 +282,19 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
     unbuilt.compile("sgd", CROSS_ENTROPY, run_eagerly=eager)
     with pytest.raises(DataError, match=r"`x` must yield batches\. Received single samples of shape \(6,\)"):
         keras_lr.find_lr(unbuilt, whole, num_steps=20)
+
+
+def test_labels_of_several_classes_for_an_elementwise_loss_are_named() -> None:
+    model = network()
+    model.compile("sgd", "binary_crossentropy")
+    words = r"as many axes as the model's output of shape \(None, 2\)\. Received targets of shape \(samples\)"
+    with pytest.raises(DataError, match=words):
+        keras_lr.find_lr(model, X, LABELS, num_steps=5)
+
+
+def test_a_batch_size_of_zero_is_not_taken_for_the_default() -> None:
+    with pytest.raises(InvalidArgumentError, match="`batch_size` must be an integer >= 1, got 0"):
+        keras_lr.find_lr(network(), X, LABELS, batch_size=0)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ def test_labels_outside_the_classes_are_named(tmp_path: Path, shift: int, label:
         ((tf.data.Dataset.from_tensor_slices((X, Y)).batch(16), Y), "`y` must be part of the batches"),
         ((X.tolist(), Y), r"`x` must hold arrays\. Received: list of float\. Convert it with `np\.array\(x\)`"),
         ((X, Y[:, 0].tolist()), "`y` must hold arrays"),
+        ((tf.data.Dataset.from_tensor_slices((X, Y)).batch(16).repeat(),), "`x` must end.*Pass `steps_per_epoch`, or"),
+        (("train.csv",), "`x` must hold arrays. Received the text 'train.csv'. Load the file first."),
     ],
 )
 def test_what_is_forgotten_is_said(tmp_path: Path, data: Any, message: str) -> None:
