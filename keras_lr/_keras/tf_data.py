@@ -103,13 +103,20 @@ def _replace_resource(node: Any) -> None:
 
 
 def _own_resources(definition: tf.compat.v1.GraphDef) -> None:
+    _own_caches(definition)
+    for node in _all_nodes(definition):
+        if node.op in _WITHOUT_RESOURCE:
+            _replace_resource(node)
+
+
+def _own_caches(definition: tf.compat.v1.GraphDef) -> None:
+    """Gives each cache of the graph its own memory; it reads a file that has been filled, but fills none."""
     constants = {node.name: node.attr["value"].tensor for node in _all_nodes(definition) if node.op == "Const"}
     for node in _all_nodes(definition):
         if node.op == "CacheDatasetV2":
             name = tf.make_ndarray(constants[node.input[1].partition(":")[0]]).item()
             if name and not tf.io.gfile.exists(name + b".index"):
                 constants[node.input[1].partition(":")[0]].CopyFrom(tf.make_tensor_proto(b""))
-        if node.op in _WITHOUT_RESOURCE:
             _replace_resource(node)
 
 
@@ -141,8 +148,13 @@ def keeps_state(dataset: tf.data.Dataset) -> bool:
 
 def _is_worth_a_cache_of_its_own(dataset: Any) -> bool:
     """Whether filling the cache leaves a trace: files, or data that would have been drawn later."""
-    in_files = tf.get_static_value(dataset._filename) != b""
-    return in_files or any(_draws(part) for part in dataset._inputs())
+    return tf.get_static_value(dataset._filename) != b"" or any(map(_draws, dataset._inputs()))
+
+
+def _caches_draws(dataset: tf.data.Dataset) -> bool:
+    """Whether a cache keeps what one pass has drawn, such as the order of a shuffle before it."""
+    parts = dataset._inputs()
+    return (isinstance(dataset, cache_op.CacheDataset) and any(map(_draws, parts))) or any(map(_caches_draws, parts))
 
 
 def _draws(dataset: tf.data.Dataset) -> bool:
@@ -179,11 +191,16 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """A copy of the pipeline whose shuffles are all seeded by `seed`, so that a repeat sees one order at every rate.
 
-    A pipeline that cannot be serialized is returned as it is.
+    A cache of what is drawn is the copy's own: otherwise each run would read what the first one has drawn. Any other is
+    shared, since it is filled once. A pipeline that cannot be serialized is returned as it is.
     """
     constants = [_constant(f"keras_lr_seed_{part}", value) for part, value in enumerate((seed + 1, 1))]
 
+    own_caches = _caches_draws(dataset)
+
     def reseed(definition: tf.compat.v1.GraphDef) -> None:
+        if own_caches:
+            _own_caches(definition)
         _reseed(definition.node, constants, suffix="")
         for function in definition.library.function:
             _reseed(function.node_def, constants, suffix=":output:0")
