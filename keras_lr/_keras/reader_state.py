@@ -243,7 +243,7 @@ class ReaderState:
     Starting from `roots`, this follows attributes, containers, closures, and the global names that a function uses.
     It copies generators of random numbers, positions of files, variables, containers, small arrays, and what every
     name is bound to. Iterators cannot be copied; what is drawn from them is recorded and handed back. Modules and the
-    objects of libraries are not looked into.
+    objects of libraries are not looked into, except a `PyDataset`.
 
     Args:
         roots: The user's own objects and functions.
@@ -404,7 +404,8 @@ class ReaderState:
         self._bind({name: namespace[name] for name in known}, namespace.__setitem__)
 
     def _visit_object(self, value: Any) -> None:
-        if not _is_users(type(value)):
+        # Keras has datasets of its own that keep a state, such as the iterators of `ImageDataGenerator`.
+        if not (_is_users(type(value)) or isinstance(value, keras.utils.PyDataset)):
             if type(value).__module__.startswith("tensorflow"):
                 self._wait(*(getattr(value, name, None) for name in _WRAPPED))
             return
@@ -480,7 +481,7 @@ def _is_users(thing: Any) -> bool:
 
 
 def _is_plain_iterator(value: Any) -> bool:
-    if isinstance(value, np.ndarray) or not isinstance(value, Iterator):
+    if isinstance(value, (np.ndarray, keras.utils.PyDataset)) or not isinstance(value, Iterator):
         return False
     if isinstance(value, io.IOBase):
         return _is_within_a_loop(value)

@@ -67,7 +67,8 @@ def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[s
     steps, size = (params or {}).get("steps"), getattr(adapter, "batch_size", None)
     found = facts_of_training(model, targets=targets_of(adapter), batch_size=size, steps_per_epoch=steps)
     rate = math.nan if model.optimizer is None else float(current_learning_rate(model.optimizer))
-    return {**found, "learning_rate": rate} if math.isfinite(rate) else found
+    # A warm-up may begin at 0, which is no rate to judge by.
+    return {**found, "learning_rate": rate} if 0 < rate < math.inf else found
 
 
 def facts_of_training(model: keras.Model, *, targets: Any, batch_size: Any, steps_per_epoch: Any) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def facts_of_training(model: keras.Model, *, targets: Any, batch_size: Any, step
         "optimizer": optimizer_name(model.optimizer),
         "loss": None if loss is None or isinstance(loss, (list, tuple, dict)) else loss_name(loss),
         "batch_size": None if batch_size is None else int(batch_size),
-        "steps_per_epoch": None if steps_per_epoch is None else int(steps_per_epoch),
+        "steps_per_epoch": int(steps_per_epoch) if steps_per_epoch else None,
         "baseline_loss": None if targets is None else constant_loss_of(model, targets),
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -110,13 +110,20 @@ def _replace_resource(node: Any) -> None:
 
 
 def _own_resources(definition: tf.compat.v1.GraphDef) -> None:
+    _own_caches(definition)
+    for node in _all_nodes(definition):
+        if node.op in _WITHOUT_RESOURCE:
+            _replace_resource(node)
+
+
+def _own_caches(definition: tf.compat.v1.GraphDef) -> None:
+    """Gives each cache of the graph its own memory; it reads a file that has been filled, but fills none."""
     constants = {node.name: node.attr["value"].tensor for node in _all_nodes(definition) if node.op == "Const"}
     for node in _all_nodes(definition):
         if node.op == "CacheDatasetV2":
             name = tf.make_ndarray(constants[node.input[1].partition(":")[0]]).item()
             if name and not tf.io.gfile.exists(name + b".index"):
                 constants[node.input[1].partition(":")[0]].CopyFrom(tf.make_tensor_proto(b""))
-        if node.op in _WITHOUT_RESOURCE:
             _replace_resource(node)
 
 
@@ -162,6 +169,12 @@ def _parts(dataset: tf.data.Dataset) -> Iterator[tf.data.Dataset]:
         yield from _parts(part)
 
 
+def _caches_draws(dataset: tf.data.Dataset) -> bool:
+    """Whether a cache keeps what one pass has drawn, such as the order of a shuffle before it."""
+    parts = dataset._inputs()
+    return (isinstance(dataset, cache_op.CacheDataset) and any(map(_draws, parts))) or any(map(_caches_draws, parts))
+
+
 def _draws(dataset: tf.data.Dataset) -> bool:
     """Whether two passes over the pipeline may yield different elements."""
     definitions = (op_def_registry.get(node.op) for node in _nodes_of_functions(dataset))
@@ -196,11 +209,15 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """A copy of the pipeline whose shuffles are all seeded by `seed`, so that a repeat sees one order at every rate.
 
-    A pipeline that cannot be serialized is returned as it is.
+    A cache of what is drawn is the copy's own: otherwise each run would read what the first one has drawn. Any other is
+    shared, since it is filled once. A pipeline that cannot be serialized is returned as it is.
     """
     constants = [_constant(f"keras_lr_seed_{part}", value) for part, value in enumerate((seed + 1, 1))]
+    own_caches = _caches_draws(dataset)
 
     def reseed(definition: tf.compat.v1.GraphDef) -> None:
+        if own_caches:
+            _own_caches(definition)
         _reseed(definition.node, constants, suffix="")
         for function in definition.library.function:
             _reseed(function.node_def, constants, suffix=":output:0")

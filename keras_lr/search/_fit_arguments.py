@@ -183,7 +183,7 @@ def _reads_in_graph(data: Any) -> bool:
 
 
 def _check_reread(name: str, data: Any) -> None:
-    if isinstance(data, Iterator):
+    if isinstance(data, Iterator) and not isinstance(data, keras.utils.PyDataset):
         raise DataError(
             f"`{name}` must be data that can be read again for each run, but a {type(data).__name__} can be read only "
             f"once. Pass arrays, a tf.data.Dataset or a PyDataset."

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lr._keras.tf_data import independent, python_functions, stop
+from keras_lr._keras.tf_data import independent, python_functions, seeded_copy, stop
 
 
 def order(dataset: tf.data.Dataset) -> list[int]:
@@ -136,3 +136,12 @@ def test_reading_the_copy_changes_no_later_pass(name: str) -> None:
 )
 def test_a_pipeline_without_such_a_state_is_read_itself(dataset: Any) -> None:
     assert independent(dataset) is dataset
+
+
+def test_a_copy_for_a_run_caches_what_its_own_seed_draws(tmp_path: Any) -> None:
+    for cache in ("", str(tmp_path / "cache")):
+        dataset, drawn = numbers().shuffle(20, seed=3).cache(cache), numbers().shuffle(20, seed=3)
+        for seed in (1, 2):
+            copied = seeded_copy(dataset, seed)
+            assert order(copied) == order(copied) == order(seeded_copy(drawn, seed))
+        assert order(seeded_copy(drawn, 1)) != order(seeded_copy(drawn, 2))

@@ -34,6 +34,14 @@ def fit(learning_rate, *callbacks, samples=256, epochs=4, **options):
     return [str(warning.message) for warning in caught if "learning rate" in str(warning.message)]
 
 
+def test_a_warm_up_from_zero_is_read():
+    monitor = keras_lr.HistoryMonitor(max_cost=1.0)
+    warm_up = keras.optimizers.schedules.CosineDecay(0.0, 6, warmup_target=0.1, warmup_steps=2)
+    assert fit(warm_up, monitor, samples=64) == []
+    assert monitor.diagnosis is not None
+    assert "learning_rate" not in monitor.known
+
+
 def test_divergence_over_epochs_is_warned_about_once_and_names_a_rate():
     monitor = keras_lr.HistoryMonitor(max_cost=1.0)
     messages = fit(10.0, monitor, epochs=8)

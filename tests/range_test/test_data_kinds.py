@@ -126,6 +126,22 @@ def test_training_after_the_test_sees_a_whole_py_dataset(digits: Any) -> None:
     assert int(model.optimizer.iterations) == 12
 
 
+def test_training_after_the_test_sees_what_an_image_generator_draws(digits: Any) -> None:
+    x, y = digits
+    images = tf.keras.preprocessing.image.ImageDataGenerator(width_shift_range=0.3)
+
+    def losses(*, tested: bool) -> Any:
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+        model.compile("adam", CROSS_ENTROPY)
+        data = images.flow(x[:96].reshape(-1, 8, 8, 1), y[:96], batch_size=32)
+        if tested:
+            keras_lr.find_lr(model, data, num_steps=20, verbose=0)
+        return model.fit(data, epochs=2, verbose=0).history["loss"]
+
+    assert losses(tested=True) == losses(tested=False)
+
+
 def test_sample_weights_count(digits: Any) -> None:
     images, labels = digits[0][:64], digits[1][:64]
     weights = np.linspace(0.1, 2.0, 64).astype("float32")

@@ -259,7 +259,7 @@ def test_a_model_that_a_callback_changes_for_good_is_not_used_again(tmp_path: Pa
 
 
 class Curriculum(keras.utils.PyDataset):
-    """Draws its batches from a generator of its own, and makes each epoch harder."""
+    """Draws its batches from a generator of its own, and makes each epoch harder. It is an iterator too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -273,6 +273,12 @@ class Curriculum(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Any:
         chosen = self.random.integers(0, len(self.x), BATCH_SIZE)
         return self.x[chosen] * (1 + self.epoch), self.y[chosen]
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        return self[0]
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
