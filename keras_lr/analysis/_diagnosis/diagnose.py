@@ -37,6 +37,10 @@ FACTORS: dict[Verdict, tuple[float, float]] = {"too_low": HIGHER, "too_high": LO
 
 MEASURE = "Measure the learning rate with `keras_lr.find_lr(model, x, y)`."
 ALIKE = "A learning rate far too low and one far too high look alike here."
+SLOW_OTHERWISE = (
+    "At a usual learning rate such a run is rather too short, or slow for another reason: data that are not scaled, "
+    "saturated activations or frozen layers."
+)
 # What helps against a finding at any learning rate; `{start}` is where it begins.
 OTHER_ADVICE: dict[FindingKind, str] = {
     "oscillation": "Larger batches or averaged weights smooth the loss.",
@@ -163,7 +167,8 @@ def _verdict(
     overall = f"Together, the evidence says that {judged}."
     if not is_only_probable(score.share):
         overall = f"Together, {score.share:.0%} of the evidence says that {judged}."
-    return verdict, score.share, (*score.reasons, *excluded.values(), overall, *surer)
+    other = (SLOW_OTHERWISE,) if verdict == "too_low" and context.rate_position is None else ()
+    return verdict, score.share, (*score.reasons, *excluded.values(), overall, *other, *surer)
 
 
 def _surer(history: TrainingHistory, context: RunContext) -> tuple[str, ...]:

@@ -190,11 +190,12 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
     loss, monitor = history.loss, f"`{history.monitor}`"
     if loss.min() >= loss[0] and loss.max() - loss[0] > MIN_RISE * abs(loss[0]):
         return f"{monitor} rose above its first value and never fell below it."
-    level, untrained = float(np.median(loss)), context.untrained_loss
-    if untrained is not None and untrained > 0 and np.ptp(loss) > MIN_CHANGE * level:
+    level = float(np.median(loss))
+    start, whose = _before_training(context)
+    if start > 0 and np.ptp(loss) > MIN_CHANGE * level:
         last = float(loss[-max(1, loss.size // 5) :].mean())
-        if last > WORSE_FACTOR * untrained:
-            return f"{monitor} ends at {last:.3g}, above the {untrained:.3g} of the untrained model."
+        if last > WORSE_FACTOR * start:
+            return f"{monitor} ends at {last:.3g}, above the {start:.3g} of {whose}."
     accuracy = _finite(history.accuracy)
     if _stays(accuracy) and level > OVERCONFIDENT * _constant_cost(accuracy):
         return (
@@ -202,6 +203,17 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
             f"about {_constant_cost(accuracy):.2g}; {monitor} is {level:.3g}: the outputs are huge."
         )
     return ""
+
+
+def _before_training(context: RunContext) -> tuple[float, str]:
+    """The untrained loss and whose it is, or that of the best constant output if it is higher; 0 if it is unknown.
+
+    The untrained loss was measured on the first batch, and a small one may be easier by chance.
+    """
+    untrained, baseline = context.untrained_loss, context.baseline_loss
+    if untrained is not None and baseline is not None and baseline > untrained:
+        return baseline, "the best constant output"
+    return untrained or 0.0, "the untrained model"
 
 
 def _below_zero(history: TrainingHistory, context: RunContext) -> Fact | None:
@@ -276,12 +288,12 @@ def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
         return f"The learning rate is far above the usual range, {_usual_rates(context)}."
     if history.direction == "max":
         return ""
-    untrained = context.untrained_loss
-    if untrained is not None and untrained > 0:
-        if loss.max() > EXPLODED_FACTOR * untrained:
-            return f"{monitor} rose to {loss.max():.3g}, far above the {untrained:.3g} of the untrained model."
-        way = untrained - loss.min()
-        quick = untrained - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * untrained
+    start, whose = _before_training(context)
+    if start > 0:
+        if loss.max() > EXPLODED_FACTOR * start:
+            return f"{monitor} rose to {loss.max():.3g}, far above the {start:.3g} of {whose}."
+        way = start - loss.min()
+        quick = start - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * start
         if quick and not context.decades_below_usual > 0:
             return f"{monitor} fell almost entirely in the first {history.unit}."
     if loss.min() > 0 and loss[0] > LEARNED_FACTOR * loss.min():

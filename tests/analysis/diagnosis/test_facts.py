@@ -33,6 +33,12 @@ FLAT = [2.3] * 10
         ({"loss": [3.6, 957.0, 400.0, 100.0, 40.0, 18.3]}, {}, "too_high", "never fell below it"),
         ({"loss": 18.3 + 940 * np.exp(-E / 12), "accuracy": [0.1] * 20}, {}, "too_high", "outputs are huge"),
         ({"loss": 5.0 + 20 * np.exp(-E / 3)}, {"untrained_loss": 2.3}, "too_high", "above the 2.3 of the untrained"),
+        (
+            {"loss": 5.0 + 20 * np.exp(-E / 3)},
+            {"untrained_loss": 0.5, "baseline_loss": 2.3},
+            "too_high",
+            "above the 2.3 of the best constant output",
+        ),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {"loss": "binary_crossentropy"}, "not_the_rate", "negative"),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {}, "unclear", "falls through 0"),
         ({"loss": 2.3 * np.exp(-E / 20), "accuracy": [0.1] * 20}, {}, "not_the_rate", "do not measure the same thing"),
@@ -200,3 +206,19 @@ def test_a_loss_that_never_was_finite_points_to_the_data_too():
         assert points not in analyze_history({"loss": exploded}).reasons[0]
     later = analyze_history({"loss": [1.0, 0.5, np.nan, np.nan]})
     assert "hold NaN" not in " ".join(later.reasons)
+
+
+def test_an_easy_first_batch_does_not_make_the_rate_too_high():
+    """One sample may have a far lower loss than the data: what ends below a constant output has learned."""
+    learned = {"loss": 0.3 + 0.35 * np.exp(-E / 4)}
+    known = {"untrained_loss": 0.2, "optimizer": "adam", "learning_rate": 1e-3}
+    assert analyze_history(learned, **known).verdict == "too_high"
+    assert analyze_history(learned, baseline_loss=0.69, **known).verdict != "too_high"
+
+
+def test_a_rate_that_is_called_too_low_without_being_known_may_be_a_usual_one():
+    slow = {"loss": 2.3 - 0.004 * E, "val_loss": 2.31 - 0.004 * E}
+    words = "At a usual learning rate such a run is rather too short"
+    found = [analyze_history(slow, **known) for known in ({}, {"optimizer": "adam", "learning_rate": 1e-6})]
+    assert [one.verdict for one in found] == ["too_low", "too_low"]
+    assert [words in " ".join(one.reasons) for one in found] == [True, False]
