@@ -48,6 +48,8 @@ BINARY = frozenset(range(32)) - frozenset(b"\b\t\n\v\f\r\x1b")
 BLANKS = sorted({*MISSING_WORDS, *(word.upper() for word in MISSING_WORDS), "None", "No log"})
 # What the lines around the header of a printed table are made of.
 RULES = "+-=|: "
+# Excel reads the separator from a first line such as "sep=;".
+EXCEL_HINT = re.compile("sep=.", re.IGNORECASE)
 # What to do with a file of numbers in another form, by its first bytes.
 REMEDIES = {
     b"PK": "Unpack the archive, or save the table as CSV.",
@@ -256,7 +258,8 @@ def _dialect(text: str) -> _Dialect:
     Lines that begin with `#` are comments. The last of them is the header if numbers follow.
     """
     numbered = [(place, line.strip()) for place, line in enumerate(text.splitlines())]
-    lines = [(place, line) for place, line in numbered if line.strip(RULES)] or [(0, "")]
+    lines = [(place, line) for place, line in numbered if line.strip(RULES) and not EXCEL_HINT.fullmatch(line)]
+    lines = lines or [(0, "")]
     comments = next((count for count, (_, line) in enumerate(lines) if not line.startswith("#")), 0)
     if comments and any(map(_is_number, re.split(r"[,;|\s]", lines[comments][1]))):
         comments -= 1

@@ -23,8 +23,8 @@ from keras_lr.analysis._diagnosis.table import (
 from keras_lr.errors import CurveError
 
 EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*(?=$|\d+/\d+ )", re.MULTILINE)
-# A dict of numbers on a line of its own, as Hugging Face's `Trainer` prints it.
-PRINTED_ROW = re.compile(r"^[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
+# A dict of numbers on a line of its own or behind a progress bar, as Hugging Face's `Trainer` prints it.
+PRINTED_ROW = re.compile(r"(?:^|(?:/s|it)\])[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
 JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
 PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
 # Colours and cursor movements.
@@ -57,6 +57,8 @@ PART_OF_ALL = re.compile(r"(?<![\w.:/-])(\d+)\s*/\s*(\d+)(?![\w./-])")
 BAR = re.compile(r"%\s*\||[\[ ][=>.#━█]{8,}")
 # The names that Darknet puts behind its numbers.
 NUMBERS_FIRST = re.compile(r"(\d[\d.]*) (avg loss|avg|rate)(?=,)")
+# "LOSS train 0.63 valid 0.54" in PyTorch's tutorials.
+LOSS_FIRST = re.compile(r"\bloss:? train[: ]+(\S+?),? (val\w*|test)(?=[: ])", re.IGNORECASE)
 NAMES_FIRST = {"avg loss": "avg loss", "avg": "avg loss", "rate": "learning rate"}
 
 WORD = r"[A-Za-z_][\w@/.'-]{0,60}"
@@ -282,7 +284,8 @@ def _lines(plain: str) -> Iterator[_Line]:
         if not re.search("[A-Za-z]", text):
             continue
         rest = NUMBERS_FIRST.sub(lambda found: f"{NAMES_FIRST[found[2]]}: {found[1]}", text[:MAX_LINE])
-        rest = TIMES.sub("\t", FIRST_OF_TWO.sub("train", rest))
+        rest = LOSS_FIRST.sub(r"train loss \1 \2 loss", FIRST_OF_TWO.sub("train", rest))
+        rest = TIMES.sub("\t", rest)
         counts: dict[str, str] = {}
         if leading := LEADING_COUNTS.match(rest):
             named = {name: count for name, count in leading.groupdict().items() if count}

@@ -27,7 +27,14 @@ from keras_lr.analysis._diagnosis.files import (
 )
 from keras_lr.analysis._diagnosis.history import CONTEXT, TrainingHistory, from_columns, with_known
 from keras_lr.analysis._diagnosis.printed import printed_history, shows_fit, shows_rows
-from keras_lr.analysis._diagnosis.table import TRAINING_WORDS, counter_kind, is_validation, words
+from keras_lr.analysis._diagnosis.table import (
+    TRAINING_WORDS,
+    VALIDATION_WORDS,
+    counter_kind,
+    is_learning_rate,
+    is_validation,
+    words,
+)
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results import AutoLRLog, Diagnosis, RangeTestResult, SensitivityResult
 from keras_lr.results._record import Record
@@ -37,6 +44,8 @@ WRAPPERS = ("history", "log_history", "metrics")
 # Columns of a table with one value per row, and of the run that it belongs to.
 NAME_COLUMNS = ("key", "metric", "name", "tag")
 RUN_COLUMNS = ("run_id", "run_uuid", "run id", "run", "run_name", "run name")
+# A column that says for each row on which data it was measured.
+DATA_COLUMNS = ("mode", "split", "phase", "stage", "subset", "dataset", "set")
 # Columns of a table with one row per run.
 SUMMARY_COLUMNS = ({"run_id", "experiment_id"}, {"run id", "start time"}, {"name", "created"})
 # W&B adds the extremes of each series to the download of a chart.
@@ -361,6 +370,32 @@ def _read_long(table: Mapping[str, Any]) -> Runs:
     return Runs(runs)
 
 
+def _data_column(document: Any) -> str:
+    """The column that says for each row whether it was measured on training or validation data; empty without one."""
+    names = _lower_names(document)
+    for name in DATA_COLUMNS:
+        if name in names and _is_columns_of_arrays(document):
+            said = {str(value).strip().lower() for value in _listed(document[names[name]]) if isinstance(value, str)}
+            if said and said <= TRAINING_WORDS | {*VALIDATION_WORDS} and not said <= TRAINING_WORDS:
+                return names[name]
+    return ""
+
+
+def _read_by_data(table: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """One column per series and data: the values of validation rows get the prefix that names their data."""
+    by = _data_column(table)
+    measured_on = [str(value).strip().lower() for value in _listed(table[by])]
+    columns: dict[str, list[Any]] = {}
+    for name, values in table.items():
+        if name == by:
+            continue
+        shared = counter_kind(str(name)) is not None or is_learning_rate(str(name))
+        for place, (data, value) in enumerate(zip(measured_on, _listed(values), strict=True)):
+            full = f"{data}_{name}" if data in VALIDATION_WORDS and not shared else str(name)
+            columns.setdefault(full, [None] * len(measured_on))[place] = value
+    return columns
+
+
 def _is_numbered(document: Any) -> bool:
     """Whether each epoch is an object of its own, under its number."""
     return (
@@ -470,6 +505,7 @@ DOCUMENT_FORMS = (
     Form("history beside other fields", lambda document: _wrapped(document) is not None, _wrapped),
     Form("XGBoost evaluation", _is_evaluation, _read_evaluation),
     Form("long table, as from MLflow", _is_long, _read_long),
+    Form("rows of training and of validation", _data_column, _read_by_data),
     Form("W&B chart", _is_chart, _read_chart),
     Form("one row per run", _is_summary, _refuse_summary),
     Form("fastai history", _is_fastai, _read_fastai),

@@ -325,6 +325,16 @@ DIALECTS = {
     "{'loss': 1.25, 'epoch': 2.0}\n{'eval_loss': 1.5, 'epoch': 2.0}\n{'train_runtime': 3.1}\n",
     "table in Markdown": "| epoch | loss | val_loss |\n|:---:|---|---|\n| 0 | 2.5 | 2.6 |\n| 1 | 1.5 | 1.7 |\n"
     "| 2 | 1.25 | 1.5 |\n",
+    "separator for Excel": "\ufeffsep=;\nepoch;loss;val_loss\n0;2,5;2,6\n1;1,5;1,7\n2;1,25;1,5\n",
+    "dicts behind progress bars": "  0%|  | 0/9 [00:00<?, ?it/s]\r{'loss': 2.5, 'epoch': 0}   \r"
+    " 33%|# | 3/9 [00:05<00:10,  1.9it/s]{'val_loss': 2.6, 'epoch': 0}\n{'loss': 1.5, 'val_loss': 1.7, 'epoch': 1}\n"
+    "{'loss': 1.25, 'val_loss': 1.5, 'epoch': 2}\n",
+    "rows of training and of validation": "epoch,phase,loss\n0,train,2.5\n0,val,2.6\n1,train,1.5\n1,val,1.7\n"
+    "2,train,1.25\n2,val,1.5\n",
+    "objects of training and of validation": '{"env": "x"}\n'
+    '{"mode": "train", "epoch": 0, "iter": 9, "loss": 2.5}\n{"mode": "val", "epoch": 0, "iter": 9, "loss": 2.6}\n'
+    '{"mode": "train", "epoch": 1, "iter": 9, "loss": 1.5}\n{"mode": "val", "epoch": 1, "iter": 9, "loss": 1.7}\n'
+    '{"mode": "train", "epoch": 2, "iter": 9, "loss": 1.25}\n{"mode": "val", "epoch": 2, "iter": 9, "loss": 1.5}\n',
     "table in a frame": "+---+---+\n| epoch | loss | val_loss |\n+---+---+\n| 0 | 2.5 | 2.6 |\n| 1 | 1.5 | 1.7 |\n"
     "| 2 | 1.25 | 1.5 |\n+---+---+\n",
     "cut off within a number": PLAIN + "3,1",

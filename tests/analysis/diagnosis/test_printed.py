@@ -153,6 +153,11 @@ BY_EPOCH = {
         0,
         None,
     ),
+    "PyTorch's later tutorial": (
+        each("EPOCH {i}:\n  batch 1000 loss: 9.5\n  batch 2000 loss: 9.25\nLOSS train {a} valid {b}\n"),
+        "train loss",
+        1,
+    ),
     "timm": (
         each("Train: {n} [2000/2001 (100%)]  Loss: {a} (9.5)  Time: 0.5s, 200.10/s  LR: 1.0e-01  Data: 0.1\n"),
         "Loss",
