@@ -97,6 +97,31 @@ def _text() -> Data:
     return x[:600], y[:600], x[600:], y[600:]
 
 
+def _parity() -> Data:
+    x = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype("float32")
+    order = np.random.default_rng(0).permutation(256)
+    x, y = x[order], x[order].sum(axis=1) % 2
+    return x[:200], y[:200], x[200:], y[200:]
+
+
+def _several_labels() -> Data:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(800, 16)).astype("float32")
+    noise = generator.normal(size=(800, 6))
+    y = (x @ generator.normal(size=(16, 6)) + noise > 2).astype("float32")
+    return x[:640], y[:640], x[640:], y[640:]
+
+
+def _images() -> Data:
+    x, _, x_val, _ = digits()
+    return x, x, x_val, x_val
+
+
+def _unlike_validation() -> Data:
+    x, y, x_val, y_val = digits()
+    return x, y, x_val * 7 + 40, y_val
+
+
 adam, sgd, rmsprop = optimizers.Adam, optimizers.SGD, optimizers.RMSprop
 
 INNOCENT = [
@@ -254,6 +279,62 @@ INNOCENT = [
         adam,
         10,
     ),
+    Program(
+        "softmax for several labels",
+        False,
+        _several_labels,
+        _dense(32, 6, last="softmax"),
+        "categorical_crossentropy",
+        adam,
+        20,
+    ),
+    Program(
+        "no hidden layer for the parity of bits",
+        False,
+        _parity,
+        _dense(1, last="sigmoid"),
+        "binary_crossentropy",
+        lambda: adam(1e-2),
+        40,
+        16,
+    ),
+    Program(
+        "twelve sigmoid layers",
+        False,
+        digits,
+        _dense(*[24] * 12, 10, last="softmax", activation="sigmoid"),
+        "sparse_categorical_crossentropy",
+        adam,
+        12,
+    ),
+    Program("one hidden unit", False, diabetes, _dense(1, 1, last=None), "mse", lambda: adam(5e-3), 25, 16, "mae"),
+    Program(
+        "no softmax before a cross-entropy",
+        False,
+        digits,
+        _dense(64, 10, last=None),
+        "sparse_categorical_crossentropy",
+        adam,
+        12,
+    ),
+    Program(
+        "a penalty that outweighs the loss",
+        False,
+        breast_cancer,
+        _dense(32, 1, last="sigmoid", kernel_regularizer=keras.regularizers.L2(1.0)),
+        "binary_crossentropy",
+        adam,
+        25,
+    ),
+    Program(
+        "validation data on another scale",
+        False,
+        _unlike_validation,
+        _dense(64, 10, last="softmax"),
+        "sparse_categorical_crossentropy",
+        adam,
+        12,
+    ),
 ]
 GUILTY = [
     Program(
@@ -352,6 +433,42 @@ GUILTY = [
         lambda: adam(0.3),
         15,
         metric="mae",
+    ),
+    Program(
+        "SGD at 5", True, breast_cancer, _dense(32, 32, 1, last="sigmoid"), "binary_crossentropy", lambda: sgd(5.0), 20
+    ),
+    Program(
+        "Adam at 0.3 on an autoencoder",
+        True,
+        _images,
+        _dense(32, 16, 32, 64, last="sigmoid"),
+        "mse",
+        lambda: adam(0.3),
+        15,
+        metric="mae",
+    ),
+    Program(
+        "SGD at 1e-3 on an autoencoder",
+        True,
+        _images,
+        _dense(16, 64, last="sigmoid"),
+        "mse",
+        lambda: sgd(1e-3),
+        20,
+        metric="mae",
+    ),
+    Program(
+        "RMSprop at 0.3", True, diabetes, _dense(32, 32, 1, last=None), "mse", lambda: rmsprop(0.3), 20, metric="mae"
+    ),
+    Program(
+        "SGD at 1e-4 on three classes",
+        True,
+        iris,
+        _dense(16, 3, last="softmax"),
+        "sparse_categorical_crossentropy",
+        lambda: sgd(1e-4),
+        40,
+        8,
     ),
 ]
 

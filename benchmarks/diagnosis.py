@@ -21,6 +21,7 @@ from sklearn.metrics import confusion_matrix, recall_score
 from sklearn.model_selection import GroupKFold
 
 from keras_lr.analysis import analyze_history
+from keras_lr.analysis._diagnosis.diagnose import FACTORS
 from keras_lr.analysis._diagnosis.scorecard import CARDS, SCORED_VERDICTS, TABLES, CardTable, least_share
 
 HERE = Path(__file__).parent
@@ -99,20 +100,28 @@ def calibration(name: str, judged: pd.DataFrame) -> str:
     return "\n".join([f"## Right, by the share: {name}", "", f"| known | {heads} |", "|-|" + "-|" * 7, *rows]) + "\n"
 
 
-def blame(records: Iterable[tuple[str, bool, str]]) -> str:
-    """The verdicts on faulty programs in Markdown, from each one's fault, whether the rate is it, and the verdict."""
+def blame(records: Iterable[tuple[str, bool, str, str]]) -> str:
+    """The verdicts on faulty programs in Markdown.
+
+    Args:
+        records: Each one's fault, whether the rate is it, the verdict with everything known, and that by the history.
+    """
     found = list(records)
-    rate = ("too_high", "too_low")
-    innocent, guilty = ([word for _, at_fault, word in found if at_fault == which] for which in (False, True))
+    counts = []
+    for knowledge, place in (("With everything known", 2), ("By the history alone", 3)):
+        innocent, guilty = ([row[place] in FACTORS for row in found if row[1] == which] for which in (False, True))
+        counts.append(
+            f"{knowledge}, the rate is blamed in {sum(innocent)} of {len(innocent)} programs whose fault is another, "
+            f"and in {sum(guilty)} of {len(guilty)} whose fault it is."
+        )
     lines = [
         "## Small programs with one fault each",
         "",
-        f"The rate is blamed in {sum(word in rate for word in innocent)} of {len(innocent)} programs whose fault is "
-        f"another, and in {sum(word in rate for word in guilty)} of {len(guilty)} whose fault it is.",
+        *counts,
         "",
-        "| fault | the rate | verdict |",
-        "|-|-|-|",
-        *(f"| {fault} | {'yes' if at_fault else 'no'} | {word} |" for fault, at_fault, word in found),
+        "| fault | the rate | everything known | the history alone |",
+        "|-|-|-|-|",
+        *(f"| {fault} | {'yes' if guilty else 'no'} | {known} | {alone} |" for fault, guilty, known, alone in found),
     ]
     return "\n".join(lines) + "\n"
 
@@ -175,7 +184,10 @@ def main() -> None:
         from _diagnosis_programs import histories
 
         sections.append(
-            blame((one.fault, one.guilty, analyze_history(log, **known).verdict) for one, log, known in histories())
+            blame(
+                (one.fault, one.guilty, analyze_history(log, **known).verdict, analyze_history(log).verdict)
+                for one, log, known in histories()
+            )
         )
     text = "\n".join(sections)
     print(text)

@@ -17,7 +17,7 @@ from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
 from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, kept_rows, run_context
 from keras_lr.analysis._diagnosis.readers import read_history
-from keras_lr.analysis._diagnosis.scorecard import MIN_SHARE, score_verdict
+from keras_lr.analysis._diagnosis.scorecard import MIN_SHARE_TO_BLAME, score_verdict
 from keras_lr.results._diagnosis import (
     Diagnosis,
     Finding,
@@ -156,7 +156,7 @@ def _verdict(
     verdict = score.verdict(near_default=context.is_near_default)
     if verdict == "unclear":
         why = "The curves are ambiguous: they support no verdict much more than another."
-        if score.share >= MIN_SHARE:
+        if score.share >= MIN_SHARE_TO_BLAME:
             course = "is still improving or improves slowly" if score.leader == "too_low" else "does not settle"
             why = (
                 f"`{history.monitor}` {course}, but the learning rate is near the optimizer's default: the run may be "

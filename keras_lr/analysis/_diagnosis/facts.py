@@ -42,7 +42,9 @@ NO_ACCURACY = 0.02
 
 # Rules out "too low": the loss came down by this factor, ...
 LEARNED_FACTOR = 10.0
-# ... or rose this far above the untrained one, ...
+# ... or rose this far above its first value, ...
+RISEN_FACTOR = 1.5
+# ... or above the untrained one, ...
 EXPLODED_FACTOR = 5.0
 # ... or made this part of its way down in the first epoch, a way of at least this fraction of the untrained loss.
 QUICK_PART = 0.9
@@ -296,6 +298,8 @@ def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
         quick = start - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * start
         if quick and not context.decades_below_usual > 0:
             return f"{monitor} fell almost entirely in the first {history.unit}."
+    if loss[0] > 0 and loss.max() > RISEN_FACTOR * loss[0]:
+        return f"{monitor} rose to {loss.max():.3g}, far above its first value of {loss[0]:.3g}."
     if loss.min() > 0 and loss[0] > LEARNED_FACTOR * loss.min():
         return f"{monitor} fell to less than a tenth of its first value."
     return ""

@@ -45,6 +45,8 @@ SCORED_VERDICTS: tuple[ScoredVerdict, ...] = ("good", "too_high", "too_low")
 MAX_REASONS = 3
 # A verdict with a lower share is wrong more often than right (`benchmarks/diagnosis.py`).
 MIN_SHARE = 0.4
+# To blame the rate takes half of the evidence: with less, the right advice is too often the opposite one.
+MIN_SHARE_TO_BLAME = 0.5
 # To blame a rate near the optimizer's default takes this much: a run that still improves at such a rate is mostly
 # short, or slow for another reason, and one that ends badly has mostly another fault.
 MIN_SHARE_AT_DEFAULT = 0.97
@@ -285,7 +287,9 @@ class Score(NamedTuple):
 
 def least_share(leader: str, *, near_default: bool) -> float:
     """The share that the verdict with most points needs."""
-    return MIN_SHARE_AT_DEFAULT if near_default and leader != "good" else MIN_SHARE
+    if leader == "good":
+        return MIN_SHARE
+    return MIN_SHARE_AT_DEFAULT if near_default else MIN_SHARE_TO_BLAME
 
 
 def score_verdict(

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis import analyze_history
+from keras_lr.analysis._diagnosis.facts import ruled_out
 from keras_lr.analysis._diagnosis.history import from_columns, run_context
-from keras_lr.analysis._diagnosis.scorecard import SCORED_VERDICTS
+from keras_lr.analysis._diagnosis.scorecard import SCORED_VERDICTS, Score
 from keras_lr.cli._analyze import _print_one
 from keras_lr.cli._output import standard_output
 from keras_lr.errors import InvalidArgumentError
@@ -222,3 +223,18 @@ def test_a_rate_that_is_called_too_low_without_being_known_may_be_a_usual_one():
     found = [analyze_history(slow, **known) for known in ({}, {"optimizer": "adam", "learning_rate": 1e-6})]
     assert [one.verdict for one in found] == ["too_low", "too_low"]
     assert [words in " ".join(one.reasons) for one in found] == [True, False]
+
+
+@pytest.mark.parametrize(("leader", "share", "verdict"), [("good", 0.45, "good"), ("too_low", 0.45, "unclear"),
+    ("too_high", 0.45, "unclear"), ("too_high", 0.5, "too_high"), ("good", 0.39, "unclear")])  # fmt: skip
+def test_blaming_the_rate_takes_half_of_the_evidence(leader, share, verdict):
+    others = [other for other in SCORED_VERDICTS if other != leader]
+    score = Score(leader, {leader: share, **dict.fromkeys(others, (1 - share) / 2)}, ())
+    assert score.verdict() == verdict
+
+
+def test_a_loss_that_rose_far_above_its_first_value_is_not_blamed_on_a_low_rate():
+    from_below = from_columns({"loss": 0.3 + 2.7 * np.exp(-E / 2) + np.where(E % 2, 0, 4.0) * (E > 2)})
+    assert list(ruled_out(from_below, run_context(from_below))) == ["too_low"]
+    half = from_columns({"loss": 0.3 + 2.7 * np.exp(-E / 2) + np.where(E % 2, 0, 2.0) * (E > 2)})
+    assert ruled_out(half, run_context(half)) == {}
