@@ -1,7 +1,7 @@
 """Optimizers that find their own rate, for the comparison with `AutoLR`: Prodigy and Mechanic.
 
-They follow the published packages, whose numbers `tests/benchmarks` compares with, and are made for dense gradients of
-float32 variables on one device.
+They follow the published packages, whose numbers `tests/benchmarks` compares with, and are made for float32 variables
+on one device. The sparse gradients of embeddings are made dense.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Rival(keras.optimizers.Optimizer):
         begins = ops.equal(self.iterations, 0)
         for origin, variable in zip(self.origin, variables, strict=True):
             origin.assign(ops.where(begins, variable, origin))
-        self.step(list(map(ops.convert_to_tensor, grads)), variables)
+        self.step(list(map(tf.convert_to_tensor, grads)), variables)
         self.iterations.assign_add(1)
 
     def step(self, grads: list[Any], variables: list[Any]) -> None:

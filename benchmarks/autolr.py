@@ -318,13 +318,14 @@ def summary(title: str, runs: pd.DataFrame) -> str:
     """A table of the ways, and one of the mean regret of each task."""
     fixed = runs[runs["way"] == CONSTANT].groupby(["task", "start"])["regret"].median()
     good = fixed.index[fixed <= GOOD_REGRET]
-    starts = set(runs["start"]) - {OWN_RATE}
+    starts = sorted(set(runs["start"]) - {OWN_RATE})
+    span = f", from {starts[0]:g} to {starts[-1]:g}" if starts else ""
     lines = [
         f"## {title}",
         "",
-        f"Tasks: {runs['task'].nunique()}; initial rates: {len(starts)}, from {min(starts):g} to "
-        f"{max(starts):g}, which take turns with the seeds, {runs['seed'].nunique()} at most. An initial rate is good "
-        f"if training at it has a regret of at most {GOOD_REGRET}: {len(good)} of {len(fixed)}.",
+        f"Tasks: {runs['task'].nunique()}; initial rates: {len(starts)}{span}, which take turns with the seeds, "
+        f"{runs['seed'].nunique()} at most. An initial rate is good if training at it has a regret of at most "
+        f"{GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
         "| way | mean regret | fraction at 0.05 or less | worst task | time lost | median lost | lost at most 0.2 "
         "| mean regret from a good rate | runs |",
