@@ -98,6 +98,7 @@ _REMEDIES = {
     **{name: {"num_steps": _COMPILED_REMEDY} for name in ("optimizer", "loss", "loss_fn", "criterion", "metrics")},
     **{name: {"num_steps": _SMOOTHED_REMEDY} for name in ("smooth_f", "smoothing", "beta")},
     **{name: {"num_steps": "Call `plot()` of the result."} for name in ("show_plot", "show", "plot")},
+    "seed": {"num_steps": "Call `keras.utils.set_random_seed` before the test."},
     "callbacks": {"num_steps": "Pass `keras_lr.LRRangeTest()` to `fit` beside other callbacks."},
     "suggest_funcs": {"num_steps": "Pass the rates and losses of the result to `keras_lr.suggest(..., rule=...)`."},
 }

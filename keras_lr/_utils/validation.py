@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, Protocol
 
+from keras_lr._utils.names import similar_name
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
 
 MIN_LR = 1e-7
@@ -137,9 +138,9 @@ def flag(name: str, value: Any) -> bool:
 def choice(name: str, value: Any, options: Collection[str]) -> str:
     """`value` itself; raises `InvalidArgumentError` unless it is one of `options`."""
     if not isinstance(value, str) or value not in options:
-        raise InvalidArgumentError(
-            f"`{name}` must be one of {sorted(options)}. Received: {value!r}. Choose one of these."
-        )
+        meant = similar_name(value, options) if isinstance(value, str) else None
+        remedy = f"Did you mean {meant!r}?" if meant else "Choose one of these."
+        raise InvalidArgumentError(f"`{name}` must be one of {sorted(options)}. Received: {value!r}. {remedy}")
     return value
 
 

@@ -494,7 +494,10 @@ class Race:
             if len(self._curves) == 1:
                 return "No other rate was tried. Raise `budget` to race."
             end = "lowest" if below is None else "highest"
-            return f"It is the {end} rate tried, so a better one may lie beyond. Raise `budget` or widen the rates."
+            return (
+                f"The best rate is the {end} one tried, so a better one may lie beyond. Raise `budget` or widen the "
+                "rates."
+            )
         if NOISE_FACTOR * self._noise(leader, self.epochs) >= LOST_SHARE * self._gain(leader):
             return (
                 "The objective jumps from epoch to epoch too much for a single run per rate. Repeat each in a search."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import learning_rate_range
-from keras_lr.cli._loading import build_error, check_targets, load_data, load_object, start_tensorflow
+from keras_lr.cli._loading import build_error, check_targets, is_installed, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
     OUTPUT_OPTIONS,
     add_device_options,
@@ -22,6 +22,7 @@ from keras_lr.cli._options import (
     to_argv,
 )
 from keras_lr.cli._output import FOUND, INTERRUPTED, print_sensitivity, standard_output, write_outputs
+from keras_lr.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from keras_lr.search._tuner import LogGridSearch
@@ -159,6 +160,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.learning_rates:
         learning_rate_range(options.min_lr, options.max_lr)
     check_targets(named_targets(options))
+    _check_dask(options)
     start_tensorflow()
     try:
         with set_up(options):
@@ -167,6 +169,13 @@ def run(options: argparse.Namespace) -> int:
         standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
         return INTERRUPTED
     return _show(options, tuner)
+
+
+def _check_dask(options: argparse.Namespace) -> None:
+    if (options.workers or options.cluster) and not is_installed("distributed"):
+        raise MissingPackageError(
+            'Workers need Dask, which is not installed. Install it with: pip install "keras-lr[dask]"'
+        )
 
 
 def search_argv(options: argparse.Namespace) -> list[str]:
@@ -213,6 +222,7 @@ def run_race(options: argparse.Namespace) -> int:
         0; 1 if `--fail-on` names the confidence, by default for no answer; 130 after Ctrl-C.
     """
     check_targets(named_targets(options))
+    _check_dask(options)
     start_tensorflow()
     from keras_lr.results._search_records import SearchFolder
     from keras_lr.search._race_search import RaceSearch
@@ -238,7 +248,8 @@ def run_race(options: argparse.Namespace) -> int:
     console = standard_output(json=options.json)
     print_sensitivity(console, result)
     if result.race is not None:
-        console.print(f"Cost of the other rates: {result.race['cost']:.2g} complete runs", markup=False)
+        cost = f"{result.race['cost']:.2g}"
+        console.print(f"Cost of the other rates: {cost} complete run{'' if cost == '1' else 's'}", markup=False)
     if result.best_learning_rate is not None:
         best = tuner.oracle.get_best_trials()[0]
         console.print(f"Weights: {SearchFolder(Path(tuner.project_dir)).checkpoint(best.trial_id)}", markup=False)

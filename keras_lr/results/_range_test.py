@@ -52,6 +52,9 @@ class Suggestion(Record):
     """
 
     kind: ClassVar[str] = "suggestion"
+    _elsewhere: ClassVar[Mapping[str, str]] = MappingProxyType(
+        dict.fromkeys(("rate", "value", "best", "best_learning_rate", "suggested_lr", "valley"), "learning_rate")
+    )
 
     learning_rate: float | None
     low: float | None
@@ -199,6 +202,8 @@ class RangeTestResult(PageRecord):
             ("lr", "best_learning_rate", "best_lr", "suggested_learning_rate", "suggested_lr"),
             "suggestion.learning_rate",
         )
+        | dict.fromkeys(("history", "df", "to_pandas"), "to_frame")
+        | {"show": "plot", "save_html": "to_html"}
     )
 
     learning_rates: np.ndarray

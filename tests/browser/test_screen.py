@@ -72,6 +72,17 @@ def test_no_rate_is_broken_over_two_lines(open_page, full_page, width):
     assert watched.broken_rates() == []
 
 
+def test_the_rows_of_a_table_of_numbers_have_one_height_on_a_telephone(open_page, full_page):
+    """A text in a last column, off the screen, must not make its row taller."""
+    watched = open_page(full_page, width=360)
+    heights = watched.page.evaluate(
+        "[...document.querySelectorAll('section > .scroll > table:not(.cards) tbody')]"
+        ".map(body => [...body.rows].map(row => row.clientHeight))"
+    )
+    assert any(len(rows) > 3 for rows in heights)
+    assert [rows for rows in heights if len(set(rows)) > 1] == []
+
+
 @pytest.mark.parametrize(("width", "drawn"), [(1280, "wide"), (360, "narrow")])
 def test_one_drawing_of_each_figure_is_shown(open_page, full_page, width, drawn):
     watched = open_page(full_page, width=width)

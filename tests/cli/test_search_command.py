@@ -1,5 +1,6 @@
 """`keras-lr search`, from the command line to the files."""
 
+import importlib.util
 import socket
 import sys
 
@@ -81,6 +82,18 @@ def test_a_search_prints_its_best_writes_its_files_and_trains_nothing_twice(scri
     assert journal.read_bytes() == before
 
 
+@pytest.mark.parametrize("command", ["search", "race"])
+@pytest.mark.parametrize("place", [["--workers", "2"], ["--cluster", "tcp://10.0.0.1:8786"]])
+def test_a_missing_dask_is_named_before_tensorflow_is_loaded(script, monkeypatch, capsys, command, place):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
+    assert main([command, f"{script}:build", "--data", f"{script}:data", *place]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        'keras-lr: error: Workers need Dask, which is not installed. Install it with: pip install "keras-lr[dask]"\n'
+    )
+
+
 def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
     some = ["race", f"{script}:build", "--data", f"{script}:data", "--validation-data", f"{script}:validation"]
     some += ["--learning-rates", "1e-3", "1e-2", "1e-1", "--epochs", "4", "--json", "r.json", "--report", "r.html"]
@@ -89,7 +102,7 @@ def test_a_race_prints_its_winner_and_resumes(script, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert result.race["finished"]
     assert result.reason in " ".join(printed.split())
-    assert f"Cost of the other rates: {result.race['cost']:.2g} complete runs" in printed
+    assert f"Cost of the other rates: {result.race['cost']:.2g} complete run" in printed
     assert "keras-lr race flowers_to_search.py:build" in (tmp_path / "r.html").read_text()
     weights = next(line for line in printed.splitlines() if line.startswith("Weights: "))
     assert (tmp_path / weights.removeprefix("Weights: ")).is_file()

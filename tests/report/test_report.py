@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import keras_lr
-from keras_lr import Report, analyze_histories, analyze_history
+from keras_lr import AutoLR, LogGridSearch, LRRangeTest, Report, analyze_histories, analyze_history
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.report._sections import schedule
 from keras_lr.results import RangeTestResult, Suggestion
@@ -126,6 +126,26 @@ def test_a_title_must_be_a_text(title):
 def test_only_results_can_be_added():
     with pytest.raises(InvalidArgumentError, match=r"must be one of \[.*'RangeTestResult'.*\]\. Received: dict"):
         Report("x").add({"kind": "range_test"})
+
+
+@pytest.mark.parametrize(
+    ("received", "remedy"),
+    [
+        ([make_range_test()], "Add the results one by one."),
+        (LRRangeTest(), "Pass its `result`, after `fit`."),
+        (AutoLR(), "Pass its `log`, after `fit`."),
+        (keras.callbacks.History(), "Pass `keras_lr.analyze_history\\(history\\)`."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_holds_a_result_is_told_from_the_result(received, remedy):
+    with pytest.raises(InvalidArgumentError, match=remedy):
+        Report("x").add(received)
+
+
+def test_a_search_is_told_from_its_result(tmp_path):
+    with pytest.raises(InvalidArgumentError, match=r"Pass its `sensitivity\(\)`\."):
+        Report("x").add(LogGridSearch(lambda: None, directory=tmp_path))
 
 
 def test_an_empty_report_is_refused():

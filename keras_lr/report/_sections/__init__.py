@@ -27,10 +27,23 @@ def section_of(record: Any) -> Section:
     section = SECTIONS.get(record.kind) if isinstance(record, Record) else None
     if section is None:
         raise InvalidArgumentError(
-            f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. "
-            "Pass what a keras_lr call returned."
+            f"`result` must be one of {_shown_types()}. Received: {type(record).__name__}. {_remedy(record)}"
         )
     return section
+
+
+def _remedy(received: Any) -> str:
+    """What to add instead of something that holds a result, or leads to one."""
+    if isinstance(received, (list, tuple)):
+        return "Add the results one by one."
+    remedies = {
+        "sensitivity": "Pass its `sensitivity()`.",
+        "result": "Pass its `result`, after `fit`.",
+        "log": "Pass its `log`, after `fit`.",
+        "history": "Pass `keras_lr.analyze_history(history)`.",
+    }
+    found = (remedy for name, remedy in remedies.items() if hasattr(received, name))
+    return next(found, "Pass what a keras_lr call returned.")
 
 
 def record_from_dict(data: Any) -> Record:
