@@ -24,7 +24,11 @@ ANSWERS = {
     "range test": ["Clear", "Use learning_rate=3.2e-3.", "from 1e-3 to 2.5e-2 was usable (100 steps x 3 repeats"],
     "diagnosis": ["The learning rate 1e-2 was", "Judged from 30 epochs of loss."],
     "diagnoses": ["3 runs judged: "],
-    "comparison": ["Of 3 runs, 0.01 reached the lowest val_loss", "keras_lr.find_lr(model, x, y)"],
+    "comparison": [
+        "The best run, 0.01, reached 0.179. It was ahead from epoch 1 on. Of 3 runs of 30 epochs, the one at 1e-2 has "
+        "the lowest val_loss.",
+        "keras_lr.find_lr(model, x, y)",
+    ],
     "AutoLR": [
         "AutoLR settled on learning_rate=1e-2.",
         "It started at a learning rate of 3 and made 2 changes in 12 epochs.",

@@ -366,6 +366,9 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
         run = comparison.diagnoses[name]
         what, value = best_in_words(comparison, name)
         rest = f"Of {counted(len(comparison.diagnoses), 'run')}, {shortened(name, 60)} reached the {what}, {value}."
+        if f"`{what.split()[-1]}`" in comparison.reason:
+            # The reason counts the runs and names the series too.
+            rest = f"The best run, {shortened(name, 60)}, reached {value}."
         if comparison.part_epoch is not None:
             ahead = f"from {run.unit} {comparison.part_epoch} on" if comparison.part_epoch else f"in every {run.unit}"
             rest += f" It was ahead {ahead}."
