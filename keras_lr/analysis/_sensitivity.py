@@ -376,6 +376,8 @@ def _doubts(best: _Grid) -> list[str]:
         doubts.append(f"{best.diverged_at_best} of its {counted(best.repeats_at_best, 'run')} diverged.")
     if best.repeats_at_best < ENOUGH_REPEATS:
         doubts.append(FEW_REPEATS)
+    if not best.scores.any():
+        doubts.append("Every run scored exactly 0: check that the model's `train_step` logs the objective.")
     if last == 0:
         doubts.append("No other rate was tried.")
     elif basin.low == 0 and basin.high == last:

@@ -48,6 +48,7 @@ LOSSES_OF_LABELS = (
     "hinge",
     "squared_hinge",
     "categorical_hinge",
+    "categorical_generalized_cross_entropy",
     "poisson",
     "ctc",
 )

@@ -179,6 +179,30 @@ def test_a_range_test_that_fails_does_not_end_the_fit() -> None:
     assert [action.kind for action in auto.log.actions] == ["anneal"]
 
 
+class LogsNoLoss(keras.Model):
+    """A step as of Keras 2: it trains a loss that it never logs, so that Keras logs 0."""
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y = data
+        with tf.GradientTape() as tape:
+            predicted = self(x, training=True)
+            loss = self.compute_loss(x, y, predicted)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return dict(self.compute_metrics(x, y, predicted))
+
+
+def test_a_loss_that_is_never_logged_is_not_judged() -> None:
+    inputs = keras.Input((4,))
+    model = LogsNoLoss(inputs, keras.layers.Dense(1)(inputs))
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    auto = keras_lr.AutoLR(probe_steps=20, probe_repeats=1)
+    with pytest.warns(UserWarning, match="only records this fit .* 'loss' is exactly 0"):
+        history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[auto]).history
+    assert history["loss"] == [0.0] * 3
+    np.testing.assert_allclose(history["learning_rate"], 0.01)
+
+
 def test_a_fit_without_samples_ends_as_it_would_without_auto_lr() -> None:
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")

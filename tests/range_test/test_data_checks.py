@@ -373,6 +373,12 @@ def test_an_output_that_cannot_reach_its_targets_is_named(activation, loss, limi
     assert all(expected in text for text in advice)
 
 
+@pytest.mark.skipif(not hasattr(keras.losses, "CategoricalGeneralizedCrossEntropy"), reason="newer Keras")
+def test_the_labels_of_a_generalized_cross_entropy_need_not_be_reached():
+    model = regressor("softmax", 10, loss=keras.losses.CategoricalGeneralizedCrossEntropy())
+    assert not _data_checks.output_advice(model, (0.0, 9.0))
+
+
 @pytest.mark.parametrize("as_set", [False, True], ids=["arrays", "dataset"])
 def test_the_range_test_warns_once_of_an_output_that_cannot_reach_its_targets(as_set):
     data = (tf.data.Dataset.from_tensor_slices((X, VALUES)).batch(32),) if as_set else (X, VALUES)

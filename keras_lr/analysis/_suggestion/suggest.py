@@ -123,6 +123,12 @@ def suggest(learning_rates: Any, losses: Any, *, rule: str = DEFAULT_RULE, optim
             f"The curve is too short: a suggestion needs {MIN_STEPS} finite losses over a decade of learning rates.",
             rule=rule,
         )
+    if not np.any(losses):
+        return Suggestion.refuse(
+            "The loss is exactly 0 in every step, so it is not the one that is trained. A `train_step` of your own has "
+            'to update the metric named "loss" in `self.metrics`; or name another logged loss by `monitor`.',
+            rule=rule,
+        )
     if rule != DEFAULT_RULE:
         return _suggest_by_public_rule(curves, rule)
     return suggest_from_landmarks([read_landmarks(curve) for curve in curves], kind=kind_of(optimizer))

@@ -179,6 +179,12 @@ def test_a_search_that_distinguishes_no_rates_says_so():
     assert "No two rates could be distinguished." in result.reason
 
 
+def test_a_search_of_an_objective_that_is_never_logged_says_so():
+    result = analyze_sensitivity(search(dict.fromkeys(RATES, (0.0, 0.0, 0.0))))
+    assert "Every run scored exactly 0" in result.reason
+    assert result.confidence != "clear"
+
+
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_few_repeats_are_tentative(repeats):
     result = analyze_sensitivity(search({rate: losses[:repeats] for rate, losses in LOSSES.items()}))

@@ -56,6 +56,13 @@ def test_flat_curve_is_refused():
     assert "flat" in advice.reason
 
 
+@pytest.mark.parametrize("rule", ["consensus", "valley"])
+def test_losses_of_exactly_zero_are_not_those_that_are_trained(rule):
+    advice = suggest(sweep(), np.zeros(300), rule=rule)
+    assert advice.confidence == "none"
+    assert "not the one that is trained" in advice.reason
+
+
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("num_steps", [100, 300])
 def test_pure_noise_is_never_clear(seed, num_steps):
