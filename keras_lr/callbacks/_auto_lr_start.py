@@ -26,7 +26,7 @@ from keras_lr.analysis._auto_lr_rules import (
     epochs_per_judgement,
     read_baseline,
 )
-from keras_lr.analysis._race import Race, first_comparison, forecast
+from keras_lr.analysis._race import Race, forecast
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
@@ -204,18 +204,13 @@ class PlannedRace:
     validate: Callable[[], float]
     late: list[np.ndarray] | None = None
 
-    def run(self, test: Sweep, suggestion: Suggestion, *, compare_from: int = 1) -> Raced | BaseException:
+    def run(self, test: Sweep, suggestion: Suggestion) -> Raced | BaseException:
         """The outcome, or the error that cut the race short.
 
         The winner is trained to the end, with either decay. Each run goes on from where it paused, and with arrays all
         of them see the same batches. The compiled rate is compared with the winner unless a rate near it has raced.
-
-        Args:
-            test: The open test of the model.
-            suggestion: Where the race starts.
-            compare_from: The first comparison after which a rate can be dropped.
         """
-        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET, compare_from=compare_from)
+        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET)
         racing = _Racing(test, self)
         while asked := race.ask():
             for rate, reach in asked:
@@ -421,8 +416,7 @@ class Probe(LRRangeTest):
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
         if self._race is not None:
-            compare_from = first_comparison(result.losses, test.constant_loss)
-            raced = self._race.run(test, result.suggestion, compare_from=compare_from)
+            raced = self._race.run(test, result.suggestion)
             if isinstance(raced, BaseException):
                 return raced
             found.raced = None if raced.learning_rate is None else raced
