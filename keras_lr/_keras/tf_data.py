@@ -209,29 +209,35 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """A copy of the pipeline whose shuffles are all seeded by `seed`, so that a repeat sees one order at every rate.
 
+    Several shuffles get different seeds, unless the user has given them the same to keep their elements together.
     A cache of what is drawn is the copy's own: otherwise each run would read what the first one has drawn. Any other is
     shared, since it is filled once. A pipeline that cannot be serialized is returned as it is.
     """
-    constants = [_constant(f"keras_lr_seed_{part}", value) for part, value in enumerate((seed + 1, 1))]
     own_caches = _caches_draws(dataset)
+    places: dict[Any, int] = {}
 
     def reseed(definition: tf.compat.v1.GraphDef) -> None:
         if own_caches:
             _own_caches(definition)
-        _reseed(definition.node, constants, suffix="")
+        _reseed(definition.node, seed, places, suffix="")
         for function in definition.library.function:
-            _reseed(function.node_def, constants, suffix=":output:0")
+            _reseed(function.node_def, seed, places, suffix=":output:0")
 
     return edited_copy(dataset, reseed)
 
 
-def _reseed(nodes: Any, constants: list[Any], *, suffix: str) -> None:
-    shuffles = with_own_generators(nodes)
-    for node in shuffles:
-        for place, constant in zip(_SEED_INPUTS, constants, strict=True):
-            node.input[place] = constant.name + suffix
-    if shuffles:
-        nodes.extend(constants)
+def _reseed(nodes: Any, seed: int, places: dict[Any, int], *, suffix: str) -> None:
+    """Seeds the shuffles among `nodes`: those that share a seed of the user's share the new one, too."""
+    values = {node.name: node.attr["value"].tensor for node in nodes if node.op == "Const"}
+    for node in with_own_generators(nodes):
+        found = [values.get(node.input[place].partition(":")[0]) for place in _SEED_INPUTS]
+        former = tuple(None if tensor is None else tf.make_ndarray(tensor).item() for tensor in found)
+        given = any(former) and None not in former
+        place = places.setdefault(former if given else len(places), len(places) + 1)
+        for part, (position, value) in enumerate(zip(_SEED_INPUTS, (seed + 1, place), strict=True)):
+            constant = _constant(f"keras_lr_seed_{place}_{part}_{len(nodes)}", value)
+            nodes.append(constant)
+            node.input[position] = constant.name + suffix
 
 
 def _constant(name: str, value: int) -> Any:

@@ -145,3 +145,13 @@ def test_a_copy_for_a_run_caches_what_its_own_seed_draws(tmp_path: Any) -> None:
             copied = seeded_copy(dataset, seed)
             assert order(copied) == order(copied) == order(seeded_copy(drawn, seed))
         assert order(seeded_copy(drawn, 1)) != order(seeded_copy(drawn, 2))
+
+
+def test_shuffles_of_a_copy_agree_only_where_they_share_a_seed() -> None:
+    def differing(*seeds: int | None) -> int:
+        pairs = tf.data.Dataset.zip(*(numbers().shuffle(20, seed=seed) for seed in seeds))
+        return sum(int(one) != int(other) for one, other in seeded_copy(pairs, 1))
+
+    assert differing(None, None) > 0
+    assert differing(3, 4) > 0
+    assert differing(3, 3) == 0
