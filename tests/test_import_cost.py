@@ -46,7 +46,7 @@ def test_a_report_of_a_search_loads_no_tensorflow(tmp_path: Path) -> None:
     journal.append([{"learning_rate": rate, "loss": 1.0, "val_loss": 2.0, **point} for rate in (1e-3, 1e-2)])
     code = "from keras_lr.cli import main\nassert main(['report', 'runs', '-o', 'page.html']) == 0"
     assert loaded(code, tmp_path) == []
-    assert "Searched: 2 learning rates" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Of 2 learning rates x 1 repeat, " in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 MODEL = ["missing.py:build", "--data", "missing.py:data"]
