@@ -42,11 +42,9 @@ def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 def python_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
     """The Python functions that reading the pipeline calls, as TensorFlow has wrapped them."""
-    for node in _nodes_of_functions(dataset):
+    for node in (node for part in _parts(dataset) for node in _nodes_of_functions(part)):
         if "PyFunc" in node.op and (function := script_ops._py_funcs._funcs.get(node.attr["token"].s.decode())):
             yield function
-    for part in dataset._inputs():
-        yield from python_functions(part)
 
 
 def is_self_contained(dataset: tf.data.Dataset) -> bool:
@@ -155,7 +153,7 @@ def keeps_state(dataset: tf.data.Dataset) -> bool:
 
 def _is_worth_a_cache_of_its_own(dataset: Any) -> bool:
     """Whether filling the cache leaves a trace: files, or data that would have been drawn later."""
-    return _is_in_files(dataset) or any(_draws(part) for part in dataset._inputs())
+    return _is_in_files(dataset) or _draws(dataset)
 
 
 def _is_in_files(cache: Any) -> bool:
@@ -171,16 +169,16 @@ def _parts(dataset: tf.data.Dataset) -> Iterator[tf.data.Dataset]:
 
 def _caches_draws(dataset: tf.data.Dataset) -> bool:
     """Whether a cache keeps what one pass has drawn, such as the order of a shuffle before it."""
-    parts = dataset._inputs()
-    return (isinstance(dataset, cache_op.CacheDataset) and any(map(_draws, parts))) or any(map(_caches_draws, parts))
+    return any(isinstance(part, cache_op.CacheDataset) and _draws(part) for part in _parts(dataset))
 
 
 def _draws(dataset: tf.data.Dataset) -> bool:
     """Whether two passes over the pipeline may yield different elements."""
-    definitions = (op_def_registry.get(node.op) for node in _nodes_of_functions(dataset))
+    nodes = (node for part in _parts(dataset) for node in _nodes_of_functions(part))
+    definitions = (op_def_registry.get(node.op) for node in nodes)
     if any(definition is not None and definition.is_stateful for definition in definitions):
         return True
-    return hasattr(dataset, "_seed") or any(_draws(part) for part in dataset._inputs())
+    return any(hasattr(part, "_seed") for part in _parts(dataset))
 
 
 def is_repeatable(dataset: tf.data.Dataset) -> bool:
@@ -199,11 +197,9 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
 
     A function keeps the memory of a variable alive but not the variable itself; one that was deleted is left out.
     """
-    for function in dataset._functions():
+    for function in (function for part in _parts(dataset) for function in part._functions()):
         references = function.function.graph._weak_variables
         yield from (variable for reference in references if (variable := reference()) is not None)
-    for part in dataset._inputs():
-        yield from pipeline_variables(part)
 
 
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:

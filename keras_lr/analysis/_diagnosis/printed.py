@@ -127,7 +127,7 @@ def shows_rows(text: str) -> bool:
     plain = plain_text(text[:MAX_START])
     if _dicts(plain):
         return True
-    found = (line for line in _lines(plain) if any(map(kind_of, line.values)))
+    found = filter(_is_judged, _lines(plain))
     return next(found, None) is not None and next(found, None) is not None
 
 

@@ -85,6 +85,16 @@ class Part:
     copies: VariableCopies | None
     has_ended: bool = False
 
+    def load(self, variables: Iterable[Any] | None = None) -> None:
+        """Assigns its values of these variables, or of all, to those of the model."""
+        if self.copies is not None:
+            self.copies.load(variables)
+
+    def store(self, variables: Iterable[Any] | None = None) -> None:
+        """Takes over the model's values of these variables, or of all."""
+        if self.copies is not None:
+            self.copies.store(variables)
+
 
 class FunctionEngine(Engine):
     """Trains runs with a single call into the graph per epoch, several runs side by side where that is faster.
@@ -199,8 +209,7 @@ class FunctionEngine(Engine):
             if paused.random is not None:
                 paused.random.restore()
             part = Part(run, paused.epoch, paused.data, copies)
-        if copies is not None:
-            copies.store()
+        part.store()
         return part
 
     def _data_of(self, run: Run) -> tf.data.Dataset | None:
@@ -281,8 +290,7 @@ class EpochProgram:
 
     def state(self, part: Part) -> ModelState:
         """All that `restore` needs to go on with `part` from here."""
-        if part.copies is not None:
-            part.copies.load()
+        part.load()
         return self._reusable.state()
 
     def restore(self, state: ModelState, learning_rate: float) -> None:
@@ -291,19 +299,18 @@ class EpochProgram:
 
     def copies(self) -> VariableCopies:
         """Variables for one more part to train."""
-        used = [variable for one in self._passes.values() for variable in one.trace().graph.variables]
-        return VariableCopies([*self._variables, *used, *self._metric_variables])
+        return VariableCopies(self._copied)
 
     def most_side_by_side(self, batch_size: int) -> int:
         """How many parts may train at once: one on a GPU, which a single part keeps busy, else what memory allows."""
         if self.model.jit_compile or tf.config.list_logical_devices("GPU"):
             return 1
         try:
-            _ = self._metric_variables
+            copied = self._copied
         except Exception:
             # Its metrics cannot be traced, so that nothing tells what they read.
             return 1
-        each = bytes_of_variables(self._variables) + self._passes[""].bytes_per_step(batch_size)
+        each = bytes_of_variables(copied) + self._passes[""].bytes_per_step(batch_size)
         return 1 + _MAX_MORE_BYTES // max(each, 1)
 
     def epochs(self, parts: Sequence[Part], data: Sequence[Any], most: int | None = None) -> list[dict[str, Any]]:
@@ -318,23 +325,26 @@ class EpochProgram:
         for prefix, one in self._passes.items():
             for part in parts:
                 self.model.reset_metrics()
-                if part.copies is not None:
-                    part.copies.store(self._metric_variables)
+                part.store(self._metric_variables)
             calls = [
                 partial(one, read if one is self._train else None, self._size(part, prefix), most, part.copies)
                 for part, read in zip(parts, data, strict=True)
             ]
             for part, found, result in zip(parts, logs, _side_by_side(calls), strict=True):
-                if part.copies is not None:
-                    part.copies.load(self._metric_variables)
+                part.load(self._metric_variables)
                 found.update({f"{prefix}{name}": value for name, value in logs_of(self.model, result).items()})
         return logs
 
     def weights(self, part: Part, run: Run) -> list[np.ndarray]:
         """Present values of `model.weights` of a part, which are those of `run`."""
-        if part.copies is not None:
-            part.copies.load(self.model.weights)
+        part.load(self.model.weights)
         return weights_of(self.model)
+
+    @cached_property
+    def _copied(self) -> list[Any]:
+        """The variables of a part: those of the model, and what its steps use beside them."""
+        used = [variable for one in self._passes.values() for variable in one.trace().graph.variables]
+        return [*self._variables, *used, *self._metric_variables]
 
     @cached_property
     def _metric_variables(self) -> list[Any]:
