@@ -7,6 +7,7 @@ none of `keras_lr` in it, and a TensorFlow that has not begun.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import multiprocessing
 import multiprocessing.process
@@ -130,6 +131,7 @@ def _run(words: list[str], cwd: Path, environment: Mapping[str, str], sets_up_de
             os.dup2(file.fileno(), stream.fileno())
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(line_buffering=True)
+    faulthandler.enable()
     if not sets_up_devices:
         leave_stacks_out()
         leave_pipelines_unoptimized()

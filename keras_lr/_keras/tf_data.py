@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -27,6 +29,12 @@ _WITHOUT_RESOURCE = {
 }
 """For each operation that shares a resource among its iterators, the one that makes its own: its name, how many inputs
 it takes, and the attributes it lacks."""
+
+_UNCOUNTED = (tf.string, tf.variant, tf.resource)
+"""Types whose size in memory is not known."""
+
+_MOST_SHAPES = 8
+"""Limit on how often the shape of the batches changes in an epoch that is held in memory, as with the last batch."""
 
 
 def independent(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -241,3 +249,104 @@ def _constant(name: str, value: int) -> Any:
     node.attr["dtype"].type = tf.int64.as_datatype_enum
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, dtype=tf.int64, shape=[]))
     return node
+
+
+class EpochReader:
+    """Reads a dataset epoch by epoch with the passes that `fit` makes, so that it leaves the state that `fit` leaves.
+
+    Once `fit` has trained the number of batches that it knows, it opens another iterator, which a shuffle counts
+    although nothing is read from it. Of a dataset that does not know its number of batches, `fit` takes the first epoch
+    until a step finds no batch. That step fails, but not before what needs no batch has run, such as the count of the
+    optimizer's iterations. From then on an epoch has at most as many steps, the failed one included.
+
+    Args:
+        dataset: The dataset.
+        steps_per_call: Number of steps that `fit` runs in one call.
+        held: Its epochs in memory, to read instead.
+
+    Attributes:
+        dataset: What the present epoch reads.
+        steps_per_call: As given.
+        limit: Number of steps of the present epoch at most; None if it is not limited yet.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset, steps_per_call: int, held: HeldEpochs | None = None) -> None:
+        self.dataset = dataset
+        self.limit: int | None = None
+        self._held = held
+        self._knows_length = dataset.cardinality() >= 0
+        self.steps_per_call = steps_per_call
+
+    def begin(self, epoch: int) -> None:
+        """Goes to an epoch, from 0. A dataset that is not held in memory yields each one once, in their order."""
+        if self._held is not None:
+            self.dataset = self._held.epoch(epoch)
+
+    def end(self, steps: int) -> bool:
+        """Ends an epoch after `steps` steps; returns whether `fit` would have tried another one, which fails."""
+        calls = -(-steps // self.steps_per_call)
+        if self._knows_length or (self.limit is not None and calls * self.steps_per_call >= self.limit):
+            if self._held is None:
+                iter(self.dataset)
+            return False
+        if self.limit is None:
+            self.limit = (calls + 1) * self.steps_per_call
+        return self.steps_per_call == 1
+
+
+class HeldEpochs:
+    """The epochs of a dataset in memory: each is read once, when it is asked for, and may then be read by many runs.
+
+    Args:
+        reader: Reads the dataset, and nothing else does.
+        most_bytes: Limit on the size of the first epoch.
+
+    Raises:
+        ValueError: The first epoch has no batches, or cannot be held. The dataset has then been read from.
+    """
+
+    def __init__(self, reader: EpochReader, most_bytes: int) -> None:
+        self._reader = reader
+        self._spec = reader.dataset.element_spec
+        self._epochs = [self._read(most_bytes, _MOST_SHAPES)]
+
+    def reader(self) -> EpochReader:
+        """Reads these epochs from the first on."""
+        return EpochReader(self._reader.dataset, self._reader.steps_per_call, self)
+
+    def epoch(self, number: int) -> tf.data.Dataset:
+        """What an epoch yields, from memory."""
+        while len(self._epochs) <= number:
+            self._epochs.append(self._read())
+        return self._epochs[number]
+
+    def _read(self, most_bytes: float = math.inf, most_shapes: float = math.inf) -> tf.data.Dataset:
+        groups: list[list[list[tf.Tensor]]] = []
+        shapes = None
+        count = size = 0
+        for batch in itertools.islice(self._reader.dataset, self._reader.limit):
+            tensors = tf.nest.flatten(batch)
+            if not all(isinstance(one, tf.Tensor) and one.dtype not in _UNCOUNTED for one in tensors):
+                raise ValueError("not dense numbers")
+            if shapes != (shapes := [one.shape for one in tensors]):
+                groups.append([])
+            groups[-1].append(tensors)
+            count += 1
+            size += sum(one.dtype.size * one.shape.num_elements() for one in tensors)
+            if size > most_bytes or len(groups) > most_shapes:
+                raise ValueError("too large")
+        if not groups:
+            raise ValueError("no batches")
+        self._reader.end(count)
+        return _from_tensors(groups, self._spec)
+
+
+def _from_tensors(groups: Sequence[Sequence[Sequence[tf.Tensor]]], spec: Any) -> tf.data.Dataset:
+    """A pipeline of the elements that `groups` list as flat tensors, those of a group of equal shapes."""
+    with tf.device("CPU"):
+        parts = [
+            tf.data.Dataset.from_tensor_slices(tuple(tf.stack(tensors) for tensors in zip(*group, strict=True)))
+            for group in groups
+        ]
+    variant = tf.data.experimental.to_variant(functools.reduce(tf.data.Dataset.concatenate, parts))
+    return tf.data.experimental.from_variant(variant, spec)

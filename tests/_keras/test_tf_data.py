@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lr._keras.tf_data import independent, python_functions, seeded_copy, stop
+from keras_lr._keras.tf_data import EpochReader, HeldEpochs, independent, python_functions, seeded_copy, stop
 
 
 def order(dataset: tf.data.Dataset) -> list[int]:
@@ -155,3 +155,45 @@ def test_shuffles_of_a_copy_agree_only_where_they_share_a_seed() -> None:
     assert differing(None, None) > 0
     assert differing(3, 4) > 0
     assert differing(3, 3) == 0
+
+
+SHAPED: dict[str, Any] = {
+    "last batch": lambda: numbers().shuffle(20, seed=3).batch(8),
+    "dict": lambda: numbers().shuffle(20, seed=3).map(lambda one: {"b": one, "a": (one + 1, [one, one])}).batch(5),
+    "of unknown length": lambda: numbers().shuffle(20, seed=3).filter(lambda one: one % 3 > 0).batch(4),
+    "ranks": lambda: numbers().map(lambda one: tf.reshape(one, tf.ones([1 + one // 10], tf.int32))),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_epochs_in_memory_yield_what_the_pipeline_yields(name: str) -> None:
+    pipeline = SHAPED[name]()
+    expected = [[*pipeline.as_numpy_iterator()]]
+    if pipeline.cardinality() >= 0:
+        iter(pipeline)  # As `fit` does.
+    expected.append([*pipeline.as_numpy_iterator()])
+    held = HeldEpochs(EpochReader(SHAPED[name](), 1), 10**6)
+    for _ in range(2):
+        reader = held.reader()
+        for number, elements in enumerate(expected):
+            reader.begin(number)
+            tf.nest.map_structure(np.testing.assert_array_equal, [*reader.dataset.as_numpy_iterator()], elements)
+            assert reader.dataset.element_spec == pipeline.element_spec
+            reader.end(len(elements))
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        numbers().batch(5).map(tf.as_string),
+        numbers().map(tf.range).ragged_batch(5),
+        numbers().map(tf.range),
+        numbers().batch(20).map(lambda one: tf.zeros([1000])),
+        numbers().repeat().filter(lambda _: True),
+        numbers().take(0),
+    ],
+    ids=["text", "ragged", "many shapes", "too large", "endless", "nothing"],
+)
+def test_batches_that_cannot_be_held_are_refused(pipeline: Any) -> None:
+    with pytest.raises(ValueError, match=r"numbers|large|batches"):
+        HeldEpochs(EpochReader(pipeline, 1), 999)

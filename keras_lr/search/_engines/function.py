@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from time import perf_counter
 from typing import Any, ClassVar, NamedTuple
-from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -22,7 +21,15 @@ import tensorflow as tf
 
 from keras_lr._keras.model import logs_of
 from keras_lr._keras.snapshot import RandomState, plain_variables, trainer_variables
-from keras_lr._keras.tf_data import is_self_contained, keeps_state, python_functions, seeded_copy
+from keras_lr._keras.tf_data import (
+    EpochReader,
+    HeldEpochs,
+    is_repeatable,
+    is_self_contained,
+    keeps_state,
+    python_functions,
+    seeded_copy,
+)
 from keras_lr._keras.traced_state import (
     VariableCopies,
     bytes_of_results,
@@ -53,6 +60,8 @@ _NO_LIMIT = tf.int32.max
 _MOST_SIDE_BY_SIDE = 8
 _MAX_MORE_BYTES = 1 << 30
 """Limit on the memory that runs side by side may take beyond one run."""
+_MAX_HELD_BYTES = 1 << 29
+"""Limit on the memory for the batches of datasets that all runs read."""
 
 
 class _Paused(NamedTuple):
@@ -63,7 +72,7 @@ class _Paused(NamedTuple):
 
     epoch: int
     state: ModelState
-    data: tf.data.Dataset | None = None
+    reader: EpochReader | None = None
     random: RandomState | None = None
 
 
@@ -74,14 +83,14 @@ class Part:
     Attributes:
         run: The run.
         epoch: Its next epoch.
-        data: The dataset that it reads; None for arrays.
+        reader: Reads its dataset; None for arrays.
         copies: The variables that it trains; None for those of the model.
         has_ended: Whether it has ended or paused.
     """
 
     run: Run
     epoch: int
-    data: tf.data.Dataset | None
+    reader: EpochReader | None
     copies: VariableCopies | None
     has_ended: bool = False
 
@@ -110,6 +119,8 @@ class FunctionEngine(Engine):
     def __init__(self, *common: Any) -> None:
         super().__init__(*common)
         self._copies: list[VariableCopies] = []
+        self._held: dict[int, HeldEpochs | None] = {}
+        self._seed_count = 1
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Builds a model for each seed: each build sets seeds, after which TensorFlow prepares its functions again."""
@@ -118,6 +129,7 @@ class FunctionEngine(Engine):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs`; each begins as soon as there is a place for it."""
         waiting, going = deque(runs), list[Part]()
+        self._seed_count = len({run.seed for run in runs})
         program = self._program_of(runs[0])
         free = self._places(program, runs)
         while waiting or going:
@@ -133,7 +145,7 @@ class FunctionEngine(Engine):
                     continue
                 # Other runs will have read on by then.
                 if self.recorder.pauses(part.run) and not self.arguments.readers.has_moved():
-                    self.paused[part.run] = _Paused(part.epoch, program.state(part), part.data, RandomState())
+                    self.paused[part.run] = _Paused(part.epoch, program.state(part), part.reader, RandomState())
                 free.append(part.copies)
                 part.has_ended = True
             going = [part for part in going if not part.has_ended]
@@ -141,13 +153,13 @@ class FunctionEngine(Engine):
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
         """What paused runs on arrays go on from; the position in a dataset cannot be sent."""
         paused = {run: self.paused[run] for run in runs if run in self.paused}
-        return {run: one._replace(random=None) for run, one in paused.items() if one.data is None}
+        return {run: one._replace(random=None) for run, one in paused.items() if one.reader is None}
 
     def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
         """Trains `run` once more, from weights with their last bit changed."""
         assert self._program is not None
         self._program.reset([*map(with_last_bit_changed, self.factory.initial_state(run))], run.learning_rate)
-        part = Part(run, 0, self._data_of(run), None)
+        part = Part(run, 0, self._reader_of(run), None)
         for part.epoch in range(self.recorder.epochs):
             if settles(self._epochs([part])[0]):
                 break
@@ -203,20 +215,36 @@ class FunctionEngine(Engine):
         paused = self.paused.pop(run, None)
         if paused is None:
             self._program.reset(self.factory.initial_state(run), run.learning_rate)
-            part = Part(run, 0, self._data_of(run), copies)
+            part = Part(run, 0, self._reader_of(run), copies)
         else:
             self._program.restore(paused.state, run.learning_rate)
             if paused.random is not None:
                 paused.random.restore()
-            part = Part(run, paused.epoch, paused.data, copies)
+            part = Part(run, paused.epoch, paused.reader, copies)
         part.store()
         return part
 
-    def _data_of(self, run: Run) -> tf.data.Dataset | None:
+    def _reader_of(self, run: Run) -> EpochReader | None:
         if self.arguments.train is not None:
             return None
+        if not self._reads_alone:
+            return self._own_reader(run)
+        if run.seed not in self._held:
+            self._held[run.seed] = self._held_epochs(run)
+        held = self._held[run.seed]
+        return self._own_reader(run) if held is None else held.reader()
+
+    def _own_reader(self, run: Run) -> EpochReader:
+        assert self._program is not None
         self.arguments.readers.rewind()
-        return dataset_of(run, self.arguments.given["x"], set_seeds=self._reads_by_python)
+        dataset = dataset_of(run, self.arguments.given["x"], set_seeds=self._reads_by_python)
+        return EpochReader(dataset, self._program.model.steps_per_execution)
+
+    def _held_epochs(self, run: Run) -> HeldEpochs | None:
+        """The epochs that all runs with a seed read; None if those of all seeds would take too much memory."""
+        if None in self._held.values():
+            return None
+        return _held(self._own_reader(run), _MAX_HELD_BYTES // (self.recorder.epochs * self._seed_count))
 
     @cached_property
     def _reads_by_python(self) -> bool:
@@ -235,17 +263,19 @@ class FunctionEngine(Engine):
             is_self_contained(validation) and not keeps_state(validation)
         )
 
+    def _data_of(self, part: Part) -> Any:
+        """What the next epoch of a part reads: the order of the samples, or a reader."""
+        if part.reader is None:
+            order = epoch_order(part.run.seed, part.epoch, self.arguments.size, shuffle=self.arguments.shuffle)
+            return tf.constant(order)
+        part.reader.begin(part.epoch)
+        return part.reader
+
     def _epochs(self, parts: Sequence[Part], most: int | None = None) -> list[dict[str, Any]]:
         """Trains and validates an epoch of each part."""
         assert self._program is not None
-        arguments = self.arguments
-        data = [
-            tf.constant(epoch_order(part.run.seed, part.epoch, arguments.size, shuffle=arguments.shuffle))
-            if part.data is None
-            else part.data
-            for part in parts
-        ]
         try:
+            data = [self._data_of(part) for part in parts]
             logs = self._program.epochs(parts, data, most)
         except Exception as error:
             if self._has_trained:
@@ -270,11 +300,18 @@ class EpochProgram:
         self._arguments = arguments
         self._reusable = ReusableModel(model)
         self._variables = [*trainer_variables(model), *plain_variables(model)]
-        self._train = _pass(model, model.train_step, arguments.train, arguments.given.get("x"))
+        self._train: ArrayPass | DatasetPass
+        if arguments.train is None:
+            self._train = DatasetPass(model, model.train_step, arguments.given["x"])
+        else:
+            self._train = ArrayPass(model, model.train_step, arguments.train)
         self._passes = {"": self._train}
-        if arguments.validates:
-            validation = arguments.given.get("validation_data")
-            self._passes["val_"] = _pass(model, model.test_step, arguments.validation, validation)
+        if arguments.validates and arguments.validation is None:
+            validation = arguments.given["validation_data"]
+            held = _held_validation(validation, model.steps_per_execution)
+            self._passes["val_"] = DatasetPass(model, model.test_step, validation, held)
+        elif arguments.validates:
+            self._passes["val_"] = ArrayPass(model, model.test_step, arguments.validation)
 
     def trace(self) -> str:
         """Traces the functions without training, so that a step that cannot be traced fails here.
@@ -318,7 +355,7 @@ class EpochProgram:
 
         Args:
             parts: What trains.
-            data: For each part the order of its samples, or a dataset.
+            data: For each part the order of its samples, or the reader of its dataset.
             most: Limit on the steps of training and of validation on arrays; None for no limit.
         """
         logs: list[dict[str, Any]] = [{} for _ in parts]
@@ -359,6 +396,21 @@ class EpochProgram:
         return self._arguments.validation_batch_size or size
 
 
+def _held(reader: EpochReader, most_bytes: int) -> HeldEpochs | None:
+    """What a dataset yields, in memory; None if it does not fit, or fails, which is then left to the training."""
+    try:
+        return HeldEpochs(reader, most_bytes)
+    except (ValueError, tf.errors.OpError):
+        return None
+
+
+def _held_validation(dataset: tf.data.Dataset, steps_per_call: int) -> HeldEpochs | None:
+    """The dataset in memory, if it yields the same in every epoch."""
+    if keeps_state(dataset) or not (is_self_contained(dataset) and is_repeatable(dataset)):
+        return None
+    return _held(EpochReader(dataset, steps_per_call), _MAX_HELD_BYTES)
+
+
 def _side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """What the calls return, each in a thread of its own but for the first."""
     if len(calls) == 1:
@@ -366,10 +418,6 @@ def _side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     with ThreadPoolExecutor(len(calls) - 1) as threads:
         others = [threads.submit(call) for call in calls[1:]]
         return [calls[0](), *(other.result() for other in others)]
-
-
-def _pass(model: keras.Model, step: Callable[[Any], Any], arrays: Any, dataset: Any) -> ArrayPass | DatasetPass:
-    return DatasetPass(model, step, dataset) if arrays is None else ArrayPass(model, step, arrays)
 
 
 class ArrayPass:
@@ -405,25 +453,26 @@ class ArrayPass:
 
 
 class DatasetPass:
-    """Runs a step on each batch that a dataset yields; returns the logs of the last step.
+    """Runs a step on each batch that a dataset yields, as `EpochReader` reads it; returns the logs of the last step.
 
-    It leaves the state that `fit` leaves. Once `fit` has trained the number of batches that it knows, it opens another
-    iterator, which a shuffle counts although nothing is read from it. Of a dataset that does not know its number of
-    batches, `fit` takes the first epoch until a step finds no batch. That step fails, but not before what needs no
-    batch has run, such as the count of the optimizer's iterations. From then on an epoch has at most as many steps,
-    the failed one included.
+    Args:
+        model: A compiled model.
+        step: Its `train_step` or `test_step`.
+        dataset: What is read unless a call brings its own reader.
+        held: The dataset in memory, if it yields the same in every epoch.
     """
 
-    def __init__(self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset) -> None:
+    def __init__(
+        self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset, held: HeldEpochs | None = None
+    ) -> None:
         self._step = tf.function(step, jit_compile=bool(model.jit_compile) or None, autograph=False)
         self._dataset = dataset
+        self._held = held
         self._iterator = tf.data.IteratorSpec(dataset.element_spec)
         self._run = tf.function(self._over_batches, autograph=False)
         self._one_more = tf.function(lambda iterator: self._step(iterator.get_next()), autograph=False)
         self._knows_length = dataset.cardinality() >= 0
-        self._keeps_state = keeps_state(dataset)
         self._steps_per_call = model.steps_per_execution
-        self._limits: WeakKeyDictionary[tf.data.Dataset, int] = WeakKeyDictionary()
 
     def trace(self) -> Any:
         """The traced function."""
@@ -434,24 +483,20 @@ class DatasetPass:
         return bytes_of_results(self._step.get_concrete_function(self._dataset.element_spec), batch_size)
 
     def __call__(
-        self, dataset: tf.data.Dataset | None, batch_size: int, most: int | None, copies: VariableCopies | None
+        self, reader: EpochReader | None, batch_size: int, most: int | None, copies: VariableCopies | None
     ) -> Any:
-        iterator = iter(self._dataset if dataset is None else dataset)
-        limit = _NO_LIMIT if dataset is None else self._limits.get(dataset, _NO_LIMIT)
+        if reader is None:
+            reader = self._held.reader() if self._held else EpochReader(self._dataset, self._steps_per_call)
+            reader.begin(0)
+        iterator = iter(reader.dataset)
         run = self._run if copies is None else partial(copies.call, self.trace())
-        steps, logs = run(iterator, tf.constant(limit))
-        calls = -(-int(steps) // self._steps_per_call)
-        is_complete = self._knows_length or calls * self._steps_per_call >= limit
-        if not is_complete and self._steps_per_call == 1:
+        steps, logs = run(iterator, tf.constant(_NO_LIMIT if reader.limit is None else reader.limit))
+        if reader.end(int(steps)):
             with suppress(tf.errors.OutOfRangeError):
                 one_more = self._one_more
                 if copies is not None:
                     one_more = partial(copies.call, self._one_more.get_concrete_function(self._iterator))
                 one_more(iterator)
-        if is_complete and (dataset is not None or self._keeps_state):
-            iter(self._dataset if dataset is None else dataset)
-        elif dataset is not None:
-            self._limits.setdefault(dataset, (calls + 1) * self._steps_per_call)
         return logs
 
     def _over_batches(self, iterator: Any, limit: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from keras_lr.search._engines import function
 from keras_lr.search._engines.function import EpochProgram
 from tests.search.small_search import BATCH_SIZE, classifier, iris, run_small, small_search
 
@@ -185,3 +187,28 @@ def test_what_runs_would_share_is_trained_one_at_a_time(
     }[kind]
     searched(classifier(), tmp_path, monkeypatch, 2, **options)
     assert set(counts) == {1}
+
+
+def drawing(x: Any, y: Any) -> tf.data.Dataset:
+    """A pipeline without a seed, each pass over which draws other noise."""
+    samples = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x))
+    # With seeds of 0, whatever the seed of the process is.
+    noise = functools.partial(tf.raw_ops.RandomStandardNormal, shape=[4], dtype=tf.float32)
+    return samples.map(lambda x, y: (x + noise(), y)).batch(BATCH_SIZE)
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_pipeline_is_read_once_for_all_rates_where_its_batches_fit_into_memory(
+    holds: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not holds:
+        monkeypatch.setattr(function, "_MAX_HELD_BYTES", 100)
+    x, y, validation = iris()
+    given = {"x": drawing(x, y), "validation_data": validation}
+    # Rates at which the weights stay as they are, so that the losses differ by the noise alone.
+    options = {"learning_rates": [1e-30, 1e-29, 1e-28], "repeats": 2}
+    losses = searched(classifier(), tmp_path, monkeypatch, 2, arguments=given, **options)
+    differing = losses.groupby(["repeat", "epoch"])["loss"].nunique()
+    assert len(differing) == 4
+    assert set(differing) == {1 if holds else 3}
+    assert losses["loss"].nunique() == (4 if holds else 12)
