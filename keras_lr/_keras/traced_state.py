@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -122,16 +123,29 @@ def bytes_of_variables(variables: Iterable[Any]) -> int:
     return sum(_bytes(variable.shape, variable.dtype, 1) for variable in components(variables))
 
 
-def bytes_of_results(function: Any, batch_size: int) -> int:
-    """Memory that the results of all operations of a `ConcreteFunction` would take together, an upper limit of its own.
+def peak_bytes(function: Any, batch_size: int) -> int:
+    """Memory that a `ConcreteFunction` needs at a time for what its operations return, if they run one after another.
 
-    Dimensions that are unknown count as `batch_size`.
+    Args:
+        function: A function whose first dimensions, those of the batch, may be unknown.
+        batch_size: Stands for an unknown dimension. A shape with several of them is taken to be as large as the largest
+            input of its operation.
     """
-    return sum(
-        _bytes(output.shape, output.dtype, batch_size)
-        for operation in function.graph.get_operations()
-        for output in operation.outputs
-    )
+    operations = function.graph.get_operations()
+    last_use = {tensor.ref(): place for place, one in enumerate(operations) for tensor in one.inputs}
+    size: dict[Any, int] = {}
+    freed: dict[int, int] = defaultdict(int)
+    held = peak = 0
+    for place, one in enumerate(operations):
+        largest = max((size[tensor.ref()] for tensor in one.inputs), default=0)
+        for result in one.outputs:
+            is_vague = one.inputs and (result.shape.rank is None or list(result.shape).count(None) > 1)
+            size[result.ref()] = largest if is_vague else _bytes(result.shape, result.dtype, batch_size)
+            freed[last_use.get(result.ref(), place)] += size[result.ref()]
+            held += size[result.ref()]
+        peak = max(peak, held)
+        held -= freed[place]
+    return peak
 
 
 def _bytes(shape: Any, dtype: Any, unknown: int) -> int:

@@ -32,9 +32,9 @@ from keras_lr._keras.tf_data import (
 )
 from keras_lr._keras.traced_state import (
     VariableCopies,
-    bytes_of_results,
     bytes_of_variables,
     hidden_state,
+    peak_bytes,
     variables_used_by,
 )
 from keras_lr._utils.formatting import short_error_message
@@ -434,8 +434,8 @@ class ArrayPass:
         return self._run.get_concrete_function()
 
     def bytes_per_step(self, batch_size: int) -> int:
-        """Memory that the results within a step take at most."""
-        return bytes_of_results(self._step.get_concrete_function(), batch_size)
+        """Memory that a step takes at a time."""
+        return peak_bytes(self._step.get_concrete_function(), batch_size)
 
     def __call__(self, order: Any, batch_size: int, most: int | None, copies: VariableCopies | None) -> Any:
         order = self._all if order is None else order
@@ -479,8 +479,8 @@ class DatasetPass:
         return self._run.get_concrete_function(self._iterator, tf.TensorSpec([], tf.int32))
 
     def bytes_per_step(self, batch_size: int) -> int:
-        """Memory that the results within a step take at most."""
-        return bytes_of_results(self._step.get_concrete_function(self._dataset.element_spec), batch_size)
+        """Memory that a step takes at a time."""
+        return peak_bytes(self._step.get_concrete_function(self._dataset.element_spec), batch_size)
 
     def __call__(
         self, reader: EpochReader | None, batch_size: int, most: int | None, copies: VariableCopies | None
