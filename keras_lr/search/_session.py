@@ -221,6 +221,10 @@ class Trainer:
         """What those of `runs` that have paused go on from in another process, where that can be sent."""
         return {} if self._selector is None else self._selector.checkpoints(runs)
 
+    def close(self) -> None:
+        """Frees the memory of the engines: traced functions, copies of variables and batches."""
+        self._selector = None
+
     def forget(self, runs: Sequence[Run]) -> None:
         """Drops what is kept of paused runs that will not go on."""
         for run in runs:
@@ -423,8 +427,9 @@ class SearchSession:
             self._warn_of_data(fault)
 
     def close(self) -> None:
-        """Releases the project to other processes."""
+        """Releases the project to other processes, and the memory that training took."""
         self._journal.close()
+        self.trainer.close()
 
     def _warn_of_data(self, sentence: str) -> None:
         """Says what is wrong with the data, also in the result."""

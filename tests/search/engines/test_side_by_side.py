@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from keras_lr._keras.tf_data import HeldEpochs
 from keras_lr.search._engines import function
 from keras_lr.search._engines.function import EpochProgram
 from tests.search.small_search import BATCH_SIZE, classifier, iris, run_small, small_search
@@ -212,3 +215,21 @@ def test_a_pipeline_is_read_once_for_all_rates_where_its_batches_fit_into_memory
     assert len(differing) == 4
     assert set(differing) == {1 if holds else 3}
     assert losses["loss"].nunique() == (4 if holds else 12)
+
+
+def test_what_a_search_holds_is_free_once_it_has_ended(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    tuner = small_search(classifier(), tmp_path, learning_rates=RATES, repeats=1, engine="function")
+    held: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        read = HeldEpochs.reader
+
+        def watched(self: HeldEpochs) -> Any:
+            held.append(weakref.ref(self))
+            return read(self)
+
+        patch.setattr(HeldEpochs, "reader", watched)
+        tuner.search(drawing(x, y), validation_data=validation, epochs=1, verbose=0)
+    gc.collect()
+    assert len(held) == 3 + 1
+    assert {one() for one in held} == {None}
