@@ -72,3 +72,12 @@ def test_what_can_be_refused_at_once_loads_nothing_that_takes_time(arguments: li
         f"assert [name for name in {slow!r} if name in sys.modules] == []"
     )
     assert loaded(code, tmp_path) == []
+
+
+def test_a_wrong_word_of_fail_on_is_refused_without_pandas(tmp_path: Path) -> None:
+    code = (
+        "from keras_lr.cli import main\n"
+        "assert main(['analyze', 'missing.csv', '--fail-on', 'wrong']) == 2\n"
+        "assert 'pandas' not in sys.modules"
+    )
+    assert loaded(code, tmp_path) == []

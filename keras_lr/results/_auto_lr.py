@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
-import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import RangeTestResult
 from keras_lr.results._record import PageRecord, float_array, integer, json_object, optional_float, plain, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
 
@@ -120,6 +122,8 @@ class AutoLRLog(PageRecord):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per epoch: `epoch`, `learning_rate`, `loss`, `val_loss`."""
+        import pandas as pd
+
         return pd.DataFrame(
             {
                 "epoch": self.epochs,

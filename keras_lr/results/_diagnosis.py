@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, get_args
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
 from keras_lr.results._record import PageRecord, optional_float, plain, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Verdict = Literal["too_low", "good", "too_high", "not_the_rate", "unclear"]
 FindingKind = Literal[
@@ -230,6 +231,8 @@ class Diagnosis(PageRecord):
 
         `loss` holds the series that was judged, also if that is a metric.
         """
+        import pandas as pd
+
         columns = {
             "epoch": self.epochs,
             "loss": self.losses,
@@ -318,6 +321,8 @@ class HistoryComparison(PageRecord):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per run: `run`, `learning_rate`, `verdict`, `best_loss`, `n_epochs`, `findings`."""
+        import pandas as pd
+
         rows = [
             {
                 "run": name,

@@ -6,13 +6,15 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.results._record import PageRecord, Record, float_array, integer, json_object, optional_float, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Confidence = Literal["clear", "tentative", "none"]
 CONFIDENCE_BADGES: dict[Confidence, str] = {"clear": "Clear", "tentative": "Tentative", "none": "No answer"}
@@ -74,6 +76,8 @@ class Suggestion(Record):
 
     def to_frame(self) -> pd.DataFrame:
         """One row with the fields as columns."""
+        import pandas as pd
+
         return pd.DataFrame([self.to_dict()]).drop(columns=["kind", "schema_version"])
 
     def plot(self, ax: Any = None) -> Any:
@@ -149,6 +153,8 @@ class Refinement(Record):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step of a run: `learning_rate`, `step`, `loss`; the steps after a run stopped are left out."""
+        import pandas as pd
+
         runs, steps = self.losses.shape
         frame = pd.DataFrame(
             {
@@ -230,6 +236,8 @@ class RangeTestResult(PageRecord):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step and repeat: `step`, `learning_rate`, `repeat`, `loss`."""
+        import pandas as pd
+
         curves = self.repeat_losses if self.repeat_losses.size else self.losses[np.newaxis]
         repeats, steps = curves.shape
         frame = pd.DataFrame(

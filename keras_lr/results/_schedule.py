@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.results._record import PageRecord, float_array, integer, json_object, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class SchedulePreview(PageRecord):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step: `step`, `learning_rate`, and `momentum` if it is cycled."""
+        import pandas as pd
+
         columns = {"step": self.steps, "learning_rate": self.learning_rates}
         return pd.DataFrame(columns if self.momentums is None else {**columns, "momentum": self.momentums})
 

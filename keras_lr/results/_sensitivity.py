@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.results._range_test import Confidence, check_rates
 from keras_lr.results._record import PageRecord, integer, json_object, optional_float, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RunStatus = Literal["ok", "diverged", "pruned", "failed"]
 RUN_STATUS_NAMES: dict[RunStatus, str] = {
@@ -300,6 +302,8 @@ def _finite(values: list[Any]) -> list[Any]:
 
 
 def _frame(columns: Any) -> pd.DataFrame:
+    import pandas as pd
+
     if not isinstance(columns, dict) or not all(isinstance(values, list) for values in columns.values()):
         raise TypeError("expected an object of lists for `frame`")
     return with_column_types(pd.DataFrame({text(name): values for name, values in columns.items()}))
