@@ -38,8 +38,8 @@ RANGES = (
     "highest good",
     "constant of the others",
 )
-TUNED = """A race, which trains a few rates around the suggestion, starts from the refined one for an adaptive optimizer.
-It first compares a model that was trained before after two epochs: in the first, a good rate makes it worse than it
+TUNED = """A race, which trains a few rates around the suggestion, starts from the refined one for an adaptive optimizer
+and first compares a model that was trained before after two epochs: in the first, a good rate makes it worse than it
 was, and in the second repairs that. What it loses on these tasks is in `race.md`.
 
 """
