@@ -10,8 +10,9 @@ there, and only those that are not there are trained. `--train-corpus` trains th
 runs of the advice benchmark have other splits of the data.
 
 `python benchmarks/autolr.py` trains everything with `fit`, prints the tables and writes `benchmarks/results/autolr.md`.
-`--runs FILE` appends each run to a CSV file and skips runs that it already holds; `--tasks`, `--ways`, `--starts` and
-`--seeds` select a part; any task of the advice benchmark can be named. Needs scikit-learn (the `examples` extra).
+The runs of the tables are in `benchmarks/data/autolr.csv`. Each new run is appended there, or to the file that `--runs`
+names, and runs that it already holds are skipped; `--known` trains none. `--tasks`, `--ways`, `--starts` and `--seeds`
+select a part; any task of the advice benchmark can be named. Needs scikit-learn (the `examples` extra).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ import keras_lr
 from keras_lr.range_test._sweep import Curve, Sweep
 
 RESULT = Path(__file__).parent / "results" / "autolr.md"
+RUNS = DATA / "autolr.csv"
 STARTS = (1e-6, 1e-4, 1e-2, 1.0)
 COLUMNS = ["task", "way", "start", "seed", "best_val_loss", "actions", "val_losses", "searched"]
 NEAR_BEST, ALLOWED = 1.01, 1.3
@@ -328,8 +330,8 @@ def summary(title: str, runs: pd.DataFrame) -> str:
         f"{GOOD_REGRET}: {len(good)} of {len(fixed)}.",
         "",
         "| way | mean regret | fraction at 0.05 or less | worst task | time lost | median lost | lost at most 0.2 "
-        "| mean regret from a good rate | runs |",
-        "|-|-|-|-|-|-|-|-|-|",
+        "| mean regret from a good rate | tasks | runs |",
+        "|-|-|-|-|-|-|-|-|-|-|",
     ]
     for way in WAYS:
         part = runs[runs["way"] == way]
@@ -337,16 +339,22 @@ def summary(title: str, runs: pd.DataFrame) -> str:
             well = part[part.set_index(["task", "start"]).index.isin(good)]["regret"].mean()
             share = (part["regret"] <= GOOD_REGRET).mean()
             worst = part.groupby("task")["regret"].mean().max()
-            shown = "–" if WAYS[way].own_rate else f"{well:.3f}"
+            shown = _cell(well)
             lost = " | ".join(f"{cell:.3f}" for cell in lost_cells(part))
             lines.append(
-                f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {worst:.3f} | {lost} | {shown} | {len(part)} |"
+                f"| {way} | {part['regret'].mean():.3f} | {share:.3f} | {worst:.3f} | {lost} | {shown} "
+                f"| {part['task'].nunique()} | {len(part)} |"
             )
     table = runs.pivot_table(index="task", columns="way", values="regret", sort=False)
     ways = [way for way in WAYS if way in table]
     lines += ["", "| mean regret | " + " | ".join(ways) + " |", "|-|" + "-|" * len(ways)]
-    lines += [f"| {task} | " + " | ".join(f"{row[way]:.3f}" for way in ways) + " |" for task, row in table.iterrows()]
+    lines += [f"| {task} | " + " | ".join(_cell(row[way]) for way in ways) + " |" for task, row in table.iterrows()]
     return "\n".join(lines) + "\n"
+
+
+def _cell(regret: float) -> str:
+    """The number, or a dash for a way that was not trained on the task."""
+    return f"{regret:.3f}" if np.isfinite(regret) else "–"
 
 
 def time_to_best(runs: pd.DataFrame) -> pd.DataFrame:
@@ -411,7 +419,9 @@ def _shown(ratio: float) -> str:
 def main() -> None:
     """Trains, prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=Path, help="CSV file of known runs, to which new ones are appended")
+    parser.add_argument(
+        "--runs", type=Path, default=RUNS, help="CSV file of known runs, to which new ones are appended"
+    )
     parser.add_argument("--known", action="store_true", help="train nothing, only print the runs of the CSV file")
     parser.add_argument("--tasks", nargs="+", default=[*CORPUS, *OTHERS, *UNSEEN], metavar="TASK")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
@@ -424,14 +434,11 @@ def main() -> None:
         for name, task in CORPUS.items():
             make_grid(name, task, RESTATED)
         return
-    rows = []
-    if options.runs and options.runs.exists():
-        rows = pd.read_csv(options.runs).to_dict("records")
+    rows = pd.read_csv(options.runs).to_dict("records") if options.runs.exists() else []
     known = {(row["task"], row["way"], row["start"], row["seed"]) for row in rows}
     for row in () if options.known else train(options, known):
         rows.append(row)
-        if options.runs:
-            _append(options.runs, row)
+        _append(options.runs, row)
     runs = with_regrets(pd.DataFrame(rows, columns=COLUMNS))
     pairs = list(product(options.tasks, options.ways))
     wanted = {key for name, way in pairs for key in planned(name, way, options.starts, options.seeds)}

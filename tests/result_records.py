@@ -24,6 +24,7 @@ def make_range_test(*, repeats: int = 1, num_steps: int = 100, **changes: Any) -
         "stop_detail": "The sweep reached the end of its range.",
         "num_steps": num_steps,
         "repeat_losses": curves,
+        "constant_loss": 2.3,
         "environment": {"optimizer": "Adam", "batch_size": 32, "tensorflow": "2.21.0", "gpus": [], "seed": 0},
     }
     return RangeTestResult(**(fields | changes))

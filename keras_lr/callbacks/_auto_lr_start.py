@@ -26,7 +26,8 @@ from keras_lr.analysis._auto_lr_rules import (
     epochs_per_judgement,
     read_baseline,
 )
-from keras_lr.analysis._race import Race, forecast
+from keras_lr.analysis._race import Race, first_comparison, forecast, starts_refined
+from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
@@ -197,20 +198,28 @@ class PlannedRace:
         reference: Rate at a factor of 1; a schedule's highest.
         validate: Returns the validation loss of the model as it is.
         late: The same rates with a shorter decay, which begins later; None for no such choice.
+        together: Epochs per comparison.
     """
 
     learning_rates: list[np.ndarray]
     reference: float
     validate: Callable[[], float]
     late: list[np.ndarray] | None = None
+    together: int = 1
 
-    def run(self, test: Sweep, suggestion: Suggestion) -> Raced | BaseException:
+    def run(self, test: Sweep, suggestion: Suggestion, *, compare_from: int = 1) -> Raced | BaseException:
         """The outcome, or the error that cut the race short.
 
         The winner is trained to the end, with either decay. Each run goes on from where it paused, and with arrays all
         of them see the same batches. The compiled rate is compared with the winner unless a rate near it has raced.
+
+        Args:
+            test: The open test of the model.
+            suggestion: Where the race starts.
+            compare_from: Number of epochs after which the rates are first compared.
         """
-        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET)
+        first = -(-compare_from // self.together)
+        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET, compare_from=first)
         racing = _Racing(test, self)
         while asked := race.ask():
             for rate, reach in asked:
@@ -407,7 +416,10 @@ class Probe(LRRangeTest):
 
     def _settings_of_fit(self) -> RangeTestSettings:
         steps = None if self._planned is None else self._planned.num_steps
-        settings = dataclasses.replace(self.settings, refine=self.settings.refine and self._race is None)
+        races_on_sweep = self._race is not None and not starts_refined(
+            RACE_BUDGET, adaptive=kind_of(self.model.optimizer).adaptive
+        )
+        settings = dataclasses.replace(self.settings, refine=self.settings.refine and not races_on_sweep)
         return settings if steps is None else dataclasses.replace(settings, epochs=1, steps_per_epoch=steps)
 
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
@@ -416,7 +428,8 @@ class Probe(LRRangeTest):
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
         if self._race is not None:
-            raced = self._race.run(test, result.suggestion)
+            compare_from = first_comparison(result.losses, test.constant_loss)
+            raced = self._race.run(test, result.suggestion, compare_from=compare_from)
             if isinstance(raced, BaseException):
                 return raced
             found.raced = None if raced.learning_rate is None else raced
@@ -608,7 +621,7 @@ class Start:
             return np.split(rates * [anneal_factor(place, fraction) for place in places], ends)
 
         late = decayed(LATE_SHARE * planned.anneal_fraction) if planned.anneal_fraction else None
-        return PlannedRace(decayed(planned.anneal_fraction), planned.reference, validate, late)
+        return PlannedRace(decayed(planned.anneal_fraction), planned.reference, validate, late, together)
 
     def say_why_again(self, state: AutoLRState, reason: str) -> None:
         """Records that the run does not continue the last one."""

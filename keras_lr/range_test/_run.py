@@ -169,6 +169,7 @@ def measure(
         with test:
             curves = _run_repeats(test, settings)
             result, error = summarize_sweeps(model, settings, curves), curves[-1].error
+            result = replace(result, constant_loss=test.constant_loss)
             if (size := test.stream.batch_size) is not None:
                 result = replace(result, environment={**result.environment, "batch_size": size})
             if fault := curves[-1].fault or test.target_fault:

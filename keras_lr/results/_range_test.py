@@ -194,6 +194,8 @@ class RangeTestResult(PageRecord):
         monitor: Name of the loss in the logs of `train_step`.
         environment: Versions, devices, optimizer and precision of the run; may be empty.
         refinement: The short runs that refined the suggestion; None without refinement.
+        constant_loss: Loss of the best constant output for the targets that the test has read; None if it is unknown.
+            A model that starts well below it has been trained before.
 
     Example:
         >>> result.save("range_test.json")
@@ -226,6 +228,7 @@ class RangeTestResult(PageRecord):
     monitor: str = "loss"
     environment: dict[str, Any] = field(default_factory=dict)
     refinement: Refinement | None = None
+    constant_loss: float | None = None
 
     def __post_init__(self) -> None:
         if np.shape(self.learning_rates) != np.shape(self.losses):
@@ -277,6 +280,7 @@ class RangeTestResult(PageRecord):
         if values.get("refinement") is not None:
             parsed["refinement"] = Refinement.from_dict(values["refinement"])
         parsed["num_steps"] = integer(values["num_steps"])
+        parsed["constant_loss"] = optional_float(values.get("constant_loss"))
         for name in ("stop_reason", "stop_detail", "sweep", "scored_on", "engine", "engine_reason", "monitor"):
             if name in values:
                 parsed[name] = text(values[name])

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import keras_tuner
 
-from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._utils.validation import non_negative
 from keras_lr.analysis._race import Race, first_comparison, starts_refined
 from keras_lr.analysis._search_result import RACE_EVENT, last_race, race_from, race_result
@@ -217,9 +216,7 @@ class RaceSearch(LogGridSearch):
             result = find_lr(model, **data, batch_size=size, refine=refined, verbose=False)
         except ModelError as error:
             return {"suggestion": Suggestion.refuse(str(error), rule="none").to_dict(), "compare_from": 1}
-        weighted = data.keys() & {"sample_weight", "class_weight"}
-        constant = constant_loss_of(model, data["y"]) if "y" in data and not weighted else None
         return {
             "suggestion": result.suggestion.to_dict(),
-            "compare_from": first_comparison(result.losses, constant),
+            "compare_from": first_comparison(result.losses, result.constant_loss),
         }

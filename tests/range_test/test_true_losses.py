@@ -95,3 +95,14 @@ def test_validation_mode_scores_a_fixed_batch(digits: Any) -> None:
     np.testing.assert_allclose(result.losses, expected_losses(model, [held_out] * 23), rtol=1e-4)
     unweighted = keras_lr.find_lr(model, images, labels, validation_data=(*held_out, None), **VANISHING)
     np.testing.assert_array_equal(unweighted.losses, result.losses)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset", "weighted dataset"])
+def test_the_loss_of_a_constant_output_is_the_entropy_of_the_labels(kind: str, digits: Any) -> None:
+    images, labels = (part[: 23 * 32] for part in digits)
+    weights = np.ones(len(labels), "float32") if kind == "weighted dataset" else None
+    data = (images, labels) if kind == "arrays" else (dataset(batches_of((images, labels), weights=weights)),)
+    shares = np.bincount(labels) / len(labels)
+    result = keras_lr.find_lr(plain_classifier(), *data, **VANISHING)
+    entropy = -float((shares * np.log(shares)).sum())
+    assert result.constant_loss == (None if weights is not None else pytest.approx(entropy, rel=1e-4))

@@ -258,7 +258,8 @@ def test_a_trained_model_with_an_adaptive_optimizer_races_from_short_runs(
     def sweep(_model: Any, *_: Any, refine: bool, **__: Any) -> keras_lr.RangeTestResult:
         refined.append(refine)
         found = Suggestion(0.01, 1e-3, 0.1, "clear", "", "refined")
-        return keras_lr.RangeTestResult(np.geomspace(1e-7, 1, 20), np.full(20, 0.1), found, "completed", "", 20)
+        curve = (np.geomspace(1e-7, 1, 20), np.full(20, 0.1))
+        return keras_lr.RangeTestResult(*curve, found, "completed", "", 20, constant_loss=np.log(3))
 
     monkeypatch.setattr("keras_lr.search._race_search.find_lr", sweep)
     tuner = small_race(tmp_path, classifier(keras.optimizers.Adam), learning_rates=None, budget=1.0)
@@ -294,3 +295,29 @@ def test_arguments_of_another_search_are_refused(tmp_path: Path, monkeypatch: py
 
     with pytest.raises(InvalidArgumentError, match="Use `LogGridSearch`"):
         run_race(OwnTrial(classifier(), directory=tmp_path))
+
+
+@pytest.mark.parametrize(("trained", "first"), [(False, 1), (True, 2)])
+def test_on_a_dataset_a_model_that_was_trained_before_is_first_compared_after_two_epochs(
+    trained: bool, first: int, tmp_path: Path
+):
+    x, y, validation = iris()
+    build = classifier()
+    keras.utils.set_random_seed(0)
+    model = build()
+    if trained:
+        model.optimizer.learning_rate = 0.03
+        model.fit(x, y, epochs=20, batch_size=16, verbose=0)
+    weights = model.get_weights()
+
+    def again() -> keras.Model:
+        rebuilt = build()
+        rebuilt.set_weights(weights)
+        return rebuilt
+
+    data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(100, seed=1).batch(16)
+    tuner = RaceSearch(again, directory=tmp_path, engine="function")
+    tuner.search(data, validation_data=validation, epochs=EPOCHS, verbose=0)
+    race = tuner.sensitivity().race
+    assert race is not None
+    assert race["comparisons"][0]["epoch"] == first
