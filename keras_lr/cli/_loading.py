@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from keras_lr._utils.names import similar_name
-from keras_lr._utils.validation import check_own_model
+from keras_lr._utils.validation import check_own_model, missing_package
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 _NO_DATA = (list, str, bytes, bool, int, float, type(None))
@@ -39,9 +39,10 @@ def start_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported, without importing it."""
-    return importlib.util.find_spec(package) is not None
+def check_installed(module: str, *, user: str, package: str, extra: str) -> None:
+    """Raises `MissingPackageError` for a module that is not installed; looks for it without importing it."""
+    if importlib.util.find_spec(module) is None:
+        raise missing_package(user, package, extra)
 
 
 def check_targets(targets: Mapping[str, str | None]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import learning_rate_range
-from keras_lr.cli._loading import build_error, check_targets, is_installed, load_data, load_object, start_tensorflow
+from keras_lr.cli._loading import build_error, check_installed, check_targets, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
     OUTPUT_OPTIONS,
     add_device_options,
@@ -22,7 +22,6 @@ from keras_lr.cli._options import (
     to_argv,
 )
 from keras_lr.cli._output import FOUND, INTERRUPTED, print_sensitivity, standard_output, write_outputs
-from keras_lr.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from keras_lr.search._tuner import LogGridSearch
@@ -172,10 +171,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_dask(options: argparse.Namespace) -> None:
-    if (options.workers or options.cluster) and not is_installed("distributed"):
-        raise MissingPackageError(
-            'Workers need Dask, which is not installed. Install it with: pip install "keras-lr[dask]"'
-        )
+    if options.workers or options.cluster:
+        check_installed("distributed", user="Training in workers", package="Dask", extra="dask")
 
 
 def search_argv(options: argparse.Namespace) -> list[str]:
