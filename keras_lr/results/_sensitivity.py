@@ -70,7 +70,7 @@ class SensitivityResult(PageRecord):
         high: Upper end of the basin; None if `best_learning_rate` is None.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".
-        reason: What gave the best value, and what is doubtful about it, one sentence each.
+        reason: What gave the best value, followed by the `doubts`.
         engine: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; the slowest if several were
             used.
         engine_reason: Why no faster engine could be used; empty if the fastest was.
@@ -93,6 +93,8 @@ class SensitivityResult(PageRecord):
         known: What is known of the runs beside their series, as far as it is known: `untrained_loss` (of the first
             repeat, on its first batch), `baseline_loss` (that of the best constant output), `optimizer`, `loss` and
             `steps_per_epoch`.
+        doubts: What keeps the answer from being clear, one sentence or two each; `reason` ends with them. Empty in results
+            that earlier versions stored.
 
     Example:
         >>> result = tuner.sensitivity()
@@ -125,6 +127,7 @@ class SensitivityResult(PageRecord):
     lr_sensitivity: float | None = None
     race: dict[str, Any] | None = None
     known: dict[str, Any] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         missing = [name for name in (*FRAME_COLUMNS, self.objective) if name not in self.frame.columns]
@@ -227,6 +230,7 @@ class SensitivityResult(PageRecord):
             parsed["best_batch_size"] = integer(values["best_batch_size"])
         json_object("environment", values.get("environment", {}))
         parsed["known"] = json_object("known", values.get("known", {}))
+        parsed["doubts"] = tuple(text(doubt) for doubt in values.get("doubts", ()))
         if values.get("race") is not None:
             parsed["race"] = _race(json_object("race", values["race"]))
         if "basin_by" not in parsed:

@@ -239,10 +239,9 @@ def _warnings(result: SensitivityResult, runs: pd.DataFrame, best: Diagnosis | N
 
 def _reason(result: SensitivityResult) -> str:
     """The reason without the doubts that stand among the warnings."""
-    reason = result.reason
-    for warning in _grid_warnings(result):
-        reason = reason.replace(f" {warning['problem']}", "")
-    return reason
+    warned = {warning["problem"] for warning in _grid_warnings(result)}
+    answer = result.reason.removesuffix(" ".join(result.doubts)).rstrip()
+    return " ".join([answer, *(doubt for doubt in result.doubts if doubt not in warned)])
 
 
 def _grid_warnings(result: SensitivityResult) -> list[dict[str, str]]:
