@@ -243,27 +243,24 @@ def best_in_words(result: SensitivityResult) -> str:
     rate, low, high = result.best_learning_rate, result.low, result.high
     if rate is None or low is None or high is None:
         return f"no usable learning rate found. {result.reason}"
-    return f"best learning rate {format_rate(rate, digits=3)}, {result.confidence}, {basin_in_words(result)}."
+    return f"best learning rate {format_rate(rate, digits=3)}, {result.confidence}, {basins_in_words(result)}."
 
 
-def basin_in_words(result: SensitivityResult) -> str:
-    """Which other rates will do: `as good within noise from 1e-3 to 1e-2`; the best rate must be known."""
-    return basins_in_words(result, only=result.basin_by)
-
-
-def basins_in_words(result: SensitivityResult, *, only: BasinBy | None = None) -> str:
-    """What is true of the rates around the best, and from where to where; of one kind of range, or of all."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for name, ends in basins(result).items():
-        if only in (None, name):
-            low, high = (format_rate(end, digits=3) for end in ends)
-            said.setdefault((low, high), []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
+def basins_in_words(result: SensitivityResult) -> str:
+    """Which other rates will do: `as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from ...`."""
     return "; ".join(
-        f"no other rate {' or '.join(texts)}"
-        if low == high
-        else f"{' and '.join(texts).removeprefix('is ')} from {low} to {high}"
-        for (low, high), texts in said.items()
+        f"no other rate {claim}" if low == high else f"{claim.removeprefix('is ')} from {low} to {high}"
+        for (low, high), claim in basin_claims(result).items()
     )
+
+
+def basin_claims(result: SensitivityResult) -> dict[tuple[str, str], str]:
+    """By the two ends of a range around the best, what its rates do; if it holds the best alone, what no other does."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for name, (low, high) in basins(result).items():
+        ends = format_rate(low, digits=3), format_rate(high, digits=3)
+        said.setdefault(ends, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
+    return {(low, high): (" or " if low == high else " and ").join(claims) for (low, high), claims in said.items()}
 
 
 def basins(result: SensitivityResult) -> dict[BasinBy, tuple[float, float]]:

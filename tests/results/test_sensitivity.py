@@ -12,7 +12,7 @@ import pytest
 
 from keras_lr.errors import ResultFormatError
 from keras_lr.results import SensitivityResult
-from keras_lr.results._sensitivity import basin_in_words, basins_in_words
+from keras_lr.results._sensitivity import basins_in_words
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 
@@ -46,7 +46,7 @@ def test_a_result_stored_under_the_former_names_is_read() -> None:
     ],
 )
 def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: str) -> None:
-    assert basin_in_words(SensitivityResult.from_dict(stored(best_learning_rate=1e-3, **changes))) == words
+    assert basins_in_words(SensitivityResult.from_dict(stored(best_learning_rate=1e-3, **changes))) == words
 
 
 @pytest.mark.parametrize(

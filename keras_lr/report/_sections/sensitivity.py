@@ -68,15 +68,14 @@ from keras_lr.results._sensitivity import (
     CHAOTIC,
     INTEGER_COLUMNS,
     RUN_STATUS_NAMES,
-    BasinBy,
     SensitivityResult,
+    basin_claims,
     basins,
     chaos_in_words,
 )
 
 _MAX_TABLE_ROWS = 60
 _NAME_LIMIT = 48
-_NO_OTHER = "No other learning rate that was tried"
 _ENGINES: dict[str, str] = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
@@ -196,21 +195,10 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
 
 def _ranges_in_words(result: SensitivityResult) -> str:
     """Which rates are as good within noise, and which lose little of the gain."""
-    facts: dict[str, list[str]] = {}
-    for name, span in _ranges(result).items():
-        rates = f"Anything from {span}" if " to " in span else _NO_OTHER
-        facts.setdefault(rates, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
     return " ".join(
-        f"{rates} {(' or ' if rates == _NO_OTHER else ' and ').join(said)}." for rates, said in facts.items()
+        f"No other learning rate that was tried {claim}." if low == high else f"Anything from {low} to {high} {claim}."
+        for (low, high), claim in basin_claims(result).items()
     )
-
-
-def _ranges(result: SensitivityResult) -> dict[BasinBy, str]:
-    """The ranges that are known, each as text."""
-    return {
-        name: _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}"
-        for name, (low, high) in basins(result).items()
-    }
 
 
 def _setup(result: SensitivityResult) -> str:
@@ -279,7 +267,10 @@ def _run_warnings(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[st
 
 def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]]:
     rates = result.learning_rates
-    facts = [(BASIN_NAMES[name].capitalize(), span) for name, span in _ranges(result).items()]
+    facts = [
+        (BASIN_NAMES[name].capitalize(), _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}")
+        for name, (low, high) in basins(result).items()
+    ]
     if result.lr_sensitivity is not None:
         facts.append(("Learning-rate sensitivity", f"{result.lr_sensitivity:.2f}"))
     if len(rates):
