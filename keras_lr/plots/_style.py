@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -109,6 +110,22 @@ def legend_above(ax: Axes) -> None:
             handlelength=1.8,
             columnspacing=1.4,
         )
+
+
+def draw_line(ax: Axes, x: Any, y: Any, *, name: str, run: str = "", width: float = 1.8, **look: Any) -> None:
+    """Draws a curve as it is, without aggregating or sorting its points; a single point becomes a dot.
+
+    Args:
+        ax: Axes to draw on.
+        x: Shape `(n,)`.
+        y: Shape `(n,)`.
+        name: As in `curve_id`.
+        run: As in `curve_id`.
+        width: Of the line, in points.
+        **look: Further arguments of `seaborn.lineplot`.
+    """
+    look = {"marker": "o" if len(x) == 1 else None, "linewidth": width, "gid": curve_id(name, run=run)} | look
+    sns.lineplot(x=x, y=y, estimator=None, sort=False, legend=False, ax=ax, **look)
 
 
 def curve_id(name: str, *, run: str = "") -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_lr._utils.downsampling import spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
-from keras_lr.plots._schedule import plot_schedule
+from keras_lr.plots._rate_curves import plot_schedule
 from keras_lr.report._components import (
     Section,
     data_view,

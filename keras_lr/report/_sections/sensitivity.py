@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
+from keras_lr._utils.downsampling import evenly_chosen, nearest, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.analysis._batch_size import rule_ridge
 from keras_lr.analysis._sensitivity import (
@@ -26,16 +26,14 @@ from keras_lr.analysis._sensitivity import (
     runs_at,
     trained_runs,
 )
+from keras_lr.plots._history import MAX_REPEATS, LearningCurves, shown_rates
 from keras_lr.plots._sensitivity import (
     MAX_HEATMAP_SIZES,
     MAX_RATES,
-    MAX_REPEATS,
     RACE_ENDS,
-    LearningCurves,
     plot_heatmap,
     plot_race,
     plot_sensitivity,
-    shown_rates,
 )
 from keras_lr.report._components import (
     NO_RATE,
@@ -565,9 +563,8 @@ def embedded_frame(result: SensitivityResult) -> pd.DataFrame:
         return frame
     rates = result.learning_rates
     runs_per_rate = max(1, frame[RUN_KEYS].drop_duplicates().shape[0] // len(rates))
-    best = None if result.best_learning_rate is None else int(np.argmin(np.abs(rates - result.best_learning_rate)))
     limit = max(3, _EMBEDDED_ROWS // (runs_per_rate * _MIN_ROWS_PER_RUN))
-    kept_rates = rates[evenly_chosen(len(rates), limit, always=best)]
+    kept_rates = rates[evenly_chosen(len(rates), limit, always=nearest(rates, result.best_learning_rate))]
     rows_per_run = max(_MIN_ROWS_PER_RUN, _EMBEDDED_ROWS // (runs_per_rate * len(kept_rates)))
     runs = frame[frame["learning_rate"].isin(kept_rates)].groupby(RUN_KEYS, sort=False)
     return pd.concat([_thinned_run(run, result, rows_per_run) for _, run in runs], ignore_index=True)
