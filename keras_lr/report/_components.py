@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NO_RATE = "No usable learning rate found"
 
 _MAX_DECIMALS = 8
-_HEADING_LIMIT = 48
+_NAME_LIMIT = 48
 # A spreadsheet reads a cell that starts like this as a formula. It may also split the cell at other list separators.
 _FORMULA = re.compile(r"(^|[;,|\t\r\n])(\s*)([=+\-@＝＋－＠])")
 _LEADING_SPACE = ("\t", "\n")
@@ -174,6 +174,11 @@ def fact_views(facts: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"label": label, "value": value} for label, value in facts]
 
 
+def short_name(name: str) -> str:
+    """A name that others gave, cut to what a sentence or a cell has room for."""
+    return shortened(name, _NAME_LIMIT)
+
+
 def as_sentence(text: str) -> str:
     """`text` with a full stop, unless it is empty or already ends with a punctuation mark."""
     text = text.strip()
@@ -226,7 +231,7 @@ def table_view(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any
     """
     return {
         "caption": caption,
-        "columns": [shortened(column, _HEADING_LIMIT) for column in columns],
+        "columns": [short_name(column) for column in columns],
         "rows": [[{"text": cell, "look": ""} if isinstance(cell, str) else cell for cell in row] for row in rows],
     }
 

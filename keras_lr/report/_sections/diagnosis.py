@@ -22,6 +22,7 @@ from keras_lr.report._components import (
     number_cell,
     panels_view,
     section_view,
+    short_name,
     table_view,
     thinning_note,
     verdict_view,
@@ -42,8 +43,6 @@ _MAX_RUNS = 12
 _CSV_ROWS = 1200
 _MIN_ROWS_PER_RUN = 20
 _TABLE_ROWS = 40
-_NAME_LIMIT = 48
-_LONG_NAME_LIMIT = 60
 _RUN_COLUMNS = ["Run", "Learning rate was", "Best value", "Try next", "Why"]
 _SEVERITY_RANK = {severity: rank for rank, severity in enumerate(get_args(Severity))}
 
@@ -107,7 +106,7 @@ def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_col
     rows = [
         [
             FINDING_KINDS[finding.kind].name,
-            shortened(name, _NAME_LIMIT),
+            short_name(name),
             number_cell(_epoch_span(finding, diagnosis.unit)),
             f"{finding.evidence} ({_effect(finding)})",
             finding.advice,
@@ -130,7 +129,7 @@ def finding_warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
     """The findings that call for action, the most severe first; `name` is empty if there is only one run."""
     urgent = [finding for finding in diagnosis.findings if finding.severity != "info"]
     urgent.sort(key=lambda finding: -_SEVERITY_RANK[finding.severity])
-    place = f" of {shortened(name, _NAME_LIMIT)}" if name else ""
+    place = f" of {short_name(name)}" if name else ""
     return [
         warning_view(
             f"{FINDING_KINDS[finding.kind].name.capitalize()}, {_epoch_span(finding, diagnosis.unit)}{place}.",
@@ -168,7 +167,7 @@ def best_in_words(comparison: HistoryComparison, name: str) -> tuple[str, str]:
     """What the best value of a run is called, and its number."""
     run = comparison.diagnoses[name]
     validated = all(one.val_losses for one in comparison.diagnoses.values())
-    series = shortened(f"val_{run.monitor}" if validated else run.monitor, _NAME_LIMIT)
+    series = short_name(f"val_{run.monitor}" if validated else run.monitor)
     extreme = "lowest" if run.direction == "min" else "highest"
     return f"{extreme} {series}", format_number(comparison.best_losses.get(name))
 
@@ -187,7 +186,7 @@ def _effect(finding: Finding) -> str:
 def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
     words = VERDICTS[diagnosis.verdict]
     return [
-        shortened(name, _NAME_LIMIT),
+        short_name(name),
         badge_cell(verdict_badge(diagnosis.verdict, diagnosis.share), words.level),
         number_cell(format_number(_best(diagnosis))),
         number_cell(rate_span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
@@ -218,7 +217,7 @@ def _figure(drawn: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
 
 def _describe_run(name: str, diagnosis: Diagnosis) -> str:
     losses = [loss for loss in diagnosis.losses if loss is not None]
-    what = "the loss" if diagnosis.direction == "min" else shortened(diagnosis.monitor, _NAME_LIMIT)
+    what = "the loss" if diagnosis.direction == "min" else short_name(diagnosis.monitor)
     course = (
         f"{what} went from {format_number(losses[0], digits=3)} to {format_number(losses[-1], digits=3)} in "
         f"{counted(diagnosis.n_epochs, diagnosis.unit)}"
@@ -227,11 +226,11 @@ def _describe_run(name: str, diagnosis: Diagnosis) -> str:
     )
     found = findings_in_words(diagnosis)
     judged = f"{verdict_badge(diagnosis.verdict, diagnosis.share).lower()}, {course}" + (f"; {found}" if found else "")
-    return as_sentence(f"{shortened(name, _NAME_LIMIT)}: {judged}")
+    return as_sentence(f"{short_name(name)}: {judged}")
 
 
 def _method(diagnoses: Mapping[str, Diagnosis]) -> list[str]:
-    monitors = sorted({shortened(diagnosis.monitor, _NAME_LIMIT) for diagnosis in diagnoses.values()})
+    monitors = sorted({short_name(diagnosis.monitor) for diagnosis in diagnoses.values()})
     points = sum(diagnosis.n_epochs for diagnosis in diagnoses.values())
     return [
         f"Judged by {' and '.join(f'`{name}`' for name in monitors)}, {counted(points, 'point')} of "
@@ -275,7 +274,7 @@ def _data(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
         columns=["run", unit, monitor, f"val_{monitor}", "learning_rate"],
         rows=[
             [
-                shortened(name, _LONG_NAME_LIMIT),
+                shortened(name, 60),
                 str(epoch),
                 format_number(loss),
                 format_number(val_loss),
@@ -329,7 +328,7 @@ def _verdict_on_one(run: Diagnosis) -> dict[str, str]:
     level = VERDICTS[run.verdict].level
     badge = verdict_badge(run.verdict, run.share)
     lead = f"{verdict_sentence(run.verdict, run.learning_rate, share=run.share)} in this run"
-    reason = f"Judged from {counted(run.n_epochs, run.unit)} of `{shortened(run.monitor, 48)}`."
+    reason = f"Judged from {counted(run.n_epochs, run.unit)} of `{short_name(run.monitor)}`."
     rest = " ".join(run.reasons)
     if run.suggested_low is None or run.suggested_high is None:
         return verdict_view(level=level, badge=badge, lead=lead, rest=rest, reason=reason)
