@@ -87,7 +87,8 @@ def _readable(runs: Sequence[str]) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "standard input")
         copy.write_bytes(sys.stdin.buffer.read())
-        yield {"standard input" if path == "-" else path: str(copy) if path == "-" else path for path in runs or ["-"]}
+        standard_input = ("standard input", str(copy))
+        yield dict(standard_input if path == "-" else (path, path) for path in runs or ["-"])
 
 
 def _words(diagnosis: Diagnosis) -> set[str]:

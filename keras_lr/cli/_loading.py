@@ -202,14 +202,14 @@ def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
             data = data()
         except Exception as err:
             raise DataError(f"`{argument}` failed with {_described(err)}. Fix {target}.") from err
-    if not isinstance(data, tuple) and not isinstance(data, _NO_DATA):
-        return {"x": data}
-    if not isinstance(data, tuple) or len(data) not in (2, 3):
+    if isinstance(data, tuple) and len(data) in (2, 3):
+        return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+    if isinstance(data, (tuple, *_NO_DATA)):
         received = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
         raise DataError(
             f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset, got {received}. Fix {target}."
         )
-    return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+    return {"x": data}
 
 
 def load_object(target: str, *, argument: str) -> Any:
