@@ -164,6 +164,12 @@ class Finding(SuggestsAttributes):
             raise ResultFormatError(f"A stored finding must have the fields of `Finding`. Received: {err}.") from err
 
 
+def span_in_words(finding: Finding, unit: str = "epoch") -> str:
+    """Where a finding is, counted in `unit`: `epoch 3`, or `epochs 12 to 19`."""
+    start, end = finding.start_epoch, finding.end_epoch
+    return f"{unit} {start}" if start == end else f"{unit}s {start} to {end}"
+
+
 @dataclass(frozen=True)
 class Diagnosis(PageRecord):
     """The verdict on the learning rate of a run, its reasons, and all findings in the history.

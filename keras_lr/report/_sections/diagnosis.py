@@ -35,6 +35,7 @@ from keras_lr.results._diagnosis import (
     Finding,
     HistoryComparison,
     Severity,
+    span_in_words,
     verdict_badge,
     verdict_sentence,
 )
@@ -107,7 +108,7 @@ def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_col
         [
             FINDING_KINDS[finding.kind].name,
             short_name(name),
-            number_cell(_epoch_span(finding, diagnosis.unit)),
+            number_cell(span_in_words(finding, diagnosis.unit)),
             f"{finding.evidence} ({_effect(finding)})",
             finding.advice,
         ]
@@ -120,7 +121,7 @@ def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_col
 def findings_in_words(diagnosis: Diagnosis) -> str:
     """`oscillation in epochs 12 to 19, stagnation in epochs 20 to 30`."""
     return ", ".join(
-        f"{FINDING_KINDS[finding.kind].name} in {_epoch_span(finding, diagnosis.unit)}"
+        f"{FINDING_KINDS[finding.kind].name} in {span_in_words(finding, diagnosis.unit)}"
         for finding in diagnosis.findings
     )
 
@@ -132,7 +133,7 @@ def finding_warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
     place = f" of {short_name(name)}" if name else ""
     return [
         warning_view(
-            f"{FINDING_KINDS[finding.kind].name.capitalize()}, {_epoch_span(finding, diagnosis.unit)}{place}.",
+            f"{FINDING_KINDS[finding.kind].name.capitalize()}, {span_in_words(finding, diagnosis.unit)}{place}.",
             finding.advice,
         )
         for finding in urgent
@@ -163,19 +164,16 @@ def rate_span(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{format_rate(low)} to {format_rate(high)}"
 
 
-def best_in_words(comparison: HistoryComparison, name: str) -> tuple[str, str]:
-    """What the best value of a run is called, and its number."""
-    run = comparison.diagnoses[name]
-    validated = all(one.val_losses for one in comparison.diagnoses.values())
-    series = short_name(f"val_{run.monitor}" if validated else run.monitor)
-    extreme = "lowest" if run.direction == "min" else "highest"
-    return f"{extreme} {series}", format_number(comparison.best_losses.get(name))
+def compared_series(comparison: HistoryComparison) -> str:
+    """Name of the series by which the runs were compared."""
+    runs = list(comparison.diagnoses.values())
+    return short_name(f"val_{runs[0].monitor}" if all(run.val_losses for run in runs) else runs[0].monitor)
 
 
-def _epoch_span(finding: Finding, unit: str) -> str:
-    if finding.start_epoch == finding.end_epoch:
-        return f"{unit} {finding.start_epoch}"
-    return f"{unit}s {finding.start_epoch} to {finding.end_epoch}"
+def lead_in_words(comparison: HistoryComparison, name: str) -> str:
+    """Since when the best run, `name`, is ahead: `ahead from epoch 3 on`; empty if it never stays so."""
+    first, unit = comparison.part_epoch, comparison.diagnoses[name].unit
+    return "" if first is None else f"ahead from {unit} {first} on" if first else f"ahead in every {unit}"
 
 
 def _effect(finding: Finding) -> str:
@@ -362,15 +360,10 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
     rest = f"{counted(len(comparison.diagnoses), 'run')} compared."
     name = comparison.best_run
     if name is not None and name in comparison.diagnoses:
-        run = comparison.diagnoses[name]
-        what, value = best_in_words(comparison, name)
-        rest = f"Of {counted(len(comparison.diagnoses), 'run')}, {shortened(name, 60)} reached the {what}, {value}."
-        if f"`{what.split()[-1]}`" in comparison.reason:
-            # The reason counts the runs and names the series too.
-            rest = f"The best run, {shortened(name, 60)}, reached {value}."
-        if comparison.part_epoch is not None:
-            ahead = f"from {run.unit} {comparison.part_epoch} on" if comparison.part_epoch else f"in every {run.unit}"
-            rest += f" It was ahead {ahead}."
+        value = format_number(comparison.best_losses.get(name))
+        rest = f"The best run, {shortened(name, 60)}, reached `{compared_series(comparison)}` {value}."
+        if lead := lead_in_words(comparison, name):
+            rest += f" It was {lead}."
     low, high = comparison.suggested_low, comparison.suggested_high
     if low is None or high is None:
         lead = "These runs suggest no learning rate to try next"
