@@ -39,7 +39,8 @@ def searched(*, repeats: int = 3, batch_sizes: tuple[int, ...] = (32,)) -> Sensi
 def columns(result: SensitivityResult, *names: str) -> list[tuple[str, ...]]:
     """Some columns of the table with a row per learning rate."""
     table = sensitivity_section((result,), "s")["tables"][0]
-    places = [table["columns"].index(name) for name in names]
+    headings = [column["text"] for column in table["columns"]]
+    places = [headings.index(name) for name in names]
     return [tuple(row[place]["text"] for place in places) for row in table["rows"]]
 
 
