@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_RATE = "No usable learning rate found"
+TABLE_ROWS = 40
+"""Most rows of a table of numbers; its CSV may hold more."""
 
 _MAX_DECIMALS = 8
 _NAME_LIMIT = 48

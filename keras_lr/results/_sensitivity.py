@@ -12,7 +12,7 @@ import pandas as pd
 
 from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.results._range_test import Confidence, check_rates
-from keras_lr.results._record import PageRecord, integer, json_object, optional_float, text
+from keras_lr.results._record import PageRecord, float_array, integer, json_object, optional_float, text
 
 RunStatus = Literal["ok", "diverged", "pruned", "failed"]
 RUN_STATUS_NAMES: dict[RunStatus, str] = {
@@ -290,9 +290,11 @@ def _race(stored: dict[str, Any]) -> dict[str, Any]:
     for name in ("epochs", "budget", "cost"):
         optional_float(stored[name])
     for drop in stored["dropped"]:
-        optional_float(drop["learning_rate"]), integer(drop["epoch"]), text(drop["why"]), text(drop["reason"])
+        for read, name in ((optional_float, "learning_rate"), (integer, "epoch"), (text, "why"), (text, "reason")):
+            read(drop[name])
     for comparison in stored["comparisons"]:
-        integer(comparison["epoch"]), list(map(float, [*comparison["kept"], *comparison["added"]]))
+        integer(comparison["epoch"])
+        float_array([*comparison["kept"], *comparison["added"]], ndim=1)
     return stored
 
 

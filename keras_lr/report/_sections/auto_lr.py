@@ -12,6 +12,7 @@ from keras_lr._utils.formatting import counted, format_number, format_rate
 from keras_lr.plots._rate_curves import loss_lines, plot_auto_lr, stacked_axes
 from keras_lr.plots._history import Scale
 from keras_lr.report._components import (
+    TABLE_ROWS,
     Section,
     as_sentence,
     code_to_paste,
@@ -29,7 +30,6 @@ from keras_lr.report._components import (
 from keras_lr.results._auto_lr import ActionKind, AutoLRAction, AutoLRLog
 
 _EMBEDDED_EPOCHS = 1000
-_TABLE_ROWS = 40
 _MAX_DESCRIBED = 8
 # A learning rate set this close to the end has not been tested for long.
 _LATE_EPOCHS = 2
@@ -145,7 +145,7 @@ def _describe(log: AutoLRLog) -> str:
 def _actions(log: AutoLRLog) -> list[dict[str, Any]]:
     if not log.actions:
         return []
-    shown = [log.actions[place] for place in evenly_chosen(len(log.actions), _TABLE_ROWS)]
+    shown = [log.actions[place] for place in evenly_chosen(len(log.actions), TABLE_ROWS)]
     caption = "Changes to the learning rate" + (", reported but not made (`dry_run`)" if log.dry_run else "")
     if len(shown) < len(log.actions):
         caption += f"; {len(shown)} of {len(log.actions)}"
@@ -194,7 +194,7 @@ def _thinned(log: AutoLRLog) -> AutoLRLog:
 
 def _data(log: AutoLRLog, kept: AutoLRLog) -> dict[str, Any]:
     frame = kept.to_frame()
-    shown = frame.iloc[spike_keeping_indices(kept.losses, _TABLE_ROWS)]
+    shown = frame.iloc[spike_keeping_indices(kept.losses, TABLE_ROWS)]
     return data_view(
         caption=f"AutoLR, {len(shown)} of {counted(len(log.epochs), 'epoch')}",
         columns=[str(column) for column in frame.columns],

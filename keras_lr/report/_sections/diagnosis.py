@@ -13,6 +13,7 @@ from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.plots._history import Scale, history_panels, lines_of, plot_history
 from keras_lr.report._components import (
+    TABLE_ROWS,
     Section,
     as_sentence,
     badge_cell,
@@ -43,7 +44,6 @@ from keras_lr.results._diagnosis import (
 _MAX_RUNS = 12
 _CSV_ROWS = 1200
 _MIN_ROWS_PER_RUN = 20
-_TABLE_ROWS = 40
 _RUN_COLUMNS = ["Run", "Learning rate was", "Best value", "Try next", "Why"]
 _SEVERITY_RANK = {severity: rank for rank, severity in enumerate(get_args(Severity))}
 
@@ -261,7 +261,7 @@ keras_lr.Report("Runs compared").add(comparison).save("report.html")
 def _data(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
     limit = rows_per_run(len(diagnoses))
     rows = [row for name, diagnosis in diagnoses.items() for row in _data_rows(name, thinned(diagnosis, limit))]
-    shown = [rows[place] for place in evenly_chosen(len(rows), _TABLE_ROWS)]
+    shown = [rows[place] for place in evenly_chosen(len(rows), TABLE_ROWS)]
     units = {diagnosis.unit for diagnosis in diagnoses.values()}
     unit = units.pop() if len(units) == 1 else "point"
     measured = sum(diagnosis.n_epochs for diagnosis in diagnoses.values())

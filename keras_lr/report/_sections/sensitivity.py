@@ -35,6 +35,7 @@ from keras_lr.plots._sensitivity import (
 )
 from keras_lr.report._components import (
     NO_RATE,
+    TABLE_ROWS,
     Section,
     as_sentence,
     code_to_paste,
@@ -82,7 +83,6 @@ _ENGINES: dict[str, str] = {
 
 _EMBEDDED_ROWS = 1200
 _MIN_ROWS_PER_RUN = 4
-_TABLE_ROWS = 40
 
 
 def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[str, Any]:
@@ -438,7 +438,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
 def search_data(result: SensitivityResult, kept: pd.DataFrame) -> dict[str, Any]:
     """The table and the CSV of a search."""
     measured = len(result.frame)
-    shown = kept.iloc[evenly_chosen(len(kept), _TABLE_ROWS)]
+    shown = kept.iloc[evenly_chosen(len(kept), TABLE_ROWS)]
     columns = [str(column) for column in kept.columns]
     note = ""
     if len(kept) < measured:
