@@ -132,10 +132,8 @@ def _limit_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None
     if not len(curve.losses):
         ax.text(0.5, 0.5, "No finite loss", transform=ax.transAxes, ha="center", va="center")
         return
-    lowest, highest = float(np.min(curve.losses)), float(np.max(curve.losses))
-    raw = np.where(np.isfinite(result.losses), result.losses, np.inf)
-    lowest = min(lowest, float(np.min(raw)))
-    top = min(highest, curve.ceiling) if highest > curve.ceiling else max(highest, min(np.max(raw), curve.ceiling))
+    drawn = np.concatenate([curve.losses, np.where(np.isfinite(result.losses), result.losses, np.inf)])
+    lowest, top = float(np.min(drawn)), min(float(np.max(drawn)), curve.ceiling)
     pad = 0.06 * (top - lowest) or 0.05 * abs(top) or 1.0
     ax.set_ylim(lowest - pad, top + pad)
 
