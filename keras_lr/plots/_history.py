@@ -6,6 +6,7 @@ Such a plot builds `LossLines` per run and one `Scale` for all, then calls `draw
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -183,15 +184,12 @@ def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Ax
     monitors = {diagnosis.monitor for diagnosis in diagnoses.values()}
     label = plain_text(monitors.pop(), limit=32).capitalize() if len(monitors) == 1 else "Loss"
 
-    def drawn(name: str, diagnosis: Diagnosis) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            draw_losses(ax, [lines_of(diagnosis)], scale)
-            mark_findings(ax, diagnosis.findings)
-            label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y=label)
+    def draw(name: str, diagnosis: Diagnosis, ax: Axes) -> None:
+        draw_losses(ax, [lines_of(diagnosis)], scale)
+        mark_findings(ax, diagnosis.findings)
+        label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y=label)
 
-        return draw
-
-    return {name: drawn(name, diagnosis) for name, diagnosis in diagnoses.items()}
+    return {name: functools.partial(draw, name, diagnosis) for name, diagnosis in diagnoses.items()}
 
 
 def plot_learning_curves(
@@ -243,15 +241,12 @@ class LearningCurves:
     def panels(self, findings: Mapping[float, Sequence[Finding]] | None = None) -> dict[float, Callable[[Axes], None]]:
         """By learning rate, a function that draws its panel."""
 
-        def drawn(rate: float) -> Callable[[Axes], None]:
-            def draw(ax: Axes) -> None:
-                draw_losses(ax, self.runs[rate], self.scale)
-                mark_findings(ax, (findings or {}).get(rate, ()))
-                label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
+        def draw(rate: float, ax: Axes) -> None:
+            draw_losses(ax, self.runs[rate], self.scale)
+            mark_findings(ax, (findings or {}).get(rate, ()))
+            label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
 
-            return draw
-
-        return {rate: drawn(rate) for rate in self.runs}
+        return {rate: functools.partial(draw, rate) for rate in self.runs}
 
     def crosses_note(self) -> str:
         """What the crosses in the panels mean; empty if there are none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import re
@@ -408,19 +409,9 @@ def panels_view(
         prefix: Starts every id in the figures; unique on the page.
         key: How to read the figures.
     """
-
-    def on_figure(draw: Callable[[Axes], object], *, legend: bool) -> Callable[[Figure], None]:
-        def draw_on(figure: Figure) -> None:
-            ax = figure.subplots()
-            draw(ax)
-            if legend:
-                add_line_legend(ax)
-
-        return draw_on
-
     svgs = [
         figure_svg(
-            on_figure(draw, legend=place == 0),
+            functools.partial(_draw_panel, draw, legend=place == 0),
             title=f"{title}: {name}",
             description=finding,
             prefix=f"{prefix}-{place}",
@@ -431,6 +422,13 @@ def panels_view(
     ]
     named = [{"name": name, "svg": svg} for name, svg in zip(panels, svgs, strict=True)]
     return {"title": title, "description": description, "key": key, "panels": named, "broad": True}
+
+
+def _draw_panel(draw: Callable[[Axes], object], figure: Figure, *, legend: bool) -> None:
+    ax = figure.subplots()
+    draw(ax)
+    if legend:
+        add_line_legend(ax)
 
 
 def _csv_cell(value: Any) -> str:
