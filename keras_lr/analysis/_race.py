@@ -279,7 +279,7 @@ class Race:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What keeps the answer from being clear, in one sentence or two; empty if nothing does, or without an answer."""
+        """What keeps the answer from being clear, one sentence or two each; empty without an answer."""
         leader = self._leader()
         doubt = "" if leader is None else self._doubt(leader)
         return (doubt,) if doubt else ()

@@ -217,7 +217,7 @@ def _trained(
     start_tensorflow()
     place: dict[str, Any] = {name: getattr(options, name) for name in _PLACE}
     place["resources"] = dict(options.resources or ())
-    batch = {"batch_size": batch_sizes[0]} if len(batch_sizes) == 1 else {}
+    batch: dict[str, Any] = {"batch_size": batch_sizes[0]} if len(batch_sizes) == 1 else {}
     try:
         with set_up(options):
             data, validation = _data_of(options)

@@ -234,7 +234,10 @@ class LearningCurves:
     @classmethod
     def of(cls, result: SensitivityResult) -> Self:
         """Reads the runs of the rates that get a panel."""
-        kept = {rate: [LossLines.of(run["epoch"], run["loss"], run["val_loss"]) for run in runs_at(result, rate)] for rate in shown_rates(result)}
+        kept = {
+            rate: [LossLines.of(run["epoch"], run["loss"], run["val_loss"]) for run in runs_at(result, rate)]
+            for rate in shown_rates(result)
+        }
         runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
         return cls(runs, Scale.of([lines for at_rate in runs.values() for lines in at_rate]))
 

@@ -30,7 +30,7 @@ TABLE_ROWS = 40
 
 _MAX_DECIMALS = 8
 _NAME_LIMIT = 48
-# In characters: a cell up to the first does not wrap; one above the second needs room, and on a phone a line of its own.
+# In characters: a cell up to the first does not wrap; one above the second needs room, on a phone a line of its own.
 _SHORT_TEXT, _LONG_TEXT = 24, 40
 # A spreadsheet reads a cell that starts like this as a formula. It may also split the cell at other list separators.
 _FORMULA = re.compile(r"(^|[;,|\t\r\n])(\s*)([=+\-@＝＋－＠])")

@@ -112,7 +112,9 @@ class RecordPart(SuggestsAttributes):
         try:
             return cls(**data)
         except (TypeError, ValueError) as err:
-            raise ResultFormatError(f"A stored part must have the fields of `{cls.__name__}`. Received: {err}.") from err
+            raise ResultFormatError(
+                f"A stored part must have the fields of `{cls.__name__}`. Received: {err}."
+            ) from err
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,8 +93,8 @@ class SensitivityResult(PageRecord):
         known: What is known of the runs beside their series, as far as it is known: `untrained_loss` (of the first
             repeat, on its first batch), `baseline_loss` (that of the best constant output), `optimizer`, `loss` and
             `steps_per_epoch`.
-        doubts: What keeps the answer from being clear, one sentence or two each; `reason` ends with them. Empty in results
-            that earlier versions stored.
+        doubts: What keeps the answer from being clear, one sentence or two each; `reason` ends with them. Empty in
+            results that earlier versions stored.
 
     Example:
         >>> result = tuner.sensitivity()

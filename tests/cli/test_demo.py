@@ -175,6 +175,6 @@ def test_a_missing_scikit_learn_is_named_before_tensorflow_is_loaded(monkeypatch
     assert main(["demo"]) == 2
     error = capsys.readouterr().err
     assert error == (
-        'keras-lr: error: The demo needs scikit-learn, which is not installed. '
+        "keras-lr: error: The demo needs scikit-learn, which is not installed. "
         'Install it with: pip install "keras-lr[examples]"\n'
     )

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate
-from keras_lr.plots._rate_curves import loss_lines, plot_auto_lr, stacked_axes
 from keras_lr.plots._history import Scale
+from keras_lr.plots._rate_curves import loss_lines, plot_auto_lr, stacked_axes
 from keras_lr.report._components import (
     TABLE_ROWS,
     Section,

@@ -348,8 +348,8 @@ def _method(result: SensitivityResult) -> list[str]:
     epochs = 0 if not len(result.frame) else int(result.frame["epoch"].max()) + 1
     lines = [
         f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {shown or 'none'}.",
-        f"A run is scored by its {better} `{short_name(result.objective)}`, a learning rate by the median score of its runs; a "
-        "diverged run counts as the worst possible.",
+        f"A run is scored by its {better} `{short_name(result.objective)}`, a learning rate by the median score of its "
+        "runs; a diverged run counts as the worst possible.",
         "As good within noise: repeats indistinguishable from those of the best, given their spread.",
         "The gain is the difference between the median of all runs after the first epoch and the best median. A rate "
         "may lose little of it and still be distinguishable from the best.",
