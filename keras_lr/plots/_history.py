@@ -13,14 +13,23 @@ from typing import Any, Self
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from keras_lr._utils.downsampling import evenly_chosen, nearest
 from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._sensitivity import main_batch_size, runs_at
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._style import BLUE, GREY, ORANGE, draw_line, new_axes, new_figure, plain_text, style_axes
+from keras_lr.plots._style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    draw_line,
+    new_axes,
+    new_figure,
+    outline_swatches,
+    plain_text,
+    style_axes,
+)
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
 from keras_lr.results._sensitivity import SensitivityResult
 
@@ -282,8 +291,8 @@ def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
         _draw_crosses(ax, outside, direction=scale.direction, color=look["color"])
     style_axes(ax)
     ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=2))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
 
 def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
@@ -327,11 +336,8 @@ def add_line_legend(ax: Axes, *others: Axes) -> None:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     if named:
-        legend = ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
-        for swatch in legend.legend_handles:
-            # The legend may lie on the same pattern, from which only an outline tells it.
-            if isinstance(swatch, Patch):
-                swatch.set_linewidth(0.8)
+        # The legend may lie on the same pattern, from which only an outline tells it.
+        outline_swatches(ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best"))
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:

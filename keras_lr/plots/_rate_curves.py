@@ -22,9 +22,13 @@ from keras_lr.plots._style import (
     new_figure,
     plain_text,
     style_axes,
+    width_inches,
 )
 from keras_lr.results._auto_lr import AutoLRLog
 from keras_lr.results._schedule import SchedulePreview
+
+# A label this near to the one before stands in the second row.
+_LABEL_INCHES, _ROW_POINTS = 0.9, 11
 
 ACTION_MARKS = {
     "probe": ("o", GREEN),
@@ -54,13 +58,16 @@ def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
     axes.set(xlabel="Step", ylabel="Learning rate")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    for step, label in schedule.annotations:
+    row, place = 0, -np.inf
+    for step, label in sorted(schedule.annotations):
+        left, place = place, (step - schedule.steps[0]) / max(1, np.ptp(schedule.steps)) * width_inches(axes)
+        row = 1 - row if place - left < _LABEL_INCHES else 0
         axes.axvline(step, color=GREY, linewidth=0.8, linestyle=":")
         axes.annotate(
             plain_text(label, limit=24),
             (step, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(3, -2),
+            xytext=(3, -2 - _ROW_POINTS * row),
             textcoords="offset points",
             va="top",
             fontsize="small",

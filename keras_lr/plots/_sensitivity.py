@@ -54,6 +54,8 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
     "pruned": ("1", PINK),
 }
 _FAILURE_HEIGHT = 0.97
+# Of the height of the values, so that the label of the best rate stands below the curve.
+_ROOM_BELOW = 0.15
 _RULES: dict[float | None, str] = {1.0: "linear rule", 0.5: "square-root rule"}
 """How the rate grows with the batch size, by the exponent."""
 RACE_ENDS = {
@@ -116,8 +118,8 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     """Draws the median objective per learning rate (across) and batch size (up).
 
     The stronger the colour of a cell, the better its rank. A cell in which most runs diverged holds a cross. The best
-    cell has a frame. A line joins the best rate of each batch size, and a dashed one shows where the rule of
-    `keras_lr.optimizers.scale_learning_rate` puts them, from the best cell on.
+    cell has a frame. A dot marks the best rate of each batch size, and a diamond where the rule of
+    `keras_lr.optimizers.scale_learning_rate` puts it, from the best cell on.
 
     Args:
         result: What a search measured.
@@ -305,17 +307,18 @@ def _draw_repeats(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
     medians = median_scores(runs)
     label = f"median, {run}" if run else "median"
     draw_line(ax, medians.index, medians.to_numpy(), name="median", run=run, width=2.2, label=label, color=BLUE)
-    spread = trained[trained["learning_rate"].isin(medians.index)].groupby("learning_rate")["score"]
-    ax.fill_between(
-        medians.index,
-        spread.min(),
-        spread.max(),
-        color=BLUE,
-        alpha=0.16,
-        linewidth=0,
-        label="lowest to highest repeat",
-        gid=part_id(run) if run else None,
-    )
+    if trained["repeat"].nunique() > 1:
+        spread = trained[trained["learning_rate"].isin(medians.index)].groupby("learning_rate")["score"]
+        ax.fill_between(
+            medians.index,
+            spread.min(),
+            spread.max(),
+            color=BLUE,
+            alpha=0.16,
+            linewidth=0,
+            label="lowest to highest repeat",
+            gid=part_id(run) if run else None,
+        )
     sns.scatterplot(
         trained,
         x="learning_rate",
@@ -360,10 +363,10 @@ def _limit_objective(ax: Axes, runs: pd.DataFrame, result: SensitivityResult) ->
         ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=7))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(formatter)
-        ax.set_ylim(low / (high / low) ** 0.06, high * (high / low) ** 0.1)
+        ax.set_ylim(low / (high / low) ** _ROOM_BELOW, high * (high / low) ** 0.1)
         return
     spread = (high - low) or 0.1 * abs(high) or 1.0
-    ax.set_ylim(low - 0.08 * spread, high + 0.14 * spread)
+    ax.set_ylim(low - _ROOM_BELOW * spread, high + 0.14 * spread)
 
 
 def _mark_failed_runs(ax: Axes, runs: pd.DataFrame) -> None:
@@ -453,11 +456,12 @@ def _draw_ridges(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> No
         return
     rates, columns = np.log10(table.columns.to_numpy(dtype=np.float64)), np.arange(table.shape[1]) + 0.5
     rule = _RULES.get(scaling_exponent(str(result.environment.get("optimizer", ""))), "")
-    for label, ridge, style in (("best rate", measured_ridge(result), "o-"), (rule, rule_ridge(result), "--")):
+    for label, ridge, marker in (("best rate", measured_ridge(result), "o"), (rule, rule_ridge(result), "d")):
         drawn = [(np.log10(ridge[size]), row + 0.88) for row, size in enumerate(table.index) if size in ridge]
         inside = [(np.interp(rate, rates, columns), row) for rate, row in drawn if rates[0] <= rate <= rates[-1]]
         if len(inside) > 1:
-            ax.plot(*zip(*inside, strict=True), style, color=ORANGE, linewidth=1.4, markersize=4, label=label)
+            face = "none" if marker == "d" else ORANGE
+            ax.plot(*zip(*inside, strict=True), marker, color=ORANGE, markerfacecolor=face, markersize=5, label=label)
     legend_above(ax)
     if ax.get_legend() is not None:
         ax.set_title(ax.get_title(loc="left"), fontsize="medium", loc="left", pad=22, parse_math=False)

@@ -133,7 +133,7 @@ def test_a_race_says_of_each_rate_how_long_it_ran_and_why_it_was_dropped() -> No
     ]
     section = sensitivity_section((raced(),), "s")
     assert section["heading"] == "Race"
-    assert {"label": "Other rates, in complete runs", "value": "1.8 of 2"}.items() <= section["facts"][-3].items()
+    assert {"label": "Spent on other rates", "value": "1.8 of 2 complete runs"}.items() <= section["facts"][-2].items()
     assert "keras_lr.RaceSearch(" in section["script"]
     described = section["figure"]["description"]
     assert described == (

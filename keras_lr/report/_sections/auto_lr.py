@@ -47,18 +47,18 @@ def auto_lr_section(logs: tuple[AutoLRLog], prefix: str) -> dict[str, Any]:
     (log,) = logs
     kept = _thinned(log)
     lines = loss_lines(kept)
-    about = "What the callback did to the learning rate while the model trained, and why."
     return section_view(
         heading="AutoLR",
         verdict=_verdict(log),
         warnings=_warnings(log),
-        note=f"{about} {Scale.of([lines]).crosses_note([lines])}".strip(),
+        note="What the callback did to the learning rate while the model trained, and why.",
         facts=_facts(log),
         figure=figure_view(
             lambda figure: plot_auto_lr(kept, axes=stacked_axes(figure)),
             title="Learning rate and losses under AutoLR",
             description=_describe(log),
             prefix=f"{prefix}-auto",
+            key=Scale.of([lines]).crosses_note([lines]),
             heights=(5.0, 4.6),
         ),
         tables=_actions(log),

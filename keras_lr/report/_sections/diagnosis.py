@@ -19,6 +19,7 @@ from keras_lr.report._components import (
     badge_cell,
     code_to_paste,
     data_view,
+    fact_views,
     figure_view,
     number_cell,
     panels_view,
@@ -33,7 +34,6 @@ from keras_lr.results._diagnosis import (
     FINDING_KINDS,
     VERDICTS,
     Diagnosis,
-    Finding,
     HistoryComparison,
     Severity,
     span_in_words,
@@ -56,14 +56,13 @@ def runs_view(diagnoses: Mapping[str, Diagnosis], prefix: str) -> dict[str, Any]
         prefix: Starts every id.
     """
     drawn = dict(list(diagnoses.items())[:_MAX_RUNS])
-    # The reasons for the verdict on a single run already stand above.
-    columns = _RUN_COLUMNS[:-1] if len(diagnoses) == 1 else _RUN_COLUMNS
-    rows = [_run_row(*item)[: len(columns)] for item in diagnoses.items()]
-    tables = [table_view("Verdict per run", columns, rows)]
+    rows = [_run_row(*item) for item in diagnoses.items()]
+    # The verdict on a single run already stands above.
+    tables = [table_view("Verdict per run", _RUN_COLUMNS, rows)] if len(diagnoses) > 1 else []
     return {
-        "note": _figure_note(drawn, len(diagnoses)),
+        "facts": _facts(*diagnoses.values()) if len(diagnoses) == 1 else [],
         "tables": [*tables, *finding_tables(diagnoses, caption="Findings in the runs", name_column="Run")],
-        "figure": _figure(drawn, prefix),
+        "figure": _figure(drawn, len(diagnoses), prefix),
         "method": _method(diagnoses),
         "script": _script(len(diagnoses)),
         "data": _data(diagnoses),
@@ -109,7 +108,7 @@ def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_col
             FINDING_KINDS[finding.kind].name,
             short_name(name),
             number_cell(span_in_words(finding, diagnosis.unit)),
-            f"{finding.evidence} ({_effect(finding)})",
+            finding.evidence,
             finding.advice,
         ]
         for name, diagnosis in diagnoses.items()
@@ -151,12 +150,12 @@ def pattern_key(diagnoses: Iterable[Diagnosis]) -> str:
     return as_sentence(legend.capitalize())
 
 
-def _figure_note(drawn: Mapping[str, Diagnosis], count: int) -> str:
+def _figure_key(drawn: Mapping[str, Diagnosis], count: int) -> str:
     """How to read the figure of the runs that are `drawn`, out of `count`."""
     runs = drawn.values()
     crosses = Scale.shared_by(runs).crosses_note(map(lines_of, runs))
     omitted = f"Only the first {len(drawn)} of {counted(count, 'run')} are drawn." if len(drawn) < count else ""
-    return " ".join(filter(None, (crosses, omitted)))
+    return " ".join(filter(None, (pattern_key(runs), crosses, omitted)))
 
 
 def rate_span(low: float | None, high: float | None) -> str:
@@ -176,9 +175,14 @@ def lead_in_words(comparison: HistoryComparison, name: str) -> str:
     return "" if first is None else f"ahead from {unit} {first} on" if first else f"ahead in every {unit}"
 
 
-def _effect(finding: Finding) -> str:
-    size = finding.effect_size
-    return f"{finding.effect_unit}: " + (f"{size:,.0f}" if 1000 <= size < 1e9 else format_number(size, digits=3))
+def _facts(run: Diagnosis) -> list[dict[str, str]]:
+    facts = [
+        (f"Best {short_name(f'val_{run.monitor}' if run.val_losses else run.monitor)}", format_number(_best(run))),
+        (f"{run.unit.capitalize()}s", f"{run.n_epochs:,}"),
+        ("Learning rate", "" if run.learning_rate is None else format_rate(run.learning_rate)),
+        ("Range to try", rate_span(run.suggested_low, run.suggested_high)),
+    ]
+    return fact_views((label, value) for label, value in facts if value)
 
 
 def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
@@ -199,13 +203,14 @@ def _best(diagnosis: Diagnosis) -> float | None:
     return min(judged) if diagnosis.direction == "min" else max(judged)
 
 
-def _figure(drawn: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
+def _figure(drawn: dict[str, Diagnosis], count: int, prefix: str) -> dict[str, Any]:
+    """The runs that are `drawn`, out of `count`."""
     descriptions = [_describe_run(name, diagnosis) for name, diagnosis in drawn.items()]
     shared: dict[str, Any] = {
         "title": "Training histories",
         "description": " ".join(descriptions),
         "prefix": f"{prefix}-runs",
-        "key": pattern_key(drawn.values()),
+        "key": _figure_key(drawn, count),
     }
     if len(drawn) == 1:
         (diagnosis,) = drawn.values()
@@ -346,10 +351,9 @@ def _verdict_on_several(runs: dict[str, Diagnosis]) -> dict[str, str]:
     judged = {verdict: [name for name, run in runs.items() if run.verdict == verdict] for verdict in VERDICTS}
     counts = [f"{len(names)} {VERDICTS[verdict].badge.lower()}" for verdict, names in judged.items() if names]
     good = judged["good"]
-    words = VERDICTS["good" if good else "unclear"]
     return verdict_view(
-        level=words.level,
-        badge=words.badge,
+        level="clear" if len(good) == len(runs) else "tentative",
+        badge=f"{len(good)} of {len(runs)} good",
         lead=f"{counted(len(runs), 'run')} judged: {', '.join(counts)}",
         rest=f"Judged good: {', '.join(good)}." if good else "No run was judged good.",
         reason="The table says why for each run.",

@@ -17,7 +17,6 @@ from keras_lr.report._components import (
     data_view,
     fact_views,
     figure_view,
-    number_cell,
     section_view,
     table_view,
     thinning_note,
@@ -127,8 +126,9 @@ def _describe(schedule: SchedulePreview) -> str:
 
 
 def _arguments(schedule: SchedulePreview) -> list[dict[str, Any]]:
-    arguments = list(schedule.config.items())[:TABLE_ROWS]
-    rows = [[str(name)[:60], number_cell(_argument(str(name), value)[:200])] for name, value in arguments]
+    """The arguments of a schedule whose code cannot be written."""
+    arguments = [] if _code(schedule) else list(schedule.config.items())[:TABLE_ROWS]
+    rows = [[str(name)[:60], _argument(str(name), value)[:200]] for name, value in arguments]
     return [table_view("Arguments of the schedule", ["Argument", "Value"], rows)] if rows else []
 
 

@@ -93,7 +93,7 @@ def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[
     diagnoses = representative_diagnoses(result, runs, shown_rates(result))
     own = race_view(result, result.race, prefix) if result.race else _grid_view(result, runs, prefix)
     return section_view(
-        **own | {"method": [*own["method"], *_engine_method(result)]},
+        **own | {"method": [*_engine_method(result), *own["method"]]},
         verdict=_verdict(result),
         warnings=_warnings(result, runs, diagnoses.get(result.best_learning_rate or 0.0)),
         facts=_facts(result, runs),
@@ -225,8 +225,10 @@ def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]
         facts.append(("Searched", f"{_rate(rates[0])} to {_rate(rates[-1])}"))
     facts.append(("Learning rates", str(len(rates))))
     if result.race:
-        facts.append(("Other rates, in complete runs", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
-    facts.append(("Repeats", str(result.repeats)))
+        cost, budget = f"{result.race['cost']:.2g}", f"{result.race['budget']:g}"
+        facts.append(("Spent on other rates", f"{cost} of {budget} complete run{'' if budget == '1' else 's'}"))
+    else:
+        facts.append(("Repeats", str(result.repeats)))
     if len(result.batch_sizes) > 1:
         facts.append(("Batch sizes", ", ".join(map(str, result.batch_sizes[:8]))))
     lost = int((runs["status"] == "diverged").sum())
@@ -266,14 +268,16 @@ def _rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]
     chosen = [groups[place] for place in shown]
     rates = [number_cell(_rate(float(group["learning_rate"].iloc[0]))) for group in chosen]
     sizes = [number_cell(str(int(group["batch_size"].iloc[0]))) for group in chosen]
-    outcomes = [number_column(values) for values in zip(*map(_outcomes, chosen), strict=True)]
+    medians, lowest, highest = (number_column(values) for values in zip(*map(_outcomes, chosen), strict=True))
     columns = {
         "Learning rate": rates,
         **({"Batch size": sizes} if several else {}),
-        **dict(zip(("Median", "Lowest", "Highest"), outcomes, strict=False)),
-        "Runs": [_endings(group) for group in chosen],
+        "Median": medians,
         "Gain lost": [number_cell(_lost(result, group, lost)) for group in chosen],
         "Standing": [_standing(result, group) for group in chosen],
+        "Lowest": lowest,
+        "Highest": highest,
+        "Runs": [_endings(group) for group in chosen],
     }
     return table_view(caption, list(columns), zip(*columns.values(), strict=True))
 
@@ -326,9 +330,9 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
         heights=(height, height),
     )
     note = "The stronger the colour of a cell, the better its rank. Cross: most runs diverged. Frame: the best."
-    note += " Line: the best rate of each batch size."
+    note += " Dots: the best rate of each batch size."
     if rule_ridge(result):
-        note += " Dashed: where the optimizer's rule for batch sizes puts it, from the best cell on."
+        note += " Diamonds: where the optimizer's rule for batch sizes puts it, from the best cell on."
     return [part_view(name="batch", heading="Learning rate and batch size", figure=picture, note=note)]
 
 
@@ -428,7 +432,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
                 description=" ".join(descriptions),
                 descriptions=descriptions,
                 prefix=f"{prefix}-runs",
-                key=pattern_key(diagnoses.values()),
+                key=" ".join(filter(None, (pattern_key(diagnoses.values()), curves.crosses_note()))),
             ),
             tables=finding_tables(named, caption=caption, name_column="Learning rate"),
         )
@@ -477,8 +481,6 @@ def embedded_frame(result: SensitivityResult) -> pd.DataFrame:
 
 def _note(result: SensitivityResult, curves: LearningCurves) -> str:
     parts = ["One panel per learning rate, one line per repeat; all panels share a scale."]
-    if crosses := curves.crosses_note():
-        parts.append(crosses)
     if len(result.batch_sizes) > 1:
         parts.append(f"Only batch size {main_batch_size(result)} is shown.")
     tried = len(result.learning_rates)
