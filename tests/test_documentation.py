@@ -1,8 +1,10 @@
-"""Every code block of the README and of the documentation runs, as printed, from the top of its page to its end."""
+"""Every code block of the README and of the documentation runs, and gives the output that is shown below it."""
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import re
 import shlex
 import subprocess
@@ -79,6 +81,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: Any) -
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(mpl, "rcParams", mpl.rcParams.copy())
     namespace: dict[str, Any] = {"__name__": "page"}
+    printed = ""
     keras.utils.set_random_seed(0)
     try:
         for block in blocks(page):
@@ -86,7 +89,12 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: Any) -
                 Path(title.group(1)).write_text(block.text, encoding="utf-8")
             elif block.language == "python" and can_run(block):
                 # The blank lines make the line numbers of a traceback those of the page.
-                exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), namespace)
+                code = compile("\n" * (block.line - 1) + block.text, str(page), "exec")
+                with contextlib.redirect_stdout(io.StringIO()) as output:
+                    exec(code, namespace)
+                printed = output.getvalue()
+            elif 'title="Output"' in block.options:
+                assert block.text == printed
             elif block.language == "sh":
                 run_shell(block.text)
     finally:

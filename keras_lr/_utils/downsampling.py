@@ -49,3 +49,8 @@ def evenly_chosen(count: int, limit: int, *, always: int | None = None) -> np.nd
         chosen.remove(min(chosen - {0, count - 1}, key=lambda index: abs(index - always)))
         chosen.add(always)
     return np.array(sorted(chosen))
+
+
+def nearest(values: np.ndarray, value: float | None) -> int | None:
+    """Index of the value nearest to `value`, None for None."""
+    return None if value is None else int(np.argmin(np.abs(values - value)))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, Protocol
 
 from keras_lr._utils.names import similar_name
-from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
+from keras_lr.errors import InvalidArgumentError, InvalidRangeError, MissingPackageError, ModelError
 
 MIN_LR = 1e-7
 MAX_LR = 10.0
@@ -142,6 +142,13 @@ def choice(name: str, value: Any, options: Collection[str]) -> str:
         remedy = f"Did you mean {meant!r}?" if meant else "Choose one of these."
         raise InvalidArgumentError(f"`{name}` must be one of {sorted(options)}. Received: {value!r}. {remedy}")
     return value
+
+
+def missing_package(user: str, package: str, extra: str) -> MissingPackageError:
+    """The error for a package that `user` needs, but that only an extra of keras_lr installs."""
+    return MissingPackageError(
+        f'{user} needs {package}, which is not installed. Install it with: pip install "keras-lr[{extra}]"'
+    )
 
 
 def check_own_model(name: str, value: Any) -> None:

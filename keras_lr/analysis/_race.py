@@ -269,16 +269,20 @@ class Race:
         """
         if self._leader() is None:
             return "none"
-        return "tentative" if self._doubt() else "clear"
+        return "tentative" if self.doubts else "clear"
 
     @property
     def reason(self) -> str:
-        """Why, in one sentence or two."""
+        """Why, in one sentence or two, followed by the `doubts`."""
         leader = self._leader()
-        if leader is None:
-            return self._refusal()
-        doubt = self._doubt()
-        return self._result(leader) + (f" {doubt}" if doubt else "")
+        return self._refusal() if leader is None else " ".join([self._result(leader), *self.doubts])
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What keeps the answer from being clear, one sentence or two each; empty without an answer."""
+        leader = self._leader()
+        doubt = "" if leader is None else self._doubt(leader)
+        return (doubt,) if doubt else ()
 
     @property
     def dropped(self) -> dict[float, Drop]:
@@ -484,10 +488,9 @@ class Race:
     def _last_compared(self, place: int, leader: int) -> int:
         return min(len(self._curves[place]), len(self._curves[leader]))
 
-    def _doubt(self) -> str:
+    def _doubt(self, leader: int) -> str:
         """What keeps the answer from being clear; empty if nothing does."""
-        leader = self._leader()
-        if leader is None or not self.finished:
+        if not self.finished:
             return "The race is not finished."
         below, above = self._neighbours(leader)
         if below is None or above is None:

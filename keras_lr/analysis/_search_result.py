@@ -55,7 +55,8 @@ def search_result(table: Table, *, objective: str, direction: Literal["min", "ma
     result = analyze_sensitivity(judged, objective=column, direction=direction)
     faults = _faults_in(table)
     found = [] if faults and result.best_learning_rate is None else [result.reason]
-    return replace(result, reason=" ".join([*found, *faults]), **_facts_in(table))
+    reason, doubts = " ".join([*found, *faults]), (*result.doubts, *faults)
+    return replace(result, reason=reason, doubts=doubts, **_facts_in(table))
 
 
 def last_race(table: Table) -> Mapping[str, Any] | None:
@@ -88,7 +89,7 @@ def race_result(table: Table) -> SensitivityResult:
             break
     shown = _marked(frame, race)
     rates = sorted(shown["learning_rate"].unique())
-    best = race.best
+    best, faults = race.best, _faults_in(table)
     return SensitivityResult(
         frame=shown,
         objective=event["objective"],
@@ -98,12 +99,13 @@ def race_result(table: Table) -> SensitivityResult:
         high=race.usable_high,
         at_edge=len(rates) > 1 and best in (rates[0], rates[-1]),
         confidence=race.confidence,
-        reason=" ".join([race.reason, *_faults_in(table)]),
+        reason=" ".join([race.reason, *faults]),
         best_batch_size=None if best is None else int(shown["batch_size"].iloc[0]),
         basin_by="gain",
         usable_low=race.usable_low,
         usable_high=race.usable_high,
         race=_summary(race),
+        doubts=(*race.doubts, *faults),
         **_facts_in(table),
     )
 

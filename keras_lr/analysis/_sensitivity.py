@@ -14,7 +14,6 @@ from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.errors import InvalidArgumentError, KerasLRError
 from keras_lr.results._diagnosis import Diagnosis
-from keras_lr.results._range_test import Confidence
 from keras_lr.results._sensitivity import FRAME_COLUMNS, SensitivityResult
 
 RUN_KEYS = ["batch_size", "learning_rate", "repeat"]
@@ -85,6 +84,7 @@ def analyze_sensitivity(
     best = _best_grid(frame, runs, objective, direction)
     low, rate, high = (None, None, None) if best is None else best.basin_rates
     usable_low, usable_high = (None, None) if best is None else best.usable_rates
+    doubts = () if best is None else tuple(_doubts(best))
     return SensitivityResult(
         frame=frame,
         objective=objective,
@@ -93,8 +93,8 @@ def analyze_sensitivity(
         low=low,
         high=high,
         at_edge=best is not None and best.at_edge,
-        confidence=_confidence(best),
-        reason=_reason(best, runs, objective, direction) if best else _refusal(runs, objective),
+        confidence="none" if best is None else "tentative" if doubts else "clear",
+        reason=" ".join([_answer(best, runs, objective, direction), *doubts]) if best else _refusal(runs, objective),
         engine=engine,
         engine_reason=engine_reason,
         best_batch_size=best.batch_size if best else None,
@@ -103,6 +103,7 @@ def analyze_sensitivity(
         usable_low=usable_low,
         usable_high=usable_high,
         lr_sensitivity=None if best is None else expected_lost_share(best.learning_rates, best.lost_shares),
+        doubts=doubts,
     )
 
 
@@ -348,24 +349,17 @@ def _comparable(runs: pd.DataFrame) -> pd.Series:
     return scores if np.isfinite(scores).any() else runs["score"]
 
 
-def _confidence(best: _Grid | None) -> Confidence:
-    if best is None:
-        return "none"
-    return "tentative" if _doubts(best) else "clear"
-
-
-def _reason(best: _Grid, runs: pd.DataFrame, objective: str, direction: str) -> str:
-    """A sentence on the best rate, and one on each doubt about it; `runs` is what was compared."""
+def _answer(best: _Grid, runs: pd.DataFrame, objective: str, direction: str) -> str:
+    """One sentence on the best rate; `runs` is what was compared."""
     value = best.score if direction == "min" else -best.score
     repeats, batch_sizes = best.scores.shape[1], runs["batch_size"].nunique()
     where = f" at batch size {best.batch_size}" if batch_sizes > 1 else ""
     times = f" x {batch_sizes} batch sizes" if batch_sizes > 1 else ""
     extreme = "lowest" if direction == "min" else "highest"
-    answer = (
+    return (
         f"Of {counted(len(best.learning_rates), 'learning rate')}{times} x {counted(repeats, 'repeat')}, "
         f"{format_rate(best.basin_rates[1], digits=3)}{where} gave the {extreme} {objective} ({value:.3g})."
     )
-    return " ".join([answer, *_doubts(best)])
 
 
 def _doubts(best: _Grid) -> list[str]:

@@ -19,7 +19,7 @@ from keras_lr._utils.validation import check_logged
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._diagnosis.history import CONTEXT, MIN_EPOCHS
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Finding
+from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Finding, span_in_words
 
 MIN_STEPS = 200
 STEP_POINTS = 400
@@ -267,7 +267,7 @@ class HistoryMonitor(Callback):
         self.diagnosis = self._history.diagnose(columns)
         for finding in self.diagnosis.findings:
             if ended or FINDING_KINDS[finding.kind].earliest != "end":
-                self._warn(finding, f"epochs {finding.start_epoch}-{finding.end_epoch}")
+                self._warn(finding, span_in_words(finding))
         self._spent += time.perf_counter() - began
 
     def _read_steps(self) -> None:
@@ -284,7 +284,7 @@ class HistoryMonitor(Callback):
                 found = self._history.diagnose(columns).findings
                 for finding in found:
                     if FINDING_KINDS[finding.kind].earliest == "step":
-                        self._warn(finding, f"steps {finding.start_epoch}-{finding.end_epoch} of epoch {self._epoch}")
+                        self._warn(finding, f"{span_in_words(finding, 'step')} of epoch {self._epoch}")
         self._spent += time.perf_counter() - began
 
     def _logs_running_mean(self) -> bool:

@@ -87,7 +87,8 @@ def _readable(runs: Sequence[str]) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "standard input")
         copy.write_bytes(sys.stdin.buffer.read())
-        yield {"standard input" if path == "-" else path: str(copy) if path == "-" else path for path in runs or ["-"]}
+        standard_input = ("standard input", str(copy))
+        yield dict(standard_input if path == "-" else (path, path) for path in runs or ["-"])
 
 
 def _words(diagnosis: Diagnosis) -> set[str]:
@@ -115,7 +116,7 @@ def _print(console: Console, diagnoses: dict[str, Diagnosis], comparison: Histor
 def _print_one(console: Console, diagnosis: Diagnosis) -> None:
     from rich.text import Text
 
-    from keras_lr.results._diagnosis import FINDING_KINDS, verdict_sentence
+    from keras_lr.results._diagnosis import FINDING_KINDS, span_in_words, verdict_sentence
 
     judged = f"{verdict_sentence(diagnosis.verdict, share=diagnosis.share)} ({diagnosis.n_epochs} {diagnosis.unit}s)."
     console.print(Text(judged, style="bold"))
@@ -123,24 +124,24 @@ def _print_one(console: Console, diagnosis: Diagnosis) -> None:
         console.print(Text(f"  {reason}"))
     for finding in diagnosis.findings:
         heading = FINDING_KINDS[finding.kind].name.capitalize()
-        span = f"{diagnosis.unit}s {finding.start_epoch}-{finding.end_epoch}"
+        span = span_in_words(finding, diagnosis.unit)
         console.print(Text(f"{heading}, {span}: {finding.evidence} {finding.advice}"))
 
 
 def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
     from rich.text import Text
 
+    from keras_lr._utils.formatting import format_number
     from keras_lr.analysis._diagnosis.diagnose import try_between
-    from keras_lr.report._sections.diagnosis import best_in_words
+    from keras_lr.report._sections.diagnosis import compared_series, lead_in_words
 
     name = comparison.best_run
     if name is None:
         finite = any(loss is not None for loss in comparison.best_losses.values())
         best = f"No best run: {'the runs were judged by different series' if finite else 'no run has a finite loss'}."
     else:
-        what, value = best_in_words(comparison, name)
-        ahead = "" if comparison.part_epoch is None else f", ahead from epoch {comparison.part_epoch}"
-        best = f"Best: {name} ({what} {value}{ahead})."
+        reached = f"{compared_series(comparison)} {format_number(comparison.best_losses.get(name))}"
+        best = f"Best: {name} ({', '.join(filter(None, (reached, lead_in_words(comparison, name))))})."
     console.print(Text(best, style="bold"))
     if comparison.suggested_low is not None and comparison.suggested_high is not None:
         console.print(try_between(comparison.suggested_low, comparison.suggested_high))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.cli._loading import is_installed, start_tensorflow
+from keras_lr.cli._loading import check_installed, start_tensorflow
 from keras_lr.cli._options import output_file
 from keras_lr.cli._output import INTERRUPTED, print_sensitivity, print_suggestion, standard_output
-from keras_lr.errors import MissingPackageError, SearchError
+from keras_lr.errors import SearchError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,16 +86,6 @@ def script() -> str:
     )
 
 
-def check_scikit_learn() -> None:
-    """Looks for scikit-learn without importing it.
-
-    Raises:
-        MissingPackageError: scikit-learn is not installed.
-    """
-    if not is_installed("sklearn"):
-        raise MissingPackageError('The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"')
-
-
 def load_digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Images scaled to [0, 1], shape `(n, 64)`, and their labels: first those to train on, then those to test on."""
     from sklearn import datasets
@@ -138,7 +128,7 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the demo and writes the report; returns 130 if Ctrl-C cut it short."""
-    check_scikit_learn()
+    check_installed("sklearn", user="The demo", package="scikit-learn", extra="examples")
     start_tensorflow()
     tour = _Tour(*load_digits(), standard_output())
     interrupted = False

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from keras_lr._utils.names import similar_name
-from keras_lr._utils.validation import check_own_model
+from keras_lr._utils.validation import check_own_model, missing_package
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 
 _NO_DATA = (list, str, bytes, bool, int, float, type(None))
@@ -39,9 +39,10 @@ def start_tensorflow() -> None:
         tf.config.list_physical_devices()
 
 
-def is_installed(package: str) -> bool:
-    """Whether a package can be imported, without importing it."""
-    return importlib.util.find_spec(package) is not None
+def check_installed(module: str, *, user: str, package: str, extra: str) -> None:
+    """Raises `MissingPackageError` for a module that is not installed; looks for it without importing it."""
+    if importlib.util.find_spec(module) is None:
+        raise missing_package(user, package, extra)
 
 
 def check_targets(targets: Mapping[str, str | None]) -> None:
@@ -201,14 +202,14 @@ def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
             data = data()
         except Exception as err:
             raise DataError(f"`{argument}` failed with {_described(err)}. Fix {target}.") from err
-    if not isinstance(data, tuple) and not isinstance(data, _NO_DATA):
-        return {"x": data}
-    if not isinstance(data, tuple) or len(data) not in (2, 3):
+    if isinstance(data, tuple) and len(data) in (2, 3):
+        return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+    if isinstance(data, (tuple, *_NO_DATA)):
         received = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
         raise DataError(
             f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset, got {received}. Fix {target}."
         )
-    return dict(zip(("x", "y", "sample_weight"), data, strict=False))
+    return {"x": data}
 
 
 def load_object(target: str, *, argument: str) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import learning_rate_range
-from keras_lr.cli._loading import build_error, check_targets, is_installed, load_data, load_object, start_tensorflow
+from keras_lr.cli._loading import build_error, check_installed, check_targets, load_data, load_object, start_tensorflow
 from keras_lr.cli._options import (
     OUTPUT_OPTIONS,
     add_device_options,
@@ -22,14 +23,12 @@ from keras_lr.cli._options import (
     to_argv,
 )
 from keras_lr.cli._output import FOUND, INTERRUPTED, print_sensitivity, standard_output, write_outputs
-from keras_lr.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from keras_lr.search._tuner import LogGridSearch
 
 _PLACE = ("workers", "cluster", "resources", "wait")
 """Options that say where to train, which are the arguments of `search`."""
-
 
 _MODEL_HELP = "build(), build(learning_rate) or build(hp), which returns a compiled model"
 _VALIDATION_HELP = "data to judge the runs by; without it they are judged by the training loss"
@@ -159,23 +158,37 @@ def run(options: argparse.Namespace) -> int:
     """
     if not options.learning_rates:
         learning_rate_range(options.min_lr, options.max_lr)
-    check_targets(named_targets(options))
-    _check_dask(options)
-    start_tensorflow()
-    try:
-        with set_up(options):
-            tuner = _search(options)
-    except KeyboardInterrupt:
-        standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
+    tuner = _trained(options, _search, options.batch_sizes or [])
+    if tuner is None:
         return INTERRUPTED
-    return _show(options, tuner)
+    result, console = tuner.sensitivity(), standard_output(json=options.json)
+    print_sensitivity(console, result)
+    console.print(f"Records: {tuner.project_dir}", markup=False)
+    write_outputs(console, options, result, search_argv(options))
+    return FOUND if result.confidence in options.fail_on else 0
 
 
-def _check_dask(options: argparse.Namespace) -> None:
-    if (options.workers or options.cluster) and not is_installed("distributed"):
-        raise MissingPackageError(
-            'Workers need Dask, which is not installed. Install it with: pip install "keras-lr[dask]"'
-        )
+def run_race(options: argparse.Namespace) -> int:
+    """Races, prints the best rate and writes the requested files.
+
+    Returns:
+        0; 1 if `--fail-on` names the confidence, by default for no answer; 130 after Ctrl-C.
+    """
+    tuner = _trained(options, _race, [options.batch_size] if options.batch_size else [])
+    if tuner is None:
+        return INTERRUPTED
+    from keras_lr.results._search_records import SearchFolder
+
+    result, console = tuner.sensitivity(), standard_output(json=options.json)
+    print_sensitivity(console, result)
+    if result.race is not None:
+        cost = f"{result.race['cost']:.2g}"
+        console.print(f"Cost of the other rates: {cost} complete run{'' if cost == '1' else 's'}", markup=False)
+    if result.best_learning_rate is not None:
+        best = tuner.oracle.get_best_trials()[0]
+        console.print(f"Weights: {SearchFolder(Path(tuner.project_dir)).checkpoint(best.trial_id)}", markup=False)
+    write_outputs(console, options, result, race_argv(options))
+    return FOUND if result.confidence in options.fail_on else 0
 
 
 def search_argv(options: argparse.Namespace) -> list[str]:
@@ -183,14 +196,47 @@ def search_argv(options: argparse.Namespace) -> list[str]:
     return to_argv("search", options, without=(*_PLACE, *OUTPUT_OPTIONS))
 
 
-def _search(options: argparse.Namespace) -> LogGridSearch:
+def race_argv(options: argparse.Namespace) -> list[str]:
+    """The command line of the same race without workers and output files, for the report."""
+    return to_argv("race", options, without=(*_PLACE, *OUTPUT_OPTIONS))
+
+
+def _trained(
+    options: argparse.Namespace, make: Callable[..., LogGridSearch], batch_sizes: Sequence[int]
+) -> LogGridSearch | None:
+    """The tuner that `make` returns, once it has searched; None after Ctrl-C.
+
+    Args:
+        options: Of the command.
+        make: Takes the options, the user's build function and the objective.
+        batch_sizes: Those asked for. A single one is an argument of `search`, as several are of the tuner.
+    """
+    check_targets(named_targets(options))
+    if options.workers or options.cluster:
+        check_installed("distributed", user="Training in workers", package="Dask", extra="dask")
+    start_tensorflow()
+    place: dict[str, Any] = {name: getattr(options, name) for name in _PLACE}
+    place["resources"] = dict(options.resources or ())
+    batch: dict[str, Any] = {"batch_size": batch_sizes[0]} if len(batch_sizes) == 1 else {}
+    try:
+        with set_up(options):
+            data, validation = _data_of(options)
+            objective = options.objective or ("val_loss" if validation else "loss")
+            tuner = make(options, _hypermodel(options.model), objective)
+            tuner.search(**data, **validation, **batch, **place, epochs=options.epochs, verbose="auto")
+    except KeyboardInterrupt:
+        standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
+        return None
+    return tuner
+
+
+def _search(options: argparse.Namespace, hypermodel: Any, objective: str) -> LogGridSearch:
     from keras_lr.search._tuner import LogGridSearch
 
     sizes = options.batch_sizes or []
-    data, validation = _data_of(options)
-    tuner = LogGridSearch(
-        _hypermodel(options.model),
-        options.objective or ("val_loss" if validation else "loss"),
+    return LogGridSearch(
+        hypermodel,
+        objective,
         options.min_lr,
         options.max_lr,
         options.points_per_decade,
@@ -204,62 +250,20 @@ def _search(options: argparse.Namespace) -> LogGridSearch:
         directory=options.directory,
         project_name=options.project,
     )
-    batch: dict[str, Any] = {"batch_size": sizes[0]} if len(sizes) == 1 else {}
-    tuner.search(**data, **validation, **batch, **_place(options), epochs=options.epochs, verbose="auto")
-    return tuner
 
 
-def _place(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of `search` that say where to train."""
-    place: dict[str, Any] = {name: getattr(options, name) for name in _PLACE}
-    return {**place, "resources": dict(options.resources or ())}
-
-
-def run_race(options: argparse.Namespace) -> int:
-    """Races, prints the best rate and writes the requested files.
-
-    Returns:
-        0; 1 if `--fail-on` names the confidence, by default for no answer; 130 after Ctrl-C.
-    """
-    check_targets(named_targets(options))
-    _check_dask(options)
-    start_tensorflow()
-    from keras_lr.results._search_records import SearchFolder
+def _race(options: argparse.Namespace, hypermodel: Any, objective: str) -> LogGridSearch:
     from keras_lr.search._race_search import RaceSearch
 
-    try:
-        with set_up(options):
-            data, validation = _data_of(options)
-            tuner = RaceSearch(
-                _hypermodel(options.model),
-                options.objective or ("val_loss" if validation else "loss"),
-                options.budget,
-                learning_rates=options.learning_rates,
-                seed=options.seed,
-                directory=options.directory,
-                project_name=options.project,
-            )
-            batch = {"batch_size": options.batch_size} if options.batch_size else {}
-            tuner.search(**data, **validation, **batch, **_place(options), epochs=options.epochs, verbose="auto")
-    except KeyboardInterrupt:
-        standard_output(json=options.json).print("Interrupted. Run the same command again to resume.", markup=False)
-        return INTERRUPTED
-    result = tuner.sensitivity()
-    console = standard_output(json=options.json)
-    print_sensitivity(console, result)
-    if result.race is not None:
-        cost = f"{result.race['cost']:.2g}"
-        console.print(f"Cost of the other rates: {cost} complete run{'' if cost == '1' else 's'}", markup=False)
-    if result.best_learning_rate is not None:
-        best = tuner.oracle.get_best_trials()[0]
-        console.print(f"Weights: {SearchFolder(Path(tuner.project_dir)).checkpoint(best.trial_id)}", markup=False)
-    write_outputs(console, options, result, race_argv(options))
-    return FOUND if result.confidence in options.fail_on else 0
-
-
-def race_argv(options: argparse.Namespace) -> list[str]:
-    """The command line of the same race without workers and output files, for the report."""
-    return to_argv("race", options, without=(*_PLACE, *OUTPUT_OPTIONS))
+    return RaceSearch(
+        hypermodel,
+        objective,
+        options.budget,
+        learning_rates=options.learning_rates,
+        seed=options.seed,
+        directory=options.directory,
+        project_name=options.project,
+    )
 
 
 def _data_of(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -285,12 +289,3 @@ def _hypermodel(target: str) -> Any:
             raise build_error(target, err) from err
 
     return guarded
-
-
-def _show(options: argparse.Namespace, tuner: LogGridSearch) -> int:
-    console = standard_output(json=options.json)
-    result = tuner.sensitivity()
-    print_sensitivity(console, result)
-    console.print(f"Records: {tuner.project_dir}", markup=False)
-    write_outputs(console, options, result, search_argv(options))
-    return FOUND if result.confidence in options.fail_on else 0

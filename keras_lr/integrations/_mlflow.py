@@ -6,7 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.integrations._trials import Trial, answer_of, missing_package, result_of, trials_of
+from keras_lr._utils.validation import missing_package
+from keras_lr.integrations._trials import Trial, answer_of, result_of, trials_of
 from keras_lr.report import Report
 from keras_lr.results._sensitivity import RunStatus
 
@@ -56,7 +57,7 @@ def to_mlflow(search: LogGridSearch | SensitivityResult, *, run_name: str = "lea
     try:
         import mlflow
     except ImportError as err:
-        raise missing_package("MLflow", "mlflow") from err
+        raise missing_package("`to_mlflow`", "MLflow", "mlflow") from err
 
     answer = answer_of(result)
     numbers = {name: float(value) for name, value in answer.items() if isinstance(value, (int, float))}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.integrations._trials import answer_of, missing_package, result_of, trials_of
+from keras_lr._utils.validation import missing_package
+from keras_lr.integrations._trials import answer_of, result_of, trials_of
 
 if TYPE_CHECKING:
     from keras_lr.results._sensitivity import SensitivityResult
@@ -43,7 +44,7 @@ def to_optuna(search: LogGridSearch | SensitivityResult, **kwargs: Any) -> Any:
     try:
         import optuna
     except ImportError as err:
-        raise missing_package("Optuna", "optuna") from err
+        raise missing_package("`to_optuna`", "Optuna", "optuna") from err
 
     rates = result.learning_rates
     space: dict[str, Any] = {

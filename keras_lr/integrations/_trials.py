@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from keras_lr.analysis._sensitivity import run_scores
-from keras_lr.errors import InvalidArgumentError, MissingPackageError
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._sensitivity import OWN_COLUMNS, RunStatus, SensitivityResult
 
 _DIGITS = 12
@@ -98,8 +98,3 @@ def answer_of(result: SensitivityResult) -> dict[str, Any]:
     answer = {name: getattr(result, name) for name in ("objective", "direction", "confidence", "reason", "engine")}
     answer |= {name: getattr(result, name) for name in names if getattr(result, name) is not None}
     return {**answer, "repeats": result.repeats}
-
-
-def missing_package(package: str, extra: str) -> MissingPackageError:
-    """The error for a tool that is not installed."""
-    return MissingPackageError(f'{package} is not installed. Install it with: pip install "keras-lr[{extra}]"')

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keras_lr.integrations._trials import answer_of, missing_package, result_of, trials_of
+from keras_lr._utils.validation import missing_package
+from keras_lr.integrations._trials import answer_of, result_of, trials_of
 from keras_lr.report import Report
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def to_wandb(
     try:
         import wandb
     except ImportError as err:
-        raise missing_package("W&B", "wandb") from err
+        raise missing_package("`to_wandb`", "W&B", "wandb") from err
 
     ids = []
     common = {"group": group, "reinit": "create_new", **kwargs}

@@ -1,4 +1,4 @@
-"""Plots of training histories with their findings, and loss against epoch as every plot of a run draws it.
+"""Plots of training histories, of single runs and of a search, and loss against epoch as all of them draw it.
 
 Such a plot builds `LossLines` per run and one `Scale` for all, then calls `draw_losses`, `mark_findings` and
 `add_line_legend` on each panel.
@@ -6,20 +6,35 @@ Such a plot builds `LossLines` per run and one `Scale` for all, then calls `draw
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from keras_lr._utils.downsampling import evenly_chosen
+from keras_lr._utils.downsampling import evenly_chosen, nearest
+from keras_lr._utils.formatting import format_rate
+from keras_lr.analysis._sensitivity import main_batch_size, runs_at
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._style import BLUE, GREY, ORANGE, curve_id, new_axes, new_figure, plain_text, style_axes
+from keras_lr.plots._style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    draw_line,
+    new_axes,
+    new_figure,
+    outline_swatches,
+    plain_text,
+    style_axes,
+)
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Direction, Finding
+from keras_lr.results._sensitivity import SensitivityResult
+
+MAX_REPEATS = 5
+_MAX_RATES = 12
 
 _LOOKS: dict[str, dict[str, Any]] = {
     "validation": {"color": ORANGE, "linestyle": (0, (4, 2))},
@@ -178,15 +193,84 @@ def history_panels(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Callable[[Ax
     monitors = {diagnosis.monitor for diagnosis in diagnoses.values()}
     label = plain_text(monitors.pop(), limit=32).capitalize() if len(monitors) == 1 else "Loss"
 
-    def drawn(name: str, diagnosis: Diagnosis) -> Callable[[Axes], None]:
-        def draw(ax: Axes) -> None:
-            draw_losses(ax, [lines_of(diagnosis)], scale)
-            mark_findings(ax, diagnosis.findings)
-            label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y=label)
+    def draw(name: str, diagnosis: Diagnosis, ax: Axes) -> None:
+        draw_losses(ax, [lines_of(diagnosis)], scale)
+        mark_findings(ax, diagnosis.findings)
+        label_panel(ax, title=name, x=diagnosis.unit.capitalize(), y=label)
 
-        return draw
+    return {name: functools.partial(draw, name, diagnosis) for name, diagnosis in diagnoses.items()}
 
-    return {name: drawn(name, diagnosis) for name, diagnosis in diagnoses.items()}
+
+def plot_learning_curves(
+    result: SensitivityResult,
+    *,
+    findings: Mapping[float, Sequence[Finding]] | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> list[Axes]:
+    """Draws loss and validation loss against the epoch: one panel per learning rate, one line per repeat, one scale.
+
+    Args:
+        result: What a search measured. With several batch sizes, the runs of the best one are drawn; of more than 12
+            learning rates or 5 repeats, some evenly spaced ones and the best.
+        findings: By learning rate, the findings to mark in its panel.
+        axes: One Axes per panel; None makes a new figure of pyplot, which notebooks show.
+
+    Returns:
+        The axes drawn on, one per panel, by increasing learning rate.
+
+    Raises:
+        InvalidArgumentError: The number of `axes` is not that of the panels.
+
+    Example:
+        >>> keras_lr.plots.plot_learning_curves(tuner.sensitivity())
+    """
+    panels = LearningCurves.of(result).panels(findings)
+    drawn = checked_panels(axes, len(panels))
+    for ax, draw in zip(drawn, panels.values(), strict=True):
+        draw(ax)
+    if drawn:
+        add_line_legend(*drawn)
+    return drawn
+
+
+@dataclass(frozen=True)
+class LearningCurves:
+    """The runs of each panel of `plot_learning_curves`, by learning rate, and the scale of all panels."""
+
+    runs: dict[float, list[LossLines]]
+    scale: Scale
+
+    @classmethod
+    def of(cls, result: SensitivityResult) -> Self:
+        """Reads the runs of the rates that get a panel."""
+        kept = {
+            rate: [LossLines.of(run["epoch"], run["loss"], run["val_loss"]) for run in runs_at(result, rate)]
+            for rate in shown_rates(result)
+        }
+        runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
+        return cls(runs, Scale.of([lines for at_rate in runs.values() for lines in at_rate]))
+
+    def panels(self, findings: Mapping[float, Sequence[Finding]] | None = None) -> dict[float, Callable[[Axes], None]]:
+        """By learning rate, a function that draws its panel."""
+
+        def draw(rate: float, ax: Axes) -> None:
+            draw_losses(ax, self.runs[rate], self.scale)
+            mark_findings(ax, (findings or {}).get(rate, ()))
+            label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
+
+        return {rate: functools.partial(draw, rate) for rate in self.runs}
+
+    def crosses_note(self) -> str:
+        """What the crosses in the panels mean; empty if there are none."""
+        return self.scale.crosses_note(lines for at_rate in self.runs.values() for lines in at_rate)
+
+
+def shown_rates(result: SensitivityResult) -> list[float]:
+    """The learning rates that get a panel: all of a short grid, else evenly spaced ones and the best."""
+    own = result.frame[result.frame["batch_size"] == main_batch_size(result)]
+    rates = np.unique(own["learning_rate"].to_numpy(dtype=np.float64))
+    chosen = evenly_chosen(len(rates), _MAX_RATES, always=nearest(rates, result.best_learning_rate))
+    return [float(rates[index]) for index in chosen]
 
 
 def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
@@ -199,13 +283,16 @@ def draw_losses(ax: Axes, runs: Sequence[LossLines], scale: Scale) -> None:
     for name, look in _LOOKS.items():
         losses = np.concatenate([getattr(run, name) for run in runs])
         inside = scale.holds(losses)
-        _draw_lines(ax, epochs, losses, units, inside, label=name, **look)
+        if inside.any():
+            # A line needs two points, so runs with only one become dots.
+            marker = "o" if np.max(np.bincount(units[inside])) == 1 else None
+            draw_line(ax, epochs, losses, name=name, label=name, units=units, marker=marker, **look)
         outside = np.unique(epochs[scale.crosses(losses, name)])
         _draw_crosses(ax, outside, direction=scale.direction, color=look["color"])
     style_axes(ax)
     ax.set(xlim=(scale.first, scale.last), ylim=(scale.low, scale.high))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=2))
-    ax.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True, min_n_ticks=2))
+    ax.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
 
 
 def mark_findings(ax: Axes, findings: Iterable[Finding]) -> None:
@@ -249,11 +336,8 @@ def add_line_legend(ax: Axes, *others: Axes) -> None:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     if named:
-        legend = ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best")
-        for swatch in legend.legend_handles:
-            # The legend may lie on the same pattern, from which only an outline tells it.
-            if isinstance(swatch, Patch):
-                swatch.set_linewidth(0.8)
+        # The legend may lie on the same pattern, from which only an outline tells it.
+        outline_swatches(ax.legend(list(named.values()), list(named), frameon=False, fontsize="small", loc="best"))
 
 
 def checked_panels(axes: Sequence[Axes] | None, count: int) -> list[Axes]:
@@ -306,29 +390,6 @@ def _robust_max(losses: np.ndarray) -> float:
     return min(float(losses.max()), low + 2 * (usual - low)) if usual > low else float(losses.max())
 
 
-def _draw_lines(
-    ax: Axes, epochs: np.ndarray, losses: np.ndarray, units: np.ndarray, inside: np.ndarray, *, label: str, **look: Any
-) -> None:
-    if not inside.any():
-        return
-    # A line needs two points, so a run with only one gets a dot.
-    marker = "o" if np.max(np.bincount(units[inside])) == 1 else None
-    sns.lineplot(
-        x=epochs,
-        y=losses,
-        units=units,
-        marker=marker,
-        linewidth=1.8,
-        estimator=None,
-        sort=False,
-        legend=False,
-        label=label,
-        gid=curve_id(label),
-        ax=ax,
-        **look,
-    )
-
-
 def _draw_crosses(ax: Axes, epochs: np.ndarray, *, direction: Direction, color: str) -> None:
     if epochs.size:
         shown = epochs[evenly_chosen(epochs.size, _MAX_CROSSES)]
@@ -351,4 +412,5 @@ def _new_panels(count: int) -> list[Axes]:
 
 
 def lines_of(diagnosis: Diagnosis) -> LossLines:
+    """The series of the run that was diagnosed."""
     return LossLines.of(diagnosis.epochs, diagnosis.losses, diagnosis.val_losses)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from keras_lr._utils.downsampling import spike_keeping_indices
@@ -15,7 +14,7 @@ from keras_lr.plots._style import (
     GREY,
     ORANGE,
     REGION_COLORS,
-    curve_id,
+    draw_line,
     learning_rate_axis,
     limit_rates,
     mark_rate,
@@ -88,17 +87,7 @@ def plot_slope(result: RangeTestResult, *, ax: Axes | None = None) -> Axes:
     if len(curve.slopes) < 2:
         return ax
     kept = spike_keeping_indices(curve.slopes, _MAX_SLOPE_POINTS)
-    sns.lineplot(
-        x=curve.learning_rates[kept],
-        y=curve.slopes[kept],
-        color=BLUE,
-        linewidth=2.0,
-        estimator=None,
-        sort=False,
-        legend=False,
-        gid=curve_id("slope"),
-        ax=ax,
-    )
+    draw_line(ax, curve.learning_rates[kept], curve.slopes[kept], name="slope", width=2.0, color=BLUE)
     ax.axhline(0, color=ax.xaxis.label.get_color(), linewidth=0.8, alpha=0.6)
     _mark_steepest(ax, curve)
     return ax
@@ -121,34 +110,13 @@ def draw_suggestion(suggestion: Suggestion, *, ax: Axes | None = None) -> Axes:
 def _draw_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None:
     frame = _drawn_losses(result)
     if len(frame):
-        sns.lineplot(
-            frame,
-            x="learning_rate",
-            y="loss",
-            units="repeat",
-            estimator=None,
-            sort=False,
-            color=GREY,
-            linewidth=0.8,
-            legend=False,
-            gid=curve_id("one step"),
-            ax=ax,
-        )
+        rates, losses = frame["learning_rate"], frame["loss"]
+        draw_line(ax, rates, losses, name="one step", width=0.8, units=frame["repeat"], color=GREY)
         # After divergence the loss may fall back by chance; a bold line there would look like a second valley.
         drawn = slice(curve.divergence + 1)
         x, y = curve.learning_rates[drawn], curve.losses[drawn]
         kept = spike_keeping_indices(y, _MAX_POINTS)
-        sns.lineplot(
-            x=x[kept],
-            y=y[kept],
-            color=BLUE,
-            linewidth=2.4,
-            estimator=None,
-            sort=False,
-            legend=False,
-            gid=curve_id("smoothed"),
-            ax=ax,
-        )
+        draw_line(ax, x[kept], y[kept], name="smoothed", width=2.4, color=BLUE)
 
 
 def _drawn_losses(result: RangeTestResult) -> pd.DataFrame:
@@ -164,10 +132,8 @@ def _limit_losses(ax: Axes, result: RangeTestResult, curve: SmoothCurve) -> None
     if not len(curve.losses):
         ax.text(0.5, 0.5, "No finite loss", transform=ax.transAxes, ha="center", va="center")
         return
-    lowest, highest = float(np.min(curve.losses)), float(np.max(curve.losses))
-    raw = np.where(np.isfinite(result.losses), result.losses, np.inf)
-    lowest = min(lowest, float(np.min(raw)))
-    top = min(highest, curve.ceiling) if highest > curve.ceiling else max(highest, min(np.max(raw), curve.ceiling))
+    drawn = np.concatenate([curve.losses, np.where(np.isfinite(result.losses), result.losses, np.inf)])
+    lowest, top = float(np.min(drawn)), min(float(np.max(drawn)), curve.ceiling)
     pad = 0.06 * (top - lowest) or 0.05 * abs(top) or 1.0
     ax.set_ylim(lowest - pad, top + pad)
 

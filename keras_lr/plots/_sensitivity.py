@@ -1,10 +1,9 @@
-"""The plots of a search over learning rates: U-curve, heatmap over batch sizes, race and learning curves."""
+"""The plots of a search over learning rates: U-curve, heatmap over batch sizes, and race."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -16,19 +15,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from matplotlib.transforms import Transform
 from scipy.stats import rankdata
 
-from keras_lr._utils.downsampling import evenly_chosen
+from keras_lr._utils.downsampling import evenly_chosen, nearest
 from keras_lr._utils.formatting import format_number, format_rate
 from keras_lr.analysis._batch_size import measured_ridge, rule_ridge, scaling_exponent
 from keras_lr.analysis._sensitivity import main_batch_size, median_scores, run_scores, runs_at, trained_runs
-from keras_lr.plots._history import (
-    LossLines,
-    Scale,
-    add_line_legend,
-    checked_panels,
-    draw_losses,
-    label_panel,
-    mark_findings,
-)
+from keras_lr.plots._history import shown_rates
 from keras_lr.plots._style import (
     BLUE,
     GREEN,
@@ -36,6 +27,7 @@ from keras_lr.plots._style import (
     ORANGE,
     PINK,
     curve_id,
+    draw_line,
     learning_rate_axis,
     legend_above,
     limit_rates,
@@ -46,15 +38,12 @@ from keras_lr.plots._style import (
     style_axes,
     width_inches,
 )
-from keras_lr.results._diagnosis import Finding
 from keras_lr.results._sensitivity import BASIN_NAMES, RUN_STATUS_NAMES, RunStatus, SensitivityResult
 
 MAX_RATES = 120
 MAX_HEATMAP_SIZES = 16
-MAX_REPEATS = 5
 _MAX_OTHER_SIZES = 4
 _MAX_HEATMAP_RATES = 24
-_MAX_PANELS = 12
 
 # Objectives that differ by more than this factor are drawn on a log axis.
 _LOG_RATIO = 20
@@ -65,6 +54,8 @@ _FAILURE_MARKS: dict[RunStatus, tuple[str, str]] = {
     "pruned": ("1", PINK),
 }
 _FAILURE_HEIGHT = 0.97
+# Of the height of the values, so that the label of the best rate stands below the curve.
+_ROOM_BELOW = 0.15
 _RULES: dict[float | None, str] = {1.0: "linear rule", 0.5: "square-root rule"}
 """How the rate grows with the batch size, by the exponent."""
 RACE_ENDS = {
@@ -127,8 +118,8 @@ def plot_heatmap(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     """Draws the median objective per learning rate (across) and batch size (up).
 
     The stronger the colour of a cell, the better its rank. A cell in which most runs diverged holds a cross. The best
-    cell has a frame. A line joins the best rate of each batch size, and a dashed one shows where the rule of
-    `keras_lr.optimizers.scale_learning_rate` puts them, from the best cell on.
+    cell has a frame. A dot marks the best rate of each batch size, and a diamond where the rule of
+    `keras_lr.optimizers.scale_learning_rate` puts it, from the best cell on.
 
     Args:
         result: What a search measured.
@@ -184,22 +175,12 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     values = np.array([value for curve in curves.values() for value in curve])
     worst = _worst_drawn(result, curves)
     _limit_objective(ax, pd.DataFrame({"score": values[values <= worst], "status": "ok"}), result)
-    ax.set_xlim(0.5, 1 + (race["epochs"] - 0.5) * 1.12)
-    ticks = MaxNLocator(integer=True, nbins=max(3, int(width_inches(ax) * 1.6))).tick_values(1, race["epochs"])
-    ax.set_xticks([tick for tick in ticks if 1 <= tick <= race["epochs"]])
-    for comparison in race["comparisons"][:-1]:
-        ax.axvline(comparison["epoch"], color=GREY, linewidth=0.6, alpha=0.4, zorder=0)
+    _mark_epochs(ax, race["epochs"], [comparison["epoch"] for comparison in race["comparisons"][:-1]])
     for rate, curve in curves.items():
-        best = rate == result.best_learning_rate
-        ax.plot(
-            range(1, len(curve) + 1),
-            curve,
-            color=BLUE if best else GREY,
-            linewidth=2.4 if best else 1.3,
-            gid=curve_id(_race_name(rate), run=_race_name(rate)),
-            marker="o" if len(curve) == 1 and rate not in whys else None,
-            zorder=4 if best else 3,
-        )
+        if len(curve):
+            name, epochs = _race_name(rate), np.arange(1, len(curve) + 1)
+            color, width, zorder = (BLUE, 2.4, 4) if rate == result.best_learning_rate else (GREY, 1.3, 3)
+            draw_line(ax, epochs, curve, name=name, run=name, width=width, color=color, zorder=zorder)
     ends = [_end(ax, rate, curve, worst, diverged=whys.get(rate) == "diverged") for rate, curve in curves.items()]
     for end in ends:
         if end.rate in whys:
@@ -212,6 +193,15 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
         ax.plot([], [], marker=marker, color=color, linestyle="none", markeredgewidth=1.8, label=text)
     legend_above(ax)
     return ax
+
+
+def _mark_epochs(ax: Axes, epochs: int, comparisons: Iterable[int]) -> None:
+    """Makes x the epochs, with room for a label at the right end, and marks the comparisons."""
+    ax.set_xlim(0.5, 1 + (epochs - 0.5) * 1.12)
+    ticks = MaxNLocator(integer=True, nbins=max(3, int(width_inches(ax) * 1.6))).tick_values(1, epochs)
+    ax.set_xticks([tick for tick in ticks if 1 <= tick <= epochs])
+    for epoch in comparisons:
+        ax.axvline(epoch, color=GREY, linewidth=0.6, alpha=0.4, zorder=0)
 
 
 def _worst_drawn(result: SensitivityResult, curves: Mapping[float, np.ndarray]) -> float:
@@ -298,90 +288,13 @@ def _race_name(rate: float) -> str:
     return format_rate(rate, digits=3)
 
 
-def plot_learning_curves(
-    result: SensitivityResult,
-    *,
-    findings: Mapping[float, Sequence[Finding]] | None = None,
-    axes: Sequence[Axes] | None = None,
-) -> list[Axes]:
-    """Draws loss and validation loss against the epoch: one panel per learning rate, one line per repeat, one scale.
-
-    Args:
-        result: What a search measured. With several batch sizes, the runs of the best one are drawn; of more than 12
-            learning rates or 5 repeats, some evenly spaced ones and the best.
-        findings: By learning rate, the findings to mark in its panel.
-        axes: One Axes per panel; None makes a new figure of pyplot, which notebooks show.
-
-    Returns:
-        The axes drawn on, one per panel, by increasing learning rate.
-
-    Raises:
-        InvalidArgumentError: The number of `axes` is not that of the panels.
-
-    Example:
-        >>> keras_lr.plots.plot_learning_curves(tuner.sensitivity())
-    """
-    panels = LearningCurves.of(result).panels(findings)
-    drawn = checked_panels(axes, len(panels))
-    for ax, draw in zip(drawn, panels.values(), strict=True):
-        draw(ax)
-    if drawn:
-        add_line_legend(*drawn)
-    return drawn
-
-
-@dataclass(frozen=True)
-class LearningCurves:
-    """The runs of each panel of `plot_learning_curves`, by learning rate, and the scale of all panels."""
-
-    runs: dict[float, list[LossLines]]
-    scale: Scale
-
-    @classmethod
-    def of(cls, result: SensitivityResult) -> Self:
-        """Reads the runs of the rates that get a panel."""
-        kept = {rate: [_lines(run) for run in runs_at(result, rate)] for rate in shown_rates(result)}
-        runs = {rate: [lines[i] for i in evenly_chosen(len(lines), MAX_REPEATS)] for rate, lines in kept.items()}
-        return cls(runs, Scale.of([lines for at_rate in runs.values() for lines in at_rate]))
-
-    def panels(self, findings: Mapping[float, Sequence[Finding]] | None = None) -> dict[float, Callable[[Axes], None]]:
-        """By learning rate, a function that draws its panel."""
-
-        def drawn(rate: float) -> Callable[[Axes], None]:
-            def draw(ax: Axes) -> None:
-                draw_losses(ax, self.runs[rate], self.scale)
-                mark_findings(ax, (findings or {}).get(rate, ()))
-                label_panel(ax, title=format_rate(rate, digits=3), x="Epoch", y="Loss")
-
-            return draw
-
-        return {rate: drawn(rate) for rate in self.runs}
-
-    def crosses_note(self) -> str:
-        """What the crosses in the panels mean; empty if there are none."""
-        return self.scale.crosses_note(lines for at_rate in self.runs.values() for lines in at_rate)
-
-
-def shown_rates(result: SensitivityResult) -> list[float]:
-    """The learning rates that get a panel: all of a short grid, else evenly spaced ones and the best."""
-    own = result.frame[result.frame["batch_size"] == main_batch_size(result)]
-    rates = np.unique(own["learning_rate"].to_numpy(dtype=np.float64))
-    chosen = evenly_chosen(len(rates), _MAX_PANELS, always=_nearest(rates, result.best_learning_rate))
-    return [float(rates[index]) for index in chosen]
-
-
-def _nearest(values: np.ndarray, value: float | None) -> int | None:
-    """Index of the value nearest to `value`, None for None."""
-    return None if value is None else int(np.argmin(np.abs(values - value)))
-
-
 def _drawn_runs(result: SensitivityResult) -> pd.DataFrame:
     """The rows of `run_scores` for at most `MAX_RATES` learning rates."""
     if not len(result.frame):
         return pd.DataFrame(columns=["batch_size", "learning_rate", "repeat", "status", "epochs", "score"])
     runs = run_scores(result.frame, objective=result.objective, direction=result.direction)
     rates = result.learning_rates
-    chosen = evenly_chosen(len(rates), MAX_RATES, always=_nearest(rates, result.best_learning_rate))
+    chosen = evenly_chosen(len(rates), MAX_RATES, always=nearest(rates, result.best_learning_rate))
     return runs[runs["learning_rate"].isin(rates[chosen])]
 
 
@@ -392,30 +305,20 @@ def _draw_repeats(ax: Axes, runs: pd.DataFrame, *, run: str) -> None:
         ax.text(0.5, 0.5, "No run trained", transform=ax.transAxes, ha="center", va="center")
         return
     medians = median_scores(runs)
-    marker = "o" if trained["learning_rate"].nunique() == 1 else None
-    sns.lineplot(
-        x=medians.index,
-        y=medians.to_numpy(),
-        estimator=None,
-        color=BLUE,
-        linewidth=2.2,
-        marker=marker,
-        label=f"median, {run}" if run else "median",
-        legend=False,
-        gid=curve_id("median", run=run),
-        ax=ax,
-    )
-    spread = trained[trained["learning_rate"].isin(medians.index)].groupby("learning_rate")["score"]
-    ax.fill_between(
-        medians.index,
-        spread.min(),
-        spread.max(),
-        color=BLUE,
-        alpha=0.16,
-        linewidth=0,
-        label="lowest to highest repeat",
-        gid=part_id(run) if run else None,
-    )
+    label = f"median, {run}" if run else "median"
+    draw_line(ax, medians.index, medians.to_numpy(), name="median", run=run, width=2.2, label=label, color=BLUE)
+    if trained["repeat"].nunique() > 1:
+        spread = trained[trained["learning_rate"].isin(medians.index)].groupby("learning_rate")["score"]
+        ax.fill_between(
+            medians.index,
+            spread.min(),
+            spread.max(),
+            color=BLUE,
+            alpha=0.16,
+            linewidth=0,
+            label="lowest to highest repeat",
+            gid=part_id(run) if run else None,
+        )
     sns.scatterplot(
         trained,
         x="learning_rate",
@@ -435,17 +338,16 @@ def _draw_other_sizes(ax: Axes, runs: pd.DataFrame) -> None:
     sizes = [size for size, scores in medians.items() if len(scores)]
     chosen = [sizes[i] for i in evenly_chosen(len(sizes), _MAX_OTHER_SIZES)]
     for size, dashes in zip(chosen, _OTHER_SIZE_DASHES, strict=False):
-        sns.lineplot(
-            x=medians[size].index,
-            y=medians[size].to_numpy(),
-            estimator=None,
-            color=GREY,
-            linewidth=1.4,
-            linestyle=dashes,
+        draw_line(
+            ax,
+            medians[size].index,
+            medians[size].to_numpy(),
+            name="median",
+            run=f"batch {size}",
+            width=1.4,
             label=f"median, batch {size}",
-            legend=False,
-            gid=curve_id("median", run=f"batch {size}"),
-            ax=ax,
+            color=GREY,
+            linestyle=dashes,
         )
 
 
@@ -461,10 +363,10 @@ def _limit_objective(ax: Axes, runs: pd.DataFrame, result: SensitivityResult) ->
         ax.yaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 3.0), numticks=7))
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(formatter)
-        ax.set_ylim(low / (high / low) ** 0.06, high * (high / low) ** 0.1)
+        ax.set_ylim(low / (high / low) ** _ROOM_BELOW, high * (high / low) ** 0.1)
         return
     spread = (high - low) or 0.1 * abs(high) or 1.0
-    ax.set_ylim(low - 0.08 * spread, high + 0.14 * spread)
+    ax.set_ylim(low - _ROOM_BELOW * spread, high + 0.14 * spread)
 
 
 def _mark_failed_runs(ax: Axes, runs: pd.DataFrame) -> None:
@@ -516,8 +418,8 @@ def _heatmap_table(result: SensitivityResult) -> pd.DataFrame:
     with np.errstate(invalid="ignore"):
         table = runs.pivot_table(index="batch_size", columns="learning_rate", values="score", aggfunc="median")
     sizes, rates = table.index.to_numpy(), table.columns.to_numpy()
-    rows = evenly_chosen(len(sizes), MAX_HEATMAP_SIZES, always=_nearest(sizes, main_batch_size(result)))
-    columns = evenly_chosen(len(rates), _MAX_HEATMAP_RATES, always=_nearest(rates, result.best_learning_rate))
+    rows = evenly_chosen(len(sizes), MAX_HEATMAP_SIZES, always=nearest(sizes, main_batch_size(result)))
+    columns = evenly_chosen(len(rates), _MAX_HEATMAP_RATES, always=nearest(rates, result.best_learning_rate))
     return table.iloc[rows[::-1], columns]
 
 
@@ -553,20 +455,13 @@ def _draw_ridges(ax: Axes, table: pd.DataFrame, result: SensitivityResult) -> No
     if min(table.shape) < 2:
         return
     rates, columns = np.log10(table.columns.to_numpy(dtype=np.float64)), np.arange(table.shape[1]) + 0.5
-    ridges = {"best rate": measured_ridge(result), _RULES.get(_exponent(result), ""): rule_ridge(result)}
-    for (label, ridge), style in zip(ridges.items(), ("o-", "--"), strict=True):
+    rule = _RULES.get(scaling_exponent(str(result.environment.get("optimizer", ""))), "")
+    for label, ridge, marker in (("best rate", measured_ridge(result), "o"), (rule, rule_ridge(result), "d")):
         drawn = [(np.log10(ridge[size]), row + 0.88) for row, size in enumerate(table.index) if size in ridge]
         inside = [(np.interp(rate, rates, columns), row) for rate, row in drawn if rates[0] <= rate <= rates[-1]]
         if len(inside) > 1:
-            ax.plot(*zip(*inside, strict=True), style, color=ORANGE, linewidth=1.4, markersize=4, label=label)
+            face = "none" if marker == "d" else ORANGE
+            ax.plot(*zip(*inside, strict=True), marker, color=ORANGE, markerfacecolor=face, markersize=5, label=label)
     legend_above(ax)
     if ax.get_legend() is not None:
         ax.set_title(ax.get_title(loc="left"), fontsize="medium", loc="left", pad=22, parse_math=False)
-
-
-def _exponent(result: SensitivityResult) -> float | None:
-    return scaling_exponent(str(result.environment.get("optimizer", "")))
-
-
-def _lines(run: pd.DataFrame) -> LossLines:
-    return LossLines.of(run["epoch"].to_numpy(), run["loss"].to_numpy(), run["val_loss"].to_numpy())

@@ -10,8 +10,11 @@ import json
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from keras_lr._utils.formatting import format_rate
@@ -99,7 +102,7 @@ def legend_above(ax: Axes) -> None:
     """Puts a legend between the title and the axes, in as many columns as fit."""
     if ax.get_legend_handles_labels()[0]:
         columns = max(1, int(width_inches(ax) / 1.5))
-        ax.legend(
+        legend = ax.legend(
             frameon=False,
             fontsize="small",
             loc="lower left",
@@ -109,6 +112,31 @@ def legend_above(ax: Axes) -> None:
             handlelength=1.8,
             columnspacing=1.4,
         )
+        outline_swatches(legend)
+
+
+def outline_swatches(legend: Legend) -> None:
+    """Gives the filled swatches an edge: their faint filling alone would hardly be seen."""
+    for swatch in legend.legend_handles:
+        if isinstance(swatch, Patch):
+            filling, edge = swatch.get_facecolor(), swatch.get_edgecolor()
+            swatch.set(alpha=None, linewidth=0.8, facecolor=filling, edgecolor=(filling if filling[3] else edge)[:3])
+
+
+def draw_line(ax: Axes, x: Any, y: Any, *, name: str, run: str = "", width: float = 1.8, **look: Any) -> None:
+    """Draws a curve as it is, without aggregating or sorting its points; a single point becomes a dot.
+
+    Args:
+        ax: Axes to draw on.
+        x: Shape `(n,)`.
+        y: Shape `(n,)`.
+        name: As in `curve_id`.
+        run: As in `curve_id`.
+        width: Of the line, in points.
+        **look: Further arguments of `seaborn.lineplot`.
+    """
+    look = {"marker": "o" if len(x) == 1 else None, "linewidth": width, "gid": curve_id(name, run=run)} | look
+    sns.lineplot(x=x, y=y, estimator=None, sort=False, legend=False, markeredgewidth=0, ax=ax, **look)
 
 
 def curve_id(name: str, *, run: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import re
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NO_RATE = "No usable learning rate found"
+TABLE_ROWS = 40
+"""Most rows of a table of numbers; its CSV may hold more."""
 
 _MAX_DECIMALS = 8
-_HEADING_LIMIT = 48
+_NAME_LIMIT = 48
+# In characters: a cell up to the first does not wrap; one above the second needs room, on a phone a line of its own.
+_SHORT_TEXT, _LONG_TEXT = 24, 40
 # A spreadsheet reads a cell that starts like this as a formula. It may also split the cell at other list separators.
 _FORMULA = re.compile(r"(^|[;,|\t\r\n])(\s*)([=+\-@＝＋－＠])")
 _LEADING_SPACE = ("\t", "\n")
@@ -174,6 +179,11 @@ def fact_views(facts: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"label": label, "value": value} for label, value in facts]
 
 
+def short_name(name: str) -> str:
+    """A name that others gave, cut to what a sentence or a cell has room for."""
+    return shortened(name, _NAME_LIMIT)
+
+
 def as_sentence(text: str) -> str:
     """`text` with a full stop, unless it is empty or already ends with a punctuation mark."""
     text = text.strip()
@@ -224,16 +234,30 @@ def table_view(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any
         columns: Headings.
         rows: Cells: text, or what `number_cell`, `badge_cell` or `chip_cell` returned.
     """
+    filled = [[_text_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    numbers = [cell["look"] == "number" for cell in filled[0]] if filled else [False] * len(columns)
     return {
         "caption": caption,
-        "columns": [shortened(column, _HEADING_LIMIT) for column in columns],
-        "rows": [[{"text": cell, "look": ""} if isinstance(cell, str) else cell for cell in row] for row in rows],
+        "columns": [
+            _cell(short_name(column), "number" if is_number else "")
+            for column, is_number in zip(columns, numbers, strict=True)
+        ],
+        "rows": filled,
+        "cards": any(len(cell["text"]) > _LONG_TEXT for row in filled for cell in row[1:]),
     }
+
+
+def _cell(text: str, look: str, *, badge: str = "") -> dict[str, str]:
+    return {"text": text, "look": look, "badge": badge}
+
+
+def _text_cell(text: str) -> dict[str, str]:
+    return _cell(text, "short" if len(text) <= _SHORT_TEXT else "long" if len(text) > _LONG_TEXT else "")
 
 
 def number_cell(text: str) -> dict[str, str]:
     """A cell aligned with the numbers above and below it."""
-    return {"text": text, "look": "number"}
+    return _cell(text, "number")
 
 
 def number_column(values: Sequence[float | None], *, digits: int = 4) -> list[dict[str, str]]:
@@ -244,28 +268,27 @@ def number_column(values: Sequence[float | None], *, digits: int = 4) -> list[di
         digits: Significant digits of the largest number.
     """
     finite = [abs(value) for value in values if value is not None and np.isfinite(value) and value != 0]
-    largest = max(finite, default=1.0)
-    decimals = digits - 1 - math.floor(math.log10(largest))
-    if not 0 <= decimals <= _MAX_DECIMALS or (finite and min(finite) < 10.0 ** (1 - decimals)):
-        return [
-            number_cell("diverged" if _is_infinite(value) else format_number(value, digits=digits)) for value in values
-        ]
-    return [
-        number_cell("diverged")
-        if _is_infinite(value)
-        else number_cell("–" if value is None or np.isnan(value) else f"{value:.{decimals}f}")
-        for value in values
-    ]
+    decimals = digits - 1 - math.floor(math.log10(max(finite, default=1.0)))
+    comparable = 0 <= decimals <= _MAX_DECIMALS and min(finite, default=1.0) >= 10.0 ** (1 - decimals)
+
+    def written(value: float | None) -> str:
+        if value is not None and np.isinf(value):
+            return "diverged"
+        if value is None or np.isnan(value) or not comparable:
+            return format_number(value, digits=digits)
+        return f"{value:.{decimals}f}"
+
+    return [number_cell(written(value)) for value in values]
 
 
 def badge_cell(text: str, level: Confidence) -> dict[str, str]:
     """A cell that shows a verdict; `level` colours it."""
-    return {"text": text, "look": f"badge {level}"}
+    return _cell(text, "short", badge=level)
 
 
 def chip_cell(text: str) -> dict[str, str]:
     """A cell with a patch of the colour that the plots give the region named `text`."""
-    return {"text": text, "look": f"chip {text.replace(' ', '-')}"}
+    return _cell(text, f"chip {text.replace(' ', '-')}")
 
 
 def data_view(
@@ -386,19 +409,9 @@ def panels_view(
         prefix: Starts every id in the figures; unique on the page.
         key: How to read the figures.
     """
-
-    def on_figure(draw: Callable[[Axes], object], *, legend: bool) -> Callable[[Figure], None]:
-        def draw_on(figure: Figure) -> None:
-            ax = figure.subplots()
-            draw(ax)
-            if legend:
-                add_line_legend(ax)
-
-        return draw_on
-
     svgs = [
         figure_svg(
-            on_figure(draw, legend=place == 0),
+            functools.partial(_draw_panel, draw, legend=place == 0),
             title=f"{title}: {name}",
             description=finding,
             prefix=f"{prefix}-{place}",
@@ -411,8 +424,11 @@ def panels_view(
     return {"title": title, "description": description, "key": key, "panels": named, "broad": True}
 
 
-def _is_infinite(value: float | None) -> bool:
-    return value is not None and bool(np.isinf(value))
+def _draw_panel(draw: Callable[[Axes], object], figure: Figure, *, legend: bool) -> None:
+    ax = figure.subplots()
+    draw(ax)
+    if legend:
+        add_line_legend(ax)
 
 
 def _csv_cell(value: Any) -> str:

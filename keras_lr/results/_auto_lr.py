@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr._utils.names import SuggestsAttributes
-from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import RangeTestResult
-from keras_lr.results._record import PageRecord, float_array, integer, json_object, optional_float, plain, text
+from keras_lr.results._record import PageRecord, RecordPart, float_array, integer, json_object, optional_float, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,10 +18,8 @@ ActionKind = Literal["probe", "rollback", "lower", "raise", "anneal"]
 
 
 @dataclass(frozen=True)
-class AutoLRAction(SuggestsAttributes):
+class AutoLRAction(RecordPart):
     """One change of the learning rate.
-
-    Not a `Record`: its `kind` says what was done, not which class it is.
 
     Attributes:
         kind: "probe" (set by the short range test before the first epoch), "rollback" (lowered, with the weights of
@@ -50,21 +45,6 @@ class AutoLRAction(SuggestsAttributes):
     def __post_init__(self) -> None:
         if self.kind not in get_args(ActionKind):
             raise ValueError(f"`kind` must be one of {get_args(ActionKind)}. Received: {self.kind!r}.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain strings and numbers."""
-        fields: dict[str, Any] = plain(dataclasses.asdict(self))
-        return fields
-
-    @classmethod
-    def from_dict(cls, data: Any) -> Self:
-        """The action that `to_dict` described; raises `ResultFormatError` for anything else."""
-        try:
-            return cls(**data)
-        except (TypeError, ValueError) as err:
-            raise ResultFormatError(
-                f"A stored action must have the fields of `AutoLRAction`. Received: {err}."
-            ) from err
 
 
 def action_in_words(action: AutoLRAction) -> str:
@@ -138,10 +118,6 @@ class AutoLRLog(PageRecord):
         from keras_lr.plots import plot_auto_lr
 
         return plot_auto_lr(self, axes=axes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
-        return {**super().to_dict(), "actions": [action.to_dict() for action in self.actions]}
 
     def __repr__(self) -> str:
         kinds = ", ".join(action.kind for action in self.actions) or "none"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr._utils.names import SuggestsAttributes
-from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Confidence
-from keras_lr.results._record import PageRecord, optional_float, plain, text
+from keras_lr.results._record import PageRecord, RecordPart, optional_float, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,10 +111,8 @@ def direction_of(monitor: str) -> Direction:
 
 
 @dataclass(frozen=True)
-class Finding(SuggestsAttributes):
+class Finding(RecordPart):
     """One pattern found in a training history: where, how strong, and what to do about it.
-
-    Not a `Record`: its `kind` says what was found, not which class it is.
 
     Attributes:
         kind: What was found.
@@ -151,18 +146,11 @@ class Finding(SuggestsAttributes):
                 f"`end_epoch` must be at least `start_epoch`. Received: {self.start_epoch}, {self.end_epoch}."
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain strings and numbers."""
-        fields: dict[str, Any] = plain(dataclasses.asdict(self))
-        return fields
 
-    @classmethod
-    def from_dict(cls, data: Any) -> Self:
-        """The finding that `to_dict` described; raises `ResultFormatError` for anything else."""
-        try:
-            return cls(**data)
-        except (TypeError, ValueError) as err:
-            raise ResultFormatError(f"A stored finding must have the fields of `Finding`. Received: {err}.") from err
+def span_in_words(finding: Finding, unit: str = "epoch") -> str:
+    """Where a finding is, counted in `unit`: `epoch 3`, or `epochs 12 to 19`."""
+    start, end = finding.start_epoch, finding.end_epoch
+    return f"{unit} {start}" if start == end else f"{unit}s {start} to {end}"
 
 
 @dataclass(frozen=True)
@@ -253,10 +241,6 @@ class Diagnosis(PageRecord):
         rate += _try_next(self.suggested_low, self.suggested_high)
         found = ", ".join(finding.kind for finding in self.findings) or "none"
         return f"Diagnosis({self.verdict!r}, {self.n_epochs} {self.unit}s of {self.monitor!r}{rate}, findings: {found})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and finite numbers, with `kind` and `schema_version`."""
-        return {**super().to_dict(), "findings": [finding.to_dict() for finding in self.findings]}
 
     @classmethod
     def _parse(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,26 @@ class Record(SuggestsAttributes):
 
 
 @dataclasses.dataclass(frozen=True)
+class RecordPart(SuggestsAttributes):
+    """A frozen dataclass that records hold. Its own `kind` says what was found or done, not which class it is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain strings and numbers."""
+        fields: dict[str, Any] = plain(dataclasses.asdict(self))
+        return fields
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        """The object that `to_dict` described; raises `ResultFormatError` for anything else."""
+        try:
+            return cls(**data)
+        except (TypeError, ValueError) as err:
+            raise ResultFormatError(
+                f"A stored part must have the fields of `{cls.__name__}`. Received: {err}."
+            ) from err
+
+
+@dataclasses.dataclass(frozen=True)
 class PageRecord(Record):
     """A record that a `Report` can show.
 
@@ -212,7 +232,7 @@ def text(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """`value` as dicts, lists, strings and finite Python numbers; a non-finite number becomes None."""
-    if isinstance(value, Record):
+    if isinstance(value, (Record, RecordPart)):
         return value.to_dict()
     if isinstance(value, np.ndarray):
         return plain(value.tolist())

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_lr._utils.formatting import counted, format_rate
 from keras_lr.results._range_test import Confidence, check_rates
-from keras_lr.results._record import PageRecord, integer, json_object, optional_float, text
+from keras_lr.results._record import PageRecord, float_array, integer, json_object, optional_float, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ class SensitivityResult(PageRecord):
         high: Upper end of the basin; None if `best_learning_rate` is None.
         at_edge: Whether the best is the lowest or the highest rate of the grid, so that a better one may lie beyond.
         confidence: "clear", "tentative" or "none".
-        reason: What gave the best value, and what is doubtful about it, one sentence each.
+        reason: What gave the best value, followed by the `doubts`.
         engine: How the runs were trained: "stacked", "function", "reuse" or "rebuild"; the slowest if several were
             used.
         engine_reason: Why no faster engine could be used; empty if the fastest was.
@@ -95,6 +95,8 @@ class SensitivityResult(PageRecord):
         known: What is known of the runs beside their series, as far as it is known: `untrained_loss` (of the first
             repeat, on its first batch), `baseline_loss` (that of the best constant output), `optimizer`, `loss` and
             `steps_per_epoch`.
+        doubts: What keeps the answer from being clear, one sentence or two each; `reason` ends with them. Empty in
+            results that earlier versions stored.
 
     Example:
         >>> result = tuner.sensitivity()
@@ -127,6 +129,7 @@ class SensitivityResult(PageRecord):
     lr_sensitivity: float | None = None
     race: dict[str, Any] | None = None
     known: dict[str, Any] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         missing = [name for name in (*FRAME_COLUMNS, self.objective) if name not in self.frame.columns]
@@ -229,6 +232,7 @@ class SensitivityResult(PageRecord):
             parsed["best_batch_size"] = integer(values["best_batch_size"])
         json_object("environment", values.get("environment", {}))
         parsed["known"] = json_object("known", values.get("known", {}))
+        parsed["doubts"] = tuple(text(doubt) for doubt in values.get("doubts", ()))
         if values.get("race") is not None:
             parsed["race"] = _race(json_object("race", values["race"]))
         if "basin_by" not in parsed:
@@ -241,27 +245,24 @@ def best_in_words(result: SensitivityResult) -> str:
     rate, low, high = result.best_learning_rate, result.low, result.high
     if rate is None or low is None or high is None:
         return f"no usable learning rate found. {result.reason}"
-    return f"best learning rate {format_rate(rate, digits=3)}, {result.confidence}, {basin_in_words(result)}."
+    return f"best learning rate {format_rate(rate, digits=3)}, {result.confidence}, {basins_in_words(result)}."
 
 
-def basin_in_words(result: SensitivityResult) -> str:
-    """Which other rates will do: `as good within noise from 1e-3 to 1e-2`; the best rate must be known."""
-    return basins_in_words(result, only=result.basin_by)
-
-
-def basins_in_words(result: SensitivityResult, *, only: BasinBy | None = None) -> str:
-    """What is true of the rates around the best, and from where to where; of one kind of range, or of all."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for name, ends in basins(result).items():
-        if only in (None, name):
-            low, high = (format_rate(end, digits=3) for end in ends)
-            said.setdefault((low, high), []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
+def basins_in_words(result: SensitivityResult) -> str:
+    """Which other rates will do: `as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from ...`."""
     return "; ".join(
-        f"no other rate {' or '.join(texts)}"
-        if low == high
-        else f"{' and '.join(texts).removeprefix('is ')} from {low} to {high}"
-        for (low, high), texts in said.items()
+        f"no other rate {claim}" if low == high else f"{claim.removeprefix('is ')} from {low} to {high}"
+        for (low, high), claim in basin_claims(result).items()
     )
+
+
+def basin_claims(result: SensitivityResult) -> dict[tuple[str, str], str]:
+    """By the two ends of a range around the best, what its rates do; if it holds the best alone, what no other does."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for name, (low, high) in basins(result).items():
+        ends = format_rate(low, digits=3), format_rate(high, digits=3)
+        said.setdefault(ends, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
+    return {(low, high): (" or " if low == high else " and ").join(claims) for (low, high), claims in said.items()}
 
 
 def basins(result: SensitivityResult) -> dict[BasinBy, tuple[float, float]]:
@@ -291,9 +292,11 @@ def _race(stored: dict[str, Any]) -> dict[str, Any]:
     for name in ("epochs", "budget", "cost"):
         optional_float(stored[name])
     for drop in stored["dropped"]:
-        optional_float(drop["learning_rate"]), integer(drop["epoch"]), text(drop["why"]), text(drop["reason"])
+        for read, name in ((optional_float, "learning_rate"), (integer, "epoch"), (text, "why"), (text, "reason")):
+            read(drop[name])
     for comparison in stored["comparisons"]:
-        integer(comparison["epoch"]), list(map(float, [*comparison["kept"], *comparison["added"]]))
+        integer(comparison["epoch"])
+        float_array([*comparison["kept"], *comparison["added"]], ndim=1)
     return stored
 
 

@@ -185,6 +185,7 @@ class LogGridSearch(GridTuner):
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
+            MissingPackageError: Dask, which workers need, is not installed.
             DataError: The data is empty, or can be read only once.
             SearchError: The project holds another search, every run failed, or the workers cannot train.
             StorageError: A record cannot be written.

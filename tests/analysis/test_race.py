@@ -124,7 +124,8 @@ def test_the_best_of_two_rates():
     drop = race.dropped[1e-2]
     assert (drop.epoch, drop.why) == (3, "beaten")
     assert drop.reason == "1e-2 was 0.5 worse than 1e-3 after 3 epochs, at the end."
-    assert race.reason.startswith("1e-3 won by 0.5 over 1e-2, both trained for 3 epochs. The best rate is the lowest")
+    assert race.doubts[0].startswith("The best rate is the lowest one tried, so a better one may lie beyond.")
+    assert race.reason == f"1e-3 won by 0.5 over 1e-2, both trained for 3 epochs. {race.doubts[0]}"
     assert [rung.epoch for rung in race.history] == [1, 2, 3]
     assert race.history[0].standing == ((1e-3, 3.0), (1e-2, 3.0))
     assert race.history[1].standing == ((1e-3, 2.0), (1e-2, 2.5))

@@ -38,7 +38,7 @@ def test_a_diverged_run_names_the_rates_to_try(runs, capsys):
     assert main(["analyze", runs["diverged"]]) == 0
     out = capsys.readouterr().out
     assert "The learning rate was too high (4 epochs)." in out
-    assert "Divergence, epochs 3-3" in out
+    assert "Divergence, epoch 3: " in out
     assert "1e-2 to 3e-2" in out
 
 
@@ -50,7 +50,7 @@ def test_json_is_the_record(runs, capsys):
 def test_several_runs_are_compared(runs, capsys):
     assert main(["analyze", runs["slow"], runs["fast"]]) == 0
     out = capsys.readouterr().out
-    assert f"Best: {runs['fast']} (lowest loss 0.1002, ahead from epoch 1)." in out
+    assert f"Best: {runs['fast']} (loss 0.1002, ahead from epoch 1 on)." in out
 
 
 def test_json_of_several_runs_is_the_comparison(runs, capsys):

@@ -174,4 +174,7 @@ def test_a_missing_scikit_learn_is_named_before_tensorflow_is_loaded(monkeypatch
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sklearn" else found(name))
     assert main(["demo"]) == 2
     error = capsys.readouterr().err
-    assert error == 'keras-lr: error: The demo needs scikit-learn. Install it with: pip install "keras-lr[examples]"\n'
+    assert error == (
+        "keras-lr: error: The demo needs scikit-learn, which is not installed. "
+        'Install it with: pip install "keras-lr[examples]"\n'
+    )

@@ -90,7 +90,8 @@ def test_a_missing_dask_is_named_before_tensorflow_is_loaded(script, monkeypatch
     assert main([command, f"{script}:build", "--data", f"{script}:data", *place]) == 2
     error = capsys.readouterr().err
     assert error == (
-        'keras-lr: error: Workers need Dask, which is not installed. Install it with: pip install "keras-lr[dask]"\n'
+        "keras-lr: error: Training in workers needs Dask, which is not installed. "
+        'Install it with: pip install "keras-lr[dask]"\n'
     )
 
 

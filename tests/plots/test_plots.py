@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from keras_lr import analyze_history, plots
 from keras_lr.analysis import analyze_sensitivity
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.plots._sensitivity import shown_rates
+from keras_lr.plots._history import shown_rates
 from keras_lr.plots._svg import figure_svg
 from tests.report_samples import auto_lr_log, history, schedule_preview
 from tests.result_records import make_range_test

@@ -25,8 +25,8 @@ ANSWERS = {
     "diagnosis": ["The learning rate 1e-2 was", "Judged from 30 epochs of loss."],
     "diagnoses": ["3 runs judged: "],
     "comparison": [
-        "The best run, 0.01, reached 0.179. It was ahead from epoch 1 on. Of 3 runs of 30 epochs, the one at 1e-2 has "
-        "the lowest val_loss.",
+        "The best run, 0.01, reached val_loss 0.179. It was ahead from epoch 1 on. Of 3 runs of 30 epochs, the one at "
+        "1e-2 has the lowest val_loss.",
         "keras_lr.find_lr(model, x, y)",
     ],
     "AutoLR": [

@@ -182,7 +182,7 @@ def text_of(record):
 def test_a_metric_that_should_grow_is_shown_as_it_was_recorded():
     rising = {"accuracy": [0.125, 0.5, 0.625, 0.75]}
     several = text_of(analyze_histories({"a": rising, "b": {"accuracy": [0.1, 0.2, 0.3, 0.4]}}))
-    assert "a reached the highest accuracy, 0.75." in several
+    assert "The best run, a, reached accuracy 0.75." in several
     for words in (several, text_of(analyze_history(rising))):
         assert "accuracy went from 0.125 to 0.75 in 4 epochs" in words
         assert "-0.75" not in words.split("Numbers")[0]

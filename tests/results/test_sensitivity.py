@@ -12,7 +12,7 @@ import pytest
 
 from keras_lr.errors import ResultFormatError
 from keras_lr.results import SensitivityResult
-from keras_lr.results._sensitivity import basin_in_words, basins_in_words
+from keras_lr.results._sensitivity import basins_in_words
 from tests.sensitivity_samples import sensitivity_frame, sensitivity_result
 
 
@@ -46,7 +46,7 @@ def test_a_result_stored_under_the_former_names_is_read() -> None:
     ],
 )
 def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: str) -> None:
-    assert basin_in_words(SensitivityResult.from_dict(stored(best_learning_rate=1e-3, **changes))) == words
+    assert basins_in_words(SensitivityResult.from_dict(stored(best_learning_rate=1e-3, **changes))) == words
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_a_best_rate_alone_in_both_ranges_is_said_once() -> None:
     assert basins_in_words(SensitivityResult.from_dict(result)) == said
 
 
-NEW_FIELDS = ("basin_by", "usable_low", "usable_high", "lr_sensitivity")
+NEW_FIELDS = ("basin_by", "usable_low", "usable_high", "lr_sensitivity", "doubts")
 
 
 @pytest.mark.parametrize(("repeats", "basin_by"), [(3, "noise"), (1, "gain")])
-def test_a_result_stored_before_the_two_ranges_were_apart_is_read(repeats: int, basin_by: str) -> None:
+def test_a_result_of_an_earlier_version_is_read(repeats: int, basin_by: str) -> None:
     """Its basin was within noise, or with a single repeat what lost at most 5% of the gain."""
     data = json.loads(sensitivity_result(sensitivity_frame(repeats=repeats)).to_json())
     for name in NEW_FIELDS:
         del data[name]
     loaded = SensitivityResult.from_json(json.dumps(data))
-    assert [getattr(loaded, name) for name in NEW_FIELDS] == [basin_by, None, None, None]
+    assert [getattr(loaded, name) for name in NEW_FIELDS] == [basin_by, None, None, None, ()]
 
 
 def test_the_two_ranges_and_the_sensitivity_are_stored() -> None:
@@ -107,6 +107,7 @@ def test_the_two_ranges_and_the_sensitivity_are_stored() -> None:
         ({"environment": []}, "expected an object for `environment`, received list"),
         ({"at_edge": 0}, "expected true or false for `at_edge`"),
         ({"engine": None}, "expected a string, received NoneType"),
+        ({"doubts": [1]}, "expected a string, received int"),
     ],
 )
 def test_damaged_results_are_refused(change: dict[str, Any], message: str) -> None:

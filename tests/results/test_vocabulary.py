@@ -9,7 +9,7 @@ import pytest
 import keras_lr
 from keras_lr.analysis._suggestion.curve import regions
 from keras_lr.cli import _output
-from keras_lr.plots import _auto_lr, _history, _sensitivity, _style
+from keras_lr.plots import _history, _rate_curves, _sensitivity, _style
 from keras_lr.report._sections import auto_lr, range_test
 from keras_lr.results._auto_lr import ActionKind
 from keras_lr.results._diagnosis import (
@@ -33,7 +33,7 @@ TABLES = [
     (CONFIDENCE_BADGES, Confidence),
     (RUN_STATUS_NAMES, RunStatus),
     (_output._COLORS, Confidence),
-    (_auto_lr.ACTION_MARKS, ActionKind),
+    (_rate_curves.ACTION_MARKS, ActionKind),
     (auto_lr._ACTION_MEANINGS, ActionKind),
     (range_test._STOP_REASONS, StopReason),
 ]

@@ -114,7 +114,8 @@ def test_a_rate_that_diverges_on_good_data_is_still_blamed(tmp_path: Path) -> No
 def test_targets_that_are_all_equal_are_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="All targets are 1"):
         result = searched(tmp_path, regression(), X, np.ones_like(Y)).sensitivity()
-    assert "All targets are 1: the model can only learn this constant" in result.reason
+    assert "All targets are 1: the model can only learn this constant" in result.doubts[-1]
+    assert result.reason.endswith(result.doubts[-1])
 
 
 @pytest.mark.parametrize("of_dataset", [False, True])

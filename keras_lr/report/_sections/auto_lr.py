@@ -9,9 +9,10 @@ import numpy as np
 
 from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate
-from keras_lr.plots._auto_lr import loss_lines, plot_auto_lr, stacked_axes
 from keras_lr.plots._history import Scale
+from keras_lr.plots._rate_curves import loss_lines, plot_auto_lr, stacked_axes
 from keras_lr.report._components import (
+    TABLE_ROWS,
     Section,
     as_sentence,
     code_to_paste,
@@ -29,7 +30,6 @@ from keras_lr.report._components import (
 from keras_lr.results._auto_lr import ActionKind, AutoLRAction, AutoLRLog
 
 _EMBEDDED_EPOCHS = 1000
-_TABLE_ROWS = 40
 _MAX_DESCRIBED = 8
 # A learning rate set this close to the end has not been tested for long.
 _LATE_EPOCHS = 2
@@ -47,18 +47,18 @@ def auto_lr_section(logs: tuple[AutoLRLog], prefix: str) -> dict[str, Any]:
     (log,) = logs
     kept = _thinned(log)
     lines = loss_lines(kept)
-    about = "What the callback did to the learning rate while the model trained, and why."
     return section_view(
         heading="AutoLR",
         verdict=_verdict(log),
         warnings=_warnings(log),
-        note=f"{about} {Scale.of([lines]).crosses_note([lines])}".strip(),
+        note="What the callback did to the learning rate while the model trained, and why.",
         facts=_facts(log),
         figure=figure_view(
             lambda figure: plot_auto_lr(kept, axes=stacked_axes(figure)),
             title="Learning rate and losses under AutoLR",
             description=_describe(log),
             prefix=f"{prefix}-auto",
+            key=Scale.of([lines]).crosses_note([lines]),
             heights=(5.0, 4.6),
         ),
         tables=_actions(log),
@@ -145,7 +145,7 @@ def _describe(log: AutoLRLog) -> str:
 def _actions(log: AutoLRLog) -> list[dict[str, Any]]:
     if not log.actions:
         return []
-    shown = [log.actions[place] for place in evenly_chosen(len(log.actions), _TABLE_ROWS)]
+    shown = [log.actions[place] for place in evenly_chosen(len(log.actions), TABLE_ROWS)]
     caption = "Changes to the learning rate" + (", reported but not made (`dry_run`)" if log.dry_run else "")
     if len(shown) < len(log.actions):
         caption += f"; {len(shown)} of {len(log.actions)}"
@@ -194,7 +194,7 @@ def _thinned(log: AutoLRLog) -> AutoLRLog:
 
 def _data(log: AutoLRLog, kept: AutoLRLog) -> dict[str, Any]:
     frame = kept.to_frame()
-    shown = frame.iloc[spike_keeping_indices(kept.losses, _TABLE_ROWS)]
+    shown = frame.iloc[spike_keeping_indices(kept.losses, TABLE_ROWS)]
     return data_view(
         caption=f"AutoLR, {len(shown)} of {counted(len(log.epochs), 'epoch')}",
         columns=[str(column) for column in frame.columns],

@@ -13,15 +13,18 @@ from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
 from keras_lr.plots._history import Scale, history_panels, lines_of, plot_history
 from keras_lr.report._components import (
+    TABLE_ROWS,
     Section,
     as_sentence,
     badge_cell,
     code_to_paste,
     data_view,
+    fact_views,
     figure_view,
     number_cell,
     panels_view,
     section_view,
+    short_name,
     table_view,
     thinning_note,
     verdict_view,
@@ -31,9 +34,9 @@ from keras_lr.results._diagnosis import (
     FINDING_KINDS,
     VERDICTS,
     Diagnosis,
-    Finding,
     HistoryComparison,
     Severity,
+    span_in_words,
     verdict_badge,
     verdict_sentence,
 )
@@ -41,9 +44,6 @@ from keras_lr.results._diagnosis import (
 _MAX_RUNS = 12
 _CSV_ROWS = 1200
 _MIN_ROWS_PER_RUN = 20
-_TABLE_ROWS = 40
-_NAME_LIMIT = 48
-_LONG_NAME_LIMIT = 60
 _RUN_COLUMNS = ["Run", "Learning rate was", "Best value", "Try next", "Why"]
 _SEVERITY_RANK = {severity: rank for rank, severity in enumerate(get_args(Severity))}
 
@@ -56,14 +56,13 @@ def runs_view(diagnoses: Mapping[str, Diagnosis], prefix: str) -> dict[str, Any]
         prefix: Starts every id.
     """
     drawn = dict(list(diagnoses.items())[:_MAX_RUNS])
-    # The reasons for the verdict on a single run already stand above.
-    columns = _RUN_COLUMNS[:-1] if len(diagnoses) == 1 else _RUN_COLUMNS
-    rows = [_run_row(*item)[: len(columns)] for item in diagnoses.items()]
-    tables = [table_view("Verdict per run", columns, rows)]
+    rows = [_run_row(*item) for item in diagnoses.items()]
+    # The verdict on a single run already stands above.
+    tables = [table_view("Verdict per run", _RUN_COLUMNS, rows)] if len(diagnoses) > 1 else []
     return {
-        "note": _figure_note(drawn, len(diagnoses)),
+        "facts": _facts(*diagnoses.values()) if len(diagnoses) == 1 else [],
         "tables": [*tables, *finding_tables(diagnoses, caption="Findings in the runs", name_column="Run")],
-        "figure": _figure(drawn, prefix),
+        "figure": _figure(drawn, len(diagnoses), prefix),
         "method": _method(diagnoses),
         "script": _script(len(diagnoses)),
         "data": _data(diagnoses),
@@ -107,9 +106,9 @@ def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_col
     rows = [
         [
             FINDING_KINDS[finding.kind].name,
-            shortened(name, _NAME_LIMIT),
-            number_cell(_epoch_span(finding, diagnosis.unit)),
-            f"{finding.evidence} ({_effect(finding)})",
+            short_name(name),
+            number_cell(span_in_words(finding, diagnosis.unit)),
+            finding.evidence,
             finding.advice,
         ]
         for name, diagnosis in diagnoses.items()
@@ -121,7 +120,7 @@ def finding_tables(diagnoses: Mapping[str, Diagnosis], *, caption: str, name_col
 def findings_in_words(diagnosis: Diagnosis) -> str:
     """`oscillation in epochs 12 to 19, stagnation in epochs 20 to 30`."""
     return ", ".join(
-        f"{FINDING_KINDS[finding.kind].name} in {_epoch_span(finding, diagnosis.unit)}"
+        f"{FINDING_KINDS[finding.kind].name} in {span_in_words(finding, diagnosis.unit)}"
         for finding in diagnosis.findings
     )
 
@@ -130,10 +129,10 @@ def finding_warnings(name: str, diagnosis: Diagnosis) -> list[dict[str, str]]:
     """The findings that call for action, the most severe first; `name` is empty if there is only one run."""
     urgent = [finding for finding in diagnosis.findings if finding.severity != "info"]
     urgent.sort(key=lambda finding: -_SEVERITY_RANK[finding.severity])
-    place = f" of {shortened(name, _NAME_LIMIT)}" if name else ""
+    place = f" of {short_name(name)}" if name else ""
     return [
         warning_view(
-            f"{FINDING_KINDS[finding.kind].name.capitalize()}, {_epoch_span(finding, diagnosis.unit)}{place}.",
+            f"{FINDING_KINDS[finding.kind].name.capitalize()}, {span_in_words(finding, diagnosis.unit)}{place}.",
             finding.advice,
         )
         for finding in urgent
@@ -151,12 +150,12 @@ def pattern_key(diagnoses: Iterable[Diagnosis]) -> str:
     return as_sentence(legend.capitalize())
 
 
-def _figure_note(drawn: Mapping[str, Diagnosis], count: int) -> str:
+def _figure_key(drawn: Mapping[str, Diagnosis], count: int) -> str:
     """How to read the figure of the runs that are `drawn`, out of `count`."""
     runs = drawn.values()
     crosses = Scale.shared_by(runs).crosses_note(map(lines_of, runs))
     omitted = f"Only the first {len(drawn)} of {counted(count, 'run')} are drawn." if len(drawn) < count else ""
-    return " ".join(filter(None, (crosses, omitted)))
+    return " ".join(filter(None, (pattern_key(runs), crosses, omitted)))
 
 
 def rate_span(low: float | None, high: float | None) -> str:
@@ -164,30 +163,32 @@ def rate_span(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{format_rate(low)} to {format_rate(high)}"
 
 
-def best_in_words(comparison: HistoryComparison, name: str) -> tuple[str, str]:
-    """What the best value of a run is called, and its number."""
-    run = comparison.diagnoses[name]
-    validated = all(one.val_losses for one in comparison.diagnoses.values())
-    series = shortened(f"val_{run.monitor}" if validated else run.monitor, _NAME_LIMIT)
-    extreme = "lowest" if run.direction == "min" else "highest"
-    return f"{extreme} {series}", format_number(comparison.best_losses.get(name))
+def compared_series(comparison: HistoryComparison) -> str:
+    """Name of the series by which the runs were compared."""
+    runs = list(comparison.diagnoses.values())
+    return short_name(f"val_{runs[0].monitor}" if all(run.val_losses for run in runs) else runs[0].monitor)
 
 
-def _epoch_span(finding: Finding, unit: str) -> str:
-    if finding.start_epoch == finding.end_epoch:
-        return f"{unit} {finding.start_epoch}"
-    return f"{unit}s {finding.start_epoch} to {finding.end_epoch}"
+def lead_in_words(comparison: HistoryComparison, name: str) -> str:
+    """Since when the best run, `name`, is ahead: `ahead from epoch 3 on`; empty if it never stays so."""
+    first, unit = comparison.part_epoch, comparison.diagnoses[name].unit
+    return "" if first is None else f"ahead from {unit} {first} on" if first else f"ahead in every {unit}"
 
 
-def _effect(finding: Finding) -> str:
-    size = finding.effect_size
-    return f"{finding.effect_unit}: " + (f"{size:,.0f}" if 1000 <= size < 1e9 else format_number(size, digits=3))
+def _facts(run: Diagnosis) -> list[dict[str, str]]:
+    facts = [
+        (f"Best {short_name(f'val_{run.monitor}' if run.val_losses else run.monitor)}", format_number(_best(run))),
+        (f"{run.unit.capitalize()}s", f"{run.n_epochs:,}"),
+        ("Learning rate", "" if run.learning_rate is None else format_rate(run.learning_rate)),
+        ("Range to try", rate_span(run.suggested_low, run.suggested_high)),
+    ]
+    return fact_views((label, value) for label, value in facts if value)
 
 
 def _run_row(name: str, diagnosis: Diagnosis) -> list[Any]:
     words = VERDICTS[diagnosis.verdict]
     return [
-        shortened(name, _NAME_LIMIT),
+        short_name(name),
         badge_cell(verdict_badge(diagnosis.verdict, diagnosis.share), words.level),
         number_cell(format_number(_best(diagnosis))),
         number_cell(rate_span(diagnosis.suggested_low, diagnosis.suggested_high) or "–"),
@@ -202,13 +203,14 @@ def _best(diagnosis: Diagnosis) -> float | None:
     return min(judged) if diagnosis.direction == "min" else max(judged)
 
 
-def _figure(drawn: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
+def _figure(drawn: dict[str, Diagnosis], count: int, prefix: str) -> dict[str, Any]:
+    """The runs that are `drawn`, out of `count`."""
     descriptions = [_describe_run(name, diagnosis) for name, diagnosis in drawn.items()]
     shared: dict[str, Any] = {
         "title": "Training histories",
         "description": " ".join(descriptions),
         "prefix": f"{prefix}-runs",
-        "key": pattern_key(drawn.values()),
+        "key": _figure_key(drawn, count),
     }
     if len(drawn) == 1:
         (diagnosis,) = drawn.values()
@@ -218,7 +220,7 @@ def _figure(drawn: dict[str, Diagnosis], prefix: str) -> dict[str, Any]:
 
 def _describe_run(name: str, diagnosis: Diagnosis) -> str:
     losses = [loss for loss in diagnosis.losses if loss is not None]
-    what = "the loss" if diagnosis.direction == "min" else shortened(diagnosis.monitor, _NAME_LIMIT)
+    what = "the loss" if diagnosis.direction == "min" else short_name(diagnosis.monitor)
     course = (
         f"{what} went from {format_number(losses[0], digits=3)} to {format_number(losses[-1], digits=3)} in "
         f"{counted(diagnosis.n_epochs, diagnosis.unit)}"
@@ -227,11 +229,11 @@ def _describe_run(name: str, diagnosis: Diagnosis) -> str:
     )
     found = findings_in_words(diagnosis)
     judged = f"{verdict_badge(diagnosis.verdict, diagnosis.share).lower()}, {course}" + (f"; {found}" if found else "")
-    return as_sentence(f"{shortened(name, _NAME_LIMIT)}: {judged}")
+    return as_sentence(f"{short_name(name)}: {judged}")
 
 
 def _method(diagnoses: Mapping[str, Diagnosis]) -> list[str]:
-    monitors = sorted({shortened(diagnosis.monitor, _NAME_LIMIT) for diagnosis in diagnoses.values()})
+    monitors = sorted({short_name(diagnosis.monitor) for diagnosis in diagnoses.values()})
     points = sum(diagnosis.n_epochs for diagnosis in diagnoses.values())
     return [
         f"Judged by {' and '.join(f'`{name}`' for name in monitors)}, {counted(points, 'point')} of "
@@ -264,7 +266,7 @@ keras_lr.Report("Runs compared").add(comparison).save("report.html")
 def _data(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
     limit = rows_per_run(len(diagnoses))
     rows = [row for name, diagnosis in diagnoses.items() for row in _data_rows(name, thinned(diagnosis, limit))]
-    shown = [rows[place] for place in evenly_chosen(len(rows), _TABLE_ROWS)]
+    shown = [rows[place] for place in evenly_chosen(len(rows), TABLE_ROWS)]
     units = {diagnosis.unit for diagnosis in diagnoses.values()}
     unit = units.pop() if len(units) == 1 else "point"
     measured = sum(diagnosis.n_epochs for diagnosis in diagnoses.values())
@@ -275,7 +277,7 @@ def _data(diagnoses: Mapping[str, Diagnosis]) -> dict[str, Any]:
         columns=["run", unit, monitor, f"val_{monitor}", "learning_rate"],
         rows=[
             [
-                shortened(name, _LONG_NAME_LIMIT),
+                shortened(name, 60),
                 str(epoch),
                 format_number(loss),
                 format_number(val_loss),
@@ -329,7 +331,7 @@ def _verdict_on_one(run: Diagnosis) -> dict[str, str]:
     level = VERDICTS[run.verdict].level
     badge = verdict_badge(run.verdict, run.share)
     lead = f"{verdict_sentence(run.verdict, run.learning_rate, share=run.share)} in this run"
-    reason = f"Judged from {counted(run.n_epochs, run.unit)} of `{shortened(run.monitor, 48)}`."
+    reason = f"Judged from {counted(run.n_epochs, run.unit)} of `{short_name(run.monitor)}`."
     rest = " ".join(run.reasons)
     if run.suggested_low is None or run.suggested_high is None:
         return verdict_view(level=level, badge=badge, lead=lead, rest=rest, reason=reason)
@@ -349,10 +351,9 @@ def _verdict_on_several(runs: dict[str, Diagnosis]) -> dict[str, str]:
     judged = {verdict: [name for name, run in runs.items() if run.verdict == verdict] for verdict in VERDICTS}
     counts = [f"{len(names)} {VERDICTS[verdict].badge.lower()}" for verdict, names in judged.items() if names]
     good = judged["good"]
-    words = VERDICTS["good" if good else "unclear"]
     return verdict_view(
-        level=words.level,
-        badge=words.badge,
+        level="clear" if len(good) == len(runs) else "tentative",
+        badge=f"{len(good)} of {len(runs)} good",
         lead=f"{counted(len(runs), 'run')} judged: {', '.join(counts)}",
         rest=f"Judged good: {', '.join(good)}." if good else "No run was judged good.",
         reason="The table says why for each run.",
@@ -363,15 +364,10 @@ def _verdict_of_comparison(comparison: HistoryComparison) -> dict[str, str]:
     rest = f"{counted(len(comparison.diagnoses), 'run')} compared."
     name = comparison.best_run
     if name is not None and name in comparison.diagnoses:
-        run = comparison.diagnoses[name]
-        what, value = best_in_words(comparison, name)
-        rest = f"Of {counted(len(comparison.diagnoses), 'run')}, {shortened(name, 60)} reached the {what}, {value}."
-        if f"`{what.split()[-1]}`" in comparison.reason:
-            # The reason counts the runs and names the series too.
-            rest = f"The best run, {shortened(name, 60)}, reached {value}."
-        if comparison.part_epoch is not None:
-            ahead = f"from {run.unit} {comparison.part_epoch} on" if comparison.part_epoch else f"in every {run.unit}"
-            rest += f" It was ahead {ahead}."
+        value = format_number(comparison.best_losses.get(name))
+        rest = f"The best run, {shortened(name, 60)}, reached `{compared_series(comparison)}` {value}."
+        if lead := lead_in_words(comparison, name):
+            rest += f" It was {lead}."
     low, high = comparison.suggested_low, comparison.suggested_high
     if low is None or high is None:
         lead = "These runs suggest no learning rate to try next"

@@ -13,6 +13,7 @@ from keras_lr.analysis._suggestion.curve import SmoothCurve, regions, smooth_cur
 from keras_lr.plots._range_test import plot_range_test, plot_slope
 from keras_lr.report._components import (
     NO_RATE,
+    TABLE_ROWS,
     Section,
     as_sentence,
     chip_cell,
@@ -34,7 +35,6 @@ from keras_lr.results._range_test import RangeTestResult, StopReason
 _EMBEDDED_STEPS = 1000
 _EMBEDDED_NUMBERS = 6000
 _MIN_EMBEDDED_STEPS = 100
-_TABLE_STEPS = 40
 
 _REGION_MEANINGS = {
     "too low": "The loss hardly moves: training would work, but slowly.",
@@ -243,7 +243,7 @@ def _swept_range(result: RangeTestResult) -> tuple[str, str]:
         if result.sweep == "exponential"
         else rates[0] + (rates[1] - rates[0]) * steps
     )
-    return tuple(format_rate(float(rate), digits=6) for rate in (rates[0], last))  # type: ignore[return-value]
+    return format_rate(float(rates[0]), digits=6), format_rate(float(last), digits=6)
 
 
 def _thinned(result: RangeTestResult) -> RangeTestResult:
@@ -265,7 +265,7 @@ def _data(result: RangeTestResult, embedded: RangeTestResult, curve: SmoothCurve
     names = (f"loss_repeat_{index + 1}" for index in range(len(repeats)))
     columns = ["learning_rate", "loss", "smoothed_loss", "slope", *names]
     numbers = np.column_stack([embedded.learning_rates, embedded.losses, smoothed, slopes, *repeats])
-    shown = spike_keeping_indices(embedded.losses, _TABLE_STEPS)
+    shown = spike_keeping_indices(embedded.losses, TABLE_ROWS)
     measured = len(result.losses)
     note = thinning_note(measured, len(embedded.losses), "step")
     return data_view(

@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_lr._utils.downsampling import spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
-from keras_lr.plots._schedule import plot_schedule
+from keras_lr.plots._rate_curves import plot_schedule
 from keras_lr.report._components import (
+    TABLE_ROWS,
     Section,
     data_view,
     fact_views,
     figure_view,
-    number_cell,
     section_view,
     table_view,
     thinning_note,
@@ -25,7 +25,6 @@ from keras_lr.report._components import (
 from keras_lr.results._schedule import SchedulePreview
 
 _EMBEDDED_STEPS = 1000
-_TABLE_ROWS = 40
 _MAX_ARGUMENTS = 20
 
 # Schedules that can be written as code from their config, if all its values are plain.
@@ -127,8 +126,9 @@ def _describe(schedule: SchedulePreview) -> str:
 
 
 def _arguments(schedule: SchedulePreview) -> list[dict[str, Any]]:
-    arguments = list(schedule.config.items())[:_TABLE_ROWS]
-    rows = [[str(name)[:60], number_cell(_argument(str(name), value)[:200])] for name, value in arguments]
+    """The arguments of a schedule whose code cannot be written."""
+    arguments = [] if _code(schedule) else list(schedule.config.items())[:TABLE_ROWS]
+    rows = [[str(name)[:60], _argument(str(name), value)[:200]] for name, value in arguments]
     return [table_view("Arguments of the schedule", ["Argument", "Value"], rows)] if rows else []
 
 
@@ -191,7 +191,7 @@ def _thinned(schedule: SchedulePreview) -> SchedulePreview:
 
 def _data(schedule: SchedulePreview, kept: SchedulePreview) -> dict[str, Any]:
     frame = kept.to_frame()
-    shown = frame.iloc[spike_keeping_indices(kept.learning_rates, _TABLE_ROWS)]
+    shown = frame.iloc[spike_keeping_indices(kept.learning_rates, TABLE_ROWS)]
     return data_view(
         caption=f"Schedule, {len(shown)} of {counted(schedule.total_steps, 'step')}",
         columns=[str(column) for column in frame.columns],

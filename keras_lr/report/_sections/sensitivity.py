@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_lr._utils.downsampling import evenly_chosen, spike_keeping_indices
-from keras_lr._utils.formatting import counted, format_number, format_rate, shortened
+from keras_lr._utils.downsampling import evenly_chosen, nearest, spike_keeping_indices
+from keras_lr._utils.formatting import counted, format_number, format_rate
 from keras_lr.analysis._batch_size import rule_ridge
 from keras_lr.analysis._sensitivity import (
     ENOUGH_REPEATS,
@@ -26,19 +26,16 @@ from keras_lr.analysis._sensitivity import (
     runs_at,
     trained_runs,
 )
+from keras_lr.plots._history import MAX_REPEATS, LearningCurves, shown_rates
 from keras_lr.plots._sensitivity import (
     MAX_HEATMAP_SIZES,
     MAX_RATES,
-    MAX_REPEATS,
-    RACE_ENDS,
-    LearningCurves,
     plot_heatmap,
-    plot_race,
     plot_sensitivity,
-    shown_rates,
 )
 from keras_lr.report._components import (
     NO_RATE,
+    TABLE_ROWS,
     Section,
     as_sentence,
     code_to_paste,
@@ -52,6 +49,7 @@ from keras_lr.report._components import (
     panels_view,
     part_view,
     section_view,
+    short_name,
     table_view,
     verdict_view,
     warning_view,
@@ -62,21 +60,20 @@ from keras_lr.report._sections.diagnosis import (
     findings_in_words,
     pattern_key,
 )
+from keras_lr.report._sections.race import listed, race_view
 from keras_lr.results._diagnosis import Diagnosis
 from keras_lr.results._sensitivity import (
     BASIN_NAMES,
     CHAOTIC,
     INTEGER_COLUMNS,
     RUN_STATUS_NAMES,
-    BasinBy,
     SensitivityResult,
+    basin_claims,
     basins,
     chaos_in_words,
 )
 
 _MAX_TABLE_ROWS = 60
-_NAME_LIMIT = 48
-_NO_OTHER = "No other learning rate that was tried"
 _ENGINES: dict[str, str] = {
     "stacked": "all runs of the grid in one compiled program",
     "function": "one traced training step for all runs",
@@ -86,7 +83,6 @@ _ENGINES: dict[str, str] = {
 
 _EMBEDDED_ROWS = 1200
 _MIN_ROWS_PER_RUN = 4
-_TABLE_ROWS = 40
 
 
 def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[str, Any]:
@@ -95,88 +91,39 @@ def sensitivity_section(results: tuple[SensitivityResult], prefix: str) -> dict[
     runs = run_scores(result.frame, objective=result.objective, direction=result.direction)
     kept = embedded_frame(result)
     diagnoses = representative_diagnoses(result, runs, shown_rates(result))
+    own = race_view(result, result.race, prefix) if result.race else _grid_view(result, runs, prefix)
     return section_view(
-        heading="Race" if result.race else "Sensitivity",
+        **own | {"method": [*_engine_method(result), *own["method"]]},
         verdict=_verdict(result),
         warnings=_warnings(result, runs, diagnoses.get(result.best_learning_rate or 0.0)),
-        note="Runs that train side by side: the worst are dropped at each comparison, and the winner trains to the end."
-        if result.race
-        else "The outcome of full training runs at each learning rate: believe this rather than a range test.",
         facts=_facts(result, runs),
-        figure=_race_figure(result, prefix) if result.race else _curve_figure(result, runs, prefix),
-        tables=[_race_table(result) if result.race else _rate_table(result, runs)],
         parts=[*_heatmap(result, prefix), *search_histories(result, diagnoses, prefix)],
-        method=_method(result),
         environment=environment_rows(result.environment),
-        script=_script(result),
         data=search_data(result, kept),
         records=[dataclasses.replace(result, frame=kept).to_dict()],
     )
 
 
-def _curve_figure(result: SensitivityResult, runs: pd.DataFrame, prefix: str) -> dict[str, Any]:
-    return figure_view(
-        lambda figure: plot_sensitivity(result, ax=figure.subplots()),
-        title=f"{_objective(result)} against learning rate",
-        description=_describe_curve(result, runs, drawn=min(MAX_RATES, len(result.learning_rates))),
-        prefix=f"{prefix}-u",
-    )
-
-
-def _race_figure(result: SensitivityResult, prefix: str) -> dict[str, Any]:
-    """Each rate's curve up to where it was dropped."""
-    rates = shown_rates(result)
-    drawn = "" if len(rates) == len(result.learning_rates) else f" {len(rates)} of them are drawn."
-    return figure_view(
-        lambda figure: plot_race(result, ax=figure.subplots()),
-        title=f"{_objective(result)} of each learning rate in the race",
-        description=f"{_describe_race(result)}{drawn}",
-        prefix=f"{prefix}-race",
-    )
-
-
-def _describe_race(result: SensitivityResult) -> str:
-    """Which rates left the race in which way."""
-    dropped = (result.race or {"dropped": []})["dropped"]
-    ways = {
-        text: [_rate(drop["learning_rate"]) for drop in dropped if drop["why"] == why]
-        for why, (*_, text) in RACE_ENDS.items()
+def _grid_view(result: SensitivityResult, runs: pd.DataFrame, prefix: str) -> dict[str, Any]:
+    """The arguments of `section_view` in which a search over a grid differs from a race."""
+    return {
+        "heading": "Sensitivity",
+        "note": "The outcome of full training runs at each learning rate: believe this rather than a range test.",
+        "figure": figure_view(
+            lambda figure: plot_sensitivity(result, ax=figure.subplots()),
+            title=f"{short_name(result.objective)} against learning rate",
+            description=_describe_curve(result, runs, drawn=min(MAX_RATES, len(result.learning_rates))),
+            prefix=f"{prefix}-u",
+        ),
+        "tables": [_rate_table(result, runs)],
+        "method": _method(result),
+        "script": _script(result),
     }
-    ends = "; ".join(f"{text}: {_listed(rates)}" for text, rates in ways.items() if rates)
-    took_part = f"{counted(len(result.learning_rates), 'learning rate')} took part."
-    return f"{took_part} {as_sentence(ends[:1].upper() + ends[1:])}".strip()
-
-
-def _race_table(result: SensitivityResult) -> dict[str, Any]:
-    """Where each rate left the race, and why."""
-    race = result.race or {"dropped": []}
-    reasons = {drop["learning_rate"]: drop["reason"] for drop in race["dropped"]}
-    runs = run_scores(result.frame.assign(status="ok"), objective=result.objective, direction=result.direction)
-    shown = evenly_chosen(len(runs), _MAX_TABLE_ROWS)
-    rows = [runs.iloc[place] for place in shown]
-    standing = "won" if result.race and result.race["finished"] else "leads"
-    columns = {
-        "Learning rate": [number_cell(_rate(float(row["learning_rate"]))) for row in rows],
-        "Epochs": [number_cell(str(int(row["epochs"]))) for row in rows],
-        f"Best {_objective(result)}": number_column([float(row["score"]) for row in rows]),
-        "Outcome": [
-            standing
-            if row["learning_rate"] == result.best_learning_rate
-            else reasons.get(float(row["learning_rate"]), "still in the race")
-            for row in rows
-        ],
-    }
-    caption = "Each learning rate of the race: how long it was trained, and why it was dropped"
-    return table_view(caption, list(columns), zip(*columns.values(), strict=True))
 
 
 def _rate(rate: float) -> str:
     """A rate of the grid. Three digits tell neighbours apart up to ninety rates per decade."""
     return format_rate(rate, digits=3)
-
-
-def _objective(result: SensitivityResult) -> str:
-    return shortened(result.objective, _NAME_LIMIT)
 
 
 def _verdict(result: SensitivityResult) -> dict[str, str]:
@@ -196,21 +143,10 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
 
 def _ranges_in_words(result: SensitivityResult) -> str:
     """Which rates are as good within noise, and which lose little of the gain."""
-    facts: dict[str, list[str]] = {}
-    for name, span in _ranges(result).items():
-        rates = f"Anything from {span}" if " to " in span else _NO_OTHER
-        facts.setdefault(rates, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
     return " ".join(
-        f"{rates} {(' or ' if rates == _NO_OTHER else ' and ').join(said)}." for rates, said in facts.items()
+        f"No other learning rate that was tried {claim}." if low == high else f"Anything from {low} to {high} {claim}."
+        for (low, high), claim in basin_claims(result).items()
     )
-
-
-def _ranges(result: SensitivityResult) -> dict[BasinBy, str]:
-    """The ranges that are known, each as text."""
-    return {
-        name: _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}"
-        for name, (low, high) in basins(result).items()
-    }
 
 
 def _setup(result: SensitivityResult) -> str:
@@ -239,10 +175,9 @@ def _warnings(result: SensitivityResult, runs: pd.DataFrame, best: Diagnosis | N
 
 def _reason(result: SensitivityResult) -> str:
     """The reason without the doubts that stand among the warnings."""
-    reason = result.reason
-    for warning in _grid_warnings(result):
-        reason = reason.replace(f" {warning['problem']}", "")
-    return reason
+    warned = {warning["problem"] for warning in _grid_warnings(result)}
+    answer = result.reason.removesuffix(" ".join(result.doubts)).rstrip()
+    return " ".join([answer, *(doubt for doubt in result.doubts if doubt not in warned)])
 
 
 def _grid_warnings(result: SensitivityResult) -> list[dict[str, str]]:
@@ -280,15 +215,20 @@ def _run_warnings(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[st
 
 def _facts(result: SensitivityResult, runs: pd.DataFrame) -> list[dict[str, str]]:
     rates = result.learning_rates
-    facts = [(BASIN_NAMES[name].capitalize(), span) for name, span in _ranges(result).items()]
+    facts = [
+        (BASIN_NAMES[name].capitalize(), _rate(low) if low == high else f"{_rate(low)} to {_rate(high)}")
+        for name, (low, high) in basins(result).items()
+    ]
     if result.lr_sensitivity is not None:
         facts.append(("Learning-rate sensitivity", f"{result.lr_sensitivity:.2f}"))
     if len(rates):
         facts.append(("Searched", f"{_rate(rates[0])} to {_rate(rates[-1])}"))
     facts.append(("Learning rates", str(len(rates))))
     if result.race:
-        facts.append(("Other rates, in complete runs", f"{result.race['cost']:.2g} of {result.race['budget']:g}"))
-    facts.append(("Repeats", str(result.repeats)))
+        cost, budget = f"{result.race['cost']:.2g}", f"{result.race['budget']:g}"
+        facts.append(("Spent on other rates", f"{cost} of {budget} complete run{'' if budget == '1' else 's'}"))
+    else:
+        facts.append(("Repeats", str(result.repeats)))
     if len(result.batch_sizes) > 1:
         facts.append(("Batch sizes", ", ".join(map(str, result.batch_sizes[:8]))))
     lost = int((runs["status"] == "diverged").sum())
@@ -307,21 +247,13 @@ def _describe_curve(result: SensitivityResult, runs: pd.DataFrame, *, drawn: int
         ends = [rate for rate in (float(medians.index[0]), float(medians.index[-1])) if rate != best]
         value, *others = (f"{format_number(float(medians[rate]), digits=3)} at {_rate(rate)}" for rate in (best, *ends))
         against = f", against {' and '.join(others)}" if others else ""
-        parts.append(f"The best median {_objective(result)} is {value}{against}.")
+        parts.append(f"The best median {short_name(result.objective)} is {value}{against}.")
     diverged = np.unique(own.loc[own["status"] == "diverged", "learning_rate"].to_numpy(dtype=np.float64))
     if len(diverged):
-        parts.append(f"Runs diverged at {_rates_in_words(diverged)}.")
+        parts.append(f"Runs diverged at {listed(diverged.tolist())}.")
     if drawn < len(result.learning_rates):
         parts.append(f"{drawn} of {counted(len(result.learning_rates), 'learning rate')} are drawn.")
     return " ".join(parts) or "No learning rate stands out."
-
-
-def _rates_in_words(rates: np.ndarray) -> str:
-    return _listed([_rate(float(rate)) for rate in rates])
-
-
-def _listed(written: list[str]) -> str:
-    return ", ".join(written) if len(written) <= 4 else f"{len(written)} learning rates, the lowest {written[0]}"
 
 
 def _rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]:
@@ -330,20 +262,22 @@ def _rate_table(result: SensitivityResult, runs: pd.DataFrame) -> dict[str, Any]
     groups = [group for _, group in runs.groupby(["batch_size", "learning_rate"])]
     best = next((place for place, group in enumerate(groups) if _standing(result, group) == "best"), None)
     shown = evenly_chosen(len(groups), _MAX_TABLE_ROWS, always=best)
-    caption = f"Best {_objective(result)} of each run, by learning rate"
+    caption = f"Best {short_name(result.objective)} of each run, by learning rate"
     if len(shown) < len(groups):
         caption += f"; {len(shown)} of {len(groups):,} rows"
     chosen = [groups[place] for place in shown]
     rates = [number_cell(_rate(float(group["learning_rate"].iloc[0]))) for group in chosen]
     sizes = [number_cell(str(int(group["batch_size"].iloc[0]))) for group in chosen]
-    outcomes = [number_column(values) for values in zip(*map(_outcomes, chosen), strict=True)]
+    medians, lowest, highest = (number_column(values) for values in zip(*map(_outcomes, chosen), strict=True))
     columns = {
         "Learning rate": rates,
         **({"Batch size": sizes} if several else {}),
-        **dict(zip(("Median", "Lowest", "Highest"), outcomes, strict=False)),
-        "Runs": [_endings(group) for group in chosen],
+        "Median": medians,
         "Gain lost": [number_cell(_lost(result, group, lost)) for group in chosen],
         "Standing": [_standing(result, group) for group in chosen],
+        "Lowest": lowest,
+        "Highest": highest,
+        "Runs": [_endings(group) for group in chosen],
     }
     return table_view(caption, list(columns), zip(*columns.values(), strict=True))
 
@@ -389,16 +323,16 @@ def _heatmap(result: SensitivityResult, prefix: str) -> list[dict[str, Any]]:
     height = 1.3 + 0.45 * min(sizes, MAX_HEATMAP_SIZES)
     picture = figure_view(
         lambda figure: plot_heatmap(result, ax=figure.subplots()),
-        title=f"Median {_objective(result)} by learning rate and batch size",
+        title=f"Median {short_name(result.objective)} by learning rate and batch size",
         description=_describe_heatmap(result),
         prefix=f"{prefix}-batch",
         broad=True,
         heights=(height, height),
     )
     note = "The stronger the colour of a cell, the better its rank. Cross: most runs diverged. Frame: the best."
-    note += " Line: the best rate of each batch size."
+    note += " Dots: the best rate of each batch size."
     if rule_ridge(result):
-        note += " Dashed: where the optimizer's rule for batch sizes puts it, from the best cell on."
+        note += " Diamonds: where the optimizer's rule for batch sizes puts it, from the best cell on."
     return [part_view(name="batch", heading="Learning rate and batch size", figure=picture, note=note)]
 
 
@@ -406,7 +340,7 @@ def _describe_heatmap(result: SensitivityResult) -> str:
     if result.best_learning_rate is None:
         return "No cell stands out."
     return (
-        f"The best median {_objective(result)} is at a learning rate of {_rate(result.best_learning_rate)} "
+        f"The best median {short_name(result.objective)} is at a learning rate of {_rate(result.best_learning_rate)} "
         f"with batch size {main_batch_size(result)}."
     )
 
@@ -414,14 +348,12 @@ def _describe_heatmap(result: SensitivityResult) -> str:
 def _method(result: SensitivityResult) -> list[str]:
     better = "lowest" if result.direction == "min" else "highest"
     seeds = sorted(int(seed) for seed in result.frame["seed"].unique())
-    listed = ", ".join(map(str, seeds[:10])) + (", …" if len(seeds) > 10 else "")
-    if result.race:
-        return _race_method(result, seed=listed)
+    shown = ", ".join(map(str, seeds[:10])) + (", …" if len(seeds) > 10 else "")
     epochs = 0 if not len(result.frame) else int(result.frame["epoch"].max()) + 1
     lines = [
-        f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {listed or 'none'}.",
-        f"A run is scored by its {better} `{_objective(result)}`, a learning rate by the median score of its runs; a "
-        "diverged run counts as the worst possible.",
+        f"Each learning rate was trained for up to {counted(epochs, 'epoch')} with the same seeds: {shown or 'none'}.",
+        f"A run is scored by its {better} `{short_name(result.objective)}`, a learning rate by the median score of its "
+        "runs; a diverged run counts as the worst possible.",
         "As good within noise: repeats indistinguishable from those of the best, given their spread.",
         "The gain is the difference between the median of all runs after the first epoch and the best median. A rate "
         "may lose little of it and still be distinguishable from the best.",
@@ -433,25 +365,9 @@ def _method(result: SensitivityResult) -> list[str]:
             "loses on average, 0 if no rate is worse than another, 1 if only the best trains (Wortsman et al. 2023, "
             "arXiv:2309.14322)."
         )
-    lines += _engine_method(result)
     tried = "" if len(result.batch_sizes) > 1 else " another batch size,"
     lines.append(f"Not tried: learning rates between those of the grid,{tried} another optimizer, a schedule.")
     return lines
-
-
-def _race_method(result: SensitivityResult, *, seed: str) -> list[str]:
-    race = result.race or {"epochs": 1, "comparisons": []}
-    after = ", ".join(str(comparison["epoch"]) for comparison in race["comparisons"]) or "none yet"
-    better = "lowest" if result.direction == "min" else "highest"
-    lines = [
-        f"One run per learning rate, all with seed {seed or 'none'}, compared by their {better} `{_objective(result)}` "
-        f"so far, after these numbers of epochs: {after}. A complete run has {race['epochs']}.",
-        "A rate can no longer win if it would end behind the best, even if it kept the mean pace of the second half of "
-        "its epochs to the last one. A rate that was merely behind might have won; the budget went to better ones.",
-        "The gain is the difference between the worst value after the first epoch and the best value. The loss of a "
-        "dropped rate is measured at the last epoch at which it was compared with the best.",
-    ]
-    return [*lines, *_engine_method(result)]
 
 
 def _engine_method(result: SensitivityResult) -> list[str]:
@@ -462,25 +378,6 @@ def _engine_method(result: SensitivityResult) -> list[str]:
 
 
 def _script(result: SensitivityResult) -> str:
-    if result.race:
-        return f"""import keras_lr
-
-from my_project import build_model, load_data  # a compiled model; training and validation data
-
-x, y, x_val, y_val = load_data()
-tuner = keras_lr.RaceSearch(
-    build_model,
-    objective={json.dumps(result.objective[:80])},
-    budget={result.race["budget"]:g},
-    directory="runs",
-    project_name="race",
-)
-tuner.search(x, y, validation_data=(x_val, y_val), epochs={result.race["epochs"]}, batch_size={main_batch_size(result)})
-model = tuner.get_best_models()[0]
-result = tuner.sensitivity()
-print(result)
-result.to_html("race.html")
-"""
     rates = ", ".join(format_rate(float(rate), digits=6) for rate in result.learning_rates)
     sizes = f"    batch_sizes={list(result.batch_sizes)},\n" if len(result.batch_sizes) > 1 else ""
     size = "" if sizes else f", batch_size={main_batch_size(result) or 32}"
@@ -535,7 +432,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
                 description=" ".join(descriptions),
                 descriptions=descriptions,
                 prefix=f"{prefix}-runs",
-                key=pattern_key(diagnoses.values()),
+                key=" ".join(filter(None, (pattern_key(diagnoses.values()), curves.crosses_note()))),
             ),
             tables=finding_tables(named, caption=caption, name_column="Learning rate"),
         )
@@ -545,7 +442,7 @@ def search_histories(result: SensitivityResult, diagnoses: Mapping[float, Diagno
 def search_data(result: SensitivityResult, kept: pd.DataFrame) -> dict[str, Any]:
     """The table and the CSV of a search."""
     measured = len(result.frame)
-    shown = kept.iloc[evenly_chosen(len(kept), _TABLE_ROWS)]
+    shown = kept.iloc[evenly_chosen(len(kept), TABLE_ROWS)]
     columns = [str(column) for column in kept.columns]
     note = ""
     if len(kept) < measured:
@@ -575,9 +472,8 @@ def embedded_frame(result: SensitivityResult) -> pd.DataFrame:
         return frame
     rates = result.learning_rates
     runs_per_rate = max(1, frame[RUN_KEYS].drop_duplicates().shape[0] // len(rates))
-    best = None if result.best_learning_rate is None else int(np.argmin(np.abs(rates - result.best_learning_rate)))
     limit = max(3, _EMBEDDED_ROWS // (runs_per_rate * _MIN_ROWS_PER_RUN))
-    kept_rates = rates[evenly_chosen(len(rates), limit, always=best)]
+    kept_rates = rates[evenly_chosen(len(rates), limit, always=nearest(rates, result.best_learning_rate))]
     rows_per_run = max(_MIN_ROWS_PER_RUN, _EMBEDDED_ROWS // (runs_per_rate * len(kept_rates)))
     runs = frame[frame["learning_rate"].isin(kept_rates)].groupby(RUN_KEYS, sort=False)
     return pd.concat([_thinned_run(run, result, rows_per_run) for _, run in runs], ignore_index=True)
@@ -585,8 +481,6 @@ def embedded_frame(result: SensitivityResult) -> pd.DataFrame:
 
 def _note(result: SensitivityResult, curves: LearningCurves) -> str:
     parts = ["One panel per learning rate, one line per repeat; all panels share a scale."]
-    if crosses := curves.crosses_note():
-        parts.append(crosses)
     if len(result.batch_sizes) > 1:
         parts.append(f"Only batch size {main_batch_size(result)} is shown.")
     tried = len(result.learning_rates)

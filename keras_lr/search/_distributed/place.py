@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keras_lr._utils.progress import notice
-from keras_lr._utils.validation import is_number, whole_number
+from keras_lr._utils.validation import is_number, missing_package, whole_number
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.search._keras_tuner import roles
 from keras_lr.search._session import Pool
@@ -124,7 +124,5 @@ def _dask() -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("dask", "distributed", "cloudpickle"):
             raise
-        raise InvalidArgumentError(
-            'A search with workers needs Dask, which is not installed. Install it with: pip install "keras-lr[dask]"'
-        ) from error
+        raise missing_package("Training in workers", "Dask", "dask") from error
     return dask_pool

@@ -74,6 +74,7 @@ def test_a_clear_search():
     assert (result.at_edge, result.confidence, result.best_batch_size) == (False, "clear", 32)
     assert result.environment == {"keras": "3.15"}
     assert result.reason == "Of 4 learning rates x 3 repeats, 1e-3 gave the lowest val_loss (0.51)."
+    assert result.doubts == ()
     assert (result.basin_by, result.usable_low, result.usable_high) == ("noise", 1e-3, 1e-2)
 
 
@@ -190,7 +191,8 @@ def test_few_repeats_are_tentative(repeats):
     result = analyze_sensitivity(search({rate: losses[:repeats] for rate, losses in LOSSES.items()}))
     assert result.confidence == "tentative"
     assert result.low <= result.best_learning_rate <= result.high
-    assert "Fewer than 3 repeats leave the noise uncertain." in result.reason
+    assert result.doubts[0] == "Fewer than 3 repeats leave the noise uncertain."
+    assert result.reason.endswith(" ".join(result.doubts))
 
 
 def test_with_one_repeat_the_basin_is_within_a_twentieth_of_the_gain():

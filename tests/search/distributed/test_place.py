@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import InvalidArgumentError, MissingPackageError
 from keras_lr.search._distributed.place import Place, role
 
 VARIABLES = {"KERASTUNER_ORACLE_IP": "10.0.0.1", "KERASTUNER_ORACLE_PORT": "8000"}
@@ -71,5 +71,5 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delitem(sys.modules, "keras_lr.search._distributed.dask_pool", raising=False)
     monkeypatch.delattr("keras_lr.search._distributed.dask_pool", raising=False)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InvalidArgumentError, match=r'pip install "keras-lr\[dask\]"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "keras-lr\[dask\]"'):
         Place.of(2, None, None, 300).open(None, tmp_path, 0)

@@ -1,19 +1,34 @@
-"""The plot of a run under `AutoLR`."""
+"""Plots of the learning rate during training: as a schedule plans it, and as `AutoLR` changes it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from keras_lr._utils.formatting import format_rate
 from keras_lr.plots._history import LossLines, Scale, add_line_legend, checked_panels, draw_losses
-from keras_lr.plots._style import BLUE, GREEN, GREY, ORANGE, PINK, curve_id, new_figure, style_axes
+from keras_lr.plots._style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    draw_line,
+    new_axes,
+    new_figure,
+    plain_text,
+    style_axes,
+    width_inches,
+)
 from keras_lr.results._auto_lr import AutoLRLog
+from keras_lr.results._schedule import SchedulePreview
+
+# A label this near to the one before stands in the second row.
+_LABEL_INCHES, _ROW_POINTS = 0.9, 11
 
 ACTION_MARKS = {
     "probe": ("o", GREEN),
@@ -22,6 +37,48 @@ ACTION_MARKS = {
     "rollback": ("X", PINK),
     "anneal": ("s", GREY),
 }
+
+
+def plot_schedule(schedule: SchedulePreview, *, ax: Axes | None = None) -> Axes:
+    """Draws the learning rate against the step, and the momentum on a second y axis.
+
+    Args:
+        schedule: What `keras_lr.schedules.preview` returned.
+        ax: Axes to draw on; None makes a new figure of pyplot, which notebooks show.
+
+    Returns:
+        The axes drawn on; the momentum has axes of its own at the same place in the figure.
+
+    Example:
+        >>> keras_lr.plots.plot_schedule(keras_lr.schedules.preview(schedule, 1000))
+    """
+    axes = new_axes() if ax is None else ax
+    draw_line(axes, schedule.steps, schedule.learning_rates, name="learning rate", color=BLUE)
+    style_axes(axes)
+    axes.set(xlabel="Step", ylabel="Learning rate")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_rate(value)))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    row, place = 0, -np.inf
+    for step, label in sorted(schedule.annotations):
+        left, place = place, (step - schedule.steps[0]) / max(1, np.ptp(schedule.steps)) * width_inches(axes)
+        row = 1 - row if place - left < _LABEL_INCHES else 0
+        axes.axvline(step, color=GREY, linewidth=0.8, linestyle=":")
+        axes.annotate(
+            plain_text(label, limit=24),
+            (step, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -2 - _ROW_POINTS * row),
+            textcoords="offset points",
+            va="top",
+            fontsize="small",
+            parse_math=False,
+        )
+    if schedule.momentums is not None:
+        beside = axes.twinx()
+        draw_line(beside, schedule.steps, schedule.momentums, name="momentum", color=ORANGE, linestyle="--")
+        beside.spines[["top", "left"]].set_visible(False)
+        beside.set_ylabel("Momentum (dashed)")
+    return axes
 
 
 def plot_auto_lr(log: AutoLRLog, *, axes: Sequence[Axes] | None = None) -> list[Axes]:
@@ -64,19 +121,8 @@ def stacked_axes(figure: Figure) -> list[Axes]:
 def _draw_rates(ax: Axes, log: AutoLRLog) -> None:
     known = np.isfinite(log.learning_rates) & (log.learning_rates > 0)
     if known.any():
-        marker = "o" if known.sum() == 1 else None
-        sns.lineplot(
-            x=log.epochs[known],
-            y=log.learning_rates[known],
-            color=BLUE,
-            linewidth=1.8,
-            marker=marker,
-            drawstyle="steps-post",
-            estimator=None,
-            legend=False,
-            gid=curve_id("learning rate"),
-            ax=ax,
-        )
+        epochs, rates = log.epochs[known], log.learning_rates[known]
+        draw_line(ax, epochs, rates, name="learning rate", color=BLUE, drawstyle="steps-post")
     # Marks stand on the curve, because the new rate itself may come later (anneal) or never (dry run).
     rate_at = dict(zip(log.epochs[known].tolist(), log.learning_rates[known].tolist(), strict=True))
     for kind, (marker, color) in ACTION_MARKS.items():
