@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import uuid
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -19,16 +20,14 @@ _IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
 _STRIPPED_DEVICE = "/device::0"
 """What is left of the device of a `tf.py_function` after TensorFlow has stripped it, and cannot be parsed."""
 
+_SHUFFLE = "ShuffleDatasetV3"
 _SEED_INPUTS = (2, 3)
-"""Inputs of a shuffle node: dataset, buffer size, two seeds; and in `ShuffleDatasetV3` the generator they share."""
+"""Inputs of a shuffle node: dataset, buffer size, two seeds, and the generator that its iterators share."""
 
-_WITHOUT_RESOURCE = {
-    "ShuffleDatasetV3": ("ShuffleDataset", 4, ()),
-    "RandomDatasetV2": ("RandomDataset", 2, ("rerandomize_each_iteration",)),
-    "CacheDatasetV2": ("CacheDataset", 2, ()),
-}
-"""For each operation that shares a resource among its iterators, the one that makes its own: its name, how many inputs
-it takes, and the attributes it lacks."""
+_CACHE = "CacheDatasetV2"
+_RESOURCE_INPUTS = {_SHUFFLE: 4, "RandomDatasetV2": 2, _CACHE: 2}
+"""For each operation whose iterators share a resource, a generator of seeds or the memory of a cache, the place of that
+resource among its inputs. A node that finds no resource of the name that it is given makes one of its own."""
 
 _UNCOUNTED = (tf.string, tf.variant, tf.resource)
 """Types whose size in memory is not known."""
@@ -99,38 +98,41 @@ def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef]
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
-def with_own_generators(nodes: Iterable[Any]) -> list[Any]:
-    """Gives each shuffle among `nodes` its own generator, made from its seeds, and returns these nodes."""
-    shuffles = [node for node in nodes if node.op == "ShuffleDatasetV3"]
-    for node in shuffles:
-        _replace_resource(node)
-    return shuffles
-
-
-def _replace_resource(node: Any) -> None:
-    node_op, inputs, lacks = _WITHOUT_RESOURCE[node.op]
-    node.op = node_op
-    del node.input[inputs:]
-    for name in lacks:
-        del node.attr[name]
-
-
 def _own_resources(definition: tf.compat.v1.GraphDef) -> None:
-    _own_caches(definition)
-    for node in _all_nodes(definition):
-        if node.op in _WITHOUT_RESOURCE:
-            _replace_resource(node)
+    """Gives each shuffle, random dataset and cache of the graph a resource of its own, which starts from its seeds."""
+    _own_files(definition)
+    _rename_resources(definition, _RESOURCE_INPUTS)
 
 
-def _own_caches(definition: tf.compat.v1.GraphDef) -> None:
-    """Gives each cache of the graph its own memory; it reads a file that has been filled, but fills none."""
-    constants = {node.name: node.attr["value"].tensor for node in _all_nodes(definition) if node.op == "Const"}
+def _rename_resources(definition: tf.compat.v1.GraphDef, operations: Collection[str]) -> None:
+    """Gives the resources of `operations` names that no other copy of the pipeline has."""
+    constants = _constants(_all_nodes(definition))
+    own = uuid.uuid4().hex
     for node in _all_nodes(definition):
-        if node.op == "CacheDatasetV2":
-            name = tf.make_ndarray(constants[node.input[1].partition(":")[0]]).item()
+        if node.op in operations:
+            shared = constants.get(_source(node, _RESOURCE_INPUTS[node.op]))
+            for handle in shared.resource_handle_val if shared is not None else ():
+                handle.name = f"{handle.name.partition('/of ')[0]}/of {own}"
+
+
+def _own_files(definition: tf.compat.v1.GraphDef) -> None:
+    """Lets each cache read a file that has been filled, but fill none."""
+    constants = _constants(_all_nodes(definition))
+    for node in _all_nodes(definition):
+        if node.op == _CACHE:
+            name = tf.make_ndarray(constants[_source(node, 1)]).item()
             if name and not tf.io.gfile.exists(name + b".index"):
-                constants[node.input[1].partition(":")[0]].CopyFrom(tf.make_tensor_proto(b""))
-            _replace_resource(node)
+                constants[_source(node, 1)].CopyFrom(tf.make_tensor_proto(b""))
+
+
+def _constants(nodes: Iterable[Any]) -> dict[str, Any]:
+    """The value of each constant, by the name of its node."""
+    return {node.name: node.attr["value"].tensor for node in nodes if node.op == "Const"}
+
+
+def _source(node: Any, place: int) -> str:
+    """Name of the node that gives the input at `place`."""
+    return str(node.input[place].partition(":")[0])
 
 
 def _all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
@@ -213,6 +215,7 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
 def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
     """A copy of the pipeline whose shuffles are all seeded by `seed`, so that a repeat sees one order at every rate.
 
+    What the pipeline draws otherwise, by `tf.data.Dataset.random`, begins from the seeds that the user has given.
     Several shuffles get different seeds, unless the user has given them the same to keep their elements together.
     A cache of what is drawn is the copy's own: otherwise each run would read what the first one has drawn. Any other is
     shared, since it is filled once. A pipeline that cannot be serialized is returned as it is.
@@ -222,7 +225,8 @@ def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
 
     def reseed(definition: tf.compat.v1.GraphDef) -> None:
         if own_caches:
-            _own_caches(definition)
+            _own_files(definition)
+        _rename_resources(definition, _RESOURCE_INPUTS if own_caches else {*_RESOURCE_INPUTS} - {_CACHE})
         _reseed(definition.node, seed, places, suffix="")
         for function in definition.library.function:
             _reseed(function.node_def, seed, places, suffix=":output:0")
@@ -232,9 +236,9 @@ def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
 
 def _reseed(nodes: Any, seed: int, places: dict[Any, int], *, suffix: str) -> None:
     """Seeds the shuffles among `nodes`: those that share a seed of the user's share the new one, too."""
-    values = {node.name: node.attr["value"].tensor for node in nodes if node.op == "Const"}
-    for node in with_own_generators(nodes):
-        found = [values.get(node.input[place].partition(":")[0]) for place in _SEED_INPUTS]
+    values = _constants(nodes)
+    for node in [node for node in nodes if node.op == _SHUFFLE]:
+        found = [values.get(_source(node, place)) for place in _SEED_INPUTS]
         former = tuple(None if tensor is None else tf.make_ndarray(tensor).item() for tensor in found)
         given = any(former) and None not in former
         place = places.setdefault(former if given else len(places), len(places) + 1)

@@ -59,30 +59,46 @@ def test_functions_of_a_pipeline_have_the_captured_inputs_and_the_variables_of_t
     assert tf.variant in {tensor.dtype for tensor in captured}
 
 
-def test_inputs_2_and_3_of_shuffle_dataset_v3_are_seeds_and_input_4_the_shared_generator() -> None:
+def test_inputs_2_and_3_of_shuffle_dataset_v3_are_seeds() -> None:
     definition = serialized(numbers().shuffle(8, seed=SEED))
     nodes = {node.name: node for node in definition.node}
     shuffle = next(node for node in definition.node if node.op == "ShuffleDatasetV3")
     seeds = [tf.make_ndarray(nodes[shuffle.input[place].split(":")[0]].attr["value"].tensor) for place in (2, 3)]
     assert SEED in {int(seed) for seed in seeds}
-    assert "Generator" in nodes[shuffle.input[4].split(":")[0]].op or len(shuffle.input) == 5
 
 
-def test_shuffle_dataset_takes_the_first_four_inputs_and_shuffles_by_the_seeds() -> None:
-    def order(dataset: Any) -> list[int]:
+@pytest.mark.parametrize(
+    ("dataset", "operation", "place"),
+    [
+        (numbers().shuffle(8, seed=SEED), "ShuffleDatasetV3", 4),
+        (tf.data.Dataset.random(seed=SEED, rerandomize_each_iteration=True).take(3), "RandomDatasetV2", 2),
+        (tf.data.Dataset.random(rerandomize_each_iteration=True).take(3).cache(), "CacheDatasetV2", 2),
+    ],
+)
+def test_a_node_that_finds_no_resource_of_the_name_it_is_given_makes_its_own(
+    dataset: Any, operation: str, place: int
+) -> None:
+    def copied(name: str) -> Any:
         definition = serialized(dataset)
-        for node in definition.node:
-            if node.op == "ShuffleDatasetV3":
-                node.op = "ShuffleDataset"
-                del node.input[4:]
+        nodes = {node.name: node for node in definition.node}
+        (node,) = (node for node in definition.node if node.op == operation)
+        (handle,) = nodes[node.input[place].split(":")[0]].attr["value"].tensor.resource_handle_val
+        handle.name = name
         variant = tf.raw_ops.DatasetFromGraph(graph_def=definition.SerializeToString())
-        copy = tf.data.experimental.from_variant(variant, dataset.element_spec)
-        return [int(value) for value in copy]
+        return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
-    shuffled = order(numbers().shuffle(8, seed=SEED))
-    assert shuffled == order(numbers().shuffle(8, seed=SEED))
-    assert shuffled != list(range(8))
-    assert sorted(shuffled) == list(range(8))
+    def passes(one: Any) -> list[list[int]]:
+        return [[int(value) for value in one] for _ in range(2)]
+
+    first, second = copied("one"), copied("other")
+    seen = passes(first)
+    if operation == "CacheDatasetV2":
+        assert seen[0] == seen[1]
+        assert passes(second)[0] != seen[0]
+    else:
+        assert seen[0] != seen[1]
+        assert passes(second) == seen
+        assert passes(dataset) == seen
 
 
 def test_the_device_of_a_python_function_is_stripped_to_the_one_that_is_known() -> None:
@@ -96,14 +112,6 @@ def test_a_rerandomized_random_dataset_says_so_and_keeps_its_seeds() -> None:
         dataset = tf.data.Dataset.random(seed=SEED, rerandomize_each_iteration=rerandomizes)
         assert bool(dataset._rerandomize) is rerandomizes
         assert SEED in {int(tf.get_static_value(dataset._seed)), int(tf.get_static_value(dataset._seed2))}
-
-
-def test_random_dataset_takes_the_seeds_of_random_dataset_v2_without_its_generator() -> None:
-    definition = serialized(tf.data.Dataset.random(seed=SEED, rerandomize_each_iteration=True).take(3))
-    node = next(node for node in definition.node if node.op == "RandomDatasetV2")
-    assert (len(node.input), "rerandomize_each_iteration" in node.attr) == (3, True)
-    inputs = {name: len(op_def_registry.get(name).input_arg) for name in ("RandomDataset", "CacheDataset")}
-    assert inputs == {"RandomDataset": 2, "CacheDataset": 2}
 
 
 @pytest.mark.parametrize("name", ["", "file"])

@@ -147,6 +147,15 @@ def test_a_copy_for_a_run_caches_what_its_own_seed_draws(tmp_path: Any) -> None:
         assert order(seeded_copy(drawn, 1)) != order(seeded_copy(drawn, 2))
 
 
+def test_copies_for_runs_draw_the_same_from_their_first_pass_on() -> None:
+    drawn = tf.data.Dataset.random(seed=3, rerandomize_each_iteration=True).take(5)
+    order(drawn)
+    first, second = seeded_copy(drawn, 1), seeded_copy(drawn, 1)
+    passes = [order(first), order(first)]
+    assert passes[0] != passes[1]
+    assert [order(second), order(second)] == passes
+
+
 def test_shuffles_of_a_copy_agree_only_where_they_share_a_seed() -> None:
     def differing(*seeds: int | None) -> int:
         pairs = tf.data.Dataset.zip(*(numbers().shuffle(20, seed=seed) for seed in seeds))

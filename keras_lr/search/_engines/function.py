@@ -227,7 +227,7 @@ class FunctionEngine(Engine):
     def _reader_of(self, run: Run) -> EpochReader | None:
         if self.arguments.train is not None:
             return None
-        if not self._reads_alone:
+        if not self._trains_alone:
             return self._own_reader(run)
         if run.seed not in self._held:
             self._held[run.seed] = self._held_epochs(run)
@@ -254,13 +254,20 @@ class FunctionEngine(Engine):
         return any(True for pipeline in pipelines for _ in python_functions(pipeline))
 
     @cached_property
+    def _trains_alone(self) -> bool:
+        """Whether a run reads what it trains on without a trace that another run would meet."""
+        train = self.arguments.given.get("x")
+        return not isinstance(train, tf.data.Dataset) or (
+            is_self_contained(train) and seeded_copy(train, 0) is not train
+        )
+
+    @cached_property
     def _reads_alone(self) -> bool:
-        """Whether a run reads its data without a trace that a run beside it would meet."""
-        train, validation = (self.arguments.given.get(name) for name in ("x", "validation_data"))
-        if isinstance(train, tf.data.Dataset) and not (is_self_contained(train) and seeded_copy(train, 0) is not train):
-            return False
-        return not isinstance(validation, tf.data.Dataset) or (
-            is_self_contained(validation) and not keeps_state(validation)
+        """Whether a run reads all its data so."""
+        validation = self.arguments.given.get("validation_data")
+        return self._trains_alone and (
+            not isinstance(validation, tf.data.Dataset)
+            or (is_self_contained(validation) and not keeps_state(validation))
         )
 
     def _data_of(self, part: Part) -> Any:
