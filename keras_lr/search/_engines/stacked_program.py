@@ -166,7 +166,8 @@ class StackedProgram:
         """
         limit = np.iinfo(np.int32).max if max_steps < 0 else max_steps
         copies, logs = self._epoch(copies, tf.constant(orders), batch_size, test_batch_size, limit)
-        return copies, {name: value.numpy() for name, value in logs.items()}
+        # Only numbers are recorded.
+        return copies, {name: value.numpy() for name, value in logs.items() if value.shape.rank == 1}
 
     def weights(self, copies: Copies, index: int) -> list[np.ndarray]:
         """Values of `model.weights` in one copy."""
