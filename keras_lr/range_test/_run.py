@@ -126,8 +126,8 @@ class Measurement:
         if not clauses:
             return None
         return (
-            f"The range test could not restore everything: {'; '.join(clauses)}. A later fit sees other "
-            "data than without the test. Create the data again before it."
+            f"The range test could not restore everything: {'; '.join(clauses)}. A later fit trains "
+            "otherwise than without the test. Create what is named here again before it."
         )
 
 

@@ -173,7 +173,8 @@ class Sweep:
         self.constant_loss: float | None = None
         self.advice: list[str] = []
         check_trainable(model, built_only=True)
-        self._was_built = model.built and model.optimizer.built
+        # An eager step also builds what only it shows, such as metrics.
+        self._was_built = is_built(model) if not model.run_eagerly else model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
         if not model.optimizer.built and is_built(model):
             with model.distribute_strategy.scope():
@@ -402,10 +403,9 @@ class Sweep:
                 self._build_by_a_step(surroundings)
             # Reading may have drawn from the random states that initial values depend on.
             surroundings.restore_random()
-        # A model that is built within the trace may say so by a flag, which then has to stay.
-        leaves_no_trace = self._was_built and self.loop.in_graph
         try:
-            with watched_trace(model) if leaves_no_trace else contextlib.nullcontext():
+            # A model that is built within the trace may say so by a flag, which then has to stay.
+            with watched_trace(model) if self._was_built else contextlib.nullcontext():
                 extra = self.loop.prepare(self.stream.signature())
         except Exception as error:
             self._explain_first_step(error)

@@ -159,21 +159,18 @@ def test_what_an_eager_model_remembers_in_python_is_restored(*, is_built: bool) 
     )
 
 
-class Flagged(keras.layers.Layer):
-    """Sets its scale from the first batch that it is traced on, as a flag in Python says."""
+class Traced(keras.layers.Layer):
+    """Behaves by what its Python code draws and counts while it is traced."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_set = False
+        self.traces = 0
 
-    def build(self, shape: Any) -> None:
-        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", trainable=False)
-
-    def call(self, inputs: Any) -> Any:
-        if isinstance(inputs, tf.Tensor) and not self.is_set:
-            self.is_set = True
-            self.scale.assign(1 / (1 + keras.ops.std(inputs, axis=0)))
-        return inputs * self.scale
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        self.traces += 1
+        return inputs * (np.random.rand() + self.traces)
 
 
 class Counting(keras.layers.Layer):
@@ -195,7 +192,7 @@ class Counting(keras.layers.Layer):
             return inputs * (next(self.scales) + 0.01 * number + 0.1 * tf.reshape(drawn, []))
 
 
-@pytest.mark.parametrize("make", [Flagged, Counting])
+@pytest.mark.parametrize("make", [Traced, Counting])
 def test_what_a_compiled_model_keeps_beside_variables_is_restored(make: Any) -> None:
     def trained(*ways: Any) -> list[float]:
         keras.utils.set_random_seed(3)
