@@ -315,20 +315,42 @@ def test_an_optimizer_that_build_has_used_goes_on_from_its_state(tmp_path: Path)
     assert "has trained the model before" in tuner.sensitivity().engine_reason
 
 
-@pytest.mark.parametrize("engine", ["stacked", "function"])
-def test_a_metric_that_gives_an_array_is_left_out(tmp_path: Path, engine: EngineName) -> None:
-    x, y, _ = iris()
-    tuner = small_search(with_a_metric_per_class, tmp_path, objective="loss", repeats=1, engine=engine)
-    tuner.search(x, keras.utils.to_categorical(y), epochs=1, batch_size=50, verbose=0)
-    assert tuner.sensitivity().engine == engine
-    assert "f1_score" not in tuner.sensitivity().frame
-    assert "accuracy" in tuner.sensitivity().frame
+class Extremes(keras.metrics.Metric):
+    """Gives two values, each by a name of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(name="extremes")
+        self.lowest, self.highest = (self.add_weight(initializer="zeros") for _ in range(2))
+
+    def update_state(self, y: Any, prediction: Any, sample_weight: Any = None) -> None:
+        self.lowest.assign(keras.ops.minimum(self.lowest, keras.ops.min(prediction)))
+        self.highest.assign(keras.ops.maximum(self.highest, keras.ops.max(prediction)))
+
+    def result(self) -> dict[str, Any]:
+        return {"lowest": self.lowest, "highest": self.highest}
 
 
-def with_a_metric_per_class() -> keras.Model:
+def with_metrics_of_several_values() -> keras.Model:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
-    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy", keras.metrics.F1Score(average=None)])
+    model.compile("sgd", "categorical_crossentropy", metrics=[keras.metrics.F1Score(average=None), Extremes()])
     return model
+
+
+@pytest.mark.parametrize("engine", ["stacked", "function"])
+def test_a_metric_gives_numbers_by_name_and_its_arrays_are_left_out(tmp_path: Path, engine: EngineName) -> None:
+    x, y, _ = iris()
+    arguments: dict[str, Any] = {"y": keras.utils.to_categorical(y), "shuffle": False, "batch_size": 50, "verbose": 0}
+    tuner = small_search(with_metrics_of_several_values, tmp_path, objective="loss", repeats=1, engine=engine)
+    tuner.search(x, **arguments)
+    assert tuner.sensitivity().engine == engine
+    keras.utils.set_random_seed(0)
+    model = with_metrics_of_several_values()
+    model.optimizer.learning_rate = RATES[1]
+    plain = model.fit(x, **arguments).history
+    row = tuner.sensitivity().frame.iloc[1]
+    for name in ("loss", "lowest", "highest"):
+        assert row[name] == pytest.approx(plain[name][0], rel=1e-5), name
+    assert "f1_score" not in row
 
 
 def test_limits_that_keras_sets_for_every_fit_hold(tmp_path: Path) -> None:
