@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
@@ -82,8 +83,17 @@ def build_on_first_of(model: keras.Model, epochs: Any) -> None:
 
 
 def logs_of(model: keras.Model, result: Any) -> dict[str, float]:
-    """What `fit` logs at an epoch's end, as plain floats, given what the last step returned."""
-    return {name: float(value) for name, value in model._get_metrics_result_or_logs(result).items()}
+    """The numbers that `fit` logs at an epoch's end, given what the last step returned; arrays are left out."""
+    logs = flat_logs(model._get_metrics_result_or_logs(result))
+    return {name: float(value) for name, value in logs.items() if np.ndim(value) == 0}
+
+
+def flat_logs(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Logs with the values of a metric that gives several by their own names, as `fit` logs them."""
+    found: dict[str, Any] = {}
+    for name, value in logs.items():
+        found.update(flat_logs(value) if isinstance(value, Mapping) else {name: value})
+    return found
 
 
 def loss_tracker(model: keras.Model) -> Any:

@@ -5,11 +5,14 @@ This is the code that reads the data, and that of a model whose steps run in Pyt
 
 from __future__ import annotations
 
+import argparse
+import array
 import collections
 import copy
 import functools
 import io
 import pickle
+import queue
 import random
 import sys
 import threading
@@ -19,6 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from keras_lr._keras.model import attributes_of_keras
@@ -30,8 +34,8 @@ _LIBRARIES = frozenset(sys.stdlib_module_names) | {
 }
 """Packages whose functions and objects keep nothing that depends on which data were read."""
 
-_WRAPPED = ("_func", "_generator")
-"""Where TensorFlow's wrappers of a Python function keep that function."""
+_WRAPPED = {"tensorflow": ("_func", "_generator"), "tempfile": ("file",)}
+"""Where objects of a package keep what they wrap: a Python function, an open file."""
 
 _MAX_OBJECTS = 20_000
 _MAX_FOLLOWED = 1_000
@@ -41,9 +45,17 @@ _MAX_COPIED_BYTES = 64 * 2**20
 """Larger arrays are not copied; if a sample of their elements changes, that is said."""
 
 _SAMPLED = 256
-_MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
-_SEQUENCES = (list, bytearray)
-_COLLECTIONS = (set, collections.deque)
+_CONTAINERS = (dict, list, bytearray, array.array, set, collections.deque)
+_SEQUENCES = (list, bytearray, array.array)
+HOLDERS = (
+    argparse.Namespace,
+    collections.ChainMap,
+    collections.UserDict,
+    collections.UserList,
+    queue.Queue,
+    types.SimpleNamespace,
+)
+"""Objects of the standard library that hold what a user puts into them."""
 _POSITIONED: tuple[type, ...] = (type(iter([])), type(iter(())), type(iter(range(0))), type(iter("")))
 """Iterators that a copy continues independently."""
 
@@ -87,6 +99,20 @@ class Memory:
         """Changes the present value by a patch."""
         self.put(patch)
 
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """What was there at construction and what is there now, where they differ, by name."""
+        now = self.get()
+        return {} if self.patch(self._value, now) is None else {"": (self._value, now)}
+
+    def holds_objects(self, value: Any) -> bool:
+        """Whether `value` may hold objects of the user's, unlike the state of a generator or the values of an array."""
+        return isinstance(value, list)
+
+    def undo(self, names: Iterable[str]) -> None:
+        """Puts back what `changes` names."""
+        if list(names):
+            self.put(self._value)
+
     def _put_back(self, patch: Any) -> None:
         """Puts what a patch changes back as it was at construction."""
         self.put(self._value)
@@ -106,8 +132,22 @@ class _Bindings(Memory):
         now = self.get() | patch
         self.put({name: value for name, value in now.items() if value is not _LOST})
 
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """What each name was and is bound to, where they differ."""
+        patch = self.patch(self._value, self.get()) or {}
+        return {name: (self._value.get(name, _LOST), one) for name, one in patch.items()}
+
+    def holds_objects(self, value: Any) -> bool:
+        """True: a name can be bound to anything."""
+        return True
+
+    def undo(self, names: Iterable[str]) -> None:
+        """Binds the names to what they were bound to."""
+        if patch := {name: self._value.get(name, _LOST) for name in names}:
+            self.apply(patch)
+
     def _put_back(self, patch: Any) -> None:
-        self.apply({name: self._value.get(name, _LOST) for name in patch})
+        self.undo(patch)
 
 
 class ReplayedIterator:
@@ -119,6 +159,10 @@ class ReplayedIterator:
     Args:
         source: The iterator.
         watched: What a draw may change.
+
+    Attributes:
+        methods: Names of the iterator's own methods that were used since `record`, such as `fetchone` of a cursor. What
+            they draw is not recorded.
     """
 
     def __init__(self, source: Iterator[Any], watched: Sequence[Memory] = ()) -> None:
@@ -128,6 +172,7 @@ class ReplayedIterator:
         self._drawn: list[Any] = []
         self._recording = False
         self._lock = threading.RLock()
+        self.methods: set[str] = set()
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -147,11 +192,15 @@ class ReplayedIterator:
             return item
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
+        value = getattr(self._source, name)
+        if self._recording and callable(value) and not name.startswith("__"):
+            self.methods.add(name)
+        return value
 
     def record(self) -> ReplayedIterator:
         """Keeps what is drawn from now on."""
         self._recording = True
+        self.methods.clear()
         return self
 
     def hand_back(self) -> None:
@@ -221,6 +270,11 @@ class _Recording:
         """Whether an item has been drawn."""
         return self.live.has_drawn
 
+    def unrestored(self) -> list[str]:
+        """What cannot be handed back, each as a clause."""
+        name = type(self._iterator).__name__
+        return [f"a {name} was moved by its `{method}`" for method in sorted(self.live.methods)]
+
 
 def global_random_values() -> list[Any]:
     """The states of the generators that any Python code can draw from, to be compared by `same_values`."""
@@ -247,13 +301,14 @@ class ReaderState:
 
     Args:
         roots: The user's own objects and functions.
+        records: Whether iterators are followed, too: each name of one is bound to one that records it.
     """
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[Any], *, records: bool = True) -> None:
         self._seen: dict[int, Any] = {}
         self._memories: list[Memory] = []
         self._variables: list[Any] = []
-        self._samples: list[tuple[np.ndarray, Any]] = []
+        self._samples: list[tuple[Any, Any]] = []
         self._functions: list[Any] = []
         self._places: list[tuple[Callable[[Any], None], _Position | _Recording]] = []
         self._bytes = 0
@@ -268,7 +323,7 @@ class ReaderState:
                 self._seen[id(value)] = value
                 self._visit(value)
         self._snapshot = VariableSnapshot(self._variables)
-        self._record(iterators)
+        self._record(iterators if records else [])
 
     def restore(self) -> None:
         """Puts everything back."""
@@ -283,6 +338,29 @@ class ReaderState:
         for memory in self._memories:
             memory.settle()
 
+    def undo_plain(self) -> bool:
+        """Puts the variables back, and what else has changed if these are plain values such as a flag or a count.
+
+        Where a call has also made objects, such as a variable at its first time, the values stay: a flag may say so.
+
+        Returns:
+            Whether any value was put back.
+        """
+        self._snapshot.restore()
+        found = [(memory, memory.changes()) for memory in self._memories]
+        if any(_is_made(now) for memory, changes in found for _, now in changes.values() if memory.holds_objects(now)):
+            return False
+        undone = False
+        for memory, changes in found:
+            names = [
+                name
+                for name, (before, now) in changes.items()
+                if not memory.holds_objects(now) or (_is_plain(before) and _is_plain(now) and before != now)
+            ]
+            memory.undo(names)
+            undone |= bool(names)
+        return undone
+
     def has_changed(self) -> bool:
         """Whether anything is not as it was at construction."""
         moved = any(memory.has_changed() for memory in self._memories) or self._snapshot.has_changed()
@@ -291,9 +369,15 @@ class ReaderState:
     def unrestored(self) -> list[str]:
         """What `restore` cannot put back although it has changed, each as a clause."""
         found = [
-            f"an array of shape {array.shape} was changed in place"
-            for array, sample in self._samples
-            if not _same(_sample(array), sample)
+            f"{_named(data)} of shape {data.shape} was changed in place"
+            for data, sample in self._samples
+            if not _same(_sample(data), sample)
+        ]
+        found += [
+            clause
+            for iterator in {id(one): one for _, one in self._places}.values()
+            if isinstance(iterator, _Recording)
+            for clause in iterator.unrestored()
         ]
         if any(map(_draws_statefully, self._functions)):
             found.append("a `tf.function` draws from a stateful TensorFlow operation such as `tf.random.uniform`")
@@ -324,6 +408,10 @@ class ReaderState:
             self._visit_layer(value)
         elif isinstance(value, np.ndarray):
             self._visit_array(value)
+        elif isinstance(value, memoryview):
+            self._wait(value.obj)
+        elif isinstance(value, (pd.DataFrame, pd.Series)):
+            self._samples.append((value, _sample(value)))
         elif (memory := _random_memory(value) or _file_memory(value)) is not None:
             self._memories.append(memory)
         elif isinstance(value, np.random.Generator):
@@ -336,7 +424,7 @@ class ReaderState:
             self._wait(value.func, *value.args, *value.keywords.values())
         elif isinstance(value, (tuple, frozenset)):
             self._wait(*value)
-        elif type(value) in _MAPPINGS + _SEQUENCES + _COLLECTIONS or _is_tracked(value):
+        elif isinstance(value, _CONTAINERS) and _is_known(type(value)):
             self._visit_container(value)
         elif hasattr(type(value), "experimental_get_tracing_count"):
             self._functions.append(value)
@@ -352,29 +440,36 @@ class ReaderState:
         if len(values) <= _MAX_FOLLOWED:
             self._waiting += [(value, functools.partial(put, name)) for name, value in values.items()]
 
-    def _visit_array(self, array: np.ndarray) -> None:
-        if not array.flags.writeable or isinstance(array, np.memmap):
+    def _visit_array(self, values: np.ndarray) -> None:
+        if values.dtype == object:
+            self._wait(*values.ravel()[:_MAX_FOLLOWED])
+        if not values.flags.writeable or isinstance(values, np.memmap):
             return
-        self._bytes += array.nbytes
+        self._bytes += values.nbytes
         if self._bytes <= _MAX_COPIED_BYTES:
-            self._memories.append(Memory(array.copy, lambda former: np.copyto(array, former), cheap=False))
+            self._memories.append(Memory(values.copy, lambda former: np.copyto(values, former), cheap=False))
         else:
-            self._bytes -= array.nbytes
-            self._samples.append((array, _sample(array)))
+            self._bytes -= values.nbytes
+            self._samples.append((values, _sample(values)))
 
     def _visit_container(self, value: Any) -> None:
         cheap = len(value) <= _MAX_FOLLOWED
-        kind = _untracked(type(value))
+        kind = _plain_kind(type(value))
         if isinstance(value, dict):
             self._memories.append(_Bindings(lambda: dict(value), lambda former: _refill(value, former), cheap=cheap))
             self._bind(value, functools.partial(kind.__setitem__, value))
         elif isinstance(value, _SEQUENCES):
+            everything = slice(None)
             put = functools.partial(kind.__setitem__, value)
-            self._memories.append(Memory(lambda: kind(value), functools.partial(put, slice(None)), cheap=cheap))
-            self._bind(dict(enumerate(value)), put)
+            get = functools.partial(kind.__getitem__, value, everything)
+            self._memories.append(Memory(get, functools.partial(put, everything), cheap=cheap))
+            if isinstance(value, list):
+                self._bind(dict(enumerate(value)), put)
         else:
             self._memories.append(Memory(lambda: list(value), lambda former: _refill(value, former), cheap=cheap))
             self._wait(*value)
+        if _is_users(type(value)):
+            self._visit_object(value)
 
     def _visit_function(self, function: types.FunctionType) -> None:
         users = _is_users(function)
@@ -405,15 +500,34 @@ class ReaderState:
 
     def _visit_object(self, value: Any) -> None:
         # Keras has datasets of its own that keep a state, such as the iterators of `ImageDataGenerator`.
-        if not (_is_users(type(value)) or isinstance(value, keras.utils.PyDataset)):
-            if type(value).__module__.startswith("tensorflow"):
-                self._wait(*(getattr(value, name, None) for name in _WRAPPED))
+        if not (_is_users(type(value)) or isinstance(value, (keras.utils.PyDataset, *HOLDERS))):
+            module = type(value).__module__.partition(".")[0]
+            self._wait(*(getattr(value, name, None) for name in _WRAPPED.get(module, ())))
             return
         attributes = getattr(value, "__dict__", None)
         if attributes is not None:
             self._memories.append(_Bindings(lambda: dict(attributes), lambda former: _refill(attributes, former)))
             self._bind(attributes, attributes.__setitem__)
+        self._visit_slots(value)
         self._visit_classes(type(value))
+
+    def _visit_slots(self, value: Any) -> None:
+        """Follows the attributes of an object whose class reserves them by `__slots__`."""
+        slots = slots_of(type(value))
+        if not slots:
+            return
+
+        def get() -> dict[str, Any]:
+            return {name: slot.__get__(value) for name, slot in slots.items() if _is_assigned(slot, value)}
+
+        def put(former: dict[str, Any]) -> None:
+            for name in get().keys() - former.keys():
+                slots[name].__delete__(value)
+            for name, one in former.items():
+                slots[name].__set__(value, one)
+
+        self._memories.append(_Bindings(get, put))
+        self._bind(get(), lambda name, one: slots[name].__set__(value, one))
 
     def _visit_layer(self, layer: Any) -> None:
         """Follows what the user keeps in a layer beside what Keras keeps there."""
@@ -510,15 +624,17 @@ def _random_memory(value: Any) -> Memory | None:
 
 
 def _file_memory(value: Any) -> Memory | None:
-    """The position of a file that is only read."""
+    """The position of a file that can be read; what one in memory holds, too."""
     if not all(hasattr(type(value), name) for name in ("tell", "seek", "read")) or getattr(value, "closed", False):
         return None
     try:
-        if isinstance(value, io.IOBase) and (value.writable() or not value.seekable()):
+        if isinstance(value, io.IOBase) and not (value.readable() and value.seekable()):
             return None
         value.tell()
     except (OSError, ValueError, tf.errors.OpError):
         return None
+    if isinstance(value, (io.BytesIO, io.StringIO)) and len(value.getvalue()) <= _MAX_COPIED_BYTES:
+        return Memory(lambda: (value.getvalue(), value.tell()), functools.partial(_rewrite, value), cheap=False)
 
     def position() -> Any:
         try:
@@ -533,18 +649,47 @@ def _file_memory(value: Any) -> Memory | None:
     return Memory(position, seek)
 
 
-def _is_tracked(value: Any) -> bool:
-    """Whether this is a list, dict or set that Keras has put in the place of one that a layer was given."""
-    return _untracked(type(value)) is not type(value) and isinstance(value, (list, dict, set))
+def _rewrite(file: Any, former: tuple[Any, int]) -> None:
+    """Puts back what a file in memory held and where it stood."""
+    contents, position = former
+    if file.getvalue() != contents:
+        file.seek(0)
+        file.truncate()
+        file.write(contents)
+    file.seek(position)
 
 
-def _untracked(kind: type) -> Any:
-    """The type whose methods change a container without telling the layer that tracks what it holds."""
-    return next(one for one in kind.__mro__ if not one.__module__.startswith("keras."))
+def slots_of(kind: type) -> dict[str, Any]:
+    """The descriptors of the attributes that a class and its bases reserve by `__slots__`, by name."""
+    return {
+        name: member
+        for owner in reversed(kind.__mro__)
+        if _is_users(owner) and "__slots__" in vars(owner)
+        for name, member in vars(owner).items()
+        if isinstance(member, types.MemberDescriptorType)
+    }
+
+
+def _is_assigned(slot: Any, value: Any) -> bool:
+    try:
+        slot.__get__(value)
+    except AttributeError:
+        return False
+    return True
+
+
+def _is_known(kind: type) -> bool:
+    """Whether this is a container of Python, one of a user, or one that Keras has put in the place of such."""
+    return kind.__module__.partition(".")[0] in ("array", "builtins", "collections", "keras") or _is_users(kind)
+
+
+def _plain_kind(kind: type) -> Any:
+    """The type of Python whose methods change a container without calling those that a subclass overrides."""
+    return next(one for one in kind.__mro__ if one.__module__ in ("array", "builtins", "collections"))
 
 
 def _refill(container: Any, former: Any) -> None:
-    kind = _untracked(type(container))
+    kind = _plain_kind(type(container))
     kind.clear(container)
     (kind.extend if kind is collections.deque else kind.update)(container, former)
 
@@ -569,12 +714,38 @@ def _names_used(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*map(_names_used, inner))
 
 
-def _sample(array: np.ndarray) -> Any:
-    places = np.linspace(0, array.size - 1, _SAMPLED).astype(np.int64)
-    return array[np.unravel_index(places, array.shape)]
+def _is_plain(value: Any) -> bool:
+    """Whether this is a number, text, None or a list of such."""
+    if isinstance(value, (list, tuple)):
+        return len(value) <= _MAX_FOLLOWED and all(map(_is_plain, value))
+    return value is None or value is _LOST or isinstance(value, (bool, int, float, complex, str, bytes, np.generic))
+
+
+def _is_made(value: Any) -> bool:
+    """Whether this is an object, rather than a plain value or a tensor of the trace."""
+    if isinstance(value, dict):
+        return any(map(_is_made, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_made, value))
+    tensors = (tf.Tensor, tf.TensorShape, keras.KerasTensor, np.ndarray)
+    return not (_is_plain(value) or isinstance(value, tensors))
+
+
+def _named(data: Any) -> str:
+    return "an array" if isinstance(data, np.ndarray) else f"a {type(data).__name__}"
+
+
+def _sample(data: Any) -> Any:
+    """Some elements of an array, or some rows of a frame."""
+    if isinstance(data, (pd.DataFrame, pd.Series)):
+        return data.iloc[np.linspace(0, max(len(data) - 1, 0), min(_SAMPLED, len(data))).astype(np.int64)].copy()
+    places = np.linspace(0, data.size - 1, _SAMPLED).astype(np.int64)
+    return data[np.unravel_index(places, data.shape)]
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, (pd.DataFrame, pd.Series)):
+        return bool(one.equals(other))
     if isinstance(one, np.ndarray) and one.dtype != object:
         return bool(one.tobytes() == other.tobytes())
     if isinstance(one, (list, np.ndarray)):

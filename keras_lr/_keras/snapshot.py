@@ -55,10 +55,18 @@ class StateSnapshot(VariableSnapshot):
     Args:
         model: A compiled `keras.Model`, built.
         extra: Further variables, such as those that a traced step touches.
+        others: Functions that put back what a step changes beside variables.
     """
 
-    def __init__(self, model: keras.Model, extra: Iterable[Any] = ()) -> None:
+    def __init__(self, model: keras.Model, extra: Iterable[Any] = (), others: Iterable[Callable[[], Any]] = ()) -> None:
         super().__init__([*trainer_variables(model), *extra])
+        self._others = list(others)
+
+    def restore(self, *, keep_seeds: Iterable[Any] = ()) -> None:
+        """Puts everything back, except the seed states in `keep_seeds`."""
+        super().restore(keep_seeds=keep_seeds)
+        for put_back in self._others:
+            put_back()
 
 
 class RandomState:

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import script_ops
 
-from keras_lr._keras.snapshot import components, plain_variables, trainer_variables
+from keras_lr._keras.model import users_code
+from keras_lr._keras.reader_state import ReaderState, global_random_values, same_values
+from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, trainer_variables
 
-_WRITES = (
-    "Assign",
-    "LookupTableInsert",
-    "LookupTableRemove",
-    "NonDeterministicInts",
-    "ResourceApply",
-    "ResourceScatter",
-    "ResourceSparseApply",
-    "ResourceStridedSliceAssign",
-    "RngReadAndSkip",
-    "RngSkip",
-    "StatefulRandom",
-    "StatefulStandardNormal",
-    "StatefulTruncatedNormal",
-    "StatefulUniform",
-)
-"""What the names of operations begin with that change the resource which is one of their inputs."""
-
-_DRAWS = {
-    "Multinomial",
-    "ParameterizedTruncatedNormal",
-    "RandomGamma",
-    "RandomPoisson",
-    "RandomPoissonV2",
-    "RandomShuffle",
-    "RandomStandardNormal",
-    "RandomUniform",
-    "RandomUniformInt",
-    "TruncatedNormal",
+_READS = {
+    "LookupTableExportV2",
+    "LookupTableFindV2",
+    "LookupTableSizeV2",
+    "QueueIsClosedV2",
+    "QueueSizeV2",
+    "ReadVariableOp",
+    "ResourceGather",
+    "ResourceGatherNd",
+    "VarIsInitializedOp",
+    "VariableShape",
 }
-"""Operations of `tf.random` that keep their position in the stream themselves."""
+"""Operations that leave the resource which is one of their inputs as it is."""
+
+_WRITES_SUMMARY = re.compile(r"Write\w*Summary|FlushSummaryWriter")
+"""Operations that change only what TensorBoard shows."""
+
+_PASSES_ON = {"Identity", "IdentityN"}
+
+_OF_VARIABLES = ("Assign", "Resource", "Rng", "Stateful")
+"""What the names of operations begin with that change a variable."""
+
+_REFUSE = tf.data.experimental.ExternalStatePolicy.FAIL.value
+
+_DRAWS = re.compile(r"NonDeterministicInts|AnonymousSeedGenerator|AnonymousRandomSeedGenerator")
+_DRAWS_NOTHING = re.compile(r"Stateless|Cudnn|FixedLengthRecord|TextLine")
+"""Operations with two seeds that draw nothing from them, or keep no position in a stream of random numbers."""
 
 _PYTHON = {"EagerPyFunc", "PyFunc"}
 
@@ -55,24 +57,105 @@ def hidden_state(function: Any, known: Iterable[Any]) -> str:
         known: The variables whose changes are known.
     """
     graph = function.graph.as_graph_def()
-    functions = {one.signature.name: one for one in graph.library.function}
-    operations = {node.op for node in graph.node}
-    operations |= {node.op for one in functions.values() for node in one.node_def}
-    if operations & _DRAWS:
+    functions = _functions_of(graph)
+    nodes = list(_all_nodes(graph))
+    if any(map(_draws, nodes)):
         return "draws from a random state of TensorFlow's that cannot be set; give `keras.random` a `SeedGenerator`"
-    if operations & _PYTHON:
+    if any(node.op in _PYTHON for node in nodes):
         return "calls Python code, whose state cannot be set"
     handles = {id(variable.handle) for variable in components(known)}
-    captured = function.captured_inputs
-    inner = function.inputs[len(function.inputs) - len(captured) :]
-    names = {
-        placeholder.op.name
-        for handle, placeholder in zip(captured, inner, strict=True)
-        if handle.dtype == tf.resource and id(handle) not in handles
-    }
-    if names and _writes(graph.node, names, functions):
+    names = {name for handle, name in _captured_resources(function) if id(handle) not in handles}
+    changing = next((node.op for node in _uses(graph.node, names, functions) if _changes(node)), None)
+    if changing is None:
+        return ""
+    if changing.startswith(_OF_VARIABLES):
         return "changes a variable that the model does not list"
-    return ""
+    return f"changes a state beside its variables (`{changing}`)"
+
+
+def python_functions_in(function: Any) -> list[Any]:
+    """The Python functions that a `ConcreteFunction` calls while it runs, as TensorFlow has wrapped them."""
+    tokens = {node.attr["token"].s.decode() for node in _all_nodes(function.graph.as_graph_def()) if node.op in _PYTHON}
+    return [found for token in sorted(tokens) if (found := script_ops._py_funcs._funcs.get(token)) is not None]
+
+
+class TracedResources:
+    """What a traced function changes beside variables, as far as it can be copied: tables and iterators.
+
+    Args:
+        function: A `ConcreteFunction`.
+
+    Attributes:
+        unrestored: What it changes and cannot be put back, each as a clause.
+    """
+
+    def __init__(self, function: Any) -> None:
+        graph = function.graph.as_graph_def()
+        functions = _functions_of(graph)
+        self.unrestored: list[str] = []
+        self._kept: list[Callable[[], Callable[[], None]]] = []
+        for handle, name in _captured_resources(function):
+            changing = next((node for node in _uses(graph.node, {name}, functions) if _changes(node)), None)
+            if changing is None or changing.op.startswith(_OF_VARIABLES):
+                continue
+            keep = partial(_keep_table if changing.op.startswith("LookupTable") else _keep_iterator, handle, changing)
+            try:
+                keep()
+            except (tf.errors.OpError, ValueError):
+                self.unrestored.append(f"a step changes a state beside the variables (`{changing.op}`)")
+            else:
+                self._kept.append(keep)
+
+    def saved(self) -> list[Callable[[], None]]:
+        """Functions that put back what is there now."""
+        return [keep() for keep in self._kept]
+
+
+def _keep_table(handle: Any, changing: Any) -> Callable[[], None]:
+    kinds = [tf.as_dtype(changing.attr[name].type) for name in ("Tin", "Tout")]
+    exported = tf.raw_ops.LookupTableExportV2(table_handle=handle, Tkeys=kinds[0], Tvalues=kinds[1])
+    # A dense table exports its own memory, which it goes on writing to.
+    keys, values = (tf.constant(np.array(part.numpy()), part.dtype) for part in exported)
+    return lambda: tf.raw_ops.LookupTableImportV2(table_handle=handle, keys=keys, values=values)
+
+
+def _keep_iterator(handle: Any, changing: Any) -> Callable[[], None]:
+    if not changing.op.startswith("IteratorGetNext"):
+        raise ValueError(changing.op)
+    position = tf.raw_ops.SerializeIterator(resource_handle=handle, external_state_policy=_REFUSE)
+    return lambda: tf.raw_ops.DeserializeIterator(resource_handle=handle, serialized=position)
+
+
+@contextmanager
+def watched_trace(model: keras.Model) -> Iterator[Callable[[], str]]:
+    """Undoes what tracing within the block changes in the user's Python code, such as a flag: `fit` traces once more.
+
+    Yields:
+        A function that, after the block, says what a step does only while it is traced, in words that complete "its
+        step ..."; empty if it does the same each time.
+    """
+    state, before = ReaderState(users_code(model), records=False), global_random_values()
+    found: list[str] = []
+    try:
+        yield lambda: next(iter(found), "")
+    finally:
+        if state.undo_plain():
+            found.append("changes a value in Python while it is traced")
+        if not same_values(before, global_random_values()):
+            found.append("draws random numbers in Python while it is traced")
+
+
+@contextmanager
+def undone(model: keras.Model) -> Iterator[None]:
+    """Undoes what a call of a built model within the block changes: variables, random states, and Python values."""
+    random_state, code = RandomState(), ReaderState(users_code(model), records=False)
+    state = StateSnapshot(model, plain_variables(model))
+    try:
+        yield
+    finally:
+        state.restore()
+        code.undo_plain()
+        random_state.restore()
 
 
 def reads_any(function: Any, variables: Iterable[Any]) -> bool:
@@ -89,7 +172,10 @@ class VariableCopies:
     """
 
     def __init__(self, variables: Iterable[Any]) -> None:
-        self._pairs = {id(one): (one, tf.Variable(one, trainable=False)) for one in components(variables)}
+        self._pairs = {
+            id(one): (one, tf.Variable(one, trainable=False, dtype=one.dtype, shape=one.shape))
+            for one in components(variables)
+        }
         self._handles = {id(original.handle): copy.handle for original, copy in self._pairs.values()}
 
     def load(self, variables: Iterable[Any] | None = None) -> None:
@@ -154,25 +240,57 @@ def _bytes(shape: Any, dtype: Any, unknown: int) -> int:
     return int(np.prod([unknown if size is None else size for size in shape], dtype=np.int64)) * int(dtype.size)
 
 
-def _writes(nodes: Iterable[Any], names: set[str], functions: Mapping[str, Any]) -> bool:
-    """Whether any of `nodes`, or of the functions that they call, changes one of the resources in `names`."""
+def _captured_resources(function: Any) -> Iterator[tuple[Any, str]]:
+    """Each resource that a `ConcreteFunction` captures, and the name of its place in the graph."""
+    captured = function.captured_inputs
+    inner = function.inputs[len(function.inputs) - len(captured) :]
+    for handle, placeholder in zip(captured, inner, strict=True):
+        if handle.dtype == tf.resource:
+            yield handle, placeholder.op.name
+
+
+def _functions_of(graph: Any) -> dict[str, Any]:
+    return {one.signature.name: one for one in graph.library.function}
+
+
+def _all_nodes(graph: Any) -> Iterator[Any]:
+    """The nodes of a graph and of its functions."""
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
+
+
+def _draws(node: Any) -> bool:
+    """Whether an operation keeps its position in a stream of random numbers itself."""
+    if _DRAWS.match(node.op):
+        return True
+    return "seed" in node.attr and "seed2" in node.attr and not _DRAWS_NOTHING.match(node.op)
+
+
+def _changes(node: Any) -> bool:
+    """Whether an operation may change a resource that it takes."""
+    return node.op not in _READS and not _WRITES_SUMMARY.fullmatch(node.op)
+
+
+def _uses(nodes: Iterable[Any], names: set[str], functions: Mapping[str, Any]) -> Iterator[Any]:
+    """Those of `nodes`, and of the functions that they call, that take one of the resources in `names`."""
     names = set(names)
     for node in nodes:
         places = [place for place, name in enumerate(node.input) if name.split(":")[0] in names]
         if not places:
             continue
-        if node.op.startswith(_WRITES):
-            return True
-        if node.op == "Identity":
+        if node.op in _PASSES_ON:
             names.add(node.name)
+            continue
+        called = _called(node, functions)
+        if not called:
+            yield node
         # The first input of a branch chooses it, and is not passed on.
         skipped = 1 if node.op in ("Case", "If", "StatelessCase", "StatelessIf") else 0
-        for called in _called(node, functions):
-            arguments = called.signature.input_arg
+        for one in called:
+            arguments = one.signature.input_arg
             passed = {arguments[place - skipped].name for place in places if 0 <= place - skipped < len(arguments)}
-            if _writes(called.node_def, passed, functions):
-                return True
-    return False
+            yield from _uses(one.node_def, passed, functions)
 
 
 def _called(node: Any, functions: Mapping[str, Any]) -> list[Any]:
@@ -198,10 +316,11 @@ def hidden_state_of_steps(model: keras.Model, batch: Any) -> str:
     known = [*trainer_variables(model), *plain_variables(model)]
     for step in (model.train_step, model.test_step):
         try:
-            traced = tf.function(step, autograph=False).get_concrete_function(specs)
+            with watched_trace(model) as while_traced:
+                traced = tf.function(step, autograph=False).get_concrete_function(specs)
         except Exception:
             continue
-        if found := hidden_state(traced, known):
+        if found := while_traced() or hidden_state(traced, known):
             return found
     return ""
 

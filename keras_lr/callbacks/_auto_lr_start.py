@@ -16,7 +16,7 @@ from keras_lr._keras.batches import ArrayStream
 from keras_lr._keras.learning_rate import rate_of_each_step, rates_ahead, schedule_name
 from keras_lr._keras.model import forward, is_distributed
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit
-from keras_lr._keras.snapshot import RandomState, VariableSnapshot, seed_variables
+from keras_lr._keras.traced_state import undone
 from keras_lr._utils.formatting import format_number, format_rate, short_error_message
 from keras_lr.analysis._auto_lr_rules import (
     SAME_END_FRACTION,
@@ -134,17 +134,14 @@ def _targets_and_outputs(model: keras.Model, sample: Any) -> tuple[list[np.ndarr
     x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
     if not any(_varies(target, 0.0) for target in keras.tree.flatten(y)):
         return [], []
-    random_state, seeds = RandomState(), VariableSnapshot(seed_variables(model))
-    try:
-        outputs = keras.tree.flatten(forward(model, x, training=False))
-        targets = [target for target in keras.tree.flatten(y) if target is not None]
-        return [np.asarray(target) for target in targets], [np.asarray(output) for output in outputs]
-    except Exception:
-        # A model whose `train_step` alone understands the data, or that cannot be called on its own.
-        return [], []
-    finally:
-        seeds.restore()
-        random_state.restore()
+    with undone(model):
+        try:
+            outputs = keras.tree.flatten(forward(model, x, training=False))
+            targets = [target for target in keras.tree.flatten(y) if target is not None]
+            return [np.asarray(target) for target in targets], [np.asarray(output) for output in outputs]
+        except Exception:
+            # A model whose `train_step` alone understands the data, or that cannot be called on its own.
+            return [], []
 
 
 def _is_loss_of_labels(loss: Any) -> bool:

@@ -236,6 +236,17 @@ def output_advice(model: keras.Model, limits: tuple[float, float] | None) -> lis
     return []
 
 
+def own_loop_advice(model: keras.Model) -> list[str]:
+    """That a model which trains by a loop of its own may train otherwise than it was measured; empty for any other."""
+    name = "make_train_function"
+    if getattr(type(model), name) is getattr(keras.Model, name) and name not in vars(model):
+        return []
+    return [
+        f"The model trains by a `{name}` of its own, but a range test measures its `train_step`. Compare the suggested "
+        "rate with others by `fit`."
+    ]
+
+
 def _gives_the_output(model: keras.Model, layer: Any) -> bool:
     try:
         return layer.output is model.outputs[0]

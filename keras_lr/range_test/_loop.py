@@ -157,6 +157,7 @@ class StepLoop:
         in_graph: Whether the loop is compiled.
         watch: What the batches read from anything but arrays hold.
         chunk_steps: Number of steps to run per call, adapted to how long the last call took.
+        traced: The `ConcreteFunction` of the loop; None before `prepare`, and if it is not compiled.
     """
 
     def __init__(self, model: keras.Model, *, monitor: str, validation_batch: Any = None) -> None:
@@ -173,6 +174,7 @@ class StepLoop:
         self._num_steps = 0
         self._rows_done: np.ndarray | None = None
         self._prepared: tuple[Any, list[Any], int] | None = None
+        self.traced: Any = None
         self._row_values: dict[Any, int] = {}
         step = self._step
         if self.in_graph and model.jit_compile:
@@ -213,6 +215,7 @@ class StepLoop:
             raise self._unlogged
         own = {id(variable) for variable in (self._rows, *self.watch.variables)}
         extra = [variable for variable in concrete.graph.variables if id(variable) not in own]
+        self.traced = concrete
         self._prepared = (signature, extra, self.watch.row_values)
         return extra
 
@@ -318,7 +321,8 @@ class StepLoop:
         if self._validation_batch is not None:
             model.reset_metrics()
             logs = model.test_step(self._validation_batch)
-        loss = tf.cast(self._monitored(logs), tf.float64)
+        # A step may log the loss of each sample.
+        loss = tf.reduce_mean(tf.cast(self._monitored(logs), tf.float64))
         model.reset_metrics()
         if model.distribute_strategy.num_replicas_in_sync == 1:
             return loss

@@ -19,6 +19,7 @@ from keras_lr.analysis._suggestion.refine import Plan, allow_for_length, plan_ru
 from keras_lr.analysis._suggestion.suggest import allow_for_constant, landmarks_of, suggest
 from keras_lr.devices import environment
 from keras_lr.errors import DataError, InvalidArgumentError
+from keras_lr.range_test._data_checks import own_loop_advice
 from keras_lr.range_test._sweep import Curve, Sweep
 from keras_lr.results._range_test import RangeTestResult, Refinement, Suggestion
 
@@ -125,8 +126,8 @@ class Measurement:
         if not clauses:
             return None
         return (
-            f"The range test could not restore everything: {'; '.join(clauses)}. A later fit sees other "
-            "data than without the test. Create the data again before it."
+            f"The range test could not restore everything: {'; '.join(clauses)}. A later fit trains "
+            "otherwise than without the test. Create what is named here again before it."
         )
 
 
@@ -192,7 +193,7 @@ def measure(
                 error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored to its state before the range test.")
-    return Measurement(result, error, test.restore, test.unrestored, test.advice)
+    return Measurement(result, error, test.restore, test.unrestored, [*own_loop_advice(model), *test.advice])
 
 
 def _allow_for_growth(suggestion: Suggestion, optimizer: keras.Optimizer) -> Suggestion:

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._keras.model import is_built, users_code
+from keras_lr._keras.reader_state import ReaderState
 from keras_lr._keras.snapshot import (
     StateSnapshot,
     components,
@@ -27,6 +28,7 @@ from keras_lr._keras.snapshot import (
     seed_variables,
 )
 from keras_lr._keras.surroundings import Surroundings
+from keras_lr._keras.traced_state import TracedResources, python_functions_in, undone, watched_trace
 from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr.analysis._diverged import sweep_divergence
 from keras_lr.errors import DataError, ModelError
@@ -165,12 +167,14 @@ class Sweep:
         self._begun = self._read = 0
         self._pass_is_new = True
         self._snapshot: StateSnapshot | None = None
+        self._resources: TracedResources | None = None
         self.unrestored: list[str] = []
         self.fault = self.target_fault = ""
         self.constant_loss: float | None = None
         self.advice: list[str] = []
         check_trainable(model, built_only=True)
-        self._was_built = model.built and model.optimizer.built
+        # An eager step also builds what only it shows, such as metrics.
+        self._was_built = is_built(model) if not model.run_eagerly else model.built and model.optimizer.built
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
         if not model.optimizer.built and is_built(model):
             with model.distribute_strategy.scope():
@@ -213,16 +217,31 @@ class Sweep:
         self.loop.rates.engage()
         self._closing.callback(self.loop.rates.release)
         self._extra = self._build(surroundings)
+        self._keep_hidden_state()
         self._snapshot = self.state()
         self._seeds = seed_variables(self._model)
         self._closing.enter_context(self._seeds_of_its_own())
         self._closing.callback(self.stream.close)
         self._find_fault()
-        self._on_open()
+        with undone(self._model):
+            self._on_open()
         self.restore()
 
+    def _keep_hidden_state(self) -> None:
+        """Keeps what a compiled step changes beside variables: tables, iterators, and the state of its Python code."""
+        if self.loop.traced is None:
+            return
+        self._resources = TracedResources(self.loop.traced)
+        if functions := python_functions_in(self.loop.traced):
+            self._closing.callback(ReaderState(functions).restore)
+
     def _restore_surroundings(self, surroundings: Surroundings) -> None:
-        self.unrestored = [*(self.stream.unrestored if self._snapshot else ()), *surroundings.unrestored()]
+        hidden = () if self._resources is None else self._resources.unrestored
+        self.unrestored = [
+            *(self.stream.unrestored if self._snapshot else ()),
+            *surroundings.unrestored(),
+            *hidden,
+        ]
         surroundings.restore()
 
     def _seeds_of_its_own(self) -> contextlib.AbstractContextManager[None]:
@@ -231,7 +250,8 @@ class Sweep:
 
     def state(self) -> StateSnapshot:
         """The state of the model now, from which a further run can go on."""
-        return StateSnapshot(self._model, self._extra)
+        others = () if self._resources is None else self._resources.saved()
+        return StateSnapshot(self._model, self._extra, others)
 
     def run(self, learning_rates: np.ndarray, *, source: Any = None, state: StateSnapshot | None = None) -> Curve:
         """Trains one step at each of `learning_rates`, from the state at the start of the block.
@@ -384,7 +404,9 @@ class Sweep:
             # Reading may have drawn from the random states that initial values depend on.
             surroundings.restore_random()
         try:
-            extra = self.loop.prepare(self.stream.signature())
+            # A model that is built within the trace may say so by a flag, which then has to stay.
+            with watched_trace(model) if self._was_built else contextlib.nullcontext():
+                extra = self.loop.prepare(self.stream.signature())
         except Exception as error:
             self._explain_first_step(error)
             raise

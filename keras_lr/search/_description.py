@@ -26,6 +26,7 @@ import pandas as pd
 import tensorflow as tf
 
 from keras_lr._keras.model import attributes_of_keras
+from keras_lr._keras.reader_state import HOLDERS, slots_of
 from keras_lr.callbacks._history_monitor import HistoryMonitor
 from keras_lr.callbacks._lr_recorder import LRRecorder
 from keras_lr.callbacks._report_callback import ReportCallback
@@ -218,8 +219,8 @@ class _Describer:
         elif is_users(kind):
             found = users_attributes(value)
         else:
-            closed = described.keys() - {"class"} or _is_of(kind, "keras", "tensorflow", *sys.stdlib_module_names)
-            found = {} if closed else attributes(value)
+            library = _is_of(kind, "keras", "tensorflow", *sys.stdlib_module_names) and not isinstance(value, HOLDERS)
+            found = {} if library or described.keys() - {"class"} else attributes(value)
         return {**described, **{name: self.of(part) for name, part in found.items()}}
 
     def _config(self, value: Any) -> dict[str, Any]:
@@ -260,8 +261,9 @@ class _Describer:
 
 
 def attributes(value: Any) -> dict[str, Any]:
-    """The attributes that an object holds itself; none for one without a `__dict__`."""
-    return dict(getattr(value, "__dict__", {}))
+    """The attributes that an object holds itself, in a `__dict__` or in `__slots__`."""
+    slots = {name: getattr(value, name) for name in slots_of(type(value)) if hasattr(value, name)}
+    return {**slots, **getattr(value, "__dict__", {})}
 
 
 def users_attributes(value: Any) -> dict[str, Any]:

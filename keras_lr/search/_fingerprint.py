@@ -262,12 +262,19 @@ def _dense(leaf: Any) -> Any:
 
 
 def _users_part(layer: Any) -> dict[str, Any]:
-    """Code and attributes of a layer or model of a user's class; of one of Keras, the functions that the user wrote."""
+    """Code and attributes of a layer or model of a user's class; of one of Keras, functions of the user and constants.
+
+    A constant is a tensor that `Normalization.adapt` has computed.
+    """
     if is_users(type(layer)):
         found = {name: part for name, part in users_attributes(layer).items() if not _holds_state(part)}
         return {**describe_class(type(layer)), **{name: describe(part) for name, part in found.items()}}
-    functions = {name: part for name, part in attributes(layer).items() if isinstance(part, types.FunctionType)}
-    return {name: describe(part) for name, part in functions.items() if is_users(part)}
+    found = {
+        name: part
+        for name, part in attributes(layer).items()
+        if isinstance(part, tf.Tensor) or (isinstance(part, types.FunctionType) and is_users(part))
+    }
+    return {name: describe(part) for name, part in found.items()}
 
 
 def _further_optimizers(model: keras.Model) -> dict[str, Any]:

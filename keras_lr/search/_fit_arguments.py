@@ -16,8 +16,9 @@ from keras_lr._keras.batches import check_data_types, readers_of, sliceable_arra
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
 from keras_lr._keras.reader_state import ReaderStart
 from keras_lr._keras.running_fit import facts_of_training
-from keras_lr._keras.snapshot import RandomState, StateSnapshot, VariableSnapshot, plain_variables, seed_variables
+from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.tf_data import independent
+from keras_lr._keras.traced_state import undone
 from keras_lr._utils.names import similar_name
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import DataError, InvalidArgumentError
@@ -131,6 +132,7 @@ def parse_fit_arguments(
     of_own_fit = {name: value for name, value in kwargs.items() if own_fit and name not in FIT_DEFAULTS}
     given = _bound(args, {name: value for name, value in kwargs.items() if name not in of_own_fit}, own_fit=own_fit)
     epochs = whole_number("epochs", given.get("epochs", 1))
+    epochs = _limit(given, epochs)
     x, y, weight = given.get("x"), given.get("y"), given.get("sample_weight")
     validation = given.get("validation_data")
     readers = ReaderStart([*readers_of(x), *readers_of(validation)] if as_tensors else ())
@@ -172,6 +174,20 @@ def parse_fit_arguments(
         of_own_fit=of_own_fit,
         readers=readers,
     )
+
+
+def _limit(given: dict[str, Any], epochs: int) -> int:
+    """Applies the limits that `keras.config` can set to every `fit`, and returns the number of epochs."""
+    most_epochs, most_steps = (
+        getattr(keras.config, name, lambda: None)() for name in ("max_epochs", "max_steps_per_epoch")
+    )
+    if most_steps:
+        validates = given.get("validation_data") is not None or given.get("validation_split")
+        for name in ("steps_per_epoch", *(["validation_steps"] if validates else [])):
+            given[name] = min(given.get(name) or most_steps, most_steps)
+    if most_epochs and most_epochs < epochs:
+        given["epochs"] = epochs = most_epochs
+    return epochs
 
 
 def _reads_in_graph(data: Any) -> bool:
@@ -333,16 +349,13 @@ def facts_of(model: keras.Model, arguments: FitArguments) -> dict[str, Any]:
 
 def _untrained_loss(model: keras.Model, arguments: FitArguments) -> float | None:
     """The loss of the first batch; None if it cannot be computed outside of a step, or is not finite."""
-    random_state, seeds = RandomState(), VariableSnapshot(seed_variables(model))
-    try:
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(arguments.first_batch(arguments.batch_size))
-        loss = float(loss_of(model, x, y, forward(model, x, training=False), weight, training=False))
-    except Exception:
-        # A model whose `train_step` alone understands the data.
-        return None
-    finally:
-        seeds.restore()
-        random_state.restore()
+    with undone(model):
+        try:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(arguments.first_batch(arguments.batch_size))
+            loss = float(loss_of(model, x, y, forward(model, x, training=False), weight, training=False))
+        except Exception:
+            # A model whose `train_step` alone understands the data.
+            return None
     return loss if np.isfinite(loss) else None
 
 
@@ -423,16 +436,14 @@ def _breaks(model: keras.Model, step: Any, batch: Any) -> bool:
     """Whether a step on `batch` gives a loss or weights that are not finite; the model stays as it is."""
     if is_distributed(model):
         return True
-    before = StateSnapshot(model, plain_variables(model))
-    try:
-        model.reset_metrics()
-        logs = step(batch)
-        values = [*logs.values(), *(weight.value for weight in model.trainable_weights)]
-        return not all(bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))) for value in values)
-    except Exception:
-        return False
-    finally:
-        before.restore()
+    with undone(model):
+        try:
+            model.reset_metrics()
+            logs = step(batch)
+            values = [*logs.values(), *(weight.value for weight in model.trainable_weights)]
+            return not all(bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))) for value in values)
+        except Exception:
+            return False
 
 
 def _batch_size_of(batches: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,13 @@ import keras_tuner
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers, set_learning_rate
+from keras_lr._keras.learning_rate import (
+    RateControl,
+    compiled_rate,
+    leaf_optimizers,
+    set_learning_rate,
+    steps_done,
+)
 from keras_lr._keras.model import (
     build_on,
     fresh_layer_names,
@@ -23,7 +29,14 @@ from keras_lr._keras.model import (
     is_own_step,
     trace_step,
 )
-from keras_lr._keras.snapshot import StateSnapshot, components, created_variables, plain_variables
+from keras_lr._keras.snapshot import (
+    StateSnapshot,
+    VariableSnapshot,
+    components,
+    created_variables,
+    plain_variables,
+)
+from keras_lr._keras.traced_state import watched_trace
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
 from keras_lr.range_test._data_checks import (
@@ -42,6 +55,7 @@ from keras_lr.search._runs import Result, has_no_name, read_result
 
 _MAX_KEPT_STATES = 32
 _RATE_NAMES = ("learning_rate", "lr")
+_SEEDS = ("seed", "initial_seed", "seed_generator")
 _HYPERPARAMETERS = keras_tuner.HyperParameters
 _TO_SEARCH = (
     "To search the rate of one of them, make it with the searched rate, as in "
@@ -89,6 +103,11 @@ class TunedHypermodel:
         self.max_model_size: int | None = tuner.max_model_size
         self.distributed = tuner.distribution_strategy is not None
         self.given_values: dict[Point, keras_tuner.HyperParameters] = {}
+
+    @property
+    def builds_each_run(self) -> bool:
+        """Whether each run needs a model of its own, whatever the model."""
+        return self.has_own_fit or self.distributed
 
     def build(self, point: Point) -> Any:
         """A compiled model for a point of the grid."""
@@ -217,6 +236,9 @@ class ModelFactory:
         failures: The error of each rate at which the hypermodel's `build` fails.
         unbuilt: Whether the model's weights are made by `fit` alone.
         copies_weights: Whether the optimizer copies the weights into its slots while it is built.
+        seed_in_build: What differs between builds with two seeds beside the weights, in words; None if one model can be
+            trained with the weights of every seed.
+        trained: Whether the hypermodel returns models whose optimizer has done steps.
         description: Description of the model, as far as it is the same at every rate.
     """
 
@@ -232,6 +254,9 @@ class ModelFactory:
         self.failures: dict[float, Exception] = {}
         self.unbuilt = False
         self.copies_weights = False
+        self.seed_in_build: str | None = None
+        self.trained = False
+        self._shared = VariableSnapshot(())
         self.description: Mapping[str, Any] = {}
 
     def examine(self, runs: Sequence[Run]) -> keras.Model:
@@ -253,13 +278,18 @@ class ModelFactory:
                 "`hypermodel` must build a new model each time. Received the same model twice. Make the model inside "
                 "the function."
             )
+        self.trained = steps_done(first.optimizer) > 0
         first, second = self._built(self._with_weights(first, low), low), self._with_weights(second, high)
+        self._keep_shared(first, second)
         if not self._hypermodel.takes_any_data:
             check_trainable(first, built_only=True)
         self._compare(first, second)
         self.copies_weights = not self.unbuilt and _copies_weights(first)
         if self._hypermodel.reads_rate:
             self.check_rates(by_rate)
+        rebuilds = self.rate_in_build is not None or self.unbuilt or self._hypermodel.builds_each_run
+        if not rebuilds and not first.run_eagerly:
+            self._check_seeds(first, runs)
         if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
             raise ModelError(
                 "`train_step` must train with the compiled optimizer, whose learning rate is searched. Received a step "
@@ -282,6 +312,29 @@ class ModelFactory:
             model = self._try_to_build(replace(self._first_run, learning_rate=rate))
             if model is not None and self.rate_in_build is None:
                 self.rate_in_build = difference(self._as_built, whole_description(model))
+
+    def _keep_shared(self, first: keras.Model, second: keras.Model) -> None:
+        """Keeps the values of variables that two builds share, such as those of a base model made before them."""
+        of_first = {id(variable) for variable in components(first.variables)}
+        shared = [variable for variable in components(second.variables) if id(variable) in of_first]
+        self._shared = VariableSnapshot(shared)
+
+    def _check_seeds(self, first: keras.Model, runs: Sequence[Run]) -> None:
+        """Compares the first model with those of other seeds: `build` may draw more than weights, such as constants."""
+        described, low = _without_seeds(self._as_built), self._first_run
+        others = {run.seed: replace(run, learning_rate=low.learning_rate) for run in runs if run.seed != low.seed}
+        for run in list(others.values())[:_MAX_KEPT_STATES]:
+            try:
+                model = self._new_model(run)
+                self.seed_in_build = difference(described, _without_seeds(whole_description(model)))
+                if self.trained and self.seed_in_build is None and not _same_values(first.optimizer, model.optimizer):
+                    self.seed_in_build = "the state of the optimizer"
+                if self.seed_in_build is not None:
+                    return
+                self._states[run.seed, run.batch_size] = _values(self._with_weights(model, run))
+            except Exception:
+                # The build fails again for its own run.
+                continue
 
     def _first_that_builds(self, runs: Sequence[Run]) -> tuple[Run, keras.Model]:
         for run in runs:
@@ -373,6 +426,7 @@ class ModelFactory:
     def _new_model(self, run: Run) -> keras.Model:
         """A model as the hypermodel returns it."""
         keras.utils.set_random_seed(run.seed)
+        self._shared.restore()
         with fresh_layer_names():
             model = self._hypermodel.build(run.point)
         if not isinstance(model, keras.Model):
@@ -429,7 +483,7 @@ def build_as_fit(model: keras.Model, batch: Any) -> bool:
         uses = (
             _run_step(model, batch)
             if model.run_eagerly
-            else uses_optimizer(model, trace_step(model.train_step, batch).graph.variables)
+            else uses_optimizer(model, _traced_step(model, batch).graph.variables)
         )
     except Exception as error:
         try:
@@ -440,6 +494,12 @@ def build_as_fit(model: keras.Model, batch: Any) -> bool:
     if uses and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return uses
+
+
+def _traced_step(model: keras.Model, batch: Any) -> Any:
+    """The traced `train_step`. What a built model's code changes meanwhile is undone, as `fit` traces it once more."""
+    with watched_trace(model) if is_built(model) else nullcontext():
+        return trace_step(model.train_step, batch)
 
 
 def _run_step(model: keras.Model, batch: Any) -> bool:
@@ -474,6 +534,18 @@ def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | Non
     """How two descriptions of a model differ, in words; None if they are equal."""
     path = first_difference(first, second)
     return None if path is None else in_words(path, first)
+
+
+def _without_seeds(described: Any) -> Any:
+    """A description without the seeds that layers draw for themselves."""
+    if isinstance(described, Mapping):
+        return {name: _without_seeds(part) for name, part in described.items() if name.strip("_") not in _SEEDS}
+    return [_without_seeds(part) for part in described] if isinstance(described, list) else described
+
+
+def _same_values(first: keras.Optimizer, second: keras.Optimizer) -> bool:
+    pairs = zip(first.variables, second.variables, strict=True)
+    return all(np.array_equal(one.numpy(), other.numpy()) for one, other in pairs)
 
 
 ModelState = Sequence[np.ndarray]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import csv
+import dataclasses
 import functools
 import io
 import itertools
+import queue
 import random
+import sqlite3
+import tempfile
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -122,6 +129,133 @@ def test_an_iterator_goes_on_where_it_was_after_any_number_of_tests(taken: int) 
     assert list(itertools.islice(reader.squares, 8)) == [number**2 for number in range(1, 9)]
 
 
+class Slotted:
+    __slots__ = ("__hidden", "late", "number")
+
+    def __init__(self) -> None:
+        self.number = self.__hidden = 0
+
+    def count(self) -> int:
+        self.number += 1
+        self.__hidden += 2
+        self.late = getattr(self, "late", 0) + 3
+        return self.number + self.__hidden + self.late
+
+
+@dataclasses.dataclass(slots=True, frozen=True)
+class Frozen:
+    generator: Any
+
+
+class Attributes(dict):  # type: ignore[type-arg]
+    """A dict whose keys are attributes, as in many configurations."""
+
+    __getattr__ = dict.__getitem__
+    __setattr__ = dict.__setitem__
+
+    def count(self) -> int:
+        self.number += 1
+        return int(self.number)
+
+
+class Listed(list):  # type: ignore[type-arg]
+    def append(self, value: Any) -> None:
+        raise AssertionError("called in place of the list's own")
+
+    def count_up(self) -> int:
+        list.append(self, 0)
+        return len(self)
+
+
+def of_namespace() -> Any:
+    settings = types.SimpleNamespace(number=0)
+    return settings, lambda: vars(settings).update(number=settings.number + 1) or settings.number
+
+
+def of_user_dict() -> Any:
+    kept, listed = collections.UserDict(number=0), collections.UserList([1])
+    chained = collections.ChainMap({"number": 0}, {})
+
+    def read() -> Any:
+        kept["number"] += 1
+        chained["number"] += 1
+        listed.append(1)
+        return kept["number"], chained["number"], len(listed)
+
+    return (kept, listed, chained), read
+
+
+def of_queue() -> Any:
+    waiting: queue.Queue[int] = queue.Queue()
+    for number in range(20):
+        waiting.put(number)
+    return waiting, waiting.get
+
+
+def of_typed_arrays() -> Any:
+    typed, viewed = array.array("d", [0.0]), memoryview(bytearray(1))
+    objects = np.array([[0], None], dtype=object)
+
+    def read() -> Any:
+        typed[0] += 1
+        viewed[0] += 1
+        objects[0][0] += 1
+        return typed[0], viewed[0], objects[0][0]
+
+    return (typed, viewed, objects), read
+
+
+def of_files_in_memory() -> Any:
+    data, text = io.BytesIO(bytes(range(50))), io.StringIO("0123456789" * 5)
+
+    def read() -> Any:
+        taken = data.read(2), text.read(3)
+        data.write(b"x")
+        return taken
+
+    return (data, text), read
+
+
+def of_a_file_for_update() -> Any:
+    file = tempfile.NamedTemporaryFile()  # noqa: SIM115
+    file.write(bytes(range(50)))
+    file.seek(0)
+    return file, lambda: file.read(2)
+
+
+def of_its_own(make: Any, read: Any) -> Any:
+    def place() -> Any:
+        kept = make()
+        return kept, lambda: read(kept)
+
+    return place
+
+
+PLACES = {
+    "slots": of_its_own(Slotted, Slotted.count),
+    "frozen slots": of_its_own(lambda: Frozen(np.random.default_rng(1)), lambda kept: kept.generator.random()),
+    "dict of a user": of_its_own(lambda: Attributes(number=0), Attributes.count),
+    "list of a user": of_its_own(Listed, Listed.count_up),
+    "namespace": of_namespace,
+    "standard library": of_user_dict,
+    "queue": of_queue,
+    "typed arrays": of_typed_arrays,
+    "files in memory": of_files_in_memory,
+    "file for update": of_a_file_for_update,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_places_outside_of_plain_attributes_are_restored(place: str) -> None:
+    kept, read = PLACES[place]()
+    _, read_plain = PLACES[place]()
+    state = ReaderState([kept])
+    for _ in range(3):
+        read()
+    state.restore()
+    assert [read() for _ in range(4)] == [read_plain() for _ in range(4)]
+
+
 def closures() -> Any:
     count, generator = 0, np.random.default_rng(1)
     numbers = (number for number in itertools.count())
@@ -224,6 +358,17 @@ def test_what_cannot_be_restored_is_said() -> None:
     assert state.unrestored() == []
     large.images += 1
     assert state.unrestored() == ["an array of shape (9, 1048576) was changed in place"]
+
+    frame = pd.DataFrame({"weight": np.ones(5)})
+    state = ReaderState([[frame]])
+    assert state.unrestored() == []
+    frame.loc[2, "weight"] = 2.0
+    assert state.unrestored() == ["a DataFrame of shape (5, 1) was changed in place"]
+
+    cursors = [sqlite3.connect(":memory:").execute("values (1), (2), (3)")]
+    state = ReaderState([cursors])
+    assert cursors[0].fetchone() == (1,)
+    assert state.unrestored() == ["a Cursor was moved by its `fetchone`"]
 
     @tf.function
     def noise() -> Any:

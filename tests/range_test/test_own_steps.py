@@ -159,6 +159,58 @@ def test_what_an_eager_model_remembers_in_python_is_restored(*, is_built: bool) 
     )
 
 
+class Traced(keras.layers.Layer):
+    """Behaves by what its Python code draws and counts while it is traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traces = 0
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        self.traces += 1
+        return inputs * (np.random.rand() + self.traces)
+
+
+class Counting(keras.layers.Layer):
+    """Keeps its state in a table, in an iterator, and in Python code that runs within a compiled step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, 0.0)
+        self.scales = iter(tf.data.Dataset.from_tensor_slices(np.linspace(0.5, 1.5, 99, dtype="float32")))
+        self.noise = np.random.default_rng(1)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        key = tf.constant(1, tf.int64)
+        number = tf.reshape(self.table.lookup(key), []) + 1.0
+        drawn = tf.numpy_function(lambda: np.float32(self.noise.normal()), [], tf.float32)
+        with tf.control_dependencies([self.table.insert(key, number)]):
+            return inputs * (next(self.scales) + 0.01 * number + 0.1 * tf.reshape(drawn, []))
+
+
+@pytest.mark.parametrize("make", [Traced, Counting])
+def test_what_a_compiled_model_keeps_beside_variables_is_restored(make: Any) -> None:
+    def trained(*ways: Any) -> list[float]:
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((X.shape[1],))
+        model = keras.Model(inputs, keras.layers.Dense(X.shape[1])(make()(inputs)))
+        model.compile("sgd", "mse")
+        for way in ways:
+            way(model, X, X)
+        return model.fit(X, X, verbose=0, shuffle=False, batch_size=8, epochs=2).history["loss"]
+
+    plain = trained()
+    tested = trained(
+        lambda model, x, y: keras_lr.find_lr(model, x, y, num_steps=10, repeats=2),
+        lambda model, x, y: model.fit(x, y, verbose=0, callbacks=[keras_lr.LRRangeTest(num_steps=5)]),
+    )
+    assert tested == plain
+
+
 class Adversarial(keras.Model):
     """Two networks, each trained by an optimizer of its own."""
 

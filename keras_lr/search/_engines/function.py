@@ -36,6 +36,7 @@ from keras_lr._keras.traced_state import (
     hidden_state,
     peak_bytes,
     variables_used_by,
+    watched_trace,
 )
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.devices import operation_threads
@@ -326,7 +327,12 @@ class EpochProgram:
         Returns:
             State that a step changes and `reset` does not, as `hidden_state` words it.
         """
-        return next(filter(None, (hidden_state(one.trace(), self._variables) for one in self._passes.values())), "")
+        for one in self._passes.values():
+            with watched_trace(self.model) as while_traced:
+                traced = one.trace()
+            if found := while_traced() or hidden_state(traced, self._variables):
+                return found
+        return ""
 
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
@@ -398,8 +404,11 @@ class EpochProgram:
         """Samples per batch of arrays."""
         if not prefix:
             return part.run.batch_size
-        # `fit` divides arrays beside a dataset into batches of its own default size.
-        size = DEFAULT_BATCH_SIZE if self._arguments.train is None else part.run.batch_size
+        if self._arguments.train is not None:
+            size = part.run.batch_size
+        else:
+            # `fit` divides arrays beside a dataset by what it was given, or by its own default.
+            size = self._arguments.given.get("batch_size") or DEFAULT_BATCH_SIZE
         return self._arguments.validation_batch_size or size
 
 

@@ -280,7 +280,7 @@ def fastest_engine(
         return "rebuild", reason
     if reason := _why_not_function(model, arguments, hypermodel):
         return "reuse", reason
-    if reason := _why_not_stacked(model, arguments, runs):
+    if reason := _why_not_stacked(model, factory, arguments, runs):
         return "function", reason
     return "stacked", ""
 
@@ -296,6 +296,8 @@ def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedH
         return "the model is built under a distribution strategy"
     if factory.copies_weights:
         return f"{type(model.optimizer).__name__} copies the weights when it is built, which `fit` does in its step"
+    if factory.seed_in_build is not None:
+        return f"the seed changes more of the model than its weights ({factory.seed_in_build})"
     if factory.rate_in_build is not None:
         return f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
     return ""
@@ -320,7 +322,7 @@ def _why_not_function(model: keras.Model, arguments: FitArguments, hypermodel: T
     return ""
 
 
-def _why_not_stacked(model: keras.Model, arguments: FitArguments, runs: int) -> str:
+def _why_not_stacked(model: keras.Model, factory: ModelFactory, arguments: FitArguments, runs: int) -> str:
     if unavailable := stacking_unavailable():
         return f"stacked is not available: {unavailable}"
     if arguments.train is None or (arguments.validates and arguments.validation is None):
@@ -330,6 +332,8 @@ def _why_not_stacked(model: keras.Model, arguments: FitArguments, runs: int) -> 
     if own := own_steps(model):
         return f"the model has a `{own[0]}` of its own"
     optimizer = model.optimizer
+    if factory.trained:
+        return "the optimizer has trained the model before"
     if not holds_one_rate(optimizer):
         return f"the optimizer has no single learning rate ({type(optimizer).__name__})"
     if getattr(optimizer, "gradient_accumulation_steps", None):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import compiled_rate
-from keras_lr._keras.model import forward, loss_of, loss_tracker
+from keras_lr._keras.model import flat_logs, forward, loss_of, loss_tracker
 from keras_lr._keras.snapshot import trainer_variables
 from keras_lr._keras.stateless import (
     allow_many_traces,
@@ -166,7 +166,8 @@ class StackedProgram:
         """
         limit = np.iinfo(np.int32).max if max_steps < 0 else max_steps
         copies, logs = self._epoch(copies, tf.constant(orders), batch_size, test_batch_size, limit)
-        return copies, {name: value.numpy() for name, value in logs.items()}
+        # Only numbers are recorded.
+        return copies, {name: value.numpy() for name, value in logs.items() if value.shape.rank == 1}
 
     def weights(self, copies: Copies, index: int) -> list[np.ndarray]:
         """Values of `model.weights` in one copy."""
@@ -280,7 +281,8 @@ class StackedProgram:
     def _read_one(self, model: ModelState) -> tuple[Any, ModelState]:
         """The results of one copy's metrics, and its state with the metrics reset."""
         with self._scope(model) as scope:
-            results = {name: tf.convert_to_tensor(value) for name, value in self.model.get_metrics_result().items()}
+            logs = flat_logs(self.model.get_metrics_result())
+            results = {name: tf.convert_to_tensor(value) for name, value in logs.items()}
             self.model.reset_metrics()
         return results, self._state_after(scope, model)
 

@@ -249,3 +249,132 @@ def test_a_dataset_that_only_fit_reads_is_left_to_it(tmp_path: Path, given: dict
     tuner.search(**{**given, "x": given.get("x", lambda same: same)(data)}, epochs=1, verbose=0)
     assert tuner.sensitivity().engine == "reuse"
     assert reason in tuner.sensitivity().engine_reason
+
+
+class Projection(keras.layers.Layer):
+    """Multiplies by constants that are drawn as the layer is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants = tf.constant(np.random.normal(size=(4, 8)), "float32")
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.cos(keras.ops.matmul(inputs, self.constants))
+
+
+def projected() -> keras.Model:
+    model = keras.Sequential([keras.Input((4,)), Projection(), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=ACCURACY)
+    return model
+
+
+def augmented_by_layers() -> keras.Model:
+    """A model whose layers draw a seed of their own each, which is part of their configuration."""
+    return classifier(layers=[lambda: keras.layers.GaussianNoise(0.1), lambda: keras.layers.Dropout(0.2)])()
+
+
+@pytest.mark.parametrize(("build", "engine"), [(projected, "rebuild"), (augmented_by_layers, "stacked")])
+def test_repeats_get_the_constants_that_their_seed_draws(tmp_path: Path, build: Any, engine: str) -> None:
+    tuner = small_search(build, tmp_path)
+    frame = run_small(tuner)
+    assert tuner.sensitivity().engine == engine
+    assert ("the seed changes more" in tuner.sensitivity().engine_reason) == (engine == "rebuild")
+    if engine == "rebuild":
+        assert_as_plain(frame, build)
+
+
+base = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6, "tanh")])
+BASE_WEIGHTS = base.get_weights()
+
+
+def on_a_shared_base() -> keras.Model:
+    """A new head on a base that every build shares."""
+    model = keras.Sequential([keras.Input((4,)), base, keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=ACCURACY)
+    return model
+
+
+def test_a_base_that_all_builds_share_is_not_trained_from_run_to_run(tmp_path: Path) -> None:
+    base.set_weights(BASE_WEIGHTS)
+    frame = run_small(small_search(on_a_shared_base, tmp_path, engine="rebuild", repeats=1))
+    base.set_weights(BASE_WEIGHTS)
+    assert_as_plain(frame, on_a_shared_base, seed=0)
+
+
+def trained_before() -> keras.Model:
+    model = classifier(keras.optimizers.Adam, metrics=ACCURACY)()
+    x, y, _ = iris()
+    model.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    return model
+
+
+def test_an_optimizer_that_build_has_used_goes_on_from_its_state(tmp_path: Path) -> None:
+    tuner = small_search(trained_before, tmp_path, repeats=1)
+    assert_as_plain(run_small(tuner), trained_before, seed=0)
+    assert tuner.sensitivity().engine == "function"
+    assert "has trained the model before" in tuner.sensitivity().engine_reason
+
+
+class Extremes(keras.metrics.Metric):
+    """Gives two values, each by a name of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(name="extremes")
+        self.lowest, self.highest = (self.add_weight(initializer="zeros") for _ in range(2))
+
+    def update_state(self, y: Any, prediction: Any, sample_weight: Any = None) -> None:
+        self.lowest.assign(keras.ops.minimum(self.lowest, keras.ops.min(prediction)))
+        self.highest.assign(keras.ops.maximum(self.highest, keras.ops.max(prediction)))
+
+    def result(self) -> dict[str, Any]:
+        return {"lowest": self.lowest, "highest": self.highest}
+
+
+def with_metrics_of_several_values() -> keras.Model:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=[keras.metrics.F1Score(average=None), Extremes()])
+    return model
+
+
+@pytest.mark.parametrize("engine", ["stacked", "function"])
+def test_a_metric_gives_numbers_by_name_and_its_arrays_are_left_out(tmp_path: Path, engine: EngineName) -> None:
+    x, y, _ = iris()
+    arguments: dict[str, Any] = {"y": keras.utils.to_categorical(y), "shuffle": False, "batch_size": 50, "verbose": 0}
+    tuner = small_search(with_metrics_of_several_values, tmp_path, objective="loss", repeats=1, engine=engine)
+    tuner.search(x, **arguments)
+    assert tuner.sensitivity().engine == engine
+    keras.utils.set_random_seed(0)
+    model = with_metrics_of_several_values()
+    model.optimizer.learning_rate = RATES[1]
+    plain = model.fit(x, **arguments).history
+    row = tuner.sensitivity().frame.iloc[1]
+    for name in ("loss", "lowest", "highest"):
+        assert row[name] == pytest.approx(plain[name][0], rel=1e-5), name
+    assert "f1_score" not in row
+
+
+def test_limits_that_keras_sets_for_every_fit_hold(tmp_path: Path) -> None:
+    x, y, validation = iris()
+    arguments: dict[str, Any] = {
+        "shuffle": False,
+        "validation_data": validation,
+        "batch_size": BATCH_SIZE,
+        "verbose": 0,
+    }
+    build = classifier(metrics=ACCURACY)
+    keras.config.set_max_epochs(1)
+    keras.config.set_max_steps_per_epoch(2)
+    try:
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = RATES[1]
+        with pytest.warns(UserWarning, match="Limiting"):
+            plain = model.fit(x, y, epochs=3, **arguments).history
+        tuner = small_search(build, tmp_path, repeats=1)
+        tuner.search(x, y, epochs=3, **arguments)
+    finally:
+        keras.config.set_max_epochs(None)
+        keras.config.set_max_steps_per_epoch(None)
+    frame = tuner.sensitivity().frame
+    assert frame["epoch"].tolist() == [0, 0]
+    np.testing.assert_allclose(frame.loc[1, COLUMNS].astype(float), [plain[name][0] for name in COLUMNS], rtol=1e-5)
