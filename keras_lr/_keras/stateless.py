@@ -132,6 +132,12 @@ def slot_lists(optimizer: Any) -> dict[str, list[Any]]:
     return found
 
 
+def replaced_methods(optimizer: Any) -> dict[str, Any]:
+    """Methods that the user has replaced on the optimizer itself, which one made from its configuration lacks."""
+    own = {name: value for name, value in vars(optimizer).items() if callable(value)}
+    return {name: value for name, value in own.items() if callable(getattr(type(optimizer), name, None))}
+
+
 def excludes_from_weight_decay(optimizer: Any) -> bool:
     """Whether any variables are excluded from weight decay, directly or by name."""
     names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")

@@ -17,6 +17,7 @@ import tensorflow as tf
 import keras_lr
 from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers
 from keras_lr._keras.model import compile_arguments, layers_of
+from keras_lr._keras.stateless import replaced_methods
 from keras_lr._keras.tf_data import is_repeatable
 from keras_lr.errors import SearchError
 from keras_lr.search._description import (
@@ -167,8 +168,9 @@ def describe_details(model: keras.Model) -> dict[str, Any]:
     """
     layers = [layer for layer in layers_of(model) if layer is not model]
     code: dict[str, Any] = {"model": _users_part(model), "optimizers": _further_optimizers(model)}
-    if is_users(type(model.optimizer)):
-        code["optimizer"] = describe_class(type(model.optimizer))
+    replaced = {name: describe(part) for name, part in replaced_methods(model.optimizer).items()}
+    if is_users(type(model.optimizer)) or replaced:
+        code["optimizer"] = {**describe_class(type(model.optimizer)), **replaced}
     code.update({f"layer {number}": part for number, layer in enumerate(layers) if (part := _users_part(layer))})
     given = compile_arguments(model)
     return {"code": code, "compile": {name: describe(given[name]) for name in _COMPILED if name in given}}

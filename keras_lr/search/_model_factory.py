@@ -549,8 +549,8 @@ def _same_values(first: keras.Optimizer, second: keras.Optimizer) -> bool:
 
 
 ModelState = Sequence[np.ndarray]
-"""What a paused run goes on from: the values of `model.variables`, and then those of the optimizers' variables and of
-variables that Keras does not list."""
+"""What a paused run goes on from: the values of `model.variables`, and then those of the variables of optimizers and
+metrics, and of variables that Keras does not list."""
 
 
 class ReusableModel:
@@ -564,7 +564,8 @@ class ReusableModel:
         self.model = model
         self._rates = RateControl(model.optimizer)
         self._rates.engage()
-        self._others = components([*model.optimizer.variables, *plain_variables(model)])
+        # A metric may keep its state from epoch to epoch, but not from run to run.
+        self._others = components([*model.optimizer.variables, *model.metrics_variables, *plain_variables(model)])
         self._fresh = [variable.numpy() for variable in self._others]
 
     def reset(self, state: Sequence[np.ndarray], learning_rate: float) -> None:

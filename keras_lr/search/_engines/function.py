@@ -374,6 +374,8 @@ class EpochProgram:
         logs: list[dict[str, Any]] = [{} for _ in parts]
         for prefix, one in self._passes.items():
             for part in parts:
+                # A metric may keep some of its state.
+                part.load(self._metric_variables)
                 self.model.reset_metrics()
                 part.store(self._metric_variables)
             calls = [

@@ -16,6 +16,7 @@ from keras_lr._keras.stateless import (
     allow_many_traces,
     excludes_from_weight_decay,
     register_rules,
+    replaced_methods,
     slot_lists,
     stateless,
     stateless_kind,
@@ -433,7 +434,8 @@ class CopyUpdate:
 def _is_elementwise(optimizer: Any) -> bool:
     """Whether the optimizer is known to update each weight independently of the others and of its variable."""
     plain = all(getattr(optimizer, name, value) == value for name, value in _PLAIN_OPTIONS.items())
-    return type(optimizer) in _ELEMENTWISE and plain and not excludes_from_weight_decay(optimizer)
+    known = type(optimizer) in _ELEMENTWISE and not replaced_methods(optimizer)
+    return known and plain and not excludes_from_weight_decay(optimizer)
 
 
 def _values(scope: keras.StatelessScope, variables: Sequence[Any]) -> list[Any]:

@@ -301,6 +301,23 @@ def test_a_base_that_all_builds_share_is_not_trained_from_run_to_run(tmp_path: P
     assert_as_plain(frame, on_a_shared_base, seed=0)
 
 
+def with_a_replaced_method() -> keras.Model:
+    """The update is that of SGD up to the ninth step."""
+    model = classifier(metrics=ACCURACY)()
+    update = model.optimizer.update_step
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        update(keras.ops.where(model.optimizer.iterations > 8, 2 * gradient, gradient), variable, learning_rate)
+
+    model.optimizer.update_step = update_step
+    return model
+
+
+def test_a_method_that_is_replaced_on_the_optimizer_is_called(tmp_path: Path) -> None:
+    frame = run_small(small_search(with_a_replaced_method, tmp_path, repeats=1))
+    assert_as_plain(frame, with_a_replaced_method, seed=0)
+
+
 def trained_before() -> keras.Model:
     model = classifier(keras.optimizers.Adam, metrics=ACCURACY)()
     x, y, _ = iris()

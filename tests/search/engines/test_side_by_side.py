@@ -40,6 +40,12 @@ def with_fixed_schedule() -> keras.Model:
     return classifier(lambda: keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9)))()
 
 
+class Ever(keras.metrics.Mean):
+    """A mean over all epochs."""
+
+    def reset_state(self) -> None: ...
+
+
 class Step(keras.Model):
     """A model with its own step, whose loss and metric are its own."""
 
@@ -47,11 +53,12 @@ class Step(keras.Model):
         super().__init__()
         self.out = keras.layers.Dense(3)
         self.mean = keras.metrics.Mean(name="mean")
+        self.ever = Ever(name="ever")
         self.steps = tf.Variable(0.0, trainable=False)
 
     @property
     def metrics(self) -> list[Any]:
-        return [self.mean]
+        return [self.mean, self.ever]
 
     def call(self, inputs: Any) -> Any:
         return self.out(inputs)
@@ -63,7 +70,8 @@ class Step(keras.Model):
         weights = self.trainable_weights
         self.optimizer.apply(tape.gradient(loss, weights), weights)
         self.mean.update_state(loss)
-        return {"mean": self.mean.result()}
+        self.ever.update_state(loss)
+        return {"mean": self.mean.result(), "ever": self.ever.result()}
 
     def test_step(self, data: Any) -> Any:
         self.mean.update_state(keras.ops.mean((self(data[0]) - keras.ops.one_hot(data[1], 3)) ** 2))
