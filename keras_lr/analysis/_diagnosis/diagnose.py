@@ -12,10 +12,17 @@ from typing import Any
 import numpy as np
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._diagnosis.facts import ruled_out, settled_verdict
+from keras_lr.analysis._diagnosis.facts import learned_nothing, not_comparable, ruled_out, settled_verdict
 from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
-from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, kept_rows, run_context
+from keras_lr.analysis._diagnosis.history import (
+    MIN_EPOCHS,
+    RunContext,
+    TrainingHistory,
+    kept_rows,
+    run_context,
+    without_passing_gaps,
+)
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.analysis._diagnosis.scorecard import MIN_SHARE_TO_BLAME, score_verdict
 from keras_lr.results._diagnosis import (
@@ -29,6 +36,9 @@ from keras_lr.results._diagnosis import (
 
 # Longer histories are thinned in the diagnosis.
 MAX_STORED_POINTS = 1000
+
+# The scorecards were fitted on runs of about this length and more.
+MIN_BLAMED_EPOCHS = 5
 
 # Multiples of the run's learning rate to try next, from the lower to the higher end of the range.
 LOWER = (0.1, 0.3)
@@ -103,7 +113,7 @@ def analyze_history(
     Example:
         >>> keras_lr.analyze_history(history).verdict
     """
-    history = read_history(source, run=run, validation_freq=validation_freq)
+    history = without_passing_gaps(read_history(source, run=run, validation_freq=validation_freq))
     context = run_context(
         history,
         untrained_loss=untrained_loss,
@@ -163,6 +173,15 @@ def _verdict(
                 "short, or the data, the labels, the loss or an activation may be at fault."
             )
         return "unclear", score.share, (why, *excluded.values(), MEASURE, *surer)
+    if verdict in FACTORS and history.loss.size < MIN_BLAMED_EPOCHS:
+        few = (
+            f"{history.loss.size} {history.unit}s are too few to blame the learning rate. Train longer, or measure it."
+        )
+        return "unclear", score.share, (few, *excluded.values(), MEASURE, *surer)
+    if verdict in FACTORS and (apart := not_comparable(history)):
+        return "unclear", score.share, (apart, *excluded.values(), MEASURE, *surer)
+    if verdict == "good" and (little := learned_nothing(history)):
+        return "unclear", score.share, (little, ALIKE, MEASURE, *surer)
     judged = verdict_sentence(verdict, share=score.share).lower()
     overall = f"Together, the evidence says that {judged}."
     if not is_only_probable(score.share):

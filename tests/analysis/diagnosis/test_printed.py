@@ -210,6 +210,18 @@ BY_STEP = {
         None,
     ),
     "scikit-learn": (each("Iteration {s}, loss = {a}\n"), "loss", 0, None),
+    "BigDL": (each("[Iteration {s}] Throughput is 408.4 records/second. Loss is {a}. Used 3 s.\n"), "Loss", 0, None),
+    "a course's loop": (
+        each("Average loss at step {s}: {a} learning rate: 0.1\nMinibatch perplexity: 9\nValidation set loss: {b}\n"),
+        "Average loss",
+        0,
+    ),
+    "a loop with its settings before it": (
+        "INFO - learning_rate: 0.1\nINFO - batch_size: 32\n" + each("step {s} loss {a}\n"),
+        "loss",
+        0,
+        None,
+    ),
 }
 
 
