@@ -118,7 +118,10 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
     if blown_up := _blown_up(history, context):
         return Fact("too_high", blown_up)
     if stands_still(*loss_curves(history)):
-        reason = f"{monitor} only fluctuates and `{history.val_monitor}` barely changes: the weights are hardly moving."
+        reason = (
+            f"{monitor} only fluctuates and `{history.val_monitor}` barely changes: the weights are hardly moving. "
+            "At a usual rate, look for labels that do not belong to the inputs."
+        )
         return Fact("too_low", reason)
     return None
 

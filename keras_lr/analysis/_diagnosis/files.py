@@ -360,7 +360,7 @@ def _read_csv(file: File) -> dict[str, Any]:
             frame = frame.iloc[:-1]
         numbers = [_is_number(name) for name in frame.columns]
         if all(numbers) or (dialect.separator == r"\s+" and any(numbers)):
-            raise ValueError("its first row holds numbers, not names")
+            raise ValueError("its first row holds numbers, not names such as `epoch,loss`")
     except (pd.errors.ParserWarning, ValueError) as err:
         received = str(err).rstrip(".\n")
         raise CurveError(
@@ -565,9 +565,18 @@ def _scalar(value: Mapping[int, Any]) -> float | None:
 
 
 def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """One list per name, with None where a row does not have it."""
-    names = dict.fromkeys(str(name) for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+    """One list per name, with None where a row does not have it. What is inside of another is named after both."""
+    flat = [_flat(row) for row in rows]
+    names = dict.fromkeys(name for row in flat for name in row)
+    return {name: [row.get(name) for row in flat] for name in names}
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        inner = _flat(value) if isinstance(value, Mapping) else {}
+        found |= {f"{name}_{part}": cell for part, cell in inner.items()} or {str(name): value}
+    return found
 
 
 def is_rows(document: Any) -> bool:

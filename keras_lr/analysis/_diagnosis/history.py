@@ -218,6 +218,19 @@ def without_passing_gaps(history: TrainingHistory) -> TrainingHistory:
     return replace(history, **kept, notes=(*history.notes, note))
 
 
+def at_the_end(history: TrainingHistory) -> TrainingHistory:
+    """The history without its last epoch, with the mean of two epochs for what was between them.
+
+    Keras logs a training loss as its mean over an epoch. So this is about what others log, its value at the end.
+    """
+    if history.values.size <= MIN_READABLE_EPOCHS + 1:
+        return history
+    trained = {name: getattr(history, name) for name in ("values", "metric", "accuracy")}
+    others = {name: getattr(history, name) for name in ("epochs", "val_values", "val_metric", "learning_rates")}
+    between = {name: (series[:-1] + series[1:]) / 2 for name, series in trained.items() if series is not None}
+    return replace(history, **between, **{name: series[:-1] for name, series in others.items() if series is not None})
+
+
 def with_known(history: TrainingHistory, known: Mapping[str, Any]) -> TrainingHistory:
     """The history with further facts; its own come first."""
     return replace(history, known={**known, **history.known})

@@ -25,6 +25,10 @@ from keras_lr.errors import CurveError
 EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*(?=$|\d+/\d+ )", re.MULTILINE)
 # A dict of numbers on a line of its own or behind a progress bar, as Hugging Face's `Trainer` prints it.
 PRINTED_ROW = re.compile(r"(?:^|(?:/s|it)\])[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
+# "val_loss: [0.5, 0.25]" or "losses = [0.5, 0.25]" on a line of its own.
+PRINTED_SERIES = re.compile(
+    r"^[ \t]*['\"]?([A-Za-z][\w ]*)['\"]?[ \t]*[:=][ \t]*\[([^\[\]{}]*)\][ \t]*,?[ \t]*$", re.MULTILINE
+)
 JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
 PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
 # Colours and cursor movements.
@@ -191,7 +195,19 @@ def _dicts(plain: str) -> Any:
     series = [row for row in rows if any(isinstance(values, list) for values in row.values())]
     if series:
         return series[-1]
+    if columns := _series(plain):
+        return columns
     return rows if len(rows) >= MIN_ROWS else []
+
+
+def _series(plain: str) -> dict[str, list[str]]:
+    """The lists of numbers that are on lines of their own, by their names; empty without one that can be judged."""
+    columns = {
+        name.strip(): [part.strip() for part in cells.split(",")] for name, cells in PRINTED_SERIES.findall(plain)
+    }
+    judged = any(kind_of(name) and len(cells) >= MIN_ROWS for name, cells in columns.items())
+    numbers = re.compile(NUMBER, re.IGNORECASE)
+    return {name: cells for name, cells in columns.items() if all(map(numbers.fullmatch, cells))} if judged else {}
 
 
 def _rows_of_fit(plain: str) -> list[dict[str, Any]]:
@@ -361,8 +377,7 @@ def _values(text: str, title: str) -> tuple[dict[str, str], str]:
         name = _name(pair["name"])
         judged = kind_of(name) or is_learning_rate(name)
         if not pair["sign"]:
-            last = name.rsplit(" ", 1)[-1]
-            judged = kind_of(last) or is_learning_rate(last)
+            judged = kind_of(name.rsplit(" ", 1)[-1]) or is_learning_rate(" ".join(name.split()[-2:]))
         if not judged:
             continue
         rest.append(text[end : pair.start()])

@@ -33,6 +33,7 @@ from keras_lr.analysis._diagnosis.table import (
     counter_kind,
     is_learning_rate,
     is_validation,
+    kind_of,
     words,
 )
 from keras_lr.errors import CurveError, InvalidArgumentError
@@ -45,7 +46,7 @@ WRAPPERS = ("history", "log_history", "metrics")
 NAME_COLUMNS = ("key", "metric", "name", "tag")
 RUN_COLUMNS = ("run_id", "run_uuid", "run id", "run", "run_name", "run name")
 # A column that says for each row on which data it was measured.
-DATA_COLUMNS = ("mode", "split", "phase", "stage", "subset", "dataset", "set")
+DATA_COLUMNS = ("mode", "split", "phase", "stage", "subset", "dataset", "set", "data")
 # Columns of a table with one row per run.
 SUMMARY_COLUMNS = ({"run_id", "experiment_id"}, {"run id", "start time"}, {"name", "created"})
 # What fastai and Hugging Face call the losses of a table whose other columns are metrics of validation data.
@@ -236,11 +237,27 @@ def _html_rows(text: str) -> list[dict[str, str]]:
 
 
 def _wrapped(document: Any) -> Any:
-    """The history that an object holds beside other fields, such as Hugging Face's `trainer_state.json`."""
+    """The history that an object holds beside other fields, such as Hugging Face's `trainer_state.json`.
+
+    Under another name than those of `WRAPPERS`, it is the only field with a series that can be judged.
+    """
     if not isinstance(document, Mapping):
         return None
     inner = {name: document[name] for name in WRAPPERS if name in document}
-    return next((value for value in inner.values() if is_rows(value) or _is_columns(value)), None)
+    if found := next((value for value in inner.values() if is_rows(value) or _is_columns(value)), None):
+        return found
+    if any(kind_of(str(name)) for name in document) or _is_evaluation(document):
+        return None
+    judged = [value for value in document.values() if _holds_series(value)]
+    return judged[0] if len(judged) == 1 else None
+
+
+def _holds_series(value: Any) -> bool:
+    """Whether this is a list of rows, or columns, with a series that can be judged."""
+    columns = columns_of_rows(value) if is_rows(value) else value
+    return isinstance(columns, Mapping) and any(
+        isinstance(values, list) and kind_of(str(name)) for name, values in columns.items()
+    )
 
 
 def _is_columns(document: Any) -> bool:
@@ -364,10 +381,14 @@ def _read_long(table: Mapping[str, Any]) -> Runs:
         text = frame[time].astype(str)
         frame = frame.iloc[np.lexsort((text, text.str.len()))]
     counters = [name for name in frame.columns if counter_kind(str(name))]
+    by = _data_column(table)
     runs: dict[str, Mapping[str, Any]] = {}
     for label, part in frame.groupby(frame[run].astype(str), sort=False) if run is not None else [("", frame)]:
         columns = {str(name): part[name].tolist() for name in counters}
         kinds = part[series].astype(str)
+        if by:
+            measured_on = part[by].astype(str).str.lower()
+            kinds = kinds.where(~measured_on.isin(VALIDATION_WORDS), measured_on + "_" + kinds)
         for name in kinds.unique():
             columns[name] = part[names["value"]].where(kinds == name, None).tolist()
         runs[str(label)] = columns

@@ -46,7 +46,7 @@ STEP_WORDS = frozenset({"step", "batch", "iter", "iteration"})
 NEUTRAL_WORDS = STEP_WORDS | {"minibatch", "set", "epoch", "metric", "metrics", "avg", "average", "running"}
 ERROR_WORDS = frozenset(
     {"mse", "mae", "rmse", "mape", "error", "err", "merror", "nll", "ppl", "perplexity", "entropy", "crossentropy"}
-    | {"ce", "bce", "kl", "kld", "deviance", "huber", "cost", "objective", "l1", "l2"}
+    | {"ce", "bce", "kl", "kld", "xent", "deviance", "huber", "cost", "objective", "l1", "l2"}
 )
 # A name with one of these is about a loss, but is none: `loss_scale`, `best_loss`.
 DERIVED_WORDS = frozenset({"scale", "scaler", "weight", "coef", "best", "min", "max", "std", "delta"})

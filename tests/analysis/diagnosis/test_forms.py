@@ -883,6 +883,36 @@ def test_a_model_card_is_read_with_its_settings(read):
         read("README.md", CARD + CARD)
 
 
+ROWS = [{"epoch": 1, "train": {"loss": 3}, "val": {"loss": 4}}, {"epoch": 2, "train": {"loss": 1}, "val": {"loss": 2}}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "epochs", "val_values"),
+    [
+        ("run.json", {"model": "cnn", "results": {"loss": [3, 1], "val_loss": [4, 2]}}, [0, 1], [4, 2]),
+        ("run.json", {"config": {"lr": 0.1}, "epochs": ROWS}, [1, 2], [4, 2]),
+        ("run.json", {"train": [{"loss": 3}, {"loss": 1}]}, [0, 1], None),
+        ("log.txt", "loss:[3.0, 1.0]\nval_loss:[4.0, 2.0]\n", [0, 1], [4, 2]),
+        ("log.txt", "done\ntrain_losses = [3, 1]\nval_losses = [4, 2]\nsizes = ['s', 'm']\n", [0, 1], [4, 2]),
+        (
+            "history.csv",
+            '"epoch","value","metric","data"\n1,3,"loss","training"\n1,4,"loss","validation"\n'
+            '2,1,"loss","training"\n2,2,"loss","validation"\n',
+            [1, 2],
+            [4, 2],
+        ),
+    ],
+    ids=["under another name", "nested rows", "rows of training", "lists in text", "assignments", "a frame of R"],
+)
+def test_a_history_is_found_inside_of_what_was_saved(read, name, content, epochs, val_values):
+    history = read(name, content)
+    np.testing.assert_array_equal(history.epochs, epochs)
+    np.testing.assert_array_equal(history.values, [3, 1])
+    assert (history.val_values is None) == (val_values is None)
+    if val_values is not None:
+        np.testing.assert_array_equal(history.val_values, val_values)
+
+
 def test_losses_of_things_are_no_history(read):
     rows = "".join(
         f"{name},{loss}\n" for name, loss in zip(("mlp", "cnn", "gru", "vit", "unet"), range(5), strict=True)
