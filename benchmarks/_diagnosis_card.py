@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from _diagnosis_runs import STATES
+from _diagnosis_runs import STATES, VIEWS
 from sklearn.linear_model import LogisticRegression
 
 from keras_lr.analysis._diagnosis.features import (
+    FEATURE_NAMES,
     METRIC_FEATURES,
     RATE_FEATURES,
     UNTRAINED_FEATURES,
@@ -48,8 +49,13 @@ def fit(runs: pd.DataFrame) -> dict[str, CardTable]:
 
 def shares(tables: Mapping[str, CardTable], runs: pd.DataFrame, state: str) -> np.ndarray:
     """The share of each of `SCORED_VERDICTS` for runs that no fact settles, in a state of knowledge, shape `(n, 3)`."""
+    return np.mean([_shares_of_view(tables, runs, state, view) for view in VIEWS], axis=0)
+
+
+def _shares_of_view(tables: Mapping[str, CardTable], runs: pd.DataFrame, state: str, view: str) -> np.ndarray:
     hidden = set().union(*(names for need, names in NEEDS.items() if need not in STATES[state]))
-    seen = runs.assign(**dict.fromkeys(hidden, np.nan))
+    seen = runs[[view + name for name in FEATURE_NAMES]].set_axis(list(FEATURE_NAMES), axis=1)
+    seen = seen.assign(**dict.fromkeys(hidden, np.nan))
     totals = np.empty((len(seen), len(SCORED_VERDICTS)))
     cards = np.array([card_for(row) for _, row in seen[[VALIDATION_FEATURES[0], UNTRAINED_FEATURES[0]]].iterrows()])
     for card in np.unique(cards):
@@ -58,7 +64,7 @@ def shares(tables: Mapping[str, CardTable], runs: pd.DataFrame, state: str) -> n
     excluded = [[verdict in without for verdict in SCORED_VERDICTS] for without in runs[f"excluded {state}"]]
     totals[np.array(excluded, dtype=bool).reshape(totals.shape)] = -np.inf
     likelihoods = np.exp(totals - totals.max(axis=1, keepdims=True))
-    return likelihoods / likelihoods.sum(axis=1, keepdims=True)
+    return np.asarray(likelihoods / likelihoods.sum(axis=1, keepdims=True))
 
 
 def _totals(table: CardTable, rows: np.ndarray) -> np.ndarray:

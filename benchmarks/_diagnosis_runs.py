@@ -13,7 +13,7 @@ import pandas as pd
 from keras_lr.analysis._diagnosis.facts import ruled_out, settled_verdict
 from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, features
 from keras_lr.analysis._diagnosis.findings import divergence_finding
-from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, from_columns
+from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, at_the_end, from_columns
 from keras_lr.errors import CurveError
 from keras_lr.results._diagnosis import Finding
 
@@ -38,6 +38,9 @@ CARD_STATES = {
     "validation and untrained": ("val_loss", "accuracy", "val_accuracy", "untrained"),
 }
 """For which knowledge each scorecard is fitted."""
+
+VIEWS = ("", "at the end: ")
+"""What stands before the names of the features of each view of a run: as logged, and about at the end of each epoch."""
 
 Log = Literal["mean", "end"]
 """What a training loss was logged as: Keras writes the mean over the epoch, others its value at the end."""
@@ -128,7 +131,8 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
     columns = {column: run[column].to_numpy() for column in ("loss", "val_loss", "accuracy", "val_accuracy")}
     columns = {column: values for column, values in columns.items() if np.isfinite(values).any() or "loss" in column}
     everything = RunContext(untrained_loss=untrained, optimizer=optimizer, learning_rate=rate)
-    found: dict[str, object] = {**dict.fromkeys(FEATURE_NAMES, np.nan), "near_default": everything.is_near_default}
+    names = [view + name for view in VIEWS for name in FEATURE_NAMES]
+    found: dict[str, object] = {**dict.fromkeys(names, np.nan), "near_default": everything.is_near_default}
     states = {**STATES, **CARD_STATES}
     try:
         history = from_columns(columns)
@@ -146,7 +150,8 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
         found[f"settled {state}"] = None if fact is None else fact.verdict
         found[f"excluded {state}"] = tuple(ruled_out(seen, context)) if fact is None else ()
     if found["settled loss alone"] is None:
-        found |= features(history, everything)
+        for view, seen in zip(VIEWS, (history, at_the_end(history)), strict=True):
+            found |= {view + name: value for name, value in features(seen, everything).items()}
     return found
 
 

@@ -12,10 +12,18 @@ from typing import Any
 import numpy as np
 
 from keras_lr._utils.formatting import format_rate
-from keras_lr.analysis._diagnosis.facts import ruled_out, settled_verdict
+from keras_lr.analysis._diagnosis.facts import learned_nothing, not_comparable, ruled_out, settled_verdict
 from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
-from keras_lr.analysis._diagnosis.history import MIN_EPOCHS, RunContext, TrainingHistory, kept_rows, run_context
+from keras_lr.analysis._diagnosis.history import (
+    MIN_EPOCHS,
+    RunContext,
+    TrainingHistory,
+    at_the_end,
+    kept_rows,
+    run_context,
+    without_passing_gaps,
+)
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.analysis._diagnosis.scorecard import MIN_SHARE_TO_BLAME, score_verdict
 from keras_lr.results._diagnosis import (
@@ -24,16 +32,27 @@ from keras_lr.results._diagnosis import (
     FindingKind,
     Verdict,
     is_only_probable,
-    verdict_sentence,
 )
 
 # Longer histories are thinned in the diagnosis.
 MAX_STORED_POINTS = 1000
 
+# The scorecards were fitted on runs of about this length and more.
+MIN_BLAMED_EPOCHS = 5
+
 # Multiples of the run's learning rate to try next, from the lower to the higher end of the range.
 LOWER = (0.1, 0.3)
 HIGHER = (3.0, 10.0)
 FACTORS: dict[Verdict, tuple[float, float]] = {"too_low": HIGHER, "too_high": LOWER}
+
+# What the runs that were judged right had.
+RATES: dict[Verdict, str] = {
+    "too_low": "a rate that was too low",
+    "good": "a good rate",
+    "too_high": "a rate that was too high",
+}
+# A share from here on is shown as nearly all.
+ALL_RUNS = 0.985
 
 MEASURE = "Measure the learning rate with `keras_lr.find_lr(model, x, y)`."
 ALIKE = "A learning rate far too low and one far too high look alike here."
@@ -50,6 +69,14 @@ OTHER_ADVICE: dict[FindingKind, str] = {
     "early_plateau": "Training beyond {start} gains nothing at this rate.",
     "overfitting": "Stop at {start} or regularise.",
     "noisy_validation": "Validate on more data.",
+}
+# The verdict that a finding alone would speak for. Under the opposite one, a change of the rate is no advice on it.
+SUGGESTED_BY: dict[FindingKind, Verdict] = {
+    "oscillation": "too_high",
+    "divergence": "too_high",
+    "slow_learning": "too_low",
+    "early_plateau": "too_high",
+    "noisy_validation": "too_high",
 }
 
 
@@ -103,7 +130,7 @@ def analyze_history(
     Example:
         >>> keras_lr.analyze_history(history).verdict
     """
-    history = read_history(source, run=run, validation_freq=validation_freq)
+    history = without_passing_gaps(read_history(source, run=run, validation_freq=validation_freq))
     context = run_context(
         history,
         untrained_loss=untrained_loss,
@@ -151,7 +178,8 @@ def _verdict(
         return fact.verdict, None, (fact.reason, *how_far)
     excluded = ruled_out(history, context)
     monitored = "loss" if history.direction == "min" else f"`{history.monitor}`"
-    score = score_verdict(features(history, context), excluded=excluded, monitored=monitored)
+    views = (features(view, context) for view in (history, at_the_end(history)))
+    score = score_verdict(*views, excluded=excluded, monitored=monitored)
     surer = _surer(history, context)
     verdict = score.verdict(near_default=context.is_near_default)
     if verdict == "unclear":
@@ -163,12 +191,25 @@ def _verdict(
                 "short, or the data, the labels, the loss or an activation may be at fault."
             )
         return "unclear", score.share, (why, *excluded.values(), MEASURE, *surer)
-    judged = verdict_sentence(verdict, share=score.share).lower()
-    overall = f"Together, the evidence says that {judged}."
-    if not is_only_probable(score.share):
-        overall = f"Together, {score.share:.0%} of the evidence says that {judged}."
+    if verdict in FACTORS and history.loss.size < MIN_BLAMED_EPOCHS:
+        few = (
+            f"{history.loss.size} {history.unit}s are too few to blame the learning rate. Train longer, or measure it."
+        )
+        return "unclear", score.share, (few, *excluded.values(), MEASURE, *surer)
+    if verdict in FACTORS and (apart := not_comparable(history)):
+        return "unclear", score.share, (apart, *excluded.values(), MEASURE, *surer)
+    if verdict == "good" and (little := learned_nothing(history)):
+        return "unclear", score.share, (little, ALIKE, MEASURE, *surer)
+    overall = f"{_how_many(score.share)} runs with such curves in the benchmark had {RATES[verdict]}."
     other = (SLOW_OTHERWISE,) if verdict == "too_low" and context.rate_position is None else ()
     return verdict, score.share, (*score.reasons, *excluded.values(), overall, *other, *surer)
+
+
+def _how_many(share: float) -> str:
+    """About how many runs with this share of the evidence were judged right: the beginning of a sentence."""
+    if is_only_probable(share):
+        return "Little more than half of the" if share >= MIN_SHARE_TO_BLAME else "Nearly half of the"
+    return "Nearly all" if share >= ALL_RUNS else f"About {share:.0%} of the"
 
 
 def _surer(history: TrainingHistory, context: RunContext) -> tuple[str, ...]:
@@ -243,6 +284,8 @@ def try_between(low: float, high: float) -> str:
 def _joined(finding: Finding, about_rate: str, verdict: Verdict, unit: str) -> str:
     # "Train longer" and "gains nothing at this rate" are other ways out than a change of the rate.
     instead = finding.kind in ("oscillation", "stagnation", "divergence", "slow_learning", "early_plateau")
+    if verdict in FACTORS and SUGGESTED_BY.get(finding.kind, verdict) != verdict:
+        about_rate = ""
     if verdict == "unclear" and finding.kind == "stagnation":
         return f"{ALIKE} {about_rate}"
     if about_rate and instead:

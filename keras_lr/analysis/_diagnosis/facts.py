@@ -62,6 +62,19 @@ LEARNED_PART = 0.9
 # ... but nothing that holds for other data if the validation loss is never below this part.
 UNLEARNED_PART = 0.97
 
+# A metric stays the same on validation data alone, this far below the one on training data, which rose by this much.
+MIN_GAP = 0.2
+MIN_GAIN = 0.05
+# Nothing was learned if the loss fell by less than this part of itself, and the accuracy changed by less than that.
+LITTLE_FALL = 0.1
+LITTLE_GAIN = 0.05
+# An accuracy of this or more was reached before the first epoch ended.
+HIGH_ACCURACY = 0.9
+# A schedule lowered the rate by this factor or more: by half a decade, it is another rate.
+DECAY_FACTOR = 10**0.5
+# The beginning of a history is missing if more rows than these would fit before its first one.
+MISSING_ROWS = 2
+
 MIN_STEADY_EPOCHS = 3
 # Three values have a single second difference, which says too little of the noise.
 MIN_STILL_EPOCHS = 4
@@ -86,6 +99,12 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
     finite = np.isfinite(history.loss)
     if not finite.all():
         return _not_finite(history, context, int(np.argmin(finite)))
+    if history.opponent is not None:
+        return Fact(
+            "unclear",
+            f"{monitor} is the loss of a network that trains against another, with `{history.opponent}`: it need not "
+            "fall, and a rise is no sign of a wrong rate.",
+        )
     if not np.ptp(history.loss) > 0:
         return _never_changed(history, context)
     if other := _other_cause(history, context):
@@ -99,7 +118,10 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
     if blown_up := _blown_up(history, context):
         return Fact("too_high", blown_up)
     if stands_still(*loss_curves(history)):
-        reason = f"{monitor} only fluctuates and `{history.val_monitor}` barely changes: the weights are hardly moving."
+        reason = (
+            f"{monitor} only fluctuates and `{history.val_monitor}` barely changes: the weights are hardly moving. "
+            "At a usual rate, look for labels that do not belong to the inputs."
+        )
         return Fact("too_low", reason)
     return None
 
@@ -112,6 +134,38 @@ def ruled_out(history: TrainingHistory, context: RunContext) -> dict[Verdict, st
     elif reason := _not_too_high(history, context):
         found["too_high"] = reason
     return found
+
+
+def learned_nothing(history: TrainingHistory) -> str:
+    """Why the run cannot be called good, in one sentence: it learned next to nothing. Empty if it did."""
+    loss, accuracy = history.loss, _finite(history.accuracy if history.metric is None else history.metric)
+    if history.direction == "max" or not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:
+        return ""
+    fall = (loss[0] - loss.min()) / loss[0]
+    if fall >= LITTLE_FALL or np.ptp(accuracy) >= LITTLE_GAIN or accuracy[-1] >= HIGH_ACCURACY:
+        return ""
+    return (
+        f"`{history.monitor}` fell by {fall:.0%} only, and the metric stays near {np.median(accuracy):.2g}: the run "
+        "has learned next to nothing."
+    )
+
+
+def not_comparable(history: TrainingHistory) -> str:
+    """Why the curves of the run say less of its rate than those of others, in one sentence; empty if they do not.
+
+    The scorecards were fitted on whole runs at constant rates. Under a schedule, a late fall or a quiet end is the
+    schedule's work too; and where the beginning is missing, so is most of the fall.
+    """
+    between = float(np.median(np.diff(history.epochs))) if history.epochs.size > 1 else np.inf
+    if history.epochs[0] > 1 + MISSING_ROWS * between:
+        return f"The history begins at {history.unit} {history.epochs[0]}, so it does not show how training began."
+    rates = _finite(history.learning_rates)
+    if rates.size < MIN_STEADY_EPOCHS or not rates[-1] > 0 or rates.max() < DECAY_FACTOR * rates[-1]:
+        return ""
+    return (
+        f"The learning rate went down from {format_rate(float(rates.max()))} to {format_rate(float(rates[-1]))} during "
+        "the run, so the curves show the schedule as much as the rate."
+    )
 
 
 def stands_still(loss: np.ndarray, validation: np.ndarray) -> bool:
@@ -175,7 +229,7 @@ def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
     """What no learning rate fixes, if the curves show it."""
     if history.direction == "max":
         return None
-    causes = (_below_zero, _metric_disagrees, _never_better_than_constant, _learned_by_heart)
+    causes = (*(_below_zero, _metric_disagrees, _validation_stays, _never_better_than_constant, _learned_by_heart),)
     return next((fact for cause in causes if (fact := cause(history, context))), None)
 
 
@@ -248,6 +302,21 @@ def _metric_disagrees(history: TrainingHistory, context: RunContext) -> Fact | N
         "not_the_rate",
         f"`{history.monitor}` fell by {fall / abs(loss[0]):.0%}, yet the accuracy stays at {np.median(accuracy):.3g}: "
         "the loss and the accuracy do not measure the same thing. Check the labels, the last activation and the loss.",
+    )
+
+
+def _validation_stays(history: TrainingHistory, _: RunContext) -> Fact | None:
+    """A metric that rises on training data and never changes on validation data."""
+    metric, validation = _finite(history.metric), _finite(history.val_metric)
+    if validation.size < MIN_STILL_EPOCHS or np.ptp(validation) > SAME_ACCURACY:
+        return None
+    if metric[-1] - metric.min() < MIN_GAIN or metric[-1] - np.median(validation) < MIN_GAP:
+        return None
+    return Fact(
+        "not_the_rate",
+        f"The metric rose to {metric[-1]:.3g} on the training data, yet it stays at {np.median(validation):.3g} on the "
+        "validation data, as for a constant output: check that the validation data are prepared in the same way. With "
+        "BatchNormalization, check that an epoch has many steps.",
     )
 
 

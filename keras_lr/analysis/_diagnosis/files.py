@@ -10,6 +10,7 @@ import codecs
 import functools
 import gzip
 import io
+import itertools
 import lzma
 import re
 import struct
@@ -23,8 +24,15 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 
-from keras_lr.analysis._diagnosis.printed import ANSI_CODES, parsed_json, printed_history, shows_fit, shows_rows
-from keras_lr.analysis._diagnosis.table import MISSING_WORDS, counter_kind
+from keras_lr.analysis._diagnosis.printed import (
+    ANSI_CODES,
+    parsed_json,
+    printed_history,
+    printed_settings,
+    shows_fit,
+    shows_rows,
+)
+from keras_lr.analysis._diagnosis.table import MISSING_WORDS, counter_kind, kind_of
 from keras_lr.errors import CurveError
 
 CSV_SEPARATORS = ",;\t|"
@@ -48,6 +56,8 @@ BINARY = frozenset(range(32)) - frozenset(b"\b\t\n\v\f\r\x1b")
 BLANKS = sorted({*MISSING_WORDS, *(word.upper() for word in MISSING_WORDS), "None", "No log"})
 # What the lines around the header of a printed table are made of.
 RULES = "+-=|: "
+# The line below the header of a table in Markdown.
+MARKDOWN_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*")
 # Excel reads the separator from a first line such as "sep=;".
 EXCEL_HINT = re.compile("sep=.", re.IGNORECASE)
 # What to do with a file of numbers in another form, by its first bytes.
@@ -234,6 +244,42 @@ def _read_printed(file: File) -> Any:
     return printed_history(file.text(errors="replace"))
 
 
+def _markdown_tables(text: str) -> list[pd.DataFrame]:
+    """The tables in a Markdown document that count epochs or steps and hold what can be judged, their cells as text."""
+    lines = text.splitlines()
+    tables = []
+    for place in range(1, len(lines)):
+        names = _cells(lines[place - 1])
+        if MARKDOWN_RULE.fullmatch(lines[place]) is None or len(_cells(lines[place])) != len(names):
+            continue
+        if any(map(counter_kind, names)) and any(map(kind_of, names)):
+            below = itertools.takewhile(lambda line: "|" in line, lines[place + 1 :])
+            rows = [dict(zip(names, _cells(line), strict=False)) for line in below]
+            tables.append(_with_decimal_points(pd.DataFrame(rows, columns=[*dict.fromkeys(names)], dtype=object)))
+    return [table for table in tables if len(table)]
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split("|")]
+
+
+def _read_markdown(file: File) -> Any:
+    """The columns of the table in a Markdown document, with the settings of the run that it names; several as `Runs`.
+
+    The model card that Hugging Face's `Trainer` writes is such a document.
+    """
+    text = file.text(errors="replace")
+    settings = printed_settings(text)
+    found = [
+        {
+            **{name: [value] * len(table) for name, value in settings.items() if name not in table},
+            **table.to_dict("list"),
+        }
+        for table in _markdown_tables(text)
+    ]
+    return found[0] if len(found) == 1 else Runs({f"table {number}": table for number, table in enumerate(found, 1)})
+
+
 class _Dialect(NamedTuple):
     """How a CSV file is written.
 
@@ -314,7 +360,7 @@ def _read_csv(file: File) -> dict[str, Any]:
             frame = frame.iloc[:-1]
         numbers = [_is_number(name) for name in frame.columns]
         if all(numbers) or (dialect.separator == r"\s+" and any(numbers)):
-            raise ValueError("its first row holds numbers, not names")
+            raise ValueError("its first row holds numbers, not names such as `epoch,loss`")
     except (pd.errors.ParserWarning, ValueError) as err:
         received = str(err).rstrip(".\n")
         raise CurveError(
@@ -519,9 +565,18 @@ def _scalar(value: Mapping[int, Any]) -> float | None:
 
 
 def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """One list per name, with None where a row does not have it."""
-    names = dict.fromkeys(str(name) for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
+    """One list per name, with None where a row does not have it. What is inside of another is named after both."""
+    flat = [_flat(row) for row in rows]
+    names = dict.fromkeys(name for row in flat for name in row)
+    return {name: [row.get(name) for row in flat] for name in names}
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        inner = _flat(value) if isinstance(value, Mapping) else {}
+        found |= {f"{name}_{part}": cell for part, cell in inner.items()} or {str(name): value}
+    return found
 
 
 def is_rows(document: Any) -> bool:
@@ -534,6 +589,7 @@ FILE_FORMS = (
     Form("binary file", _is_binary, _refuse_binary),
     Form("console text of `fit`", lambda file: shows_fit(file.head), _read_printed),
     Form("JSON", _is_json, _read_json),
+    Form("tables in Markdown", lambda file: _markdown_tables(file.head), _read_markdown),
     Form("printed dicts, or lines of names and numbers", lambda file: shows_rows(file.head), _read_printed),
     Form("CSV", lambda file: True, _read_csv),
 )

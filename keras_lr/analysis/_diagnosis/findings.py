@@ -213,5 +213,9 @@ def _noisy_validation(history: TrainingHistory, first: int, last: int, noise_ove
         end_epoch=last,
         effect_size=noise_over_fall,
         effect_unit="noise over fall",
-        evidence=f"The noise of `{history.val_monitor}` is {noise_over_fall:.0%} of its total improvement.",
+        evidence=(
+            f"The noise of `{history.val_monitor}` is {noise_over_fall:.0%} of its total improvement."
+            if noise_over_fall < 1
+            else f"`{history.val_monitor}` improved by less than its noise."
+        ),
     )

@@ -61,6 +61,8 @@ USUAL_RATES = dict.fromkeys(("adam", "adamw", "nadam", "adamax", "rmsprop"), ADA
 # Keras's own default rates; what is within a factor of NEAR_DEFAULT of one is seldom why a run goes wrong.
 DEFAULT_RATES = dict.fromkeys(USUAL_RATES, 1e-3) | {"sgd": 1e-2, "momentum": 1e-2}
 NEAR_DEFAULT = 10**0.5
+# Words of the losses of two networks that train against each other.
+ADVERSARIES = (frozenset({"g", "gen", "generator"}), frozenset({"d", "disc", "discriminator", "critic"}))
 # Columns with one number per run, which the callbacks of this package log.
 CONTEXT = ("untrained_loss", "baseline_loss", "optimizer", "learning_rate", "loss")
 """What is known beside the series, by the arguments of `run_context`."""
@@ -90,6 +92,7 @@ class TrainingHistory:
             one. It is recognised by its name.
         notes: How the source was read, one sentence each, such as which of its runs this is.
         known: What the source holds beside the series: arguments of `run_context` by name.
+        opponent: Name of the loss of the network that the judged one trains against; None without one.
     """
 
     epochs: np.ndarray
@@ -105,6 +108,7 @@ class TrainingHistory:
     accuracy: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     known: Mapping[str, Any] = field(default_factory=dict)
+    opponent: str | None = None
 
     @property
     def loss(self) -> np.ndarray:
@@ -185,8 +189,46 @@ def from_columns(
         val_metric=val_metric,
         accuracy=_find_accuracy(table, rows, monitor),
         notes=tuple(note for note in notes if note),
-        known=_numbers_of_run(facts, rows, table[monitor].values.size),
+        known={**_numbers_of_run(facts, rows, table[monitor].values.size), **_named_optimizer(columns)},
+        opponent=_opponent(table, monitor),
     )
+
+
+def without_passing_gaps(history: TrainingHistory) -> TrainingHistory:
+    """The history without the rows that are not finite, if the series comes back to where it was after each of them.
+
+    Weights that are NaN stay so. A finite value after it shows that the weights were finite throughout.
+    """
+    finite = np.isfinite(history.loss)
+    if finite.all() or not finite[-1]:
+        return history
+    highest = np.maximum.accumulate(np.where(finite, history.loss, -np.inf))
+    for place in np.flatnonzero(~finite[:-1] & finite[1:]):
+        if np.isfinite(highest[place]) and history.loss[place + 1] > highest[place]:
+            return history
+    left_out = ", ".join(map(str, history.epochs[~finite][:MAX_NAMED_COLUMNS].tolist()))
+    note = (
+        f"`{history.monitor}` is not finite at {history.unit} {left_out}, but it is again right after. So the weights "
+        f"stayed finite: look for a logarithm of 0, a division by zero or a damaged sample. These {history.unit}s are "
+        "left out."
+    )
+    series = ("epochs", "values", "val_values", "learning_rates", "metric", "val_metric", "accuracy")
+    shown = {name: getattr(history, name) for name in series}
+    kept = {name: values[finite] for name, values in shown.items() if values is not None}
+    return replace(history, **kept, notes=(*history.notes, note))
+
+
+def at_the_end(history: TrainingHistory) -> TrainingHistory:
+    """The history without its last epoch, with the mean of two epochs for what was between them.
+
+    Keras logs a training loss as its mean over an epoch. So this is about what others log, its value at the end.
+    """
+    if history.values.size <= MIN_READABLE_EPOCHS + 1:
+        return history
+    trained = {name: getattr(history, name) for name in ("values", "metric", "accuracy")}
+    others = {name: getattr(history, name) for name in ("epochs", "val_values", "val_metric", "learning_rates")}
+    between = {name: (series[:-1] + series[1:]) / 2 for name, series in trained.items() if series is not None}
+    return replace(history, **between, **{name: series[:-1] for name, series in others.items() if series is not None})
 
 
 def with_known(history: TrainingHistory, known: Mapping[str, Any]) -> TrainingHistory:
@@ -199,6 +241,23 @@ def _numbers_of_run(facts: Mapping[str, Column], rows: Rows, size: int) -> dict[
     columns = {name: column.values[rows.kept] for name, column in facts.items() if column.values.size == size}
     finite = {name: values[np.isfinite(values)] for name, values in columns.items()}
     return {name: float(values[0]) for name, values in finite.items() if values.size}
+
+
+def _named_optimizer(columns: Mapping[str, Any]) -> dict[str, str]:
+    """The optimizer in a column that names one of those whose usual rates are known, and no other."""
+    values = columns.get("optimizer")
+    cells = values if isinstance(values, (list, np.ndarray)) else []
+    names = {str(cell).strip().lower() for cell in cells if isinstance(cell, str)}
+    return {"optimizer": names.pop()} if len(names) == 1 and names <= set(USUAL_RATES) else {}
+
+
+def _opponent(table: Mapping[str, Column], monitor: str) -> str | None:
+    """The loss of the other of two networks that train against each other."""
+    for ours, theirs in (ADVERSARIES, ADVERSARIES[::-1]):
+        if not ours.isdisjoint(words(monitor)):
+            losses = (name for name in table if kind_of(name) == "loss" and not theirs.isdisjoint(words(name)))
+            return next(losses, None)
+    return None
 
 
 def kept_rows(history: TrainingHistory, *, max_points: int) -> np.ndarray:

@@ -25,6 +25,10 @@ from keras_lr.errors import CurveError
 EPOCH_LINE = re.compile(r"^[ \t]*Epoch (\d+)/\d+[ \t]*(?=$|\d+/\d+ )", re.MULTILINE)
 # A dict of numbers on a line of its own or behind a progress bar, as Hugging Face's `Trainer` prints it.
 PRINTED_ROW = re.compile(r"(?:^|(?:/s|it)\])[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.MULTILINE)
+# "val_loss: [0.5, 0.25]" or "losses = [0.5, 0.25]" on a line of its own.
+PRINTED_SERIES = re.compile(
+    r"^[ \t]*['\"]?([A-Za-z][\w ]*)['\"]?[ \t]*[:=][ \t]*\[([^\[\]{}]*)\][ \t]*,?[ \t]*$", re.MULTILINE
+)
 JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
 PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
 # Colours and cursor movements.
@@ -61,6 +65,18 @@ NUMBERS_FIRST = re.compile(r"(\d[\d.]*) (avg loss|avg|rate)(?=,)")
 LOSS_FIRST = re.compile(r"\bloss:? train[: ]+(\S+?),? (val\w*|test)(?=[: ])", re.IGNORECASE)
 NAMES_FIRST = {"avg loss": "avg loss", "avg": "avg loss", "rate": "learning rate"}
 
+# A setting on a line of its own.
+RATE_SETTING = re.compile(
+    r"(?:^|[ \t\"'])(?:learning[_ ]?rate|lr)[\"']?[ \t]*[:=][ \t]*([\d.]+(?:[eE][-+]?\d+)?)[ \t]*,?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+OPTIMIZER_SETTING = re.compile(
+    r"(?:^|[ \t\"'])optimizer[\"']?[ \t]*[:=][ \t]*[\"']?(?:use )?(adamw?|nadam|adamax|rmsprop|lion)(?![a-z])",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What stands before a number that a name follows: "400 records/second. Loss", "181 samples/sec Train-accuracy".
+UNIT = re.compile(r"[a-z]+/(?:s|sec|second|step|iter|it|min|h)\.?", re.IGNORECASE)
+
 WORD = r"[A-Za-z_][\w@/.'-]{0,60}"
 NAME = rf"{WORD}(?: {WORD}){{0,3}}(?: ?\([A-Za-z ]+\))?"
 NUMBER = r"[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?%?|nan\b|inf(?:inity)?\b)"
@@ -80,6 +96,8 @@ MAX_START = 2**18
 MAX_LINE = 4000
 MAX_TITLE_WORDS = 4
 MIN_ROWS = 2
+# Lines without a counter belong to the steps before them if they are at least this part as many.
+MIN_BESIDE = 0.8
 
 # In order of preference: a line per epoch, the last state of a progress bar, a line per step.
 BY_EPOCH, BY_BAR, BY_STEP = range(3)
@@ -144,6 +162,13 @@ def printed_history(text: str) -> Any:
     raise CurveError("The console text shows no finished epoch with its loss. Record it with `verbose=2`.")
 
 
+def printed_settings(text: str) -> dict[str, str]:
+    """The learning rate and the optimizer that a text names once, on lines of their own."""
+    named = {"learning_rate": RATE_SETTING, "optimizer": OPTIMIZER_SETTING}
+    found = {name: {*map(str.lower, pattern.findall(text))} for name, pattern in named.items()}
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
+
+
 def parsed_json(text: str) -> Any:
     """A JSON document; of what is none, the document that Python prints as this text."""
     try:
@@ -170,7 +195,19 @@ def _dicts(plain: str) -> Any:
     series = [row for row in rows if any(isinstance(values, list) for values in row.values())]
     if series:
         return series[-1]
+    if columns := _series(plain):
+        return columns
     return rows if len(rows) >= MIN_ROWS else []
+
+
+def _series(plain: str) -> dict[str, list[str]]:
+    """The lists of numbers that are on lines of their own, by their names; empty without one that can be judged."""
+    columns = {
+        name.strip(): [part.strip() for part in cells.split(",")] for name, cells in PRINTED_SERIES.findall(plain)
+    }
+    judged = any(kind_of(name) and len(cells) >= MIN_ROWS for name, cells in columns.items())
+    numbers = re.compile(NUMBER, re.IGNORECASE)
+    return {name: cells for name, cells in columns.items() if all(map(numbers.fullmatch, cells))} if judged else {}
 
 
 def _rows_of_fit(plain: str) -> list[dict[str, Any]]:
@@ -217,7 +254,7 @@ def _rows_of_lines(plain: str) -> list[dict[str, Any]]:
     If training is printed in several ways, by epoch and by step, only the best of them counts; so it is with
     validation.
     """
-    lines = _last_states([*_lines(plain)])
+    lines = _last_states(_with_steps([*_lines(plain)]))
     trained, validated = ([_part(line, of) for line in lines] for of in (False, True))
     best = _best_kind([part for part in trained if _is_judged(part)], MIN_ROWS)
     best_validated = _best_kind([part for part in validated if _is_judged(part)], 1)
@@ -228,7 +265,22 @@ def _rows_of_lines(plain: str) -> list[dict[str, Any]]:
         if any(map(kind_of, row)):
             counts = {"epoch": part.epoch, "step": "" if part.kind == BY_EPOCH else part.step}
             rows.append({name: count for name, count in counts.items() if count} | row)
+    if not any(is_learning_rate(name) for row in rows for name in row):
+        rows = [row | printed_settings(plain) for row in rows]
     return rows if len(rows) >= MIN_ROWS else []
+
+
+def _with_steps(lines: list[_Line]) -> list[_Line]:
+    """The lines with the step before them, if no line names an epoch and what follows a step belongs to it."""
+    counted = sum(line.kind == BY_STEP for line in lines)
+    beside = sum(line.kind == BY_EPOCH and _is_judged(_part(line, of_validation=False)) for line in lines)
+    if any(line.epoch for line in lines) or not counted or beside < MIN_BESIDE * counted:
+        return lines
+    step, found = "", []
+    for line in lines:
+        step = line.step or step
+        found.append(line._replace(step=step, kind=BY_STEP))
+    return found
 
 
 def _part(line: _Line, of_validation: bool) -> _Line:
@@ -325,8 +377,7 @@ def _values(text: str, title: str) -> tuple[dict[str, str], str]:
         name = _name(pair["name"])
         judged = kind_of(name) or is_learning_rate(name)
         if not pair["sign"]:
-            last = name.rsplit(" ", 1)[-1]
-            judged = kind_of(last) or is_learning_rate(last)
+            judged = kind_of(name.rsplit(" ", 1)[-1]) or is_learning_rate(" ".join(name.split()[-2:]))
         if not judged:
             continue
         rest.append(text[end : pair.start()])
@@ -347,6 +398,8 @@ def _number(number: str, total: str | None) -> str:
 def _name(text: str) -> str:
     """The name without the words of the sentence around it, and without the number of a data set."""
     found = DATA_NUMBER.sub(r"\1", text.strip("'\"")).split()
+    apart = [place for place, word in enumerate(found[:-1], 1) if word.endswith(".") or UNIT.fullmatch(word)]
+    found = found[max(apart, default=0) :]
     while found and found[0].lower() in FILLERS:
         found = found[1:]
     while found and found[-1].lower() in FILLERS:

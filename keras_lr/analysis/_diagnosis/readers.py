@@ -33,6 +33,7 @@ from keras_lr.analysis._diagnosis.table import (
     counter_kind,
     is_learning_rate,
     is_validation,
+    kind_of,
     words,
 )
 from keras_lr.errors import CurveError, InvalidArgumentError
@@ -45,9 +46,13 @@ WRAPPERS = ("history", "log_history", "metrics")
 NAME_COLUMNS = ("key", "metric", "name", "tag")
 RUN_COLUMNS = ("run_id", "run_uuid", "run id", "run", "run_name", "run name")
 # A column that says for each row on which data it was measured.
-DATA_COLUMNS = ("mode", "split", "phase", "stage", "subset", "dataset", "set")
+DATA_COLUMNS = ("mode", "split", "phase", "stage", "subset", "dataset", "set", "data")
 # Columns of a table with one row per run.
 SUMMARY_COLUMNS = ({"run_id", "experiment_id"}, {"run id", "start time"}, {"name", "created"})
+# What fastai and Hugging Face call the losses of a table whose other columns are metrics of validation data.
+EVALUATED_COLUMNS = ({"epoch", "train_loss", "valid_loss", "time"}, {"training loss", "validation loss"})
+# So many rows with distinct names, most of them without a digit, are no epochs.
+MIN_THINGS = 5
 # W&B adds the extremes of each series to the download of a chart.
 EXTREMES = re.compile(r"__(MIN|MAX)$")
 
@@ -232,11 +237,27 @@ def _html_rows(text: str) -> list[dict[str, str]]:
 
 
 def _wrapped(document: Any) -> Any:
-    """The history that an object holds beside other fields, such as Hugging Face's `trainer_state.json`."""
+    """The history that an object holds beside other fields, such as Hugging Face's `trainer_state.json`.
+
+    Under another name than those of `WRAPPERS`, it is the only field with a series that can be judged.
+    """
     if not isinstance(document, Mapping):
         return None
     inner = {name: document[name] for name in WRAPPERS if name in document}
-    return next((value for value in inner.values() if is_rows(value) or _is_columns(value)), None)
+    if found := next((value for value in inner.values() if is_rows(value) or _is_columns(value)), None):
+        return found
+    if any(kind_of(str(name)) for name in document) or _is_evaluation(document):
+        return None
+    judged = [value for value in document.values() if _holds_series(value)]
+    return judged[0] if len(judged) == 1 else None
+
+
+def _holds_series(value: Any) -> bool:
+    """Whether this is a list of rows, or columns, with a series that can be judged."""
+    columns = columns_of_rows(value) if is_rows(value) else value
+    return isinstance(columns, Mapping) and any(
+        isinstance(values, list) and kind_of(str(name)) for name, values in columns.items()
+    )
 
 
 def _is_columns(document: Any) -> bool:
@@ -360,10 +381,14 @@ def _read_long(table: Mapping[str, Any]) -> Runs:
         text = frame[time].astype(str)
         frame = frame.iloc[np.lexsort((text, text.str.len()))]
     counters = [name for name in frame.columns if counter_kind(str(name))]
+    by = _data_column(table)
     runs: dict[str, Mapping[str, Any]] = {}
     for label, part in frame.groupby(frame[run].astype(str), sort=False) if run is not None else [("", frame)]:
         columns = {str(name): part[name].tolist() for name in counters}
         kinds = part[series].astype(str)
+        if by:
+            measured_on = part[by].astype(str).str.lower()
+            kinds = kinds.where(~measured_on.isin(VALIDATION_WORDS), measured_on + "_" + kinds)
         for name in kinds.unique():
             columns[name] = part[names["value"]].where(kinds == name, None).tolist()
         runs[str(label)] = columns
@@ -431,26 +456,57 @@ def _is_summary(document: Any) -> bool:
 
 def _refuse_summary(document: Any) -> Any:
     raise CurveError(
-        f"`source` must hold the history of a run. Received: a table with one row per run, with the columns "
+        f"`source` must hold the history of a run. Received: a table with one row per run or thing, with the columns "
         f"{sorted(map(str, document))[:6]}. Export the history of one run."
     )
 
 
-def _is_fastai(document: Any) -> bool:
-    return {"epoch", "train_loss", "valid_loss", "time"} <= set(_lower_names(document)) and bool(
-        _fastai_metrics(document)
-    )
+def _is_measured_on_validation(document: Any) -> bool:
+    names = set(_lower_names(document))
+    return any(columns <= names for columns in EVALUATED_COLUMNS) and bool(_unnamed_metrics(document))
 
 
-def _fastai_metrics(document: Mapping[str, Any]) -> list[str]:
-    known = {"epoch", "train_loss", "time"}
-    return [name for name in document if str(name) not in known and not is_validation(str(name))]
+def _unnamed_metrics(document: Mapping[str, Any]) -> list[str]:
+    """The columns whose names do not say on which data they were measured."""
+    known = ("time", "optimizer")
+    return [
+        name
+        for name in map(str, document)
+        if name.lower() not in known and not (counter_kind(name) or is_learning_rate(name) or is_validation(name))
+        if TRAINING_WORDS.isdisjoint(words(name))
+    ]
 
 
-def _read_fastai(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Names the metrics as validation metrics, because fastai measures them on validation data."""
-    metrics = set(_fastai_metrics(columns))
-    return {f"valid_{name}" if name in metrics else name: values for name, values in columns.items()}
+def _read_measured_on_validation(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Names the metrics as validation metrics, because fastai and Hugging Face measure them on validation data.
+
+    Hugging Face repeats a training loss until it logs the next one; a repeated one counts as not logged.
+    """
+    metrics = set(_unnamed_metrics(columns))
+    named = {f"valid_{name}" if name in metrics else str(name): values for name, values in columns.items()}
+    training = _lower_names(columns).get("training loss")
+    if training is not None:
+        values = _listed(columns[training])
+        pairs = zip(values, [None, *values], strict=False)
+        named[str(training)] = [None if value == before else value for value, before in pairs]
+    return named
+
+
+def _is_of_named_things(document: Any) -> bool:
+    """Whether the first column of a table without a counter gives each row a name of its own, such as a model's."""
+    if not isinstance(document, Mapping) or any(counter_kind(str(name)) for name in document):
+        return False
+    if not _is_columns_of_arrays(document):
+        return False
+    first = next(iter(document.values()))
+    return not isinstance(first, str) and _are_names(_listed(first))
+
+
+def _are_names(values: list[Any]) -> bool:
+    texts = [value for value in values if isinstance(value, str)]
+    unlike_numbers = sum(not any(map(str.isdigit, text)) for text in texts)
+    distinct = len(texts) == len(values) == len({*texts})
+    return distinct and len(texts) >= MIN_THINGS and 2 * unlike_numbers > len(texts)
 
 
 def _is_stored_record(document: Any) -> bool:
@@ -508,5 +564,6 @@ DOCUMENT_FORMS = (
     Form("rows of training and of validation", _data_column, _read_by_data),
     Form("W&B chart", _is_chart, _read_chart),
     Form("one row per run", _is_summary, _refuse_summary),
-    Form("fastai history", _is_fastai, _read_fastai),
+    Form("one row per thing", _is_of_named_things, _refuse_summary),
+    Form("metrics of validation data", _is_measured_on_validation, _read_measured_on_validation),
 )

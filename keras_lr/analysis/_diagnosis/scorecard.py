@@ -245,6 +245,14 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
 }
 
 
+# Features of a series that say about the same.
+THEMES = {
+    "still improving": ("second_quarter_gain", "second_half_gain", "late_gain", "promise", "late_step", "step"),
+    "setbacks": ("rises", "largest_rise", "end_rise", "roughness"),
+    "way down": ("first_epoch_share", "half_way", "most_way", "lowest_at"),
+    "metric": ("first_metric", "last_metric", "metric_change"),
+}
+
 # A high value of these says that the loss got worse, which is no reason to call a rate good.
 SETBACKS = (
     "rises",
@@ -294,7 +302,7 @@ def least_share(leader: str, *, near_default: bool) -> float:
 
 def score_verdict(
     features: Mapping[str, float],
-    *,
+    *views: Mapping[str, float],
     excluded: Collection[str] = (),
     monitored: str = "loss",
     tables: Mapping[str, CardTable] = TABLES,
@@ -303,17 +311,15 @@ def score_verdict(
 
     Args:
         features: What `features` returned.
+        *views: The same of other views of the run; the shares are the means over all.
         excluded: Verdicts that a fact rules out; they get no share.
         monitored: What the reasons call the judged series.
         tables: The numbers of each card.
     """
+    shares = np.mean([_shares(seen, excluded, tables) for seen in (features, *views)], axis=0)
+    winner = int(np.argmax(shares))
     card = card_for(features)
     points = contributions(CARDS[card], tables[card], features)
-    totals = points.sum(axis=1) + np.array(tables[card].intercepts)
-    totals[[verdict in excluded for verdict in SCORED_VERDICTS]] = -np.inf
-    shares = np.exp(totals - totals.max())
-    shares /= shares.sum()
-    winner = int(np.argmax(totals))
     lead = points[winner] - np.delete(points, winner, axis=0).mean(axis=0)
     names = CARDS[card]
     strongest = [names[index] for index in np.argsort(-lead) if lead[index] > 0]
@@ -322,8 +328,27 @@ def score_verdict(
     return Score(
         leader,
         dict(zip(SCORED_VERDICTS, map(float, shares), strict=True)),
-        tuple(sentence(name, features[name], monitored=monitored) for name in shown[:MAX_REASONS]),
+        tuple(sentence(name, features[name], monitored=monitored) for name in _unlike(shown)[:MAX_REASONS]),
     )
+
+
+def _unlike(names: Sequence[str]) -> list[str]:
+    """The first name of each theme and series, so that no two reasons say about the same."""
+    found: dict[tuple[bool, str], str] = {}
+    for name in names:
+        feature = name.removeprefix("validation_")
+        theme = next((theme for theme, members in THEMES.items() if feature in members), name)
+        found.setdefault((feature != name, theme), name)
+    return [*found.values()]
+
+
+def _shares(features: Mapping[str, float], excluded: Collection[str], tables: Mapping[str, CardTable]) -> np.ndarray:
+    """The share of each of `SCORED_VERDICTS`, shape `(3,)`."""
+    card = card_for(features)
+    totals = contributions(CARDS[card], tables[card], features).sum(axis=1) + np.array(tables[card].intercepts)
+    totals[[verdict in excluded for verdict in SCORED_VERDICTS]] = -np.inf
+    shares = np.exp(totals - totals.max())
+    return np.asarray(shares / shares.sum())
 
 
 def _is_setback(name: str, value: float) -> bool:

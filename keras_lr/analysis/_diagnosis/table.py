@@ -7,6 +7,7 @@ name say on which data and how often a series was measured; the others name the 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -42,10 +43,10 @@ TRAINING_WORDS = frozenset({"train", "training", "trn", "tr", "learn"})
 VALIDATION_WORDS = ("val", "valid", "vali", "validation", "dev", "eval", "evaluation", "test", "testing")
 # A series per step is passed over for one per epoch.
 STEP_WORDS = frozenset({"step", "batch", "iter", "iteration"})
-NEUTRAL_WORDS = STEP_WORDS | {"epoch", "metric", "metrics", "avg", "average", "running"}
+NEUTRAL_WORDS = STEP_WORDS | {"minibatch", "set", "epoch", "metric", "metrics", "avg", "average", "running"}
 ERROR_WORDS = frozenset(
     {"mse", "mae", "rmse", "mape", "error", "err", "merror", "nll", "ppl", "perplexity", "entropy", "crossentropy"}
-    | {"ce", "bce", "kl", "kld", "deviance", "huber", "cost", "objective", "l1", "l2"}
+    | {"ce", "bce", "kl", "kld", "xent", "deviance", "huber", "cost", "objective", "l1", "l2"}
 )
 # A name with one of these is about a loss, but is none: `loss_scale`, `best_loss`.
 DERIVED_WORDS = frozenset({"scale", "scaler", "weight", "coef", "best", "min", "max", "std", "delta"})
@@ -60,7 +61,16 @@ MAX_EPOCH = 2**53
 # An epoch that stays the same over this share of the rows counts for several of them.
 MIN_REPEATED_SHARE = 0.5
 
-EPOCH_COUNTERS = (frozenset({"epoch"}), frozenset({"epoch", "number"}), frozenset({"current", "epoch"}))
+# A run after one of at least so many rows goes on from it if its first loss gives back at most this part of its fall.
+MIN_CONTINUED = 3
+CONTINUED_PART = 0.25
+
+EPOCH_COUNTERS = (
+    frozenset({"epoch"}),
+    frozenset({"num", "epoch"}),
+    frozenset({"epoch", "number"}),
+    frozenset({"current", "epoch"}),
+)
 STEP_COUNTERS = tuple(
     frozenset(words.split())
     for words in (
@@ -294,6 +304,12 @@ def read_rows(
         return rows._replace(kept=last - rows.kept, keys=rows.keys[::-1], usable=rows.usable[::-1]), note
     keys = counting.keys[training]
     starts = [0] if rolled_back else _run_starts(keys)
+    values = table[monitor].values[training]
+    continued = [] if run is not None else _continued(starts, values if direction_of(monitor) == "min" else -values)
+    if continued:
+        counting = _counted_on(counting, training[continued])
+        keys = counting.keys[training]
+        starts = [start for start in starts if start not in continued]
     chosen = _chosen_run(run, len(starts))
     first, end = starts[chosen], [*starts, keys.size][chosen + 1]
     later = _lowest_fall_after(keys[first:end], distinct=counting.distinct)
@@ -305,6 +321,11 @@ def read_rows(
     if numbers is None or not (_whole(numbers) and (np.diff(numbers) > 0).all()):
         numbers = np.arange(kept.size)
     rows = Rows(kept, counting.keys, usable, numbers.astype(np.int64), counting.unit)
+    if continued and len(starts) == 1:
+        return rows, (
+            f"The {counting.unit}s start over, but `{monitor}` goes on from where it was, so this is read as one "
+            f'training. Read its parts with `run="run 1"` and so on.'
+        )
     if run is not None or len(starts) == 1:
         return rows, ""
     return rows, (
@@ -468,6 +489,26 @@ def _run_starts(keys: np.ndarray) -> list[int]:
         if keys[fall] <= keys[starts[-1]]:
             starts.append(int(fall))
     return starts
+
+
+def _continued(starts: list[int], loss: np.ndarray) -> list[int]:
+    """The starts at which training goes on with the weights of the run before: the loss begins near its last."""
+    found = []
+    for before, start in itertools.pairwise(starts):
+        run, first = loss[before:start], loss[start]
+        if run.size < MIN_CONTINUED or not (np.isfinite(run).all() and np.isfinite(first)):
+            continue
+        if run[0] > run.min() and first <= run[-1] + CONTINUED_PART * (run[0] - run.min()):
+            found.append(start)
+    return found
+
+
+def _counted_on(counting: _Counting, places: np.ndarray) -> _Counting:
+    """The counting with the rows from each place on counted on from the row before it."""
+    keys = counting.keys.copy()
+    for place in places:
+        keys[place:] += keys[:place].max() + 1 - keys[place]
+    return counting._replace(keys=keys, numbers=None if counting.numbers is None else keys)
 
 
 def _chosen_run(run: str | int | None, count: int) -> int:

@@ -44,6 +44,13 @@ FLAT = [2.3] * 10
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {}, "unclear", "falls through 0"),
         ({"loss": 2.3 * np.exp(-E / 20), "accuracy": [0.1] * 20}, {}, "not_the_rate", "do not measure the same thing"),
         (
+            {"loss": np.exp(-E / 9), "val_loss": 2.3 + 0.1 * E, "acc": 1 - 0.5 * np.exp(-E / 9), "val_acc": [0.5] * 20},
+            {},
+            "not_the_rate",
+            "stays at 0.5 on the validation data",
+        ),
+        ({"gen_loss": 1 + E / 5, "disc_loss": 1 / (1 + E)}, {}, "unclear", "trains against another, with `disc_loss`"),
+        (
             {"loss": 2.3 + 1e-3 * np.sin(E)},
             {"baseline_loss": 2.3, "optimizer": "adam", "learning_rate": 1e-3},
             "not_the_rate",
@@ -185,10 +192,11 @@ def test_nothing_that_is_said_points_against_the_verdict(run):
     console = standard_output()
     with console.capture() as printed:
         _print_one(console, diagnosis)
-    shares = [int(number) for number in re.findall(r"(\d+)% of the evidence", printed.get())]
+    shares = [int(number) for number in re.findall(r"About (\d+)% of the", printed.get())]
     doubted = diagnosis.share is not None and diagnosis.share < 0.6 and diagnosis.verdict in SCORED_VERDICTS
     assert not shares or min(shares) >= 60
-    assert printed.get().count("probably") == 2 * doubted
+    assert printed.get().count("probably") == doubted
+    assert " ".join(printed.get().split()).count("half of the runs") == doubted
     assert diagnosis.verdict != "good" or not re.search(
         "often got worse|much worse in a|well short", " ".join(diagnosis.reasons)
     )
@@ -238,3 +246,41 @@ def test_a_loss_that_rose_far_above_its_first_value_is_not_blamed_on_a_low_rate(
     assert list(ruled_out(from_below, run_context(from_below))) == ["too_low"]
     half = from_columns({"loss": 0.3 + 2.7 * np.exp(-E / 2) + np.where(E % 2, 0, 2.0) * (E > 2)})
     assert ruled_out(half, run_context(half)) == {}
+
+
+FALL = 0.2 + 2 * np.exp(-E / 40)
+
+
+def test_a_loss_that_is_not_finite_once_and_then_goes_on_is_judged_without_it():
+    gap = np.where(E == 7, np.nan, FALL)
+    diagnosis, plain = analyze_history({"loss": gap}), analyze_history({"loss": np.delete(FALL, 7)})
+    assert (diagnosis.verdict, diagnosis.n_epochs) == (plain.verdict, 19)
+    assert "not finite at epoch 7" in diagnosis.reasons[-1]
+    assert analyze_history({"loss": np.where(E == 7, np.inf, FALL)}).verdict == plain.verdict
+    # Weights that are not finite stay so, and a loss that comes back far above its former values has exploded.
+    for worse in (np.where(E >= 15, np.nan, FALL), np.where(E == 7, np.inf, np.where(E > 7, 50.0, FALL))):
+        assert analyze_history({"loss": worse}).verdict == "too_high"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"loss": FALL, "learning_rate": np.geomspace(1e-3, 1e-5, 20)}, "went down from 1e-3 to 1e-5"),
+        ({"loss": FALL, "epoch": 30 + E}, "begins at epoch 30"),
+        ({"loss": FALL[:4]}, "too few to blame"),
+    ],
+)
+def test_the_rate_is_not_blamed_by_curves_that_show_something_else_too(columns, words):
+    diagnosis = analyze_history(columns)
+    assert diagnosis.verdict == "unclear"
+    assert words in diagnosis.reasons[0]
+    assert analyze_history({"loss": FALL}).verdict == "too_low"
+
+
+def test_a_run_that_learned_next_to_nothing_is_not_called_good():
+    loss = [4.218, 4.095, 4.084, 4.077, 4.071]
+    known = {"loss": loss, "val_loss": [4.11, 4.13, 4.108, 4.1077, 4.1065]}
+    assert analyze_history(known | {"f1": [0.08, 0.3, 0.5, 0.6, 0.7]}).verdict == "good"
+    diagnosis = analyze_history(known | {"f1": [0.081, 0.084, 0.085, 0.094, 0.09], "val_f1": [0.089] * 5})
+    assert diagnosis.verdict == "unclear"
+    assert "learned next to nothing" in diagnosis.reasons[0]

@@ -826,9 +826,99 @@ def test_evaluations_between_two_rows_of_training_count_for_the_earlier_one():
 
 
 def test_runs_are_separated_where_only_the_epochs_start_over():
-    columns = {"_step": range(8), "epoch": [0, 0, 0, 1, 0, 0, 0, 1], "loss": [8, 7, 6, 5, 4, 3, 2, 1]}
-    check(read_history(columns), "loss", [4, 5, 6, 7], [4, 3, 2, 1], unit="step")
+    columns = {"_step": range(8), "epoch": [0, 0, 0, 1, 0, 0, 0, 1], "loss": [8, 7, 6, 5, 9, 3, 2, 1]}
+    check(read_history(columns), "loss", [4, 5, 6, 7], [9, 3, 2, 1], unit="step")
     check(read_history(columns, run=1), "loss", [0, 1, 2, 3], [8, 7, 6, 5], unit="step")
+
+
+def test_a_run_that_goes_on_with_the_weights_of_the_one_before_is_read_with_it():
+    columns = {
+        "epoch": [0, 1, 2, 3, 0, 1, 2],
+        "loss": [8, 4, 3, 2, 2.5, 1.5, 1],
+        "val_loss": [8, 5, 4, 3, 3, 2, 2],
+    }
+    history = read_history(columns)
+    check(history, "loss", range(7), columns["loss"], columns["val_loss"])
+    assert "goes on from where it was" in history.notes[0]
+    check(read_history(columns, run=2), "loss", [0, 1, 2], [2.5, 1.5, 1], [3, 2, 2])
+    columns["loss"][4] = 5
+    check(read_history(columns), "loss", [0, 1, 2], [5, 1.5, 1], [3, 2, 2])
+    metric = {"epoch": [1, 2, 3, 1, 2], "accuracy": [0.1, 0.5, 0.9, 0.85, 0.95]}
+    check(read_history(metric), "accuracy", range(1, 6), metric["accuracy"])
+
+
+CARD = """# a-model
+
+This model reached:
+- Loss: 0.5
+
+- learning_rate: 5e-05
+- optimizer: Use adamw_torch with betas=(0.9,0.999)
+
+| Metric | Value |
+|---|---|
+| Loss | 0.5 |
+
+| Training Loss | Epoch | Step | Validation Loss | Accuracy |
+|:-------------:|:-----:|:----:|:---------------:|:--------:|
+| No log        | 1.0   | 10   | 1.25            | 0.4      |
+| 1.5           | 2.0   | 20   | 1.0             | 0.5      |
+| 1.5           | 3.0   | 30   | 0.75            | 0.6      |
+| 0.5           | 4.0   | 40   | 0.5             | 0.7      |
+
+- Transformers 4.13.0
+"""
+
+
+def test_a_model_card_is_read_with_its_settings(read):
+    history = read("README.md", CARD)
+    check(history, "Training Loss", [2, 4], [1.5, 0.5], [1.0, 0.5], rates=[5e-5, 5e-5])
+    assert history.known == {"optimizer": "adamw"}
+    # Its accuracy is that of validation data.
+    assert history.accuracy is None
+    assert history.metric is None
+    german = CARD.replace(".", ",")
+    check(read("LIESMICH.md", german), "Training Loss", [2, 4], [1.5, 0.5], [1.0, 0.5])
+    with pytest.raises(CurveError, match="with 2, such as table 1"):
+        read("README.md", CARD + CARD)
+
+
+ROWS = [{"epoch": 1, "train": {"loss": 3}, "val": {"loss": 4}}, {"epoch": 2, "train": {"loss": 1}, "val": {"loss": 2}}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "epochs", "val_values"),
+    [
+        ("run.json", {"model": "cnn", "results": {"loss": [3, 1], "val_loss": [4, 2]}}, [0, 1], [4, 2]),
+        ("run.json", {"config": {"lr": 0.1}, "epochs": ROWS}, [1, 2], [4, 2]),
+        ("run.json", {"train": [{"loss": 3}, {"loss": 1}]}, [0, 1], None),
+        ("log.txt", "loss:[3.0, 1.0]\nval_loss:[4.0, 2.0]\n", [0, 1], [4, 2]),
+        ("log.txt", "done\ntrain_losses = [3, 1]\nval_losses = [4, 2]\nsizes = ['s', 'm']\n", [0, 1], [4, 2]),
+        (
+            "history.csv",
+            '"epoch","value","metric","data"\n1,3,"loss","training"\n1,4,"loss","validation"\n'
+            '2,1,"loss","training"\n2,2,"loss","validation"\n',
+            [1, 2],
+            [4, 2],
+        ),
+    ],
+    ids=["under another name", "nested rows", "rows of training", "lists in text", "assignments", "a frame of R"],
+)
+def test_a_history_is_found_inside_of_what_was_saved(read, name, content, epochs, val_values):
+    history = read(name, content)
+    np.testing.assert_array_equal(history.epochs, epochs)
+    np.testing.assert_array_equal(history.values, [3, 1])
+    assert (history.val_values is None) == (val_values is None)
+    if val_values is not None:
+        np.testing.assert_array_equal(history.val_values, val_values)
+
+
+def test_losses_of_things_are_no_history(read):
+    rows = "".join(
+        f"{name},{loss}\n" for name, loss in zip(("mlp", "cnn", "gru", "vit", "unet"), range(5), strict=True)
+    )
+    with pytest.raises(CurveError, match="one row per run or thing"):
+        read("models.csv", f"model,loss\n{rows}")
 
 
 def test_rows_of_several_steps_per_epoch_are_steps():

@@ -210,6 +210,23 @@ BY_STEP = {
         None,
     ),
     "scikit-learn": (each("Iteration {s}, loss = {a}\n"), "loss", 0, None),
+    "MLX": (
+        each("Iter {s}: Val loss {b}, Val took 3.1s\nIter {s}: Train loss {a}, Learning Rate 1.000e-01, It/sec 2.1\n"),
+        "Train loss",
+        0,
+    ),
+    "BigDL": (each("[Iteration {s}] Throughput is 408.4 records/second. Loss is {a}. Used 3 s.\n"), "Loss", 0, None),
+    "a course's loop": (
+        each("Average loss at step {s}: {a} learning rate: 0.1\nMinibatch perplexity: 9\nValidation set loss: {b}\n"),
+        "Average loss",
+        0,
+    ),
+    "a loop with its settings before it": (
+        "INFO - learning_rate: 0.1\nINFO - batch_size: 32\n" + each("step {s} loss {a}\n"),
+        "loss",
+        0,
+        None,
+    ),
 }
 
 
@@ -248,7 +265,7 @@ def test_lines_per_step_are_read_as_printed(read, printer):
     history = read(text)
     distance = 1 if printer == "one bar" else 2000
     check(history, monitor, range(first, first + 3 * distance, distance), "step", not without)
-    if "lr: 0.1" in text or "rate" in text:
+    if "lr: 0.1" in text or "rate" in text.lower():
         assert history.learning_rate == pytest.approx(0.1)
 
 
