@@ -19,6 +19,7 @@ from _advice_fit import fit
 from _advice_judge import FRESH, judge_constants, judge_grids, judge_ours, judge_public, judge_with
 from _advice_score import CORPUS, DATA, FOLDERS, HARD, SAMPLED, TUNE, Truth, tasks
 from _advice_table import grid_table, table
+from _advice_tried import TRIED
 
 from keras_lr.analysis._suggestion.calibration import CALIBRATION
 
@@ -107,7 +108,7 @@ def report() -> str:
     sets |= {"hard": tasks(HARD), "fine-tuning": tasks(TUNE)}
     sets |= {"constant fails": sorted(set(everything()) - easy), "constant is good": sorted(easy)}
     grids = {title: judge_grids(list(part), tuple(GRID_EPOCHS.values())) for title, part in sets.items()}
-    return text + GRID + grid_table(grids, GRID_EPOCHS) + _constants_table(constants)
+    return text + GRID + grid_table(grids, GRID_EPOCHS) + TRIED + _constants_table(constants)
 
 
 def _sections(scores: pd.DataFrame, easy: set[str]) -> list[tuple[str, pd.DataFrame]]:

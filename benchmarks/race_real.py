@@ -199,14 +199,14 @@ def main() -> None:
         print(text)
         RESULT.write_text(RESULT.read_text().split("\nOf ")[0] + text)
         return
-    text = INTRODUCTION
+    text, (_, *killed) = INTRODUCTION, RESULT.read_text().split("\nOf ")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     for name in MODELS:
         command = [sys.executable, __file__, "--model", name]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
         text += done.stdout.splitlines()[-1] + "\n"
     print(text)
-    RESULT.write_text(text)
+    RESULT.write_text("\nOf ".join([text, *killed]))
 
 
 if __name__ == "__main__":
