@@ -46,7 +46,7 @@ def test_divergence_over_epochs_is_warned_about_once_and_names_a_rate():
     monitor = keras_lr.HistoryMonitor(max_cost=1.0)
     messages = fit(10.0, monitor, epochs=8)
     assert len(messages) == 1
-    assert messages[0].startswith("Divergence, epochs ")
+    assert messages[0].startswith("Divergence, epoch")
     assert "Try a learning rate of 1 to 3." in messages[0]
     assert [finding.kind for finding in monitor.findings] == ["divergence"]
     assert monitor.diagnosis.verdict == "too_high"

@@ -59,7 +59,7 @@ def test_the_style_sheet_takes_its_colours_from_the_plots(source):
     colors = {value for name, value in vars(_style).items() if name.isupper() and isinstance(value, str)}
     assert {_style.BLUE, _style.BLUE_ON_DARK, *_style.REGION_COLORS.values()} == colors
     assert not [color for color in colors if color in template]
-    assert f'.figure [stroke="{_style.BLUE}"] {{ stroke: {_style.BLUE_ON_DARK}; }}' in style
+    assert f'[stroke="{_style.BLUE}"] {{ stroke: {_style.BLUE_ON_DARK}; }}' in style
     for name, color in _style.REGION_COLORS.items():
         assert f".chip.{name.replace(' ', '-')}::before {{ background: {color}; }}" in style
 

@@ -353,7 +353,7 @@ def _verdict_on_several(runs: dict[str, Diagnosis]) -> dict[str, str]:
     good = judged["good"]
     return verdict_view(
         level="clear" if len(good) == len(runs) else "tentative",
-        badge=f"{len(good)} of {len(runs)} good",
+        badge="All good" if len(good) == len(runs) else "Some good" if good else "None good",
         lead=f"{counted(len(runs), 'run')} judged: {', '.join(counts)}",
         rest=f"Judged good: {', '.join(good)}." if good else "No run was judged good.",
         reason="The table says why for each run.",

@@ -128,7 +128,8 @@ def _rate(rate: float) -> str:
 
 def _verdict(result: SensitivityResult) -> dict[str, str]:
     if result.best_learning_rate is None or result.low is None or result.high is None:
-        rest = f"Searched: {_setup(result)}."
+        searched = f"{counted(len(result.learning_rates), 'learning rate')} x {counted(result.repeats, 'repeat')}"
+        rest = f"Searched: {searched}. {_trained_with(result)}".strip()
         return verdict_view(level=result.confidence, lead=NO_RATE, rest=rest, reason=result.reason)
     rate = _rate(result.best_learning_rate)
     return verdict_view(
@@ -149,16 +150,8 @@ def _ranges_in_words(result: SensitivityResult) -> str:
     )
 
 
-def _setup(result: SensitivityResult) -> str:
-    parts = [f"{counted(len(result.learning_rates), 'learning rate')} x {counted(result.repeats, 'repeat')}"]
-    if len(result.batch_sizes) > 1:
-        parts[0] += f" x {len(result.batch_sizes)} batch sizes"
-    optimizer, size = code_value(result.environment, "optimizer", ""), main_batch_size(result)
-    return ", ".join(filter(None, [*parts, optimizer, f"batch {size}" if size else ""]))
-
-
 def _trained_with(result: SensitivityResult) -> str:
-    """Optimizer and batch size, as far as they are known; `reason` counts the rates and the repeats."""
+    """Optimizer and batch size, as far as they are known."""
     optimizer, size = code_value(result.environment, "optimizer", ""), main_batch_size(result)
     how = [f"with {optimizer}" if optimizer else "", f"at batch size {size}" if size else ""]
     return as_sentence(" ".join(filter(None, ["Trained", *how]))) if any(how) else ""

@@ -131,7 +131,10 @@
     const parts = [...figure.querySelectorAll("[data-run]")];
     const names = [...new Set(parts.map(part => part.dataset.run))];
     if (names.length < 2) return;
-    if (!names.some(name => Number.isNaN(Number(name)))) names.sort((a, b) => a - b);
+    // Names that differ only in a number, such as "batch 32", stand in the order of that number.
+    const prefix = names[0].match(/^\D*/)[0];
+    const size = name => (name.startsWith(prefix) ? Number(name.slice(prefix.length)) : NaN);
+    if (!names.some(name => Number.isNaN(size(name)))) names.sort((a, b) => size(a) - size(b));
     const bar = element("div", { class: "runs screen", role: "group", "aria-label": "Runs shown in the figure" });
     const buttons = names.map(name => element("button", { type: "button", "aria-pressed": "true" }, name));
     const all = element("button", { type: "button", class: "all" }, "Hide all");
