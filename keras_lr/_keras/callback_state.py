@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import keras
 import numpy as np
 
 from keras_lr._keras.model import loss_tracker
-from keras_lr._keras.running_fit import calling_frames
+from keras_lr._keras.running_fit import calling_frames, params_of_fit
 from keras_lr._utils.names import SuggestsArguments
 from keras_lr._utils.validation import check_own_model
 
@@ -27,10 +28,21 @@ from keras_lr._utils.validation import check_own_model
 class Callback(SuggestsArguments, keras.callbacks.Callback):  # type: ignore[misc]
     """Base of every keras_lr callback: an unknown argument or a model of another library gets an error that helps."""
 
+    _given: Mapping[str, Any] | None = None
+
     def set_model(self, model: keras.Model) -> None:
         """Takes the model whose `fit` has begun."""
         check_own_model("model", model)
         super().set_model(model)
+
+    def set_params(self, params: Mapping[str, Any] | None) -> None:
+        """Takes the parameters of `fit`."""
+        self._given = params
+        super().set_params(params)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Reads the parameters off `fit` where a `CallbackList` of the user's was made without them."""
+        self.params = {**params_of_fit(self.model), **(self._given or {})}
 
 
 class Resumable(Protocol):

@@ -51,6 +51,17 @@ def validation_of_fit(model: keras.Model) -> dict[str, Any] | None:
     }
 
 
+def params_of_fit(model: keras.Model) -> dict[str, Any]:
+    """The parameters that Keras gives the callbacks of the `fit` that is calling, read off it; empty outside of one."""
+    of_model = (frame for frame in calling_frames() if frame.f_locals.get("self") is model)
+    for frame in of_model:
+        if (epochs := _epoch_iterator(frame)) is not None:
+            names = frame.f_locals
+            found = {"epochs": names.get("epochs"), "steps": epochs.num_batches, "verbose": names.get("verbose")}
+            return {name: value for name, value in found.items() if value is not None}
+    return {}
+
+
 def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is known of the running `fit` beside its losses, as plain JSON values, without what is unknown.
 

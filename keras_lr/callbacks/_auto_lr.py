@@ -212,6 +212,7 @@ class AutoLR(SuggestsAttributes, Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Prepares for backups and errors; the run starts at the first epoch, after every backup is restored."""
+        super().on_train_begin(logs)
         self._began = False
         if self.start == "race" and self.model.optimizer is not None:
             self._check_race()

@@ -215,6 +215,7 @@ class HistoryMonitor(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Starts the clock."""
+        super().on_train_begin(logs)
         move_before_backup(self)
         self._history.begin_fit(self.model, self.params)
         self._began, self._spent = time.perf_counter(), 0.0

@@ -99,6 +99,7 @@ class LRRecorder(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Prepares to read the rates."""
+        super().on_train_begin(logs)
         by_step = self.frequency == "step"
         self._warned = False
         self._fit_facts = facts_of_fit(self.model, self.params)

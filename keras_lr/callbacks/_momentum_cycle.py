@@ -135,6 +135,7 @@ class MomentumCycle(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Makes sure that the compiled momentum is restored if an error ends the fit."""
+        super().on_train_begin(logs)
         self._momenta, self._idle = [], False
         self._stop_watching = on_fit_error(self.model, lambda error: self._restore())
 

@@ -111,6 +111,7 @@ class ReduceOnPlateau(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Prepares the rate to be multiplied."""
+        super().on_train_begin(logs)
         if not self._resumed:
             self.total_factor, self._bases, self._plateau = 1.0, None, Plateau()
         self._seen = self._missed = False

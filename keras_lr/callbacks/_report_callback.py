@@ -93,6 +93,7 @@ class ReportCallback(Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Checks that the report can be written, before any time is spent."""
+        super().on_train_begin(logs)
         if not folder_of(self.path).is_dir():
             raise InvalidArgumentError(
                 f"`path` must be in a folder that exists. Received: {self.path}. Create the folder first."

@@ -104,6 +104,7 @@ class LRRangeTest(SuggestsAttributes, Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Runs the whole test."""
+        super().on_train_begin(logs)
         self.result = None
         model = self.model
         steps = len(self.settings.learning_rates) * self.settings.repeats

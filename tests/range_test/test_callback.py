@@ -91,6 +91,17 @@ class AllEpochs(keras.Sequential):
     def _initial_epoch(self, epoch: Any) -> None: ...
 
 
+def test_a_callback_list_of_the_user_s_needs_no_parameters(digits: Any) -> None:
+    images, labels = digits
+    model = plain_classifier()
+    for epochs in (3, 5):
+        finder = keras_lr.LRRangeTest(num_steps=5)
+        watched = keras.callbacks.CallbackList([finder], add_history=True, model=model)
+        fitted = model.fit(images[:64], labels[:64], epochs=epochs, batch_size=16, verbose=0, callbacks=watched)
+        assert fitted.history == {}
+        assert finder.params == {"epochs": epochs, "steps": 4, "verbose": 0}
+
+
 def test_a_fit_that_does_not_end_trains_no_step(digits: Any) -> None:
     model = AllEpochs(plain_classifier().layers)
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
