@@ -1,5 +1,7 @@
 """Reading what a training prints: the output of `fit`, dicts of numbers, and lines of names and numbers.
 
+The optimizer and the learning rate may be named beside that, as settings or in the code of the model.
+
 Training loops print in many ways, such as "Epoch [3/10], Step [100/600], Loss: 0.28", "| epoch 003 | loss 4.7 |",
 "[30] train-rmse:0.5" or a progress bar that ends in "loss=0.3". What they have in common is a name, at most one sign
 and a number, a counter, and the data that the numbers were measured on.
@@ -12,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from keras_lr.analysis._diagnosis.history import DEFAULT_RATES
 from keras_lr.analysis._diagnosis.table import (
     TRAINING_WORDS,
     VALIDATION_WORDS,
@@ -64,7 +67,6 @@ NUMBERS_FIRST = re.compile(r"(\d[\d.]*) (avg loss|avg|rate)(?=,)")
 # "LOSS train 0.63 valid 0.54" in PyTorch's tutorials.
 LOSS_FIRST = re.compile(r"\bloss:? train[: ]+(\S+?),? (val\w*|test)(?=[: ])", re.IGNORECASE)
 NAMES_FIRST = {"avg loss": "avg loss", "avg": "avg loss", "rate": "learning rate"}
-
 # A setting on a line of its own.
 RATE_SETTING = re.compile(
     r"(?:^|[ \t\"'])(?:learning[_ ]?rate|lr)[\"']?[ \t]*[:=][ \t]*([\d.]+(?:[eE][-+]?\d+)?)[ \t]*,?[ \t]*$",
@@ -74,6 +76,20 @@ OPTIMIZER_SETTING = re.compile(
     r"(?:^|[ \t\"'])optimizer[\"']?[ \t]*[:=][ \t]*[\"']?(?:use )?(adamw?|nadam|adamax|rmsprop|lion)(?![a-z])",
     re.IGNORECASE | re.MULTILINE,
 )
+
+COMMENT = re.compile(r"#.*")
+POSITIVE = r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+# `Adam(0.001)`, `optimizers.SGD(lr=0.1, momentum=0.9)`, `optimizer_rmsprop()` of R.
+OPTIMIZER_CALL = re.compile(
+    r"(?<![\w\"'])(?:optimizer_(?P<r>adam|adamw|nadam|adamax|rmsprop|sgd|adagrad)"
+    r"|(?P<python>Adam|AdamW|Nadam|Adamax|RMS[pP]rop|Lion|SGD|Adagrad))[ \t]*\((?P<given>[^()]*)(?P<end>[()])"
+)
+OPTIMIZER_WORD = re.compile(r"(?:\boptimizer[ \t]*=|\bcompile\()\s*[\"']([A-Za-z]+)[\"']")
+RATE_GIVEN = re.compile(r"\b(?:learning_rate|lr)\s*=\s*([^,\s]+)")
+MOMENTUM_GIVEN = re.compile(rf"\bmomentum\s*=\s*({POSITIVE})")
+# What changes the rate while a model trains.
+CHANGES = re.compile(r"schedul|ReduceLR|reduce_lr|OneCycle|\w+Decay\(|set_value|\.assign\(|adapt\(", re.IGNORECASE)
+
 # What stands before a number that a name follows: "400 records/second. Loss", "181 samples/sec Train-accuracy".
 UNIT = re.compile(r"[a-z]+/(?:s|sec|second|step|iter|it|min|h)\.?", re.IGNORECASE)
 
@@ -149,8 +165,14 @@ def shows_rows(text: str) -> bool:
     return next(found, None) is not None and next(found, None) is not None
 
 
-def printed_history(text: str) -> Any:
+def printed_history(text: str, code: str | None = None) -> Any:
     """The rows in what a training printed, or the columns of the last history that it printed as a dict.
+
+    Rows without a learning rate get the optimizer and the constant rate that the code names, if it names one alone.
+
+    Args:
+        text: What was printed.
+        code: The code that printed it; if it is None, the text may also hold that code.
 
     Raises:
         CurveError: No epoch was finished.
@@ -158,8 +180,16 @@ def printed_history(text: str) -> Any:
     plain = plain_text(text)
     for read in (_rows_of_fit, _dicts, _rows_of_lines):
         if found := read(plain):
-            return found
+            return _with_settings(found, plain, plain if code is None else code)
     raise CurveError("The console text shows no finished epoch with its loss. Record it with `verbose=2`.")
+
+
+def _with_settings(found: Any, plain: str, code: str) -> Any:
+    """The rows with the settings of their run, if they hold no learning rate; columns as they are."""
+    if isinstance(found, Mapping) or any(is_learning_rate(name) for row in found for name in row):
+        return found
+    settings = printed_settings(plain) | written_settings(code)
+    return [{**row, **settings} for row in found]
 
 
 def printed_settings(text: str) -> dict[str, str]:
@@ -167,6 +197,49 @@ def printed_settings(text: str) -> dict[str, str]:
     named = {"learning_rate": RATE_SETTING, "optimizer": OPTIMIZER_SETTING}
     found = {name: {*map(str.lower, pattern.findall(text))} for name, pattern in named.items()}
     return {name: values.pop() for name, values in found.items() if len(values) == 1}
+
+
+def written_settings(code: str) -> dict[str, str]:
+    """The optimizer and the constant learning rate that code for Keras gives each of its models.
+
+    Empty if it gives two models different ones, changes the rate in training, or gives one that is not a number.
+    """
+    code = COMMENT.sub("", code)
+    found = {*_called(code), *_named(code)}
+    if CHANGES.search(code) or len(found) != 1 or None in found:
+        return {}
+    (pair,) = found
+    return dict(zip(("optimizer", "learning_rate"), pair or (), strict=False))
+
+
+def _called(code: str) -> Iterator[tuple[str, str] | None]:
+    for call in OPTIMIZER_CALL.finditer(code):
+        name = (call["r"] or call["python"]).lower()
+        momentum = MOMENTUM_GIVEN.search(call["given"])
+        if name == "sgd" and momentum and float(momentum[1]) > 0:
+            name = "momentum"
+        rate = _rate(call["given"], name, code) if call["end"] == ")" else None
+        yield (name, rate) if rate else None
+
+
+def _named(code: str) -> Iterator[tuple[str, str]]:
+    for word in OPTIMIZER_WORD.findall(code):
+        name = word.lower()
+        if name in DEFAULT_RATES:
+            yield name, str(DEFAULT_RATES[name])
+
+
+def _rate(given: str, name: str, code: str) -> str | None:
+    """The rate among the arguments of an optimizer, or Keras's default; None if it is no number that is known."""
+    named = RATE_GIVEN.search(given)
+    first = given.split(",")[0].strip()
+    if named is None and (not first or "=" in first):
+        return str(DEFAULT_RATES[name])
+    value = named[1] if named else first
+    if re.fullmatch(r"[A-Za-z_]\w*", value):
+        assigned = {*re.findall(rf"^[ \t]*{value}[ \t]*(?:=|<-)[ \t]*(\S+)[ \t]*;?$", code, re.MULTILINE)}
+        value = assigned.pop() if len(assigned) == 1 else ""
+    return value if re.fullmatch(POSITIVE, value) and float(value) > 0 else None
 
 
 def parsed_json(text: str) -> Any:
@@ -265,8 +338,6 @@ def _rows_of_lines(plain: str) -> list[dict[str, Any]]:
         if any(map(kind_of, row)):
             counts = {"epoch": part.epoch, "step": "" if part.kind == BY_EPOCH else part.step}
             rows.append({name: count for name, count in counts.items() if count} | row)
-    if not any(is_learning_rate(name) for row in rows for name in row):
-        rows = [row | printed_settings(plain) for row in rows]
     return rows if len(rows) >= MIN_ROWS else []
 
 

@@ -275,12 +275,13 @@ def _read_notebook(notebook: Mapping[str, Any]) -> Any:
         CurveError: The notebook shows no history.
     """
     outputs = [_mappings(cell.get("outputs")) for cell in _cells(notebook)]
+    code = "\n".join(_joined(cell.get("source", cell.get("input"))) for cell in _cells(notebook) if "outputs" in cell)
     console = "\n".join("".join(_joined(output.get("text")) for output in cell) for cell in outputs)
     if shows_fit(console):
-        return printed_history(console)
+        return printed_history(console, code)
     rows = [row for cell in outputs for output in cell for row in _html_rows(_page(output))]
     if not rows and shows_rows(console):
-        return printed_history(console)
+        return printed_history(console, code)
     if not rows:
         raise CurveError(
             "The notebook must show the epochs of a `fit` in an output cell. Received: none. "
