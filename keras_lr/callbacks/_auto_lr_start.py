@@ -26,8 +26,7 @@ from keras_lr.analysis._auto_lr_rules import (
     epochs_per_judgement,
     read_baseline,
 )
-from keras_lr.analysis._race import Race, first_comparison, forecast, starts_refined
-from keras_lr.analysis._suggestion.calibration import kind_of
+from keras_lr.analysis._race import Race, forecast
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
 from keras_lr.range_test._callback import LRRangeTest
@@ -195,28 +194,20 @@ class PlannedRace:
         reference: Rate at a factor of 1; a schedule's highest.
         validate: Returns the validation loss of the model as it is.
         late: The same rates with a shorter decay, which begins later; None for no such choice.
-        together: Epochs per comparison.
     """
 
     learning_rates: list[np.ndarray]
     reference: float
     validate: Callable[[], float]
     late: list[np.ndarray] | None = None
-    together: int = 1
 
-    def run(self, test: Sweep, suggestion: Suggestion, *, compare_from: int = 1) -> Raced | BaseException:
+    def run(self, test: Sweep, suggestion: Suggestion) -> Raced | BaseException:
         """The outcome, or the error that cut the race short.
 
         The winner is trained to the end, with either decay. Each run goes on from where it paused, and with arrays all
         of them see the same batches. The compiled rate is compared with the winner unless a rate near it has raced.
-
-        Args:
-            test: The open test of the model.
-            suggestion: Where the race starts.
-            compare_from: Number of epochs after which the rates are first compared.
         """
-        first = -(-compare_from // self.together)
-        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET, compare_from=first)
+        race = Race(suggestion, epochs=len(self.learning_rates), budget=RACE_BUDGET)
         racing = _Racing(test, self)
         while asked := race.ask():
             for rate, reach in asked:
@@ -413,10 +404,7 @@ class Probe(LRRangeTest):
 
     def _settings_of_fit(self) -> RangeTestSettings:
         steps = None if self._planned is None else self._planned.num_steps
-        races_on_sweep = self._race is not None and not starts_refined(
-            RACE_BUDGET, adaptive=kind_of(self.model.optimizer).adaptive
-        )
-        settings = dataclasses.replace(self.settings, refine=self.settings.refine and not races_on_sweep)
+        settings = dataclasses.replace(self.settings, refine=self.settings.refine and self._race is None)
         return settings if steps is None else dataclasses.replace(settings, epochs=1, steps_per_epoch=steps)
 
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
@@ -425,8 +413,7 @@ class Probe(LRRangeTest):
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
         if self._race is not None:
-            compare_from = first_comparison(result.losses, test.constant_loss)
-            raced = self._race.run(test, result.suggestion, compare_from=compare_from)
+            raced = self._race.run(test, result.suggestion)
             if isinstance(raced, BaseException):
                 return raced
             found.raced = None if raced.learning_rate is None else raced
@@ -618,7 +605,7 @@ class Start:
             return np.split(rates * [anneal_factor(place, fraction) for place in places], ends)
 
         late = decayed(LATE_SHARE * planned.anneal_fraction) if planned.anneal_fraction else None
-        return PlannedRace(decayed(planned.anneal_fraction), planned.reference, validate, late, together)
+        return PlannedRace(decayed(planned.anneal_fraction), planned.reference, validate, late)
 
     def say_why_again(self, state: AutoLRState, reason: str) -> None:
         """Records that the run does not continue the last one."""

@@ -13,7 +13,6 @@ import tensorflow as tf
 
 import keras_lr
 from keras_lr._keras.batches import data_of
-from keras_lr.analysis import Race
 from keras_lr.callbacks._auto_lr_start import PlannedRace, Raced
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.range_test._sweep import Sweep
@@ -114,36 +113,6 @@ def test_small_epochs_are_compared_several_at_a_time(digits: Any) -> None:
     assert has_raced(auto)
     # Forty steps, sixteen per comparison: at most five rates compared twice.
     assert 2 <= len(times) <= 10
-
-
-@pytest.mark.parametrize(("optimizer", "refined"), [(keras.optimizers.Adam, True), (keras.optimizers.SGD, False)])
-def test_a_race_starts_from_short_runs_for_an_adaptive_optimizer(digits: Any, optimizer: Any, refined: bool) -> None:
-    model = plain_classifier(optimizer(1e-6))
-    auto = keras_lr.AutoLR(probe_steps=60, probe_repeats=1)
-    fit(model, digits, [auto])
-    assert auto.log is not None
-    assert auto.log.probe is not None
-    assert has_raced(auto)
-    assert (auto.log.probe.refinement is not None) == refined
-
-
-@pytest.mark.parametrize(("trained", "together", "first"), [(False, 1, 1), (True, 1, 2), (True, 4, 1)])
-def test_a_model_that_was_trained_before_is_first_compared_after_two_epochs(
-    digits: Any, trained: bool, together: int, first: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, raced = new_model(0.01), []
-    if trained:
-        fit(model, digits, [])
-
-    def race(*arguments: Any, **options: Any) -> Race:
-        raced.append(options)
-        return Race(*arguments, **options)
-
-    monkeypatch.setattr("keras_lr.callbacks._auto_lr_start.Race", race)
-    monkeypatch.setattr("keras_lr.callbacks._auto_lr_start.epochs_per_judgement", lambda steps: together)
-    fit(model, digits, [keras_lr.AutoLR(probe_steps=40, probe_repeats=1)])
-    (options,) = raced
-    assert options["compare_from"] == first
 
 
 @pytest.mark.parametrize("as_dataset", [False, True])
