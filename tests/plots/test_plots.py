@@ -231,13 +231,13 @@ def test_a_metric_that_should_grow_is_drawn_as_what_it_is():
 
 
 def test_the_best_run_of_a_metric_that_should_grow_stays_inside_the_scale():
-    accuracies = {"a": [0.1, 0.11, 0.12], "b": [0.1, 0.1, 0.12], "c": [0.2, 0.8, 0.9], "d": [0.1, np.nan, 0.12]}
+    accuracies = {"a": [0.1, 0.11, 0.12], "b": [0.1, 0.1, 0.12], "c": [0.2, 0.8, 0.9], "d": [0.1, 0.12, np.nan]}
     axes = plots.plot_histories({name: analyze_history({"accuracy": values}) for name, values in accuracies.items()})
     assert {ax.get_ylabel() for ax in axes} == {"Accuracy", ""}
     assert axes[0].get_ylim()[0] < 0.1
     assert axes[0].get_ylim()[1] > 0.9
     crosses = [line for line in axes[3].lines if line.get_marker() == "x"]
-    assert [list(line.get_xdata()) for line in crosses] == [[1]]
+    assert [list(line.get_xdata()) for line in crosses] == [[2]]
     assert crosses[0].get_ydata()[0] < 0.5
     assert not [line for ax in axes[:3] for line in ax.lines if line.get_marker() == "x"]
 

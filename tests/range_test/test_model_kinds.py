@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
@@ -179,23 +178,22 @@ def test_a_loss_that_is_not_finite_stops_the_sweep(digits: Any) -> None:
     assert np.isfinite(result.losses).all()
 
 
-def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any) -> None:
-    class Counting(keras.layers.Layer):
+def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any, capsys: Any) -> None:
+    class Speaking(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
-            traces.append(tf.executing_eagerly())
+            print("traced")
             return inputs
 
-    traces: list[bool] = []
-    model = keras.Sequential([keras.Input((64,)), Counting(), keras.layers.Dense(10)])
+    def traces_of(**sweep: Any) -> int:
+        capsys.readouterr()
+        keras_lr.find_lr(model, *digits, **SWEEP | sweep)
+        return int(capsys.readouterr().out.count("traced\n"))
+
+    model = keras.Sequential([keras.Input((64,)), Speaking(), keras.layers.Dense(10)])
     model.compile("sgd", CROSS_ENTROPY)
-    traces.clear()
-    keras_lr.find_lr(model, *digits, **SWEEP)
-    assert len(traces) == 1
-    keras_lr.find_lr(model, *digits, **SWEEP | {"num_steps": 7})
-    assert len(traces) == 1
+    assert [traces_of(), traces_of(num_steps=7)] == [1, 0]
     model.compile("sgd", CROSS_ENTROPY)
-    keras_lr.find_lr(model, *digits, **SWEEP)
-    assert len(traces) == 2
+    assert traces_of() == 1
 
 
 @pytest.mark.parametrize("name", ["Ftrl", "Lamb"])

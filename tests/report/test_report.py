@@ -194,7 +194,7 @@ def test_crosses_are_explained_only_where_the_figure_has_some():
     assert "Crosses" not in text_of(analyze_histories([calm, calm]))
     assert "Crosses at the upper edge" in text_of(analyze_history(wild))
     assert "Crosses at the upper edge" in text_of(analyze_histories([calm, wild]))
-    falling = {"accuracy": [0.5, 0.6, float("nan"), 0.7]}
+    falling = {"accuracy": [0.5, 0.6, 0.7, float("nan")]}
     assert "Crosses at the lower edge" in text_of(analyze_history(falling))
 
 
