@@ -160,7 +160,8 @@ class FitEngine(Engine):
             given["initial_epoch"] = recording.epochs
             steps = given.get("steps_per_epoch")
             if steps and given["x"].cardinality() == tf.data.INFINITE_CARDINALITY:
-                given["x"] = given["x"].skip(recording.epochs * steps)
+                copied = dataset_of(run, self.arguments.given["x"], set_seeds=False)
+                given["x"] = copied.skip(recording.epochs * steps)
         result = self.hypermodel.fit(run, model, given)
         if result is None and not recording.epochs:
             raise InvalidArgumentError(
