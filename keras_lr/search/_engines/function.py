@@ -314,6 +314,7 @@ class EpochProgram:
         else:
             self._train = ArrayPass(model, model.train_step, arguments.train)
         self._passes = {"": self._train}
+        self._is_prepared = False
         if arguments.validates and arguments.validation is None:
             validation = arguments.given["validation_data"]
             held = _held_validation(validation, model.steps_per_execution)
@@ -372,6 +373,10 @@ class EpochProgram:
             most: Limit on the steps of training and of validation on arrays; None for no limit.
         """
         logs: list[dict[str, Any]] = [{} for _ in parts]
+        if len(parts) > 1 and not self._is_prepared:
+            for one in self._passes.values():
+                one.prepare()
+            self._is_prepared = True
         for prefix, one in self._passes.items():
             for part in parts:
                 # A metric may keep some of its state.
@@ -455,6 +460,10 @@ class ArrayPass:
         """Memory that a step takes at a time."""
         return peak_bytes(self._step.get_concrete_function(), batch_size)
 
+    def prepare(self) -> None:
+        """Runs no step, so that TensorFlow optimizes the function once and not in each of several threads."""
+        self._run(self._all[:0], tf.constant(1))
+
     def __call__(self, order: Any, batch_size: int, most: int | None, copies: VariableCopies | None) -> Any:
         order = self._all if order is None else order
         run = self._run if copies is None else partial(copies.call, self.trace())
@@ -499,6 +508,10 @@ class DatasetPass:
     def bytes_per_step(self, batch_size: int) -> int:
         """Memory that a step takes at a time."""
         return peak_bytes(self._step.get_concrete_function(self._dataset.element_spec), batch_size)
+
+    def prepare(self) -> None:
+        """Runs no step, as `ArrayPass.prepare` does."""
+        self._run(iter(self._dataset.take(0)), tf.constant(0))
 
     def __call__(
         self, reader: EpochReader | None, batch_size: int, most: int | None, copies: VariableCopies | None
