@@ -90,7 +90,7 @@ def edited_copy(dataset: tf.data.Dataset, edit: Callable[[tf.compat.v1.GraphDef]
     except tf.errors.OpError:
         return dataset
     definition = tf.compat.v1.GraphDef.FromString(graph.numpy())
-    for node in _all_nodes(definition):
+    for node in all_nodes(definition):
         if node.device == _STRIPPED_DEVICE:
             node.device = ""
     edit(definition)
@@ -106,9 +106,9 @@ def _own_resources(definition: tf.compat.v1.GraphDef) -> None:
 
 def _rename_resources(definition: tf.compat.v1.GraphDef, operations: Collection[str]) -> None:
     """Gives the resources of `operations` names that no other copy of the pipeline has."""
-    constants = _constants(_all_nodes(definition))
+    constants = _constants(all_nodes(definition))
     own = uuid.uuid4().hex
-    for node in _all_nodes(definition):
+    for node in all_nodes(definition):
         if node.op in operations:
             shared = constants.get(_source(node, _RESOURCE_INPUTS[node.op]))
             for handle in shared.resource_handle_val if shared is not None else ():
@@ -117,8 +117,8 @@ def _rename_resources(definition: tf.compat.v1.GraphDef, operations: Collection[
 
 def _own_files(definition: tf.compat.v1.GraphDef) -> None:
     """Lets each cache read a file that has been filled, but fill none."""
-    constants = _constants(_all_nodes(definition))
-    for node in _all_nodes(definition):
+    constants = _constants(all_nodes(definition))
+    for node in all_nodes(definition):
         if node.op == _CACHE:
             name = tf.make_ndarray(constants[_source(node, 1)]).item()
             if name and not tf.io.gfile.exists(name + b".index"):
@@ -135,7 +135,7 @@ def _source(node: Any, place: int) -> str:
     return str(node.input[place].partition(":")[0])
 
 
-def _all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
+def all_nodes(definition: tf.compat.v1.GraphDef) -> Iterator[Any]:
     """The nodes of the graph and of its functions."""
     functions = (function.node_def for function in definition.library.function)
     return itertools.chain(definition.node, *functions)
@@ -199,7 +199,7 @@ def is_repeatable(dataset: tf.data.Dataset) -> bool:
 def _nodes_of_functions(dataset: tf.data.Dataset) -> Iterator[Any]:
     """The nodes of the functions of this part of the pipeline, nested ones included."""
     for function in dataset._functions():
-        yield from _all_nodes(function.function.graph.as_graph_def())
+        yield from all_nodes(function.function.graph.as_graph_def())
 
 
 def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:

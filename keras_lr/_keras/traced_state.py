@@ -17,6 +17,7 @@ from tensorflow.python.ops import script_ops
 from keras_lr._keras.model import users_code
 from keras_lr._keras.reader_state import ReaderState, global_random_values, same_values
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, trainer_variables
+from keras_lr._keras.tf_data import all_nodes
 
 _READS = {
     "LookupTableExportV2",
@@ -58,7 +59,7 @@ def hidden_state(function: Any, known: Iterable[Any]) -> str:
     """
     graph = function.graph.as_graph_def()
     functions = _functions_of(graph)
-    nodes = list(_all_nodes(graph))
+    nodes = list(all_nodes(graph))
     if any(map(_draws, nodes)):
         return "draws from a random state of TensorFlow's that cannot be set; give `keras.random` a `SeedGenerator`"
     if any(node.op in _PYTHON for node in nodes):
@@ -75,7 +76,7 @@ def hidden_state(function: Any, known: Iterable[Any]) -> str:
 
 def python_functions_in(function: Any) -> list[Any]:
     """The Python functions that a `ConcreteFunction` calls while it runs, as TensorFlow has wrapped them."""
-    tokens = {node.attr["token"].s.decode() for node in _all_nodes(function.graph.as_graph_def()) if node.op in _PYTHON}
+    tokens = {node.attr["token"].s.decode() for node in all_nodes(function.graph.as_graph_def()) if node.op in _PYTHON}
     return [found for token in sorted(tokens) if (found := script_ops._py_funcs._funcs.get(token)) is not None]
 
 
@@ -251,13 +252,6 @@ def _captured_resources(function: Any) -> Iterator[tuple[Any, str]]:
 
 def _functions_of(graph: Any) -> dict[str, Any]:
     return {one.signature.name: one for one in graph.library.function}
-
-
-def _all_nodes(graph: Any) -> Iterator[Any]:
-    """The nodes of a graph and of its functions."""
-    yield from graph.node
-    for function in graph.library.function:
-        yield from function.node_def
 
 
 def _draws(node: Any) -> bool:

@@ -229,7 +229,7 @@ def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
     """What no learning rate fixes, if the curves show it."""
     if history.direction == "max":
         return None
-    causes = (*(_below_zero, _metric_disagrees, _validation_stays, _never_better_than_constant, _learned_by_heart),)
+    causes = (_below_zero, _metric_disagrees, _validation_stays, _never_better_than_constant, _learned_by_heart)
     return next((fact for cause in causes if (fact := cause(history, context))), None)
 
 
