@@ -212,10 +212,11 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
         yield from (variable for reference in references if (variable := reference()) is not None)
 
 
-def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
-    """A copy of the pipeline whose shuffles are all seeded by `seed`, so that a repeat sees one order at every rate.
+def seeded_copy(dataset: tf.data.Dataset, seed: int, *, keep_given: bool = False) -> tf.data.Dataset:
+    """A copy of the pipeline whose shuffles are seeded by `seed`, so that a repeat sees one order at every rate.
 
-    What the pipeline draws otherwise, by `tf.data.Dataset.random`, begins from the seeds that the user has given.
+    What the pipeline draws otherwise, by `tf.data.Dataset.random`, begins from the seeds that the user has given. So do
+    the shuffles that have seeds, if `keep_given`.
     Several shuffles get different seeds, unless the user has given them the same to keep their elements together.
     A cache of what is drawn is the copy's own: otherwise each run would read what the first one has drawn. Any other is
     shared, since it is filled once. A pipeline that cannot be serialized is returned as it is.
@@ -227,20 +228,22 @@ def seeded_copy(dataset: tf.data.Dataset, seed: int) -> tf.data.Dataset:
         if own_caches:
             _own_files(definition)
         _rename_resources(definition, _RESOURCE_INPUTS if own_caches else {*_RESOURCE_INPUTS} - {_CACHE})
-        _reseed(definition.node, seed, places, suffix="")
+        _reseed(definition.node, seed, places, suffix="", keep_given=keep_given)
         for function in definition.library.function:
-            _reseed(function.node_def, seed, places, suffix=":output:0")
+            _reseed(function.node_def, seed, places, suffix=":output:0", keep_given=keep_given)
 
     return edited_copy(dataset, reseed)
 
 
-def _reseed(nodes: Any, seed: int, places: dict[Any, int], *, suffix: str) -> None:
+def _reseed(nodes: Any, seed: int, places: dict[Any, int], *, suffix: str, keep_given: bool) -> None:
     """Seeds the shuffles among `nodes`: those that share a seed of the user's share the new one, too."""
     values = _constants(nodes)
     for node in [node for node in nodes if node.op == _SHUFFLE]:
         found = [values.get(_source(node, place)) for place in _SEED_INPUTS]
         former = tuple(None if tensor is None else tf.make_ndarray(tensor).item() for tensor in found)
         given = any(former) and None not in former
+        if given and keep_given:
+            continue
         place = places.setdefault(former if given else len(places), len(places) + 1)
         for part, (position, value) in enumerate(zip(_SEED_INPUTS, (seed + 1, place), strict=True)):
             constant = _constant(f"keras_lr_seed_{place}_{part}_{len(nodes)}", value)
@@ -261,28 +264,36 @@ class EpochReader:
     Once `fit` has trained the number of batches that it knows, it opens another iterator, which a shuffle counts
     although nothing is read from it. Of a dataset that does not know its number of batches, `fit` takes the first epoch
     until a step finds no batch. That step fails, but not before what needs no batch has run, such as the count of the
-    optimizer's iterations. From then on an epoch has at most as many steps, the failed one included.
+    optimizer's iterations. From then on an epoch has at most as many steps, the failed one included. A validation
+    counts anew in each epoch.
 
     Args:
         dataset: The dataset.
         steps_per_call: Number of steps that `fit` runs in one call.
+        validates: Whether it is read for validation.
         held: Its epochs in memory, to read instead.
 
     Attributes:
         dataset: What the present epoch reads.
         steps_per_call: As given.
+        validates: As given.
         limit: Number of steps of the present epoch at most; None if it is not limited yet.
     """
 
-    def __init__(self, dataset: tf.data.Dataset, steps_per_call: int, held: HeldEpochs | None = None) -> None:
+    def __init__(
+        self, dataset: tf.data.Dataset, steps_per_call: int, *, validates: bool = False, held: HeldEpochs | None = None
+    ) -> None:
         self.dataset = dataset
+        self.steps_per_call = steps_per_call
+        self.validates = validates
         self.limit: int | None = None
         self._held = held
         self._knows_length = dataset.cardinality() >= 0
-        self.steps_per_call = steps_per_call
 
     def begin(self, epoch: int) -> None:
         """Goes to an epoch, from 0. A dataset that is not held in memory yields each one once, in their order."""
+        if self.validates:
+            self.limit = None
         if self._held is not None:
             self.dataset = self._held.epoch(epoch)
 
@@ -304,27 +315,38 @@ class HeldEpochs:
     Args:
         reader: Reads the dataset, and nothing else does.
         most_bytes: Limit on the size of the first epoch.
+        repeats: Whether the dataset yields the same in every epoch.
+
+    Attributes:
+        bytes_per_epoch: Size of the first epoch.
 
     Raises:
         ValueError: The first epoch has no batches, or cannot be held. The dataset has then been read from.
     """
 
-    def __init__(self, reader: EpochReader, most_bytes: int) -> None:
+    def __init__(self, reader: EpochReader, most_bytes: int, *, repeats: bool = False) -> None:
         self._reader = reader
+        self._repeats = repeats
         self._spec = reader.dataset.element_spec
-        self._epochs = [self._read(most_bytes, _MOST_SHAPES)]
+        self._epochs: list[tf.data.Dataset] = []
+        self.bytes_per_epoch = self._read(most_bytes, _MOST_SHAPES)
 
     def reader(self) -> EpochReader:
         """Reads these epochs from the first on."""
-        return EpochReader(self._reader.dataset, self._reader.steps_per_call, self)
+        read = self._reader
+        return EpochReader(read.dataset, read.steps_per_call, validates=read.validates, held=self)
 
     def epoch(self, number: int) -> tf.data.Dataset:
         """What an epoch yields, from memory."""
+        if self._repeats:
+            return self._epochs[0]
         while len(self._epochs) <= number:
-            self._epochs.append(self._read())
+            self._read()
         return self._epochs[number]
 
-    def _read(self, most_bytes: float = math.inf, most_shapes: float = math.inf) -> tf.data.Dataset:
+    def _read(self, most_bytes: float = math.inf, most_shapes: float = math.inf) -> int:
+        """Reads the next epoch, and returns its size in bytes."""
+        self._reader.begin(len(self._epochs))
         groups: list[list[list[tf.Tensor]]] = []
         shapes = None
         count = size = 0
@@ -342,7 +364,8 @@ class HeldEpochs:
         if not groups:
             raise ValueError("no batches")
         self._reader.end(count)
-        return _from_tensors(groups, self._spec)
+        self._epochs.append(_from_tensors(groups, self._spec))
+        return size
 
 
 def _from_tensors(groups: Sequence[Sequence[Sequence[tf.Tensor]]], spec: Any) -> tf.data.Dataset:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.tf_data import seeded_copy
+from keras_lr._keras.tf_data import is_repeatable, seeded_copy
 from keras_lr.errors import KerasLRError
 from keras_lr.results._search_records import Run
 from keras_lr.results._sensitivity import EngineName
@@ -123,18 +123,17 @@ def _seconds(steps: Callable[[int], Any], count: int) -> float:
     return perf_counter() - began
 
 
-def dataset_of(run: Run, dataset: tf.data.Dataset, *, set_seeds: bool = True) -> tf.data.Dataset:
-    """What `run` reads: each shuffle is seeded by the run, so that a repeat sees one order at every rate.
-
-    Args:
-        run: The run.
-        dataset: The data of all runs.
-        set_seeds: Whether the seeds of Python, NumPy and TensorFlow are set as well, since Python code that the
-            pipeline calls may draw from them. TensorFlow then prepares every function for its next call again.
-    """
-    if set_seeds:
-        keras.utils.set_random_seed(run.seed)
+def training_dataset(run: Run, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """What `run` trains on: each shuffle is seeded by the run, so that a repeat sees one order at every rate."""
     return seeded_copy(dataset, run.seed)
+
+
+def validation_dataset(run: Run, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """What `run` validates on: of a dataset that draws, each run reads a copy that begins from the same draws.
+
+    The seeds that the user has given stay, so that the draws are those of a `fit` of one's own.
+    """
+    return dataset if is_repeatable(dataset) else seeded_copy(dataset, run.seed, keep_given=True)
 
 
 def compiled_step(model: keras.Model, step: Callable[[Any], Any], data: Any) -> Any:

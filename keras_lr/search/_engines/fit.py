@@ -18,7 +18,7 @@ from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._search_records import Run
 from keras_lr.results._sensitivity import EngineName
-from keras_lr.search._engines.base import Engine, HiddenStateError, dataset_of, weights_of
+from keras_lr.search._engines.base import Engine, HiddenStateError, training_dataset, validation_dataset, weights_of
 from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._model_factory import (
@@ -160,7 +160,7 @@ class FitEngine(Engine):
             given["initial_epoch"] = recording.epochs
             steps = given.get("steps_per_epoch")
             if steps and given["x"].cardinality() == tf.data.INFINITE_CARDINALITY:
-                copied = dataset_of(run, self.arguments.given["x"], set_seeds=False)
+                copied = training_dataset(run, self.arguments.given["x"])
                 given["x"] = copied.skip(recording.epochs * steps)
         result = self.hypermodel.fit(run, model, given)
         if result is None and not recording.epochs:
@@ -209,15 +209,19 @@ class FitEngine(Engine):
         keras.utils.set_random_seed(run.seed)
         recording = RecordEpochs(run, self.recorder)
         callbacks = self.hypermodel.prepare_callbacks(run, self._copied_callbacks())
+        # Preparing them may have drawn random numbers.
+        keras.utils.set_random_seed(run.seed)
         if callbacks and self.recorder.pauses(run):
             callbacks = [PausedCallbacks(callbacks)]
         return _Training(recording, callbacks, self._fit_arguments(run, recording))
 
     def _fit_arguments(self, run: Run, recording: RecordEpochs | _CompareEpochs) -> dict[str, Any]:
         given = dict(self.arguments.given)
+        if isinstance(validation := given.get("validation_data"), tf.data.Dataset):
+            given["validation_data"] = validation_dataset(run, validation)
         if self.arguments.train is None:
             if isinstance(given.get("x"), tf.data.Dataset):
-                given.update(x=dataset_of(run, given["x"]), shuffle=False)
+                given.update(x=training_dataset(run, given["x"]), shuffle=False)
             return given
         given["batch_size"] = run.batch_size
         given["validation_batch_size"] = self.arguments.validation_batch_size or run.batch_size

@@ -26,7 +26,6 @@ from keras_lr._keras.tf_data import (
     HeldEpochs,
     is_repeatable,
     is_self_contained,
-    keeps_state,
     python_functions,
     seeded_copy,
 )
@@ -48,8 +47,9 @@ from keras_lr.search._engines.base import (
     EngineUnavailableError,
     HiddenStateError,
     compiled_step,
-    dataset_of,
     seconds_per_step,
+    training_dataset,
+    validation_dataset,
     weights_of,
 )
 from keras_lr.search._engines.twins import with_last_bit_changed
@@ -62,7 +62,7 @@ _MOST_SIDE_BY_SIDE = 8
 _MAX_MORE_BYTES = 1 << 30
 """Limit on the memory that runs side by side may take beyond one run."""
 _MAX_HELD_BYTES = 1 << 29
-"""Limit on the memory for the batches of datasets that all runs read."""
+"""Limit on the memory for the batches of a dataset that all runs read."""
 
 
 class _Paused(NamedTuple):
@@ -73,7 +73,7 @@ class _Paused(NamedTuple):
 
     epoch: int
     state: ModelState
-    reader: EpochReader | None = None
+    readers: Mapping[str, EpochReader] | None = None
     random: RandomState | None = None
 
 
@@ -84,14 +84,14 @@ class Part:
     Attributes:
         run: The run.
         epoch: Its next epoch.
-        reader: Reads its dataset; None for arrays.
+        readers: Read what is a dataset and no array, by the prefix of the logs.
         copies: The variables that it trains; None for those of the model.
         has_ended: Whether it has ended or paused.
     """
 
     run: Run
     epoch: int
-    reader: EpochReader | None
+    readers: Mapping[str, EpochReader]
     copies: VariableCopies | None
     has_ended: bool = False
 
@@ -120,8 +120,6 @@ class FunctionEngine(Engine):
     def __init__(self, *common: Any) -> None:
         super().__init__(*common)
         self._copies: list[VariableCopies] = []
-        self._held: dict[int, HeldEpochs | None] = {}
-        self._seed_count = 1
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Builds a model for each seed: each build sets seeds, after which TensorFlow prepares its functions again."""
@@ -130,7 +128,6 @@ class FunctionEngine(Engine):
     def train(self, runs: Sequence[Run]) -> None:
         """Trains `runs`; each begins as soon as there is a place for it."""
         waiting, going = deque(runs), list[Part]()
-        self._seed_count = len({run.seed for run in runs})
         program = self._program_of(runs[0])
         free = self._places(program, runs)
         while waiting or going:
@@ -146,21 +143,22 @@ class FunctionEngine(Engine):
                     continue
                 # Other runs will have read on by then.
                 if self.recorder.pauses(part.run) and not self.arguments.readers.has_moved():
-                    self.paused[part.run] = _Paused(part.epoch, program.state(part), part.reader, RandomState())
+                    self.paused[part.run] = _Paused(part.epoch, program.state(part), part.readers, RandomState())
                 free.append(part.copies)
                 part.has_ended = True
             going = [part for part in going if not part.has_ended]
 
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
         """What paused runs on arrays go on from; the position in a dataset cannot be sent."""
-        paused = {run: self.paused[run] for run in runs if run in self.paused}
-        return {run: one._replace(random=None) for run, one in paused.items() if one.reader is None}
+        if not all(prefix and data.repeats for prefix, data in self._datasets.items()):
+            return {}
+        return {run: self.paused[run]._replace(readers=None, random=None) for run in runs if run in self.paused}
 
     def train_twin(self, run: Run, settles: Callable[[Mapping[str, Any]], bool]) -> None:
         """Trains `run` once more, from weights with their last bit changed."""
         assert self._program is not None
         self._program.reset([*map(with_last_bit_changed, self.factory.initial_state(run))], run.learning_rate)
-        part = Part(run, 0, self._reader_of(run), None)
+        part = Part(run, 0, self._readers_of(run), None)
         for part.epoch in range(self.recorder.epochs):
             if settles(self._epochs([part])[0]):
                 break
@@ -202,7 +200,7 @@ class FunctionEngine(Engine):
 
     def _places(self, program: EpochProgram, runs: Sequence[Run]) -> list[VariableCopies | None]:
         """What the runs that train side by side train, one entry each; the model itself if it is one at a time."""
-        if len(runs) < 2 or self.recorder.prunes or not self._reads_alone:
+        if len(runs) < 2 or self.recorder.prunes or not all(data.is_alone for data in self._datasets.values()):
             return [None]
         most = program.most_side_by_side(max(run.batch_size for run in runs))
         count = min(len(runs), operation_threads(), most, _MOST_SIDE_BY_SIDE)
@@ -216,68 +214,45 @@ class FunctionEngine(Engine):
         paused = self.paused.pop(run, None)
         if paused is None:
             self._program.reset(self.factory.initial_state(run), run.learning_rate)
-            part = Part(run, 0, self._reader_of(run), copies)
+            part = Part(run, 0, self._readers_of(run), copies)
         else:
             self._program.restore(paused.state, run.learning_rate)
             if paused.random is not None:
                 paused.random.restore()
-            part = Part(run, paused.epoch, paused.reader, copies)
+            part = Part(run, paused.epoch, paused.readers or self._readers_of(run), copies)
         part.store()
         return part
 
-    def _reader_of(self, run: Run) -> EpochReader | None:
-        if self.arguments.train is not None:
-            return None
-        if not self._trains_alone:
-            return self._own_reader(run)
-        if run.seed not in self._held:
-            self._held[run.seed] = self._held_epochs(run)
-        held = self._held[run.seed]
-        return self._own_reader(run) if held is None else held.reader()
+    @cached_property
+    def _datasets(self) -> dict[str, SharedDataset]:
+        """What is a dataset and no array, by the prefix of the logs."""
+        given, epochs = self.arguments.given, self.recorder.epochs
+        found = {}
+        if self.arguments.train is None:
+            found[""] = SharedDataset(given["x"], training_dataset, epochs)
+        if self.arguments.validates and self.arguments.validation is None:
+            found["val_"] = SharedDataset(given["validation_data"], validation_dataset, epochs)
+        return found
 
-    def _own_reader(self, run: Run) -> EpochReader:
+    def _readers_of(self, run: Run) -> dict[str, EpochReader]:
+        """Readers of the data that `run` begins with."""
         assert self._program is not None
-        self.arguments.readers.rewind()
-        dataset = dataset_of(run, self.arguments.given["x"], set_seeds=self._reads_by_python)
-        return EpochReader(dataset, self._program.model.steps_per_execution)
+        steps_per_call = self._program.model.steps_per_execution
+        if not all(data.is_alone for data in self._datasets.values()):
+            self.arguments.readers.rewind()
+        if any(data.runs_python for data in self._datasets.values()):
+            keras.utils.set_random_seed(run.seed)
+        return {prefix: data.reader(run, steps_per_call) for prefix, data in self._datasets.items()}
 
-    def _held_epochs(self, run: Run) -> HeldEpochs | None:
-        """The epochs that all runs with a seed read; None if those of all seeds would take too much memory."""
-        if None in self._held.values():
-            return None
-        return _held(self._own_reader(run), _MAX_HELD_BYTES // (self.recorder.epochs * self._seed_count))
-
-    @cached_property
-    def _reads_by_python(self) -> bool:
-        """Whether a pipeline calls Python code, which may draw from the random states of the process."""
-        given = (self.arguments.given.get(name) for name in ("x", "validation_data"))
-        pipelines = (data for data in given if isinstance(data, tf.data.Dataset))
-        return any(True for pipeline in pipelines for _ in python_functions(pipeline))
-
-    @cached_property
-    def _trains_alone(self) -> bool:
-        """Whether a run reads what it trains on without a trace that another run would meet."""
-        train = self.arguments.given.get("x")
-        return not isinstance(train, tf.data.Dataset) or (
-            is_self_contained(train) and seeded_copy(train, 0) is not train
-        )
-
-    @cached_property
-    def _reads_alone(self) -> bool:
-        """Whether a run reads all its data so."""
-        validation = self.arguments.given.get("validation_data")
-        return self._trains_alone and (
-            not isinstance(validation, tf.data.Dataset)
-            or (is_self_contained(validation) and not keeps_state(validation))
-        )
-
-    def _data_of(self, part: Part) -> Any:
-        """What the next epoch of a part reads: the order of the samples, or a reader."""
-        if part.reader is None:
+    def _data_of(self, part: Part) -> dict[str, Any]:
+        """What the next epoch of a part reads: the order of the samples, readers, and None for validation arrays."""
+        for reader in part.readers.values():
+            reader.begin(part.epoch)
+        data: dict[str, Any] = {"val_": None, **part.readers}
+        if self.arguments.train is not None:
             order = epoch_order(part.run.seed, part.epoch, self.arguments.size, shuffle=self.arguments.shuffle)
-            return tf.constant(order)
-        part.reader.begin(part.epoch)
-        return part.reader
+            data[""] = tf.constant(order)
+        return data
 
     def _epochs(self, parts: Sequence[Part], most: int | None = None) -> list[dict[str, Any]]:
         """Trains and validates an epoch of each part."""
@@ -308,17 +283,14 @@ class EpochProgram:
         self._arguments = arguments
         self._reusable = ReusableModel(model)
         self._variables = [*trainer_variables(model), *plain_variables(model)]
-        self._train: ArrayPass | DatasetPass
-        if arguments.train is None:
-            self._train = DatasetPass(model, model.train_step, arguments.given["x"])
-        else:
-            self._train = ArrayPass(model, model.train_step, arguments.train)
-        self._passes = {"": self._train}
         self._is_prepared = False
+        self._passes: dict[str, ArrayPass | DatasetPass] = {}
+        if arguments.train is None:
+            self._passes[""] = DatasetPass(model, model.train_step, arguments.given["x"])
+        else:
+            self._passes[""] = ArrayPass(model, model.train_step, arguments.train)
         if arguments.validates and arguments.validation is None:
-            validation = arguments.given["validation_data"]
-            held = _held_validation(validation, model.steps_per_execution)
-            self._passes["val_"] = DatasetPass(model, model.test_step, validation, held)
+            self._passes["val_"] = DatasetPass(model, model.test_step, arguments.given["validation_data"])
         elif arguments.validates:
             self._passes["val_"] = ArrayPass(model, model.test_step, arguments.validation)
 
@@ -364,12 +336,14 @@ class EpochProgram:
         each = bytes_of_variables(copied) + self._passes[""].bytes_per_step(batch_size)
         return 1 + _MAX_MORE_BYTES // max(each, 1)
 
-    def epochs(self, parts: Sequence[Part], data: Sequence[Any], most: int | None = None) -> list[dict[str, Any]]:
+    def epochs(
+        self, parts: Sequence[Part], data: Sequence[Mapping[str, Any]], most: int | None = None
+    ) -> list[dict[str, Any]]:
         """Trains and validates an epoch of each part, side by side, and returns what Keras would log of each.
 
         Args:
             parts: What trains.
-            data: For each part the order of its samples, or the reader of its dataset.
+            data: For each part what it reads, by the prefix of the logs.
             most: Limit on the steps of training and of validation on arrays; None for no limit.
         """
         logs: list[dict[str, Any]] = [{} for _ in parts]
@@ -384,7 +358,7 @@ class EpochProgram:
                 self.model.reset_metrics()
                 part.store(self._metric_variables)
             calls = [
-                partial(one, read if one is self._train else None, self._size(part, prefix), most, part.copies)
+                partial(one, read[prefix], self._size(part, prefix), most, part.copies)
                 for part, read in zip(parts, data, strict=True)
             ]
             for part, found, result in zip(parts, logs, _side_by_side(calls), strict=True):
@@ -419,19 +393,55 @@ class EpochProgram:
         return self._arguments.validation_batch_size or size
 
 
-def _held(reader: EpochReader, most_bytes: int) -> HeldEpochs | None:
-    """What a dataset yields, in memory; None if it does not fit, or fails, which is then left to the training."""
-    try:
-        return HeldEpochs(reader, most_bytes)
-    except (ValueError, tf.errors.OpError):
-        return None
+class SharedDataset:
+    """A dataset that all runs read: each by a copy of its own, or from memory if that can hold what they read.
 
+    Args:
+        dataset: The dataset.
+        copied: Makes the copy that a run reads.
+        epochs: Number of epochs that each run reads.
 
-def _held_validation(dataset: tf.data.Dataset, steps_per_call: int) -> HeldEpochs | None:
-    """The dataset in memory, if it yields the same in every epoch."""
-    if keeps_state(dataset) or not (is_self_contained(dataset) and is_repeatable(dataset)):
-        return None
-    return _held(EpochReader(dataset, steps_per_call), _MAX_HELD_BYTES)
+    Attributes:
+        repeats: Whether every epoch of every run yields the same.
+        runs_python: Whether reading it calls Python code, which may draw from the random states of the process.
+        is_alone: Whether a run reads it without a trace that another run would meet.
+    """
+
+    def __init__(
+        self, dataset: tf.data.Dataset, copied: Callable[[Run, tf.data.Dataset], tf.data.Dataset], epochs: int
+    ) -> None:
+        self.repeats = is_repeatable(dataset)
+        self.runs_python = any(True for _ in python_functions(dataset))
+        self.is_alone = is_self_contained(dataset) and (self.repeats or seeded_copy(dataset, 0) is not dataset)
+        self._dataset = dataset
+        self._copied = copied
+        self._epochs = epochs
+        self._held: dict[int | None, HeldEpochs | None] = {}
+        self._free_bytes = _MAX_HELD_BYTES
+
+    def reader(self, run: Run, steps_per_call: int) -> EpochReader:
+        """Reads the epochs of `run` as a `fit` that runs `steps_per_call` steps in one call."""
+        seed = None if self.repeats else run.seed
+        if self.is_alone and seed not in self._held:
+            self._held[seed] = self._held_epochs(self._own_reader(run, steps_per_call))
+        held = self._held.get(seed)
+        return self._own_reader(run, steps_per_call) if held is None else held.reader()
+
+    def _own_reader(self, run: Run, steps_per_call: int) -> EpochReader:
+        validates = self._copied is validation_dataset
+        return EpochReader(self._copied(run, self._dataset), steps_per_call, validates=validates)
+
+    def _held_epochs(self, reader: EpochReader) -> HeldEpochs | None:
+        """What `reader` reads, in memory; None if it does not fit. If it fails, the training is to say so."""
+        if None in self._held.values():
+            return None
+        count = 1 if self.repeats else self._epochs
+        try:
+            held = HeldEpochs(reader, self._free_bytes // count, repeats=self.repeats)
+        except (ValueError, tf.errors.OpError):
+            return None
+        self._free_bytes -= held.bytes_per_epoch * count
+        return held
 
 
 def _side_by_side(calls: Sequence[Callable[[], Any]]) -> list[Any]:
@@ -485,21 +495,16 @@ class DatasetPass:
     Args:
         model: A compiled model.
         step: Its `train_step` or `test_step`.
-        dataset: What is read unless a call brings its own reader.
-        held: The dataset in memory, if it yields the same in every epoch.
+        dataset: What the readers of the calls read, or another dataset of its kind.
     """
 
-    def __init__(
-        self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset, held: HeldEpochs | None = None
-    ) -> None:
+    def __init__(self, model: keras.Model, step: Callable[[Any], Any], dataset: tf.data.Dataset) -> None:
         self._step = tf.function(step, jit_compile=bool(model.jit_compile) or None, autograph=False)
         self._dataset = dataset
-        self._held = held
         self._iterator = tf.data.IteratorSpec(dataset.element_spec)
         self._run = tf.function(self._over_batches, autograph=False)
         self._one_more = tf.function(lambda iterator: self._step(iterator.get_next()), autograph=False)
         self._knows_length = dataset.cardinality() >= 0
-        self._steps_per_call = model.steps_per_execution
 
     def trace(self) -> Any:
         """The traced function."""
@@ -513,12 +518,7 @@ class DatasetPass:
         """Runs no step, as `ArrayPass.prepare` does."""
         self._run(iter(self._dataset.take(0)), tf.constant(0))
 
-    def __call__(
-        self, reader: EpochReader | None, batch_size: int, most: int | None, copies: VariableCopies | None
-    ) -> Any:
-        if reader is None:
-            reader = self._held.reader() if self._held else EpochReader(self._dataset, self._steps_per_call)
-            reader.begin(0)
+    def __call__(self, reader: EpochReader, batch_size: int, most: int | None, copies: VariableCopies | None) -> Any:
         iterator = iter(reader.dataset)
         run = self._run if copies is None else partial(copies.call, self.trace())
         steps, logs = run(iterator, tf.constant(_NO_LIMIT if reader.limit is None else reader.limit))

@@ -235,6 +235,63 @@ def test_arrays_beside_a_dataset_are_validated_in_the_batches_of_fit(tmp_path: P
         assert row[name] == pytest.approx(value, rel=1e-5), name
 
 
+def taken_shuffled(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(50, seed=3).take(10).batch(4)
+
+
+def taken_unseeded(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(50).take(10).batch(4)
+
+
+def taken_at_random(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    """Ten flowers that a dataset of random numbers names, with some of a length that is not known."""
+    places = tf.data.Dataset.random(seed=3, rerandomize_each_iteration=True).take(10)
+    flowers = places.map(lambda number: (tf.gather(x, number % 50), tf.gather(y, number % 50)))
+    return flowers.filter(lambda flower, kind: kind < 2).batch(4)
+
+
+def taken_in_python(x: np.ndarray, y: np.ndarray) -> tf.data.Dataset:
+    def flowers() -> Any:
+        for place in np.random.permutation(50)[:10]:
+            yield x[place], y[place]
+
+    return tf.data.Dataset.from_generator(
+        flowers, output_signature=(tf.TensorSpec((4,), tf.float32), tf.TensorSpec((), tf.int32))
+    ).batch(4)
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
+@pytest.mark.parametrize("engine", ["function", "reuse"])
+@pytest.mark.parametrize(
+    ("make", "of_arrays"),
+    [(taken_shuffled, True), (taken_unseeded, False), (taken_at_random, False), (taken_in_python, True)],
+)
+def test_every_rate_is_validated_on_the_same_draws(
+    tmp_path: Path, engine: EngineName, make: Any, of_arrays: bool
+) -> None:
+    x, y, validation = iris()
+    data: dict[str, Any] = {"x": x, "y": y} if of_arrays else {"x": shuffled(x, y)}
+    # Rates at which the weights stay as they are, so that the losses differ by the draws alone.
+    options: dict[str, Any] = {"learning_rates": [1e-30, 1e-29], "engine": engine, "repeats": 2}
+    tuner = small_search(classifier(), tmp_path, **options)
+    # The seeds of a dataset follow from those of TensorFlow as it is made.
+    made = []
+    for _ in range(2):
+        keras.utils.set_random_seed(5)
+        made.append(make(*validation))
+    tuner.search(**data, validation_data=made[0], epochs=3, verbose=0)
+    frame = tuner.sensitivity().frame
+    assert tuner.sensitivity().engine == engine
+    assert frame["val_loss"].nunique() == 2 * 3
+    assert set(frame.groupby(["repeat", "epoch"])["val_loss"].nunique()) == {1}
+    if make in (taken_shuffled, taken_at_random):
+        keras.utils.set_random_seed(1)
+        model = classifier()()
+        model.optimizer.learning_rate = 1e-30
+        plain = model.fit(x, y, validation_data=made[1], epochs=3, verbose=0).history
+        np.testing.assert_allclose(frame[frame["seed"] == 1]["val_loss"].iloc[:3], plain["val_loss"], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
