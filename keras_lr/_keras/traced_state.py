@@ -93,9 +93,12 @@ class TracedResources:
     def __init__(self, function: Any) -> None:
         graph = function.graph.as_graph_def()
         functions = _functions_of(graph)
+        of_variables = {id(variable.handle) for variable in function.graph.variables}
         self.unrestored: list[str] = []
         self._kept: list[Callable[[], Callable[[], None]]] = []
         for handle, name in _captured_resources(function):
+            if id(handle) in of_variables:
+                continue
             changing = next((node for node in _uses(graph.node, {name}, functions) if _changes(node)), None)
             if changing is None or changing.op.startswith(_OF_VARIABLES):
                 continue
@@ -216,19 +219,21 @@ def peak_bytes(function: Any, batch_size: int) -> int:
     Args:
         function: A function whose first dimensions, those of the batch, may be unknown.
         batch_size: Stands for an unknown dimension. A shape with several of them is taken to be as large as the largest
-            input of its operation.
+            input of its operation, and so is what a loop collects of its rounds.
     """
     operations = function.graph.get_operations()
     last_use = {tensor.ref(): place for place, one in enumerate(operations) for tensor in one.inputs}
-    size: dict[Any, int] = {}
+    # A loop comes before what it collects for its gradient, which is added to its inputs later.
+    size: dict[Any, int] = defaultdict(int)
     freed: dict[int, int] = defaultdict(int)
     held = peak = 0
     for place, one in enumerate(operations):
         largest = max((size[tensor.ref()] for tensor in one.inputs), default=0)
         for result in one.outputs:
-            is_vague = one.inputs and (result.shape.rank is None or list(result.shape).count(None) > 1)
+            has_unknown_size = result.dtype == tf.variant or result.shape.rank is None
+            is_vague = one.inputs and (has_unknown_size or list(result.shape).count(None) > 1)
             size[result.ref()] = largest if is_vague else _bytes(result.shape, result.dtype, batch_size)
-            freed[last_use.get(result.ref(), place)] += size[result.ref()]
+            freed[max(place, last_use.get(result.ref(), place))] += size[result.ref()]
             held += size[result.ref()]
         peak = max(peak, held)
         held -= freed[place]

@@ -249,3 +249,19 @@ def test_a_shape_with_several_unknown_dimensions_is_as_large_as_what_it_is_made_
     unknown = on_rows(lambda value: tf.reshape(value, tf.where(tf.shape(value) > 0, tf.shape(value), -1)), None, 100)
     for function in (repeated, unknown):
         assert ROW * 32 <= peak_bytes(function, 32) <= 8 * ROW * 32
+
+
+@pytest.mark.parametrize("batch_size", [8, 64])
+def test_what_a_loop_collects_for_its_gradient_counts(batch_size: int) -> None:
+    steps, width = 50, 16
+    layer = keras.layers.LSTM(width)
+    layer.build((None, steps, width))
+
+    def slope(value: Any) -> Any:
+        with tf.GradientTape() as tape:
+            result = layer(value)
+        return tape.gradient(result, layer.trainable_variables)
+
+    # At least the state and the four gates of every step, at most ten times that.
+    least = 5 * steps * batch_size * width * 4
+    assert least <= peak_bytes(on_rows(slope, None, steps, width), batch_size) <= 10 * least

@@ -169,6 +169,7 @@ class EngineSelector:
         """Times the engines of the choice, as far as that pays, and settles on the one with the shortest steps."""
         names, self._choice = self._choice, ()
         costs: dict[EngineName, Cost] = {}
+        untimed = ""
         for name in names:
             engine = self._makers[name]()
             try:
@@ -177,12 +178,14 @@ class EngineSelector:
                 if name == "stacked":
                     self.engine, self.reason = next_slower("stacked"), _why_failed(error)
                     return
+                untimed = f"{name} could not be timed: {_why_failed(error)}"
                 continue
             self._made[name] = engine
             if not pays_to_time_another(name, costs[name], self._planned_steps):
                 break
         if costs:
-            self.engine, self.reason = cheapest(costs)
+            self.engine, reason = cheapest(costs)
+            self.reason = "; ".join(filter(None, [reason, untimed]))
             self._made = {self.engine: self._made[self.engine]}
 
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
@@ -215,6 +218,11 @@ class EngineSelector:
             if len(runs) == 1:
                 self._recorder.fail(runs[0], error)
                 return
+            self._train_in_turn(runs, on_engine)
+            if not any(row["status"] == "failed" for run in runs for row in self._recorder.table.rows(run)):
+                self.reason = f"{_why_failed(error)}; one run at a time trains"
+                on_engine()
+            return
         self._train_in_turn(runs, on_engine)
 
     def _engine(self) -> Engine:
@@ -231,7 +239,7 @@ class EngineSelector:
 def _why_failed(error: Exception) -> str:
     if isinstance(error, EngineUnavailableError):
         return str(error)
-    return f"its stacked program failed ({short_error_message(error)})"
+    return f"its program for several runs failed ({short_error_message(error)})"
 
 
 def pays_to_time_another(engine: EngineName, cost: Cost, steps: int) -> bool:

@@ -84,6 +84,11 @@ def own_step() -> keras.Model:
     return model
 
 
+def recurrent() -> keras.Model:
+    """A model whose step has a loop, which comes before what it collects for its gradient."""
+    return classifier(layers=[lambda: keras.layers.Reshape((4, 2)), lambda: keras.layers.LSTM(3)])()
+
+
 def datasets() -> dict[str, Any]:
     """A pipeline with a cache that all runs share, shuffled, and one for validation, both of unknown length."""
     x, y, validation = iris()
@@ -143,6 +148,7 @@ def sorted_rows(frame: pd.DataFrame) -> pd.DataFrame:
         pytest.param(with_fixed_schedule, {}, id="schedule", marks=pytest.mark.filterwarnings("ignore:.*schedule")),
         pytest.param(own_step, {"objective": keras_tuner.Objective("val_mean", "min")}, id="own step"),
         pytest.param(classifier(), {"arguments": datasets()}, id="datasets"),
+        pytest.param(recurrent, {}, id="recurrent"),
     ],
 )
 def test_runs_side_by_side_have_the_numbers_of_runs_alone(
