@@ -171,10 +171,10 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "builds": [(ModelFactory, "examine"), (ModelFactory, "prepare_states")],
     "trace": [(function.EpochProgram, "__init__"), (function.EpochProgram, "trace")],
     "steps and validation": [(function.ArrayPass, "__call__"), (function.DatasetPass, "__call__")],
-    "pipelines": [(function, "dataset_of")],
+    "pipelines": [(function, "training_dataset"), (function, "validation_dataset")],
     "resets": [(function.EpochProgram, "reset")],
     "records": [(Recorder, "record")],
-    "checks": [(_session, "data_fault"), (_session, "project_header"), (_session.SearchSession, "check_targets")],
+    "checks": [(_session, "data_fault"), (_session, "project_header")],
 }
 """The functions whose processor time makes up each part of a search by the function engine."""
 
