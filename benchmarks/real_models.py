@@ -169,8 +169,13 @@ def range_test(name: str, way: str) -> list[Figure]:
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "builds": [(ModelFactory, "examine"), (ModelFactory, "prepare_states")],
-    "trace": [(function.EpochProgram, "__init__"), (function.EpochProgram, "trace")],
-    "steps and validation": [(function.ArrayPass, "__call__"), (function.DatasetPass, "__call__")],
+    "trace": [
+        (function.EpochProgram, "__init__"),
+        (function.EpochProgram, "trace"),
+        (function.ArrayPass, "prepare"),
+        (function.DatasetPass, "prepare"),
+    ],
+    "steps and validation": [(function, "_side_by_side")],
     "pipelines": [(function, "training_dataset"), (function, "validation_dataset")],
     "resets": [(function.EpochProgram, "reset")],
     "records": [(Recorder, "record")],

@@ -229,9 +229,9 @@ class FunctionEngine(Engine):
         given, epochs = self.arguments.given, self.recorder.epochs
         found = {}
         if self.arguments.train is None:
-            found[""] = SharedDataset(given["x"], training_dataset, epochs)
+            found[""] = SharedDataset(given["x"], epochs)
         if self.arguments.validates and self.arguments.validation is None:
-            found["val_"] = SharedDataset(given["validation_data"], validation_dataset, epochs)
+            found["val_"] = SharedDataset(given["validation_data"], epochs, validates=True)
         return found
 
     def _readers_of(self, run: Run) -> dict[str, EpochReader]:
@@ -398,8 +398,8 @@ class SharedDataset:
 
     Args:
         dataset: The dataset.
-        copied: Makes the copy that a run reads.
         epochs: Number of epochs that each run reads.
+        validates: Whether it is read for validation.
 
     Attributes:
         repeats: Whether every epoch of every run yields the same.
@@ -407,14 +407,12 @@ class SharedDataset:
         is_alone: Whether a run reads it without a trace that another run would meet.
     """
 
-    def __init__(
-        self, dataset: tf.data.Dataset, copied: Callable[[Run, tf.data.Dataset], tf.data.Dataset], epochs: int
-    ) -> None:
+    def __init__(self, dataset: tf.data.Dataset, epochs: int, *, validates: bool = False) -> None:
         self.repeats = is_repeatable(dataset)
         self.runs_python = any(True for _ in python_functions(dataset))
         self.is_alone = is_self_contained(dataset) and (self.repeats or seeded_copy(dataset, 0) is not dataset)
         self._dataset = dataset
-        self._copied = copied
+        self._validates = validates
         self._epochs = epochs
         self._held: dict[int | None, HeldEpochs | None] = {}
         self._free_bytes = _MAX_HELD_BYTES
@@ -428,8 +426,8 @@ class SharedDataset:
         return self._own_reader(run, steps_per_call) if held is None else held.reader()
 
     def _own_reader(self, run: Run, steps_per_call: int) -> EpochReader:
-        validates = self._copied is validation_dataset
-        return EpochReader(self._copied(run, self._dataset), steps_per_call, validates=validates)
+        copied = (validation_dataset if self._validates else training_dataset)(run, self._dataset)
+        return EpochReader(copied, steps_per_call, validates=self._validates)
 
     def _held_epochs(self, reader: EpochReader) -> HeldEpochs | None:
         """What `reader` reads, in memory; None if it does not fit. If it fails, the training is to say so."""

@@ -90,12 +90,16 @@ def recurrent() -> keras.Model:
 
 
 def datasets() -> dict[str, Any]:
-    """A pipeline with a cache that all runs share, shuffled, and one for validation, both of unknown length."""
+    """A pipeline with a cache that all runs share, shuffled, and one that draws for validation, of unknown length."""
     x, y, validation = iris()
     train = tf.data.Dataset.from_tensor_slices((x, y)).filter(lambda *_: True).cache().shuffle(len(x)).batch(BATCH_SIZE)
     return {
         "x": train,
-        "validation_data": tf.data.Dataset.from_tensor_slices(validation).batch(7).filter(lambda *_: True),
+        "validation_data": tf.data.Dataset.from_tensor_slices(validation)
+        .shuffle(50)
+        .take(30)
+        .batch(7)
+        .filter(lambda *_: True),
     }
 
 
