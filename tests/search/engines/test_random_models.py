@@ -61,5 +61,6 @@ def test_each_engine_gives_the_losses_of_plain_fit(tmp_path: Path, number: int) 
         result = searched(task, tmp_path / engine, engine)
         known |= {engine, result.engine}
         assert result.engine == engine or result.engine_reason
+        assert "one run at a time" not in result.engine_reason
         print(f"\n{number} {engine} -> {result.engine} ({result.engine_reason}): {', '.join(task.words)}")
         assert_same(result.frame, plain, task, result.engine)
