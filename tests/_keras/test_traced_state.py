@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -265,3 +266,33 @@ def test_what_a_loop_collects_for_its_gradient_counts(batch_size: int) -> None:
     # At least the state and the four gates of every step, at most ten times that.
     least = 5 * steps * batch_size * width * 4
     assert least <= peak_bytes(on_rows(slope, None, steps, width), batch_size) <= 10 * least
+
+
+LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "convolution": (lambda: keras.layers.Conv2D(3, 3), (8, 8, 2)),
+    "transposed": (lambda: keras.layers.Conv1DTranspose(3, 3, strides=2), (8, 2)),
+    "separable": (lambda: keras.layers.SeparableConv2D(3, 3), (8, 8, 2)),
+    "GRU": (lambda: keras.layers.GRU(3, dropout=0.1, recurrent_dropout=0.1), (8, 2)),
+    "bidirectional": (lambda: keras.layers.Bidirectional(keras.layers.LSTM(3, return_sequences=True)), (8, 2)),
+    "cells": (lambda: keras.layers.RNN([keras.layers.LSTMCell(3), keras.layers.GRUCell(2)]), (8, 2)),
+    "convolutional recurrent": (lambda: keras.layers.ConvLSTM1D(2, 3), (4, 8, 2)),
+    "distributed": (lambda: keras.layers.TimeDistributed(keras.layers.Conv1D(2, 3)), (4, 8, 2)),
+    "attention": (lambda: keras.layers.MultiHeadAttention(2, 2), (8, 2)),
+    "normalized": (lambda: keras.layers.BatchNormalization(), (8, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_the_memory_of_a_step_is_known_for_every_kind_of_layer(kind: str) -> None:
+    make, shape = LAYERS[kind]
+    layer = make()
+    given = keras.Input(shape)
+    model = keras.Model(given, layer(given, given) if kind == "attention" else layer(given))
+
+    def slope(value: Any) -> Any:
+        with tf.GradientTape() as tape:
+            result = tf.reduce_sum(model(value, training=True) ** 2)
+        return tape.gradient(result, model.trainable_variables)
+
+    needed = peak_bytes(on_rows(slope, None, *shape), 16)
+    assert 16 * np.prod(shape) * 4 <= needed < 1000 * 16 * np.prod(shape) * 4
