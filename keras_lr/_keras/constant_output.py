@@ -157,30 +157,38 @@ def _balanced(values: np.ndarray, slope: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def _probability(loss: Any, values: np.ndarray) -> np.ndarray:
-    smoothing = loss.get_config().get("label_smoothing", 0.0)
+    smoothing = _setting(loss, "label_smoothing", 0.0)
     mean = values.mean(axis=0) * (1 - smoothing) + smoothing / 2
     mean = np.clip(mean, EPSILON, 1 - EPSILON)
-    return np.asarray(np.log(mean / (1 - mean)) if loss.get_config().get("from_logits") else mean)
+    return np.asarray(np.log(mean / (1 - mean)) if _setting(loss, "from_logits") else mean)
 
 
 def _class_frequencies(loss: Any, values: np.ndarray) -> np.ndarray | None:
-    if values.shape[-1] < 2 or loss.axis != -1:
+    if values.shape[-1] < 2 or _setting(loss, "axis", -1) != -1:
         return None
-    smoothing = loss.get_config().get("label_smoothing", 0.0)
+    smoothing = _setting(loss, "label_smoothing", 0.0)
     frequencies = values.reshape(-1, values.shape[-1]).mean(axis=0) * (1 - smoothing) + smoothing / values.shape[-1]
     return _logs_if_needed(loss, frequencies)
 
 
 def _label_frequencies(loss: Any, values: np.ndarray) -> np.ndarray | None:
     labels = values.astype(np.int64).ravel()
-    if labels.min() < 0 or labels.size != len(values) or loss.ignore_class is not None:
+    if labels.min() < 0 or labels.size != len(values) or _setting(loss, "ignore_class") is not None:
+        return None
+    if _setting(loss, "label_smoothing"):
+        # It depends on the number of classes, which the labels do not tell.
         return None
     return _logs_if_needed(loss, np.bincount(labels, minlength=2) / labels.size)
 
 
+def _setting(loss: Any, name: str, default: Any = None) -> Any:
+    """A setting of a loss, which Keras keeps as an attribute, in the configuration, or in both, by its version."""
+    return getattr(loss, name, loss.get_config().get(name, default))
+
+
 def _logs_if_needed(loss: Any, frequencies: np.ndarray) -> np.ndarray:
     kept = np.clip(frequencies, EPSILON, 1.0)
-    return np.asarray(np.log(kept) if loss.get_config().get("from_logits") else kept)
+    return np.asarray(np.log(kept) if _setting(loss, "from_logits") else kept)
 
 
 BEST_CONSTANTS: dict[str, Callable[[Any, np.ndarray], np.ndarray | None]] = {
