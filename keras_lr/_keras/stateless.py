@@ -7,6 +7,7 @@ the search's engines needs it: without a part, `stacking_unavailable` says so an
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -147,6 +148,24 @@ def excludes_from_weight_decay(optimizer: Any) -> bool:
 def allow_many_traces(function: Any) -> None:
     """Silences TensorFlow's warning about frequent tracing, for a function that is traced once per batch size."""
     function._omit_frequent_tracing_warning = True
+
+
+@contextlib.contextmanager
+def unlogged_batching() -> Iterator[None]:
+    """Keeps TensorFlow from logging within the block what it cannot batch, as the error that it raises says so.
+
+    It logs each operation around that one too, with its attributes and where it was made: hundreds of lines.
+    """
+
+    def is_from_elsewhere(record: logging.LogRecord) -> bool:
+        return record.filename != "pfor.py"
+
+    logger = tf.get_logger()
+    logger.addFilter(is_from_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_from_elsewhere)
 
 
 def register_rules() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ class OwnStep(keras.Model):
 
     def train_step(self, data: Any) -> Any:
         return {"loss": 2 * super().train_step(data)["loss"]}
+
+
+class Branching(keras.layers.Dense):
+    """A layer whose weights are used in one of two ways; TensorFlow cannot batch that, and logs 140 lines about it."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        dense = super().call
+        return keras.ops.cond(keras.ops.mean(inputs) > 0, lambda: dense(inputs), lambda: dense(2 * inputs))
 
 
 def own_step() -> keras.Model:
@@ -112,6 +121,20 @@ def test_the_engine_follows_from_the_model(tmp_path: Path, build: Any, engine: s
     assert tuner.sensitivity().engine == engine
     assert reason in tuner.sensitivity().engine_reason
     assert frame["loss"].nunique() == len(RATES)
+
+
+def test_an_operation_that_does_not_stack_fills_no_log(tmp_path: Path) -> None:
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = logged.append  # type: ignore[method-assign]
+    tf.get_logger().addHandler(handler)
+    try:
+        tuner = small_search(classifier(layers=[lambda: Branching(8)]), tmp_path, repeats=1)
+        run_small(tuner, epochs=1)
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert tuner.sensitivity().engine_reason.startswith("its step cannot be stacked")
+    assert logged == []
 
 
 @pytest.mark.parametrize("build", [with_schedule, with_bare_schedule])
