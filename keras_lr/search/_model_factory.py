@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-import tensorflow as tf
 
 from keras_lr._keras.learning_rate import (
     RateControl,
@@ -506,15 +505,17 @@ def _run_step(model: keras.Model, batch: Any) -> bool:
     existing, before = StateSnapshot(model, plain_variables(model)), steps_counted(model)
     try:
         with created_variables() as created:
-            model.train_step(
-                keras.tree.map_structure(lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf), batch)
-            )
+            model.train_step(keras.tree.map_structure(_as_tensor, batch))
         uses = before is None or steps_counted(model) != before
     finally:
         existing.restore()
     for variable, value in created:
         variable.assign(value)
     return uses
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return None if leaf is None else keras.ops.convert_to_tensor(leaf)
 
 
 def _copies_weights(model: keras.Model) -> bool:

@@ -380,3 +380,46 @@ def test_steps_that_do_not_divide_the_data_end_an_epoch_early_as_in_fit(tmp_path
         model = classifier()()
         model.optimizer.learning_rate = rate
         np.testing.assert_allclose(found, model.fit(x, y, **fit).history["loss"], rtol=1e-5)
+
+
+class OnAnyTensor(keras.Model):
+    """A model of sparse or ragged features, whose missing values are zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        inputs = inputs.to_tensor(shape=(None, 4)) if isinstance(inputs, tf.RaggedTensor) else inputs
+        return self.out(tf.ensure_shape(inputs, (None, 4)) if isinstance(inputs, tf.Tensor) else inputs)
+
+
+class OnAnyTensorByItself(OnAnyTensor):
+    """The same with a step of its own."""
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "ragged"])
+@pytest.mark.parametrize("step", ["of Keras", "own"])
+def test_batches_that_are_not_dense_train_as_in_fit(tmp_path: Path, kind: str, step: str) -> None:
+    x, y, _ = iris()
+    features: Any = tf.sparse.from_dense(x)
+    if kind == "ragged":
+        features = tf.RaggedTensor.from_tensor(x, lengths=np.arange(len(x)) % 4 + 1)
+    dataset = tf.data.Dataset.from_tensor_slices((features, y)).batch(BATCH_SIZE)
+
+    def build() -> keras.Model:
+        model = OnAnyTensor() if step == "of Keras" else OnAnyTensorByItself()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss)
+        return model
+
+    tuner = small_search(build, tmp_path, learning_rates=[0.1], objective="loss", repeats=1)
+    tuner.search(dataset, epochs=2, verbose=0)
+    keras.utils.set_random_seed(0)
+    model = build()
+    model.optimizer.learning_rate = 0.1
+    plain = model.fit(dataset, epochs=2, verbose=0)
+    np.testing.assert_allclose(tuner.sensitivity().frame["loss"], plain.history["loss"], rtol=1e-5)
