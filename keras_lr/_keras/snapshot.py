@@ -176,19 +176,21 @@ def trainer_variables(model: keras.Model) -> list[Any]:
 
 
 def plain_variables(model: keras.Model) -> list[Any]:
-    """The variables that the model or a layer holds as attributes and that Keras may not list.
+    """The variables that the model or a layer holds as attributes and that Keras does not list.
 
-    These are each `tf.Variable`, the variables of each metric, which an overridden `metrics` leaves out, and those of
-    each further optimizer.
+    These are each `tf.Variable`, variables in lists such as the states of a stateful `keras.layers.RNN`, the variables
+    of each metric, which an overridden `metrics` leaves out, and those of each further optimizer.
     """
+    listed = {id(variable) for variable in model.variables}
     values = (value for layer in layers_of(model) for value in vars(layer).values())
-    return [variable for value in values for variable in _variables_held_by(value)]
+    return [variable for value in values for variable in _variables_held_by(value) if id(variable) not in listed]
 
 
 def _variables_held_by(value: Any) -> list[Any]:
-    if isinstance(value, tf.Variable):
-        return [value]
-    return list(value.variables) if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)) else []
+    if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)):
+        return list(value.variables)
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    return [part for part in parts if isinstance(part, (tf.Variable, keras.Variable))]
 
 
 def seed_variables(model: keras.Model) -> list[Any]:

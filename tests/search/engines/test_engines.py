@@ -423,3 +423,28 @@ def test_batches_that_are_not_dense_train_as_in_fit(tmp_path: Path, kind: str, s
     model.optimizer.learning_rate = 0.1
     plain = model.fit(dataset, epochs=2, verbose=0)
     np.testing.assert_allclose(tuner.sensitivity().frame["loss"], plain.history["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["function", "reuse"])
+def test_a_state_from_batch_to_batch_begins_anew_with_each_run(tmp_path: Path, engine: Any) -> None:
+    x, y, _ = iris()
+    fit = {"batch_size": 20, "epochs": 2, "shuffle": False, "verbose": 0, "validation_data": (x[:40], y[:40])}
+
+    def build() -> keras.Model:
+        inputs = keras.Input((4,), batch_size=20)
+        steps = keras.layers.Reshape((2, 2))(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.SimpleRNN(3, stateful=True, unroll=True)(steps)))
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    tuner = small_search(build, tmp_path, repeats=1, engine=engine)
+    tuner.search(x, y, **fit)
+    assert tuner.sensitivity().engine == engine
+    for rate in RATES:
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = rate
+        plain = model.fit(x, y, **fit).history
+        found = tuner.sensitivity().frame.query("learning_rate == @rate").sort_values("epoch")
+        for name, values in plain.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-5)
