@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -143,6 +143,13 @@ def excludes_from_weight_decay(optimizer: Any) -> bool:
     """Whether any variables are excluded from weight decay, directly or by name."""
     names = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
     return any(bool(getattr(optimizer, name, None)) for name in names)
+
+
+def excluded_from_weight_decay(optimizer: Any, variables: Sequence[Any]) -> list[int]:
+    """The places of the variables that are excluded from weight decay."""
+    if not excludes_from_weight_decay(optimizer):
+        return []
+    return [place for place, variable in enumerate(variables) if not optimizer._use_weight_decay(variable)]
 
 
 def allow_many_traces(function: Any) -> None:

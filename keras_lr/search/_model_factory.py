@@ -48,7 +48,14 @@ from keras_lr.range_test._data_checks import (
 )
 from keras_lr.results._search_records import Point, Run
 from keras_lr.search._description import first_difference
-from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
+from keras_lr.search._fingerprint import (
+    common_part,
+    describe_details,
+    describe_model,
+    in_words,
+    initial_norms,
+    schedules_in,
+)
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._keras_tuner import Trial, TunerCallback, build_hypermodel, configure_tensorboard
 from keras_lr.search._runs import Result, has_no_name, read_result
@@ -358,7 +365,9 @@ class ModelFactory:
         lowest, highest = whole_description(first), whole_description(second)
         self.rate_in_build = difference(lowest, highest)
         self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
-        self.description = common_part(lowest, highest)
+        initial = [] if self.unbuilt else common_part(initial_norms(first), initial_norms(second))
+        initial = [] if initial is NotImplemented else initial
+        self.description = {**common_part(lowest, highest), "initial": initial}
 
     def model(self, run: Run) -> keras.Model:
         """A model that is ready to train `run`.
