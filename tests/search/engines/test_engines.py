@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 import keras_lr.search._engines.selection
@@ -448,3 +449,18 @@ def test_a_state_from_batch_to_batch_begins_anew_with_each_run(tmp_path: Path, e
         found = tuner.sensitivity().frame.query("learning_rate == @rate").sort_values("epoch")
         for name, values in plain.items():
             np.testing.assert_allclose(found[name], values, rtol=1e-5)
+
+
+def test_metrics_on_arrays_that_cannot_be_sliced_are_as_in_fit(tmp_path: Path) -> None:
+    x, y, _ = iris()
+    fit = {"batch_size": BATCH_SIZE, "epochs": 2, "shuffle": False, "verbose": 0}
+    build = classifier(metrics=["accuracy"])
+    tuner = small_search(build, tmp_path, objective="accuracy", repeats=1)
+    tuner.search(scipy.sparse.csr_matrix(x), y, **fit)
+    for rate in RATES:
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = rate
+        plain = model.fit(scipy.sparse.csr_matrix(x), y, **fit).history
+        found = tuner.sensitivity().frame.query("learning_rate == @rate").sort_values("epoch")
+        np.testing.assert_allclose(found["accuracy"], plain["accuracy"], rtol=1e-5)
