@@ -28,9 +28,11 @@ from keras_lr._keras.reader_state import ReplayedIterator, global_random_memorie
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.surroundings import Surroundings
 from keras_lr._keras.tf_data import independent, keeps_state, pipeline_variables, python_functions, stop
+from keras_lr._utils.validation import is_number
 from keras_lr.errors import DataError, InvalidArgumentError
 
 _MAX_BYTES = 64 * 2**20
+_READ_BY_KERAS = (tf.data.Dataset, tf.distribute.DistributedDataset, keras.utils.PyDataset, types.GeneratorType)
 _ADAPTER_PARTS = ("_inputs", "_num_samples", "_batch_size", "_shuffle")
 
 
@@ -445,6 +447,8 @@ def readers_of(x: Any) -> tuple[Any, ...]:
 
 def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> BatchStream:
     check_data_types(x=data["x"], y=data["y"], sample_weight=data["sample_weight"])
+    check_is_readable("x", data["x"])
+    check_class_weight(data["class_weight"], data["sample_weight"])
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays:
         _check_arrays(data["x"], data["y"], data["sample_weight"])
@@ -494,6 +498,37 @@ def check_data_types(**parts: Any) -> None:
             )
 
 
+def check_is_readable(name: str, data: Any) -> None:
+    """Raises `DataError` if `data`, an argument of `fit`, is of no kind that Keras reads."""
+    if data is None or can_convert_arrays((data, None, None)) or isinstance(data, _READ_BY_KERAS):
+        return
+    try:
+        get_data_adapter(data)
+    except ValueError as error:
+        if "Unrecognized data type" not in str(error):
+            raise
+        raise DataError(
+            f"`{name}` must hold data of a kind that `fit` reads: arrays, a tf.data.Dataset or a PyDataset. Received: "
+            f"{data!r:.80} ({type(data).__name__}). Pass one of these."
+        ) from error
+
+
+def check_class_weight(class_weight: Any, sample_weight: Any = None) -> None:
+    """Raises `InvalidArgumentError` for class weights that `fit` fails on."""
+    if class_weight is None:
+        return
+    if not hasattr(class_weight, "get"):
+        raise InvalidArgumentError(
+            f"`class_weight` must be a dict of a weight by class. Received: {type(class_weight).__name__}. Pass for "
+            "example {0: 1.0, 1: 5.0}."
+        )
+    if sample_weight is not None:
+        raise InvalidArgumentError(
+            "`class_weight` must be None if `sample_weight` is given, as in `fit`. Received both. Multiply the weight "
+            "of each sample by that of its class."
+        )
+
+
 def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
     """Raises `DataError` if the arrays hold no numbers, or not the same number of samples."""
     for leaf in keras.tree.flatten((x, y, sample_weight)):
@@ -504,6 +539,8 @@ def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
         name: sorted({int(leaf.shape[0]) for leaf in keras.tree.flatten(part) if leaf is not None and leaf.shape})
         for name, part in parts.items()
     }
+    if any(0 in found for found in lengths.values()):
+        raise DataError("The data is empty. Pass at least one sample.")
     if len({length for found in lengths.values() for length in found}) > 1:
         given = ", ".join(f"`{name}` of {' and '.join(map(str, found))}" for name, found in lengths.items() if found)
         raise DataError(
@@ -531,5 +568,26 @@ def _sliceable(arrays: Any) -> Any:
 
 
 def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tuple[Any, Any]:
-    """The training and the validation part of `(x, y, sample_weight)`, split as by `fit(validation_split=...)`."""
-    return train_validation_split(data, validation_split)  # type: ignore[no-any-return]
+    """The training and the validation part of `(x, y, sample_weight)`, split as by `fit(validation_split=...)`.
+
+    Raises:
+        InvalidArgumentError: `validation_split` is no share, the data are no arrays, or one part has no sample.
+    """
+    if not is_number(validation_split) or not 0 < validation_split < 1:
+        raise InvalidArgumentError(
+            f"`validation_split` must be a number above 0 and below 1. Received: {validation_split!r}. Pass a share "
+            "such as 0.2."
+        )
+    if not can_convert_arrays(data):
+        raise InvalidArgumentError(
+            f"`validation_split` needs arrays. Received: a {type(data[0]).__name__}. Pass `validation_data` instead."
+        )
+    try:
+        return train_validation_split(data, validation_split)  # type: ignore[no-any-return]
+    except ValueError as error:
+        if "not sufficient" not in str(error):
+            raise
+        raise InvalidArgumentError(
+            f"`validation_split` must leave samples to train on. Received: {validation_split!r} of few samples. Pass a "
+            "smaller share, or more data."
+        ) from error

@@ -33,11 +33,14 @@ class RateControl:
 
     Args:
         optimizer: The compiled optimizer.
+
+    Attributes:
+        originals: The rate of each part as compiled.
     """
 
     def __init__(self, optimizer: Any) -> None:
         self._leaves = leaf_optimizers(optimizer)
-        self._originals = [compiled_rate(leaf) for leaf in self._leaves]
+        self.originals = [compiled_rate(leaf) for leaf in self._leaves]
         self._ratios = _ratios(self._leaves)
         self._stand_ins = [
             None
@@ -60,7 +63,7 @@ class RateControl:
 
     def release(self) -> None:
         """Restores each schedule. A rate that is a variable is restored with the rest of the optimizer's state."""
-        for leaf, stand_in, original in zip(self._leaves, self._stand_ins, self._originals, strict=True):
+        for leaf, stand_in, original in zip(self._leaves, self._stand_ins, self.originals, strict=True):
             if stand_in is not None:
                 leaf.learning_rate = original
 

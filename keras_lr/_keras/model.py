@@ -50,6 +50,26 @@ def build_on(model: keras.Model, batch: Any) -> None:
     model._symbolic_build(data_batch=batch)
 
 
+def batch_specs(batch: Any, *, open_batch: bool) -> Any:
+    """The specifications of the arrays and tensors of a batch, or those that it consists of.
+
+    Args:
+        batch: Nested as `train_step` takes it; None stays.
+        open_batch: Whether the number of samples is left open; that of a sparse or ragged tensor is kept.
+    """
+
+    def spec(leaf: Any) -> Any:
+        if leaf is None or isinstance(leaf, tf.TypeSpec):
+            return leaf
+        if isinstance(leaf, (tf.SparseTensor, tf.RaggedTensor)):
+            return tf.type_spec_from_value(leaf)
+        tensor = tf.convert_to_tensor(leaf)
+        shape = [None, *tensor.shape[1:]] if open_batch and tensor.shape else tensor.shape
+        return tf.TensorSpec(shape, tensor.dtype)
+
+    return keras.tree.map_structure(spec, batch)
+
+
 def trace_step(step: Callable[[Any], Any], batch: Any) -> Any:
     """The function of a `train_step` or a `test_step`, traced as `fit` does for `batch`; nothing is computed.
 
@@ -57,21 +77,11 @@ def trace_step(step: Callable[[Any], Any], batch: Any) -> Any:
     consist of `tf.TypeSpec`s.
     """
 
-    def specs(*, open_batch: bool) -> Any:
-        def spec(leaf: Any) -> Any:
-            if isinstance(leaf, tf.TypeSpec):
-                return leaf
-            tensor = tf.convert_to_tensor(leaf)
-            shape = [None, *tensor.shape[1:]] if open_batch and tensor.shape else tensor.shape
-            return tf.TensorSpec(shape, tensor.dtype)
-
-        return keras.tree.map_structure(lambda leaf: None if leaf is None else spec(leaf), batch)
-
     traced = tf.function(step, autograph=False)
     try:
-        return traced.get_concrete_function(specs(open_batch=True))
+        return traced.get_concrete_function(batch_specs(batch, open_batch=True))
     except Exception:
-        return traced.get_concrete_function(specs(open_batch=False))
+        return traced.get_concrete_function(batch_specs(batch, open_batch=False))
 
 
 def build_on_first_of(model: keras.Model, epochs: Any) -> None:

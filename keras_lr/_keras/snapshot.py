@@ -176,19 +176,25 @@ def trainer_variables(model: keras.Model) -> list[Any]:
 
 
 def plain_variables(model: keras.Model) -> list[Any]:
-    """The variables that the model or a layer holds as attributes and that Keras may not list.
+    """The variables that the model or a layer holds as attributes and that Keras does not list.
 
-    These are each `tf.Variable`, the variables of each metric, which an overridden `metrics` leaves out, and those of
-    each further optimizer.
+    These are those of `held_variables`, the variables of each metric, which an overridden `metrics` leaves out, and
+    those of each further optimizer.
     """
     values = (value for layer in layers_of(model) for value in vars(layer).values())
-    return [variable for value in values for variable in _variables_held_by(value)]
+    kept = (value for value in values if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)))
+    return [*held_variables(model), *(variable for value in kept for variable in value.variables)]
 
 
-def _variables_held_by(value: Any) -> list[Any]:
-    if isinstance(value, tf.Variable):
-        return [value]
-    return list(value.variables) if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)) else []
+def held_variables(model: keras.Model) -> list[Any]:
+    """Each `tf.Variable` of the model or a layer, and each variable in a list that Keras does not list itself.
+
+    Such a list holds the states of a stateful `keras.layers.RNN`.
+    """
+    listed = {id(variable) for variable in model.variables}
+    values = (value for layer in layers_of(model) for value in vars(layer).values())
+    parts = (part for value in values for part in (value if isinstance(value, (list, tuple)) else [value]))
+    return [part for part in parts if isinstance(part, (tf.Variable, keras.Variable)) and id(part) not in listed]
 
 
 def seed_variables(model: keras.Model) -> list[Any]:

@@ -7,7 +7,8 @@ the search's engines needs it: without a part, `stacking_unavailable` says so an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -144,9 +145,34 @@ def excludes_from_weight_decay(optimizer: Any) -> bool:
     return any(bool(getattr(optimizer, name, None)) for name in names)
 
 
+def excluded_from_weight_decay(optimizer: Any, variables: Sequence[Any]) -> list[int]:
+    """The places of the variables that are excluded from weight decay."""
+    if not excludes_from_weight_decay(optimizer):
+        return []
+    return [place for place, variable in enumerate(variables) if not optimizer._use_weight_decay(variable)]
+
+
 def allow_many_traces(function: Any) -> None:
     """Silences TensorFlow's warning about frequent tracing, for a function that is traced once per batch size."""
     function._omit_frequent_tracing_warning = True
+
+
+@contextlib.contextmanager
+def unlogged_batching() -> Iterator[None]:
+    """Keeps TensorFlow from logging within the block what it cannot batch, as the error that it raises says so.
+
+    It logs each operation around that one too, with its attributes and where it was made: hundreds of lines.
+    """
+
+    def is_from_elsewhere(record: logging.LogRecord) -> bool:
+        return record.filename != "pfor.py"
+
+    logger = tf.get_logger()
+    logger.addFilter(is_from_elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_from_elsewhere)
 
 
 def register_rules() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import script_ops
 
-from keras_lr._keras.model import users_code
+from keras_lr._keras.model import batch_specs, users_code
 from keras_lr._keras.reader_state import ReaderState, global_random_values, same_values
 from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, trainer_variables
 from keras_lr._keras.tf_data import all_nodes
@@ -311,7 +311,7 @@ def hidden_state_of_steps(model: keras.Model, batch: Any) -> str:
     """
     if batch is None or model.run_eagerly:
         return ""
-    specs = keras.tree.map_structure(_spec, batch)
+    specs = batch_specs(batch, open_batch=True)
     known = [*trainer_variables(model), *plain_variables(model)]
     for step in (model.train_step, model.test_step):
         try:
@@ -322,8 +322,3 @@ def hidden_state_of_steps(model: keras.Model, batch: Any) -> str:
         if found := while_traced() or hidden_state(traced, known):
             return found
     return ""
-
-
-def _spec(part: Any) -> Any:
-    tensor = None if part is None else tf.convert_to_tensor(part)
-    return None if tensor is None else tf.TensorSpec([None, *tensor.shape[1:]] if tensor.shape else [], tensor.dtype)

@@ -291,6 +291,11 @@ def explain_first_step(
         several = isinstance(x, (list, tuple)) and len(x) == 2 and not of_dataset
         remedy = "Pass the targets as a second argument." if several else "Pass the targets."
         return f"{given}, since the model is compiled with a loss that compares with targets. Received none. {remedy}"
+    if "No loss to compute" in text:
+        return (
+            "`model` must have a loss to train by. Received none. Compile it with one, as in "
+            "`model.compile(optimizer, loss)`."
+        )
     ranks = re.search(r"ndim=(\d+), found ndim=(\d+)", text)
     one_less = ranks is not None and int(ranks[1]) == int(ranks[2]) + 1
     shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(x) if getattr(leaf, "shape", None) is not None]

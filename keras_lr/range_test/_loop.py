@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -367,7 +368,7 @@ def _home(model: keras.Model) -> str | None:
 def cached_loop(model: keras.Model, monitor: str) -> StepLoop | None:
     """The loop that an earlier range test traced, unless the model was compiled, frozen or given a new rate since."""
     signature, loop = _loops.get(model, ((), None))
-    current = _signature(model, monitor)
+    current = _signature(model, monitor, map(compiled_rate, leaf_optimizers(model.optimizer)))
     fits = len(signature) == len(current) and all(old is new for old, new in zip(signature, current, strict=True))
     return loop if fits else None
 
@@ -378,15 +379,16 @@ def keep_loop(model: keras.Model, monitor: str, loop: StepLoop) -> None:
     A loop that drives several optimizers is not cached, since the ratios of their rates are traced into it.
     """
     if len(leaf_optimizers(model.optimizer)) == 1:
-        _loops[model] = (_signature(model, monitor), loop)
+        # While the test runs, a variable stands in for a schedule.
+        _loops[model] = (_signature(model, monitor, loop.rates.originals), loop)
 
 
-def _signature(model: keras.Model, monitor: str) -> tuple[Any, ...]:
+def _signature(model: keras.Model, monitor: str, rates: Iterable[Any]) -> tuple[Any, ...]:
     """The objects that are traced into the loop, to be compared by identity; none of them refers to the model."""
     return (
         loss_tracker(model),
         model.optimizer,
-        *(compiled_rate(leaf) for leaf in leaf_optimizers(model.optimizer)),
+        *rates,
         getattr(model.train_step, "__func__", None),
         model.jit_compile,
         model.run_eagerly,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import types
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 import keras_lr
-from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers
+from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers, steps_done
 from keras_lr._keras.model import compile_arguments, layers_of
-from keras_lr._keras.stateless import replaced_methods
+from keras_lr._keras.snapshot import components, held_variables
+from keras_lr._keras.stateless import excluded_from_weight_decay, replaced_methods
 from keras_lr._keras.tf_data import is_repeatable
 from keras_lr.errors import SearchError
 from keras_lr.search._description import (
@@ -34,6 +36,7 @@ from keras_lr.search._description import (
 )
 from keras_lr.search._fit_arguments import FIT_DEFAULTS, FitArguments, first_element, sample_count
 
+_ROUNDING = 1e-4
 _SAMPLED_BYTES = 1 << 20
 _COMPILED = ("loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution", "jit_compile")
 _OF_TRAINING = ("steps_per_epoch", "initial_epoch", "class_weight")
@@ -51,6 +54,7 @@ _DIFFERENCES = {
     "seed": "`seed` differs",
     "code": "the code or a setting of the model differs",
     "compile": "`compile` has other arguments",
+    "initial": "`hypermodel` builds a model with other initial weights",
     "callbacks": "the callbacks differ",
     "hypermodel": "the `fit` of the hypermodel differs",
     "tuner": "a method of the tuner differs",
@@ -78,7 +82,7 @@ def project_header(
         own: Descriptions of the "hypermodel" and of the "tuner", where they have methods of their own.
         searches_batch_size: Whether the batch size is part of the grid.
     """
-    details = {name: common.get(name, {}) for name in ("code", "compile")} if common else {}
+    details = {name: common.get(name, {}) for name in ("code", "compile", "initial")} if common else {}
     project = {
         "model": None if model is None else digest(describe_model(model)),
         "structure": digest({name: part for name, part in common.items() if name not in details}),
@@ -121,6 +125,10 @@ def _differences(stored: Mapping[str, Any], project: Mapping[str, Any]) -> Itera
     # A search may continue without its validation data, for example with the training loss as the objective.
     skipped |= set() if project["validates"] else {"validates"}
     for name in [name for name in project if name in stored and name not in skipped]:
+        if name == "initial":
+            if not _are_close(stored[name], project[name]):
+                yield _DIFFERENCES[name]
+            continue
         path = first_difference(stored[name], project[name], shared_only=name in ("code", "compile"))
         if path is not None:
             yield _DIFFERENCES[name] + _place(path, project[name])
@@ -128,6 +136,14 @@ def _differences(stored: Mapping[str, Any], project: Mapping[str, Any]) -> Itera
     for name in now.keys() & before.keys():
         if first_difference(before[name], now[name]) is not None:
             yield f"`{name}` is {now[name]!r} and was {before[name]!r}"
+
+
+def _are_close(stored: Sequence[float | None], norms: Sequence[float | None]) -> bool:
+    """Whether initial norms are equal up to rounding; None is the norm of what each build makes anew."""
+    pairs = list(zip(stored, norms, strict=False))
+    known = np.array([pair for pair in pairs if None not in pair], float).reshape(-1, 2)
+    close = np.allclose(known[:, 0], known[:, 1], rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
+    return len(stored) == len(norms) and bool(close)
 
 
 def _place(path: str, described: Any) -> str:
@@ -168,12 +184,24 @@ def describe_details(model: keras.Model) -> dict[str, Any]:
     """
     layers = [layer for layer in layers_of(model) if layer is not model]
     code: dict[str, Any] = {"model": _users_part(model), "optimizers": _further_optimizers(model)}
-    replaced = {name: describe(part) for name, part in replaced_methods(model.optimizer).items()}
-    if is_users(type(model.optimizer)) or replaced:
-        code["optimizer"] = {**describe_class(type(model.optimizer)), **replaced}
+    if is_users(type(model.optimizer)):
+        code["optimizer"] = describe_class(type(model.optimizer))
+    code["replaced"] = [[name, describe(part)] for name, part in sorted(replaced_methods(model.optimizer).items())]
+    code["without_decay"] = [
+        place
+        for leaf in leaf_optimizers(model.optimizer)
+        for place in excluded_from_weight_decay(leaf, model.trainable_variables)
+    ]
     code.update({f"layer {number}": part for number, layer in enumerate(layers) if (part := _users_part(layer))})
     given = compile_arguments(model)
     return {"code": code, "compile": {name: describe(given[name]) for name in _COMPILED if name in given}}
+
+
+def initial_norms(model: keras.Model) -> list[float]:
+    """The norm of each variable that a new model trains with, beside its seeds, and the steps that it has done."""
+    values = [np.asarray(part.numpy()) for part in components([*model.weights, *held_variables(model)])]
+    numbers = [value.astype(np.float32) for value in values if value.dtype != object]
+    return [*(float(np.sqrt(np.sum(np.square(one), dtype=np.float64))) for one in numbers), steps_done(model.optimizer)]
 
 
 def common_part(first: Any, second: Any) -> Any:
@@ -264,19 +292,27 @@ def _dense(leaf: Any) -> Any:
 
 
 def _users_part(layer: Any) -> dict[str, Any]:
-    """Code and attributes of a layer or model of a user's class; of one of Keras, functions of the user and constants.
+    """Code and attributes of a layer or model of a user's class; of one of Keras, code of the user's and constants.
 
-    A constant is a tensor that `Normalization.adapt` has computed.
+    Such code is a function, or an object that can be called, such as an initializer. A constant is a tensor that
+    `Normalization.adapt` has computed.
     """
     if is_users(type(layer)):
         found = {name: part for name, part in users_attributes(layer).items() if not _holds_state(part)}
         return {**describe_class(type(layer)), **{name: describe(part) for name, part in found.items()}}
     found = {
-        name: part
-        for name, part in attributes(layer).items()
-        if isinstance(part, tf.Tensor) or (isinstance(part, types.FunctionType) and is_users(part))
+        name: part for name, part in attributes(layer).items() if isinstance(part, tf.Tensor) or _calls_users_code(part)
     }
     return {name: describe(part) for name, part in found.items()}
+
+
+def _calls_users_code(part: Any) -> bool:
+    """Whether `part` is a function of the user's or bound to arguments, or an object of such a class."""
+    if isinstance(part, functools.partial):
+        return True
+    if isinstance(part, (types.FunctionType, types.MethodType)):
+        return is_users(part)
+    return callable(part) and not isinstance(part, type) and is_users(type(part)) and not _holds_state(part)
 
 
 def _further_optimizers(model: keras.Model) -> dict[str, Any]:

@@ -12,7 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.batches import check_data_types, readers_of, sliceable_arrays, split_off_validation
+from keras_lr._keras.batches import (
+    check_class_weight,
+    check_data_types,
+    check_is_readable,
+    readers_of,
+    sliceable_arrays,
+    split_off_validation,
+)
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
 from keras_lr._keras.reader_state import ReaderStart
 from keras_lr._keras.running_fit import facts_of_training
@@ -102,7 +109,7 @@ class FitArguments:
         if self.validation is not None:
             return _rows(self.validation, 0, batch_size)
         data = self.given.get("validation_data")
-        return data if isinstance(data, np.ndarray) else _sample_of(data)
+        return data if isinstance(data, (np.ndarray, dict)) else _sample_of(data)
 
     @property
     def validated_epochs(self) -> tuple[int, ...]:
@@ -135,6 +142,11 @@ def parse_fit_arguments(
     epochs = _limit(given, epochs)
     x, y, weight = given.get("x"), given.get("y"), given.get("sample_weight")
     validation = given.get("validation_data")
+    if not own_fit:
+        _check_counts(given, epochs)
+        _check_callbacks(given.get("callbacks"))
+        _check_parts(validation)
+        check_class_weight(given.get("class_weight"), weight)
     readers = ReaderStart([*readers_of(x), *readers_of(validation)] if as_tensors else ())
     if x is None and not own_fit:
         raise DataError(
@@ -148,6 +160,8 @@ def parse_fit_arguments(
     _check_reread("validation_data", validation)
     if not own_fit:
         check_data_types(x=x, y=y, sample_weight=weight)
+        check_is_readable("x", x)
+        check_is_readable("validation_data", validation)
         _check_beside_batches(x, y=y, sample_weight=weight)
         _check_batched("x", x)
         _check_batched("validation_data", validation)
@@ -188,6 +202,42 @@ def _limit(given: dict[str, Any], epochs: int) -> int:
     if most_epochs and most_epochs < epochs:
         given["epochs"] = epochs = most_epochs
     return epochs
+
+
+def _check_counts(given: Mapping[str, Any], epochs: int) -> None:
+    """Raises `InvalidArgumentError` for a number of `fit` that it fails on after it has begun."""
+    for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
+        if given.get(name) is not None:
+            whole_number(name, given[name], least=0)
+    first = given.get("initial_epoch", 0)
+    if not isinstance(first, (int, np.integer)) or first >= epochs:
+        raise InvalidArgumentError(
+            f"`initial_epoch` must be an integer below `epochs`. Received: initial_epoch={first!r}, epochs={epochs}. "
+            "Lower it, or raise `epochs`, which counts from the first epoch."
+        )
+    frequency = given.get("validation_freq", 1)
+    listed = isinstance(frequency, Iterable) and not isinstance(frequency, str)
+    for one in frequency if listed else [frequency]:
+        whole_number("validation_freq", one, remedy="Pass an integer, or a list of epochs, counted from 1.")
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    for callback in _callbacks(callbacks):
+        if isinstance(callback, type):
+            name = callback.__name__
+            raise InvalidArgumentError(f"`callbacks` must hold objects. Received the class {name}. Pass `{name}(...)`.")
+        if not hasattr(callback, "set_model"):
+            raise InvalidArgumentError(
+                f"`callbacks` must hold instances of keras.callbacks.Callback. Received: {callback!r:.80}. Remove it."
+            )
+
+
+def _check_parts(validation: Any) -> None:
+    if isinstance(validation, (list, tuple)) and not 1 <= len(validation) <= 3:
+        raise DataError(
+            "`validation_data` must be `(x, y)` or `(x, y, sample_weight)`. Received: a "
+            f"{type(validation).__name__} of {len(validation)}. Put several inputs in a list of their own."
+        )
 
 
 def _reads_in_graph(data: Any) -> bool:

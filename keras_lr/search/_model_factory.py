@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-import tensorflow as tf
 
 from keras_lr._keras.learning_rate import (
     RateControl,
@@ -37,6 +36,7 @@ from keras_lr._keras.snapshot import (
     plain_variables,
 )
 from keras_lr._keras.traced_state import watched_trace
+from keras_lr._utils.formatting import short_error_message
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
 from keras_lr.range_test._data_checks import (
@@ -48,7 +48,14 @@ from keras_lr.range_test._data_checks import (
 )
 from keras_lr.results._search_records import Point, Run
 from keras_lr.search._description import first_difference
-from keras_lr.search._fingerprint import common_part, describe_details, describe_model, in_words, schedules_in
+from keras_lr.search._fingerprint import (
+    common_part,
+    describe_details,
+    describe_model,
+    in_words,
+    initial_norms,
+    schedules_in,
+)
 from keras_lr.search._fit_arguments import FitArguments
 from keras_lr.search._keras_tuner import Trial, TunerCallback, build_hypermodel, configure_tensorboard
 from keras_lr.search._runs import Result, has_no_name, read_result
@@ -358,7 +365,9 @@ class ModelFactory:
         lowest, highest = whole_description(first), whole_description(second)
         self.rate_in_build = difference(lowest, highest)
         self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
-        self.description = common_part(lowest, highest)
+        initial = [] if self.unbuilt else common_part(initial_norms(first), initial_norms(second))
+        initial = [] if initial is NotImplemented else initial
+        self.description = {**common_part(lowest, highest), "initial": initial}
 
     def model(self, run: Run) -> keras.Model:
         """A model that is ready to train `run`.
@@ -419,6 +428,11 @@ class ModelFactory:
                 return
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             sentence = explain_first_step(model, error, x=x, y=y, of_dataset=self._arguments.train is None)
+            if sentence is None and "{{node" in str(error):
+                sentence = (
+                    f"The data must fit the model. Training on the first batch failed: {short_error_message(error)}. "
+                    "Compare the batch with what the model and its loss take."
+                )
             if sentence is None:
                 raise
             raise (ModelError if sentence.startswith("`model`") else DataError)(sentence) from error
@@ -506,15 +520,17 @@ def _run_step(model: keras.Model, batch: Any) -> bool:
     existing, before = StateSnapshot(model, plain_variables(model)), steps_counted(model)
     try:
         with created_variables() as created:
-            model.train_step(
-                keras.tree.map_structure(lambda leaf: None if leaf is None else tf.convert_to_tensor(leaf), batch)
-            )
+            model.train_step(keras.tree.map_structure(_as_tensor, batch))
         uses = before is None or steps_counted(model) != before
     finally:
         existing.restore()
     for variable, value in created:
         variable.assign(value)
     return uses
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return None if leaf is None else keras.ops.convert_to_tensor(leaf)
 
 
 def _copies_weights(model: keras.Model) -> bool:

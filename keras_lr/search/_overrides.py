@@ -102,6 +102,11 @@ def as_objective(objective: Any, *, own_result: bool) -> Any:
             "to minimize. Name a value that training logs, such as 'val_loss'."
         )
     if not isinstance(objective, str):
+        if not isinstance(objective, (keras_tuner.Objective, list, type(None))):
+            raise InvalidArgumentError(
+                f"`objective` must be the name of a value that training logs, or a keras_tuner.Objective. Received: "
+                f"{objective!r}. Pass for example 'val_loss'."
+            )
         return objective
     direction = direction_of(objective)
     if direction is None:

@@ -482,6 +482,9 @@ def _check_objective(objective: str, model: keras.Model, hypermodel: TunedHyperm
     """Refuses an objective that Keras's own steps do not log; what callbacks and other steps log is unknown."""
     if own_steps(model) or hypermodel.takes_any_data or arguments.callbacks:
         return
+    # For data that can only be iterated, `fit` builds the metrics.
+    if not all(getattr(metric, "built", True) for metric in model.metrics):
+        return
     logged = list(model.get_metrics_result())
     logged += [f"val_{name}" for name in logged] if arguments.validates else []
     if objective not in logged:

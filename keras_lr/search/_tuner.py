@@ -44,6 +44,9 @@ from keras_lr.search._overrides import (
 )
 from keras_lr.search._session import Pool, SearchOptions, SearchSession, Trainer
 
+_SEEDS = 2**32
+"""Number of seeds that NumPy accepts."""
+
 
 class LogGridSearch(GridTuner):
     """Trains a model several times at each learning rate of a log grid, and records every epoch.
@@ -128,6 +131,10 @@ class LogGridSearch(GridTuner):
         self.batch_sizes = None if batch_sizes is None else _batch_sizes(batch_sizes)
         self.repeats = whole_number("repeats", repeats)
         self.seed = whole_number("seed", seed, least=0)
+        if self.seed + self.repeats > _SEEDS:
+            raise InvalidArgumentError(
+                f"`seed` must be below 2**32, also that of the last repeat. Received: {seed!r}. Pass a smaller one."
+            )
         if engine not in ("auto", *ENGINES):
             raise InvalidArgumentError(f"`engine` must be 'auto' or one of {ENGINES}. Received: {engine!r}.")
         check_arguments(type(self), kwargs)
@@ -553,6 +560,11 @@ class RemoteSearch:
 
 
 def _batch_sizes(batch_sizes: Iterable[int]) -> tuple[int, ...]:
+    if not isinstance(batch_sizes, Iterable):
+        raise InvalidArgumentError(
+            f"`batch_sizes` must be a list of sizes. Received: {batch_sizes!r}. Pass for example [32, 128]; a single "
+            "size is the `batch_size` of `search`."
+        )
     sizes = tuple(sorted({whole_number("batch_sizes", size) for size in batch_sizes}))
     if not sizes:
         raise InvalidArgumentError("`batch_sizes` must hold at least one size. Received: none. Pass for example [32].")

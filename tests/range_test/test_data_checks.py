@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -270,12 +271,20 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
             "Received a missing one(, first in row 5|. Remove)",
         ),
         ((X, pd.Series(LABELS).astype("category")), DataError, "the dtype category. Pass the codes of the categories"),
+        ((X[:0], LABELS[:0]), DataError, r"The data is empty\. Pass at least one sample"),
+        ((Path("train.csv"),), DataError, r"`x` must hold data of a kind that `fit` reads.*PosixPath\('train.csv'\)"),
         (("train.csv",), DataError, "must hold arrays. Received the text 'train.csv'. Load the file first."),
         ((lambda: (X, LABELS),), DataError, "must hold data. Received a function. Call it, and pass what it returns."),
         ((iter(batches(X, LABELS)),), DataError, "Received an iterator over a dataset. Pass the dataset itself."),
     ):
         with pytest.raises(error, match=words):
             keras_lr.find_lr(network(run_eagerly=eager), *data, num_steps=20)
+    with pytest.raises(InvalidArgumentError, match=r"`class_weight` must be a dict.*Received: list"):
+        keras_lr.find_lr(network(), X, LABELS, class_weight=[1, 2])
+    lossless = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)])
+    lossless.compile("sgd", run_eagerly=eager)
+    with pytest.raises(ModelError, match="`model` must have a loss to train by"):
+        keras_lr.find_lr(lossless, X, LABELS, num_steps=20)
     with pytest.raises(DataError, match="Received `x` of 320, `y` of 320, `sample_weight` of 9"):
         keras_lr.find_lr(network(), X, LABELS, sample_weight=np.ones(9))
     unbuilt = keras.Sequential([keras.layers.Dense(2)])

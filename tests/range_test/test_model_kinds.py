@@ -178,7 +178,12 @@ def test_a_loss_that_is_not_finite_stops_the_sweep(digits: Any) -> None:
     assert np.isfinite(result.losses).all()
 
 
-def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    "rate",
+    [0.01, keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.9), lambda: 0.01],
+    ids=["constant", "schedule", "callable"],
+)
+def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any, capsys: Any, rate: Any) -> None:
     class Speaking(keras.layers.Layer):
         def call(self, inputs: Any) -> Any:
             print("traced")
@@ -190,9 +195,11 @@ def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any, 
         return int(capsys.readouterr().out.count("traced\n"))
 
     model = keras.Sequential([keras.Input((64,)), Speaking(), keras.layers.Dense(10)])
-    model.compile("sgd", CROSS_ENTROPY)
-    assert [traces_of(), traces_of(num_steps=7)] == [1, 0]
-    model.compile("sgd", CROSS_ENTROPY)
+    model.compile(keras.optimizers.SGD(rate), CROSS_ENTROPY)
+    assert [traces_of(), traces_of(num_steps=7), traces_of()] == [1, 0, 0]
+    model.optimizer.iterations.assign(3)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.0729 if type(rate).__name__[0] == "E" else 0.01)
+    model.compile(keras.optimizers.SGD(rate), CROSS_ENTROPY)
     assert traces_of() == 1
 
 

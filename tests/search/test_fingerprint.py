@@ -53,6 +53,54 @@ def smoothed(smoothing: float, **options: Any) -> Callable[[], keras.Model]:
     return build
 
 
+class Times:
+    """A function that is an object."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, values: Any) -> Any:
+        return values * self.factor
+
+
+class Constant(keras.initializers.Initializer):
+    """An initializer without `get_config`."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        return keras.ops.full(shape, self.value, dtype)
+
+
+def detailed(
+    *,
+    factor: float = 2.0,
+    bias: float = 0.5,
+    weights: float = 1.0,
+    decays: bool = True,
+    sign: bool = False,
+    steps: int = 0,
+) -> Callable[[], keras.Model]:
+    """A classifier whose details neither the configuration of a layer nor that of the optimizer holds."""
+
+    def build() -> keras.Model:
+        hidden = keras.layers.Dense(4, activation=Times(factor), bias_initializer=Constant(bias))
+        model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(3)])
+        model.set_weights([weights * value for value in model.get_weights()])
+        optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+        if not decays:
+            optimizer.exclude_from_weight_decay(var_names=["kernel"])
+        optimizer.build(model.trainable_variables)
+        optimizer.iterations.assign(steps)
+        if sign:
+            optimizer.update_step = lambda gradient, weight, rate: weight.assign_sub(rate * keras.ops.sign(gradient))
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    return build
+
+
 def mixed() -> keras.Model:
     """The classifier in mixed precision."""
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -137,6 +185,7 @@ PROJECTS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "loss": (smoothed(0.1, steps_per_execution=1, metrics=["accuracy"]), {}),
     "weighted": (weighted(2.0), {}),
+    "details": (detailed(), {}),
     "fit": (Fitting(25), {}),
     "pipeline": (classifier(), {"x": batched(20), "y": None, "batch_size": None}),
     "still pipeline": (classifier(), {"x": first_flowers(), "y": None, "batch_size": None}),
@@ -199,6 +248,12 @@ CHANGES: list[tuple[str, dict[str, Any], str]] = [
     ("loss", {"build": smoothed(0.1, metrics=["accuracy"], run_eagerly=True)}, r"other arguments \(`run_eagerly"),
     ("loss", {"build": smoothed(0.1, metrics=["accuracy"], jit_compile=True)}, r"other arguments \(`jit_compile"),
     ("weighted", {"build": weighted(3.0)}, r"setting of the model differs \(`model.Weighted.weight`\)"),
+    ("details", {"build": detailed(factor=3.0)}, r"setting of the model differs \(`layer 1.activation.Times.factor`\)"),
+    ("details", {"build": detailed(bias=0.25)}, "a setting of the model differs"),
+    ("details", {"build": detailed(weights=1.01)}, "builds a model with other initial weights"),
+    ("details", {"build": detailed(decays=False)}, r"\(`without_decay`\)"),
+    ("details", {"build": detailed(sign=True)}, r"\(`replaced`\)"),
+    ("details", {"build": detailed(steps=9)}, "builds a model with other initial weights"),
     ("fit", {"build": Fitting(10)}, r"`fit` of the hypermodel differs \(`Fitting.batch`\)"),
     ("pipeline", {"x": batched(25)}, "the training data differs"),
     ("pipeline", {"x": batched(20).take(2)}, "the training data differs"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,13 @@ def test_a_search_leaves_the_random_state_alone(searched: Any) -> None:
         search()
         drawn.append([np.random.random(), float(keras.random.uniform([]))])
     assert drawn[0] == drawn[1]
+
+
+def test_the_first_use_of_a_search_leaves_the_random_state_alone() -> None:
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    for path in Path(keras_lr.search.__file__).parent.rglob("*.py"):
+        runpy.run_path(str(path))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
 def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -> None:

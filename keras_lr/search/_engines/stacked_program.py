@@ -20,6 +20,7 @@ from keras_lr._keras.stateless import (
     slot_lists,
     stateless,
     stateless_kind,
+    unlogged_batching,
 )
 from keras_lr._keras.traced_state import hidden_state, reads_any
 from keras_lr.search._engines.base import EngineUnavailableError
@@ -450,4 +451,5 @@ def _times(body: Any, steps: Any, limit: Any, state: tuple[Any, ...]) -> tuple[A
 
 
 def _vectorized(function: Any, copies: Any) -> Any:
-    return tf.vectorized_map(function, copies, fallback_to_while_loop=False)
+    with unlogged_batching():
+        return tf.vectorized_map(function, copies, fallback_to_while_loop=False)

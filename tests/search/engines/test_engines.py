@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 import keras_lr.search._engines.selection
@@ -29,6 +31,14 @@ class OwnStep(keras.Model):
 
     def train_step(self, data: Any) -> Any:
         return {"loss": 2 * super().train_step(data)["loss"]}
+
+
+class Branching(keras.layers.Dense):
+    """A layer whose weights are used in one of two ways; TensorFlow cannot batch that, and logs 140 lines about it."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        dense = super().call
+        return keras.ops.cond(keras.ops.mean(inputs) > 0, lambda: dense(inputs), lambda: dense(2 * inputs))
 
 
 def own_step() -> keras.Model:
@@ -112,6 +122,20 @@ def test_the_engine_follows_from_the_model(tmp_path: Path, build: Any, engine: s
     assert tuner.sensitivity().engine == engine
     assert reason in tuner.sensitivity().engine_reason
     assert frame["loss"].nunique() == len(RATES)
+
+
+def test_an_operation_that_does_not_stack_fills_no_log(tmp_path: Path) -> None:
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = logged.append  # type: ignore[method-assign]
+    tf.get_logger().addHandler(handler)
+    try:
+        tuner = small_search(classifier(layers=[lambda: Branching(8)]), tmp_path, repeats=1)
+        run_small(tuner, epochs=1)
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert tuner.sensitivity().engine_reason.startswith("its step cannot be stacked")
+    assert logged == []
 
 
 @pytest.mark.parametrize("build", [with_schedule, with_bare_schedule])
@@ -357,3 +381,86 @@ def test_steps_that_do_not_divide_the_data_end_an_epoch_early_as_in_fit(tmp_path
         model = classifier()()
         model.optimizer.learning_rate = rate
         np.testing.assert_allclose(found, model.fit(x, y, **fit).history["loss"], rtol=1e-5)
+
+
+class OnAnyTensor(keras.Model):
+    """A model of sparse or ragged features, whose missing values are zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        inputs = inputs.to_tensor(shape=(None, 4)) if isinstance(inputs, tf.RaggedTensor) else inputs
+        return self.out(tf.ensure_shape(inputs, (None, 4)) if isinstance(inputs, tf.Tensor) else inputs)
+
+
+class OnAnyTensorByItself(OnAnyTensor):
+    """The same with a step of its own."""
+
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "ragged"])
+@pytest.mark.parametrize("step", ["of Keras", "own"])
+def test_batches_that_are_not_dense_train_as_in_fit(tmp_path: Path, kind: str, step: str) -> None:
+    x, y, _ = iris()
+    features: Any = tf.sparse.from_dense(x)
+    if kind == "ragged":
+        features = tf.RaggedTensor.from_tensor(x, lengths=np.arange(len(x)) % 4 + 1)
+    dataset = tf.data.Dataset.from_tensor_slices((features, y)).batch(BATCH_SIZE)
+
+    def build() -> keras.Model:
+        model = OnAnyTensor() if step == "of Keras" else OnAnyTensorByItself()
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss)
+        return model
+
+    tuner = small_search(build, tmp_path, learning_rates=[0.1], objective="loss", repeats=1)
+    tuner.search(dataset, epochs=2, verbose=0)
+    keras.utils.set_random_seed(0)
+    model = build()
+    model.optimizer.learning_rate = 0.1
+    plain = model.fit(dataset, epochs=2, verbose=0)
+    np.testing.assert_allclose(tuner.sensitivity().frame["loss"], plain.history["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["function", "reuse"])
+def test_a_state_from_batch_to_batch_begins_anew_with_each_run(tmp_path: Path, engine: Any) -> None:
+    x, y, _ = iris()
+    fit = {"batch_size": 20, "epochs": 2, "shuffle": False, "verbose": 0, "validation_data": (x[:40], y[:40])}
+
+    def build() -> keras.Model:
+        inputs = keras.Input((4,), batch_size=20)
+        steps = keras.layers.Reshape((2, 2))(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.SimpleRNN(3, stateful=True, unroll=True)(steps)))
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    tuner = small_search(build, tmp_path, repeats=1, engine=engine)
+    tuner.search(x, y, **fit)
+    assert tuner.sensitivity().engine == engine
+    for rate in RATES:
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = rate
+        plain = model.fit(x, y, **fit).history
+        found = tuner.sensitivity().frame.query("learning_rate == @rate").sort_values("epoch")
+        for name, values in plain.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-5)
+
+
+def test_metrics_on_arrays_that_cannot_be_sliced_are_as_in_fit(tmp_path: Path) -> None:
+    x, y, _ = iris()
+    fit = {"batch_size": BATCH_SIZE, "epochs": 2, "shuffle": False, "verbose": 0}
+    build = classifier(metrics=["accuracy"])
+    tuner = small_search(build, tmp_path, objective="accuracy", repeats=1)
+    tuner.search(scipy.sparse.csr_matrix(x), y, **fit)
+    for rate in RATES:
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = rate
+        plain = model.fit(scipy.sparse.csr_matrix(x), y, **fit).history
+        found = tuner.sensitivity().frame.query("learning_rate == @rate").sort_values("epoch")
+        np.testing.assert_allclose(found["accuracy"], plain["accuracy"], rtol=1e-5)
