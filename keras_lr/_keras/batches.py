@@ -448,7 +448,7 @@ def readers_of(x: Any) -> tuple[Any, ...]:
 def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> BatchStream:
     check_data_types(x=data["x"], y=data["y"], sample_weight=data["sample_weight"])
     check_is_readable("x", data["x"])
-    check_class_weight(data["class_weight"], data["sample_weight"])
+    check_class_weight(data.get("class_weight"), data["sample_weight"])
     arrays = can_convert_arrays((data["x"], data["y"], data["sample_weight"]))
     if arrays:
         _check_arrays(data["x"], data["y"], data["sample_weight"])
@@ -539,8 +539,8 @@ def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
         name: sorted({int(leaf.shape[0]) for leaf in keras.tree.flatten(part) if leaf is not None and leaf.shape})
         for name, part in parts.items()
     }
-    if any(0 in found for found in lengths.values()):
-        raise DataError("The data is empty. Pass at least one sample.")
+    if empty := [name for name, found in lengths.items() if 0 in found]:
+        raise DataError(f"`{empty[0]}` must yield at least one batch. Received none. Pass data that is not empty.")
     if len({length for found in lengths.values() for length in found}) > 1:
         given = ", ".join(f"`{name}` of {' and '.join(map(str, found))}" for name, found in lengths.items() if found)
         raise DataError(

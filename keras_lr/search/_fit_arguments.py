@@ -363,7 +363,7 @@ def _rows(data: Any, start: int, stop: int) -> Any:
 
 
 def _empty() -> DataError:
-    return DataError("The data is empty. Pass at least one sample.")
+    return DataError("`x` must yield at least one batch. Received none. Pass data that is not empty.")
 
 
 def first_element(batches: Any) -> Any:

@@ -271,7 +271,7 @@ def test_forgotten_targets_and_batches_are_named(eager: bool) -> None:
             "Received a missing one(, first in row 5|. Remove)",
         ),
         ((X, pd.Series(LABELS).astype("category")), DataError, "the dtype category. Pass the codes of the categories"),
-        ((X[:0], LABELS[:0]), DataError, r"The data is empty\. Pass at least one sample"),
+        ((X[:0], LABELS[:0]), DataError, r"`x` must yield at least one batch"),
         ((Path("train.csv"),), DataError, r"`x` must hold data of a kind that `fit` reads.*PosixPath\('train.csv'\)"),
         (("train.csv",), DataError, "must hold arrays. Received the text 'train.csv'. Load the file first."),
         ((lambda: (X, LABELS),), DataError, "must hold data. Received a function. Call it, and pass what it returns."),

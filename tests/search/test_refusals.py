@@ -103,11 +103,11 @@ def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
         ({"x": Path("data.csv"), "y": None}, DataError, "Received: PosixPath('data.csv') (PosixPath)"),
         ({"sample_weight": np.ones((100, 2))}, DataError, "The data must fit the model. Training on the first batch f"),
         ({"x": None}, DataError, "`search` needs training data, but `x` is None"),
-        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, DataError, "The data is empty"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, DataError, "`x` must yield at least one batch"),
         (
             {"x": tf.data.Dataset.from_tensor_slices(np.zeros((0, 4))).batch(2), "y": None},
             DataError,
-            "The data is empty",
+            "`x` must yield at least one batch",
         ),
         ({"x": iter([1]), "y": None}, DataError, "`x` must be data that can be read again"),
         ({"validation_data": iter([1])}, DataError, "`validation_data` must be data that can be read again"),
