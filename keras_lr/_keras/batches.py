@@ -571,7 +571,8 @@ def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tupl
     """The training and the validation part of `(x, y, sample_weight)`, split as by `fit(validation_split=...)`.
 
     Raises:
-        InvalidArgumentError: `validation_split` is no share, the data are no arrays, or one part has no sample.
+        InvalidArgumentError: `validation_split` is not between 0 and 1, the data does not consist of arrays, or one
+            part would be empty.
     """
     if not is_number(validation_split) or not 0 < validation_split < 1:
         raise InvalidArgumentError(

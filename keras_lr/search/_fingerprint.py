@@ -307,7 +307,7 @@ def _users_part(layer: Any) -> dict[str, Any]:
 
 
 def _calls_users_code(part: Any) -> bool:
-    """Whether `part` is a function of the user's or bound to arguments, or an object of such a class."""
+    """Whether `part` is a function of the user's, a `functools.partial`, or a callable object of a user's class."""
     if isinstance(part, functools.partial):
         return True
     if isinstance(part, (types.FunctionType, types.MethodType)):

@@ -213,7 +213,7 @@ def _check_counts(given: Mapping[str, Any], epochs: int) -> None:
     if not isinstance(first, (int, np.integer)) or first >= epochs:
         raise InvalidArgumentError(
             f"`initial_epoch` must be an integer below `epochs`. Received: initial_epoch={first!r}, epochs={epochs}. "
-            "Lower it, or raise `epochs`, which counts from the first epoch."
+            "Lower it, or raise `epochs`: it is the number of the last epoch, not how many follow."
         )
     frequency = given.get("validation_freq", 1)
     listed = isinstance(frequency, Iterable) and not isinstance(frequency, str)
