@@ -80,9 +80,9 @@ def noted_devices() -> Iterator[dict[str, tuple[str, bool]]]:
     prepare = StepLoop.prepare
     found: dict[str, tuple[str, bool]] = {}
 
-    def noting(loop: StepLoop, signature: Any) -> list[Any]:
-        touched = prepare(loop, signature)
-        for variable in [*touched, loop._losses, loop._completed]:
+    def noting(loop: StepLoop, *described: Any) -> list[Any]:
+        touched = prepare(loop, *described)
+        for variable in [*touched, loop._rows]:
             device = tf.DeviceSpec.from_string(variable.device)
             name = f"{device.device_type}:{device.device_index}"
             found[f"{len(found)} {variable.name}"] = (name, variable.dtype.is_floating)

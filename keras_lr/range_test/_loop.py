@@ -150,9 +150,7 @@ class StepLoop:
 
     Args:
         model: A compiled model; held weakly, so that a cached loop does not keep it alive.
-        monitor: Name of the loss in the logs of `train_step`.
-        validation_batch: `(x, y)` or `(x, y, sample_weight)` on which each point is scored; None for the training
-            batch.
+        monitor: Name of the loss in the logs of `train_step`, and of `test_step` if a batch is held out.
 
     Attributes:
         in_graph: Whether the loop is compiled.
@@ -161,10 +159,9 @@ class StepLoop:
         traced: The `ConcreteFunction` of the loop; None before `prepare`, and if it is not compiled.
     """
 
-    def __init__(self, model: keras.Model, *, monitor: str, validation_batch: Any = None) -> None:
+    def __init__(self, model: keras.Model, *, monitor: str) -> None:
         self._model = weakref.ref(model)
         self._monitor = monitor
-        self._validation_batch = validation_batch
         self.rates = RateControl(model.optimizer)
         self.in_graph = not model.run_eagerly
         self.chunk_steps = 1
@@ -197,20 +194,23 @@ class StepLoop:
             raise ModelError("The model was garbage-collected during the range test; keep a reference to it.")
         return model
 
-    def prepare(self, signature: Any) -> list[Any]:
+    def prepare(self, source: Any, held_out: Any = None) -> list[Any]:
         """Builds the model and its optimizer, traces the loop, and returns every variable that the loop touches.
 
         Args:
-            signature: The source of the batches, or the `tf.TensorSpec`s that describe it.
+            source: The source of the batches, or the `tf.TensorSpec`s that describe it.
+            held_out: As in `run`.
         """
         if not self.in_graph:
             return []
+        spec = tf.nest.map_structure(lambda part: None if part is None else tf.type_spec_from_value(part), held_out)
+        signature = source, spec
         if self._prepared is not None and self._prepared[0] == signature:
             _, extra, self.watch.row_values = self._prepared
             return extra
         scalar = tf.TensorSpec([], tf.int32)
         self.watch.row_values = 0
-        concrete = self._loop.get_concrete_function(signature, tf.TensorSpec([None], tf.float32), scalar, scalar)
+        concrete = self._loop.get_concrete_function(source, tf.TensorSpec([None], tf.float32), scalar, scalar, spec)
         self.watch.row_values = self._row_values.setdefault(concrete, self.watch.row_values)
         if self._unlogged is not None:
             raise self._unlogged
@@ -231,13 +231,21 @@ class StepLoop:
         self._rows.assign(rows, read_value=False)
         return rows
 
-    def run(self, source: Any, learning_rates: Any, start: int, stop: int) -> None:
+    def run(self, source: Any, learning_rates: Any, start: int, stop: int, held_out: Any = None) -> None:
         """Runs the steps from `start` up to `stop`, or up to a batch that `watch` finds.
 
         `losses` holds those done, also after an exception.
+
+        Args:
+            source: Where the batches come from.
+            learning_rates: Rate of each step, shape `(num_steps,)`.
+            start: The first step.
+            stop: The step after the last one.
+            held_out: `(x, y)` or `(x, y, sample_weight)`, of tensors, on which each step is scored; None for the
+                step's own batch.
         """
         self._rows_done = None
-        self._loop(source, learning_rates, tf.constant(start), tf.constant(stop))
+        self._loop(source, tf.constant(learning_rates, tf.float32), tf.constant(start), tf.constant(stop), held_out)
 
     @property
     def completed(self) -> int:
@@ -281,26 +289,26 @@ class StepLoop:
             self._rows_done = rows[: np.count_nonzero(rows[:, 1] != _NOT_DONE)]
         return self._rows_done
 
-    def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+    def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any, held_out: Any) -> None:
         invariants = self.watch.invariants()
 
         def body(index: Any, _: Any) -> tuple[Any, Any]:
-            return index + 1, self._one(source, tf.gather(learning_rates, index), index, invariants)
+            return index + 1, self._one(source, tf.gather(learning_rates, index), index, held_out, invariants)
 
         tf.while_loop(
             lambda index, goes_on: (index < stop) & goes_on, body, [start, tf.constant(True)], parallel_iterations=1
         )
 
-    def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any) -> None:
+    def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any, held_out: Any) -> None:
         for index in range(int(start), int(stop)):
-            if not self._one(source, learning_rates[index], index):
+            if not self._one(source, learning_rates[index], index, held_out):
                 break
 
-    def _one(self, source: Any, rate: Any, index: Any, invariants: Any = None) -> Any:
+    def _one(self, source: Any, rate: Any, index: Any, held_out: Any, invariants: Any = None) -> Any:
         """Trains one step, and returns whether to go on: not if its batch holds values that are not finite."""
         batch = source.get_next(index)
         strategy = self.model.distribute_strategy
-        loss = strategy.run(self._compiled_step, args=(batch, rate))
+        loss = strategy.run(self._compiled_step, args=(batch, rate, held_out))
         if strategy.num_replicas_in_sync > 1:
             total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
             loss = total / samples
@@ -315,13 +323,13 @@ class StepLoop:
         self._rows.scatter_update(tf.IndexedSlices(row, index))
         return goes_on
 
-    def _step(self, batch: Any, rate: Any) -> Any:
+    def _step(self, batch: Any, rate: Any, held_out: Any) -> Any:
         model = self.model
         self.rates.assign(rate)
         logs = model.train_step(_without_optionals(batch))
-        if self._validation_batch is not None:
+        if held_out is not None:
             model.reset_metrics()
-            logs = model.test_step(self._validation_batch)
+            logs = model.test_step(held_out)
         # A step may log the loss of each sample.
         loss = tf.reduce_mean(tf.cast(self._monitored(logs), tf.float64))
         model.reset_metrics()

@@ -161,7 +161,6 @@ class Sweep:
         self._on_progress = on_progress
         self._monitor = monitor
         self._validation_batch = validation_batch
-        self._cacheable = validation_batch is None
         self._interrupt = HeldInterrupt()
         self._closing = contextlib.ExitStack()
         self._begun = self._read = 0
@@ -179,8 +178,7 @@ class Sweep:
         if not model.optimizer.built and is_built(model):
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
-        cached = cached_loop(model, monitor) if self._cacheable else None
-        self.loop = cached or StepLoop(model, monitor=monitor, validation_batch=validation_batch)
+        self.loop = cached_loop(model, monitor) or StepLoop(model, monitor=monitor)
 
     def __enter__(self) -> Sweep:
         self._interrupt.__enter__()
@@ -277,7 +275,7 @@ class Sweep:
             begin.restore(keep_seeds=self._seeds)
         try:
             self.loop.begin(len(learning_rates))
-            curve = self._run_chunks(tf.constant(learning_rates, tf.float32), source)
+            curve = self._run_chunks(learning_rates, source)
             self._check_targets_read()
             # A Ctrl-C during the last chunk would otherwise be raised when the block ends, and the curve be lost.
             self._interrupt.check()
@@ -338,7 +336,7 @@ class Sweep:
     def _run_chunk(self, source: Any, table: Any, start: int, stop: int) -> bool:
         try:
             with self._counting(start):
-                self.loop.run(source, table, start, stop)
+                self.loop.run(source, table, start, stop, self._validation_batch)
         except (tf.errors.OutOfRangeError, StopIteration):
             return True
         return False
@@ -406,7 +404,7 @@ class Sweep:
         try:
             # A model that is built within the trace may say so by a flag, which then has to stay.
             with watched_trace(model) if self._was_built else contextlib.nullcontext():
-                extra = self.loop.prepare(self.stream.signature())
+                extra = self.loop.prepare(self.stream.signature(), self._validation_batch)
         except Exception as error:
             self._explain_first_step(error)
             raise
@@ -415,8 +413,7 @@ class Sweep:
         check_trainable(model)
         if self.loop.in_graph:
             check_optimizer_used(model, extra)
-        if self._cacheable:
-            keep_loop(model, self._monitor, self.loop)
+        keep_loop(model, self._monitor, self.loop)
         return [*extra, *plain_variables(model)]
 
     def _build_by_a_step(self, surroundings: Surroundings) -> None:
@@ -431,7 +428,7 @@ class Sweep:
             try:
                 with self._counting(0):
                     self.loop.begin(1)
-                    self.loop.run(_OneBatch(batch), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
+                    self.loop.run(_OneBatch(batch), [_LEAST_RATE], 0, 1, self._validation_batch)
             except Exception as error:
                 self._explain(error)
                 raise
@@ -495,7 +492,7 @@ class Sweep:
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""
         self.loop.begin(1, keeps_targets=False)
-        self.loop.run(self.stream.batch_of(row), tf.constant([_LEAST_RATE], tf.float32), 0, 1)
+        self.loop.run(self.stream.batch_of(row), [_LEAST_RATE], 0, 1, self._validation_batch)
         broken = self._is_broken()
         self.restore()
         return broken

@@ -197,6 +197,9 @@ def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any, 
     model = keras.Sequential([keras.Input((64,)), Speaking(), keras.layers.Dense(10)])
     model.compile(keras.optimizers.SGD(rate), CROSS_ENTROPY)
     assert [traces_of(), traces_of(num_steps=7), traces_of()] == [1, 0, 0]
+    validation, other = (tuple(part[start : start + 50] for part in digits) for start in (0, 50))
+    assert traces_of(validation_data=validation) > 0
+    assert [traces_of(validation_data=other), traces_of()] == [0, 0]
     model.optimizer.iterations.assign(3)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.0729 if type(rate).__name__[0] == "E" else 0.01)
     model.compile(keras.optimizers.SGD(rate), CROSS_ENTROPY)

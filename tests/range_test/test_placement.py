@@ -19,8 +19,8 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 prepare, devices = StepLoop.prepare, {}
-def noting(loop, signature):
-    touched = prepare(loop, signature)
+def noting(loop, *described):
+    touched = prepare(loop, *described)
     for variable in [*touched, loop._rows]:
         devices[variable.name] = tf.DeviceSpec.from_string(variable.device).device_index
     return touched

@@ -95,6 +95,10 @@ def test_validation_mode_scores_a_fixed_batch(digits: Any) -> None:
     np.testing.assert_allclose(result.losses, expected_losses(model, [held_out] * 23), rtol=1e-4)
     unweighted = keras_lr.find_lr(model, images, labels, validation_data=(*held_out, None), **VANISHING)
     np.testing.assert_array_equal(unweighted.losses, result.losses)
+    for other in ((images[:100], labels[:100]), (images[:7], labels[:7]), None):
+        again = keras_lr.find_lr(model, images, labels, shuffle=False, validation_data=other, **VANISHING)
+        batches = [other] * 23 if other else batches_of(digits)
+        np.testing.assert_allclose(again.losses, expected_losses(model, batches), rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["arrays", "dataset", "weighted dataset"])
