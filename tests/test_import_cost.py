@@ -30,6 +30,18 @@ def test_analysis_needs_no_keras(name: str, tmp_path: Path) -> None:
     assert loaded(f"import keras_lr; keras_lr.{name}", tmp_path) == []
 
 
+def test_a_package_loads_what_is_used_of_it_and_completes_the_rest(tmp_path: Path) -> None:
+    code = (
+        "from keras_lr import analysis, callbacks, range_test, search\n"
+        "for package in (analysis, callbacks, range_test, search):\n"
+        "    assert set(package.__all__) <= set(dir(package))\n"
+        "search.LogGridSearch\n"
+        "parts = {name.split('.')[-1] for name in sys.modules if name.startswith('keras_lr')}\n"
+        "assert not parts & {'_race_search', '_find_lr', 'diagnose'}"
+    )
+    assert loaded(code, tmp_path) == list(HEAVY)
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], ["find", "--help"], ["analyze", "run.csv", "--json"]], ids=" ".join
 )

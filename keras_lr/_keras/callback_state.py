@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import keras
 import numpy as np
@@ -23,6 +23,28 @@ from keras_lr._keras.model import loss_tracker
 from keras_lr._keras.running_fit import calling_frames, params_of_fit
 from keras_lr._utils.names import SuggestsArguments
 from keras_lr._utils.validation import check_own_model
+
+C = TypeVar("C", bound=type)
+
+_observers: set[type] = {
+    keras.callbacks.CSVLogger,
+    keras.callbacks.History,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ProgbarLogger,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.TensorBoard,
+}
+
+
+def only_observes(kind: C) -> C:
+    """Marks a class of callbacks that change no number of a training; those of a subclass may."""
+    _observers.add(kind)
+    return kind
+
+
+def is_observer(callback: Any) -> bool:
+    """Whether a callback changes no number of a training."""
+    return type(callback) in _observers
 
 
 class Callback(SuggestsArguments, keras.callbacks.Callback):  # type: ignore[misc]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
@@ -137,6 +139,25 @@ def module_getattr(module: str, known: Iterable[str]) -> Callable[[str], Any]:
         raise missing_attribute(f"module {module!r}", name, right)
 
     return fail
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` for a package whose public names are loaded when they are first used.
+
+    Args:
+        package: Name of the package.
+        homes: The module that defines each public name.
+    """
+    fail = module_getattr(package, homes)
+
+    def load(name: str) -> Any:
+        if name not in homes:
+            fail(name)
+        value = getattr(importlib.import_module(homes[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return load, lambda: sorted({*homes, *vars(sys.modules[package])})
 
 
 class SuggestsAttributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,9 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from keras_lr._utils.formatting import counted, format_rate
-from keras_lr.analysis._diagnosis.diagnose import analyze_history
-from keras_lr.errors import InvalidArgumentError, KerasLRError
-from keras_lr.results._diagnosis import Diagnosis
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._sensitivity import FRAME_COLUMNS, SensitivityResult
 
 RUN_KEYS = ["batch_size", "learning_rate", "repeat"]
@@ -212,29 +209,6 @@ def middle_run(result: SensitivityResult, runs: pd.DataFrame, learning_rate: flo
     ranked = runs[chosen].sort_values("score", kind="stable")
     repeat = ranked["repeat"].iloc[(len(ranked) - 1) // 2]
     return next(run for run in runs_at(result, learning_rate) if run["repeat"].iloc[0] == repeat)
-
-
-def representative_diagnoses(
-    result: SensitivityResult, runs: pd.DataFrame, learning_rates: Iterable[float]
-) -> dict[float, Diagnosis]:
-    """The diagnosis of the middle run at each learning rate; a run that cannot be judged is left out.
-
-    Args:
-        result: What the search measured.
-        runs: What `run_scores` made of it.
-        learning_rates: Rates tried at the main batch size.
-    """
-    diagnoses = {}
-    for rate in learning_rates:
-        run = middle_run(result, runs, rate)
-        columns = {name: run[name].to_numpy() for name in ("epoch", "learning_rate", "loss", "val_loss")}
-        if not np.isfinite(run["val_loss"]).any():
-            del columns["val_loss"]
-        try:
-            diagnoses[rate] = analyze_history(columns)
-        except KerasLRError:
-            continue
-    return diagnoses
 
 
 def _check(frame: pd.DataFrame, objective: str, direction: str) -> None:

@@ -11,7 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import (
+    Callback,
+    TrainingSetup,
+    attach_state,
+    detach_state,
+    ignore_loads,
+    only_observes,
+)
 from keras_lr._keras.learning_rate import current_learning_rate
 from keras_lr._keras.running_fit import facts_of_fit, move_before_backup
 from keras_lr._utils import validation
@@ -137,6 +144,7 @@ class EpochHistory:
         self.rows = [{name: float(value) for name, value in row.items()} for row in rows]
 
 
+@only_observes
 class HistoryMonitor(Callback):
     """Reads the history while it grows, as `analyze_history` does afterwards, and warns once about each finding.
 

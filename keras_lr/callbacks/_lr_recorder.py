@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads, only_observes
 from keras_lr._keras.learning_rate import RateReader, steps_done
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.running_fit import facts_of_fit
@@ -21,6 +21,7 @@ from keras_lr.callbacks._history_monitor import UNTRAINED
 _STATE = "lr_recorder"
 
 
+@only_observes
 class LRRecorder(Callback):
     """Logs the learning rate as if the model's step returned it, so that every other callback sees it.
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads
+from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads, only_observes
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.running_fit import callbacks_of_fit, move_before_backup, on_fit_error
 from keras_lr._utils.files import folder_of
@@ -25,6 +25,7 @@ from keras_lr.results._record import Record
 _STATE = "report_callback"
 
 
+@only_observes
 class ReportCallback(Callback):
     """Writes an HTML report at the end of a `fit`, also when Ctrl-C or an exception ends it early.
 

@@ -25,11 +25,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from keras_lr._keras.callback_state import is_observer
 from keras_lr._keras.model import attributes_of_keras
 from keras_lr._keras.reader_state import HOLDERS, slots_of
-from keras_lr.callbacks._history_monitor import HistoryMonitor
-from keras_lr.callbacks._lr_recorder import LRRecorder
-from keras_lr.callbacks._report_callback import ReportCallback
 
 CODE = f"code {sys.implementation.cache_tag}"
 """Key of the hash of compiled code. Each version of Python compiles to other code, so that another one is unknown."""
@@ -41,19 +39,6 @@ _BLOCK_BYTES = 1 << 20
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     *("keras", "keras_lr", "keras_tuner", "numpy", "pandas", "scipy", "sklearn", "tensorflow", "torch")
 }
-_OBSERVERS = (
-    keras.callbacks.CSVLogger,
-    keras.callbacks.History,
-    keras.callbacks.ModelCheckpoint,
-    keras.callbacks.ProgbarLogger,
-    keras.callbacks.RemoteMonitor,
-    keras.callbacks.TensorBoard,
-    HistoryMonitor,
-    LRRecorder,
-    ReportCallback,
-)
-"""Callbacks that change no number, and whose paths and addresses often differ from one process to the next."""
-
 _CHANGE_CONTAINERS = frozenset(
     name for kind in (list, dict, set, deque) for name in vars(kind) if not name.startswith("_")
 ) - {"copy", "count", "difference", "fromkeys", "get", "index", "intersection", "items", "keys", "union", "values"}
@@ -72,8 +57,11 @@ def describe(value: Any) -> Any:
 
 
 def describe_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    """Descriptions of callbacks, without those that only observe the training."""
-    return [describe(callback) for callback in callbacks if type(callback) not in _OBSERVERS]
+    """Descriptions of callbacks, without those that only observe the training.
+
+    Their paths and addresses often differ from one process to the next.
+    """
+    return [describe(callback) for callback in callbacks if not is_observer(callback)]
 
 
 def describe_class(kind: type) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import keras_lr
 from keras_lr.errors import SearchError
 from keras_lr.search._description import describe, describe_callbacks, describe_class, first_difference, hash_array
 from keras_lr.search._fingerprint import describe_details
@@ -395,6 +396,15 @@ def test_a_log_that_a_callback_fills_is_no_setting() -> None:
     before = describe_callbacks([logger])
     seen.append(1)
     assert describe_callbacks([logger]) == before
+
+
+def test_a_callback_that_only_observes_is_no_setting_but_its_subclass_may_be_one(tmp_path: Path) -> None:
+    class Stopping(keras_lr.HistoryMonitor):
+        pass
+
+    observers = [keras_lr.LRRecorder(), keras_lr.HistoryMonitor(), keras_lr.ReportCallback(tmp_path / "report.html")]
+    assert describe_callbacks([*observers, keras.callbacks.CSVLogger(tmp_path / "log.csv")]) == []
+    assert len(describe_callbacks([*observers, Stopping()])) == 1
 
 
 def described() -> str:

@@ -14,9 +14,9 @@ from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.readers import read_history, search_runs
-from keras_lr.analysis._sensitivity import LOST_SHARE
+from keras_lr.analysis._sensitivity import LOST_SHARE, middle_run
 from keras_lr.analysis._statistics import curvature_noise
-from keras_lr.errors import InvalidArgumentError
+from keras_lr.errors import InvalidArgumentError, KerasLRError
 from keras_lr.results import Diagnosis, HistoryComparison, SensitivityResult
 from keras_lr.results._diagnosis import Verdict
 
@@ -86,6 +86,29 @@ def analyze_histories(
     )
     low, high, reason = _around_the_lowest(runs) or _between_verdicts(diagnoses, runs, best)
     return HistoryComparison(diagnoses, best_values, best, ahead, low, high, reason)
+
+
+def representative_diagnoses(
+    result: SensitivityResult, runs: pd.DataFrame, learning_rates: Iterable[float]
+) -> dict[float, Diagnosis]:
+    """The diagnosis of the middle run at each learning rate; a run that cannot be judged is left out.
+
+    Args:
+        result: What the search measured.
+        runs: What `run_scores` made of it.
+        learning_rates: Rates tried at the main batch size.
+    """
+    diagnoses = {}
+    for rate in learning_rates:
+        run = middle_run(result, runs, rate)
+        columns = {name: run[name].to_numpy() for name in ("epoch", "learning_rate", "loss", "val_loss")}
+        if not np.isfinite(run["val_loss"]).any():
+            del columns["val_loss"]
+        try:
+            diagnoses[rate] = analyze_history(columns)
+        except KerasLRError:
+            continue
+    return diagnoses
 
 
 def _named(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 from keras_lr._utils.downsampling import evenly_chosen, nearest, spike_keeping_indices
 from keras_lr._utils.formatting import counted, format_number, format_rate
 from keras_lr.analysis._batch_size import rule_ridge
+from keras_lr.analysis._diagnosis.compare import representative_diagnoses
 from keras_lr.analysis._sensitivity import (
     ENOUGH_REPEATS,
     FEW_REPEATS,
@@ -21,7 +22,6 @@ from keras_lr.analysis._sensitivity import (
     lost_gain,
     main_batch_size,
     median_scores,
-    representative_diagnoses,
     run_scores,
     runs_at,
     trained_runs,

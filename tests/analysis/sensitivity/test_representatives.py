@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from keras_lr.analysis._diagnosis.compare import representative_diagnoses
 from keras_lr.analysis._sensitivity import (
     main_batch_size,
     median_scores,
     middle_run,
-    representative_diagnoses,
     run_scores,
     runs_at,
     trained_runs,
