@@ -93,6 +93,9 @@ def limit(name: str) -> None:
     given = TASKS[name].data()
     model = TASKS[name].build(keras_tuner.HyperParameters())
     model.optimizer.build(model.trainable_variables)
+    # Metrics that a step has to create would have it traced twice.
+    x, y = next(iter(given["x"])) if "y" not in given else (given["x"][:1], given["y"][:1])
+    model.compute_metrics(x, y, model(x))
     variables = [*model.variables, *model.optimizer.variables]
     initial = [variable.numpy() for variable in variables]
     train = loop(model.train_step, given["x"] if "y" not in given else (given["x"], given["y"]))

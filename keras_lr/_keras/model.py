@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -48,6 +48,44 @@ def is_own_step(model: keras.Model) -> bool:
 def build_on(model: keras.Model, batch: Any) -> None:
     """Builds the model, its metrics and its optimizer on the shapes of `batch`, as the first step of `fit` does."""
     model._symbolic_build(data_batch=batch)
+
+
+@contextmanager
+def metrics_built(model: keras.Model, batch: Any) -> Iterator[None]:
+    """A block before which the metrics that `compile` was given by name are made, as the first step would.
+
+    TensorFlow traces a function twice if it creates variables, such as those of a metric. What a metric has to know of
+    the predictions, a functional model says without a trace; the metrics of any other are left to the step. If the
+    block fails, so are those that were not made before it, since the batch may have been the wrong one.
+
+    Args:
+        model: A compiled model.
+        batch: `(x, y)` or `(x, y, sample_weight)`, of arrays, tensors or `tf.TypeSpec`s.
+    """
+    metrics = getattr(model, "_compile_metrics", None)
+    if metrics is None or metrics.built or not _are_used_on_known_outputs(model):
+        yield
+        return
+    try:
+        with suppress(Exception), model.distribute_strategy.scope():
+            outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+            targets = keras.utils.unpack_x_y_sample_weight(batch)[1]
+            metrics.build(keras.tree.map_structure(_symbolic, targets), outputs)
+        yield
+    except BaseException:
+        metrics.built = False
+        raise
+
+
+def _are_used_on_known_outputs(model: keras.Model) -> bool:
+    """Whether the steps of a model use its metrics on the outputs that it names."""
+    kind = type(model)
+    is_usual = all(getattr(kind, name) is getattr(keras.Model, name) for name in ("train_step", "compute_metrics"))
+    return is_usual and kind.call.__module__.partition(".")[0] == "keras" and is_built(model)
+
+
+def _symbolic(leaf: Any) -> keras.KerasTensor:
+    return keras.KerasTensor(leaf.shape, keras.backend.standardize_dtype(leaf.dtype))
 
 
 def batch_specs(batch: Any, *, open_batch: bool) -> Any:

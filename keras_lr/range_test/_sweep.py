@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import is_built, users_code
+from keras_lr._keras.model import is_built, metrics_built, users_code
 from keras_lr._keras.reader_state import ReaderState
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -403,7 +403,10 @@ class Sweep:
             surroundings.restore_random()
         try:
             # A model that is built within the trace may say so by a flag, which then has to stay.
-            with watched_trace(model) if self._was_built else contextlib.nullcontext():
+            with (
+                metrics_built(model, self.stream.sample()) if self.loop.in_graph else contextlib.nullcontext(),
+                watched_trace(model) if self._was_built else contextlib.nullcontext(),
+            ):
                 extra = self.loop.prepare(self.stream.signature(), self._validation_batch)
         except Exception as error:
             self._explain_first_step(error)

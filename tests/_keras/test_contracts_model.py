@@ -63,6 +63,18 @@ def test_symbolic_build_of_a_batch_builds_model_metrics_and_optimizer() -> None:
     assert len(model.optimizer.variables) > 2
 
 
+def test_compile_metrics_are_made_from_targets_and_outputs() -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    metrics = model._compile_metrics
+    assert not metrics.built
+    for _ in range(2):
+        metrics.build(keras.KerasTensor((None, 1)), model.outputs[0])
+        assert [metric.name for metric in metrics.metrics] == ["mae"]
+        metrics.built = False
+    assert metrics.variables == []
+
+
 def test_maybe_symbolic_build_builds_from_an_epoch_iterator_under_a_strategy_alone() -> None:
     def built(strategy: Any) -> bool:
         with strategy.scope():
