@@ -130,9 +130,9 @@ def test_auto_lr_records_a_fit_on_which_it_cannot_act(model: str) -> None:
     auto = keras_lr.AutoLR(probe_steps=20, probe_repeats=1)
     with pytest.warns(UserWarning, match="`AutoLR` only records this fit and leaves the learning rate as it is: "):
         history, _ = fitted(model, auto)
-    assert len(set(history["learning_rate"])) == 1
+    assert "learning_rate" not in history
     assert auto.log.actions == ()
-    assert auto.log.learning_rates.tolist() == history["learning_rate"]
+    assert len(set(auto.log.learning_rates)) == 1
     assert len(auto.log.notes) == 1
 
 
@@ -153,6 +153,19 @@ def test_a_recorder_logs_no_rate_that_trained_nothing(frequency: str) -> None:
         history, _ = fitted("frozen", recorder)
     assert "learning_rate" not in history
     assert recorder.to_frame().empty
+
+
+@pytest.mark.filterwarnings("ignore:`LRRecorder` records no learning rate")
+def test_an_optimizer_that_trained_nothing_is_no_fact_of_the_run(tmp_path: Any) -> None:
+    model = unused_optimizer()
+    watching = [keras_lr.HistoryMonitor(), keras_lr.ReportCallback(tmp_path / "page.html"), keras_lr.LRRecorder()]
+    history = model.fit(X, Y, batch_size=4, epochs=6, verbose=0, callbacks=watching)
+    for source in (history, *watching):
+        diagnosis = keras_lr.analyze_history(source)
+        assert (diagnosis.learning_rate, diagnosis.n_epochs) == (None, 6)
+    for callback in watching:
+        assert not {"optimizer", "learning_rate"} & set(callback.known)
+        assert callback.known["steps_per_epoch"] == 2
 
 
 class BreaksItsStep(keras.Sequential):
