@@ -254,7 +254,7 @@ class AutoLR(SuggestsAttributes, Callback):
             self._stand_aside(f"the logs hold no 'loss', only {sorted(logs)}; name one of these as `monitor`")
         else:
             check_logged(self.monitor, logs)
-        if self._setup is None and logs.get(self.monitor) == 0 and f"val_{self.monitor}" not in logs:
+        if self._setup is None and logs.get(self.monitor) == 0 and not logs.get(f"val_{self.monitor}"):
             self._stand_aside(
                 f"the logged {self.monitor!r} is exactly 0, so it is not the one that is trained; a `train_step` of "
                 "your own has to update the metric of that name in `self.metrics`"

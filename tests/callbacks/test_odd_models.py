@@ -193,7 +193,7 @@ def test_a_range_test_that_fails_does_not_end_the_fit() -> None:
 
 
 class LogsNoLoss(keras.Model):
-    """A step as of Keras 2: it trains a loss that it never logs, so that Keras logs 0."""
+    """Steps as of Keras 2, of which neither logs its loss, so that Keras logs 0."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y = data
@@ -204,14 +204,19 @@ class LogsNoLoss(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return dict(self.compute_metrics(x, y, predicted))
 
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y = data
+        return dict(self.compute_metrics(x, y, self(x, training=False)))
 
-def test_a_loss_that_is_never_logged_is_not_judged() -> None:
+
+@pytest.mark.parametrize("validation_data", [None, (X, Y)], ids=["alone", "validated"])
+def test_a_loss_that_is_never_logged_is_not_judged(validation_data: Any) -> None:
     inputs = keras.Input((4,))
     model = LogsNoLoss(inputs, keras.layers.Dense(1)(inputs))
     model.compile(keras.optimizers.SGD(0.01), "mse")
     auto = keras_lr.AutoLR(probe_steps=20, probe_repeats=1)
     with pytest.warns(UserWarning, match="only records this fit .* 'loss' is exactly 0"):
-        history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[auto]).history
+        history = model.fit(X, Y, epochs=3, verbose=0, validation_data=validation_data, callbacks=[auto]).history
     assert history["loss"] == [0.0] * 3
     np.testing.assert_allclose(history["learning_rate"], 0.01)
 
