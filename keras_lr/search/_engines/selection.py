@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.learning_rate import holds_one_rate
+from keras_lr._keras.learning_rate import follows_schedule, holds_one_rate
 from keras_lr._keras.model import is_distributed, layers_of
 from keras_lr._keras.stateless import stacking_unavailable
 from keras_lr._utils.formatting import short_error_message
@@ -343,7 +343,8 @@ def _why_not_stacked(model: keras.Model, factory: ModelFactory, arguments: FitAr
     if factory.trained:
         return "the optimizer has trained the model before"
     if not holds_one_rate(optimizer):
-        return f"the optimizer has no single learning rate ({type(optimizer).__name__})"
+        why = "follows a schedule" if follows_schedule(optimizer) else "holds no learning rate of its own"
+        return f"the compiled {type(optimizer).__name__} {why}"
     if getattr(optimizer, "gradient_accumulation_steps", None):
         return "gradient accumulation does not stack"
     if getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None):

@@ -96,6 +96,16 @@ def with_bare_schedule(hp: Any) -> keras.Model:
     return model
 
 
+def with_fixed_schedule() -> keras.Model:
+    model = classifier()()
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 14)), model.loss)
+    return model
+
+
+def with_wrapper() -> keras.Model:
+    return classifier(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()))()
+
+
 def with_convolution() -> keras.Model:
     layers = [keras.Input((4,)), keras.layers.Reshape((4, 1)), keras.layers.Conv1D(2, 2), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(3)])
@@ -103,9 +113,12 @@ def with_convolution() -> keras.Model:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:`hypermodel` compiles a learning-rate schedule")
 @pytest.mark.parametrize(
     ("build", "engine", "reason"),
     [
+        (with_fixed_schedule, "function", "the compiled SGD follows a schedule"),
+        (with_wrapper, "function", "the compiled LossScaleOptimizer holds no learning rate of its own"),
         (own_step, "function", "the model has a `train_step` of its own"),
         (with_convolution, "function", "convolutions with weights of their own do not stack"),
         (
