@@ -449,10 +449,14 @@ class ModelFactory:
                 f"`hypermodel` must return a keras.Model. Received: {type(model).__name__}. Return the compiled model."
             )
         if not model.compiled or model.optimizer is None:
+            which = (
+                "Train with `model.optimizer` in the hypermodel's `fit`; the search sets its rate."
+                if self._hypermodel.has_own_fit
+                else "Of several optimizers, compile the one whose rate is searched."
+            )
             raise ModelError(
                 "`hypermodel` must return a compiled model. Received one without an optimizer. Call "
-                "`model.compile(optimizer, loss)` before returning it. Of several optimizers, compile the one whose "
-                "rate is searched."
+                f"`model.compile(optimizer, loss)` before returning it. {which}"
             )
         self._check_size(model)
         return model
