@@ -106,6 +106,7 @@ def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -
     assert result.engine == "rebuild"
     assert "has a `fit` of its own" in result.engine_reason
     assert len(result.frame) == len(RATES)
+    assert (result.batch_sizes, result.best_batch_size) == ((25,), 25)
 
 
 class Deaf(Fitted):
