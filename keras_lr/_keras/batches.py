@@ -28,6 +28,7 @@ from keras_lr._keras.reader_state import ReplayedIterator, global_random_memorie
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.surroundings import Surroundings
 from keras_lr._keras.tf_data import independent, keeps_state, pipeline_variables, python_functions, stop
+from keras_lr._utils.formatting import with_article
 from keras_lr._utils.validation import is_number
 from keras_lr.errors import DataError, InvalidArgumentError
 
@@ -596,7 +597,8 @@ def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tupl
         )
     if not can_convert_arrays(data):
         raise InvalidArgumentError(
-            f"`validation_split` needs arrays. Received: a {type(data[0]).__name__}. Pass `validation_data` instead."
+            f"`validation_split` needs arrays. Received: {with_article(type(data[0]).__name__)}. Pass "
+            "`validation_data` instead."
         )
     try:
         return train_validation_split(data, validation_split)  # type: ignore[no-any-return]

@@ -51,6 +51,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def with_article(name: str) -> str:
+    """`a Dense`, `an Embedding`, `an LSTM`: a name after the article that its first sound takes."""
+    spelled = name[:2].isupper()
+    return f"{'an' if name[:1].upper() in ('AEFHILMNORSX' if spelled else 'AEIOU') else 'a'} {name}"
+
+
 def shown(value: Any) -> Any:
     """`value` made safe to display: control characters, lone surrogates and direction marks in a text are replaced."""
     if not isinstance(value, str) or (value.isascii() and value.isprintable()):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from keras_lr._utils.formatting import counted, format_rate
+from keras_lr._utils.formatting import counted, format_rate, with_article
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._race import NEVER_LOGGED
 from keras_lr.errors import InvalidArgumentError, KerasLRError
@@ -400,7 +400,7 @@ def _refusal(runs: pd.DataFrame, objective: str) -> str:
     parts = [f"{counts[status]} {status}" for status in ("diverged", "failed", "pruned") if counts.get(status)]
     how = ", ".join(parts) if parts else f"{objective} is never a finite number"
     remedy = "Lower the learning rates" if counts.get("diverged") else "Read the messages of the runs"
-    return f"None of the {len(runs)} runs reached a {objective} that can be compared ({how}). {remedy}."
+    return f"None of the {len(runs)} runs reached {with_article(objective)} that can be compared ({how}). {remedy}."
 
 
 @dataclass(frozen=True)

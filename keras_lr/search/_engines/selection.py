@@ -307,7 +307,8 @@ def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedH
     if factory.seed_in_build is not None:
         return f"the seed changes more of the model than its weights ({factory.seed_in_build})"
     if factory.rate_in_build is not None:
-        return f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
+        changes = "the learning rate changes more of the model than the optimizer's rate"
+        return f"{changes if hypermodel.reads_rate else 'two builds of the model differ'} ({factory.rate_in_build})"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,13 @@ def with_wrapper() -> keras.Model:
     return classifier(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()))()
 
 
+penalties = itertools.count(1)
+
+
+def with_another_penalty() -> keras.Model:
+    return classifier(layers=[lambda: keras.layers.ActivityRegularization(l2=0.01 * next(penalties))])()
+
+
 def with_convolution() -> keras.Model:
     layers = [keras.Input((4,)), keras.layers.Reshape((4, 1)), keras.layers.Conv1D(2, 2), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(3)])
@@ -127,6 +135,7 @@ def with_convolution() -> keras.Model:
             "more of the model than the optimizer's rate (`kernel_regularizer` of a Dense layer)",
         ),
         (with_schedule, "rebuild", "(the optimizer's schedule)"),
+        (with_another_penalty, "rebuild", "two builds of the model differ (`l2` of an ActivityRegularization layer)"),
     ],
 )
 def test_the_engine_follows_from_the_model(tmp_path: Path, build: Any, engine: str, reason: str) -> None:
