@@ -107,6 +107,23 @@ def with_wrapper() -> keras.Model:
     return classifier(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()))()
 
 
+class KeepsItsLastInput(keras.layers.Layer):
+    """Holds a tensor of the trace, but none as long as its output's shape is all that is asked for."""
+
+    kept: Any = None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def call(self, inputs: Any) -> Any:
+        self.kept = [inputs]
+        return inputs
+
+
+def with_a_kept_tensor() -> keras.Model:
+    return classifier(layers=[KeepsItsLastInput])()
+
+
 penalties = itertools.count(1)
 
 
@@ -125,6 +142,7 @@ def with_convolution() -> keras.Model:
 @pytest.mark.parametrize(
     ("build", "engine", "reason"),
     [
+        (with_a_kept_tensor, "stacked", ""),
         (with_fixed_schedule, "function", "the compiled SGD follows a schedule"),
         (with_wrapper, "function", "the compiled LossScaleOptimizer holds no learning rate of its own"),
         (own_step, "function", "the model has a `train_step` of its own"),
