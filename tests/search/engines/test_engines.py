@@ -124,6 +124,21 @@ def with_a_kept_tensor() -> keras.Model:
     return classifier(layers=[KeepsItsLastInput])()
 
 
+class KnowsItsLayers(keras.Model):
+    """Holds where its layers are in memory, as the tasks of KerasHub do."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.places = {id(layer) for layer in self.layers}
+
+
+def with_places_of_layers() -> keras.Model:
+    flowers = keras.Input((4,))
+    model = KnowsItsLayers(flowers, keras.layers.Dense(3)(flowers))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
 penalties = itertools.count(1)
 
 
@@ -143,6 +158,7 @@ def with_convolution() -> keras.Model:
     ("build", "engine", "reason"),
     [
         (with_a_kept_tensor, "stacked", ""),
+        (with_places_of_layers, "stacked", ""),
         (with_fixed_schedule, "function", "the compiled SGD follows a schedule"),
         (with_wrapper, "function", "the compiled LossScaleOptimizer holds no learning rate of its own"),
         (own_step, "function", "the model has a `train_step` of its own"),
