@@ -7,7 +7,7 @@ import inspect
 import itertools
 import queue
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -28,6 +28,7 @@ from keras_lr._keras.reader_state import ReplayedIterator, global_random_memorie
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.surroundings import Surroundings
 from keras_lr._keras.tf_data import independent, keeps_state, pipeline_variables, python_functions, stop
+from keras_lr._utils.formatting import with_article
 from keras_lr._utils.validation import is_number
 from keras_lr.errors import DataError, InvalidArgumentError
 
@@ -37,7 +38,11 @@ _ADAPTER_PARTS = ("_inputs", "_num_samples", "_batch_size", "_shuffle")
 
 
 class ArraySource(NamedTuple):
-    """The rows that one sweep reads, and where each of its batches begins and ends."""
+    """The rows that one sweep reads, and where each of its batches begins and ends.
+
+    If all batches have one size, `rows` has the shape `(num_steps, size)`, so that the graph knows it, as that of `fit`
+    does.
+    """
 
     arrays: Any
     rows: tf.Tensor
@@ -46,7 +51,8 @@ class ArraySource(NamedTuple):
     def get_next(self, step: Any) -> Any:
         """The batch of step `step`; traced into the loop."""
         with tf.device("CPU:0"):
-            rows = self.rows[self.splits[step] : self.splits[step + 1]]
+            whole = self.rows.shape.rank == 2
+            rows = self.rows[step] if whole else self.rows[self.splits[step] : self.splits[step + 1]]
             return _map(lambda array: tf.gather(array, rows), self.arrays)
 
 
@@ -107,28 +113,38 @@ class ArrayStream:
         return -(-int(self._samples) // int(self._batch_size))
 
     def signature(self) -> ArraySource:
-        """The type of `source`, as `tf.TensorSpec`s whose lengths are all open."""
-        arrays = _map(
-            lambda array: tf.TensorSpec([None, *array.shape[1:]], array.dtype), self._cut(np.zeros(1, np.int64))
-        )
-        return ArraySource(arrays, tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int64))
+        """The type of `source`, as `tf.TensorSpec`s whose lengths are open, apart from that of whole batches."""
+        rows = tf.TensorSpec([None, *self._whole_size], tf.int64)
+        return ArraySource(self._specs([None]), rows, tf.TensorSpec([None], tf.int64))
 
     def source(self, num_steps: int) -> ArraySource:
         """The batches of the next `num_steps` steps."""
         batches = list(itertools.islice(self._batches, num_steps))
         kept, rows = np.unique(np.concatenate(batches), return_inverse=True)
         splits = np.cumsum([0, *map(len, batches)])
-        return ArraySource(self._cut(kept), tf.constant(rows, tf.int64), tf.constant(splits, tf.int64))
+        rows = tf.constant(rows.reshape(-1, *self._whole_size), tf.int64)
+        return ArraySource(self._cut(kept), rows, tf.constant(splits, tf.int64))
 
     def batch_of(self, row: int) -> ArraySource:
         """The batch that holds `row` if the rows are not shuffled, as the only one of a source."""
         first = row // self._batch_size * self._batch_size
         rows = np.arange(first, min(first + self._batch_size, self._samples))
-        return ArraySource(self._cut(rows), tf.range(len(rows), dtype=tf.int64), tf.constant([0, len(rows)], tf.int64))
+        places = tf.constant(np.arange(len(rows)).reshape(-1, *self._whole_size), tf.int64)
+        return ArraySource(self._cut(rows), places, tf.constant([0, len(rows)], tf.int64))
 
     def sample(self) -> Any:
         """The `tf.TensorSpec`s of a batch."""
-        return self.signature().arrays
+        return self._specs(self._whole_size or [None])
+
+    @property
+    def _whole_size(self) -> list[int]:
+        """The size of every batch, as a list; empty if the last batch is short."""
+        return [] if self._samples % self._batch_size else [int(self._batch_size)]
+
+    def _specs(self, length: Sequence[int | None]) -> Any:
+        return _map(
+            lambda array: tf.TensorSpec([*length, *array.shape[1:]], array.dtype), self._cut(np.zeros(1, np.int64))
+        )
 
     def first_batch(self) -> Any:
         """A batch to build a model from."""
@@ -581,7 +597,8 @@ def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tupl
         )
     if not can_convert_arrays(data):
         raise InvalidArgumentError(
-            f"`validation_split` needs arrays. Received: a {type(data[0]).__name__}. Pass `validation_data` instead."
+            f"`validation_split` needs arrays. Received: {with_article(type(data[0]).__name__)}. Pass "
+            "`validation_data` instead."
         )
     try:
         return train_validation_split(data, validation_split)  # type: ignore[no-any-return]

@@ -176,13 +176,15 @@ def users_code(model: keras.Model) -> list[Any]:
 
 
 def attributes_of_keras(kind: type) -> frozenset[str]:
-    """Names of the attributes that Keras itself gives every object of `kind`, a class of Keras such as `keras.Layer`.
+    """Names of the attributes that every object of `kind` has, a class of a library such as `keras.Layer`.
 
-    Empty for a class that cannot be made without arguments.
+    Empty for a class that cannot be made without arguments, or whose objects hold no attributes, such as `abc.ABC`.
     """
     if kind not in _attributes:
         with fresh_layer_names():
-            _attributes[kind] = frozenset(name for example in _examples(kind) for name in vars(example))
+            _attributes[kind] = frozenset(
+                name for example in _examples(kind) for name in getattr(example, "__dict__", {})
+            )
     return _attributes[kind]
 
 

@@ -27,6 +27,7 @@ import tensorflow as tf
 
 from keras_lr._keras.model import attributes_of_keras
 from keras_lr._keras.snapshot import VariableSnapshot, random_sources
+from keras_lr._utils.formatting import with_article
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
     *("absl", "cv2", "google", "h5py", "jax", "keras", "keras_lr", "matplotlib", "numpy", "optree", "pandas", "PIL"),
@@ -273,7 +274,7 @@ class _Recording:
     def unrestored(self) -> list[str]:
         """What cannot be handed back, each as a clause."""
         name = type(self._iterator).__name__
-        return [f"a {name} was moved by its `{method}`" for method in sorted(self.live.methods)]
+        return [f"{with_article(name)} was moved by its `{method}`" for method in sorted(self.live.methods)]
 
 
 def global_random_values() -> list[Any]:
@@ -732,7 +733,7 @@ def _is_made(value: Any) -> bool:
 
 
 def _named(data: Any) -> str:
-    return "an array" if isinstance(data, np.ndarray) else f"a {type(data).__name__}"
+    return "an array" if isinstance(data, np.ndarray) else with_article(type(data).__name__)
 
 
 def _sample(data: Any) -> Any:

@@ -82,6 +82,11 @@ def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[s
     return {**found, "learning_rate": rate} if 0 < rate < math.inf else found
 
 
+def without_optimizer(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `facts_of_fit` has found, for a fit in which the compiled optimizer trained nothing."""
+    return {name: fact for name, fact in facts.items() if name not in ("optimizer", "learning_rate")}
+
+
 def facts_of_training(model: keras.Model, *, targets: Any, batch_size: Any, steps_per_epoch: Any) -> dict[str, Any]:
     """What is known of a training beside its losses and its rate; `targets` are None if weighted or unknown."""
     loss = getattr(model, "loss", None)

@@ -21,7 +21,8 @@ _HEADER = re.compile(
 _FRAME = re.compile(r"^ *File \".*(\n.*\S.*(\n[ ~^]+$)?)?", re.MULTILINE)
 """A stack frame with its line of code, if there is one, and the carets below it."""
 _NODE = re.compile(r"^\{\{[^{}]*\}\} ")
-_OPERATION = re.compile(r" \[Op:\w+\].*$")
+_TAIL = re.compile(r" \[Op:\w+\].*$| You can attempt the following resolutions to the problem: .*$")
+"""The operation that failed, or what TensorFlow advises whoever traces a function."""
 _BOLD = re.compile(r"\x1b\[\d*m")
 
 
@@ -49,6 +50,12 @@ def format_number(value: float | None, *, digits: int = 4) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 step`, `2 steps`, `20,000 steps`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def with_article(name: str) -> str:
+    """`a Dense`, `an Embedding`, `an LSTM`: a name after the article that its first sound takes."""
+    spelled = name[:2].isupper()
+    return f"{'an' if name[:1].upper() in ('AEFHILMNORSX' if spelled else 'AEIOU') else 'a'} {name}"
 
 
 def shown(value: Any) -> Any:
@@ -79,4 +86,4 @@ def short_error_message(error: BaseException) -> str:
     telling = [line for line in lines if line and not _HEADER.match(line)]
     first = telling[0] if telling else type(error).__name__
     cause = next((line for line in telling if _PYTHON_ERROR.match(line)), first)
-    return _OPERATION.sub("", _NODE.sub("", cause))[:_MAX_LENGTH].rstrip(".")
+    return _TAIL.sub("", _NODE.sub("", cause))[:_MAX_LENGTH].rstrip(".")

@@ -41,6 +41,12 @@ LOST_SHARE = 0.05
 NOISE_FACTOR = 2.0
 """Difference between two curves, in standard deviations of the noise of a single epoch, that noise may explain."""
 
+NEVER_LOGGED = (
+    "is exactly 0 in every epoch, so it is not what is trained. A `train_step` of your own has to update the metric of "
+    "that name; or name another logged value by `objective`."
+)
+"""What is wrong with an objective that has no other value, and what to do."""
+
 CLEAR_EPOCHS = 5
 """Epochs that both neighbours of the winner must have been compared with it for, if no sweep supports it."""
 
@@ -223,7 +229,7 @@ class Race:
 
     @property
     def best(self) -> float | None:
-        """The winner, or the leader so far; None if no run has a finite value, or every one has diverged."""
+        """The winner, or the leader so far; None if no run has a finite value that is not 0, or all have diverged."""
         place = self._leader()
         return None if place is None else self._rates[place]
 
@@ -329,8 +335,13 @@ class Race:
         return sorted(places, key=lambda place: (self._score(place, epoch), place))
 
     def _leader(self) -> int | None:
-        """Of the last comparison; before the first, of the values so far; None if all runs with values diverged."""
+        """Of the last comparison; before the first, of the values so far.
+
+        None if all runs with values diverged, or every value is exactly 0.
+        """
         with_values = [place for place in self._curves if len(self._curves[place]) and not self._diverged(place)]
+        if not any(self._curves[place].any() for place in with_values):
+            return None
         ranked = [place for place in self._ranking if place in with_values]
         return next(iter(ranked or self._order(with_values)), None)
 
@@ -521,6 +532,8 @@ class Race:
         return sweep.confidence == "clear" and sweep.low <= best <= sweep.high
 
     def _refusal(self) -> str:
+        if any(len(curve) and not curve.any() for curve in self._curves.values()):
+            return f"The objective {NEVER_LOGGED}"
         if not self.finished:
             return "No run has a finite value yet."
         lowest = format_rate(self._rates[min(self._curves)], digits=3)

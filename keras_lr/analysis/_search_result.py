@@ -48,7 +48,7 @@ def read_search(directory: str | Path) -> SensitivityResult:
 
 def search_result(table: Table, *, objective: str, direction: Literal["min", "max"]) -> SensitivityResult:
     """The result of a search whose records hold at least one row."""
-    judged, column = with_returned(table.frame(), objective)
+    judged, column = with_returned(_with_sizes_of_fit(table), objective)
     if column != objective:
         given = (event["direction"] for event in table.events if event["event"] in ("returned", "trial"))
         direction = next(given, direction)
@@ -123,6 +123,14 @@ def curve_of(rows: Sequence[Mapping[str, Any]], objective: str, epochs: int, *, 
         value = number(row.get(objective))
         values.append(value if np.isfinite(value) or not values else values[-1])
     return values + values[-1:] * (epochs - len(values)) if complete else values
+
+
+def _with_sizes_of_fit(table: Table) -> pd.DataFrame:
+    """The rows, with the batch size that a hypermodel's own `fit` has used, if it was always the same."""
+    frame = table.frame()
+    sizes = {int(event["size"]) for event in table.events if event["event"] == "batch_size"}
+    always = len(sizes) == 1 and frame["batch_size"].nunique() == 1
+    return frame.assign(batch_size=sizes.pop()) if always else frame
 
 
 def slowest_engine(lines: Iterable[Mapping[str, Any]]) -> UsedEngine | None:

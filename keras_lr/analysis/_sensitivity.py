@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from keras_lr._utils.formatting import counted, format_rate
+from keras_lr._utils.formatting import counted, format_rate, with_article
+from keras_lr.analysis._race import NEVER_LOGGED
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._sensitivity import FRAME_COLUMNS, SensitivityResult
 
@@ -282,6 +283,8 @@ class _Grid:
 def _best_grid(frame: pd.DataFrame, runs: pd.DataFrame, objective: str, direction: str) -> _Grid | None:
     """The runs of the batch size with the best score; None if no run can be compared.
 
+    Values that are all exactly 0 cannot: the model's `train_step` does not log what it trains.
+
     Args:
         frame: The epochs.
         runs: What `run_scores` made of them.
@@ -291,6 +294,8 @@ def _best_grid(frame: pd.DataFrame, runs: pd.DataFrame, objective: str, directio
     sign = 1.0 if direction == "min" else -1.0
     # With `validation_freq`, the first epochs may have no value.
     measured = frame[frame[objective].notna()]
+    if not measured[objective].any():
+        return None
     first_epoch = sign * measured.loc[measured["epoch"] == measured["epoch"].min(), objective].median()
     parts = [part.assign(score=sign * part["score"]) for _, part in runs.groupby("batch_size")]
     grids = [grid for part in parts if (grid := _read_grid(part, first_epoch)) is not None]
@@ -344,8 +349,6 @@ def _doubts(best: _Grid) -> list[str]:
         doubts.append(f"{best.diverged_at_best} of its {counted(best.repeats_at_best, 'run')} diverged.")
     if best.repeats_at_best < ENOUGH_REPEATS:
         doubts.append(FEW_REPEATS)
-    if not best.scores.any():
-        doubts.append("Every run scored exactly 0: check that the model's `train_step` logs the objective.")
     if last == 0:
         doubts.append("No other rate was tried.")
     elif basin.low == 0 and basin.high == last:
@@ -365,11 +368,13 @@ def at_edge_in_words(*, highest: bool) -> str:
 
 def _refusal(runs: pd.DataFrame, objective: str) -> str:
     """One sentence on why no run can be compared, and one on what to do."""
+    if (runs["score"] == 0).any():
+        return f"{objective} {NEVER_LOGGED}"
     counts = runs["status"].value_counts()
     parts = [f"{counts[status]} {status}" for status in ("diverged", "failed", "pruned") if counts.get(status)]
     how = ", ".join(parts) if parts else f"{objective} is never a finite number"
     remedy = "Lower the learning rates" if counts.get("diverged") else "Read the messages of the runs"
-    return f"None of the {len(runs)} runs reached a {objective} that can be compared ({how}). {remedy}."
+    return f"None of the {len(runs)} runs reached {with_article(objective)} that can be compared ({how}). {remedy}."
 
 
 @dataclass(frozen=True)

@@ -254,18 +254,20 @@ class AutoLR(SuggestsAttributes, Callback):
             self._stand_aside(f"the logs hold no 'loss', only {sorted(logs)}; name one of these as `monitor`")
         else:
             check_logged(self.monitor, logs)
-        if self._setup is None and logs.get(self.monitor) == 0 and f"val_{self.monitor}" not in logs:
+        if self._setup is None and logs.get(self.monitor) == 0 and not logs.get(f"val_{self.monitor}"):
             self._stand_aside(
                 f"the logged {self.monitor!r} is exactly 0, so it is not the one that is trained; a `train_step` of "
                 "your own has to update the metric of that name in `self.metrics`"
             )
         steps = steps_done(self.model.optimizer) - self._steps_before
+        rolled_back = any(action.kind == "rollback" for action in state.actions)
         if steps > 0:
             state.steps = self.params.get("steps") or steps
-        elif self._setup is None and not any(action.kind == "rollback" for action in state.actions):
+        elif self._setup is None and not rolled_back:
             self._stand_aside("the model's `train_step` does not train with the compiled optimizer")
         self._setup = TrainingSetup(self.model)
-        logs["learning_rate"] = controller.learning_rate
+        if steps > 0 or rolled_back:
+            logs["learning_rate"] = controller.learning_rate
         values = (float(logs.get(name, math.nan)) for name in (self.monitor, f"val_{self.monitor}"))
         controller.end_epoch(epoch, *values)
         self._say_changes()

@@ -19,8 +19,8 @@ from keras_lr._keras.callback_state import (
     ignore_loads,
     only_observes,
 )
-from keras_lr._keras.learning_rate import current_learning_rate
-from keras_lr._keras.running_fit import facts_of_fit, move_before_backup
+from keras_lr._keras.learning_rate import current_learning_rate, steps_done
+from keras_lr._keras.running_fit import facts_of_fit, move_before_backup, without_optimizer
 from keras_lr._utils import validation
 from keras_lr._utils.validation import check_logged
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
@@ -56,6 +56,7 @@ class EpochHistory:
         self._begun = self._unlogged = False
         self._first_loss: float | None = None
         self._facts: dict[str, Any] = {}
+        self._steps_before = 0
 
     def begin_fit(self, model: keras.Model, params: Mapping[str, Any] | None) -> None:
         """Prepares for the first epoch of a fit."""
@@ -70,6 +71,7 @@ class EpochHistory:
         change = None if self._begun or self._setup is None else self._setup.change(model)
         self._begun = True
         self._first_loss = None
+        self._steps_before = steps_done(model.optimizer)
         if not self.rows:
             self.restarted = ""
         elif change is not None:
@@ -86,7 +88,7 @@ class EpochHistory:
             self._first_loss = loss
 
     def end_epoch(self, epoch: int, logs: Mapping[str, Any], model: keras.Model) -> None:
-        """Adds an epoch; its rate is the logged one, else that of the optimizer, NaN if there is none.
+        """Adds an epoch; its rate is the logged one, else that of the optimizer, NaN if that trained nothing.
 
         Without "loss" in the logs, the name that nobody chose, no epoch is added, and one warning says so.
 
@@ -100,12 +102,15 @@ class EpochHistory:
         check_logged(self._monitor, logs)
         names = (self._monitor, f"val_{self._monitor}")
         values = {name: float(logs[name]) for name in names if name in logs}
-        rate = logs.get("learning_rate")
-        if rate is None:
-            rate = math.nan if model.optimizer is None else current_learning_rate(model.optimizer)
+        rate = logs["learning_rate"] if "learning_rate" in logs else self.rate_now(model)
         if not self.rows and epoch == 0 and self._first_loss is not None:
             values[UNTRAINED] = self._first_loss
         self.rows.append({"epoch": float(epoch), "learning_rate": float(rate), **values})
+
+    def rate_now(self, model: keras.Model) -> float:
+        """The optimizer's learning rate; NaN if it has done no step in this epoch."""
+        idle = steps_done(model.optimizer) == self._steps_before
+        return math.nan if idle else current_learning_rate(model.optimizer)
 
     def _warn_unlogged(self, logs: Mapping[str, Any]) -> None:
         if not self._unlogged:
@@ -125,7 +130,9 @@ class EpochHistory:
     def known(self) -> dict[str, Any]:
         """What is known beside the columns: what `facts_of_fit` found, and the loss before the first step."""
         untrained = self.rows[0].get(UNTRAINED, math.nan) if self.rows else math.nan
-        return {**self._facts, **({UNTRAINED: untrained} if math.isfinite(untrained) else {})}
+        idle = bool(self.rows) and all(math.isnan(row["learning_rate"]) for row in self.rows)
+        facts = without_optimizer(self._facts) if idle else self._facts
+        return {**facts, **({UNTRAINED: untrained} if math.isfinite(untrained) else {})}
 
     def diagnose(self, columns: Mapping[str, np.ndarray] | None = None) -> Diagnosis:
         """The diagnosis of the epochs, or of other columns of the same run, with all that is known."""
@@ -288,7 +295,7 @@ class HistoryMonitor(Callback):
             if self._logs_running_mean():
                 steps, losses = step_losses(steps, losses, max_points=STEP_POINTS)
             if np.isfinite(losses).any():
-                rate = np.full(steps.size, current_learning_rate(self.model.optimizer))
+                rate = np.full(steps.size, self._history.rate_now(self.model))
                 columns = {"step": steps, self.monitor: losses, "learning_rate": rate}
                 found = self._history.diagnose(columns).findings
                 for finding in found:

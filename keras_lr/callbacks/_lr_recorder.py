@@ -13,7 +13,7 @@ import pandas as pd
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads, only_observes
 from keras_lr._keras.learning_rate import RateReader, steps_done
 from keras_lr._keras.logs import LogInterceptor
-from keras_lr._keras.running_fit import facts_of_fit
+from keras_lr._keras.running_fit import facts_of_fit, without_optimizer
 from keras_lr._utils import validation
 from keras_lr.analysis._diagnosis.history import FACT_COLUMNS
 from keras_lr.callbacks._history_monitor import UNTRAINED
@@ -149,6 +149,8 @@ class LRRecorder(Callback):
         known = {name: self._known[name] for name in FACT_COLUMNS if name in self._known}
         if self._reader is None or reading is None:
             self._warn_once()
+            if not self._epochs:
+                self._known = without_optimizer(self._known)
             return known
         rates = dict(zip(self._reader.names, map(_plain, reading[0]), strict=True))
         row = {"epoch": self._epoch, "rates": rates}

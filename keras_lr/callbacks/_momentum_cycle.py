@@ -13,6 +13,7 @@ from keras_lr._keras.callback_state import Callback
 from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers
 from keras_lr._keras.running_fit import on_fit_error
 from keras_lr._utils import validation
+from keras_lr._utils.formatting import with_article
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.schedules._base import PRECISION
 from keras_lr.schedules._composed import Scaled
@@ -190,8 +191,8 @@ class MomentumCycle(Callback):
                 return float(rates.min()), float(rates.max())
         raise InvalidArgumentError(
             "`rate_range` is required unless a schedule changes the learning rate and the steps per epoch are known. "
-            f"Received: rate_range=None, a {type(rate).__name__} as the learning rate, {steps} steps per epoch. Pass "
-            "`rate_range=(lowest, highest)`."
+            f"Received: rate_range=None, {with_article(type(rate).__name__)} as the learning rate, {steps} steps per "
+            "epoch. Pass `rate_range=(lowest, highest)`."
         )
 
 

@@ -365,7 +365,7 @@ class Table:
             known = self.trials.get(line["trial"]) == record
             self.trials[line["trial"]] = record
         else:
-            known = event in ("engine", "data") and line in self.events
+            known = event in ("engine", "data", "batch_size") and line in self.events
             if event in ("ended", "pruned", "returned"):
                 self._mark_run(line)
         if not known:

@@ -26,7 +26,7 @@ import pandas as pd
 import tensorflow as tf
 
 from keras_lr._keras.callback_state import is_observer
-from keras_lr._keras.model import attributes_of_keras
+from keras_lr._keras.model import attributes_of_keras, layers_of
 from keras_lr._keras.reader_state import HOLDERS, slots_of
 
 CODE = f"code {sys.implementation.cache_tag}"
@@ -257,12 +257,15 @@ def attributes(value: Any) -> dict[str, Any]:
 def users_attributes(value: Any) -> dict[str, Any]:
     """The attributes of an object of a user's class, without those that the class of the library below it keeps.
 
-    The arguments of that class stay: `patience` is a setting of a subclass of `EarlyStopping`, `wait` its state.
+    The arguments of that class stay: `patience` is a setting of a subclass of `EarlyStopping`, `wait` its state. The
+    places in memory of a model's layers, which models of KerasHub hold, are others in each build.
     """
     library = next(base for base in type(value).__mro__ if not is_users(base))
     kept = frozenset() if library is object else attributes_of_keras(library)
     settings = {name for argument in _argument_names(library) for name in (argument, f"_{argument}")} - {"name"}
-    return {name: part for name, part in attributes(value).items() if name in settings or name not in kept}
+    own = {name: part for name, part in attributes(value).items() if name in settings or name not in kept}
+    places = {id(layer) for layer in layers_of(value)} if isinstance(value, keras.Model) else set()
+    return {name: part for name, part in own.items() if not (isinstance(part, set) and part and part <= places)}
 
 
 def _settings(value: Any) -> dict[str, Any]:

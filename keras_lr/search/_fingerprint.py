@@ -21,6 +21,7 @@ from keras_lr._keras.model import compile_arguments, layers_of
 from keras_lr._keras.snapshot import components, held_variables
 from keras_lr._keras.stateless import excluded_from_weight_decay, replaced_methods
 from keras_lr._keras.tf_data import is_repeatable
+from keras_lr._utils.formatting import with_article
 from keras_lr.errors import SearchError
 from keras_lr.search._description import (
     NAMES_IN_CONFIG,
@@ -221,7 +222,8 @@ def in_words(path: str, description: Mapping[str, Any]) -> str:
     kind, *inner = path.split(".")
     if kind == "layers" and inner and inner[0] in description["layers"]:
         layer = description["layers"][inner[0]]["class"]
-        return f"`{inner[1]}` of a {layer} layer" if len(inner) > 1 else f"a {layer} layer"
+        named = f"{with_article(layer)} layer"
+        return f"`{inner[1]}` of {named}" if len(inner) > 1 else named
     if kind == "optimizer":
         return f"the optimizer's {inner[1]}" if len(inner) > 1 else "the optimizers"
     if kind == "code" and inner and inner[0] == "optimizers":

@@ -26,6 +26,7 @@ from keras_lr._keras.running_fit import facts_of_training
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.tf_data import independent
 from keras_lr._keras.traced_state import undone
+from keras_lr._utils.formatting import with_article
 from keras_lr._utils.names import similar_name
 from keras_lr._utils.validation import whole_number
 from keras_lr.errors import DataError, InvalidArgumentError
@@ -251,8 +252,8 @@ def _reads_in_graph(data: Any) -> bool:
 def _check_reread(name: str, data: Any) -> None:
     if isinstance(data, Iterator) and not isinstance(data, keras.utils.PyDataset):
         raise DataError(
-            f"`{name}` must be data that can be read again for each run, but a {type(data).__name__} can be read only "
-            f"once. Pass arrays, a tf.data.Dataset or a PyDataset."
+            f"`{name}` must be data that can be read again for each run, but {with_article(type(data).__name__)} can "
+            "be read only once. Pass arrays, a tf.data.Dataset or a PyDataset."
         )
 
 

@@ -286,11 +286,15 @@ class ModelFactory:
                 "the function."
             )
         self.trained = steps_done(first.optimizer) > 0
-        first, second = self._built(self._with_weights(first, low), low), self._with_weights(second, high)
+        second = self._with_weights(second, high)
+        # What the code of the model keeps while its step is traced is no difference between the two.
+        lowest = self._as_built if is_built(first) else None
+        first = self._built(self._with_weights(first, low), low)
+        lowest = whole_description(first) if lowest is None else lowest
         self._keep_shared(first, second)
         if not self._hypermodel.takes_any_data:
             check_trainable(first, built_only=True)
-        self._compare(first, second)
+        self._compare(first, second, lowest)
         self.copies_weights = not self.unbuilt and _copies_weights(first)
         if self._hypermodel.reads_rate:
             self.check_rates(by_rate)
@@ -361,8 +365,8 @@ class ModelFactory:
             self.failures[run.learning_rate] = error
             return None
 
-    def _compare(self, first: keras.Model, second: keras.Model) -> None:
-        lowest, highest = whole_description(first), whole_description(second)
+    def _compare(self, first: keras.Model, second: keras.Model, lowest: Mapping[str, Any]) -> None:
+        highest = whole_description(second)
         self.rate_in_build = difference(lowest, highest)
         self._keeps_schedule = schedules_in(lowest) != schedules_in(highest)
         initial = [] if self.unbuilt else common_part(initial_norms(first), initial_norms(second))
@@ -449,10 +453,14 @@ class ModelFactory:
                 f"`hypermodel` must return a keras.Model. Received: {type(model).__name__}. Return the compiled model."
             )
         if not model.compiled or model.optimizer is None:
+            which = (
+                "Train with `model.optimizer` in the hypermodel's `fit`; the search sets its rate."
+                if self._hypermodel.has_own_fit
+                else "Of several optimizers, compile the one whose rate is searched."
+            )
             raise ModelError(
                 "`hypermodel` must return a compiled model. Received one without an optimizer. Call "
-                "`model.compile(optimizer, loss)` before returning it. Of several optimizers, compile the one whose "
-                "rate is searched."
+                f"`model.compile(optimizer, loss)` before returning it. {which}"
             )
         self._check_size(model)
         return model

@@ -39,12 +39,16 @@ def ordered_batches(
     returns the number of the first epoch; it is called whenever the dataset is read from its start.
     """
     size = int(keras.tree.flatten(data)[0].shape[0])
+    # As in `fit`, the graph then knows the size of whole batches.
+    whole = size % batch_size == 0
 
     def indices(epoch: Any) -> tf.data.Dataset:
         order = tf.numpy_function(
             lambda number: epoch_order(seed, first_epoch() + int(number), size, shuffle=shuffle), [epoch], tf.int32
         )
-        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [size])).batch(batch_size)
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(order, [size])).batch(
+            batch_size, drop_remainder=whole
+        )
 
     dataset = tf.data.Dataset.range(epochs).flat_map(indices)
     dataset = dataset.map(lambda chosen: take(data, chosen), num_parallel_calls=tf.data.AUTOTUNE)

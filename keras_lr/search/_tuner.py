@@ -264,9 +264,12 @@ class LogGridSearch(GridTuner):
         if not model.built and batch is not None:
             build_as_fit(model, batch)
         if not model.built and batch is None:
+            # A search that knows no batch has left the data to the hypermodel's own `fit`.
+            searched = self._session is not None
+            instead = "" if searched else ", or call `search` with the same data first, which trains nothing twice"
             raise SearchError(
-                "The weights cannot be loaded into a model that does not know its input shape yet. Call `search` with "
-                "the same data first, which trains nothing twice, or build the model in `hypermodel`."
+                "The weights cannot be loaded into a model that does not know its input shape yet. Build the model in "
+                f"`hypermodel`, for example from a `keras.Input`{instead}."
             )
         shapes = [tuple(weight.shape) for weight in model.weights]
         for weight, value in zip(model.weights, self._folder.load_weights(trial.trial_id, shapes), strict=True):

@@ -38,6 +38,10 @@ class BrokenLayer(keras.layers.Layer):
     ("fail", "expected"),
     [
         (lambda: python_function(1), "ValueError: row 3 is empty"),
+        (
+            lambda: tf.function(lambda value: 1 if value else 2, autograph=False)(tf.constant(True)),
+            "Using a symbolic `tf.Tensor` as a Python `bool` is not allowed",
+        ),
         (lambda: tf.function(python_function)(tf.constant(1)), "ValueError: row 3 is empty"),
         (lambda: next(iter(dataset())), "ValueError: row 3 is empty"),
         (lambda: tf.function(lambda one: one.get_next())(iter(dataset())), "ValueError: row 3 is empty"),
@@ -53,6 +57,7 @@ class BrokenLayer(keras.layers.Layer):
     ],
     ids=[
         "eager",
+        "condition in a graph",
         "graph",
         "pipeline",
         "pipeline in a graph",

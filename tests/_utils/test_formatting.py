@@ -1,6 +1,6 @@
 import pytest
 
-from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.formatting import format_rate, with_article
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ from keras_lr._utils.formatting import format_rate
 )
 def test_a_rate_is_short_and_has_no_leading_zeros(rate, digits, words):
     assert format_rate(rate, digits=digits) == words
+
+
+@pytest.mark.parametrize("said", ["a Dense", "an Embedding", "an LSTM", "a GRU", "an RNN", "a val_loss", "an accuracy"])
+def test_a_name_takes_the_article_of_its_sound(said):
+    assert with_article(said.split()[1]) == said

@@ -262,6 +262,16 @@ def test_when_every_rate_diverges_nothing_is_best():
     assert race.reason == "Every rate diverged, down to 1e-2. Race lower rates."
 
 
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_an_objective_that_is_never_logged_has_no_best_rate(direction):
+    race = Race([1e-3, 1e-2, 1e-1], epochs=4, direction=direction)
+    while asked := race.ask():
+        for rate, epochs in asked:
+            race.tell(rate, [0.0] * epochs)
+    assert (race.best, race.low, race.high, race.confidence) == (None, None, None, "none")
+    assert race.reason.startswith("The objective is exactly 0 in every epoch, so it is not what is trained.")
+
+
 def test_after_all_of_the_first_rates_diverged_a_lower_one_is_tried():
     race = Race(suggestion(1e-1), epochs=20)
     run(race, lambda rate: [NAN] if rate > 5e-3 else [1.0] * 20)

@@ -130,9 +130,9 @@ def test_auto_lr_records_a_fit_on_which_it_cannot_act(model: str) -> None:
     auto = keras_lr.AutoLR(probe_steps=20, probe_repeats=1)
     with pytest.warns(UserWarning, match="`AutoLR` only records this fit and leaves the learning rate as it is: "):
         history, _ = fitted(model, auto)
-    assert len(set(history["learning_rate"])) == 1
+    assert "learning_rate" not in history
     assert auto.log.actions == ()
-    assert auto.log.learning_rates.tolist() == history["learning_rate"]
+    assert len(set(auto.log.learning_rates)) == 1
     assert len(auto.log.notes) == 1
 
 
@@ -153,6 +153,19 @@ def test_a_recorder_logs_no_rate_that_trained_nothing(frequency: str) -> None:
         history, _ = fitted("frozen", recorder)
     assert "learning_rate" not in history
     assert recorder.to_frame().empty
+
+
+@pytest.mark.filterwarnings("ignore:`LRRecorder` records no learning rate")
+def test_an_optimizer_that_trained_nothing_is_no_fact_of_the_run(tmp_path: Any) -> None:
+    model = unused_optimizer()
+    watching = [keras_lr.HistoryMonitor(), keras_lr.ReportCallback(tmp_path / "page.html"), keras_lr.LRRecorder()]
+    history = model.fit(X, Y, batch_size=4, epochs=6, verbose=0, callbacks=watching)
+    for source in (history, *watching):
+        diagnosis = keras_lr.analyze_history(source)
+        assert (diagnosis.learning_rate, diagnosis.n_epochs) == (None, 6)
+    for callback in watching:
+        assert not {"optimizer", "learning_rate"} & set(callback.known)
+        assert callback.known["steps_per_epoch"] == 2
 
 
 class BreaksItsStep(keras.Sequential):
@@ -180,7 +193,7 @@ def test_a_range_test_that_fails_does_not_end_the_fit() -> None:
 
 
 class LogsNoLoss(keras.Model):
-    """A step as of Keras 2: it trains a loss that it never logs, so that Keras logs 0."""
+    """Steps as of Keras 2, of which neither logs its loss, so that Keras logs 0."""
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y = data
@@ -191,14 +204,19 @@ class LogsNoLoss(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return dict(self.compute_metrics(x, y, predicted))
 
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y = data
+        return dict(self.compute_metrics(x, y, self(x, training=False)))
 
-def test_a_loss_that_is_never_logged_is_not_judged() -> None:
+
+@pytest.mark.parametrize("validation_data", [None, (X, Y)], ids=["alone", "validated"])
+def test_a_loss_that_is_never_logged_is_not_judged(validation_data: Any) -> None:
     inputs = keras.Input((4,))
     model = LogsNoLoss(inputs, keras.layers.Dense(1)(inputs))
     model.compile(keras.optimizers.SGD(0.01), "mse")
     auto = keras_lr.AutoLR(probe_steps=20, probe_repeats=1)
     with pytest.warns(UserWarning, match="only records this fit .* 'loss' is exactly 0"):
-        history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[auto]).history
+        history = model.fit(X, Y, epochs=3, verbose=0, validation_data=validation_data, callbacks=[auto]).history
     assert history["loss"] == [0.0] * 3
     np.testing.assert_allclose(history["learning_rate"], 0.01)
 

@@ -105,6 +105,24 @@ class Subclassed(keras.Model):
         return [head(hidden) for head in self.heads]
 
 
+class CountsSamples(keras.layers.Layer):
+    """Reads the number of samples while it is traced, as layers of whole graphs do."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs / float(inputs.shape[0])
+
+
+def test_a_layer_that_needs_the_number_of_samples_has_it_as_in_fit(digits: Any) -> None:
+    images, labels = digits[0][:64].astype("float32"), digits[1][:64].astype("float32")
+    model = keras.Sequential([CountsSamples(), keras.layers.Dense(1, kernel_initializer="ones")])
+    model.compile(keras.optimizers.SGD(), "mse")
+    rates = {"min_lr": 1e-30, "max_lr": 2e-30, "num_steps": 4}
+    result = keras_lr.find_lr(model, images, labels, batch_size=16, shuffle=False, **rates)
+    errors = (images.sum(axis=1) / 16 - labels) ** 2
+    np.testing.assert_allclose(result.losses, errors.reshape(4, 16).mean(axis=1), rtol=1e-5)
+    assert result.engine == "graph"
+
+
 def test_a_subclassed_model_of_several_inputs_and_outputs(digits: Any) -> None:
     images, labels = digits
     parts = {"left": images[:, :32], "right": images[:, 32:]}

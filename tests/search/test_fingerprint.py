@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
@@ -388,6 +389,38 @@ def test_a_function_is_known_by_what_it_uses(monkeypatch: pytest.MonkeyPatch) ->
     assert describe(helper) == before
     monkeypatch.setitem(globals(), "LIMIT", 2)
     assert describe(helper) != before
+
+
+class Rule(abc.ABC):
+    """A base class whose library base, `abc.ABC`, gives its objects no attributes."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    @abc.abstractmethod
+    def apply(self, values: Any) -> Any: ...
+
+
+class Scaling(Rule):
+    def apply(self, values: Any) -> Any:
+        return values * self.factor
+
+
+class Offset(float):
+    """A number with a method."""
+
+    def apply(self, values: Any) -> Any:
+        return values + self
+
+
+class Weight(NamedTuple):
+    factor: float
+
+
+@pytest.mark.parametrize("kind", [Scaling, Offset, Weight])
+def test_an_object_whose_library_class_has_no_attributes_is_known_by_its_own(kind: Callable[[float], Any]) -> None:
+    assert describe(kind(0.5)) == describe(kind(0.5))
+    assert first_difference(describe(kind(0.5)), describe(kind(0.25))) is not None
 
 
 def test_a_log_that_a_callback_fills_is_no_setting() -> None:

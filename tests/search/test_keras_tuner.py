@@ -106,6 +106,30 @@ def test_a_hypermodel_that_fits_itself_is_rebuilt_for_each_run(tmp_path: Path) -
     assert result.engine == "rebuild"
     assert "has a `fit` of its own" in result.engine_reason
     assert len(result.frame) == len(RATES)
+    assert (result.batch_sizes, result.best_batch_size) == ((25,), 25)
+
+
+class WithItsData(keras_tuner.HyperModel):
+    """A hypermodel that holds its data, which alone show the shape of its model's input."""
+
+    def build(self, hp: Any) -> keras.Model:
+        model = keras.Sequential([keras.layers.Dense(3)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        return model.fit(*iris()[:2], *args, **kwargs)
+
+
+def test_a_model_that_only_the_hypermodel_s_own_data_build_is_to_be_built_there(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"objective": "loss", "learning_rates": RATES[:1], "repeats": 1}
+    tuner = small_search(WithItsData(), tmp_path, **options)
+    tuner.search(epochs=1, verbose=0)
+    with pytest.raises(SearchError, match=r"in `hypermodel`, for example from a `keras.Input`\.$"):
+        tuner.get_best_models()
+    later = small_search(WithItsData(), tmp_path, **options)
+    with pytest.raises(SearchError, match="or call `search` with the same data first"):
+        later.get_best_models()
 
 
 class Deaf(Fitted):

@@ -210,6 +210,19 @@ def test_an_uncompiled_model(tmp_path: Path) -> None:
         tuner.search(x, y, validation_data=validation, epochs=1, verbose=0)
 
 
+def test_an_uncompiled_model_that_a_loop_of_its_own_would_train(tmp_path: Path) -> None:
+    class OwnLoop(keras_tuner.HyperModel):
+        def build(self, hp: Any) -> keras.Model:
+            return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+
+        def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> float:
+            return 1.0
+
+    tuner = small_search(OwnLoop(), tmp_path, objective=None)
+    with pytest.raises(ModelError, match=r"Train with `model.optimizer` in the hypermodel's `fit`; the search sets"):
+        tuner.search(*iris()[:2], verbose=0)
+
+
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     x, y, validation = iris()
     (tmp_path / "file").write_text("")

@@ -100,7 +100,10 @@ def _known_beside(source: Any) -> dict[str, Any]:
         return {}
     loss = getattr(model, "loss", None)
     one = isinstance(loss, str) or (callable(loss) and (hasattr(loss, "__name__") or hasattr(loss, "reduction")))
-    return {"optimizer": getattr(model, "optimizer", None), **({"loss": loss} if one else {})}
+    optimizer = getattr(model, "optimizer", None)
+    # A model with a `train_step` of its own may train with other optimizers than the compiled one.
+    idle = int(getattr(optimizer, "iterations", 1)) == 0
+    return {**({} if idle else {"optimizer": optimizer}), **({"loss": loss} if one else {})}
 
 
 def search_runs(result: SensitivityResult) -> dict[str, TrainingHistory]:

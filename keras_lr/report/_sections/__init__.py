@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_lr._utils.formatting import with_article
 from keras_lr.errors import InvalidArgumentError, ResultFormatError
 from keras_lr.report._components import Section
 from keras_lr.report._sections import auto_lr, diagnosis, range_test, schedule, sensitivity
@@ -54,7 +55,7 @@ def record_from_dict(data: Any) -> Record:
     """
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in SECTIONS:
-        received = repr(kind[:80]) if isinstance(kind, str) else f"no kind, in a {type(data).__name__}"
+        received = repr(kind[:80]) if isinstance(kind, str) else f"no kind, in {with_article(type(data).__name__)}"
         raise ResultFormatError(f"The stored `kind` must be one of {sorted(SECTIONS)}. Received: {received}.")
     return SECTIONS[kind].record_type.from_dict(data)
 

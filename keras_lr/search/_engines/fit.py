@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_lr._keras.callback_state import TrainingSetup
 from keras_lr._keras.learning_rate import keeps_average
+from keras_lr._keras.running_fit import epoch_iterator_of_fit
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
@@ -36,14 +37,28 @@ _ARRAY_ARGUMENTS = ("y", "sample_weight", "class_weight", "batch_size", "shuffle
 
 
 class RecordEpochs(keras.callbacks.Callback):
-    """Records each epoch of one run, and ends the run when the recorder says so."""
+    """Records each epoch of one run, and ends the run when the recorder says so.
 
-    def __init__(self, run: Run, recorder: Recorder) -> None:
+    Args:
+        run: The run.
+        recorder: Records it.
+        own_fit: Whether the hypermodel has a `fit` of its own, which may divide the data into batches of another size.
+    """
+
+    def __init__(self, run: Run, recorder: Recorder, *, own_fit: bool) -> None:
         super().__init__()
         self._run = run
         self._recorder = recorder
+        self._own_fit = own_fit
         self.epochs = 0
         self.stopped = False
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Records the batch size of a `fit` of the hypermodel's own."""
+        epochs = epoch_iterator_of_fit(self.model) if self._own_fit else None
+        size = None if epochs is None else epochs.data_adapter.batch_size
+        if size is not None:
+            self._recorder.event("batch_size", size=int(size))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Records the logs."""
@@ -207,7 +222,7 @@ class FitEngine(Engine):
     def _new_training(self, run: Run) -> _Training:
         self.arguments.readers.rewind()
         keras.utils.set_random_seed(run.seed)
-        recording = RecordEpochs(run, self.recorder)
+        recording = RecordEpochs(run, self.recorder, own_fit=self.hypermodel.has_own_fit)
         callbacks = self.hypermodel.prepare_callbacks(run, self._copied_callbacks())
         # Preparing them may have drawn random numbers.
         keras.utils.set_random_seed(run.seed)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lr._keras.learning_rate import holds_one_rate
+from keras_lr._keras.learning_rate import follows_schedule, holds_one_rate
 from keras_lr._keras.model import is_distributed, layers_of
 from keras_lr._keras.stateless import stacking_unavailable
 from keras_lr._utils.formatting import short_error_message
@@ -307,7 +307,8 @@ def _why_not_reuse(model: keras.Model, factory: ModelFactory, hypermodel: TunedH
     if factory.seed_in_build is not None:
         return f"the seed changes more of the model than its weights ({factory.seed_in_build})"
     if factory.rate_in_build is not None:
-        return f"the learning rate changes more of the model than the optimizer's rate ({factory.rate_in_build})"
+        changes = "the learning rate changes more of the model than the optimizer's rate"
+        return f"{changes if hypermodel.reads_rate else 'two builds of the model differ'} ({factory.rate_in_build})"
     return ""
 
 
@@ -343,7 +344,8 @@ def _why_not_stacked(model: keras.Model, factory: ModelFactory, arguments: FitAr
     if factory.trained:
         return "the optimizer has trained the model before"
     if not holds_one_rate(optimizer):
-        return f"the optimizer has no single learning rate ({type(optimizer).__name__})"
+        why = "follows a schedule" if follows_schedule(optimizer) else "holds no learning rate of its own"
+        return f"the compiled {type(optimizer).__name__} {why}"
     if getattr(optimizer, "gradient_accumulation_steps", None):
         return "gradient accumulation does not stack"
     if getattr(optimizer, "use_ema", False) and getattr(optimizer, "ema_overwrite_frequency", None):

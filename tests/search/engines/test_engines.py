@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,55 @@ def with_bare_schedule(hp: Any) -> keras.Model:
     return model
 
 
+def with_fixed_schedule() -> keras.Model:
+    model = classifier()()
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 14)), model.loss)
+    return model
+
+
+def with_wrapper() -> keras.Model:
+    return classifier(lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()))()
+
+
+class KeepsItsLastInput(keras.layers.Layer):
+    """Holds a tensor of the trace, but none as long as its output's shape is all that is asked for."""
+
+    kept: Any = None
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def call(self, inputs: Any) -> Any:
+        self.kept = [inputs]
+        return inputs
+
+
+def with_a_kept_tensor() -> keras.Model:
+    return classifier(layers=[KeepsItsLastInput])()
+
+
+class KnowsItsLayers(keras.Model):
+    """Holds where its layers are in memory, as the tasks of KerasHub do."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.places = {id(layer) for layer in self.layers}
+
+
+def with_places_of_layers() -> keras.Model:
+    flowers = keras.Input((4,))
+    model = KnowsItsLayers(flowers, keras.layers.Dense(3)(flowers))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+penalties = itertools.count(1)
+
+
+def with_another_penalty() -> keras.Model:
+    return classifier(layers=[lambda: keras.layers.ActivityRegularization(l2=0.01 * next(penalties))])()
+
+
 def with_convolution() -> keras.Model:
     layers = [keras.Input((4,)), keras.layers.Reshape((4, 1)), keras.layers.Conv1D(2, 2), keras.layers.Flatten()]
     model = keras.Sequential([*layers, keras.layers.Dense(3)])
@@ -103,9 +153,14 @@ def with_convolution() -> keras.Model:
     return model
 
 
+@pytest.mark.filterwarnings("ignore:`hypermodel` compiles a learning-rate schedule")
 @pytest.mark.parametrize(
     ("build", "engine", "reason"),
     [
+        (with_a_kept_tensor, "stacked", ""),
+        (with_places_of_layers, "stacked", ""),
+        (with_fixed_schedule, "function", "the compiled SGD follows a schedule"),
+        (with_wrapper, "function", "the compiled LossScaleOptimizer holds no learning rate of its own"),
         (own_step, "function", "the model has a `train_step` of its own"),
         (with_convolution, "function", "convolutions with weights of their own do not stack"),
         (
@@ -114,6 +169,7 @@ def with_convolution() -> keras.Model:
             "more of the model than the optimizer's rate (`kernel_regularizer` of a Dense layer)",
         ),
         (with_schedule, "rebuild", "(the optimizer's schedule)"),
+        (with_another_penalty, "rebuild", "two builds of the model differ (`l2` of an ActivityRegularization layer)"),
     ],
 )
 def test_the_engine_follows_from_the_model(tmp_path: Path, build: Any, engine: str, reason: str) -> None:

@@ -375,6 +375,27 @@ def test_a_method_that_is_replaced_on_the_optimizer_is_called(tmp_path: Path) ->
     assert_as_plain(frame, with_a_replaced_method, seed=0)
 
 
+class CountsSamples(keras.layers.Layer):
+    """Reads the number of samples while it is traced, as layers of whole graphs do."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs / float(inputs.shape[0])
+
+
+def counting_samples() -> keras.Model:
+    # An input would have an open number of samples.
+    model = keras.Sequential([CountsSamples(), keras.layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=ACCURACY)
+    return model
+
+
+def test_a_layer_that_needs_the_number_of_samples_has_it_as_in_fit(tmp_path: Path) -> None:
+    tuner = small_search(counting_samples, tmp_path, repeats=1)
+    frame = run_small(tuner, batch_size=50)
+    assert_as_plain(frame, counting_samples, seed=0, builds_optimizer=False, batch_size=50)
+    assert tuner.sensitivity().engine == "reuse"
+
+
 def trained_before() -> keras.Model:
     model = classifier(keras.optimizers.Adam, metrics=ACCURACY)()
     x, y, _ = iris()
