@@ -13,7 +13,15 @@ import tensorflow as tf
 from tensorflow.python.framework.config import disable_op_determinism
 
 import keras_lr
-from tests.training_models import CROSS_ENTROPY, all_values, classifier, custom_step, plain_classifier, two_outputs
+from tests.training_models import (
+    CROSS_ENTROPY,
+    all_values,
+    built,
+    classifier,
+    custom_step,
+    plain_classifier,
+    two_outputs,
+)
 
 optimizers = keras.optimizers
 
@@ -35,13 +43,6 @@ def _determinism() -> Any:
     tf.config.experimental.enable_op_determinism()
     yield
     disable_op_determinism()
-
-
-def built(model: Any) -> Any:
-    """The model with all its variables built, so that each function is traced once."""
-    model(np.zeros((1, 64), "float32"))
-    model.optimizer.build(model.trainable_variables)
-    return model
 
 
 def arrays(digits: Any) -> tuple[Any, ...]:
