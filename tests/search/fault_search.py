@@ -54,7 +54,7 @@ def search(directory: Path, *, epochs: int = EPOCHS, workers: int | None = None,
 def tuner(directory: Path, **options: Any) -> LogGridSearch:
     """A tuner over three rates and two repeats."""
     grid = {"learning_rates": RATES, "repeats": REPEATS, "extend": False}
-    return LogGridSearch(classifier(metrics=["accuracy"]), directory=directory, **{**grid, **options})
+    return LogGridSearch(classifier(), directory=directory, **{**grid, **options})
 
 
 def start_search(directory: Path, *, most_bytes: float = float("inf"), **options: Any) -> Any:

@@ -66,6 +66,28 @@ def run_small(tuner: LogGridSearch, **arguments: Any) -> pd.DataFrame:
     return tuner.sensitivity().frame
 
 
+_fitted: dict[Callable[[], keras.Model], keras.Model] = {}
+
+
+def plain_fit(
+    build: Callable[[], keras.Model], *data: Any, rate: float, seed: int, **arguments: Any
+) -> dict[str, list[float]]:
+    """What `fit` logs of a model that `build` makes.
+
+    All calls with one `build` fit one model, which is traced once. It begins each time as a new one does if its
+    variables hold all its state, and those of its optimizer begin at zero.
+    """
+    keras.utils.set_random_seed(seed)
+    new = build()
+    model = _fitted.setdefault(build, new)
+    for variable, first in zip(model.variables, new.variables, strict=True):
+        variable.assign(first)
+    for variable in model.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    model.optimizer.learning_rate = rate
+    return model.fit(*data, verbose=0, **arguments).history
+
+
 def plain_training(
     build: Callable[[], keras.Model],
     *,

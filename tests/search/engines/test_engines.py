@@ -17,7 +17,9 @@ import keras_lr.search._engines.selection
 from keras_lr.search._engines.base import Cost
 from keras_lr.search._engines.function import FunctionEngine
 from keras_lr.search._engines.stacked import StackedEngine
-from tests.search.small_search import BATCH_SIZE, EPOCHS, RATES, classifier, iris, run_small, small_search
+from tests.search.small_search import BATCH_SIZE, EPOCHS, RATES, classifier, iris, plain_fit, run_small, small_search
+
+PLAIN = classifier()
 
 
 class OwnStep(keras.Model):
@@ -411,10 +413,7 @@ def test_each_run_reads_data_that_remember_from_their_start(tmp_path: Path, data
 
 def plainly(batches: Any, rate: float, *callbacks: Any) -> list[float]:
     """The losses of plain `fit`."""
-    keras.utils.set_random_seed(3)
-    model = classifier()()
-    model.optimizer.learning_rate = rate
-    return model.fit(batches, epochs=EPOCHS, callbacks=list(callbacks), verbose=0).history["loss"]
+    return plain_fit(PLAIN, batches, rate=rate, seed=3, epochs=EPOCHS, callbacks=list(callbacks))["loss"]
 
 
 def test_a_callback_changes_the_data_that_its_run_reads(tmp_path: Path) -> None:
@@ -429,14 +428,11 @@ def test_a_callback_changes_the_data_that_its_run_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("steps", [3, 9])
 def test_steps_that_do_not_divide_the_data_end_an_epoch_early_as_in_fit(tmp_path: Path, steps: int) -> None:
     x, y, _ = iris()
-    fit = {"batch_size": BATCH_SIZE, "epochs": 4, "steps_per_epoch": steps, "shuffle": False, "verbose": 0}
-    tuner = small_search(classifier(), tmp_path, objective="loss", repeats=1, seed=3)
-    tuner.search(x, y, **fit)
+    fit = {"batch_size": BATCH_SIZE, "epochs": 4, "steps_per_epoch": steps, "shuffle": False}
+    tuner = small_search(PLAIN, tmp_path, objective="loss", repeats=1, seed=3)
+    tuner.search(x, y, verbose=0, **fit)
     for rate, found in tuner.sensitivity().frame.groupby("learning_rate")["loss"]:
-        keras.utils.set_random_seed(3)
-        model = classifier()()
-        model.optimizer.learning_rate = rate
-        np.testing.assert_allclose(found, model.fit(x, y, **fit).history["loss"], rtol=1e-5)
+        np.testing.assert_allclose(found, plain_fit(PLAIN, x, y, rate=rate, seed=3, **fit)["loss"], rtol=1e-5)
 
 
 class OnAnyTensor(keras.Model):
@@ -509,14 +505,11 @@ def test_a_state_from_batch_to_batch_begins_anew_with_each_run(tmp_path: Path, e
 
 def test_metrics_on_arrays_that_cannot_be_sliced_are_as_in_fit(tmp_path: Path) -> None:
     x, y, _ = iris()
-    fit = {"batch_size": BATCH_SIZE, "epochs": 2, "shuffle": False, "verbose": 0}
+    fit = {"batch_size": BATCH_SIZE, "epochs": 2, "shuffle": False}
     build = classifier(metrics=["accuracy"])
     tuner = small_search(build, tmp_path, objective="accuracy", repeats=1)
-    tuner.search(scipy.sparse.csr_matrix(x), y, **fit)
+    tuner.search(scipy.sparse.csr_matrix(x), y, verbose=0, **fit)
     for rate in RATES:
-        keras.utils.set_random_seed(0)
-        model = build()
-        model.optimizer.learning_rate = rate
-        plain = model.fit(scipy.sparse.csr_matrix(x), y, **fit).history
+        plain = plain_fit(build, scipy.sparse.csr_matrix(x), y, rate=rate, seed=0, **fit)
         found = tuner.sensitivity().frame.query("learning_rate == @rate").sort_values("epoch")
         np.testing.assert_allclose(found["accuracy"], plain["accuracy"], rtol=1e-5)
