@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -167,6 +167,30 @@ def created_variables() -> Iterator[list[tuple[Any, Any]]]:
 
     with tf.variable_creator_scope(create):
         yield made
+
+
+@contextmanager
+def initialized_if_it_fails() -> Iterator[None]:
+    """A block that traces. If it fails, the variables that it has created get their initial values all the same.
+
+    TensorFlow assigns them after the trace. Without them, a model that the trace has built could never train.
+    """
+    made: list[tuple[Any, Any]] = []
+
+    def create(next_creator: Callable[..., Any], **options: Any) -> Any:
+        variable = next_creator(**options)
+        made.append((variable, options["initial_value"]))
+        return variable
+
+    try:
+        with tf.variable_creator_scope(create):
+            yield
+    except BaseException:
+        for variable, value in made:
+            # A value that is computed in the graph that has failed is lost.
+            with suppress(Exception):
+                variable.assign(value() if callable(value) else value)
+        raise
 
 
 def trainer_variables(model: keras.Model) -> list[Any]:

@@ -312,6 +312,12 @@ def explain_first_step(
             f"{label_remedy or 'Compile the model with `sparse_categorical_crossentropy`.'}"
         )
     if len(losses) == 1 and is_loss(losses[0], "sparse_categorical_crossentropy") and "`target.ndim - 1`" in text:
+        outputs = re.search(r"output\.shape=(\(.*?\))", text)
+        if _shape_of_targets(y) == "(samples)" and outputs:
+            return (
+                "`y` must hold a label for each row of outputs. Received one label per sample, while the outputs of a "
+                f"batch have the shape {outputs[1]}. Check the shape of the inputs, or flatten them in the model."
+            )
         return (
             "`y` must hold labels as numbers for sparse categorical cross-entropy. Received a row per sample, as of "
             f"one-hot labels. {label_remedy or 'Compile the model with `categorical_crossentropy`.'}"

@@ -165,7 +165,6 @@ class StepLoop:
         self.rates = RateControl(model.optimizer)
         self.in_graph = not model.run_eagerly
         self.chunk_steps = 1
-        self._unlogged: ModelError | None = None
         with tf.device(_home(model)):
             self._rows = tf.Variable(_empty_rows(0, _COLUMNS), shape=[None, None], trainable=False)
             self.watch = DataWatch()
@@ -212,8 +211,6 @@ class StepLoop:
         self.watch.row_values = 0
         concrete = self._loop.get_concrete_function(source, tf.TensorSpec([None], tf.float32), scalar, scalar, spec)
         self.watch.row_values = self._row_values.setdefault(concrete, self.watch.row_values)
-        if self._unlogged is not None:
-            raise self._unlogged
         own = {id(variable) for variable in (self._rows, *self.watch.variables)}
         extra = [variable for variable in concrete.graph.variables if id(variable) not in own]
         self.traced = concrete
@@ -342,15 +339,10 @@ class StepLoop:
     def _monitored(self, logs: Any) -> Any:
         if not isinstance(logs, dict) or self._monitor not in logs:
             names = sorted(logs) if isinstance(logs, dict) else type(logs).__name__
-            error = ModelError(
+            raise ModelError(
                 f"`monitor` must name a value that `train_step` returns. Received: {self._monitor!r}; the step returns "
                 f"{names}. Name one of these."
             )
-            if not self.in_graph:
-                raise error
-            # An error within the trace would leave the variables that it creates without values.
-            self._unlogged = error
-            return np.nan
         return logs[self._monitor]
 
 

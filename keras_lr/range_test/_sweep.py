@@ -24,6 +24,7 @@ from keras_lr._keras.snapshot import (
     components,
     created_variables,
     eager_seeds_of_its_own,
+    initialized_if_it_fails,
     plain_variables,
     seed_variables,
 )
@@ -406,6 +407,7 @@ class Sweep:
             with (
                 metrics_built(model, self.stream.sample()) if self.loop.in_graph else contextlib.nullcontext(),
                 watched_trace(model) if self._was_built else contextlib.nullcontext(),
+                initialized_if_it_fails(),
             ):
                 extra = self.loop.prepare(self.stream.signature(), self._validation_batch)
         except Exception as error:

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
-from keras_lr.errors import DataError
+from keras_lr.errors import DataError, KerasLRError
 from keras_lr.range_test._sweep import HeldInterrupt
 from tests.fresh_process import run_fresh
 from tests.training_models import all_values, custom_step
@@ -31,6 +31,48 @@ def trained(digits: Any, **compile_options: Any) -> Any:
 def assert_restored(model: Any, before: list[np.ndarray]) -> None:
     for old, new in zip(before, all_values(model), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+class Subclassed(keras.Model):
+    """Made by a class, so that metrics are made while the step is traced, whether or not the weights exist."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = [keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dense(10, "softmax")]
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        first, normalized, last = self.inner
+        return last(normalized(first(inputs), training=training))
+
+
+@pytest.mark.parametrize("kind", ["sequential", "subclassed", "subclassed and built"])
+@pytest.mark.parametrize("fault", ["labels", "monitor"])
+def test_a_model_whose_step_cannot_be_traced_then_trains_like_an_untouched_one(
+    kind: str, fault: str, digits: Any
+) -> None:
+    images, labels = (part[:64] for part in digits)
+
+    def build() -> keras.Model:
+        keras.utils.set_random_seed(3)
+        model = keras.Sequential([keras.layers.Dense(10, "softmax")]) if kind == "sequential" else Subclassed()
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        if kind.endswith("built"):
+            model(images[:1])
+        return model
+
+    def trained_on_digits(model: keras.Model) -> Any:
+        return model.fit(images, labels, epochs=2, shuffle=False, verbose=0).history
+
+    model = build()
+    with pytest.raises(KerasLRError):
+        keras_lr.find_lr(
+            model,
+            images,
+            np.eye(10)[labels] if fault == "labels" else labels,
+            num_steps=20,
+            monitor="nothing" if fault == "monitor" else "loss",
+        )
+    assert trained_on_digits(model) == trained_on_digits(build())
 
 
 def failing_set(digits: Any, failing_batch: int) -> tf.data.Dataset:

@@ -301,6 +301,13 @@ def test_labels_of_several_classes_for_an_elementwise_loss_are_named() -> None:
         keras_lr.find_lr(model, X, LABELS, num_steps=5)
 
 
+def test_outputs_with_more_axes_than_labels_are_not_blamed_on_the_labels() -> None:
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.compile("sgd", CROSS_ENTROPY)
+    with pytest.raises(DataError, match=r"Received one label per sample, while .* have the shape \(32, 6, 2\)"):
+        keras_lr.find_lr(model, X[..., None], LABELS, num_steps=5)
+
+
 def test_a_batch_size_of_zero_is_not_taken_for_the_default() -> None:
     with pytest.raises(InvalidArgumentError, match="`batch_size` must be an integer >= 1, got 0"):
         keras_lr.find_lr(network(), X, LABELS, batch_size=0)
