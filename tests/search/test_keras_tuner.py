@@ -232,7 +232,7 @@ def test_a_model_that_learns_its_shape_from_data_is_loaded_once_search_has_seen_
 
     run_small(small_search(build, tmp_path, repeats=1))
     again = small_search(build, tmp_path, repeats=1)
-    with pytest.raises(SearchError, match="Call `search` with the same data first"):
+    with pytest.raises(SearchError, match="call `search` with the same data first"):
         again.get_best_models()
     frame = run_small(again)
     loss = again.get_best_models()[0].evaluate(*iris()[2], verbose=0)

@@ -39,6 +39,8 @@ from keras_lr._keras.traced_state import (
 )
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.devices import operation_threads
+from keras_lr.errors import ModelError
+from keras_lr.range_test._data_checks import recompile_error
 from keras_lr.results._search_records import Run
 from keras_lr.results._sensitivity import EngineName
 from keras_lr.search._engines.base import (
@@ -190,6 +192,8 @@ class FunctionEngine(Engine):
                 program = EpochProgram(self.factory.any_model(run), self.arguments)
                 hidden = program.trace()
             except Exception as error:
+                if (sentence := recompile_error(error)) is not None:
+                    raise ModelError(sentence) from error
                 raise EngineUnavailableError(
                     f"its step cannot be traced into one function ({short_error_message(error)})"
                 ) from error
