@@ -94,6 +94,9 @@ def check():
 if __name__ == "__main__":
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         pool.apply(check)
+        # The end of the block would terminate the process, with what it has not written yet.
+        pool.close()
+        pool.join()
 """
     )
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
