@@ -43,13 +43,6 @@ def plain_classifier(optimizer: Any = None, **compile_options: Any) -> keras.Mod
     return model
 
 
-def built(model: keras.Model) -> keras.Model:
-    """The model with all its variables built, so that each function is traced once."""
-    model(np.zeros((1, 64), "float32"))
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
 class CustomStep(keras.Model):
     """A subclassed model with a `train_step` and a loss tracker of its own."""
 

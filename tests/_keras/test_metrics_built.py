@@ -34,7 +34,7 @@ def two_outputs(**options: Any) -> keras.Model:
     return model
 
 
-BINARY, PAIR = CLASSES[:, None] % 2, {"first": X[:, :1], "second": X[:, 1:2]}
+PAIR = {"first": X[:, :1], "second": X[:, 1:2]}
 CASES: dict[str, tuple[Callable[[], keras.Model], Any]] = {
     "classes": (lambda: classifier("sparse_categorical_crossentropy", metrics=["accuracy"]), (X, CLASSES)),
     "one-hot": (

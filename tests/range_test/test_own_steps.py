@@ -40,10 +40,6 @@ class Autoencoder(keras.Model):
 class Triplets(Autoencoder):
     """Takes an anchor, a positive and a negative, which no call of the model would."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = keras.Sequential([keras.layers.Dense(4)])
-
     def loss_of(self, data: Any) -> Any:
         anchor, positive, negative = (self.encoder(part, training=True) for part in data)
         nearer, farther = (tf.reduce_sum((anchor - other) ** 2, axis=-1) for other in (positive, negative))

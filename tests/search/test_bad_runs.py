@@ -31,7 +31,7 @@ class LossAboveRate(keras.losses.Loss):
 
 def exploding(value: float) -> keras.Model:
     model = classifier()()
-    model.compile(keras.optimizers.SGD(), LossAboveRate(value))
+    model.compile(keras.optimizers.SGD(), LossAboveRate(value), metrics=["accuracy"])
     return model
 
 
