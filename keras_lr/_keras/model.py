@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -45,18 +45,23 @@ def is_own_step(model: keras.Model) -> bool:
     return type(model).train_step is not keras.Model.train_step
 
 
+def overridden(model: keras.Model, names: Iterable[str]) -> list[str]:
+    """Those of the methods `names` of `keras.Model` that the class of the model, or the model itself, overrides."""
+    return [
+        name for name in names if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model)
+    ]
+
+
 def build_on(model: keras.Model, batch: Any) -> None:
     """Builds the model, its metrics and its optimizer on the shapes of `batch`, as the first step of `fit` does."""
     model._symbolic_build(data_batch=batch)
 
 
-@contextmanager
-def metrics_built(model: keras.Model, batch: Any) -> Iterator[None]:
-    """A block before which the metrics that `compile` was given by name are made, as the first step would.
+def build_metrics(model: keras.Model, batch: Any) -> None:
+    """Makes the metrics that `compile` was given by name, as the first step would.
 
     TensorFlow traces a function twice if it creates variables, such as those of a metric. What a metric has to know of
-    the predictions, a functional model says without a trace; the metrics of any other are left to the step. If the
-    block fails, so are those that were not made before it, since the batch may have been the wrong one.
+    the predictions, a functional model says without a trace; the metrics of any other are left to the step.
 
     Args:
         model: A compiled model.
@@ -64,17 +69,11 @@ def metrics_built(model: keras.Model, batch: Any) -> Iterator[None]:
     """
     metrics = getattr(model, "_compile_metrics", None)
     if metrics is None or metrics.built or not _are_used_on_known_outputs(model):
-        yield
         return
-    try:
-        with suppress(Exception), model.distribute_strategy.scope():
-            outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
-            targets = keras.utils.unpack_x_y_sample_weight(batch)[1]
-            metrics.build(keras.tree.map_structure(_symbolic, targets), outputs)
-        yield
-    except BaseException:
-        metrics.built = False
-        raise
+    with suppress(Exception), model.distribute_strategy.scope():
+        outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+        targets = keras.utils.unpack_x_y_sample_weight(batch)[1]
+        metrics.build(keras.tree.map_structure(_symbolic, targets), outputs)
 
 
 def _are_used_on_known_outputs(model: keras.Model) -> bool:

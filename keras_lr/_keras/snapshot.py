@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ from tensorflow.python.ops import stateful_random_ops
 from keras_lr._keras.model import layers_of
 
 _GLOBAL_SEED_GENERATOR = "global_seed_generator"
+_UNINITIALIZED = "uninitialized_variables"
 
 
 class VariableSnapshot:
@@ -170,27 +172,54 @@ def created_variables() -> Iterator[list[tuple[Any, Any]]]:
 
 
 @contextmanager
-def initialized_if_it_fails() -> Iterator[None]:
-    """A block that traces. If it fails, the variables that it has created get their initial values all the same.
+def unchanged_if_it_fails(model: keras.Model) -> Iterator[None]:
+    """A block that builds a model. If it fails, the model, its layers, metrics and optimizer are what they were.
 
-    TensorFlow assigns them after the trace. Without them, a model that the trace has built could never train.
+    What a failed trace has built says that it is built, although TensorFlow has not initialized its variables. Keras
+    would try to do so whenever it builds a model from then on, and fail.
     """
-    made: list[tuple[Any, Any]] = []
-
-    def create(next_creator: Callable[..., Any], **options: Any) -> Any:
-        variable = next_creator(**options)
-        made.append((variable, options["initial_value"]))
-        return variable
-
+    uninitialized = global_state.get_global_attribute(_UNINITIALIZED, [])
+    kept = [
+        (container, list(container.items() if isinstance(container, dict) else container))
+        for container in _containers_in([model, uninitialized])
+    ]
     try:
-        with tf.variable_creator_scope(create):
-            yield
+        yield
     except BaseException:
-        for variable, value in made:
-            # A value that is computed in the graph that has failed is lost.
-            with suppress(Exception):
-                variable.assign(value() if callable(value) else value)
+        for container, content in kept:
+            _refill(container, content)
+        global_state.set_global_attribute(_UNINITIALIZED, uninitialized)
         raise
+
+
+def _containers_in(root: Any) -> Iterator[Any]:
+    """Each list, dict and set that Keras's objects in `root` hold, and the attributes of each as a dict."""
+    seen: dict[int, Any] = {}
+    waiting = [root]
+    while waiting:
+        one = waiting.pop()
+        kinds = type(one).__mro__
+        if any(kind.__module__.partition(".")[0] == "keras" for kind in kinds) or tf.Module in kinds:
+            waiting.append(getattr(one, "__dict__", None))
+        if id(one) in seen or not any(kind in kinds for kind in (dict, list, set, tuple)):
+            continue
+        seen[id(one)] = one
+        waiting.extend(one.values() if dict in kinds else one)
+        if tuple not in kinds:
+            yield one
+
+
+def _refill(container: Any, content: list[Any]) -> None:
+    """Replaces what a container holds, without the methods by which Keras's containers follow what is put in."""
+    kind: Any = next(kind for kind in type(container).__mro__ if kind in (OrderedDict, dict, list, set))
+    kind.clear(container)
+    if kind is list:
+        list.extend(container, content)
+    elif kind is set:
+        set.update(container, content)
+    else:
+        for name, value in content:
+            kind.__setitem__(container, name, value)
 
 
 def trainer_variables(model: keras.Model) -> list[Any]:

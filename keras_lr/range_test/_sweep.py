@@ -17,16 +17,16 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import is_built, metrics_built, users_code
+from keras_lr._keras.model import build_metrics, is_built, overridden, users_code
 from keras_lr._keras.reader_state import ReaderState
 from keras_lr._keras.snapshot import (
     StateSnapshot,
     components,
     created_variables,
     eager_seeds_of_its_own,
-    initialized_if_it_fails,
     plain_variables,
     seed_variables,
+    unchanged_if_it_fails,
 )
 from keras_lr._keras.surroundings import Surroundings
 from keras_lr._keras.traced_state import TracedResources, python_functions_in, undone, watched_trace
@@ -215,7 +215,8 @@ class Sweep:
         self._interrupt.check()
         self.loop.rates.engage()
         self._closing.callback(self.loop.rates.release)
-        self._extra = self._build(surroundings)
+        with unchanged_if_it_fails(self._model):
+            self._extra = self._build(surroundings)
         self._keep_hidden_state()
         self._snapshot = self.state()
         self._seeds = seed_variables(self._model)
@@ -402,13 +403,11 @@ class Sweep:
                 self._build_by_a_step(surroundings)
             # Reading may have drawn from the random states that initial values depend on.
             surroundings.restore_random()
+        if self.loop.in_graph:
+            build_metrics(model, self.stream.sample())
         try:
             # A model that is built within the trace may say so by a flag, which then has to stay.
-            with (
-                metrics_built(model, self.stream.sample()) if self.loop.in_graph else contextlib.nullcontext(),
-                watched_trace(model) if self._was_built else contextlib.nullcontext(),
-                initialized_if_it_fails(),
-            ):
+            with watched_trace(model) if self._was_built else contextlib.nullcontext():
                 extra = self.loop.prepare(self.stream.signature(), self._validation_batch)
         except Exception as error:
             self._explain_first_step(error)
@@ -458,6 +457,12 @@ class Sweep:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(sample)
         arrays = self.stream.arrays is not None
         sentence = explain_first_step(self._model, error, x=x, y=y, of_dataset=not arrays)
+        if sentence is None and overridden(self._model, ["fit"]):
+            sentence = (
+                "`model` must be able to train without its own `fit`, which a range test does not call, since it may "
+                f"build the model or prepare the data. Received one whose step fails: {short_error_message(error)}. "
+                "Pass `LRRangeTest` to that `fit` as a callback."
+            )
         if sentence is not None:
             raise (ModelError if sentence.startswith("`model`") else DataError)(sentence) from error
 

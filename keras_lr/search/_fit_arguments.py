@@ -87,6 +87,16 @@ class FitArguments:
         """Number of training samples; requires `train`."""
         return sample_count(self.train)
 
+    def given_arrays(self) -> dict[str, Any]:
+        """`given`, with the data from `train` if `given` lacks them."""
+        given = dict(self.given)
+        if self.train is not None and "x" not in given:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(keras.tree.map_structure(np.asarray, self.train))
+            # The weights of the samples include those of the classes.
+            given.pop("class_weight", None)
+            given |= {"x": x, "y": y, "sample_weight": weight}
+        return {name: value for name, value in given.items() if value is not None}
+
     @property
     def outside_graph(self) -> str:
         """Why a compiled function cannot read the data by itself; empty if it can."""

@@ -26,6 +26,7 @@ from keras_lr._keras.model import (
     is_built,
     is_distributed,
     is_own_step,
+    overridden,
     trace_step,
 )
 from keras_lr._keras.snapshot import (
@@ -34,6 +35,7 @@ from keras_lr._keras.snapshot import (
     components,
     created_variables,
     plain_variables,
+    unchanged_if_it_fails,
 )
 from keras_lr._keras.traced_state import watched_trace
 from keras_lr._utils.formatting import short_error_message
@@ -79,12 +81,14 @@ class TunedHypermodel:
         tuner: The tuner.
         fit_args: Positional arguments of `fit`.
         fit_kwargs: The other ones.
-        takes_any_data: Whether the user's own `fit` or `run_trial` reads the data, which then need not be the model's.
+        takes_any_data: Whether a `fit` or `run_trial` of the user's reads the data, which then need not be the model's.
         hooks: Names of the tuner's methods that are called within `fit` and that a user overrides.
 
     Attributes:
         exists: Whether there is a hypermodel; a tuner with its own `run_trial` may have none.
         has_own_fit: Whether the hypermodel overrides `HyperModel.fit`.
+        model_has_own_fit: Whether the model overrides `fit`; known once one is built.
+        searches_batch_size: Whether the batch size is part of the grid.
         reads_rate: Whether its `build` is given the rate, so that it may build another model at another rate.
         max_model_size: The most trainable weights that a model may have; None for any number.
         distributed: Whether the tuner builds its models under a distribution strategy.
@@ -106,10 +110,17 @@ class TunedHypermodel:
         self.hooks = hooks
         self.exists = tuner.hypermodel is not None
         self.has_own_fit = has_own_fit(tuner.hypermodel)
+        self.model_has_own_fit = False
+        self.searches_batch_size = tuner.batch_sizes is not None
         self.reads_rate = not isinstance(tuner.hypermodel, _BuildFunction) or tuner.hypermodel.reads_rate
         self.max_model_size: int | None = tuner.max_model_size
         self.distributed = tuner.distribution_strategy is not None
         self.given_values: dict[Point, keras_tuner.HyperParameters] = {}
+
+    @property
+    def calls_own_fit(self) -> bool:
+        """Whether a `fit` of the user's trains, of the hypermodel or of the model."""
+        return self.has_own_fit or self.model_has_own_fit
 
     @property
     def builds_each_run(self) -> bool:
@@ -121,23 +132,31 @@ class TunedHypermodel:
         return build_hypermodel(self._tuner, self._oracle.values_at(point))
 
     def fit(self, run: Run, model: keras.Model, arguments: dict[str, Any]) -> Result | None:
-        """Fits the model of `run`, and returns what the hypermodel's own `fit` returned, if there is one.
+        """Fits the model of `run`, and returns what a `fit` of the user's returned, if there is one.
 
         `arguments` are those of `model.fit`, by name.
         """
-        if not self.has_own_fit:
+        if not self.calls_own_fit:
             model.fit(**arguments)
             return None
-        # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
-        given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
-        if "verbose" in given:
-            given["verbose"] = arguments["verbose"]
-        values = self.given_values[run.point] = self._oracle.values_at(run.point)
-        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
+        if self.has_own_fit:
+            # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
+            given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
+            if "verbose" in given:
+                given["verbose"] = arguments["verbose"]
+            values = self.given_values[run.point] = self._oracle.values_at(run.point)
+            returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
+        else:
+            returned = _call_own_fit(model, arguments)
         objective = self._oracle.objective
         if returned is None and not has_no_name(objective):
             return None
-        return read_result(returned, objective, "`HyperModel.fit`")
+        return read_result(returned, objective, f"`{'HyperModel' if self.has_own_fit else type(model).__name__}.fit`")
+
+    def adapt_to(self, model: keras.Model) -> None:
+        """Takes account of what the first model shows."""
+        self.model_has_own_fit = bool(overridden(model, ["fit"]))
+        self.takes_any_data |= self.model_has_own_fit
 
     def adopt(self, values: Mapping[Point, keras_tuner.HyperParameters]) -> None:
         """Takes over the hyperparameters that another process has given to `fit`."""
@@ -157,6 +176,15 @@ class TunedHypermodel:
         """Name of the trial of a point."""
         name: str = self._oracle.trial_id(point)
         return name
+
+
+def _call_own_fit(model: keras.Model, arguments: dict[str, Any]) -> Any:
+    """Calls a `fit` that a model overrides, which may name its data otherwise and print what it likes."""
+    data = [arguments.pop(name) for name in ("x", "y") if arguments.get(name) is not None]
+    parameters = inspect.signature(model.fit).parameters
+    if "verbose" not in parameters and not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        del arguments["verbose"]
+    return model.fit(*data, **arguments)
 
 
 def as_hypermodel(hypermodel: Any) -> Any:
@@ -274,6 +302,7 @@ class ModelFactory:
         by_rate = {run.learning_rate: run for run in sorted(runs, reverse=True)}
         low, first = self._first_that_builds(sorted(by_rate.values()))
         self._first_run, self._as_built = low, whole_description(first)
+        self._hypermodel.adapt_to(first)
         again = [replace(run, repeat=low.repeat, seed=low.seed) for run in by_rate.values()]
         high, second = self._first_that_builds(again)
         if high == low and self._hypermodel.reads_rate:
@@ -412,6 +441,10 @@ class ModelFactory:
 
     def _built(self, model: keras.Model, run: Run) -> keras.Model:
         """The model with its weights, metrics and optimizer built for the shapes of the run's first batch."""
+        if self._hypermodel.takes_any_data and not is_built(model):
+            # Its data need not be the model's.
+            self.unbuilt = True
+            return model
         batch = self._arguments.first_batch(run.batch_size)
         with model.distribute_strategy.scope():
             if batch is not None:
@@ -424,11 +457,10 @@ class ModelFactory:
 
     def _build_on(self, model: keras.Model, batch: Any) -> None:
         try:
-            self._uses_optimizer = build_as_fit(model, batch)
+            with unchanged_if_it_fails(model):
+                self._uses_optimizer = build_as_fit(model, batch)
         except Exception as error:
             if self._hypermodel.takes_any_data:
-                # Its data need not be the model's.
-                self.unbuilt = True
                 return
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             sentence = explain_first_step(model, error, x=x, y=y, of_dataset=self._arguments.train is None)

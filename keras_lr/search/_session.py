@@ -147,7 +147,7 @@ class Trainer:
                 objective=self.options.objective,
                 direction=self.options.direction,
                 pruning=self.options.pruning,
-                own_fit=self.hypermodel.has_own_fit,
+                own_fit=self.hypermodel.calls_own_fit,
                 validates_always="validation_freq" not in self.arguments.fit_only,
             )
         return self._recorder

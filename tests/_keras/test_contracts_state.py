@@ -45,6 +45,24 @@ def test_restoring_global_seed_generator_repeats_keras_s_draws(random_state: Any
     np.testing.assert_array_equal(keras.random.uniform((4,)), first)
 
 
+def test_uninitialized_variables_are_those_that_a_failed_build_leaves_to_every_later_one() -> None:
+    def build(initializer: Any) -> None:
+        with keras.StatelessScope():
+            keras.Variable(initializer, shape=())
+
+    def fail(shape: Any, dtype: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        build(fail)
+    with pytest.raises(ZeroDivisionError):
+        build("ones")
+    assert len(global_state.get_global_attribute("uninitialized_variables")) == 2
+    global_state.set_global_attribute("uninitialized_variables", [])
+    build("ones")
+    assert global_state.get_global_attribute("uninitialized_variables") == []
+
+
 @pytest.mark.parametrize(
     "layer", [keras.layers.Dropout(0.5), keras.layers.GaussianNoise(1.0)], ids=lambda one: one.name
 )

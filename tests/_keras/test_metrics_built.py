@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
-from keras_lr._keras.model import metrics_built
+from keras_lr._keras.model import build_metrics
 
 X = np.random.default_rng(0).normal(size=(12, 4)).astype("float32")
 CLASSES = (X.argmax(axis=1) % 3).astype("int32")
@@ -59,8 +59,8 @@ def logs_of_a_step(model: keras.Model, batch: Any) -> dict[str, float]:
 def test_they_are_those_that_the_step_makes(case: str) -> None:
     build, batch = CASES[case]
     model = build()
-    with metrics_built(model, batch):
-        names = set(model.get_metrics_result())
+    build_metrics(model, batch)
+    names = set(model.get_metrics_result())
     logs = logs_of_a_step(model, batch)
     assert logs == logs_of_a_step(build(), batch)
     assert names <= set(logs)
@@ -105,5 +105,5 @@ def test_those_of_a_model_that_may_use_them_in_another_way_are_left_to_its_step(
     inputs = keras.Input((4,))
     model = kind(inputs, keras.layers.Dense(3)(inputs))
     model.compile("sgd", "mse", metrics=["mae"])
-    with metrics_built(model, (X, ONE_HOT)):
-        assert [metric.name for metric in model.metrics if metric.variables] == ["loss"]
+    build_metrics(model, (X, ONE_HOT))
+    assert [metric.name for metric in model.metrics if metric.variables] == ["loss"]

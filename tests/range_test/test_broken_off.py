@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lr
-from keras_lr.errors import DataError, KerasLRError
+from keras_lr.errors import DataError, KerasLRError, ModelError
 from keras_lr.range_test._sweep import HeldInterrupt
 from tests.fresh_process import run_fresh
 from tests.training_models import all_values, custom_step
@@ -73,6 +73,53 @@ def test_a_model_whose_step_cannot_be_traced_then_trains_like_an_untouched_one(
             monitor="nothing" if fault == "monitor" else "loss",
         )
     assert trained_on_digits(model) == trained_on_digits(build())
+
+
+class BuiltByItsFit(keras.Model):
+    """Has a weight that begins with the data, which only code outside of a traced step can compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = keras.layers.Dense(10)
+        self.center: Any = None
+
+    def center_on(self, inputs: Any) -> None:
+        if self.center is None:
+            mean = keras.ops.mean(inputs, axis=0)
+            self.center = self.add_weight(shape=mean.shape, initializer=lambda shape, dtype: mean, name="center")
+
+    def call(self, inputs: Any) -> Any:
+        self.center_on(inputs)
+        return self.head(inputs - self.center)
+
+    def fit(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        self.center_on(x)
+        return super().fit(x, *arguments, **options)
+
+
+def test_a_model_that_only_its_own_fit_can_build_is_left_as_it_was(digits: Any) -> None:
+    images, labels = (part[:64] for part in digits)
+
+    def build() -> keras.Model:
+        keras.utils.set_random_seed(3)
+        model = BuiltByItsFit()
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    def trained_on_digits(model: keras.Model) -> Any:
+        return model.fit(images, labels, epochs=2, shuffle=False, verbose=0).history
+
+    model = build()
+    attributes, layers = set(vars(model)), len(vars(model.head))
+    with pytest.raises(ModelError, match=r"must be able to train without its own `fit`.* Pass `LRRangeTest`"):
+        keras_lr.find_lr(model, images, labels, num_steps=20)
+    assert (model.built, model.head.built, model.weights) == (False, False, [])
+    assert (set(vars(model)), len(vars(model.head))) == (attributes, layers)
+    assert trained_on_digits(model) == trained_on_digits(build())
+    test = keras_lr.LRRangeTest(num_steps=20)
+    model = build()
+    model.fit(images, labels, callbacks=[test], verbose=0)
+    assert len(test.result.losses) == 20
 
 
 def failing_set(digits: Any, failing_batch: int) -> tf.data.Dataset:

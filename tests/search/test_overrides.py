@@ -196,6 +196,44 @@ def test_a_result_without_the_objective_is_refused(tmp_path: Path, returned: Any
         tuner.search(**ARRAYS, verbose=0)
 
 
+class FitsMore(keras.Sequential):
+    """Has a `fit` that trains on more data, in larger batches and for longer than it is told."""
+
+    def fit(self, x: Any, y: Any, *, epochs: int, **options: Any) -> Any:
+        assert isinstance(x, np.ndarray)
+        x, y = (np.concatenate([part] * 3) for part in (x, 3 * y))
+        return super().fit(x, y, epochs=epochs + 1, **{"batch_size": 96, **options})
+
+
+class FitsPart(keras.Sequential):
+    """Has no weights until its `fit` chooses the columns, and returns what counts."""
+
+    def fit(self, x: Any, y: Any = None, **options: Any) -> Any:
+        history = super().fit(x[:, :2], y, **options)
+        return {"val_loss": history.history["val_loss"][0] ** 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "engine"), [(FitsMore, keras.Input((4,)), "reuse"), (FitsPart, None, "rebuild")]
+)
+@pytest.mark.parametrize("further", [{}, {"batch_size": 16}], ids=["its size", "size given"])
+def test_a_fit_of_the_model_s_own_trains_as_it_does_when_called(
+    tmp_path: Path, kind: Any, first: Any, engine: str, further: Any
+) -> None:
+    def build_own(hp: Any) -> keras.Model:
+        layers = [keras.layers.Dense(1, kernel_initializer="zeros")]
+        model: keras.Model = kind(layers if first is None else [first, *layers])
+        model.compile(keras.optimizers.SGD(hp.Choice("learning_rate", RATES)), "mse")
+        return model
+
+    validation = (X, Y) if first is not None else (X[:, :2], Y)
+    arguments = {**ARRAYS, "validation_data": validation, "shuffle": False, **further}
+    grid, ours = both(tmp_path, build_own, arguments)
+    assert_same(grid, ours)
+    assert ours.sensitivity().engine == engine
+    assert set(ours.sensitivity().frame["batch_size"]) == {further.get("batch_size", 96 if first is not None else 32)}
+
+
 def test_without_an_objective_something_must_return_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"`objective` may be None only if .* returns the number to"):
         small_search(classifier(), tmp_path, objective=None)

@@ -205,7 +205,7 @@ class FitEngine(Engine):
     def has_twins(self) -> bool:
         """Whether the runs read arrays, and no code of the user's sees them."""
         return self.arguments.train is not None and not (
-            self.arguments.callbacks or self.hypermodel.has_own_fit or self.hypermodel.hooks
+            self.arguments.callbacks or self.hypermodel.calls_own_fit or self.hypermodel.hooks
         )
 
     def _fit_twin(self, run: Run, model: keras.Model, settles: Callable[[Mapping[str, Any]], bool]) -> None:
@@ -222,7 +222,7 @@ class FitEngine(Engine):
     def _new_training(self, run: Run) -> _Training:
         self.arguments.readers.rewind()
         keras.utils.set_random_seed(run.seed)
-        recording = RecordEpochs(run, self.recorder, own_fit=self.hypermodel.has_own_fit)
+        recording = RecordEpochs(run, self.recorder, own_fit=self.hypermodel.calls_own_fit)
         callbacks = self.hypermodel.prepare_callbacks(run, self._copied_callbacks())
         # Preparing them may have drawn random numbers.
         keras.utils.set_random_seed(run.seed)
@@ -238,10 +238,13 @@ class FitEngine(Engine):
             if isinstance(given.get("x"), tf.data.Dataset):
                 given.update(x=training_dataset(run, given["x"]), shuffle=False)
             return given
+        if self.hypermodel.calls_own_fit:
+            # It is called as the user would call it.
+            chosen = "batch_size" in given or self.hypermodel.searches_batch_size
+            return {**self.arguments.given_arrays(), **({"batch_size": run.batch_size} if chosen else {})}
         given["batch_size"] = run.batch_size
         given["validation_batch_size"] = self.arguments.validation_batch_size or run.batch_size
-        # The hypermodel's own `fit` passes on the arrays that it was given.
-        return given if self.hypermodel.has_own_fit else self._with_ordered_batches(given, run, recording)
+        return self._with_ordered_batches(given, run, recording)
 
     def _with_ordered_batches(
         self, given: dict[str, Any], run: Run, recording: RecordEpochs | _CompareEpochs

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import follows_schedule, holds_one_rate
-from keras_lr._keras.model import is_distributed, layers_of
+from keras_lr._keras.model import is_distributed, layers_of, overridden
 from keras_lr._keras.stateless import stacking_unavailable
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.errors import KerasLRError
@@ -271,13 +271,6 @@ def next_slower(engine: EngineName) -> EngineName:
 def own_steps(model: keras.Model) -> list[str]:
     """Names of the steps, `train_step` and `test_step`, that the model overrides."""
     return overridden(model, _STEPS)
-
-
-def overridden(model: keras.Model, names: Sequence[str]) -> list[str]:
-    """Those of the methods `names` of `keras.Model` that the class of the model, or the model itself, overrides."""
-    return [
-        name for name in names if getattr(type(model), name) is not getattr(keras.Model, name) or name in vars(model)
-    ]
 
 
 def fastest_engine(
