@@ -58,6 +58,7 @@ from keras_lr.results._range_test import StopReason
 _CHUNK_SECONDS = 0.25
 _MAX_CHUNK_STEPS = 512
 
+_NO_BATCH = "`x` must yield at least one batch. Received none. Pass data that is not empty."
 _LEAST_RATE = 1e-12
 """Rate of a step that is trained only to see whether it works."""
 
@@ -345,7 +346,7 @@ class Sweep:
 
     def _exhausted(self, reached: int) -> Curve:
         if reached == 0 and not self._begun:
-            raise DataError("`x` must yield at least one batch. Received none. Pass data that is not empty.")
+            raise DataError(_NO_BATCH)
         return Curve(self.loop.losses, "data_exhausted")
 
     def _faulty(self, reached: int) -> Curve | None:
@@ -425,7 +426,7 @@ class Sweep:
         with self._seeds_of_its_own():
             batch = self._first_batch()
         if batch is None:
-            return
+            raise DataError(_NO_BATCH)
         surroundings.restore_random()
         existing = StateSnapshot(self._model, plain_variables(self._model))
         with created_variables() as created:
