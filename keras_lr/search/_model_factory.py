@@ -139,19 +139,21 @@ class TunedHypermodel:
         if not self.calls_own_fit:
             model.fit(**arguments)
             return None
-        if self.has_own_fit:
-            # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
-            given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
-            if "verbose" in given:
-                given["verbose"] = arguments["verbose"]
-            values = self.given_values[run.point] = self._oracle.values_at(run.point)
-            returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
-        else:
-            returned = _call_own_fit(model, arguments)
         objective = self._oracle.objective
+        if not self.has_own_fit:
+            returned = _call_own_fit(model, arguments)
+            # What else it may return, such as the model, says no more than the epochs that it has trained.
+            counts = isinstance(returned, (int, float, np.floating, dict))
+            return read_result(returned, objective, f"`{type(model).__name__}.fit`") if counts else None
+        # KerasTuner passes on what `search` was given, and `callbacks`. A `fit` may set `verbose` itself.
+        given = {**self._fit_kwargs, "callbacks": arguments["callbacks"]}
+        if "verbose" in given:
+            given["verbose"] = arguments["verbose"]
+        values = self.given_values[run.point] = self._oracle.values_at(run.point)
+        returned = self._tuner.hypermodel.fit(values, model, *self._fit_args, **given)
         if returned is None and not has_no_name(objective):
             return None
-        return read_result(returned, objective, f"`{'HyperModel' if self.has_own_fit else type(model).__name__}.fit`")
+        return read_result(returned, objective, "`HyperModel.fit`")
 
     def adapt_to(self, model: keras.Model) -> None:
         """Takes account of what the first model shows."""

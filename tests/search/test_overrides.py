@@ -234,6 +234,28 @@ def test_a_fit_of_the_model_s_own_trains_as_it_does_when_called(
     assert set(ours.sensitivity().frame["batch_size"]) == {further.get("batch_size", 96 if first is not None else 32)}
 
 
+def test_a_fit_of_the_model_s_own_may_return_the_model(tmp_path: Path) -> None:
+    class Estimator(keras.Sequential):
+        def fit(self, features: Any, targets: Any = None, epochs: int = 1, callbacks: Any = None) -> Any:
+            super().fit(
+                features, targets, epochs=epochs, callbacks=callbacks, validation_data=(X, Y), shuffle=False, verbose=0
+            )
+            return self
+
+    def build_own(learning_rate: float) -> keras.Model:
+        model = Estimator([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        model.compile(keras.optimizers.SGD(learning_rate), "mse")
+        return model
+
+    tuner = LogGridSearch(build_own, "loss", learning_rates=[0.1], repeats=1, extend=False, directory=tmp_path)
+    tuner.search(X, Y, epochs=2)
+    frame = tuner.sensitivity().frame
+    plain = build_own(0.1)
+    history = keras.Sequential.fit(plain, X, Y, epochs=2, validation_data=(X, Y), shuffle=False, verbose=0).history
+    for name in ("loss", "val_loss"):
+        np.testing.assert_allclose(frame[name], history[name], rtol=1e-6)
+
+
 def test_without_an_objective_something_must_return_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match=r"`objective` may be None only if .* returns the number to"):
         small_search(classifier(), tmp_path, objective=None)
