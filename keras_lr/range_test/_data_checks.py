@@ -17,7 +17,7 @@ import pandas as pd
 import tensorflow as tf
 
 from keras_lr._keras.learning_rate import iterations_of, leaf_optimizers
-from keras_lr._keras.model import is_built, is_own_step, trace_step
+from keras_lr._keras.model import is_built, is_own_step, overridden, trace_step
 from keras_lr._keras.snapshot import RandomState, components
 from keras_lr._utils.formatting import short_error_message
 from keras_lr.errors import DataError, ModelError
@@ -238,13 +238,21 @@ def output_advice(model: keras.Model, limits: tuple[float, float] | None) -> lis
 
 def own_loop_advice(model: keras.Model) -> list[str]:
     """That a model which trains by a loop of its own may train otherwise than it was measured; empty for any other."""
-    name = "make_train_function"
-    if getattr(type(model), name) is getattr(keras.Model, name) and name not in vars(model):
-        return []
     return [
         f"The model trains by a `{name}` of its own, but a range test measures its `train_step`. Compare the suggested "
         "rate with others by `fit`."
+        for name in overridden(model, ["make_train_function"])
     ]
+
+
+def own_fit_advice(model: keras.Model) -> str | None:
+    """That a `fit` of the model's own may train on other data than those that were measured; None for any other."""
+    if not overridden(model, ["fit"]):
+        return None
+    return (
+        "The model has a `fit` of its own, but `find_lr` trains by its `train_step` on the data as they are. If that "
+        "`fit` prepares the data or the model, pass `LRRangeTest` to it as a callback instead."
+    )
 
 
 def _gives_the_output(model: keras.Model, layer: Any) -> bool:

@@ -21,6 +21,7 @@ from keras_lr._utils.validation import (
     whole_number,
 )
 from keras_lr.errors import DataError, ModelError
+from keras_lr.range_test._data_checks import own_fit_advice
 from keras_lr.range_test._input_scale import input_scale_warning
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
 from keras_lr.results._range_test import RangeTestResult, suggestion_in_words
@@ -121,7 +122,7 @@ def find_lr(
         shuffle=shuffle,
         class_weight=class_weight,
     )
-    messages: list[str | None] = []
+    messages = [own_fit_advice(model)]
     measurement = measure(model, data, settings, on_open=lambda: messages.append(input_scale_warning(model, x)))
     messages += [*measurement.advice, measurement.warning(generator_is_used_up=data.is_generator)]
     for message in filter(None, messages):

@@ -429,3 +429,28 @@ def test_weights_that_the_first_step_breaks_are_no_flat_curve():
     # The loss of `fit` does not show it, since relu(NaN) is 0.
     assert np.isfinite(model.fit(inputs, VALUES, verbose=0).history["loss"][0])
     assert not np.isfinite(model.get_weights()[0]).all()
+
+
+def with_own(name: str) -> keras.Model:
+    """A model with a method `name` of its own, which does as that of Keras does."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(keras.Sequential, name)(self, *args, **kwargs)
+
+    model: keras.Model = type("Own", (keras.Sequential,), {name: method})([keras.layers.Dense(2)])
+    model.compile("sgd", CROSS_ENTROPY)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("fit", "pass `LRRangeTest` to it as a callback"), ("make_train_function", "Compare the suggested rate")],
+)
+def test_a_training_that_a_range_test_does_not_call_is_named(name: str, advice: str) -> None:
+    with pytest.warns(UserWarning, match=rf"`{name}` of its own, but .* `train_step`.* {advice}"):
+        keras_lr.find_lr(with_own(name), X, LABELS, num_steps=5)
+
+
+def test_a_range_test_within_a_fit_of_the_model_s_own_says_nothing_of_it(recwarn: pytest.WarningsRecorder) -> None:
+    with_own("fit").fit(X, LABELS, callbacks=[keras_lr.LRRangeTest(num_steps=5)], verbose=0)
+    assert not [one for one in recwarn if "of its own" in str(one.message)]
