@@ -213,25 +213,28 @@ class FitsPart(keras.Sequential):
         return {"val_loss": history.history["val_loss"][0] ** 2}
 
 
-@pytest.mark.parametrize(
-    ("kind", "first", "engine"), [(FitsMore, keras.Input((4,)), "reuse"), (FitsPart, None, "rebuild")]
-)
-@pytest.mark.parametrize("further", [{}, {"batch_size": 16}], ids=["its size", "size given"])
-def test_a_fit_of_the_model_s_own_trains_as_it_does_when_called(
-    tmp_path: Path, kind: Any, first: Any, engine: str, further: Any
-) -> None:
+@pytest.mark.parametrize("size", [None, 16])
+def test_a_fit_of_the_model_s_own_trains_as_it_does_when_called(tmp_path: Path, size: int | None) -> None:
     def build_own(hp: Any) -> keras.Model:
-        layers = [keras.layers.Dense(1, kernel_initializer="zeros")]
-        model: keras.Model = kind(layers if first is None else [first, *layers])
-        model.compile(keras.optimizers.SGD(hp.Choice("learning_rate", RATES)), "mse")
+        model = FitsMore([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        model.compile(keras.optimizers.SGD(hp.Choice("learning_rate", RATES)), "mse", run_eagerly=size is not None)
         return model
 
-    validation = (X, Y) if first is not None else (X[:, :2], Y)
-    arguments = {**ARRAYS, "validation_data": validation, "shuffle": False, **further}
-    grid, ours = both(tmp_path, build_own, arguments)
+    grid, ours = both(tmp_path, build_own, {**ARRAYS, "shuffle": False, **({"batch_size": size} if size else {})})
     assert_same(grid, ours)
-    assert ours.sensitivity().engine == engine
-    assert set(ours.sensitivity().frame["batch_size"]) == {further.get("batch_size", 96 if first is not None else 32)}
+    assert ours.sensitivity().engine == ("rebuild" if size else "reuse")
+    assert set(ours.sensitivity().frame["batch_size"]) == {size or 96}
+
+
+def test_a_fit_of_the_model_s_own_may_build_it_and_return_what_counts(tmp_path: Path) -> None:
+    def build_own(hp: Any) -> keras.Model:
+        model = FitsPart([keras.layers.Dense(1, kernel_initializer="zeros")])
+        model.compile(keras.optimizers.SGD(hp.Choice("learning_rate", RATES)), "mse", run_eagerly=True)
+        return model
+
+    grid, ours = both(tmp_path, build_own, {**ARRAYS, "shuffle": False, "validation_data": (X[:, :2], Y)})
+    assert_same(grid, ours)
+    assert ours.sensitivity().engine == "rebuild"
 
 
 def test_a_fit_of_the_model_s_own_may_return_the_model(tmp_path: Path) -> None:
@@ -244,7 +247,7 @@ def test_a_fit_of_the_model_s_own_may_return_the_model(tmp_path: Path) -> None:
 
     def build_own(learning_rate: float) -> keras.Model:
         model = Estimator([keras.Input((4,)), keras.layers.Dense(1, kernel_initializer="zeros")])
-        model.compile(keras.optimizers.SGD(learning_rate), "mse")
+        model.compile(keras.optimizers.SGD(learning_rate), "mse", run_eagerly=True)
         return model
 
     tuner = LogGridSearch(build_own, "loss", learning_rates=[0.1], repeats=1, extend=False, directory=tmp_path)
