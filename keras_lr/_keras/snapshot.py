@@ -198,6 +198,8 @@ def _containers_in(root: Any) -> Iterator[Any]:
     waiting = [root]
     while waiting:
         one = waiting.pop()
+        if isinstance(one, (keras.Variable, keras.KerasTensor)):
+            continue
         kinds = type(one).__mro__
         if any(kind.__module__.partition(".")[0] == "keras" for kind in kinds) or tf.Module in kinds:
             waiting.append(getattr(one, "__dict__", None))

@@ -216,7 +216,7 @@ class Sweep:
         self._interrupt.check()
         self.loop.rates.engage()
         self._closing.callback(self.loop.rates.release)
-        with unchanged_if_it_fails(self._model):
+        with contextlib.nullcontext() if self.loop.traced is not None else unchanged_if_it_fails(self._model):
             self._extra = self._build(surroundings)
         self._keep_hidden_state()
         self._snapshot = self.state()
