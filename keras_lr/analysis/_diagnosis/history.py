@@ -141,7 +141,8 @@ def from_columns(
     """The history in named columns.
 
     If the epochs fall back to the first one, another run begins. If they fall back to a later one, training was resumed
-    there, and what it had recorded from that epoch on is dropped.
+    there, and what it had recorded from that epoch on is dropped. A table that was sorted by something else, in which
+    no epoch occurs twice and none is missing, is read in the order of its epochs.
 
     Args:
         columns: Each series by its name, shape `(n,)`; None or a masked element where nothing was logged. A validation

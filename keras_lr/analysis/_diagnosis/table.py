@@ -297,11 +297,11 @@ def read_rows(
     """The rows of a run, and a sentence that says which it is if there are several."""
     training = np.flatnonzero(table[monitor].logged)
     counting = _count_rows(table, training, rolled_back=rolled_back)
-    if training.size >= 3 and (np.diff(counting.keys[training]) < 0).all():
-        newest_last = {name: Column(column.values[::-1], column.logged[::-1]) for name, column in table.items()}
-        rows, note = read_rows(newest_last, monitor, run=run, rolled_back=rolled_back)
-        last = table[monitor].values.size - 1
-        return rows._replace(kept=last - rows.kept, keys=rows.keys[::-1], usable=rows.usable[::-1]), note
+    if (order := _order_in_time(counting.keys, training)) is not None:
+        in_order = {name: Column(column.values[order], column.logged[order]) for name, column in table.items()}
+        rows, note = read_rows(in_order, monitor, run=run, rolled_back=rolled_back)
+        place = np.argsort(order)
+        return rows._replace(kept=order[rows.kept], keys=rows.keys[place], usable=rows.usable[place]), note
     keys = counting.keys[training]
     starts = [0] if rolled_back else _run_starts(keys)
     values = table[monitor].values[training]
@@ -480,6 +480,25 @@ def _check_counters(table: Mapping[str, Column], training: np.ndarray) -> None:
 
 def _whole(numbers: np.ndarray) -> bool:
     return bool((np.abs(numbers) < MAX_EPOCH).all() and (numbers == np.round(numbers)).all())
+
+
+def _order_in_time(keys: np.ndarray, training: np.ndarray) -> np.ndarray | None:
+    """The order in which the rows were logged, of a table that was sorted by something else; None if it stands in it.
+
+    Such a table has the newest row first, or each count of a gapless series once. Training that was resumed, and another
+    run, count some rows again. A table of two parts, of which the later one counts from below the first, is two runs.
+    """
+    at = keys[training]
+    falls = np.flatnonzero(np.diff(at) < 0) + 1
+    if at.size < 3 or not falls.size:
+        return None
+    if falls.size == at.size - 1:
+        return np.arange(keys.size)[::-1]
+    gaps = np.diff(np.sort(at))
+    is_another_run = falls.size == 1 and at[falls[0]] < at[0]
+    if is_another_run or gaps[0] <= 0 or not np.allclose(gaps, gaps[0]):
+        return None
+    return np.argsort(keys, kind="stable")
 
 
 def _run_starts(keys: np.ndarray) -> list[int]:

@@ -939,6 +939,29 @@ def test_rows_with_the_newest_first_are_turned_around():
 
 
 @pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(sorted(range(12), key=str), id="as text"),
+        pytest.param([7, 10, 5, 11, 9, 8, 6, 3, 4, 2, 1, 0], id="best first"),
+        pytest.param([0, 1, 3, 2, 4, 5, 6, 7, 8, 9, 10, 11], id="nearly in order"),
+    ],
+)
+def test_a_table_that_was_sorted_by_something_else_is_read_in_the_order_of_its_epochs(order):
+    rows = [{"epoch": epoch, "loss": 20 - epoch, "val_loss": 30 - epoch, "lr": 0.1 * (epoch + 1)} for epoch in order]
+    epochs = np.arange(12)
+    expected = ("loss", epochs, 20 - epochs, 30 - epochs)
+    check(read_history(rows), *expected, rates=0.1 * (epochs + 1))
+    apart = [{**row, name: None} for row in rows for name in ("loss", "val_loss")]
+    check(read_history(apart), *expected)
+
+
+def test_a_shorter_run_after_one_that_began_later_stays_another_run():
+    history = read_history({"epoch": [3, 4, 5, 0, 1, 2], "loss": [6, 5, 4, 9, 8, 7]})
+    check(history, "loss", [0, 1, 2], [9, 8, 7])
+    assert "holds 2 runs" in history.notes[0]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("run.json", "{", "must be JSON text"),
