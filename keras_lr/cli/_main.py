@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import NoReturn
 
 import keras_lr
@@ -33,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the reader of the output is gone.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    with _open_streams():
+        return _main(words)
+
+
+def _main(words: list[str]) -> int:
     try:
         parsed = _parse(words)
         code = 0 if parsed is None else _run(parsed)
@@ -50,6 +56,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"keras-lr: error: {_one_line(err)}", file=sys.stderr)
         return BAD_INPUT
+
+
+@contextmanager
+def _open_streams() -> Iterator[None]:
+    """Discards what is written to a standard stream that was closed, as by `>&-`. Python leaves None in its place.
+
+    Otherwise what is meant for the standard error would be printed to the standard output.
+    """
+    with ExitStack() as streams:
+        for number, name, redirect in ((1, "stdout", redirect_stdout), (2, "stderr", redirect_stderr)):
+            if getattr(sys, name) is None:
+                nowhere = streams.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                if not _is_open(number):
+                    os.dup2(nowhere.fileno(), number)
+                streams.enter_context(redirect(nowhere))
+        yield
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def _run(parsed: argparse.Namespace) -> int:

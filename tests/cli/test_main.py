@@ -133,3 +133,16 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path, lines):
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("run", "closed", "code"), [("run.csv", "1", 0), ("gone.csv", "2", 2), ("run.csv", "0 1 2", 0)]
+)
+def test_a_stream_that_the_caller_has_closed_is_written_to_nowhere(tmp_path, run, closed, code):
+    (tmp_path / "run.csv").write_text("loss\n3\n2\n1\n")
+    closing = "".join(f"os.close({number}); " for number in closed.split())
+    caller = (
+        f"import os, sys; {closing}os.execv(sys.executable, [sys.executable, '-m', 'keras_lr', 'analyze', '{run}'])"
+    )
+    done = subprocess.run([sys.executable, "-c", caller], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
