@@ -155,18 +155,18 @@ def build_model(target: str) -> Any:
         InvalidArgumentError: The target cannot be found.
         ModelError: `BUILD` cannot be called, failed, or did not return a compiled Keras model.
     """
+    import keras
+
     build = load_object(target, argument="MODULE:BUILD")
-    if not callable(build):
+    if not callable(build) or isinstance(build, keras.Model):
         raise ModelError(
             f"`MODULE:BUILD` must be a function that returns a compiled model, got {target}, which is of type "
-            f"{type(build).__name__}."
+            f"{type(build).__name__}. Make and compile the model in a function, and name that."
         )
     try:
         model = build()
     except Exception as err:
         raise build_error(target, err) from err
-    import keras
-
     if not isinstance(model, keras.Model):
         check_own_model("MODULE:BUILD", model)
         raise ModelError(

@@ -198,10 +198,16 @@ def as_hypermodel(hypermodel: Any) -> Any:
     if isinstance(hypermodel, keras_tuner.HyperModel):
         return hypermodel
     check_own_model("hypermodel", hypermodel)
-    if not callable(hypermodel) or isinstance(hypermodel, keras.Model):
+    given = inspect.unwrap(hypermodel)
+    if not callable(given) or isinstance(given, keras.Model):
         raise InvalidArgumentError(
             f"`hypermodel` must be a function that builds a compiled model, or a keras_tuner.HyperModel. Received: "
-            f"{type(hypermodel).__name__}. Wrap the model's construction and `compile` in a function."
+            f"{type(given).__name__}. Wrap the model's construction and `compile` in a function."
+        )
+    if isinstance(given, type) and issubclass(given, keras_tuner.HyperModel):
+        raise InvalidArgumentError(
+            f"`hypermodel` must be a function that builds a compiled model, or a keras_tuner.HyperModel. Received: the "
+            f"class {given.__name__}. Pass an instance of it, such as {given.__name__}()."
         )
     parameters = _parameters(hypermodel)
     rate = next((one for one in parameters if one.name in _RATE_NAMES), None)

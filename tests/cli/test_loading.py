@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from keras_lr.cli._loading import build_model, load_data, load_object
+from keras_lr.cli._search import _hypermodel
 from keras_lr.errors import DataError, InvalidArgumentError, ModelError
+from keras_lr.search._model_factory import as_hypermodel
 
 
 @pytest.fixture
@@ -94,6 +96,19 @@ def test_only_a_compiled_model_serves(user_file):
         build_model(f"{path}:bare")
     with pytest.raises(ModelError, match=r"must return a compiled keras\.Model, got int"):
         build_model(f"{path}:number")
+
+
+def test_a_model_in_place_of_a_function_is_named(user_file):
+    path = user_file(
+        "import keras, keras_tuner\nmodel = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])\n"
+        "class Hyper(keras_tuner.HyperModel):\n    pass\n"
+    )
+    with pytest.raises(ModelError, match=r"must be a function that .*:model, which is of type Sequential\. Make and"):
+        build_model(f"{path}:model")
+    with pytest.raises(InvalidArgumentError, match=r"must be a function that .* Received: Sequential\. Wrap"):
+        as_hypermodel(_hypermodel(f"{path}:model"))
+    with pytest.raises(InvalidArgumentError, match=r"Received: the class Hyper\. Pass an instance .* Hyper\(\)"):
+        as_hypermodel(_hypermodel(f"{path}:Hyper"))
 
 
 def test_data_are_a_value_or_a_function(user_file):

@@ -40,7 +40,7 @@ def test_options(tmp_path: Path, options: dict[str, Any], message: str) -> None:
         small_search(classifier(), tmp_path, **options)
 
 
-@pytest.mark.parametrize("hypermodel", [classifier()(), "a name", None])
+@pytest.mark.parametrize("hypermodel", [classifier()(), keras_tuner.HyperModel, "a name", None])
 def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="`hypermodel` must be a function that builds a compiled model"):
         keras_lr.LogGridSearch(hypermodel, directory=tmp_path)

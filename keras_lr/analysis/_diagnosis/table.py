@@ -485,8 +485,8 @@ def _whole(numbers: np.ndarray) -> bool:
 def _order_in_time(keys: np.ndarray, training: np.ndarray) -> np.ndarray | None:
     """The order in which the rows were logged, of a table that was sorted by something else; None if it stands in it.
 
-    Such a table has the newest row first, or each count of a gapless series once. Training that was resumed, and another
-    run, count some rows again. A table of two parts, of which the later one counts from below the first, is two runs.
+    Such a table has the newest row first, or each count of a gapless series once. Training that was resumed, and
+    another run, count some rows again. Of two parts, one that counts from below the first of the other is another run.
     """
     at = keys[training]
     falls = np.flatnonzero(np.diff(at) < 0) + 1
