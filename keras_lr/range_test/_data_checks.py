@@ -255,6 +255,16 @@ def own_fit_advice(model: keras.Model) -> str | None:
     )
 
 
+def lost_values_advice(model: keras.Model) -> str:
+    """What to do about an optimizer whose `build` assigns values that `fit` loses."""
+    name = type(leaf_optimizers(model.optimizer)[0]).__name__
+    return (
+        f"`{name}` begins with values that it computes when it is built, such as a copy of the weights. Keras loses "
+        "them where `fit` builds the optimizer, and trains with others. The range test measures that training. Call "
+        "`model.optimizer.build(model.trainable_variables)` right after `compile`, and test again."
+    )
+
+
 def _gives_the_output(model: keras.Model, layer: Any) -> bool:
     try:
         return layer.output is model.outputs[0]

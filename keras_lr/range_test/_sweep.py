@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import build_metrics, is_built, overridden, users_code
+from keras_lr._keras.model import build_metrics, is_built, is_distributed, overridden, users_code
 from keras_lr._keras.reader_state import ReaderState
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -47,6 +47,7 @@ from keras_lr.range_test._data_checks import (
     label_error,
     limits_of_targets,
     losses_of,
+    lost_values_advice,
     output_advice,
     steps_counted,
     target_fault_of,
@@ -176,10 +177,10 @@ class Sweep:
         check_trainable(model, built_only=True)
         # An eager step also builds what only it shows, such as metrics.
         self._was_built = is_built(model) if not model.run_eagerly else model.built and model.optimizer.built
+        self._build_advice: list[str] = []
         # An optimizer that the trace has to build makes TensorFlow trace the loop twice.
         if not model.optimizer.built and is_built(model):
-            with model.distribute_strategy.scope():
-                model.optimizer.build(model.trainable_variables)
+            self._build_optimizer()
         self.loop = cached_loop(model, monitor) or StepLoop(model, monitor=monitor)
 
     def __enter__(self) -> Sweep:
@@ -201,6 +202,23 @@ class Sweep:
         """Restores the model and the optimizer to the start of the block."""
         if self._snapshot is not None:
             self._snapshot.restore()
+
+    def _build_optimizer(self) -> None:
+        """Builds the optimizer with the values that it would have in `fit`.
+
+        `fit` builds it while it traces its step. TensorFlow traces a step that creates variables once more, so what
+        `build` assigns to them afterwards, such as a copy of the weights, is lost.
+        """
+        model = self._model
+        with created_variables() as created, model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+        if model.run_eagerly or is_distributed(model):
+            return
+        assigned = [(one, value) for one, value in created if not bool(tf.reduce_all(tf.equal(one, value)))]
+        for variable, value in assigned:
+            variable.assign(value)
+        if assigned:
+            self._build_advice.append(lost_values_advice(model))
 
     def _open(self) -> None:
         # A compiled step runs no Python code.
@@ -496,7 +514,7 @@ class Sweep:
         if bad is not None and self._breaks_at(bad.index):
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
-        self.advice = output_advice(self._model, limits_of_targets(y))
+        self.advice = [*self._build_advice, *output_advice(self._model, limits_of_targets(y))]
         if sample_weight is None:
             self.constant_loss = constant_loss_of(self._model, y)
 
@@ -516,7 +534,7 @@ class Sweep:
         if len(targets) and self.constant_loss is None:
             self.constant_loss = constant_loss_of(self._model, targets[:: -(-len(targets) // MAX_TARGETS)])
         known = bool(np.isfinite(limits).all())
-        self.advice = output_advice(self._model, limits if known else None)
+        self.advice = [*self._build_advice, *output_advice(self._model, limits if known else None)]
         losses = losses_of(self._model)
         if len(losses) == 1 and known and not self.target_fault:
             self.target_fault = target_fault_of(self._model, [(losses[0], *limits)]) or ""

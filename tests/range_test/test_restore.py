@@ -83,6 +83,28 @@ def assert_same(first: Any, second: Any) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+class Anchored(optimizers.SGD):
+    """Pulls each weight towards its first value, which it copies when it is built."""
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self.anchors = self.add_optimizer_variables(variables, "anchor")
+        for anchor, variable in zip(self.anchors, variables, strict=True):
+            self.copy(anchor, variable)
+
+    def copy(self, anchor: Any, variable: Any) -> None:
+        anchor.assign(variable)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        anchor = self.anchors[self._get_variable_index(variable)]
+        super().update_step(gradient + 0.1 * (variable - anchor), variable, learning_rate)
+
+
+class AnchoredByItself(Anchored):
+    def copy(self, anchor: Any, variable: Any) -> None:
+        self.assign(anchor, variable)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_fit_after_range_tests_equals_a_fit_without(case: str, digits: Any) -> None:
     run = functools.partial(train, lambda: built(CASES[case]()), lambda: arrays(digits))
@@ -94,6 +116,39 @@ def test_each_way_alone_builds_and_restores(digits: Any) -> None:
     plain = run()
     for way in (by_callback, by_call):
         assert_same(run(before=way), plain)
+
+
+@pytest.mark.parametrize(("optimizer", "way"), [(Anchored, by_callback), (AnchoredByItself, by_call)])
+def test_an_optimizer_that_sets_values_when_fit_builds_it(optimizer: Any, way: Any, digits: Any) -> None:
+    def compiled() -> Any:
+        model = plain_classifier()
+        model.compile(optimizers.LossScaleOptimizer(optimizer(0.1)), CROSS_ENTROPY)
+        return model
+
+    def prepared() -> Any:
+        model = compiled()
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def warned(model: Any, *data: Any) -> None:
+        with pytest.warns(UserWarning, match=rf"`{optimizer.__name__}` begins with values .*optimizer\.build\("):
+            way(model, *data)
+
+    plain = train(compiled, lambda: arrays(digits))
+    assert_same(train(compiled, lambda: arrays(digits), before=warned), plain)
+    remedied = train(prepared, lambda: arrays(digits))
+    assert remedied[0] != plain[0]
+    assert_same(train(prepared, lambda: arrays(digits), before=way), remedied)
+
+
+def test_an_eager_fit_keeps_what_the_optimizer_sets_when_it_is_built(digits: Any) -> None:
+    def build() -> Any:
+        model = plain_classifier()
+        model.compile(Anchored(0.1), CROSS_ENTROPY, run_eagerly=True)
+        return model
+
+    run = functools.partial(train, build, lambda: tuple(part[:64] for part in arrays(digits)))
+    assert_same(run(before=by_call), run())
 
 
 def test_a_seeded_shuffle_keeps_its_order(digits: Any) -> None:
