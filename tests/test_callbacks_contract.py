@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pickle
 import warnings
 from typing import Any
 
@@ -74,3 +75,22 @@ def test_it_leaves_evaluation_and_the_numbers_of_a_fit_as_they_are(name: str, tm
     for one, other in zip(plain[1], watched[1], strict=True):
         np.testing.assert_array_equal(one, other)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_it_can_be_pickled_after_a_fit_and_continues_in_the_next(name: str, tmp_path: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
+    y = np.arange(64) % 10
+    model = plain_classifier(keras.optimizers.SGD(keras_lr.schedules.Cyclical(1e-3, 1e-2, 4), momentum=0.9))
+    recorder = keras_lr.LRRecorder()
+    callback = make(name, tmp_path)
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[recorder, callback])
+    recorder, copied = pickle.loads(pickle.dumps((recorder, callback)))
+    assert type(copied) is type(callback)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(x, y, epochs=3, initial_epoch=2, verbose=0, callbacks=[recorder, copied])
+    trained = 0 if name in SWEEPS else 3
+    assert recorder.to_frame()["epoch"].tolist() == list(range(trained))
+    if name == "HistoryMonitor":
+        assert copied.history["epoch"].tolist() == [0, 1, 2]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import keras
@@ -158,6 +158,10 @@ class TrainingSetup:
         self._optimizer = _reference(model.optimizer)
         self._compiled = _reference(loss_tracker(model))
         self._weights = [weakref.ref(weight) for weight in model.trainable_variables]
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        """A copy is None, an unknown setup: the model that is pickled or copied with it is another one."""
+        return _nothing, ()
 
     def change(self, model: keras.Model) -> str | None:
         """How `model` has changed since, as a clause; None if it has not."""

@@ -86,7 +86,7 @@ class LRRecorder(Callback):
     def to_frame(self) -> pd.DataFrame:
         """One row per epoch or step: `epoch`, `step` (counted from 0) if by step, and one column per optimizer."""
         if self.frequency == "epoch":
-            return pd.DataFrame([{"epoch": row["epoch"], **row["rates"]} for row in self._epochs])
+            return pd.DataFrame([{"epoch": row["epoch"], **row["rates"]} for row in self._epochs] or {"epoch": []})
         parts = [pd.DataFrame({"epoch": row["epoch"], **row["steps"]}) for row in self._epochs]
         frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"epoch": []})
         frame.insert(1, "step", np.arange(len(frame)))

@@ -122,6 +122,10 @@ class MomentumCycle(Callback):
         self._idle = False
         self._stop_watching: Callable[[], None] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: not the momenta, which are computed from the steps of this model."""
+        return {**vars(self), "_momenta": []}
+
     @property
     def momentum(self) -> float | None:
         """The momentum of the next step, with several optimizers the first one's; None if none is cycled."""
