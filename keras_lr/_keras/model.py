@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import FunctionType
 from typing import Any
 
 import keras
@@ -12,6 +14,13 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 _NAME_COUNTERS = "object_name_uids"
+# Among them the rate, for which a variable stands in while a range test runs.
+_MARKS = frozenset(
+    {
+        *("built", "stop_evaluating", "stop_predicting", "_called", "_eval_epoch_iterator"),
+        *("_inbound_nodes", "_outbound_nodes", "_learning_rate", "_trainable_variables"),
+    }
+)
 _attributes: dict[type, frozenset[str]] = {}
 
 
@@ -172,6 +181,31 @@ def users_code(model: keras.Model) -> list[Any]:
     compiled = compile_arguments(model)
     functions = [compiled.get(name) for name in ("loss", "metrics", "weighted_metrics")]
     return [*layers_of(model), model.optimizer, *keras.tree.flatten(functions)]
+
+
+def settings_of(part: Any) -> list[Any]:
+    """What an object holds that a trace turns into constants, such as a dropout rate: names, each before its value.
+
+    Numbers and texts, also in lists, are given as they are, functions and precisions by weak references. What a fit, an
+    evaluation or a call changes is left out.
+    """
+    marks = _MARKS | attributes_of_keras(keras.Model) if isinstance(part, keras.Model) else _MARKS
+    found: list[Any] = []
+    for name, value in getattr(part, "__dict__", {}).items():
+        if name in marks:
+            continue
+        if _is_plain(value):
+            found += [name, value]
+        elif isinstance(value, (list, tuple)) and all(map(_is_plain, value)):
+            found += [name, tuple(value)]
+        elif isinstance(value, (FunctionType, keras.DTypePolicy)):
+            found += [name, weakref.ref(value)]
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    # Others, such as a float of a subclass, may refer to the model.
+    return type(value) in (bool, int, float, str, type(None)) or isinstance(value, np.generic)
 
 
 def attributes_of_keras(kind: type) -> frozenset[str]:

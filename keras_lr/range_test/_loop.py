@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +12,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import ArraySource
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers
-from keras_lr._keras.model import loss_tracker
+from keras_lr._keras.model import loss_tracker, settings_of, users_code
 from keras_lr._keras.snapshot import components
 from keras_lr.errors import ModelError
 from keras_lr.range_test._data_checks import PARTS
@@ -32,6 +31,9 @@ _NOT_DONE = -1.0
 
 _COLUMNS = 1 + len(PARTS) + 2
 """Numbers that are stored per step, apart from its targets."""
+
+_COMPARED = (bool, int, float, str, tuple, np.generic)
+"""Settings that are compared by value, others by identity."""
 
 _loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]] = weakref.WeakKeyDictionary()
 
@@ -366,11 +368,10 @@ def _home(model: keras.Model) -> str | None:
 
 
 def cached_loop(model: keras.Model, monitor: str) -> StepLoop | None:
-    """The loop that an earlier range test traced, unless the model was compiled, frozen or given a new rate since."""
+    """The loop that an earlier range test traced, unless the model was compiled, frozen or changed otherwise since."""
     signature, loop = _loops.get(model, ((), None))
     current = _signature(model, monitor, map(compiled_rate, leaf_optimizers(model.optimizer)))
-    fits = len(signature) == len(current) and all(old is new for old, new in zip(signature, current, strict=True))
-    return loop if fits else None
+    return loop if len(signature) == len(current) and all(map(_is_same, signature, current)) else None
 
 
 def keep_loop(model: keras.Model, monitor: str, loop: StepLoop) -> None:
@@ -383,8 +384,13 @@ def keep_loop(model: keras.Model, monitor: str, loop: StepLoop) -> None:
         _loops[model] = (_signature(model, monitor, loop.rates.originals), loop)
 
 
+def _is_same(old: Any, new: Any) -> bool:
+    return old is new or (type(old) is type(new) and isinstance(old, _COMPARED) and bool(old == new))
+
+
 def _signature(model: keras.Model, monitor: str, rates: Iterable[Any]) -> tuple[Any, ...]:
-    """The objects that are traced into the loop, to be compared by identity; none of them refers to the model."""
+    """What is traced into the loop; none of it refers to the model."""
+    parts = [*users_code(model), *leaf_optimizers(model.optimizer)]
     return (
         loss_tracker(model),
         model.optimizer,
@@ -392,6 +398,7 @@ def _signature(model: keras.Model, monitor: str, rates: Iterable[Any]) -> tuple[
         getattr(model.train_step, "__func__", None),
         model.jit_compile,
         model.run_eagerly,
-        sys.intern(monitor),
+        monitor,
         *model.trainable_variables,
+        *(setting for part in parts for setting in settings_of(part)),
     )

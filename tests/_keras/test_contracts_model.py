@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
+from keras_lr._keras.model import settings_of, users_code
 from tests._keras.tiny_model import X, Y, fit, tiny_model
 
 
@@ -160,6 +161,33 @@ def test_compute_loss_adds_regularizers_to_the_compiled_loss() -> None:
     loss = model._compute_loss(x=X, y=Y, y_pred=prediction, sample_weight=None, training=True)
     penalty = 0.5 * float(np.sum(np.square(model.layers[-1].kernel)))
     assert float(loss) == pytest.approx(float(np.mean((np.asarray(prediction) - Y) ** 2)) + penalty, rel=1e-5)
+
+
+def test_settings_stay_the_same_whatever_is_done_with_a_model() -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((3, 1)),
+            keras.layers.LSTM(2, dropout=0.1),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+    x = np.ones((4, 3, 1), "float32")
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), "mse", metrics=["mae"])
+    model.fit(x, Y[:4], verbose=0)
+
+    def settings() -> list[list[Any]]:
+        return [settings_of(part) for part in [*users_code(model), model.optimizer.inner_optimizer]]
+
+    before = settings()
+    stop = keras.callbacks.EarlyStopping(patience=1, min_delta=1e9)
+    model.fit(x, Y[:4], epochs=3, validation_data=(x, Y[:4]), verbose=0, callbacks=[stop])
+    model.evaluate(x, Y[:4], verbose=0)
+    model.predict(x, verbose=0)
+    keras.Sequential([keras.Input((3, 1)), model])
+    assert settings() == before
+    model.layers[1].momentum = 0.5
+    assert settings() != before
 
 
 @pytest.mark.parametrize(

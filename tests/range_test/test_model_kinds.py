@@ -224,6 +224,40 @@ def test_a_traced_loop_is_reused_until_the_model_is_compiled_again(digits: Any, 
     assert traces_of() == 1
 
 
+def set_dropout(model: Any) -> None:
+    model.layers[1].rate = 0.7
+
+
+def set_momentum(model: Any) -> None:
+    model.optimizer.inner_optimizer.momentum = 0.0
+
+
+def replace_the_loss(model: Any) -> None:
+    def size_of_output(
+        x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        return keras.ops.mean(y_pred**2)
+
+    model.compute_loss = size_of_output
+
+
+@pytest.mark.parametrize("change", [set_dropout, set_momentum, replace_the_loss])
+def test_a_setting_that_was_changed_between_two_tests_counts(digits: Any, change: Any) -> None:
+    def losses(*, tested_before: bool) -> np.ndarray:
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((64,)), keras.layers.Dense(16, "relu"), keras.layers.Dropout(0.1), keras.layers.Dense(10)]
+        model = keras.Sequential(layers)
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(momentum=0.9))
+        model.compile(optimizer, CROSS_ENTROPY)
+        before = keras_lr.find_lr(model, *digits, num_steps=15, verbose=0).losses if tested_before else None
+        change(model)
+        after = keras_lr.find_lr(model, *digits, num_steps=15, verbose=0).losses
+        assert before is None or not np.array_equal(before, after)
+        return after
+
+    np.testing.assert_array_equal(losses(tested_before=True), losses(tested_before=False))
+
+
 @pytest.mark.parametrize("name", ["Ftrl", "Lamb"])
 def test_what_the_test_cannot_judge_is_not_clear(name: str) -> None:
     """Ftrl's first steps barely move the weights; the weights of Lamb grow long after a sweep has ended."""
