@@ -124,7 +124,12 @@ class MomentumCycle(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: not the momenta, which are computed from the steps of this model."""
-        return {**vars(self), "_momenta": []}
+        return {name: value for name, value in vars(self).items() if value is not self._momenta}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` returned."""
+        self._momenta = []
+        self.__dict__.update(state)
 
     @property
     def momentum(self) -> float | None:
