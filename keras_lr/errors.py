@@ -53,7 +53,7 @@ class InvalidArgumentError(KerasLRError, ValueError):
         >>> keras_lr.find_lr(model, x, y, num_steps=1)
         Traceback (most recent call last):
         ...
-        keras_lr.errors.InvalidArgumentError: `num_steps` must be an integer >= 2, got 1.
+        keras_lr.errors.InvalidArgumentError: `num_steps` must be an integer >= 2. Received: 1. Pass a whole number.
     """
 
 

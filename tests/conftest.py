@@ -24,9 +24,10 @@ from sklearn.datasets import load_digits
 
 from tests.fresh_process import leave_pipelines_unoptimized, leave_stacks_out
 
-# On a busy machine an example may take any time.
-hypothesis.settings.register_profile("any time", deadline=None)
-hypothesis.settings.load_profile("any time")
+# On a busy machine an example may take any time. `--hypothesis-profile=random` draws other examples in each run.
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True, scope="module")

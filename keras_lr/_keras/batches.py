@@ -82,7 +82,8 @@ class ArrayStream:
         self._shuffle = adapter._shuffle
         if not isinstance(self._batch_size, (int, np.integer)) or self._batch_size < 1:
             raise InvalidArgumentError(
-                f"`batch_size` must be an integer >= 1, got {self._batch_size!r}. Pass 32, or None for the default."
+                f"`batch_size` must be an integer >= 1. Received: {self._batch_size!r}. Pass 32, or None for the "
+                "default."
             )
         self._batches: Iterator[np.ndarray] = self._endless_batches()
 

@@ -80,7 +80,7 @@ class Memory:
         self._value = self._settled = get()
 
     def restore(self) -> None:
-        """Puts the value at construction back, if another one is there than when it settled."""
+        """Puts the value at construction back, unless it is as it was when it settled."""
         if not self.follows_an_iterator and (patch := self.patch(self.get(), self._settled)) is not None:
             self._put_back(patch)
 
@@ -123,7 +123,7 @@ class _Bindings(Memory):
     """Names and what they are bound to."""
 
     def patch(self, before: Any, after: Any) -> Any:
-        """The names that are bound to another object, or None for each that is gone."""
+        """The names that are bound to another object, with a mark for each that is gone."""
         changed = {name: value for name, value in after.items() if name not in before or not _is(before[name], value)}
         gone = dict.fromkeys(before.keys() - after.keys(), _LOST)
         return changed | gone or None

@@ -262,7 +262,7 @@ class EpochReader:
     """Reads a dataset epoch by epoch with the passes that `fit` makes, so that it leaves the state that `fit` leaves.
 
     Once `fit` has trained the number of batches that it knows, it opens another iterator, which a shuffle counts
-    although nothing is read from it. Of a dataset that does not know its number of batches, `fit` takes the first epoch
+    although nothing is read from it. Of a dataset that does not know its number of batches, `fit` runs the first epoch
     until a step finds no batch. That step fails, but not before what needs no batch has run, such as the count of the
     optimizer's iterations. From then on an epoch has at most as many steps, the failed one included. A validation
     counts anew in each epoch.

@@ -96,14 +96,16 @@ def share(name: str, value: Any) -> float:
     """`value` as a float from 0 to 1."""
     number = real(name, value)
     if not 0 <= number <= 1:
-        raise InvalidArgumentError(f"`{name}` must be a number in [0, 1], got {value!r}. Pass a share such as 0.4.")
+        raise InvalidArgumentError(
+            f"`{name}` must be a number in [0, 1]. Received: {value!r}. Pass a share such as 0.4."
+        )
     return number
 
 
-def whole_number(name: str, value: Any, *, least: int = 1, remedy: str = "") -> int:
+def whole_number(name: str, value: Any, *, least: int = 1, remedy: str = "Pass a whole number.") -> int:
     """`value` as an int of at least `least`; `remedy` is a sentence to end the error message with."""
     if _is_bool(value) or not isinstance(value, numbers.Integral) or value < least:
-        raise InvalidArgumentError(f"`{name}` must be an integer >= {least}, got {value!r}. {remedy}".rstrip())
+        raise InvalidArgumentError(f"`{name}` must be an integer >= {least}. Received: {value!r}. {remedy}")
     return int(value)
 
 
@@ -131,7 +133,7 @@ def learning_rate_range(min_lr: Any, max_lr: Any) -> tuple[float, float]:
 def flag(name: str, value: Any) -> bool:
     """`value` as a bool; raises `InvalidArgumentError` for anything else, also 0 and 1."""
     if not _is_bool(value):
-        raise InvalidArgumentError(f"`{name}` must be True or False, got {value!r}.")
+        raise InvalidArgumentError(f"`{name}` must be True or False. Received: {value!r}. Pass one of them.")
     return bool(value)
 
 

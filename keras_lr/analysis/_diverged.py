@@ -82,7 +82,8 @@ def epoch_divergence(loss: float, *, start: float, best: float, noise: float, re
 def blown_up(loss: float, *, start: float, best: float, noise: float, reach: float) -> Change | None:
     """A rollback if the loss of a few steps rose so far that waiting for more steps is pointless.
 
-    The arguments are those of `epoch_divergence`. "So far" is as in `sweep_divergence`.
+    The arguments are those of `epoch_divergence`. "So far" is above the beginning by four times the most of the
+    fall, the fall of the range test and four times the noise.
     """
     if not math.isfinite(loss):
         return Change("rollback", LOWER_FACTOR, "The loss became NaN or infinite.")

@@ -60,17 +60,17 @@ class AutoLR(SuggestsAttributes, Callback):
     - **Probe**: a range test before the first epoch, refined by short runs, suggests a rate. A rehearsal of the first
       150 steps compares it with the compiled rate, and the better one is set; a run of at most 150 steps is
       rehearsed whole, with and without the anneal. The model is restored exactly, so this costs time but no epoch:
-      at most 1200 steps in a compiled loop, which is several times faster than `fit`.
+      at most 1264 steps in a compiled loop, which is several times faster than `fit`.
     - **Race**: a training of at most 2000 steps that has validation data needs no such guess. With arrays, a few rates
       around the suggestion train side by side before the first epoch, as in `keras_lr.RaceSearch`, the compiled rate
       among them unless one near it races. The one with the lowest validation loss is set. With the range
       test that costs about three trainings in the compiled loop.
     - **Rollback**: if the loss becomes NaN, also within an epoch, or an epoch gives back half of the total fall, the
       model and its optimizer return to the end of the last good epoch and the rate is divided by 3.2; if that is not
-      enough, to the one before it and by 10, 32 and so on, but not below `min_lr`. A model that gives the same output
-      for every input starts again from its initial weights, at a lower rate. If the rate turns out not to be the cause,
-      a warning says so, and the last good rate stays. If the fit ends with nearly the same output for every input, a
-      warning says that, and what to do.
+      enough, to the one before it, and the rate is divided by 10, then by 32 and so on, but not below `min_lr`. A model
+      that gives the same output for every input starts again from its initial weights, at a lower rate. If the rate
+      turns out not to be the cause, a warning says so, and the last good rate stays. If the fit ends with nearly the
+      same output for every input, a warning says that, and what to do.
     - **Lower, raise**: if the loss oscillates, the rate is divided by 3.2. If the loss falls in a straight line, the
       rate is multiplied by 3.2 or 10, but not up to a rate that was rolled back. After a race or the rehearsal of a
       whole run, neither is done.
@@ -432,5 +432,5 @@ def _sets_rate(callback: keras.callbacks.Callback) -> str | None:
 def _check_probe_steps(probe_steps: Any) -> None:
     if validation.whole_number("probe_steps", probe_steps, least=0) in range(1, MIN_STEPS):
         raise InvalidArgumentError(
-            f"`probe_steps` must be 0 or an integer >= {MIN_STEPS}, got {probe_steps!r}. Try 100."
+            f"`probe_steps` must be 0 or an integer >= {MIN_STEPS}. Received: {probe_steps!r}. Try 100."
         )

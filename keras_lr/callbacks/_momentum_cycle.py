@@ -212,7 +212,12 @@ def _cycled_names(optimizer: Any) -> tuple[list[tuple[Any, list[str]]], str]:
         return [], "`MomentumCycle` does nothing in this fit, since the model was compiled without an optimizer."
     for leaf in leaf_optimizers(optimizer):
         momenta = {name: getattr(leaf, name) for name in MOMENTA if isinstance(getattr(leaf, name, None), float)}
-        names = [name for name, value in momenta.items() if value > 0 and type(leaf).__name__ not in _NOT_CYCLED]
+        names = [name for name, value in momenta.items() if value > 0]
+        if momenta and type(leaf).__name__ in _NOT_CYCLED:
+            return [], (
+                f"`MomentumCycle` does nothing in this fit, since {type(leaf).__name__} needs a constant `beta_1`. "
+                "Compile with SGD(momentum=0.9) or Adam."
+            )
         if not names:
             return [], (
                 "`MomentumCycle` does nothing in this fit. The optimizer must have a `momentum` or a `beta_1` above 0 "

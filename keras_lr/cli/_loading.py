@@ -82,7 +82,9 @@ def check_targets(targets: Mapping[str, str | None]) -> None:
 def _split(target: str, argument: str) -> tuple[str, str]:
     module_name, colon, name = target.rpartition(":")
     if not (module_name and colon and name):
-        raise InvalidArgumentError(f"`{argument}` must be MODULE:NAME, for example train.py:build, got {target!r}.")
+        raise InvalidArgumentError(
+            f"`{argument}` must be MODULE:NAME, for example train.py:build. Received: {target!r}."
+        )
     return module_name, name
 
 
@@ -99,11 +101,11 @@ def _check_installed(module_name: str, argument: str) -> None:
 
 def _parsed(path: Path, argument: str) -> ast.Module:
     if not path.is_file():
-        raise InvalidArgumentError(f"`{argument}` must name an existing file, got {path}. Check the path.")
+        raise InvalidArgumentError(f"`{argument}` must name an existing file. Received: {path}. Check the path.")
     try:
         return ast.parse(path.read_bytes(), str(path))
     except (SyntaxError, ValueError) as err:
-        raise InvalidArgumentError(f"`{argument}` must name a Python file, got {path}: {err}.") from err
+        raise InvalidArgumentError(f"`{argument}` must name a Python file. Received: {path}: {err}.") from err
 
 
 def _bound_names(tree: ast.Module) -> set[str] | None:
@@ -141,7 +143,7 @@ def _no_such_name(argument: str, module_name: str, name: str, known: Iterable[st
     right = similar_name(name, public)
     remedy = f"Did you mean {right}?" if right else "Check the spelling."
     return InvalidArgumentError(
-        f"`{argument}` must name something in {module_name}, got {name!r}, which it does not define. {remedy}"
+        f"`{argument}` must name something in {module_name}. Received: {name!r}, which it does not define. {remedy}"
     )
 
 
@@ -160,7 +162,7 @@ def build_model(target: str) -> Any:
     build = load_object(target, argument="MODULE:BUILD")
     if not callable(build) or isinstance(build, keras.Model):
         raise ModelError(
-            f"`MODULE:BUILD` must be a function that returns a compiled model, got {target}, which is of type "
+            f"`MODULE:BUILD` must be a function that returns a compiled model. Received: {target}, which is of type "
             f"{type(build).__name__}. Make and compile the model in a function, and name that."
         )
     try:
@@ -170,12 +172,12 @@ def build_model(target: str) -> Any:
     if not isinstance(model, keras.Model):
         check_own_model("MODULE:BUILD", model)
         raise ModelError(
-            f"`MODULE:BUILD` must return a compiled keras.Model, got {type(model).__name__}. Return the model in "
+            f"`MODULE:BUILD` must return a compiled keras.Model. Received: {type(model).__name__}. Return the model in "
             f"{target}."
         )
     if not model.compiled:
         raise ModelError(
-            f"`MODULE:BUILD` must return a compiled model, got one that is not compiled. Compile it in {target}."
+            f"`MODULE:BUILD` must return a compiled model. Received one that is not compiled. Compile it in {target}."
         )
     return model
 
@@ -207,7 +209,7 @@ def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
     if isinstance(data, (tuple, *_NO_DATA)):
         received = f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__
         raise DataError(
-            f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset, got {received}. Fix {target}."
+            f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset. Received: {received}. Fix {target}."
         )
     return {"x": data}
 
@@ -255,12 +257,12 @@ def _search_here() -> None:
 
 def _import_file(path: Path, argument: str) -> ModuleType:
     if not path.is_file():
-        raise InvalidArgumentError(f"`{argument}` must name an existing file, got {path}. Check the path.")
+        raise InvalidArgumentError(f"`{argument}` must name an existing file. Received: {path}. Check the path.")
     if (known := sys.modules.get(path.stem)) is not None and getattr(known, "__file__", None) == str(path.resolve()):
         return known
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
     if spec is None or spec.loader is None:
-        raise InvalidArgumentError(f"`{argument}` must name a Python file, got {path}. Check the path.")
+        raise InvalidArgumentError(f"`{argument}` must name a Python file. Received: {path}. Check the path.")
     # The file may import its neighbours, as it may when it runs as a script.
     sys.path.insert(0, str(path.resolve().parent))
     module = importlib.util.module_from_spec(spec)

@@ -40,14 +40,14 @@ def learning_rate(text: str) -> float:
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise argparse.ArgumentTypeError(f"must be a positive number such as 1e-3, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive number such as 1e-3. Received: {text!r}")
     return number
 
 
 def positive_int(text: str) -> int:
     """An integer of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1. Received: {text!r}")
     return int(text)
 
 
@@ -55,7 +55,7 @@ def output_file(text: str) -> Path:
     """A path that can be written, checked before any training rather than after hours of it."""
     path = Path(text)
     if not is_writable(path):
-        raise argparse.ArgumentTypeError(f"must be a file in a writable directory, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a file in a writable directory. Received: {text!r}")
     return path
 
 
@@ -75,7 +75,8 @@ def conditions(text: str) -> frozenset[str]:
     words = frozenset(word.strip() for word in text.split(",") if word.strip())
     if not words or words - known:
         raise argparse.ArgumentTypeError(
-            f"must be never, or a list of verdicts, findings and confidences ({', '.join(sorted(known))}), got {text!r}"
+            f"must be never, or a list of verdicts, findings and confidences ({', '.join(sorted(known))}). "
+            f"Received: {text!r}"
         )
     return words
 
@@ -85,7 +86,7 @@ def check_exist(argument: str, paths: Iterable[str | Path]) -> None:
     for path in paths:
         if not os.path.exists(path):
             raise InvalidArgumentError(
-                f"`{argument}` must be an existing file or directory, got {path}. Check the path."
+                f"`{argument}` must be an existing file or directory. Received: {path}. Check the path."
             )
 
 

@@ -146,7 +146,7 @@ def resource(text: str) -> tuple[str, float]:
     except ValueError:
         found = "", 0.0
     if not (found[0] and found[1] > 0):
-        raise argparse.ArgumentTypeError(f"must be NAME=AMOUNT such as GPU=1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be NAME=AMOUNT such as GPU=1. Received: {text!r}")
     return found
 
 

@@ -41,8 +41,8 @@ _loops: weakref.WeakKeyDictionary[keras.Model, tuple[tuple[Any, ...], StepLoop]]
 class DataWatch:
     """Looks at the batches that a loop reads.
 
-    A step of a small model takes little longer than a few operations, and a condition within the loop takes several of
-    them. So a batch is reduced to a row of numbers, whose length is fixed for a sweep:
+    Branches within the loop would take longer than a step of a small model. So each batch is reduced, without branches,
+    to a row of numbers whose length is fixed for a sweep:
 
     - how large the inputs, the targets and the sample weights are, each NaN if they hold NaN, infinite if they hold
       infinite values, and finite otherwise;

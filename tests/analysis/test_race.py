@@ -468,12 +468,12 @@ def choices(race):
 @given(races(), st.integers(-40, 40), st.integers(-1000, 1000))
 @settings(max_examples=100, deadline=None)
 def test_the_unit_and_the_zero_of_the_objective_change_nothing(case, power, shift):
-    """Multiples of 1/64 are added and scaled by powers of two without rounding."""
+    """Multiples of 1/128 are added and scaled by powers of two without rounding. None is 0, which has no best rate."""
     make, curve, _ = case
     given_values, changed = make(), make()
 
     def coarse(rate):
-        return [round(64 * value) / 64 if math.isfinite(value) else value for value in curve(rate)]
+        return [round(64 * value) / 64 + 1 / 128 if math.isfinite(value) else value for value in curve(rate)]
 
     run(given_values, coarse)
     run(changed, lambda rate: [(value + shift) * 2.0**power for value in coarse(rate)])

@@ -247,9 +247,9 @@ def test_works_in_a_custom_training_loop() -> None:
     ("arguments", "message"),
     [
         ({"factor": 1.0}, "`factor` must be greater than 0 and less than 1"),
-        ({"patience": 0}, r"`patience` must be an integer >= 1, got 0\. It counts epochs\.$"),
+        ({"patience": 0}, r"`patience` must be an integer >= 1. Received: 0\. It counts epochs\.$"),
         ({"mode": "up"}, "`mode` must be one of"),
-        ({"cooldown": -1}, r"`cooldown` must be an integer >= 0, got -1\. It counts epochs\.$"),
+        ({"cooldown": -1}, r"`cooldown` must be an integer >= 0. Received: -1\. It counts epochs\.$"),
         ({"min_delta": -0.1}, "`min_delta` must be 0 or more"),
         ({"min_lr": -0.1}, "`min_lr` must be 0 or more"),
         ({"monitor": ""}, "`monitor` must be a name"),

@@ -116,7 +116,7 @@ def test_unknown_conditions_are_refused(runs, words, capsys):
         "a list of verdicts, findings and confidences (clear, divergence, early_plateau, good, noisy_validation, "
         in error
     )
-    assert f"), got {words!r}" in error
+    assert f"). Received: {words!r}" in error
 
 
 def test_a_broken_file_is_one_line_and_exit_code_2(tmp_path, capsys):

@@ -117,7 +117,7 @@ def test_the_same_seed_gives_the_same_curve() -> None:
         (["user_project.py:frozen", "--data", "user_project.py:data"], "`model` must have trainable weights"),
         (
             ["user_project.py:build", "--data", "user_project.py:absent"],
-            "must name something in user_project.py, got 'absent', which it does not define",
+            "must name something in user_project.py. Received: 'absent', which it does not define",
         ),
         (
             ["user_project.py:build", "--data", "user_project.py:data", "--validation-data", "user_project.py:absent"],

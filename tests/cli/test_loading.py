@@ -57,7 +57,7 @@ def test_a_target_without_both_parts_is_refused(target):
 
 
 def test_a_missing_file_is_refused():
-    with pytest.raises(InvalidArgumentError, match=r"must name an existing file, got nowhere/train\.py"):
+    with pytest.raises(InvalidArgumentError, match=r"must name an existing file. Received: nowhere/train\.py"):
         load_object("nowhere/train.py:build", argument="MODULE:BUILD")
 
 
@@ -69,7 +69,7 @@ def test_a_missing_module_is_refused():
 
 
 def test_a_missing_name_is_refused(user_file):
-    with pytest.raises(InvalidArgumentError, match="got 'build', which it does not define"):
+    with pytest.raises(InvalidArgumentError, match="Received: 'build', which it does not define"):
         load_object(f"{user_file('')}:build", argument="MODULE:BUILD")
 
 
@@ -85,16 +85,16 @@ def test_a_model_that_cannot_be_built_says_where(user_file):
     with pytest.raises(ModelError, match=r"IndexError at user_train\.py:2"):
         build_model(f"{path}:build")
     with pytest.raises(
-        ModelError, match=r"must be a function that returns a compiled model, got .*:value, which is of type int"
+        ModelError, match=r"must be a function that returns a compiled model. Received: .*:value, which is of type int"
     ):
         build_model(f"{path}:value")
 
 
 def test_only_a_compiled_model_serves(user_file):
     path = user_file("import keras\ndef bare():\n    return keras.Sequential()\ndef number():\n    return 3\n")
-    with pytest.raises(ModelError, match="must return a compiled model, got one that is not compiled"):
+    with pytest.raises(ModelError, match=r"must return a compiled model\. Received one that is not compiled"):
         build_model(f"{path}:bare")
-    with pytest.raises(ModelError, match=r"must return a compiled keras\.Model, got int"):
+    with pytest.raises(ModelError, match=r"must return a compiled keras\.Model. Received: int"):
         build_model(f"{path}:number")
 
 
@@ -123,10 +123,10 @@ def test_data_that_cannot_be_used_are_refused(user_file):
         "def four():\n    return 1, 2, 3, 4\ndef broken():\n    return 1 / 0\n"
         "def nothing():\n    pass\npair = [1, 2]\nnumber = 3\n"
     )
-    with pytest.raises(DataError, match="got a tuple of 4"):
+    with pytest.raises(DataError, match="Received: a tuple of 4"):
         load_data(f"{path}:four")
     for name, received in (("pair", "list"), ("number", "int"), ("nothing", "NoneType")):
-        with pytest.raises(DataError, match=f"`--data` must give .*, got {received}"):
+        with pytest.raises(DataError, match=f"`--data` must give .*. Received: {received}"):
             load_data(f"{path}:{name}")
     with pytest.raises(DataError, match=r"ZeroDivisionError at user_train\.py:4"):
         load_data(f"{path}:broken")

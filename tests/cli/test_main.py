@@ -28,13 +28,16 @@ def test_version_is_that_of_the_package(capsys):
         ([], "required: COMMAND"),
         (["guess"], "invalid choice: 'guess'"),
         (["find", "train.py:build"], "required: --data"),
-        (["find", "a:b", "--data", "a:c", "--min-lr", "-1"], "must be a positive number such as 1e-3, got '-1'"),
-        (["find", "a:b", "--data", "a:c", "--max-lr", "inf"], "must be a positive number such as 1e-3, got 'inf'"),
-        (["find", "a:b", "--data", "a:c", "--num-steps", "0"], "must be an integer >= 1, got '0'"),
+        (["find", "a:b", "--data", "a:c", "--min-lr", "-1"], "must be a positive number such as 1e-3. Received: '-1'"),
+        (
+            ["find", "a:b", "--data", "a:c", "--max-lr", "inf"],
+            "must be a positive number such as 1e-3. Received: 'inf'",
+        ),
+        (["find", "a:b", "--data", "a:c", "--num-steps", "0"], "must be an integer >= 1. Received: '0'"),
         (["find", "a:b", "--data", "a:c", "--sweep", "cosine"], "invalid choice: 'cosine'"),
         (["find", "a:b", "--data", "a:c", "--json", "absent/r.json"], "--json: must be a file in a writable directory"),
         (["search", "a:b", "--data", "a:c", "--report", "."], "--report: must be a file in a writable directory"),
-        (["report", "missing.json", "-o", "page.html"], "got missing.json. Check the path."),
+        (["report", "missing.json", "-o", "page.html"], "Received: missing.json. Check the path."),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, capsys):
@@ -51,12 +54,12 @@ FIND = ["find", "train.py:build", "--data", "train.py:data"]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["find", "gone.py:build", "--data", "train.py:data"], "must name an existing file, got gone.py"),
+        (["find", "gone.py:build", "--data", "train.py:data"], "must name an existing file. Received: gone.py"),
         (["find", "train.py", "--data", "train.py:data"], "must be MODULE:NAME, for example train.py:build"),
         (["find", "train.py:biuld", "--data", "train.py:data"], "which it does not define. Did you mean build?"),
         (["search", "train.py:build", "--data", "train.py:date"], "which it does not define. Did you mean data?"),
         (["find", "train:build", "--data", "no_such_package.x:data"], "There is no module no_such_package."),
-        (["find", "damaged.py:build", "--data", "train.py:data"], "must name a Python file, got damaged.py"),
+        (["find", "damaged.py:build", "--data", "train.py:data"], "must name a Python file. Received: damaged.py"),
         ([*FIND, "--min-lr", "1", "--max-lr", "0.1"], "`max_lr` must be greater than `min_lr`"),
         ([*FIND, "--num-steps", "1"], "`num_steps` must be an integer >= 2"),
         (["search", *FIND[1:], "--min-lr", "1", "--max-lr", "1"], "`max_lr` must be greater than `min_lr`"),

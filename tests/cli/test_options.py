@@ -76,20 +76,20 @@ def test_zero_is_passed_on():
 
 @pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "x", ""])
 def test_a_learning_rate_is_positive_and_finite(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"must be a positive number such as 1e-3, got '{text}'"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"must be a positive number such as 1e-3. Received: '{text}'"):
         learning_rate(text)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "x", ""])
 def test_a_count_is_an_integer_of_at_least_1(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"must be an integer >= 1, got '{text}'"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"must be an integer >= 1. Received: '{text}'"):
         positive_int(text)
 
 
 def test_an_output_file_can_be_written(tmp_path):
     assert output_file(str(tmp_path / "r.json")) == tmp_path / "r.json"
     for path in (tmp_path, tmp_path / "absent" / "r.json"):
-        with pytest.raises(argparse.ArgumentTypeError, match="must be a file in a writable directory, got"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"must be a file in a writable directory\. Received"):
             output_file(str(path))
 
 
@@ -100,5 +100,5 @@ def test_an_output_file_may_be_a_pipe_or_a_link(tmp_path):
     (tmp_path / "astray").symlink_to("absent/r.json")
     for name in ("pipe", "link"):
         assert output_file(str(tmp_path / name)) == tmp_path / name
-    with pytest.raises(argparse.ArgumentTypeError, match="must be a file in a writable directory, got"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"must be a file in a writable directory\. Received"):
         output_file(str(tmp_path / "astray"))

@@ -153,11 +153,11 @@ def test_one_batch_size_is_the_batch_size(script):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--min-lr", "0"], "must be a positive number such as 1e-3, got '0'"),
-        (["--learning-rates", "x"], "must be a positive number such as 1e-3, got 'x'"),
-        (["--epochs", "0"], "must be an integer >= 1, got '0'"),
-        (["--workers", "none"], "must be an integer >= 1, got 'none'"),
-        (["--resources", "GPU"], "must be NAME=AMOUNT such as GPU=1, got 'GPU'"),
+        (["--min-lr", "0"], "must be a positive number such as 1e-3. Received: '0'"),
+        (["--learning-rates", "x"], "must be a positive number such as 1e-3. Received: 'x'"),
+        (["--epochs", "0"], "must be an integer >= 1. Received: '0'"),
+        (["--workers", "none"], "must be an integer >= 1. Received: 'none'"),
+        (["--resources", "GPU"], "must be NAME=AMOUNT such as GPU=1. Received: 'GPU'"),
         (["--resources", "GPU=1"], "`resources` must be what a worker of `cluster` declares"),
         (["--workers", "2", "--cluster", "tcp://h:1"], "`workers` and `cluster` exclude each other"),
         (["--objective", "val_auc"], "val_auc"),

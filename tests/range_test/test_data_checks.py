@@ -309,7 +309,7 @@ def test_outputs_with_more_axes_than_labels_are_not_blamed_on_the_labels() -> No
 
 
 def test_a_batch_size_of_zero_is_not_taken_for_the_default() -> None:
-    with pytest.raises(InvalidArgumentError, match="`batch_size` must be an integer >= 1, got 0"):
+    with pytest.raises(InvalidArgumentError, match=r"`batch_size` must be an integer >= 1\. Received: 0"):
         keras_lr.find_lr(network(), X, LABELS, batch_size=0)
 
 

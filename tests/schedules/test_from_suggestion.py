@@ -110,8 +110,8 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"suggestion": Suggestion.refuse("Flat.", rule="r")}, InvalidArgumentError, "must hold a learning rate.*Flat"),
     ({"suggestion": 0.1}, InvalidArgumentError, "`suggestion` must be a Suggestion or a RangeTestResult"),
     ({"kind": "onecycle"}, InvalidArgumentError, "`kind` must be one of .*'onecycle'"),
-    ({"total_steps": 5}, InvalidArgumentError, "`total_steps` must be an integer >= 10, got 5"),
-    ({"total_steps": 20.0}, InvalidArgumentError, "`total_steps` must be an integer >= 10, got 20.0"),
+    ({"total_steps": 5}, InvalidArgumentError, "`total_steps` must be an integer >= 10. Received: 5"),
+    ({"total_steps": 20.0}, InvalidArgumentError, "`total_steps` must be an integer >= 10. Received: 20.0"),
     (
         {"suggestion": Suggestion(0.1, 0.1, 0.1, "tentative", "One.", "r"), "kind": "cyclical"},
         InvalidRangeError,

@@ -21,11 +21,11 @@ from tests.search.small_search import RATES, classifier, iris, small_search
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"repeats": 0}, "`repeats` must be an integer >= 1, got 0"),
-        ({"repeats": True}, "`repeats` must be an integer >= 1, got True"),
-        ({"seed": -1}, "`seed` must be an integer >= 0, got -1"),
+        ({"repeats": 0}, "`repeats` must be an integer >= 1. Received: 0"),
+        ({"repeats": True}, "`repeats` must be an integer >= 1. Received: True"),
+        ({"seed": -1}, "`seed` must be an integer >= 0. Received: -1"),
         ({"batch_sizes": []}, "`batch_sizes` must hold at least one size"),
-        ({"batch_sizes": [0]}, "`batch_sizes` must be an integer >= 1, got 0"),
+        ({"batch_sizes": [0]}, "`batch_sizes` must be an integer >= 1. Received: 0"),
         ({"batch_sizes": 16}, "`batch_sizes` must be a list of sizes. Received: 16"),
         ({"objective": 3}, "`objective` must be the name of a value that training logs.* Received: 3"),
         ({"seed": 2**32 - 1}, r"`seed` must be below 2\*\*32, also that of the last repeat"),
@@ -50,8 +50,8 @@ def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
     ("arguments", "error", "message"),
     [
         ({"validation_data": None}, InvalidArgumentError, "'val_loss' without validation data"),
-        ({"epochs": 0}, InvalidArgumentError, "`epochs` must be an integer >= 1, got 0"),
-        ({"batch_size": 1.5}, InvalidArgumentError, "`batch_size` must be an integer >= 1, got 1.5"),
+        ({"epochs": 0}, InvalidArgumentError, "`epochs` must be an integer >= 1. Received: 0"),
+        ({"batch_size": 1.5}, InvalidArgumentError, "`batch_size` must be an integer >= 1. Received: 1.5"),
         (
             {"epoch": 3},
             InvalidArgumentError,
@@ -64,10 +64,10 @@ def test_hypermodels(tmp_path: Path, hypermodel: Any) -> None:
             "`validation_freq` must measure 'val_loss' at least once in 1 ep",
         ),
         ({"validation_freq": [3]}, InvalidArgumentError, "in 1 epochs. Received: [3]. Lower it, or raise `epochs`."),
-        ({"validation_freq": 0}, InvalidArgumentError, "`validation_freq` must be an integer >= 1, got 0"),
-        ({"validation_freq": "1"}, InvalidArgumentError, "`validation_freq` must be an integer >= 1, got '1'"),
+        ({"validation_freq": 0}, InvalidArgumentError, "`validation_freq` must be an integer >= 1. Received: 0"),
+        ({"validation_freq": "1"}, InvalidArgumentError, "`validation_freq` must be an integer >= 1. Received: '1'"),
         ({"initial_epoch": 1}, InvalidArgumentError, "`initial_epoch` must be an integer below `epochs`"),
-        ({"steps_per_epoch": 1.5}, InvalidArgumentError, "`steps_per_epoch` must be an integer >= 0, got 1.5"),
+        ({"steps_per_epoch": 1.5}, InvalidArgumentError, "`steps_per_epoch` must be an integer >= 0. Received: 1.5"),
         ({"validation_batch_size": 1.5}, InvalidArgumentError, "`validation_batch_size` must be an integer >= 0"),
         ({"class_weight": [1, 2, 3]}, InvalidArgumentError, "`class_weight` must be a dict of a weight by class"),
         (

@@ -344,7 +344,8 @@ def _validated_rows(
         rows = np.flatnonzero(np.isin(epochs, list(validation_freq)))
     else:
         raise InvalidArgumentError(
-            f"`validation_freq` must be an integer >= 1 or a list of epochs, got {validation_freq!r}."
+            f"`validation_freq` must be an integer >= 1 or a list of epochs. Received: {validation_freq!r}. "
+            "Pass it as you gave it to `fit`."
         )
     if rows.size != count:
         raise InvalidArgumentError(

@@ -434,7 +434,7 @@ class SharedDataset:
         return EpochReader(copied, steps_per_call, validates=self._validates)
 
     def _held_epochs(self, reader: EpochReader) -> HeldEpochs | None:
-        """What `reader` reads, in memory; None if it does not fit. If it fails, the training is to say so."""
+        """What `reader` reads, in memory; None if it does not fit. Errors are left to the training."""
         if None in self._held.values():
             return None
         count = 1 if self.repeats else self._epochs

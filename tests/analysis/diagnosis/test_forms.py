@@ -704,7 +704,7 @@ def test_a_validation_frequency_is_inferred_only_if_it_is_the_only_one(epochs, c
 @pytest.mark.parametrize("frequency", [0, 2.5, "2"])
 def test_a_validation_frequency_that_is_none_is_refused(frequency):
     with pytest.raises(
-        InvalidArgumentError, match=r"`validation_freq` must be an integer >= 1 or a list of epochs, got"
+        InvalidArgumentError, match=r"`validation_freq` must be an integer >= 1 or a list of epochs\. Received"
     ):
         read_history({"loss": [3, 2, 1], "val_loss": [1]}, validation_freq=frequency)
 
