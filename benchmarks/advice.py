@@ -81,7 +81,7 @@ suggestion: no table is free of that choice. The wide, deep, generative and unsc
 the fine-tuning tasks (`_advice_tune.py`) have one seed, few of them two, so the truth is that of the seed that was
 swept, and what looks best there is partly chance.
 
-Ten fine-tuning tasks were added last, for their low best rates, and no constant is fitted on them. Four rules were
+Ten fine-tuning tasks were chosen for their low best rates, and no constant is fitted on them. Four rules were
 chosen with them in sight: short runs may lower the rate of an adaptive optimizer; short runs whose fall is within noise
 count if they differ on the same batches; where no fall was seen, the step at which an adaptive optimizer breaks away
 gives a higher rate; and a coarse sweep is not clear about a rate far below the usual one. An eleventh task was dropped

@@ -255,6 +255,17 @@ def own_fit_advice(model: keras.Model) -> str | None:
     )
 
 
+def own_fit_needed(model: keras.Model, error: BaseException) -> str | None:
+    """The sentence for a failed step of a model that has a `fit` of its own; None for any other model."""
+    if not overridden(model, ["fit"]):
+        return None
+    return (
+        "`model` must be able to train without its own `fit`, which a range test does not call, since it may build the "
+        f"model or prepare the data. Received one whose step fails: {short_error_message(error)}. Pass `LRRangeTest` "
+        "to that `fit` as a callback."
+    )
+
+
 def lost_values_advice(model: keras.Model) -> str:
     """What to do about an optimizer whose `build` assigns values that `fit` loses."""
     name = type(leaf_optimizers(model.optimizer)[0]).__name__
@@ -352,6 +363,19 @@ def explain_first_step(
             "For labels as numbers and an output per class, compile the model with `sparse_categorical_crossentropy`."
         )
     return width_sentence(text, shapes) or recompile_error(error)
+
+
+def misfit(error: BaseException) -> str:
+    """The sentence for a first step that fails while it runs, for a reason that is not known."""
+    return (
+        f"The data must fit the model. Training on the first batch failed: {short_error_message(error)}. Compare the "
+        "batch with what the model and its loss take."
+    )
+
+
+def first_step_error(sentence: str) -> DataError | ModelError:
+    """The error for a sentence about a first step, which names the model or the data first."""
+    return (ModelError if sentence.startswith("`model`") else DataError)(sentence)
 
 
 def _shape_of_targets(y: Any) -> str | None:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_lr._keras.batches import BatchStream, DataSource
 from keras_lr._keras.constant_output import constant_loss_of
-from keras_lr._keras.model import build_metrics, is_built, is_distributed, overridden, users_code
+from keras_lr._keras.model import build_metrics, is_built, is_distributed, users_code
 from keras_lr._keras.reader_state import ReaderState
 from keras_lr._keras.snapshot import (
     StateSnapshot,
@@ -44,11 +44,14 @@ from keras_lr.range_test._data_checks import (
     find_bad_value,
     find_label_fault,
     find_target_fault,
+    first_step_error,
     label_error,
     limits_of_targets,
     losses_of,
     lost_values_advice,
+    misfit,
     output_advice,
+    own_fit_needed,
     steps_counted,
     target_fault_of,
     unused_optimizer,
@@ -322,17 +325,13 @@ class Sweep:
         if self.loop.completed or self._begun:
             return
         self._explain_first_step(error)
-        cause = short_error_message(error)
         if _from_data(error):
             raise DataError(
-                f"`x` must yield batches. Its first batch failed: {cause}. Iterate over the data once to find the "
-                "fault."
+                f"`x` must yield batches. Its first batch failed: {short_error_message(error)}. Iterate over the data "
+                "once to find the fault."
             ) from error
         if isinstance(error, tf.errors.InvalidArgumentError):
-            raise DataError(
-                f"The data must fit the model. Training on the first batch failed: {cause}. Compare the batch with "
-                "what the model and its loss take."
-            ) from error
+            raise DataError(misfit(error)) from error
 
     def _run_chunks(self, table: Any, source: Any) -> Curve:
         source = self.stream.source(len(table)) if source is None else source
@@ -476,14 +475,9 @@ class Sweep:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(sample)
         arrays = self.stream.arrays is not None
         sentence = explain_first_step(self._model, error, x=x, y=y, of_dataset=not arrays)
-        if sentence is None and overridden(self._model, ["fit"]):
-            sentence = (
-                "`model` must be able to train without its own `fit`, which a range test does not call, since it may "
-                f"build the model or prepare the data. Received one whose step fails: {short_error_message(error)}. "
-                "Pass `LRRangeTest` to that `fit` as a callback."
-            )
+        sentence = sentence or own_fit_needed(self._model, error)
         if sentence is not None:
-            raise (ModelError if sentence.startswith("`model`") else DataError)(sentence) from error
+            raise first_step_error(sentence) from error
 
     @contextlib.contextmanager
     def _counting(self, start: int) -> Iterator[None]:

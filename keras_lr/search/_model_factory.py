@@ -38,13 +38,14 @@ from keras_lr._keras.snapshot import (
     unchanged_if_it_fails,
 )
 from keras_lr._keras.traced_state import watched_trace
-from keras_lr._utils.formatting import short_error_message
 from keras_lr._utils.validation import check_own_model
-from keras_lr.errors import DataError, InvalidArgumentError, KerasLRError, ModelError
+from keras_lr.errors import InvalidArgumentError, KerasLRError, ModelError
 from keras_lr.range_test._data_checks import (
     check_trainable,
     explain_first_step,
+    first_step_error,
     further_optimizers,
+    misfit,
     steps_counted,
     uses_optimizer,
 )
@@ -472,14 +473,9 @@ class ModelFactory:
                 return
             x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
             sentence = explain_first_step(model, error, x=x, y=y, of_dataset=self._arguments.train is None)
-            if sentence is None and "{{node" in str(error):
-                sentence = (
-                    f"The data must fit the model. Training on the first batch failed: {short_error_message(error)}. "
-                    "Compare the batch with what the model and its loss take."
-                )
-            if sentence is None:
+            if sentence is None and "{{node" not in str(error):
                 raise
-            raise (ModelError if sentence.startswith("`model`") else DataError)(sentence) from error
+            raise first_step_error(sentence or misfit(error)) from error
 
     def _new_model(self, run: Run) -> keras.Model:
         """A model as the hypermodel returns it."""
