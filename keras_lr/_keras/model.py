@@ -14,13 +14,13 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 
 _NAME_COUNTERS = "object_name_uids"
-# Among them the rate, for which a variable stands in while a range test runs.
 _MARKS = frozenset(
     {
         *("built", "stop_evaluating", "stop_predicting", "_called", "_eval_epoch_iterator"),
         *("_inbound_nodes", "_outbound_nodes", "_learning_rate", "_trainable_variables"),
     }
 )
+"""Attributes that a fit, an evaluation, a call or, as for the rate, a range test changes."""
 _attributes: dict[type, frozenset[str]] = {}
 
 

@@ -483,10 +483,10 @@ def _whole(numbers: np.ndarray) -> bool:
 
 
 def _order_in_time(keys: np.ndarray, training: np.ndarray) -> np.ndarray | None:
-    """The order in which the rows were logged, of a table that was sorted by something else; None if it stands in it.
+    """The order in which the rows were logged, for a table that was sorted by something else; None for any other.
 
-    Such a table has the newest row first, or each count of a gapless series once. Training that was resumed, and
-    another run, count some rows again. Of two parts, one that counts from below the first of the other is another run.
+    A sorted table has the newest row first, or each count of a gapless series once. Resumed training counts some rows
+    again. If the counts fall only once, to below the first count, another run begins there.
     """
     at = keys[training]
     falls = np.flatnonzero(np.diff(at) < 0) + 1
