@@ -24,6 +24,10 @@ from sklearn.datasets import load_digits
 
 from tests.fresh_process import leave_pipelines_unoptimized, leave_stacks_out
 
+# Hundreds of processes import keras_lr; without bytecode on disk, each of them compiles it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # On a busy machine an example may take any time. `--hypothesis-profile=random` draws other examples in each run.
 hypothesis.settings.register_profile("random", deadline=None)
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True)
