@@ -476,7 +476,7 @@ def _stream_of(model: keras.Model, num_steps: int, data: dict[str, Any]) -> Batc
     # For other data Keras warns that it cannot shuffle, although `True` is its own default.
     reader = isinstance(data["x"], keras.utils.PyDataset) and data["x"].num_batches is not None
     if reader and data["x"].num_batches < 1:
-        raise DataError("`x` must yield at least one batch. Received a `PyDataset` of length 0.")
+        raise no_batch(received="a `PyDataset` of length 0")
     shuffle = data["shuffle"] and (arrays or reader)
     epochs = TFEpochIterator(distribute_strategy=model.distribute_strategy, **{**data, "shuffle": shuffle})
     build_on_first_of(model, epochs)
@@ -530,6 +530,11 @@ def check_is_readable(name: str, data: Any) -> None:
         ) from error
 
 
+def no_batch(name: str = "x", *, received: str = "none") -> DataError:
+    """The error for data without a batch; `name` is that of the argument."""
+    return DataError(f"`{name}` must yield at least one batch. Received {received}. Pass data that is not empty.")
+
+
 def check_class_weight(class_weight: Any, sample_weight: Any = None) -> None:
     """Raises `InvalidArgumentError` for class weights that `fit` fails on."""
     if class_weight is None:
@@ -557,7 +562,7 @@ def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
         for name, part in parts.items()
     }
     if empty := [name for name, found in lengths.items() if 0 in found]:
-        raise DataError(f"`{empty[0]}` must yield at least one batch. Received none. Pass data that is not empty.")
+        raise no_batch(empty[0])
     if len({length for found in lengths.values() for length in found}) > 1:
         given = ", ".join(f"`{name}` of {' and '.join(map(str, found))}" for name, found in lengths.items() if found)
         raise DataError(

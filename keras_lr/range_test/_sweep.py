@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_lr._keras.batches import BatchStream, DataSource
+from keras_lr._keras.batches import BatchStream, DataSource, no_batch
 from keras_lr._keras.constant_output import constant_loss_of
 from keras_lr._keras.model import build_metrics, is_built, is_distributed, users_code
 from keras_lr._keras.reader_state import ReaderState
@@ -62,7 +62,6 @@ from keras_lr.results._range_test import StopReason
 _CHUNK_SECONDS = 0.25
 _MAX_CHUNK_STEPS = 512
 
-_NO_BATCH = "`x` must yield at least one batch. Received none. Pass data that is not empty."
 _LEAST_RATE = 1e-12
 """Rate of a step that is trained only to see whether it works."""
 
@@ -363,7 +362,7 @@ class Sweep:
 
     def _exhausted(self, reached: int) -> Curve:
         if reached == 0 and not self._begun:
-            raise DataError(_NO_BATCH)
+            raise no_batch()
         return Curve(self.loop.losses, "data_exhausted")
 
     def _faulty(self, reached: int) -> Curve | None:
@@ -443,7 +442,7 @@ class Sweep:
         with self._seeds_of_its_own():
             batch = self._first_batch()
         if batch is None:
-            raise DataError(_NO_BATCH)
+            raise no_batch()
         surroundings.restore_random()
         existing = StateSnapshot(self._model, plain_variables(self._model))
         with created_variables() as created:

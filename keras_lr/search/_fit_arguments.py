@@ -16,6 +16,7 @@ from keras_lr._keras.batches import (
     check_class_weight,
     check_data_types,
     check_is_readable,
+    no_batch,
     readers_of,
     sliceable_arrays,
     split_off_validation,
@@ -349,7 +350,7 @@ def _as_nested(convert: Callable[[Any], Any], x: Any, y: Any, sample_weight: Any
     if arrays is None:
         return None
     if sample_count(arrays) < 1:
-        raise _empty()
+        raise no_batch()
     if not all(isinstance(leaf, (np.ndarray, tf.Tensor)) for leaf in keras.tree.flatten(arrays)):
         return None
     return keras.tree.map_structure(convert, arrays)
@@ -371,10 +372,6 @@ def _as_tensor(array: Any) -> tf.Tensor:
 
 def _rows(data: Any, start: int, stop: int) -> Any:
     return keras.tree.map_structure(lambda part: tf.convert_to_tensor(part[start:stop]), data)
-
-
-def _empty() -> DataError:
-    return DataError("`x` must yield at least one batch. Received none. Pass data that is not empty.")
 
 
 def first_element(batches: Any) -> Any:
@@ -510,7 +507,7 @@ def _breaks(model: keras.Model, step: Any, batch: Any) -> bool:
 def _batch_size_of(batches: Any) -> int:
     first = first_element(batches)
     if first is None and isinstance(batches, tf.data.Dataset):
-        raise _empty()
+        raise no_batch()
     if first is None:
         return DEFAULT_BATCH_SIZE
     return int(np.shape(keras.tree.flatten(first)[0])[0])

@@ -227,7 +227,9 @@ def test_bad_models_and_data(digits: Any) -> None:
         def __len__(self) -> int:
             return 0
 
-    with pytest.raises(DataError, match=r"must yield at least one batch\. Received a `PyDataset` of length 0"):
+    with pytest.raises(
+        DataError, match=r"must yield at least one batch\. Received a `PyDataset` of length 0\. Pass data"
+    ):
         keras_lr.find_lr(plain_classifier(), Nothing())
 
 
