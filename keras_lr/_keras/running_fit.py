@@ -26,18 +26,13 @@ _LOOP = "catch_stop_iteration"
 
 
 def epoch_iterator_of_fit(model: keras.Model) -> EpochIterator | None:
-    """The epoch iterator of the `model.fit` that is calling; None outside of one.
-
-    Keras passes no data to a callback. The frame of `fit` is always among its callers and holds the iterator.
-    """
-    of_model = (frame for frame in calling_frames() if frame.f_locals.get("self") is model)
-    return next((epochs for frame in of_model if (epochs := _epoch_iterator(frame)) is not None), None)
+    """The epoch iterator of the `model.fit` that is calling; None outside of one."""
+    return _names_in_fit(model)[1]
 
 
 def validation_of_fit(model: keras.Model) -> dict[str, Any] | None:
     """The arguments of `evaluate` for the validation data of the `model.fit` that is calling; None if it has none."""
-    of_model = (frame for frame in calling_frames() if frame.f_locals.get("self") is model)
-    names = next((frame.f_locals for frame in of_model if _epoch_iterator(frame) is not None), {})
+    names, _ = _names_in_fit(model)
     given = names.get("validation_data")
     if given is None:
         return None
@@ -53,13 +48,10 @@ def validation_of_fit(model: keras.Model) -> dict[str, Any] | None:
 
 def params_of_fit(model: keras.Model) -> dict[str, Any]:
     """The parameters that Keras gives the callbacks of the `fit` that is calling, read off it; empty outside of one."""
-    of_model = (frame for frame in calling_frames() if frame.f_locals.get("self") is model)
-    for frame in of_model:
-        if (epochs := _epoch_iterator(frame)) is not None:
-            names = frame.f_locals
-            found = {"epochs": names.get("epochs"), "steps": epochs.num_batches, "verbose": names.get("verbose")}
-            return {name: value for name, value in found.items() if value is not None}
-    return {}
+    names, epochs = _names_in_fit(model)
+    steps = None if epochs is None else epochs.num_batches
+    found = {"epochs": names.get("epochs"), "steps": steps, "verbose": names.get("verbose")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -112,6 +104,17 @@ def calling_frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def _names_in_fit(model: keras.Model) -> tuple[Mapping[str, Any], EpochIterator | None]:
+    """The local names of the `model.fit` that is calling, and its epoch iterator; empty and None outside of one.
+
+    Keras passes no data to a callback. The frame of `fit` is always among its callers and holds the iterator.
+    """
+    for frame in calling_frames():
+        if frame.f_locals.get("self") is model and (epochs := _epoch_iterator(frame)) is not None:
+            return frame.f_locals, epochs
+    return {}, None
 
 
 def _epoch_iterator(frame: FrameType) -> EpochIterator | None:
