@@ -30,8 +30,8 @@ from keras_lr._keras.snapshot import VariableSnapshot, random_sources
 from keras_lr._utils.formatting import with_article
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
-    *("absl", "cv2", "google", "h5py", "jax", "keras", "keras_lr", "matplotlib", "numpy", "optree", "pandas", "PIL"),
-    *("_pytest", "pluggy", "pytest", "scipy", "sklearn", "tensorflow", "torch"),
+    *("absl", "cv2", "google", "h5py", "jax", "keras", "keras_lr", "keras_tuner", "matplotlib", "numpy", "optree"),
+    *("pandas", "PIL", "_pytest", "pluggy", "pytest", "scipy", "sklearn", "tensorflow", "torch"),
 }
 """Packages whose functions and objects keep nothing that depends on which data were read."""
 
@@ -469,11 +469,11 @@ class ReaderState:
         else:
             self._memories.append(Memory(lambda: list(value), lambda former: _refill(value, former), cheap=cheap))
             self._wait(*value)
-        if _is_users(type(value)):
+        if is_users(type(value)):
             self._visit_object(value)
 
     def _visit_function(self, function: types.FunctionType) -> None:
-        users = _is_users(function)
+        users = is_users(function)
         for cell in function.__closure__ or ():
             if _is_filled(cell):
                 fill = functools.partial(_fill, cell)
@@ -486,7 +486,7 @@ class ReaderState:
         self._visit_names(function.__globals__, names)
         for name in names & function.__globals__.keys():
             module = function.__globals__[name]
-            if isinstance(module, types.ModuleType) and _is_users(module):
+            if isinstance(module, types.ModuleType) and is_users(module):
                 self._visit_names(vars(module), names)
 
     def _visit_names(self, namespace: dict[str, Any], names: Iterable[str]) -> None:
@@ -501,7 +501,7 @@ class ReaderState:
 
     def _visit_object(self, value: Any) -> None:
         # Keras has datasets of its own that keep a state, such as the iterators of `ImageDataGenerator`.
-        if not (_is_users(type(value)) or isinstance(value, (keras.utils.PyDataset, *HOLDERS))):
+        if not (is_users(type(value)) or isinstance(value, (keras.utils.PyDataset, *HOLDERS))):
             module = type(value).__module__.partition(".")[0]
             self._wait(*(getattr(value, name, None) for name in _WRAPPED.get(module, ())))
             return
@@ -532,15 +532,15 @@ class ReaderState:
 
     def _visit_layer(self, layer: Any) -> None:
         """Follows what the user keeps in a layer beside what Keras keeps there."""
-        if not (_is_users(type(layer)) or isinstance(layer, keras.Model)):
+        if not (is_users(type(layer)) or isinstance(layer, keras.Model)):
             return
-        library = next(base for base in type(layer).__mro__ if not _is_users(base))
+        library = next(base for base in type(layer).__mro__ if not is_users(base))
         self._visit_names(vars(layer), vars(layer).keys() - attributes_of_keras(library))
         self._visit_classes(type(layer))
 
     def _visit_classes(self, kind: type) -> None:
         for owner in kind.__mro__:
-            if id(owner) not in self._seen and _is_users(owner):
+            if id(owner) not in self._seen and is_users(owner):
                 self._seen[id(owner)] = owner
                 self._visit_class(owner)
 
@@ -590,7 +590,8 @@ def _ignore(value: Any) -> None:
     """Stands for a place that cannot be rebound."""
 
 
-def _is_users(thing: Any) -> bool:
+def is_users(thing: Any) -> bool:
+    """Whether a class, function or module was written by the user: it belongs to none of the known libraries."""
     name = getattr(thing, "__module__", None) or getattr(thing, "__name__", "")
     return str(name).partition(".")[0] not in _LIBRARIES
 
@@ -600,7 +601,7 @@ def _is_plain_iterator(value: Any) -> bool:
         return False
     if isinstance(value, io.IOBase):
         return _is_within_a_loop(value)
-    return isinstance(value, (ReplayedIterator, types.GeneratorType)) or not _is_users(type(value))
+    return isinstance(value, (ReplayedIterator, types.GeneratorType)) or not is_users(type(value))
 
 
 def _is_within_a_loop(file: Any) -> bool:
@@ -665,7 +666,7 @@ def slots_of(kind: type) -> dict[str, Any]:
     return {
         name: member
         for owner in reversed(kind.__mro__)
-        if _is_users(owner) and "__slots__" in vars(owner)
+        if is_users(owner) and "__slots__" in vars(owner)
         for name, member in vars(owner).items()
         if isinstance(member, types.MemberDescriptorType)
     }
@@ -681,7 +682,7 @@ def _is_assigned(slot: Any, value: Any) -> bool:
 
 def _is_known(kind: type) -> bool:
     """Whether this is a container of Python, one of a user, or one that Keras has put in the place of such."""
-    return kind.__module__.partition(".")[0] in ("array", "builtins", "collections", "keras") or _is_users(kind)
+    return kind.__module__.partition(".")[0] in ("array", "builtins", "collections", "keras") or is_users(kind)
 
 
 def _plain_kind(kind: type) -> Any:

@@ -27,7 +27,7 @@ import tensorflow as tf
 
 from keras_lr._keras.callback_state import is_observer
 from keras_lr._keras.model import attributes_of_keras, layers_of
-from keras_lr._keras.reader_state import HOLDERS, slots_of
+from keras_lr._keras.reader_state import HOLDERS, is_users, slots_of
 
 CODE = f"code {sys.implementation.cache_tag}"
 """Key of the hash of compiled code. Each version of Python compiles to other code, so that another one is unknown."""
@@ -36,9 +36,6 @@ MAX_HASHED_BYTES = 256 << 20
 """Larger arrays are hashed in part; hashing this much takes a third of a second."""
 
 _BLOCK_BYTES = 1 << 20
-_LIBRARIES = frozenset(sys.stdlib_module_names) | {
-    *("keras", "keras_lr", "keras_tuner", "numpy", "pandas", "scipy", "sklearn", "tensorflow", "torch")
-}
 _CHANGE_CONTAINERS = frozenset(
     name for kind in (list, dict, set, deque) for name in vars(kind) if not name.startswith("_")
 ) - {"copy", "count", "difference", "fromkeys", "get", "index", "intersection", "items", "keys", "union", "values"}
@@ -84,11 +81,6 @@ def describe_settings(value: Any) -> dict[str, Any]:
         if one.opname == "STORE_ATTR"
     }
     return {name: describe(found) for name, found in _settings(value).items() if not {name, f"_{name}"} & assigned}
-
-
-def is_users(kind: Any) -> bool:
-    """Whether a class or function was defined outside the standard library, Keras and other known libraries."""
-    return str(getattr(kind, "__module__", None) or "").split(".")[0] not in _LIBRARIES
 
 
 def hash_array(array: Any) -> str:

@@ -18,6 +18,7 @@ import tensorflow as tf
 import keras_lr
 from keras_lr._keras.learning_rate import compiled_rate, leaf_optimizers, steps_done
 from keras_lr._keras.model import compile_arguments, layers_of
+from keras_lr._keras.reader_state import is_users
 from keras_lr._keras.snapshot import components, held_variables
 from keras_lr._keras.stateless import excluded_from_weight_decay, replaced_methods
 from keras_lr._keras.tf_data import is_repeatable
@@ -32,7 +33,6 @@ from keras_lr.search._description import (
     describe_settings,
     first_difference,
     hash_array,
-    is_users,
     users_attributes,
 )
 from keras_lr.search._fit_arguments import FIT_DEFAULTS, FitArguments, first_element, sample_count

@@ -9,9 +9,10 @@ from typing import Any
 
 import keras_tuner
 
+from keras_lr._keras.reader_state import is_users
 from keras_lr._utils.names import check_argument_names
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.search._description import describe, describe_class, describe_settings, is_users
+from keras_lr.search._description import describe, describe_class, describe_settings
 from keras_lr.search._fit_arguments import FIT_DEFAULTS
 from keras_lr.search._keras_tuner import NEVER_CALLED, direction_of
 from keras_lr.search._model_factory import has_own_fit
