@@ -126,6 +126,24 @@ def first_difference(first: Any, second: Any, path: str = "", *, shared_only: bo
     return next((found for found in inner if found is not None), None)
 
 
+def common_part(first: Any, second: Any) -> Any:
+    """What two descriptions share; a part in which they differ is left out."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        both = [name for name in first if name in second]
+        parts = {name: common_part(first[name], second[name]) for name in both}
+        return {name: part for name, part in parts.items() if part is not NotImplemented}
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        parts_in_order = [common_part(*pair) for pair in zip(first, second, strict=True)]
+        return [None if part is NotImplemented else part for part in parts_in_order]
+    return first if first == second else NotImplemented
+
+
+def digest(description: Mapping[str, Any]) -> str:
+    """A hash of a description in 16 hexadecimal digits, the same in every process."""
+    text = json.dumps(description, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 class _Describer:
     """Describes one object with its parts; a part within itself, or deep inside, is described by its class alone."""
 

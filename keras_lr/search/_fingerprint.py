@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import types
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +29,7 @@ from keras_lr.search._description import (
     describe_callbacks,
     describe_class,
     describe_settings,
+    digest,
     first_difference,
     hash_array,
     users_attributes,
@@ -205,18 +204,6 @@ def initial_norms(model: keras.Model) -> list[float]:
     return [*(float(np.sqrt(np.sum(np.square(one), dtype=np.float64))) for one in numbers), steps_done(model.optimizer)]
 
 
-def common_part(first: Any, second: Any) -> Any:
-    """What two descriptions share; a part in which they differ is left out."""
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        both = [name for name in first if name in second]
-        parts = {name: common_part(first[name], second[name]) for name in both}
-        return {name: part for name, part in parts.items() if part is not NotImplemented}
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        parts_in_order = [common_part(*pair) for pair in zip(first, second, strict=True)]
-        return [None if part is NotImplemented else part for part in parts_in_order]
-    return first if first == second else NotImplemented
-
-
 def in_words(path: str, description: Mapping[str, Any]) -> str:
     """The part of a model's description to which `path`, which `first_difference` returned, leads, in words."""
     kind, *inner = path.split(".")
@@ -247,12 +234,6 @@ def describe_data(data: Any) -> dict[str, Any]:
         "shapes": [list(leaf.shape[1:]) for leaf in leaves],
         "checksum": [_checksum(leaf) for leaf in leaves],
     }
-
-
-def digest(description: Mapping[str, Any]) -> str:
-    """A hash of a description in 16 hexadecimal digits, the same in every process."""
-    text = json.dumps(description, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _described_arguments(arguments: FitArguments, *, searches_batch_size: bool) -> dict[str, Any]:

@@ -50,9 +50,8 @@ from keras_lr.range_test._data_checks import (
     uses_optimizer,
 )
 from keras_lr.results._search_records import Point, Run
-from keras_lr.search._description import first_difference
+from keras_lr.search._description import common_part, first_difference
 from keras_lr.search._fingerprint import (
-    common_part,
     describe_details,
     describe_model,
     in_words,
