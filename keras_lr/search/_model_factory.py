@@ -607,7 +607,7 @@ def _same_values(first: keras.Optimizer, second: keras.Optimizer) -> bool:
     return all(np.array_equal(one.numpy(), other.numpy()) for one, other in pairs)
 
 
-ModelState = Sequence[np.ndarray]
+RunState = Sequence[np.ndarray]
 """What a paused run goes on from: the values of `model.variables`, and then those of the variables of optimizers and
 metrics, and of variables that Keras does not list."""
 
@@ -632,11 +632,11 @@ class ReusableModel:
         self._load([*state, *self._fresh])
         self._rates.assign(learning_rate)
 
-    def state(self) -> ModelState:
+    def state(self) -> RunState:
         """All that `restore` needs to go on from here."""
         return [*_values(self.model), *(variable.numpy() for variable in self._others)]
 
-    def restore(self, state: ModelState, learning_rate: float) -> None:
+    def restore(self, state: RunState, learning_rate: float) -> None:
         """Sets the model and its optimizers to what `state` returned.
 
         A learning rate that a callback has changed is restored, too, since it is a variable of the optimizer.
@@ -644,7 +644,7 @@ class ReusableModel:
         self._rates.assign(learning_rate)
         self._load(state)
 
-    def _load(self, values: ModelState) -> None:
+    def _load(self, values: RunState) -> None:
         for variable, value in zip([*self.model.variables, *self._others], values, strict=True):
             variable.assign(value)
 

@@ -56,7 +56,7 @@ from keras_lr.search._engines.base import (
 )
 from keras_lr.search._engines.twins import with_last_bit_changed
 from keras_lr.search._fit_arguments import DEFAULT_BATCH_SIZE, FitArguments, sample_count
-from keras_lr.search._model_factory import ModelState, ReusableModel
+from keras_lr.search._model_factory import ReusableModel, RunState
 from keras_lr.search._runs import epoch_order
 
 _NO_LIMIT = tf.int32.max
@@ -74,7 +74,7 @@ class _Paused(NamedTuple):
     """
 
     epoch: int
-    state: ModelState
+    state: RunState
     readers: Mapping[str, EpochReader] | None = None
     random: RandomState | None = None
 
@@ -315,12 +315,12 @@ class EpochProgram:
         """Sets the model to `state` and a learning rate, and the optimizer to its initial state."""
         self._reusable.reset(state, learning_rate)
 
-    def state(self, part: Part) -> ModelState:
+    def state(self, part: Part) -> RunState:
         """All that `restore` needs to go on with `part` from here."""
         part.load()
         return self._reusable.state()
 
-    def restore(self, state: ModelState, learning_rate: float) -> None:
+    def restore(self, state: RunState, learning_rate: float) -> None:
         """Sets the model and its optimizer to what `state` returned."""
         self._reusable.restore(state, learning_rate)
 
