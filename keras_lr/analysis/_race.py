@@ -590,12 +590,10 @@ def _count(number: int, noun: str) -> str:
 def _line_up(start: Suggestion | Iterable[float], count: int) -> tuple[list[float], list[int]]:
     """The rates to choose from, increasing, and the places of the `count` that start."""
     if isinstance(start, Suggestion):
-        first, last = (round(RATES_PER_DECADE * math.log10(end)) for end in (MIN_LR, MAX_LR))
-        grid = [float(f"{10 ** (power / RATES_PER_DECADE):.6g}") for power in range(first, last + 1)]
+        grid = rates_around_suggestions()
         if start.learning_rate is None:
             return grid, _spread(len(grid), count)
-        middle = round(RATES_PER_DECADE * math.log10(start.learning_rate)) - first
-        middle = min(max(middle, 0), len(grid) - 1)
+        middle = min(max(_power_of(start.learning_rate) - _power_of(MIN_LR), 0), len(grid) - 1)
         rest = sorted(set(range(-len(grid), len(grid))) - set(FIRST_OFFSETS), key=lambda one: (abs(one), -one))
         places = [middle + offset for offset in (*FIRST_OFFSETS, *rest) if 0 <= middle + offset < len(grid)]
         return grid, sorted(places[:count])
@@ -607,6 +605,17 @@ def _line_up(start: Suggestion | Iterable[float], count: int) -> tuple[list[floa
         )
     grid = sorted({float(rate) for rate in rates})
     return grid, _spread(len(grid), count)
+
+
+def rates_around_suggestions() -> list[float]:
+    """The rates to choose from in every race around a suggestion, increasing."""
+    powers = range(_power_of(MIN_LR), _power_of(MAX_LR) + 1)
+    return [float(f"{10 ** (power / RATES_PER_DECADE):.6g}") for power in powers]
+
+
+def _power_of(rate: float) -> int:
+    """The number of thirds of a decade from 1 to a rate, rounded."""
+    return round(RATES_PER_DECADE * math.log10(rate))
 
 
 def _spread(size: int, count: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras_tuner
 
 from keras_lr._utils.validation import non_negative
-from keras_lr.analysis._race import Race, first_comparison, starts_refined
+from keras_lr.analysis._race import Race, first_comparison, rates_around_suggestions, starts_refined
 from keras_lr.analysis._search_result import RACE_EVENT, last_race, race_from, race_result
 from keras_lr.analysis._suggestion.calibration import kind_of
 from keras_lr.errors import InvalidArgumentError, ModelError, SearchError
@@ -97,7 +97,7 @@ class RaceSearch(LogGridSearch):
         super().__init__(
             hypermodel,
             objective,
-            learning_rates=Race(Suggestion.refuse("", rule="")).learning_rates if self._sweeps else learning_rates,
+            learning_rates=rates_around_suggestions() if self._sweeps else learning_rates,
             repeats=1,
             extend=False,
             engine="function" if engine == "auto" else engine,
