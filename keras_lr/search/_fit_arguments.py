@@ -171,14 +171,7 @@ def parse_fit_arguments(
     _check_reread("x", x)
     _check_reread("validation_data", validation)
     if not own_fit:
-        check_data_types(x=x, y=y, sample_weight=weight)
-        check_is_readable("x", x)
-        check_is_readable("validation_data", validation)
-        _check_beside_batches(x, y=y, sample_weight=weight)
-        _check_batched("x", x)
-        _check_batched("validation_data", validation)
-        _check_ends("x", x, argument="steps_per_epoch", steps=given.get("steps_per_epoch"))
-        _check_ends("validation_data", validation, argument="validation_steps", steps=given.get("validation_steps"))
+        _check_data(given)
     convert = _as_tensor if as_tensors else np.asarray
     train = None if x is None else _as_nested(convert, x, y, weight, given.get("class_weight"))
     batch_size = given.get("batch_size")
@@ -200,6 +193,20 @@ def parse_fit_arguments(
         of_own_fit=of_own_fit,
         readers=readers,
     )
+
+
+def _check_data(given: Mapping[str, Any]) -> None:
+    """Raises `DataError` for data that `fit` does not read, or never to an end."""
+    x, validation = given.get("x"), given.get("validation_data")
+    beside = {"y": given.get("y"), "sample_weight": given.get("sample_weight")}
+    check_data_types(x=x, **beside)
+    for name, data in (("x", x), ("validation_data", validation)):
+        check_is_readable(name, data)
+    _check_beside_batches(x, **beside)
+    for name, data in (("x", x), ("validation_data", validation)):
+        _check_batched(name, data)
+    _check_ends("x", x, argument="steps_per_epoch", steps=given.get("steps_per_epoch"))
+    _check_ends("validation_data", validation, argument="validation_steps", steps=given.get("validation_steps"))
 
 
 def _limit(given: dict[str, Any], epochs: int) -> int:

@@ -339,11 +339,7 @@ class ModelFactory:
         if not rebuilds and not first.run_eagerly:
             self._check_seeds(first, runs)
         if is_own_step(first) and not self._uses_optimizer and self.rate_in_build is None:
-            raise ModelError(
-                "`train_step` must train with the compiled optimizer, whose learning rate is searched. Received a step "
-                f"that leaves the compiled {type(first.optimizer).__name__} unused. "
-                f"{further_optimizers(first, _TO_SEARCH) or 'Compile the model with the optimizer that trains it.'}"
-            )
+            raise _unused_optimizer(first)
         self._set_rate(first, low)
         if not self._keeps_schedule:
             self._warn_of_schedule(first)
@@ -522,6 +518,14 @@ class ModelFactory:
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _unused_optimizer(model: keras.Model) -> ModelError:
+    return ModelError(
+        "`train_step` must train with the compiled optimizer, whose learning rate is searched. Received a step that "
+        f"leaves the compiled {type(model.optimizer).__name__} unused. "
+        f"{further_optimizers(model, _TO_SEARCH) or 'Compile the model with the optimizer that trains it.'}"
+    )
 
 
 def build_as_fit(model: keras.Model, batch: Any) -> bool:

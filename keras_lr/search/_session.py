@@ -177,15 +177,7 @@ class Trainer:
             recorder.event("data", message=self.fault)
             recorder.skip(runs, self.fault)
             return
-        former = self.factory.rate_in_build
-        self.factory.check_rates(run.learning_rate for run in runs)
-        failures = self.factory.failures
-        for run in runs:
-            if run.learning_rate in failures:
-                recorder.fail(run, failures[run.learning_rate])
-        runs = [run for run in runs if run.learning_rate not in failures]
-        if self.factory.rate_in_build != former:
-            self._selector = None
+        runs = self._that_build(runs, recorder)
         if not runs or self.model is None:
             return
         if self._selector is None:
@@ -204,11 +196,7 @@ class Trainer:
         selector = self._selector
         if pool is not None:
             share = partial(recorder.share, planned=planned, paused=self._checkpoints)
-            with closing(pool.train(runs, share, engine=(selector.engine, selector.reason, None))) as parts:
-                for part in parts:
-                    self.hypermodel.adopt(part.values)
-                    recorder.adopt(part)
-                    self._checkpoints.update(part.checkpoints)
+            self._take_in(pool.train(runs, share, engine=(selector.engine, selector.reason, None)), recorder)
             return
         details = {"environment": self.environment, "known": self.known}
         selector.train(
@@ -216,6 +204,26 @@ class Trainer:
             lambda: recorder.event("engine", engine=selector.engine, reason=selector.reason, **details),
             checkpoints,
         )
+
+    def _that_build(self, runs: Sequence[Run], recorder: Recorder) -> list[Run]:
+        """Those of `runs` at whose rates `build` succeeds; the others are recorded as failed."""
+        former = self.factory.rate_in_build
+        self.factory.check_rates(run.learning_rate for run in runs)
+        if self.factory.rate_in_build != former:
+            self._selector = None
+        failures = self.factory.failures
+        for run in runs:
+            if run.learning_rate in failures:
+                recorder.fail(run, failures[run.learning_rate])
+        return [run for run in runs if run.learning_rate not in failures]
+
+    def _take_in(self, parts: Any, recorder: Recorder) -> None:
+        """Records what a pool has trained, as it arrives."""
+        with closing(parts):
+            for part in parts:
+                self.hypermodel.adopt(part.values)
+                recorder.adopt(part)
+                self._checkpoints.update(part.checkpoints)
 
     def checkpoints(self, runs: Iterable[Run]) -> dict[Run, Any]:
         """What those of `runs` that have paused go on from in another process, where that can be sent."""
