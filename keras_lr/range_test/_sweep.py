@@ -24,6 +24,7 @@ from keras_lr._keras.snapshot import (
     components,
     created_variables,
     eager_seeds_of_its_own,
+    only_builds,
     plain_variables,
     seed_variables,
     unchanged_if_it_fails,
@@ -444,20 +445,15 @@ class Sweep:
         if batch is None:
             raise no_batch()
         surroundings.restore_random()
-        existing = StateSnapshot(self._model, plain_variables(self._model))
-        with created_variables() as created:
-            try:
-                with self._counting(0):
-                    self.loop.begin(1)
-                    self.loop.run(_OneBatch(batch), [_LEAST_RATE], 0, 1, self._validation_batch)
-            except Exception as error:
-                self._explain(error)
-                raise
-            finally:
-                existing.restore()
-                for variable, value in created:
-                    variable.assign(value)
-                surroundings.settle()
+        try:
+            with only_builds(self._model), self._counting(0):
+                self.loop.begin(1)
+                self.loop.run(_OneBatch(batch), [_LEAST_RATE], 0, 1, self._validation_batch)
+        except Exception as error:
+            self._explain(error)
+            raise
+        finally:
+            surroundings.settle()
 
     def _first_batch(self) -> Any:
         try:

@@ -30,10 +30,9 @@ from keras_lr._keras.model import (
     trace_step,
 )
 from keras_lr._keras.snapshot import (
-    StateSnapshot,
     VariableSnapshot,
     components,
-    created_variables,
+    only_builds,
     plain_variables,
     unchanged_if_it_fails,
 )
@@ -542,7 +541,7 @@ def build_as_fit(model: keras.Model, batch: Any) -> bool:
         return True
     try:
         uses = (
-            _run_step(model, batch)
+            _build_by_a_step(model, batch)
             if model.run_eagerly
             else uses_optimizer(model, _traced_step(model, batch).graph.variables)
         )
@@ -563,17 +562,12 @@ def _traced_step(model: keras.Model, batch: Any) -> Any:
         return trace_step(model.train_step, batch)
 
 
-def _run_step(model: keras.Model, batch: Any) -> bool:
-    existing, before = StateSnapshot(model, plain_variables(model)), steps_counted(model)
-    try:
-        with created_variables() as created:
-            model.train_step(keras.tree.map_structure(_as_tensor, batch))
-        uses = before is None or steps_counted(model) != before
-    finally:
-        existing.restore()
-    for variable, value in created:
-        variable.assign(value)
-    return uses
+def _build_by_a_step(model: keras.Model, batch: Any) -> bool:
+    """Builds the model by its step, run eagerly; returns whether that trains with the compiled optimizer."""
+    before = steps_counted(model)
+    with only_builds(model):
+        model.train_step(keras.tree.map_structure(_as_tensor, batch))
+        return before is None or steps_counted(model) != before
 
 
 def _as_tensor(leaf: Any) -> Any:
