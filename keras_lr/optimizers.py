@@ -12,9 +12,8 @@ import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error doe
 
 # isort: split
 import keras
-import tensorflow as tf
 
-from keras_lr._keras.learning_rate import compiled_rate
+from keras_lr._keras.learning_rate import compiled_rate, current_learning_rate, follows_schedule
 from keras_lr._keras.model import graph_nodes, layers_of
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
@@ -295,8 +294,7 @@ def _enter(operation: Any, depth: int, found: dict[Any, int]) -> int:
 
 def _table(base: Any, parts: Sequence[_Part]) -> str:
     """One line per depth, with its rate or, for a schedule, its factor."""
-    rate = compiled_rate(base)
-    constant = float(tf.convert_to_tensor(rate)) if isinstance(rate, keras.Variable) else None
+    constant = None if follows_schedule(base) else current_learning_rate(base)
     lines = [f"{'depth':>5}  {'factor' if constant is None else 'rate':<8}  layers"]
     for depth, factor in sorted({(part.depth, part.factor) for part in parts}):
         paths = [path for part in parts if (part.depth, part.factor) == (depth, factor) for path in part.paths]
@@ -344,7 +342,7 @@ def _scaled_copy(base: Any, part: _Part) -> Any:
     rate, factor = compiled_rate(base), part.factor
     scaled: Any
     if isinstance(rate, keras.Variable):
-        scaled = float(tf.convert_to_tensor(rate)) * factor
+        scaled = current_learning_rate(base) * factor
     elif isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         scaled = Scaled(rate, factor)
     else:

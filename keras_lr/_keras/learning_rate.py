@@ -45,7 +45,7 @@ class RateControl:
         self._stand_ins = [
             None
             if isinstance(compiled_rate(leaf), keras.Variable)
-            else tf.Variable(_current_rate(leaf), trainable=False, dtype=tf.float32)
+            else tf.Variable(current_learning_rate(leaf), trainable=False, dtype=tf.float32)
             for leaf in self._leaves
         ]
 
@@ -127,7 +127,7 @@ def leaf_optimizers(optimizer: Any) -> list[Any]:
 
 def _ratios(leaves: Sequence[Any]) -> list[float]:
     """Each optimizer's rate divided by the first one's, now, or at the first of `_STEPS` where none is 0."""
-    now = [_current_rate(leaf) for leaf in leaves]
+    now = [current_learning_rate(leaf) for leaf in leaves]
     others = ([_rate_at(leaf, step) for leaf in leaves] for step in _STEPS if 0.0 in now and len(leaves) > 1)
     rates = next((rates for rates in (now, *others) if 0.0 not in rates), now)
     return [rate / rates[0] if rates[0] else 1.0 for rate in rates]
@@ -137,12 +137,8 @@ def _rate_at(leaf: Any, step: int) -> float:
     """A schedule's rate at `step`; any other rate as it is now."""
     rate = compiled_rate(leaf)
     if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return _current_rate(leaf)
+        return current_learning_rate(leaf)
     return float(keras.ops.convert_to_numpy(rate(step)))
-
-
-def _current_rate(leaf: Any) -> float:
-    return float(tf.convert_to_tensor(leaf.learning_rate))
 
 
 def current_learning_rate(optimizer: Any) -> float:

@@ -8,10 +8,15 @@ import warnings
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state
-from keras_lr._keras.learning_rate import RateFactor, leaf_optimizers, rate_bases, unwrap_schedules
+from keras_lr._keras.learning_rate import (
+    RateFactor,
+    current_learning_rate,
+    leaf_optimizers,
+    rate_bases,
+    unwrap_schedules,
+)
 from keras_lr._keras.logs import LogInterceptor
 from keras_lr._keras.model import metric_direction
 from keras_lr._utils import validation
@@ -190,8 +195,7 @@ class ReduceOnPlateau(Callback):
         plateau = self._plateau.after(sign * float(logs[self.monitor]), min_delta=self.min_delta)
         if plateau.wait < self.patience:
             return plateau, 1.0
-        leaves = leaf_optimizers(self.model.optimizer)
-        lowest = min(float(tf.convert_to_tensor(leaf.learning_rate)) for leaf in leaves)
+        lowest = min(map(current_learning_rate, leaf_optimizers(self.model.optimizer)))
         reduction = max(self.factor, self.min_lr / lowest if lowest > 0 else 0.0)
         if reduction >= 1 or math.isclose(reduction, 1, rel_tol=1e-6):
             return plateau, 1.0
