@@ -51,7 +51,7 @@ def is_distributed(model: keras.Model) -> bool:
 
 def is_own_step(model: keras.Model) -> bool:
     """Whether the model overrides `train_step`."""
-    return type(model).train_step is not keras.Model.train_step
+    return bool(overridden(model, ["train_step"]))
 
 
 def overridden(model: keras.Model, names: Iterable[str]) -> list[str]:
@@ -87,9 +87,8 @@ def build_metrics(model: keras.Model, batch: Any) -> None:
 
 def _are_used_on_known_outputs(model: keras.Model) -> bool:
     """Whether the steps of a model use its metrics on the outputs that it names."""
-    kind = type(model)
-    is_usual = all(getattr(kind, name) is getattr(keras.Model, name) for name in ("train_step", "compute_metrics"))
-    return is_usual and kind.call.__module__.partition(".")[0] == "keras" and is_built(model)
+    is_usual = not overridden(model, ["train_step", "compute_metrics"])
+    return is_usual and type(model).call.__module__.partition(".")[0] == "keras" and is_built(model)
 
 
 def _symbolic(leaf: Any) -> keras.KerasTensor:
