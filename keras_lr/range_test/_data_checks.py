@@ -334,6 +334,11 @@ def explain_first_step(
             f"`x` must yield batches. Received single samples of shape {shapes[0]}, without the axis of the batch. "
             "Add `.batch(32)` to the dataset."
         )
+    return _explain_targets(model, text, y, label_remedy) or width_sentence(text, shapes) or recompile_error(error)
+
+
+def _explain_targets(model: keras.Model, text: str, y: Any, label_remedy: str) -> str | None:
+    """What is wrong with the form of the targets, if an error with this text is due to that."""
     losses = losses_of(model)
     if len(losses) == 1 and is_loss(losses[0], "categorical_crossentropy") and "must have the same rank" in text:
         return (
@@ -362,7 +367,7 @@ def explain_first_step(
             f"`y` must have as many axes as the model's output of shape {given}. Received targets of shape {received}. "
             "For labels as numbers and an output per class, compile the model with `sparse_categorical_crossentropy`."
         )
-    return width_sentence(text, shapes) or recompile_error(error)
+    return None
 
 
 def misfit(error: BaseException) -> str:

@@ -340,10 +340,18 @@ def _read_csv(file: File) -> dict[str, Any]:
             f"`source` must be a table with a header. Received: {file.path}, whose first line is "
             f"{dialect.header[:60]!r}. Save the values of each epoch in columns, as `CSVLogger` does."
         )
+    frame = _without_repeated_headers(_read_rows(file, dialect, header))
+    frame = _with_decimal_points(frame)
+    columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
+    return _named_by_tag(columns, file.path)
+
+
+def _read_rows(file: File, dialect: _Dialect, header: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of a CSV file, whose header pandas finds by the arguments `header`."""
     try:
         # If all rows are longer than the header, pandas would take the first column for an index, or warn.
         with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning), file.stream() as stream:
-            frame = pd.read_csv(
+            frame: pd.DataFrame = pd.read_csv(
                 stream,
                 sep=dialect.separator,
                 decimal=dialect.decimal,
@@ -367,10 +375,7 @@ def _read_csv(file: File) -> dict[str, Any]:
             f"`source` must be a CSV file with a header. Received: {file.path}: {received}. "
             "Check that the file is complete."
         ) from err
-    frame = _without_repeated_headers(frame.rename(columns=lambda name: str(name).lstrip("#").strip()))
-    frame = _with_decimal_points(frame)
-    columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
-    return _named_by_tag(columns, file.path)
+    return frame.rename(columns=lambda name: str(name).lstrip("#").strip())
 
 
 def _with_decimal_points(frame: pd.DataFrame) -> pd.DataFrame:
