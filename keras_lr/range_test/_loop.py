@@ -18,13 +18,13 @@ from keras_lr.errors import ModelError
 from keras_lr.range_test._data_checks import PARTS
 
 MAX_TARGETS = 4096
-"""Rows of targets that are kept of a sweep, ..."""
+"""Rows of targets that are kept of a sweep."""
 
 MAX_VALUES = 16384
-"""... or more if they hold no more values than this, ..."""
+"""Values of targets that are kept, also in more rows than `MAX_TARGETS`."""
 
 MAX_ROW = 256
-"""... unless a row holds more values than this."""
+"""Targets with more values per row are not kept."""
 
 _NOT_DONE = -1.0
 """The size of the inputs of a step that has not been done."""
@@ -152,7 +152,7 @@ class StepLoop:
 
     Args:
         model: A compiled model; held weakly, so that a cached loop does not keep it alive.
-        monitor: Name of the loss in the logs of `train_step`, and of `test_step` if a batch is held out.
+        monitor: Name of the loss in the logs of `train_step`, and of `test_step` with a validation batch.
 
     Attributes:
         in_graph: Whether the loop is compiled.
@@ -195,16 +195,18 @@ class StepLoop:
             raise ModelError("The model was garbage-collected during the range test; keep a reference to it.")
         return model
 
-    def prepare(self, source: Any, held_out: Any = None) -> list[Any]:
+    def prepare(self, source: Any, validation_batch: Any = None) -> list[Any]:
         """Builds the model and its optimizer, traces the loop, and returns every variable that the loop touches.
 
         Args:
             source: The source of the batches, or the `tf.TensorSpec`s that describe it.
-            held_out: As in `run`.
+            validation_batch: As in `run`.
         """
         if not self.in_graph:
             return []
-        spec = tf.nest.map_structure(lambda part: None if part is None else tf.type_spec_from_value(part), held_out)
+        spec = tf.nest.map_structure(
+            lambda part: None if part is None else tf.type_spec_from_value(part), validation_batch
+        )
         signature = source, spec
         if self._prepared is not None and self._prepared[0] == signature:
             _, extra, self.watch.row_values = self._prepared
@@ -230,7 +232,7 @@ class StepLoop:
         self._rows.assign(rows, read_value=False)
         return rows
 
-    def run(self, source: Any, learning_rates: Any, start: int, stop: int, held_out: Any = None) -> None:
+    def run(self, source: Any, learning_rates: Any, start: int, stop: int, validation_batch: Any = None) -> None:
         """Runs the steps from `start` up to `stop`, or up to a batch that `watch` finds.
 
         `losses` holds those done, also after an exception.
@@ -240,11 +242,13 @@ class StepLoop:
             learning_rates: Rate of each step, shape `(num_steps,)`.
             start: The first step.
             stop: The step after the last one.
-            held_out: `(x, y)` or `(x, y, sample_weight)`, of tensors, on which each step is scored; None for the
-                step's own batch.
+            validation_batch: `(x, y)` or `(x, y, sample_weight)`, of tensors, on which each step is scored; None for
+                the step's own batch.
         """
         self._rows_done = None
-        self._loop(source, tf.constant(learning_rates, tf.float32), tf.constant(start), tf.constant(stop), held_out)
+        self._loop(
+            source, tf.constant(learning_rates, tf.float32), tf.constant(start), tf.constant(stop), validation_batch
+        )
 
     @property
     def completed(self) -> int:
@@ -288,26 +292,26 @@ class StepLoop:
             self._rows_done = rows[: np.count_nonzero(rows[:, 1] != _NOT_DONE)]
         return self._rows_done
 
-    def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any, held_out: Any) -> None:
+    def _graph_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any, validation_batch: Any) -> None:
         invariants = self.watch.invariants()
 
         def body(index: Any, _: Any) -> tuple[Any, Any]:
-            return index + 1, self._one(source, tf.gather(learning_rates, index), index, held_out, invariants)
+            return index + 1, self._one(source, tf.gather(learning_rates, index), index, validation_batch, invariants)
 
         tf.while_loop(
             lambda index, goes_on: (index < stop) & goes_on, body, [start, tf.constant(True)], parallel_iterations=1
         )
 
-    def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any, held_out: Any) -> None:
+    def _eager_loop(self, source: Any, learning_rates: Any, start: Any, stop: Any, validation_batch: Any) -> None:
         for index in range(int(start), int(stop)):
-            if not self._one(source, learning_rates[index], index, held_out):
+            if not self._one(source, learning_rates[index], index, validation_batch):
                 break
 
-    def _one(self, source: Any, rate: Any, index: Any, held_out: Any, invariants: Any = None) -> Any:
+    def _one(self, source: Any, rate: Any, index: Any, validation_batch: Any, invariants: Any = None) -> Any:
         """Trains one step, and returns whether to go on: not if its batch holds values that are not finite."""
         batch = source.get_next(index)
         strategy = self.model.distribute_strategy
-        loss = strategy.run(self._compiled_step, args=(batch, rate, held_out))
+        loss = strategy.run(self._compiled_step, args=(batch, rate, validation_batch))
         if strategy.num_replicas_in_sync > 1:
             total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
             loss = total / samples
@@ -322,13 +326,13 @@ class StepLoop:
         self._rows.scatter_update(tf.IndexedSlices(row, index))
         return goes_on
 
-    def _step(self, batch: Any, rate: Any, held_out: Any) -> Any:
+    def _step(self, batch: Any, rate: Any, validation_batch: Any) -> Any:
         model = self.model
         self.rates.assign(rate)
         logs = model.train_step(_without_optionals(batch))
-        if held_out is not None:
+        if validation_batch is not None:
             model.reset_metrics()
-            logs = model.test_step(held_out)
+            logs = model.test_step(validation_batch)
         # A step may log the loss of each sample.
         loss = tf.reduce_mean(tf.cast(self._monitored(logs), tf.float64))
         model.reset_metrics()
