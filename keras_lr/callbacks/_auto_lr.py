@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
@@ -30,11 +31,10 @@ from keras_lr._keras.running_fit import (
 from keras_lr._utils import validation
 from keras_lr._utils.names import SuggestsAttributes
 from keras_lr._utils.progress import shown_in_fit, summary
-from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, check_logged
+from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, SWEEP, check_logged
 from keras_lr.analysis._suggestion.suggest import MIN_STEPS
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
 from keras_lr.callbacks._auto_lr_start import (
-    Probe,
     Start,
     data_fault_of_fit,
     output_remedy,
@@ -45,6 +45,7 @@ from keras_lr.callbacks._auto_lr_state import AutoLRState
 from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.range_test._callback import LRRangeTest
+from keras_lr.range_test._run import RangeTestSettings, sweep_learning_rates
 from keras_lr.results._auto_lr import AutoLRAction, AutoLRLog, action_in_words
 
 TICKS_PER_EPOCH = 20
@@ -150,13 +151,13 @@ class AutoLR(SuggestsAttributes, Callback):
         self.anneal_fraction = validation.share("anneal_fraction", anneal_fraction)
         self.dry_run = dry_run
         self.monitor = monitor
-        self._probe = Probe(
-            min_lr,
-            max_lr,
-            probe_steps or MIN_STEPS,
+        self._settings = RangeTestSettings(
+            learning_rates=sweep_learning_rates(min_lr, max_lr, probe_steps or MIN_STEPS, SWEEP),
+            sweep=SWEEP,
             repeats=probe_repeats,
-            apply=True,
+            validation_data=None,
             monitor=monitor,
+            stop_on_divergence=True,
             verbose=verbose,
             refine=True,
         )
@@ -310,7 +311,7 @@ class AutoLR(SuggestsAttributes, Callback):
             monitor=self.monitor,
             dry_run=self.dry_run,
             passive=bool(start.obstacle),
-            min_lr=self._probe.settings.learning_rates[0],
+            min_lr=self._settings.learning_rates[0],
             rivals=self._name_rivals(),
             data_fault=lambda: data_fault_of_fit(model),
             outputs_are_constant=lambda: outputs_are_constant(model, start.sample),
@@ -321,12 +322,12 @@ class AutoLR(SuggestsAttributes, Callback):
 
     def _initial_state(self, start: Start) -> AutoLRState:
         if not self.probe_steps:
-            builder = Probe(num_steps=2, apply=True, monitor=self.monitor, verbose=False)
-            return start.without_probe(builder, anneal_fraction=self.anneal_fraction)
-        self._probe.set_params(self.params)
-        rehearsed = max(self.probe_steps * self._probe.settings.repeats // 2, 1)
+            two_steps = sweep_learning_rates(MIN_LR, MAX_LR, 2, SWEEP)
+            builds = replace(self._settings, learning_rates=two_steps, repeats=1, refine=False, verbose=False)
+            return start.without_probe(builds, anneal_fraction=self.anneal_fraction)
+        rehearsed = max(self.probe_steps * self._settings.repeats // 2, 1)
         return start.with_probe(
-            self._probe,
+            replace(self._settings, verbose=shown_in_fit(self._settings.verbose, self.params)),
             anneal_fraction=self.anneal_fraction,
             rehearsed_steps=rehearsed,
             validate=self._validate if self.start == "race" or self._races_by_itself(start) else None,
@@ -400,7 +401,7 @@ class AutoLR(SuggestsAttributes, Callback):
         for action in actions:
             if action not in self._said:
                 self._said.append(action)
-                summary(action_in_words(action), verbose=shown_in_fit(self._probe.settings.verbose, self.params))
+                summary(action_in_words(action), verbose=shown_in_fit(self._settings.verbose, self.params))
 
     def _stand_aside(self, obstacle: str) -> None:
         """Records the rest of the fit without acting on it."""

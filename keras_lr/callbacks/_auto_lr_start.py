@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.batches import ArrayStream
+from keras_lr._keras.batches import ArrayStream, data_of_fit
 from keras_lr._keras.learning_rate import rate_of_each_step, rates_ahead, schedule_name
 from keras_lr._keras.model import forward, is_distributed
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit
@@ -29,9 +30,9 @@ from keras_lr.analysis._auto_lr_rules import (
 from keras_lr.analysis._race import Race, forecast
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import ModelError
-from keras_lr.range_test._callback import LRRangeTest
+from keras_lr.range_test._callback import calling_fit
 from keras_lr.range_test._data_checks import LOSSES_OF_LABELS, find_bad_value, is_loss, losses_of
-from keras_lr.range_test._run import RangeTestSettings
+from keras_lr.range_test._run import RangeTestSettings, measure
 from keras_lr.range_test._sweep import Sweep
 from keras_lr.results._auto_lr import AutoLRAction
 from keras_lr.results._range_test import RangeTestResult, Suggestion
@@ -375,63 +376,73 @@ class Findings:
     constant_loss: float | None = None
 
 
-class Probe(LRRangeTest):
-    """A range test within a `fit`, which then trains all its epochs; `AutoLR` sets the rate instead of `apply`."""
+class Probe:
+    """A range test within a `fit` that then trains all its epochs, and the rehearsals or the race after it.
 
-    def run(
-        self, model: keras.Model, planned: PlannedTraining | None = None, race: PlannedRace | None = None
-    ) -> Findings:
-        """Sweeps, rehearses the training and restores the model whose `fit` is running; builds it if necessary.
+    Args:
+        model: The model whose `fit` is calling.
+        settings: Those of the range test.
+        planned: What to rehearse; None for the range test alone.
+        race: What to race instead of rehearsing; None for no race.
+    """
 
-        Args:
-            model: The model in training.
-            planned: What to rehearse; None for the sweep alone.
-            race: What to race instead of rehearsing; None for no race.
-        """
+    _found: Findings
+
+    def __init__(
+        self,
+        model: keras.Model,
+        settings: RangeTestSettings,
+        planned: PlannedTraining | None = None,
+        race: PlannedRace | None = None,
+    ) -> None:
+        self._model, self._settings = model, settings
         self._planned, self._race = planned, race
-        self._found: Findings | None = None
-        self.set_model(model)
-        self.on_train_begin()
-        found = self._found or Findings(self.measured())
-        found.result = self.measured()
-        return found
 
-    def _apply(self, suggestion: Suggestion) -> None:
-        """Changes nothing."""
-
-    def _say(self, line: str) -> None:
-        """Leaves it to `AutoLR`, which knows the rate that is set."""
-
-    def _settings_of_fit(self) -> RangeTestSettings:
-        steps = None if self._planned is None else self._planned.num_steps
-        settings = dataclasses.replace(self.settings, refine=self.settings.refine and self._race is None)
-        return settings if steps is None else dataclasses.replace(settings, epochs=1, steps_per_epoch=steps)
+    def run(self) -> Findings:
+        """Measures and restores the model, and builds it if necessary."""
+        steps = len(self._settings.learning_rates) * self._settings.repeats
+        data = data_of_fit(calling_fit(self._model), self._model, steps)
+        measurement = measure(self._model, data, self._settings, further=self._further)
+        for message in measurement.messages():
+            warnings.warn(message, UserWarning, stacklevel=2)
+        if measurement.error is not None:
+            raise measurement.error
+        return self._found
 
     def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
+        """Rehearses or races before the model is restored; returns the error that cut it short, if any."""
         found = self._found = Findings(result, fault=test.fault or test.target_fault, constant_loss=test.constant_loss)
         planned = self._planned
         if found.fault or planned is None or result.stop_reason in ("data_exhausted", "interrupted", "error"):
             return None
         if self._race is not None:
-            raced = self._race.run(test, result.suggestion)
-            if isinstance(raced, BaseException):
-                return raced
-            found.raced = None if raced.learning_rate is None else raced
-            return None
-        rehearse = _Rehearsing(test, planned, lambda: outputs_are_constant(self.model))
-        for factor, annealed in _plans(planned, result):
+            return self._run_race(self._race, test, found)
+        if (error := self._rehearse(planned, test, found)) is not None:
+            return error
+        if not isinstance(test.stream, ArrayStream):
+            # Whether the model has collapsed can only be seen on a batch, which the epochs do not show.
+            found.sample = _batch_of(test)
+        return None
+
+    def _run_race(self, race: PlannedRace, test: Sweep, found: Findings) -> BaseException | None:
+        raced = race.run(test, found.result.suggestion)
+        if isinstance(raced, BaseException):
+            return raced
+        found.raced = None if raced.learning_rate is None else raced
+        return None
+
+    def _rehearse(self, planned: PlannedTraining, test: Sweep, found: Findings) -> BaseException | None:
+        rehearse = _Rehearsing(test, planned, lambda: outputs_are_constant(self._model))
+        for factor, annealed in _plans(planned, found.result):
             rehearsal, error = rehearse.run(factor, annealed=annealed)
             if error is not None:
                 return error
             found.rehearsals.append(rehearsal)
         if found.rehearsals:
-            start = float(np.median(result.losses[:10]))
+            start = float(np.median(found.result.losses[:10]))
             found.chosen = choose_rehearsal(
                 found.rehearsals, start=start, whole=planned.is_rehearsed_whole(), constant=test.constant_loss
             )
-        if not isinstance(test.stream, ArrayStream):
-            # Whether the model has collapsed can only be seen on a batch, which the epochs do not show.
-            found.sample = _batch_of(test)
         return None
 
 
@@ -502,7 +513,7 @@ class _Rehearsing:
         return Rehearsal(factor, annealed, curve.losses[-tail:], float(curve.losses.max()), collapsed), curve.error
 
 
-def describe(rehearsals: Sequence[Rehearsal], chosen: Rehearsal, planned: PlannedTraining) -> str:
+def _rehearsals_in_words(rehearsals: Sequence[Rehearsal], chosen: Rehearsal, planned: PlannedTraining) -> str:
     """What the rehearsals showed, in one sentence."""
 
     def name(rehearsal: Rehearsal) -> str:
@@ -544,18 +555,18 @@ class Start:
     obstacle: str = ""
     sample: Any = None
 
-    def without_probe(self, probe: Probe, *, anneal_fraction: float) -> AutoLRState:
-        """The state of a run without a range test; `probe` builds the model if necessary."""
+    def without_probe(self, settings: RangeTestSettings, *, anneal_fraction: float) -> AutoLRState:
+        """The state of a run without a range test; a short one of `settings` builds the model if necessary."""
         state = self._compiled_state(anneal_fraction)
         model = self.model
         if not (self.obstacle or self.dry_run or (model.built and model.optimizer.built)):
             # A rollback needs the variables of the model, which two steps build.
-            self._attempt(lambda: probe.run(model))
+            self._attempt(Probe(model, settings))
         return state
 
     def with_probe(
         self,
-        probe: Probe,
+        settings: RangeTestSettings,
         *,
         anneal_fraction: float,
         rehearsed_steps: int,
@@ -564,7 +575,7 @@ class Start:
         """The state of a run after a range test, and rehearsals of up to `rehearsed_steps` steps or a race.
 
         Args:
-            probe: The range test.
+            settings: Those of the range test.
             anneal_fraction: Share of the planned epochs over which the rate decays.
             rehearsed_steps: Most steps of a rehearsal.
             validate: Returns the validation loss of the model as it is, for a race; None for no race.
@@ -580,7 +591,10 @@ class Start:
             1 - state.segment.anneal_from,
         )
         race = None if validate is None or not total else self._plan_race(planned, total, validate)
-        found = self._attempt(lambda: probe.run(self.model, planned, race))
+        settings = dataclasses.replace(settings, refine=settings.refine and race is None)
+        if total is not None:
+            settings = dataclasses.replace(settings, epochs=1, steps_per_epoch=total)
+        found = self._attempt(Probe(self.model, settings, planned, race))
         if found is not None:
             state.probe, self.sample = found.result, found.sample
             if found.fault:
@@ -645,10 +659,10 @@ class Start:
             f"The rates of the changes are those at its highest, {format_rate(highest)} as compiled."
         )
 
-    def _attempt(self, run: Callable[[], Findings]) -> Findings | None:
-        """What a range test finds; None if it fails, which must not end the fit."""
+    def _attempt(self, probe: Probe) -> Findings | None:
+        """What a probe finds; None if it fails, which must not end the fit."""
         try:
-            return run()
+            return probe.run()
         except ModelError as err:
             self.obstacle = str(err)
         except Exception as err:
@@ -681,7 +695,7 @@ class Start:
                 state.rehearsed_peak = found.raced.peak
         factor = None if rate is None else rate / state.reference
         if chosen is not None:
-            rehearsed = describe(found.rehearsals, chosen, planned)
+            rehearsed = _rehearsals_in_words(found.rehearsals, chosen, planned)
             state.add_note(rehearsed)
             if chosen.factor != factor:
                 factor, reason = chosen.factor, rehearsed

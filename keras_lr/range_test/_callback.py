@@ -8,6 +8,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
+import keras
+
 from keras_lr._keras.batches import ReadingOfFit, data_of_fit, reading_of_fit
 from keras_lr._keras.callback_state import Callback
 from keras_lr._keras.learning_rate import follows_schedule, keeps_average, set_learning_rate
@@ -19,8 +21,21 @@ from keras_lr._utils.progress import shown_in_fit, summary
 from keras_lr._utils.validation import MAX_LR, MIN_LR, NUM_STEPS, REPEATS, SWEEP
 from keras_lr.errors import DataError, ModelError
 from keras_lr.range_test._run import RangeTestSettings, measure, sweep_learning_rates
-from keras_lr.range_test._sweep import Sweep
 from keras_lr.results._range_test import RangeTestResult, Suggestion, suggestion_in_words
+
+
+def calling_fit(model: keras.Model) -> Any:
+    """The epoch iterator of the `fit` of `model` that is calling.
+
+    Raises:
+        DataError: No `fit` is calling.
+    """
+    epochs = epoch_iterator_of_fit(model)
+    if epochs is None:
+        raise DataError(
+            "`LRRangeTest` must run as a callback of `model.fit`, but was called from elsewhere. Use `find_lr` instead."
+        )
+    return epochs
 
 
 class LRRangeTest(SuggestsAttributes, Callback):
@@ -108,24 +123,19 @@ class LRRangeTest(SuggestsAttributes, Callback):
         self.result = None
         model = self.model
         steps = len(self.settings.learning_rates) * self.settings.repeats
-        epochs = epoch_iterator_of_fit(model)
-        if epochs is None:
-            raise DataError(
-                "`LRRangeTest` must run as a callback of `model.fit`, but was called from elsewhere. Use `find_lr` "
-                "instead."
-            )
+        epochs = calling_fit(model)
         if not self.apply:
             refuse_backup()
         data = data_of_fit(epochs, model, steps)
         fit_read = ReadingOfFit(None, []) if self.apply else reading_of_fit(epochs, self._random_state)
         shown = shown_in_fit(self.settings.verbose, self.params)
         settings = replace(self._settings_of_fit(), verbose=shown)
-        measurement = measure(model, data, settings, further=self._further)
+        measurement = measure(model, data, settings)
         self.result = measurement.result
         if fit_read.before is not None:
             fit_read.before.restore(restart_operations=True)
-        warning = measurement.warning(fit_read.unrestored, generator_is_used_up=data.is_generator and not self.apply)
-        for message in (*measurement.advice, *([] if warning is None else [warning])):
+        loses_batches = data.is_generator and not self.apply
+        for message in measurement.messages(fit_read.unrestored, generator_is_used_up=loses_batches):
             warnings.warn(message, UserWarning, stacklevel=2)
         error = measurement.error
         if error is not None and (self.apply or not isinstance(error, KeyboardInterrupt)):
@@ -172,10 +182,6 @@ class LRRangeTest(SuggestsAttributes, Callback):
         if epochs is None or not (self.apply or epochs > 1):
             return self.settings
         return replace(self.settings, epochs=int(epochs), steps_per_epoch=self.params.get("steps"))
-
-    def _further(self, test: Sweep, result: RangeTestResult) -> BaseException | None:
-        """Runs that a subclass makes before the model is restored; returns the error that cut them short."""
-        return None
 
     def _say(self, line: str) -> None:
         summary(line, verbose=shown_in_fit(self.settings.verbose, self.params))

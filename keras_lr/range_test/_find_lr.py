@@ -124,7 +124,7 @@ def find_lr(
     )
     messages = [own_fit_advice(model)]
     measurement = measure(model, data, settings, on_open=lambda: messages.append(input_scale_warning(model, x)))
-    messages += [*measurement.advice, measurement.warning(generator_is_used_up=data.is_generator)]
+    messages += measurement.messages(generator_is_used_up=data.is_generator)
     for message in filter(None, messages):
         warnings.warn(message, UserWarning, stacklevel=3)
     if measurement.error is not None and not isinstance(measurement.error, KeyboardInterrupt):

@@ -114,8 +114,8 @@ class Measurement:
     unrestored: list[str]
     advice: list[str]
 
-    def warning(self, further: Iterable[str] = (), *, generator_is_used_up: bool) -> str | None:
-        """What to warn of if the test has changed something for good; None if it has not.
+    def messages(self, further: Iterable[str] = (), *, generator_is_used_up: bool = False) -> list[str]:
+        """What to warn of: the advice, and what the test has changed for good.
 
         Args:
             further: What else has changed, each as a clause.
@@ -124,11 +124,12 @@ class Measurement:
         used_up = ["the generator has lost the batches that the test took"] if generator_is_used_up else []
         clauses = [*self.unrestored, *further, *used_up]
         if not clauses:
-            return None
-        return (
+            return self.advice
+        return [
+            *self.advice,
             f"The range test could not restore everything: {'; '.join(clauses)}. A later fit trains "
-            "otherwise than without the test. Create what is named here again before it."
-        )
+            "otherwise than without the test. Create what is named here again before it.",
+        ]
 
 
 FurtherRuns = Callable[[Sweep, RangeTestResult], BaseException | None]
