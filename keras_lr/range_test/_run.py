@@ -170,31 +170,29 @@ def measure(
         )
         with test:
             curves = _run_repeats(test, settings)
-            result, error = summarize_sweeps(model, settings, curves), curves[-1].error
-            result = replace(result, constant_loss=test.constant_loss)
-            if (size := test.stream.batch_size) is not None:
-                result = replace(result, environment={**result.environment, "batch_size": size})
-            if fault := curves[-1].fault or test.target_fault:
-                result = replace(result, suggestion=Suggestion.refuse(fault, rule="none"))
+            result, error = _summarize(test, model, settings, curves), curves[-1].error
             if settings.refine and error is None:
                 result, error = refine(test, result, num_steps=budget, optimizer=model.optimizer)
-            steps = settings.steps_per_epoch or test.stream.steps_per_epoch
-            planned = None if settings.epochs is None or steps is None else settings.epochs * steps
-            result = replace(result, suggestion=allow_for_length(result.suggestion, planned))
-            if settings.validation_data is None:
-                allowed = allow_for_constant(
-                    result.suggestion,
-                    result.learning_rates,
-                    result.losses,
-                    test.constant_loss,
-                    kind=kind_of(model.optimizer),
-                )
-                result = replace(result, suggestion=_allow_for_growth(allowed, model.optimizer))
+            result = replace(result, suggestion=_suggest_for_training(test, model, settings, result))
             if further is not None and error is None:
                 error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):
         error.add_note("keras_lr: the model was restored to its state before the range test.")
     return Measurement(result, error, test.restore, test.unrestored, [*own_loop_advice(model), *test.advice])
+
+
+def _suggest_for_training(
+    test: Sweep, model: keras.Model, settings: RangeTestSettings, result: RangeTestResult
+) -> Suggestion:
+    """The suggestion of `result` for the training that is to follow, as far as it is known."""
+    steps = settings.steps_per_epoch or test.stream.steps_per_epoch
+    planned = None if settings.epochs is None or steps is None else settings.epochs * steps
+    suggestion = allow_for_length(result.suggestion, planned)
+    if settings.validation_data is not None:
+        return suggestion
+    kind = kind_of(model.optimizer)
+    suggestion = allow_for_constant(suggestion, result.learning_rates, result.losses, test.constant_loss, kind=kind)
+    return _allow_for_growth(suggestion, model.optimizer)
 
 
 def _allow_for_growth(suggestion: Suggestion, optimizer: keras.Optimizer) -> Suggestion:
@@ -227,23 +225,24 @@ def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
     return curves
 
 
-def summarize_sweeps(model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
+def _summarize(test: Sweep, model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
     """The result of one or several sweeps of a model.
 
     A sweep that was cut short says nothing about the rates it did not reach, so it counts only if no sweep is whole.
     """
     whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT and not curve.fault] or curves
-    losses = median_losses(whole)
+    losses = _median_losses(whole)
     rates = settings.learning_rates[: len(losses)]
     repeat_losses = np.full((len(whole), len(losses)), np.nan)
     for row, curve in zip(repeat_losses, whole, strict=True):
         row[: len(curve.losses)] = curve.losses[: len(losses)]
     cut_short = curves[-1].stop_reason in _CUT_SHORT or curves[-1].fault
     last = curves[-1] if cut_short else min(curves, key=lambda curve: len(curve.losses))
+    fault, size = curves[-1].fault or test.target_fault, test.stream.batch_size
     return RangeTestResult(
         learning_rates=rates,
         losses=losses,
-        suggestion=_suggest(rates, repeat_losses if len(whole) > 1 else losses, model.optimizer),
+        suggestion=_suggest(rates, repeat_losses if len(whole) > 1 else losses, model.optimizer, fault=fault),
         stop_reason=last.stop_reason,
         stop_detail=_detail(last, settings.learning_rates, sweep=f" of sweep {len(curves)}" if len(curves) > 1 else ""),
         num_steps=len(settings.learning_rates),
@@ -253,11 +252,12 @@ def summarize_sweeps(model: keras.Model, settings: RangeTestSettings, curves: li
         engine="per_batch" if model.run_eagerly else "graph",
         engine_reason="The model was compiled with `run_eagerly=True`." if model.run_eagerly else "",
         monitor=settings.monitor,
-        environment=environment(model),
+        environment={**environment(model), **({} if size is None else {"batch_size": size})},
+        constant_loss=test.constant_loss,
     )
 
 
-def median_losses(curves: list[Curve]) -> np.ndarray:
+def _median_losses(curves: list[Curve]) -> np.ndarray:
     """The median loss of each step, for as many steps as it is finite.
 
     A repeat that stopped counts as infinitely high from there on.
@@ -270,9 +270,9 @@ def median_losses(curves: list[Curve]) -> np.ndarray:
     return np.asarray(median[np.isfinite(median)])
 
 
-def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer) -> Suggestion:
-    if len(rates) == 0:
-        return Suggestion.refuse("No step gave a finite loss.", rule="none")
+def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer, *, fault: str) -> Suggestion:
+    if fault or len(rates) == 0:
+        return Suggestion.refuse(fault or "No step gave a finite loss.", rule="none")
     return suggest(rates, losses, optimizer=optimizer)
 
 
