@@ -42,7 +42,10 @@ HEADER_BYTES = 4096
 CONSOLE_BYTES = 2**20
 # As many rows show how numbers are written.
 MAX_SNIFFED_ROWS = 100
-COMMA_NUMBER = r"\s*[-+]?\d[\d.]*(?:,\d+)+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*"
+COMMA_NUMBER = r"\s*[-+\u2212]?\d[\d.]*(?:,\d+)+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*%?\s*"
+# "12 000,5" or "12'000.5", as French and Swiss programs write numbers.
+GROUPED_NUMBER = r"\s*[-+\u2212]?\d{1,3}(?:[\s'\u2019]\d{3})+(?:[.,]\d+)?\s*"
+GROUP_MARK = r"(?<=\d)[\s'\u2019](?=\d)"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # The first bytes of a compressed file, and what opens it.
 COMPRESSIONS: Mapping[bytes, Callable[[Path], Any]] = {
@@ -312,8 +315,10 @@ def _dialect(text: str) -> _Dialect:
     (place, header), *rest = lines[comments:]
     named, rows = header.lstrip("# "), [row for _, row in rest]
     separator = max(CSV_SEPARATORS, key=named.count)
-    if separator not in named and rows and len(named.split()) == len(rows[0].split()):
-        separator = r"\s+"
+    unnamed = len(rows[0].split()) - len(named.split()) if rows else -1
+    if separator not in named and unnamed in (0, 1):
+        # A printed DataFrame has no name for its index.
+        separator, header = r"\s+", "# index " * unnamed + header
     decimal = "," if separator != "," and re.search(r"\d,\d", "\n".join(rows)) else "."
     # The last one may be cut off.
     complete = rows[:-1] or rows
@@ -379,17 +384,27 @@ def _read_rows(file: File, dialect: _Dialect, header: Mapping[str, Any]) -> pd.D
 
 
 def _with_decimal_points(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers in quotes such as "0,25" with a point instead; a point in one shows that the commas mark thousands."""
+    """Numbers written as text, such as "0,25", "1.234,5" or "1 234,5", with a decimal point and no mark of thousands.
+
+    Of a comma and a point in one number, the first marks thousands.
+    """
     text = frame.select_dtypes(exclude="number")
-    first = text.head(MAX_SNIFFED_ROWS).apply(lambda column: column.astype(str).str.fullmatch(COMMA_NUMBER))
-    named = [name for name in first.columns if first[name].any()]
-    if not named:
-        return frame
-    thousands = (
-        text[named].head(MAX_SNIFFED_ROWS).apply(lambda column: column.astype(str).str.contains(".", regex=False))
-    )
-    point = "" if thousands.to_numpy().any() else "."
-    return frame.assign(**{name: frame[name].str.replace(",", point) for name in named})
+    grouped = _columns_like(text, GROUPED_NUMBER)
+    text = text.assign(**{name: text[name].str.replace(GROUP_MARK, "", regex=True) for name in grouped})
+    named = _columns_like(text, COMMA_NUMBER)
+    cells = [cell for name in named for cell in text[name].head(MAX_SNIFFED_ROWS).dropna().astype(str)]
+    if any(re.search(r"\.\d+,", cell) for cell in cells):
+        marks = {".": "", ",": "."}
+    else:
+        marks = {",": "" if any("." in cell for cell in cells) else "."}
+    numbers = {name: text[name].str.translate(str.maketrans(marks)) for name in named}
+    return frame.assign(**{name: text[name] for name in grouped} | numbers)
+
+
+def _columns_like(text: pd.DataFrame, form: str) -> list[Any]:
+    """The columns with a number of this form in their first rows."""
+    first = text.head(MAX_SNIFFED_ROWS)
+    return [name for name in first if first[name].astype(str).str.fullmatch(form).any()]
 
 
 def _is_number(text: Any) -> bool:

@@ -32,6 +32,11 @@ PRINTED_ROW = re.compile(r"(?:^|(?:/s|it)\])[ \t]*(\{['\"][^{}]*\})[ \t]*$", re.
 PRINTED_SERIES = re.compile(
     r"^[ \t]*['\"]?([A-Za-z][\w ]*)['\"]?[ \t]*[:=][ \t]*\[([^\[\]{}]*)\][ \t]*,?[ \t]*$", re.MULTILINE
 )
+# A number as NumPy, PyTorch and TensorFlow print it within a dict or a list.
+WRAPPED_NUMBER = re.compile(
+    r"(?<![\w.])(?:(?:np|numpy)\.\w+|array|tensor)\(([^(),\[\]]+)(?:,[^()\[\]]*)?\)"
+    r"|<tf\.Tensor: shape=\(\), [^<>]*?numpy=([^<>,\s]+)>"
+)
 JSON_WORDS = {"None": "null", "True": "true", "False": "false", "nan": "NaN", "inf": "Infinity"}
 PYTHON_WORDS = re.compile(rf"(?<![\w'\"])({'|'.join(JSON_WORDS)})(?![\w'\"])")
 # Colours and cursor movements.
@@ -101,6 +106,12 @@ PAIR = re.compile(
     rf"(?:[\w.]*[(\[]+\s*|['\"])?(?P<number>{NUMBER})(?:\s*/\s*(?P<all>\d+)(?!\d))?",
     re.IGNORECASE,
 )
+# "0,25", "1,234.5" or "1.234,5" behind a name and a sign.
+COMMA_VALUE = re.compile(
+    r"(?<=[A-Za-z)'\"\s][:=])\s?[-+]?(?:\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:\.\d{3})+,\d+|\d+,\d+|\d{1,3}(?:,\d{3}){2,})"
+    r"(?![\w.,]*\d)"
+)
+GROUPED_BY_COMMA = re.compile(r"\s?[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 # LightGBM's "valid_1's l2" and XGBoost's "validation_1-rmse", which stands beside "validation_0-rmse" of training.
 DATA_NUMBER = re.compile(r"(training|valid|validation|eval|test)(?:_\d+)?(?:'s)?(?=[- ])")
 FIRST_OF_TWO = re.compile(r"validation_0(?=.*validation_1)")
@@ -242,12 +253,16 @@ def _rate(given: str, name: str, code: str) -> str | None:
     return value if re.fullmatch(POSITIVE, value) and float(value) > 0 else None
 
 
+def _unwrapped(text: str) -> str:
+    return WRAPPED_NUMBER.sub(lambda found: found[1] or found[2], text)
+
+
 def parsed_json(text: str) -> Any:
     """A JSON document; of what is none, the document that Python prints as this text."""
     try:
         return json.loads(text)
     except ValueError:
-        quoted = re.sub(r"(?<!\w)'([^'\"\\]*)'", r'"\1"', text)
+        quoted = re.sub(r"(?<!\w)'([^'\"\\]*)'", r'"\1"', _unwrapped(text))
         try:
             return json.loads(PYTHON_WORDS.sub(lambda word: JSON_WORDS[word[0]], quoted))
         except ValueError:
@@ -276,7 +291,8 @@ def _dicts(plain: str) -> Any:
 def _series(plain: str) -> dict[str, list[str]]:
     """The lists of numbers that are on lines of their own, by their names; empty without one that can be judged."""
     columns = {
-        name.strip(): [part.strip() for part in cells.split(",")] for name, cells in PRINTED_SERIES.findall(plain)
+        name.strip(): [part.strip() for part in cells.split(",")]
+        for name, cells in PRINTED_SERIES.findall(_unwrapped(plain))
     }
     judged = any(kind_of(name) and len(cells) >= MIN_ROWS for name, cells in columns.items())
     numbers = re.compile(NUMBER, re.IGNORECASE)
@@ -327,7 +343,7 @@ def _rows_of_lines(plain: str) -> list[dict[str, Any]]:
     If training is printed in several ways, by epoch and by step, only the best of them counts; so it is with
     validation.
     """
-    lines = _last_states(_with_steps([*_lines(plain)]))
+    lines = _last_states(_with_steps([*_lines(_with_decimal_points(plain))]))
     trained, validated = ([_part(line, of) for line in lines] for of in (False, True))
     best = _best_kind([part for part in trained if _is_judged(part)], MIN_ROWS)
     best_validated = _best_kind([part for part in validated if _is_judged(part)], 1)
@@ -339,6 +355,17 @@ def _rows_of_lines(plain: str) -> list[dict[str, Any]]:
             counts = {"epoch": part.epoch, "step": "" if part.kind == BY_EPOCH else part.step}
             rows.append({name: count for name, count in counts.items() if count} | row)
     return rows if len(rows) >= MIN_ROWS else []
+
+
+def _with_decimal_points(plain: str) -> str:
+    """The text with a decimal point and no mark of thousands in "loss: 0,25", "loss: 1,234.5" and "loss: 1.234,5"."""
+    found = COMMA_VALUE.findall(plain)
+    if not found:
+        return plain
+    first, last = ".,"
+    if any(re.search(r",\d+\.", number) for number in found) or all(map(GROUPED_BY_COMMA.fullmatch, found)):
+        first, last = ",."
+    return COMMA_VALUE.sub(lambda number: number[0].replace(first, "").replace(last, "."), plain)
 
 
 def _with_steps(lines: list[_Line]) -> list[_Line]:

@@ -393,7 +393,7 @@ def _number(value: Any) -> float | None:
         return None
     if not isinstance(value, str):
         return float(value)
-    text = value.strip().lower()
+    text = value.strip().lower().replace("\u2212", "-")
     # Dashes and colons are the line below the header of a table in Markdown.
     if text in MISSING_WORDS or not text.strip("-:"):
         return None

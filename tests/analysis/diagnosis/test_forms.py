@@ -337,6 +337,15 @@ DIALECTS = {
     '{"mode": "train", "epoch": 2, "iter": 9, "loss": 1.25}\n{"mode": "val", "epoch": 2, "iter": 9, "loss": 1.5}\n',
     "table in a frame": "+---+---+\n| epoch | loss | val_loss |\n+---+---+\n| 0 | 2.5 | 2.6 |\n| 1 | 1.5 | 1.7 |\n"
     "| 2 | 1.25 | 1.5 |\n+---+---+\n",
+    "numbers as NumPy prints them": "{'loss': [np.float64(2.5), np.float64(1.5), np.float64(1.25)], "
+    "'val_loss': [np.float32(2.6), np.float32(1.7), np.float32(1.5)]}\n",
+    "numbers as TensorFlow prints them": "{'epoch': 0, 'loss': <tf.Tensor: shape=(), dtype=float32, numpy=2.5>, "
+    "'val_loss': array(2.6, dtype=float32)}\n{'epoch': 1, 'loss': 1.5, 'val_loss': 1.7}\n"
+    "{'epoch': 2, 'loss': tensor(1.25), 'val_loss': 1.5}\n",
+    "lists as NumPy prints them": "loss = [np.float64(2.5), np.float64(1.5), np.float64(1.25)]\n"
+    "val_loss = [np.float64(2.6), np.float64(1.7), np.float64(1.5)]\n",
+    "a frame as pandas prints it": "   epoch  loss  val_loss\n0      0  2.50       2.6\n1      1  1.50       1.7\n"
+    "2      2  1.25       1.5\n",
     "cut off within a number": PLAIN + "3,1",
     "objects by epoch": '{"0": {"loss": 2.5, "val_loss": 2.6}, "1": {"loss": 1.5, "val_loss": 1.7}, '
     '"2": {"loss": 1.25, "val_loss": 1.5}}',
@@ -351,6 +360,26 @@ def test_a_dialect_is_read_as_the_plain_file(read, dialect):
 def test_commas_between_thousands_are_told_from_decimal_ones(read):
     text = 'epoch,loss,val_loss\n0,"12,500.5","3,000"\n1,"2,500.25",900\n2,"1,250.0",800\n'
     check(read("run.csv", text), "loss", [0, 1, 2], [12500.5, 2500.25, 1250], [3000, 900, 800])
+
+
+@pytest.mark.parametrize(
+    ("rows", "separator"),
+    [
+        (["12.500,5;3.000", "2.500,25;900", "1.250;800,0"], ";"),
+        (["12\u202f500,5;3\u202f000", "2\u202f500,25;900", "1\u202f250,0;800"], ";"),
+        (["12 500,5\t3 000", "2 500,25\t900", "1 250,0\t800"], "\t"),
+        (["12'500.5;3'000", "2'500.25;900", "1'250.0;800"], ";"),
+    ],
+    ids=["German", "French", "with spaces", "Swiss"],
+)
+def test_thousands_are_read_as_each_country_writes_them(read, rows, separator):
+    lines = [separator.join(("epoch", "loss", "val_loss")), *(f"{n}{separator}{row}" for n, row in enumerate(rows))]
+    check(read("run.csv", "\n".join(lines) + "\n"), "loss", [0, 1, 2], [12500.5, 2500.25, 1250], [3000, 900, 800])
+
+
+def test_a_minus_sign_of_a_typesetter_is_one(read):
+    text = "epoch,loss,val_loss\n0,\u22121.5,\u22121.25\n1,\u22122.5,\u22122.25\n"
+    check(read("run.csv", text), "loss", [0, 1], [-1.5, -2.5], [-1.25, -2.25])
 
 
 @pytest.mark.parametrize("count", ["{}/3", "Epoch {}", "[{}]", "[{}/3]", "epoch: {}"])

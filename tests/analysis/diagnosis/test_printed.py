@@ -306,3 +306,20 @@ def test_accuracy_that_is_printed_in_words_goes_with_its_data(read):
     history = read(text)
     np.testing.assert_allclose(history.metric, [0.1, 0.2, 0.3])
     np.testing.assert_allclose(history.val_metric, [0.15, 0.25, 0.35])
+
+
+@pytest.mark.parametrize(
+    ("lines", "losses"),
+    [
+        ("Epoch 1 - loss: 2,5 - val_loss: 2,75\nEpoch 2 - loss: 1,5 - val_loss: 1,75\n", (2.5, 1.5)),
+        ("Epoch 1 loss=1,250.5 val_loss=2.75\nEpoch 2 loss=950.25 val_loss=1.75\n", (1250.5, 950.25)),
+        ("Epoch 1 loss=1.250,5 val_loss=2,75\nEpoch 2 loss=950,25 val_loss=1,75\n", (1250.5, 950.25)),
+        ("Epoch 1,loss: 2.5,val_loss: 2.75\nEpoch 2,loss: 1.5,val_loss: 1.75\n", (2.5, 1.5)),
+    ],
+    ids=["decimal commas", "thousands", "points between thousands", "separating commas"],
+)
+def test_commas_in_printed_numbers_are_read_as_they_are_meant(tmp_path, lines, losses):
+    (tmp_path / "run.log").write_text(lines)
+    history = read_history(tmp_path / "run.log")
+    np.testing.assert_allclose(history.values, losses)
+    np.testing.assert_allclose(history.val_values, [2.75, 1.75])
