@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -36,20 +36,31 @@ def constant_loss_of(model: keras.Model, targets: Any) -> float | None:
         return None
     weights = compile_arguments(model).get("loss_weights")
     if isinstance(losses, dict) and isinstance(targets, dict) and losses.keys() == targets.keys():
-        parts = [(losses[name], targets[name], (weights or {}).get(name, 1.0)) for name in losses]
+        given = weights if isinstance(weights, Mapping) else dict(zip(losses, weights or (), strict=False))
+        parts = [(losses[name], targets[name], _weight(given.get(name))) for name in losses]
     elif isinstance(losses, (list, tuple)) and isinstance(targets, (list, tuple)) and len(losses) == len(targets):
-        parts = list(zip(losses, targets, weights or [1.0] * len(losses), strict=True))
+        parts = list(zip(losses, targets, map(_weight, weights or [None] * len(losses)), strict=True))
     elif isinstance(losses, (dict, list, tuple)) or isinstance(targets, (dict, list, tuple)) or weights is not None:
         return None
     else:
         parts = [(losses, targets, 1.0)]
     total = 0.0
     for loss, target, weight in parts:
-        found = None if loss is None else constant_output_loss(loss, target)
-        if found is None:
+        found = None if loss is None or weight is None else constant_output_loss(loss, target)
+        if found is None or weight is None:
             return None
         total += weight * found
     return total
+
+
+def _weight(given: Any) -> float | None:
+    """The weight of a loss, also one in a list or a variable; None if it is something else."""
+    if isinstance(given, (list, tuple)) and len(given) == 1:
+        given = given[0]
+    try:
+        return 1.0 if given is None else float(given)
+    except (TypeError, ValueError):
+        return None
 
 
 def constant_output_loss(loss: Any, targets: Any) -> float | None:

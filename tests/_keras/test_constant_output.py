@@ -69,12 +69,13 @@ def test_other_losses_have_the_lowest_value_on_a_fine_grid_of_constants(loss):
     assert constant_output_loss(loss, targets) == pytest.approx(values.min(), rel=1e-3)
 
 
+@pytest.mark.parametrize("convert", [float, keras.Variable, lambda weight: [weight]], ids=["float", "variable", "list"])
 @pytest.mark.parametrize("named", [True, False], ids=["by name", "as lists"])
-def test_several_outputs_cost_the_weighted_sum_of_theirs(named):
+def test_several_outputs_cost_the_weighted_sum_of_theirs(named, convert):
     inputs = keras.Input((2,))
     outputs = {"a": keras.layers.Dense(1, name="a")(inputs), "b": keras.layers.Dense(3, name="b")(inputs)}
     losses = {"a": "mse", "b": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
-    weights, targets = {"a": 0.5, "b": 2.0}, {"a": GENERATOR.normal(size=60), "b": LABELS}
+    weights, targets = {"a": convert(0.5), "b": convert(2.0)}, {"a": GENERATOR.normal(size=60), "b": LABELS}
     if not named:
         outputs, losses, weights, targets = (list(part.values()) for part in (outputs, losses, weights, targets))
     model = keras.Model(inputs, outputs)
@@ -82,7 +83,9 @@ def test_several_outputs_cost_the_weighted_sum_of_theirs(named):
     first, second = targets.values() if named else targets
     part = np.bincount(second) / second.size
     expected = 0.5 * np.var(first) - 2.0 * np.sum(part * np.log(part))
-    assert constant_loss_of(model, targets) == pytest.approx(expected, rel=1e-4)
+    found = constant_loss_of(model, targets)
+    assert isinstance(found, float)
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_model_with_losses_of_its_own_has_no_known_constant():
