@@ -60,6 +60,7 @@ HOLDERS = (
 _POSITIONED: tuple[type, ...] = (type(iter([])), type(iter(())), type(iter(range(0))), type(iter("")))
 """Iterators that a copy continues independently."""
 
+_OF_KERAS = (tf.Variable, keras.Variable, keras.Layer, keras.metrics.Metric, keras.optimizers.Optimizer)
 _RANDOM_OPERATIONS = ("Random", "Multinomial", "TruncatedNormal", "ParameterizedTruncatedNormal", "StatefulRandom")
 _LOST: Any = object()
 """The position of a file that cannot be asked for it, as in the middle of a loop over its lines."""
@@ -326,6 +327,10 @@ class ReaderState:
         self._snapshot = VariableSnapshot(self._variables)
         self._record(iterators if records else [])
 
+    def seen(self) -> list[Any]:
+        """Every object that was followed."""
+        return list(self._seen.values())
+
     def restore(self) -> None:
         """Puts everything back."""
         self._snapshot.restore()
@@ -404,8 +409,7 @@ class ReaderState:
         elif isinstance(value, (tf.Variable, keras.Variable)):
             self._variables.append(value)
         elif isinstance(value, keras.Layer):
-            weights = {id(weight) for weight in value.weights}
-            self._variables += [variable for variable in value.variables if id(variable) not in weights]
+            self._variables += value.variables
             self._visit_layer(value)
         elif isinstance(value, np.ndarray):
             self._visit_array(value)
@@ -500,6 +504,8 @@ class ReaderState:
         self._bind({name: namespace[name] for name in known}, namespace.__setitem__)
 
     def _visit_object(self, value: Any) -> None:
+        if isinstance(value, (keras.metrics.Metric, keras.optimizers.Optimizer)):
+            self._variables += value.variables
         # Keras has datasets of its own that keep a state, such as the iterators of `ImageDataGenerator`.
         if not (is_users(type(value)) or isinstance(value, (keras.utils.PyDataset, *HOLDERS))):
             module = type(value).__module__.partition(".")[0]
@@ -565,25 +571,38 @@ class ReaderState:
         self._bind(values(), functools.partial(setattr, owner))
 
 
+def objects_of_keras_in(roots: Iterable[Any]) -> list[Any]:
+    """The variables, layers, metrics and optimizers that objects and functions of the user's refer to."""
+    return [one for one in ReaderState(roots, records=False).seen() if isinstance(one, _OF_KERAS)]
+
+
+def variables_of(objects: Iterable[Any]) -> list[Any]:
+    """The variables of what `objects_of_keras_in` returns."""
+    return [variable for one in objects for variable in getattr(one, "variables", [one])]
+
+
 class ReaderStart:
     """The state from which the code that reads data starts, to return to before each run.
 
     Args:
         roots: The user's own objects and functions.
+        variables: What else has to start from its present value.
     """
 
-    def __init__(self, roots: Iterable[Any] = ()) -> None:
+    def __init__(self, roots: Iterable[Any] = (), variables: Iterable[Any] = ()) -> None:
         self._roots = tuple(roots)
         self._state = ReaderState(self._roots)
+        self._variables = VariableSnapshot(variables)
 
     def rewind(self) -> None:
         """Puts everything back, to be read again from there."""
         self._state.restore()
         self._state = ReaderState(self._roots)
+        self._variables.restore()
 
     def has_moved(self) -> bool:
-        """Whether the code has changed what it keeps."""
-        return self._state.has_changed()
+        """Whether the code has changed what it keeps, or one of the variables."""
+        return self._state.has_changed() or self._variables.has_changed()
 
 
 def _ignore(value: Any) -> None:

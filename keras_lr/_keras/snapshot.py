@@ -172,22 +172,6 @@ def created_variables() -> Iterator[list[tuple[Any, Any]]]:
 
 
 @contextmanager
-def only_builds(model: keras.Model) -> Iterator[None]:
-    """A block that trains a step in order to build a model.
-
-    What the step changes is undone, and what it creates is given its initial value.
-    """
-    existing = StateSnapshot(model, plain_variables(model))
-    with created_variables() as created:
-        try:
-            yield
-        finally:
-            existing.restore()
-            for variable, value in created:
-                variable.assign(value)
-
-
-@contextmanager
 def unchanged_if_it_fails(model: keras.Model) -> Iterator[None]:
     """A block that builds a model. If it fails, the model, its layers, metrics and optimizer are what they were.
 

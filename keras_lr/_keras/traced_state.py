@@ -16,7 +16,14 @@ from tensorflow.python.ops import script_ops
 
 from keras_lr._keras.model import batch_specs, users_code
 from keras_lr._keras.reader_state import ReaderState, global_random_values, same_values
-from keras_lr._keras.snapshot import RandomState, StateSnapshot, components, plain_variables, trainer_variables
+from keras_lr._keras.snapshot import (
+    RandomState,
+    StateSnapshot,
+    components,
+    created_variables,
+    plain_variables,
+    trainer_variables,
+)
 from keras_lr._keras.tf_data import all_nodes
 
 _READS = {
@@ -160,6 +167,23 @@ def undone(model: keras.Model) -> Iterator[None]:
         state.restore()
         code.undo_plain()
         random_state.restore()
+
+
+@contextmanager
+def only_builds(model: keras.Model) -> Iterator[None]:
+    """Undoes what a step within the block changes, which is trained to build a model.
+
+    Variables that it creates are given their initial values.
+    """
+    state, code = StateSnapshot(model, plain_variables(model)), ReaderState(users_code(model), records=False)
+    with created_variables() as created:
+        try:
+            yield
+        finally:
+            state.restore()
+            for variable, value in created:
+                variable.assign(value)
+            code.undo_plain()
 
 
 def reads_any(function: Any, variables: Iterable[Any]) -> bool:

@@ -24,13 +24,12 @@ from keras_lr._keras.snapshot import (
     components,
     created_variables,
     eager_seeds_of_its_own,
-    only_builds,
     plain_variables,
     seed_variables,
     unchanged_if_it_fails,
 )
 from keras_lr._keras.surroundings import Surroundings
-from keras_lr._keras.traced_state import TracedResources, python_functions_in, undone, watched_trace
+from keras_lr._keras.traced_state import TracedResources, only_builds, python_functions_in, undone, watched_trace
 from keras_lr._utils.formatting import format_rate, short_error_message
 from keras_lr.analysis._diverged import sweep_divergence
 from keras_lr.errors import DataError, ModelError

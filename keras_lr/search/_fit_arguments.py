@@ -22,7 +22,7 @@ from keras_lr._keras.batches import (
     split_off_validation,
 )
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
-from keras_lr._keras.reader_state import ReaderStart
+from keras_lr._keras.reader_state import ReaderStart, objects_of_keras_in, variables_of
 from keras_lr._keras.running_fit import facts_of_training
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.tf_data import independent
@@ -66,7 +66,8 @@ class FitArguments:
         given: Every argument as `fit` takes it, by name.
         fit_only: The arguments that only `fit` itself supports, by name.
         of_own_fit: Further arguments, which only a `fit` or a `run_trial` of the user's takes, by name.
-        readers: Where the code that reads the data starts, before anything is read.
+        readers: Where the code that reads the data starts, before anything is read, and the variables of `held`.
+        held: The variables, layers, metrics and optimizers that callbacks refer to, such as the weight of a loss.
     """
 
     train: Any
@@ -82,6 +83,7 @@ class FitArguments:
     fit_only: Mapping[str, Any] = field(default_factory=dict)
     of_own_fit: Mapping[str, Any] = field(default_factory=dict)
     readers: ReaderStart = field(default_factory=ReaderStart)
+    held: tuple[Any, ...] = ()
 
     @property
     def size(self) -> int:
@@ -159,7 +161,8 @@ def parse_fit_arguments(
         _check_callbacks(given.get("callbacks"))
         _check_parts(validation)
         check_class_weight(given.get("class_weight"), weight)
-    readers = ReaderStart([*readers_of(x), *readers_of(validation)] if as_tensors else ())
+    held = objects_of_keras_in(_code_in(_callbacks(given.get("callbacks"))) if as_tensors else ())
+    readers = ReaderStart([*readers_of(x), *readers_of(validation)] if as_tensors else (), variables_of(held))
     if x is None and not own_fit:
         raise DataError(
             "`search` needs training data, but `x` is None. Pass `x`, and `y` unless `x` holds the targets."
@@ -192,6 +195,7 @@ def parse_fit_arguments(
         fit_only={name: given[name] for name in _ONLY_FIT_KNOWS if given.get(name) not in (None, FIT_DEFAULTS[name])},
         of_own_fit=of_own_fit,
         readers=readers,
+        held=tuple(held),
     )
 
 
@@ -249,6 +253,12 @@ def _check_callbacks(callbacks: Any) -> None:
             raise InvalidArgumentError(
                 f"`callbacks` must hold instances of keras.callbacks.Callback. Received: {callback!r:.80}. Remove it."
             )
+
+
+def _code_in(callbacks: Iterable[Any]) -> Iterator[Any]:
+    """The callbacks and what they hold, such as the function of a `LambdaCallback`."""
+    for callback in callbacks:
+        yield from (callback, *getattr(callback, "__dict__", {}).values())
 
 
 def _check_parts(validation: Any) -> None:

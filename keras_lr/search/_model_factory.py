@@ -32,11 +32,10 @@ from keras_lr._keras.model import (
 from keras_lr._keras.snapshot import (
     VariableSnapshot,
     components,
-    only_builds,
     plain_variables,
     unchanged_if_it_fails,
 )
-from keras_lr._keras.traced_state import watched_trace
+from keras_lr._keras.traced_state import only_builds, watched_trace
 from keras_lr._utils.validation import check_own_model
 from keras_lr.errors import InvalidArgumentError, KerasLRError, ModelError
 from keras_lr.range_test._data_checks import (

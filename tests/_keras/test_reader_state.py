@@ -109,6 +109,20 @@ def test_every_place_of_an_object_is_restored() -> None:
     assert expected not in first
 
 
+def test_what_layers_metrics_and_optimizers_hold_is_restored() -> None:
+    layer, metric, optimizer = keras.layers.Dense(1), keras.metrics.Mean(), keras.optimizers.SGD(momentum=0.9)
+    layer.build((None, 1))
+    optimizer.build(layer.trainable_variables)
+    held = types.SimpleNamespace(parts={"layer": [layer], "metric": metric, "optimizer": optimizer})
+    state = ReaderState([held])
+    variables = [*layer.variables, *metric.variables, *optimizer.variables]
+    before = [variable.numpy() for variable in variables]
+    for variable in variables:
+        variable.assign(variable + 1)
+    state.restore()
+    assert [variable.numpy().tolist() for variable in variables] == [value.tolist() for value in before]
+
+
 def test_what_is_not_drawn_stays_the_same_object() -> None:
     reader = Reader()
     squares, position, values = reader.squares, reader.position, dict(vars(reader))

@@ -159,6 +159,54 @@ def test_what_an_eager_model_remembers_in_python_is_restored(*, is_built: bool) 
     )
 
 
+class Taught(keras.Model):
+    """Follows itself by a teacher that Keras does not list, and weighs the loss by the number of its steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(8)
+        object.__setattr__(self, "teacher", {"layer": keras.layers.Dense(8)})
+        self.steps = {"done": 0}
+
+    def build(self, shape: Any) -> None:
+        for layer in (self.dense, self.teacher["layer"]):
+            layer.build(shape)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+    def train_step(self, data: Any) -> Any:
+        self.steps["done"] += 1
+        logs = super().train_step(data)
+        teacher = self.teacher["layer"]
+        for followed, variable in zip(self.dense.variables, teacher.variables, strict=True):
+            variable.assign(0.9 * variable + 0.1 * followed)
+        return {**logs, "loss": self.steps["done"] * logs["loss"] + tf.reduce_mean(teacher(data[0]) ** 2)}
+
+
+def test_what_an_eager_step_changes_outside_of_keras_s_lists_is_restored() -> None:
+    def taught() -> keras.Model:
+        keras.utils.set_random_seed(3)
+        model = Taught()
+        model.build((None, 8))
+        model.compile("sgd", "mse", run_eagerly=True)
+        return model
+
+    class Losses(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            losses.append(logs["loss"])
+
+    losses: list[float] = []
+    plain = taught().fit(X, X, shuffle=False, verbose=0, callbacks=[Losses()]).history["loss"]
+    model = taught()
+    rates = {"min_lr": 0.01, "max_lr": 0.01 * (1 + 1e-9), "num_steps": len(losses)}
+    result = keras_lr.find_lr(model, X, X, shuffle=False, stop_on_divergence=False, verbose=0, **rates)
+    # The first loss is that of a first step, not of the step after the one that built the optimizer.
+    np.testing.assert_allclose(result.losses[0], losses[0], rtol=1e-5)
+    assert model.fit(X, X, shuffle=False, verbose=0).history["loss"] == plain
+
+
 class Traced(keras.layers.Layer):
     """Behaves by what its Python code draws and counts while it is traced."""
 

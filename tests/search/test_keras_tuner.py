@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras.src.backend.common import global_state
 
 import keras_lr
@@ -215,6 +216,57 @@ def test_callbacks_are_honoured_by_copies(tmp_path: Path) -> None:
     lines = (tmp_path / "lr" / "records" / "tuner0.jsonl").read_text()
     run_small(tuner, callbacks=[counter], epochs=3)
     assert (tmp_path / "lr" / "records" / "tuner0.jsonl").read_text() == lines
+
+
+@pytest.mark.parametrize(("held", "kind"), [("by the callback", keras.Variable), ("by a function", tf.Variable)])
+@pytest.mark.parametrize("search", [keras_lr.LogGridSearch, keras_lr.RaceSearch])
+def test_a_variable_that_a_callback_raises_is_that_of_the_loss(
+    tmp_path: Path, search: Any, held: str, kind: Any
+) -> None:
+    weight = kind(0.25, trainable=False)
+
+    def weighted_size(true: Any, predicted: Any) -> Any:
+        return weight * keras.ops.mean(predicted**2, axis=-1)
+
+    def build() -> keras.Model:
+        model = classifier()()
+        model.compile(keras.optimizers.SGD(), weighted_size)
+        return model
+
+    class Raises(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = [weight]
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.weights[0].assign_add(1.0)
+
+    callback = Raises()
+    if held == "by a function":
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: weight.assign_add(1.0))
+    options = {"repeats": 1, "extend": False} if search is keras_lr.LogGridSearch else {}
+    tuner = search(build, objective="val_loss", learning_rates=[*RATES, 1e-1], directory=tmp_path, **options)
+    run_small(tuner, callbacks=[callback], epochs=4)
+    assert float(weight) == 0.25
+    frame = tuner.sensitivity().frame
+    x, y, validation = iris()
+    for rate, run in frame.groupby("learning_rate"):
+        weight.assign(0.25)
+        keras.utils.set_random_seed(0)
+        model = build()
+        model.optimizer.learning_rate = rate
+        for epoch, loss in enumerate(run["val_loss"]):
+            order = np.random.default_rng([0, epoch]).permutation(len(x))
+            fitted = model.fit(
+                x[order],
+                y[order],
+                batch_size=BATCH_SIZE,
+                shuffle=False,
+                validation_data=validation,
+                verbose=0,
+                callbacks=[callback],
+            )
+            assert loss == pytest.approx(fitted.history["val_loss"][0], rel=1e-4)
 
 
 def test_the_users_checkpoint_is_written(tmp_path: Path) -> None:

@@ -266,7 +266,8 @@ class FitEngine(Engine):
     def _copied_callbacks(self) -> list[Any]:
         callbacks = list(self.arguments.callbacks)
         try:
-            return copy.deepcopy(callbacks, _data_held_by(callbacks))
+            shared = {id(one): one for one in (*_data_held_by(callbacks), *self.arguments.held)}
+            return copy.deepcopy(callbacks, shared)
         except Exception as error:
             names = [type(callback).__name__ for callback in self.arguments.callbacks]
             raise InvalidArgumentError(
@@ -358,12 +359,12 @@ class RebuildEngine(FitEngine):
         self._fit_twin(run, model, settles)
 
 
-def _data_held_by(callbacks: Sequence[Any]) -> dict[int, Any]:
-    """The datasets that callbacks hold, by identity: they cannot be copied, or are those that the run reads."""
+def _data_held_by(callbacks: Sequence[Any]) -> list[Any]:
+    """The datasets that callbacks hold: they cannot be copied, or are those that the run reads."""
     held = [value for callback in callbacks for value in vars(callback).values()]
     held += [part for value in held if isinstance(value, (list, tuple)) for part in value]
     held += [part for value in held if isinstance(value, dict) for part in value.values()]
-    return {id(part): part for part in held if isinstance(part, (tf.data.Dataset, keras.utils.PyDataset))}
+    return [part for part in held if isinstance(part, (tf.data.Dataset, keras.utils.PyDataset))]
 
 
 def _can_go_on(model: keras.Model, given: Mapping[str, Any], epochs: int) -> bool:
