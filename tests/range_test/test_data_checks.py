@@ -426,8 +426,8 @@ def test_weights_that_the_first_step_breaks_are_no_flat_curve():
     assert suggestion.reason.startswith("After the first step, at a learning rate of 1e-7, `")
     assert "kernel` holds NaN or infinity, although the data do not" in suggestion.reason
     assert all(map(np.array_equal, model.get_weights(), before))
-    # The loss of `fit` does not show it, since relu(NaN) is 0.
-    assert np.isfinite(model.fit(inputs, VALUES, verbose=0).history["loss"][0])
+    # The loss of `fit` need not show it: on some processors, relu(NaN) is 0.
+    model.fit(inputs, VALUES, verbose=0)
     assert not np.isfinite(model.get_weights()[0]).all()
 
 
