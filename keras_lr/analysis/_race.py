@@ -14,6 +14,7 @@ from keras_lr._utils.validation import MAX_LR, MIN_LR, choice, is_number, non_ne
 from keras_lr.analysis._statistics import curvature_noise
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._range_test import Confidence, Suggestion
+from keras_lr.results._sensitivity import LOST_SHARE
 
 RATES_PER_DECADE = 3
 """The rates that lose less than 5% of the gain span 1.3 decades on average in the tasks of `benchmarks/race.py`, which
@@ -34,9 +35,6 @@ the 1.3 decades that are usually good, so that no step jumps over them."""
 STEP_UP_FRACTION = 0.15
 """Share of the epochs before which no higher rate is added. Short runs favour high rates, so the highest one often
 leads at first. A lowest rate that leads in spite of that can be trusted at once."""
-
-LOST_SHARE = 0.05
-"""Share of the gain that a rate may lose and still be usable."""
 
 NOISE_FACTOR = 2.0
 """Difference between two curves, in standard deviations of the noise of a single epoch, that noise may explain."""

@@ -12,7 +12,7 @@ from scipy import stats
 from keras_lr._utils.formatting import counted, format_rate, with_article
 from keras_lr.analysis._race import NEVER_LOGGED
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.results._sensitivity import FRAME_COLUMNS, SensitivityResult
+from keras_lr.results._sensitivity import FRAME_COLUMNS, LOST_SHARE, SensitivityResult
 
 RUN_KEYS = ["batch_size", "learning_rate", "repeat"]
 """Columns that identify a run."""
@@ -36,10 +36,6 @@ ROUNDING_DECADES = 1e-4
 SHARED_NOISE = 0.5
 """All differences share the noise of the best rate, so `k` of them say half as much about it as `k` independent ones.
 """
-
-LOST_SHARE = 0.05
-"""Fraction of the possible gain that does not matter. The usable rates lose at most this much, and it may be given up
-for a stable rate."""
 
 ENOUGH_REPEATS = 3
 """With fewer repeats the noise is uncertain. If three repeats of one rate are all worse than all of another's, that is

@@ -28,10 +28,13 @@ EngineName = Literal["stacked", "function", "reuse", "rebuild"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 """How the runs of a search are trained, from the fastest to the slowest."""
 
+LOST_SHARE = 0.05
+"""Share of the gain that a rate may lose and still be usable; as much may be given up for a stable rate."""
+
 BasinBy = Literal["noise", "gain"]
 BASIN_NAMES: dict[BasinBy, str] = {
     "noise": "as good within noise",
-    "gain": "loses at most 5% of the gain",
+    "gain": f"loses at most {LOST_SHARE:.0%} of the gain",
 }
 """What is true of the rates in a basin."""
 

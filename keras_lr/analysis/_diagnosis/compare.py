@@ -14,11 +14,12 @@ from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.readers import read_history, search_runs
-from keras_lr.analysis._sensitivity import LOST_SHARE, middle_run
+from keras_lr.analysis._sensitivity import middle_run
 from keras_lr.analysis._statistics import curvature_noise
 from keras_lr.errors import InvalidArgumentError, KerasLRError
 from keras_lr.results import Diagnosis, HistoryComparison, SensitivityResult
 from keras_lr.results._diagnosis import Verdict
+from keras_lr.results._sensitivity import LOST_SHARE
 
 _POINTS_TO: dict[Verdict, Literal["lower", "higher"]] = {"too_high": "lower", "too_low": "higher"}
 
