@@ -16,7 +16,7 @@ from keras_lr.errors import ResultFormatError
 from keras_lr.results._range_test import Suggestion
 from keras_lr.results._record import plain
 from keras_lr.results._search_records import SearchFolder, Table, number, with_returned
-from keras_lr.results._sensitivity import ENGINES, EngineName, SensitivityResult
+from keras_lr.results._sensitivity import ENGINES, EngineName, RaceSummary, SensitivityResult
 
 RACE_EVENT = "race"
 """The event of the records that holds what a race started from."""
@@ -172,9 +172,8 @@ def _marked(frame: pd.DataFrame, race: Race) -> pd.DataFrame:
     return marked
 
 
-def _summary(race: Race) -> dict[str, Any]:
-    """What `SensitivityResult.race` holds."""
-    found: dict[str, Any] = plain(
+def _summary(race: Race) -> RaceSummary:
+    found: RaceSummary = plain(
         {
             "epochs": race.epochs,
             "budget": race.budget,

@@ -38,7 +38,7 @@ from keras_lr.plots._style import (
     style_axes,
     width_inches,
 )
-from keras_lr.results._sensitivity import BASIN_NAMES, RUN_STATUS_NAMES, RunStatus, SensitivityResult
+from keras_lr.results._sensitivity import BASIN_NAMES, RUN_STATUS_NAMES, RaceSummary, RunStatus, SensitivityResult
 
 MAX_RATES = 120
 MAX_HEATMAP_SIZES = 16
@@ -168,14 +168,14 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
         The axes drawn on.
     """
     ax = new_axes() if ax is None else ax
-    race = result.race or {"epochs": 1, "dropped": [], "comparisons": []}
     style_axes(ax)
-    whys = {drop["learning_rate"]: drop["why"] for drop in race["dropped"]}
+    race = result.race
+    whys = {} if race is None else {drop["learning_rate"]: drop["why"] for drop in race["dropped"]}
     curves = {rate: _judged_curve(result, rate) for rate in shown_rates(result)}
     values = np.array([value for curve in curves.values() for value in curve])
     worst = _worst_drawn(result, curves)
     _limit_objective(ax, pd.DataFrame({"score": values[values <= worst], "status": "ok"}), result)
-    _mark_epochs(ax, race["epochs"], [comparison["epoch"] for comparison in race["comparisons"][:-1]])
+    _mark_epochs(ax, race)
     for rate, curve in curves.items():
         if len(curve):
             name, epochs = _race_name(rate), np.arange(1, len(curve) + 1)
@@ -195,13 +195,14 @@ def plot_race(result: SensitivityResult, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _mark_epochs(ax: Axes, epochs: int, comparisons: Iterable[int]) -> None:
+def _mark_epochs(ax: Axes, race: RaceSummary | None) -> None:
     """Makes x the epochs, with room for a label at the right end, and marks the comparisons."""
+    epochs = 1 if race is None else race["epochs"]
     ax.set_xlim(0.5, 1 + (epochs - 0.5) * 1.12)
     ticks = MaxNLocator(integer=True, nbins=max(3, int(width_inches(ax) * 1.6))).tick_values(1, epochs)
     ax.set_xticks([tick for tick in ticks if 1 <= tick <= epochs])
-    for epoch in comparisons:
-        ax.axvline(epoch, color=GREY, linewidth=0.6, alpha=0.4, zorder=0)
+    for comparison in [] if race is None else race["comparisons"][:-1]:
+        ax.axvline(comparison["epoch"], color=GREY, linewidth=0.6, alpha=0.4, zorder=0)
 
 
 def _worst_drawn(result: SensitivityResult, curves: Mapping[float, np.ndarray]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, cast, get_args
 
 import numpy as np
 
@@ -50,6 +50,34 @@ CHAOTIC = "chaotic"
 OWN_COLUMNS = (*KEY_COLUMNS, "seed", "status", CHAOTIC, "message", "event")
 """Written by the search itself, so no metric may take these names; the last two occur in the records only."""
 _NAMED_RATES = 4
+
+
+class DroppedRate(TypedDict):
+    """Where and why a rate left a race."""
+
+    learning_rate: float
+    epoch: int
+    why: str
+    reason: str
+
+
+class RaceComparison(TypedDict):
+    """After which epoch rates were compared, and which went on or joined."""
+
+    epoch: int
+    kept: list[float]
+    added: list[float]
+
+
+class RaceSummary(TypedDict):
+    """What `SensitivityResult.race` holds."""
+
+    epochs: int
+    budget: float
+    cost: float
+    finished: bool
+    dropped: list[DroppedRate]
+    comparisons: list[RaceComparison]
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +158,7 @@ class SensitivityResult(PageRecord):
     usable_low: float | None = None
     usable_high: float | None = None
     lr_sensitivity: float | None = None
-    race: dict[str, Any] | None = None
+    race: RaceSummary | None = None
     known: dict[str, Any] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
@@ -290,7 +318,7 @@ def chaos_in_words(result: SensitivityResult) -> tuple[str, str] | None:
     )
 
 
-def _race(stored: dict[str, Any]) -> dict[str, Any]:
+def _race(stored: dict[str, Any]) -> RaceSummary:
     """`stored` itself; raises an error if a part that is shown is missing or of another type."""
     for name in ("epochs", "budget", "cost"):
         optional_float(stored[name])
@@ -300,7 +328,7 @@ def _race(stored: dict[str, Any]) -> dict[str, Any]:
     for comparison in stored["comparisons"]:
         integer(comparison["epoch"])
         float_array([*comparison["kept"], *comparison["added"]], ndim=1)
-    return stored
+    return cast(RaceSummary, stored)
 
 
 def _finite(values: list[Any]) -> list[Any]:

@@ -11,12 +11,12 @@ from keras_lr.analysis._sensitivity import main_batch_size, run_scores
 from keras_lr.plots._history import shown_rates
 from keras_lr.plots._sensitivity import RACE_ENDS, plot_race
 from keras_lr.report._components import as_sentence, figure_view, number_cell, number_column, short_name, table_view
-from keras_lr.results._sensitivity import SensitivityResult
+from keras_lr.results._sensitivity import RaceSummary, SensitivityResult
 
 _MAX_TABLE_ROWS = 60
 
 
-def race_view(result: SensitivityResult, race: dict[str, Any], prefix: str) -> dict[str, Any]:
+def race_view(result: SensitivityResult, race: RaceSummary, prefix: str) -> dict[str, Any]:
     """The arguments of `section_view` in which a race differs from other searches.
 
     Args:
@@ -41,7 +41,7 @@ def listed(rates: list[float]) -> str:
     return ", ".join(written) if len(written) <= 4 else f"{len(written)} learning rates, the lowest {written[0]}"
 
 
-def _figure(result: SensitivityResult, race: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _figure(result: SensitivityResult, race: RaceSummary, prefix: str) -> dict[str, Any]:
     """Each rate's curve up to where it was dropped."""
     drawn, tried = len(shown_rates(result)), len(result.learning_rates)
     return figure_view(
@@ -52,7 +52,7 @@ def _figure(result: SensitivityResult, race: dict[str, Any], prefix: str) -> dic
     )
 
 
-def _describe(result: SensitivityResult, race: dict[str, Any]) -> str:
+def _describe(result: SensitivityResult, race: RaceSummary) -> str:
     """Which rates left the race in which way."""
     ways = {
         text: [drop["learning_rate"] for drop in race["dropped"] if drop["why"] == why]
@@ -63,7 +63,7 @@ def _describe(result: SensitivityResult, race: dict[str, Any]) -> str:
     return f"{took_part} {as_sentence(ends[:1].upper() + ends[1:])}".strip()
 
 
-def _table(result: SensitivityResult, race: dict[str, Any]) -> dict[str, Any]:
+def _table(result: SensitivityResult, race: RaceSummary) -> dict[str, Any]:
     """Where each rate left the race, and why."""
     outcomes: dict[float | None, str] = {drop["learning_rate"]: drop["reason"] for drop in race["dropped"]}
     outcomes[result.best_learning_rate] = "won" if race["finished"] else "leads"
@@ -79,7 +79,7 @@ def _table(result: SensitivityResult, race: dict[str, Any]) -> dict[str, Any]:
     return table_view(caption, list(columns), zip(*columns.values(), strict=True))
 
 
-def _method(result: SensitivityResult, race: dict[str, Any]) -> list[str]:
+def _method(result: SensitivityResult, race: RaceSummary) -> list[str]:
     after = ", ".join(str(comparison["epoch"]) for comparison in race["comparisons"]) or "none yet"
     better = "lowest" if result.direction == "min" else "highest"
     seeds = ", ".join(str(int(seed)) for seed in result.frame["seed"].unique())
@@ -94,7 +94,7 @@ def _method(result: SensitivityResult, race: dict[str, Any]) -> list[str]:
     ]
 
 
-def _script(result: SensitivityResult, race: dict[str, Any]) -> str:
+def _script(result: SensitivityResult, race: RaceSummary) -> str:
     return f"""import keras_lr
 
 from my_project import build_model, load_data  # a compiled model; training and validation data
