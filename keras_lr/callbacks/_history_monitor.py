@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -29,8 +30,14 @@ from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._diagnosis import FINDING_KINDS, Diagnosis, Finding, span_in_words
 
 MIN_STEPS = 200
+"""Steps of an epoch before they are read for the first time."""
+
 STEP_POINTS = 400
+"""Most blocks of steps whose mean losses are judged."""
+
 _STEP_GROWTH = 1.25
+"""Steps of an epoch at one reading relative to those at the reading before."""
+
 # Of the first epoch's row; not a series, so `EpochHistory.columns` leaves it out.
 UNTRAINED = "untrained_loss"
 
@@ -279,28 +286,34 @@ class HistoryMonitor(Callback):
         losses = columns.get(self.monitor, np.empty(0))
         if losses.size == 0 or (losses.size < MIN_EPOCHS and np.isfinite(losses).all()):
             return
-        began = time.perf_counter()
-        self.diagnosis = self._history.diagnose(columns)
-        for finding in self.diagnosis.findings:
-            if ended or FINDING_KINDS[finding.kind].earliest != "end":
-                self._warn(finding, span_in_words(finding))
-        self._spent += time.perf_counter() - began
+        with self._timed():
+            self.diagnosis = self._history.diagnose(columns)
+            for finding in self.diagnosis.findings:
+                if ended or FINDING_KINDS[finding.kind].earliest != "end":
+                    self._warn(finding, span_in_words(finding))
 
     def _read_steps(self) -> None:
-        began = time.perf_counter()
-        # Copy first: threads of Keras may add to the dict meanwhile.
-        readings = np.array(sorted(self._step_means.copy().items()))
-        if len(readings) >= MIN_EPOCHS:
+        with self._timed():
+            # Copy first: threads of Keras may add to the dict meanwhile.
+            readings = np.array(sorted(self._step_means.copy().items()))
+            if len(readings) < MIN_EPOCHS:
+                return
             steps, losses = readings[:, 0] + 1, readings[:, 1]
             if self._logs_running_mean():
                 steps, losses = step_losses(steps, losses, max_points=STEP_POINTS)
-            if np.isfinite(losses).any():
-                rate = np.full(steps.size, self._history.rate_now(self.model))
-                columns = {"step": steps, self.monitor: losses, "learning_rate": rate}
-                found = self._history.diagnose(columns).findings
-                for finding in found:
-                    if FINDING_KINDS[finding.kind].earliest == "step":
-                        self._warn(finding, f"{span_in_words(finding, 'step')} of epoch {self._epoch}")
+            if not np.isfinite(losses).any():
+                return
+            rate = np.full(steps.size, self._history.rate_now(self.model))
+            columns = {"step": steps, self.monitor: losses, "learning_rate": rate}
+            for finding in self._history.diagnose(columns).findings:
+                if FINDING_KINDS[finding.kind].earliest == "step":
+                    self._warn(finding, f"{span_in_words(finding, 'step')} of epoch {self._epoch}")
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Adds the time that the block takes to what the readings have cost."""
+        began = time.perf_counter()
+        yield
         self._spent += time.perf_counter() - began
 
     def _logs_running_mean(self) -> bool:
