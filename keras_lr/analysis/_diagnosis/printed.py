@@ -436,15 +436,7 @@ def _lines(plain: str) -> Iterator[_Line]:
         rest = NUMBERS_FIRST.sub(lambda found: f"{NAMES_FIRST[found[2]]}: {found[1]}", text[:MAX_LINE])
         rest = LOSS_FIRST.sub(r"train loss \1 \2 loss", FIRST_OF_TWO.sub("train", rest))
         rest = TIMES.sub("\t", rest)
-        counts: dict[str, str] = {}
-        if leading := LEADING_COUNTS.match(rest):
-            named = {name: count for name, count in leading.groupdict().items() if count}
-            counts = {"epoch" if name == "epoch" else "step": count for name, count in named.items()}
-            rest = rest[leading.end() :]
-        for name, pattern in (("epoch", EPOCH), ("step", STEP)):
-            if found := pattern.search(rest):
-                counts[name] = next(filter(None, found.groups()))
-                rest = f"{rest[: found.start()]}\t{rest[found.end() :]}"
+        counts, rest = _counts(rest)
         if "epoch" in counts:
             epoch, title = counts["epoch"], ""
         values, rest = _values(rest, title)
@@ -457,6 +449,20 @@ def _lines(plain: str) -> Iterator[_Line]:
         step = counts.get("step") or (part[1] if part else "")
         kind = BY_BAR if part and BAR.search(text) else BY_STEP if step else BY_EPOCH
         yield _Line(epoch, step, part[2] if part else "", kind, values)
+
+
+def _counts(text: str) -> tuple[dict[str, str], str]:
+    """The numbers of the epoch and of the step in a line, and the line without them."""
+    counts: dict[str, str] = {}
+    if leading := LEADING_COUNTS.match(text):
+        named = {name: count for name, count in leading.groupdict().items() if count}
+        counts = {"epoch" if name == "epoch" else "step": count for name, count in named.items()}
+        text = text[leading.end() :]
+    for name, pattern in (("epoch", EPOCH), ("step", STEP)):
+        if found := pattern.search(text):
+            counts[name] = next(filter(None, found.groups()))
+            text = f"{text[: found.start()]}\t{text[found.end() :]}"
+    return counts, text
 
 
 def _values(text: str, title: str) -> tuple[dict[str, str], str]:
