@@ -302,8 +302,10 @@ def _scalar(value: Any) -> Any:
     """A value that needs no description; `NotImplemented` for any other."""
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (bool, int)):
-        return bool(value) if isinstance(value, bool) else value if value is None else int(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else repr(value)
     if isinstance(value, str):

@@ -306,20 +306,7 @@ class ModelFactory:
         If `build` is given the rate, it also builds once at each rate between them.
         """
         by_rate = {run.learning_rate: run for run in sorted(runs, reverse=True)}
-        low, first = self._first_that_builds(sorted(by_rate.values()))
-        self._first_run, self._as_built = low, whole_description(first)
-        self._hypermodel.adapt_to(first)
-        again = [replace(run, repeat=low.repeat, seed=low.seed) for run in by_rate.values()]
-        high, second = self._first_that_builds(again)
-        if high == low and self._hypermodel.reads_rate:
-            # Another rate shows what depends on it once the grid grows.
-            with suppress(Exception):
-                second = self._new_model(replace(low, learning_rate=2 * low.learning_rate))
-        if second is first:
-            raise ModelError(
-                "`hypermodel` must build a new model each time. Received the same model twice. Make the model inside "
-                "the function."
-            )
+        (low, first), (high, second) = self._build_two(by_rate.values())
         self.trained = steps_done(first.optimizer) > 0
         second = self._with_weights(second, high)
         # What the code of the model keeps while its step is traced is no difference between the two.
@@ -345,6 +332,28 @@ class ModelFactory:
             self._states[low.seed, low.batch_size] = _values(first)
             self._spare[low] = first
         return first
+
+    def _build_two(self, runs: Iterable[Run]) -> tuple[tuple[Run, keras.Model], tuple[Run, keras.Model]]:
+        """The runs of the lowest and of the highest rate at which `build` succeeds, with a model for each.
+
+        Args:
+            runs: One run per rate, the highest first.
+        """
+        runs = list(runs)
+        low, first = self._first_that_builds(sorted(runs))
+        self._first_run, self._as_built = low, whole_description(first)
+        self._hypermodel.adapt_to(first)
+        high, second = self._first_that_builds([replace(run, repeat=low.repeat, seed=low.seed) for run in runs])
+        if high == low and self._hypermodel.reads_rate:
+            # Another rate shows what depends on it once the grid grows.
+            with suppress(Exception):
+                second = self._new_model(replace(low, learning_rate=2 * low.learning_rate))
+        if second is first:
+            raise ModelError(
+                "`hypermodel` must build a new model each time. Received the same model twice. Make the model inside "
+                "the function."
+            )
+        return (low, first), (high, second)
 
     def check_rates(self, rates: Iterable[float]) -> None:
         """Builds once at each rate that has not been built at, to see whether `build` fails or builds another model."""
