@@ -576,6 +576,16 @@ def objects_of_keras_in(roots: Iterable[Any]) -> list[Any]:
     return [one for one in ReaderState(roots, records=False).seen() if isinstance(one, _OF_KERAS)]
 
 
+def changeable_objects_in(roots: Iterable[Any]) -> list[Any]:
+    """The containers, arrays and objects of the user's that objects and functions refer to, callbacks apart."""
+    return [
+        one
+        for one in ReaderState(roots, records=False).seen()
+        if not isinstance(one, (keras.callbacks.Callback, type, types.FunctionType, *_OF_KERAS))
+        and (isinstance(one, (np.ndarray, *_CONTAINERS)) or _is_users(type(one)))
+    ]
+
+
 def variables_of(objects: Iterable[Any]) -> list[Any]:
     """The variables of what `objects_of_keras_in` returns."""
     return [variable for one in objects for variable in getattr(one, "variables", [one])]

@@ -15,6 +15,8 @@ from tensorflow.python.data.ops import cache_op
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.ops import script_ops
 
+from keras_lr._keras.snapshot import components
+
 _IGNORE_EXTERNAL_STATE = tf.data.experimental.ExternalStatePolicy.IGNORE.value
 
 _STRIPPED_DEVICE = "/device::0"
@@ -210,6 +212,12 @@ def pipeline_variables(dataset: tf.data.Dataset) -> Iterator[Any]:
     for function in (function for part in _parts(dataset) for function in part._functions()):
         references = function.function.graph._weak_variables
         yield from (variable for reference in references if (variable := reference()) is not None)
+
+
+def uses_any(dataset: tf.data.Dataset, variables: Iterable[Any]) -> bool:
+    """Whether a function of the pipeline uses one of these variables."""
+    own = {id(variable) for variable in components(variables)}
+    return any(id(variable) in own for variable in pipeline_variables(dataset))
 
 
 def seeded_copy(dataset: tf.data.Dataset, seed: int, *, keep_given: bool = False) -> tf.data.Dataset:

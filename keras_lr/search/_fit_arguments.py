@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +24,7 @@ from keras_lr._keras.batches import (
     split_off_validation,
 )
 from keras_lr._keras.model import forward, is_distributed, is_own_step, loss_of
-from keras_lr._keras.reader_state import ReaderStart, objects_of_keras_in, variables_of
+from keras_lr._keras.reader_state import ReaderStart, changeable_objects_in, objects_of_keras_in, variables_of
 from keras_lr._keras.running_fit import facts_of_training
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._keras.tf_data import independent
@@ -67,7 +69,8 @@ class FitArguments:
         fit_only: The arguments that only `fit` itself supports, by name.
         of_own_fit: Further arguments, which only a `fit` or a `run_trial` of the user's takes, by name.
         readers: Where the code that reads the data starts, before anything is read, and the variables of `held`.
-        held: The variables, layers, metrics and optimizers that callbacks refer to, such as the weight of a loss.
+        held: What callbacks share with other code: variables, such as the weight of a loss, layers, metrics,
+            optimizers, and objects that the hypermodel or the code that reads the data refers to.
     """
 
     train: Any
@@ -136,7 +139,12 @@ class FitArguments:
 
 
 def parse_fit_arguments(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], *, own_fit: bool = False, as_tensors: bool = True
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    own_fit: bool = False,
+    as_tensors: bool = True,
+    code: Sequence[Any] = (),
 ) -> FitArguments:
     """Checks and sorts the arguments of `search`.
 
@@ -145,6 +153,7 @@ def parse_fit_arguments(
         kwargs: Keyword arguments.
         own_fit: Whether a `fit` or a `run_trial` of the user's takes them. They may then be any, or lack the data.
         as_tensors: Whether arrays become tensors, which another copy of them may be made for.
+        code: What builds the models.
 
     Raises:
         InvalidArgumentError: An argument is unknown or invalid.
@@ -161,8 +170,13 @@ def parse_fit_arguments(
         _check_callbacks(given.get("callbacks"))
         _check_parts(validation)
         check_class_weight(given.get("class_weight"), weight)
-    held = objects_of_keras_in(_code_in(_callbacks(given.get("callbacks"))) if as_tensors else ())
-    readers = ReaderStart([*readers_of(x), *readers_of(validation)] if as_tensors else (), variables_of(held))
+    readers, held = ReaderStart(), []
+    if as_tensors:
+        reading, callbacks = [*readers_of(x), *readers_of(validation)], _callbacks(given.get("callbacks"))
+        held = objects_of_keras_in(_code_in(callbacks))
+        shared = _shared_with(callbacks, [*reading, *code], held) if callbacks else []
+        readers = ReaderStart([*reading, *shared], variables_of(held))
+        held += shared
     if x is None and not own_fit:
         raise DataError(
             "`search` needs training data, but `x` is None. Pass `x`, and `y` unless `x` holds the targets."
@@ -253,6 +267,14 @@ def _check_callbacks(callbacks: Any) -> None:
             raise InvalidArgumentError(
                 f"`callbacks` must hold instances of keras.callbacks.Callback. Received: {callback!r:.80}. Remove it."
             )
+
+
+def _shared_with(callbacks: Sequence[Any], code: Sequence[Any], held: Sequence[Any]) -> list[Any]:
+    """What a copy of the callbacks would copy although other code refers to it too, such as a dict of settings."""
+    copied = {id(one): one for one in held}
+    with suppress(Exception):
+        copy.deepcopy(list(callbacks), copied)
+    return [one for one in changeable_objects_in(code) if id(one) in copied]
 
 
 def _code_in(callbacks: Iterable[Any]) -> Iterator[Any]:

@@ -221,22 +221,27 @@ def has_own_fit(hypermodel: Any) -> bool:
     return getattr(hypermodel.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
 
+def code_of(hypermodel: Any) -> list[Any]:
+    """What the user has given to build the models."""
+    return [hypermodel.build_model if isinstance(hypermodel, _BuildFunction) else hypermodel]
+
+
 class _BuildFunction(keras_tuner.HyperModel):
     """A function without arguments, or of the learning rate, as a hypermodel."""
 
     def __init__(self, build: Callable[..., Any], rate: inspect.Parameter | None) -> None:
         super().__init__()
-        self._build_model = build
+        self.build_model = build
         self._rate = rate
         self.reads_rate = rate is not None
 
     def build(self, hp: Any) -> Any:
         """The model at the rate of `hp`."""
         if self._rate is None:
-            return self._build_model()
+            return self.build_model()
         value = float(hp.get("learning_rate"))
         positional = self._rate.kind is inspect.Parameter.POSITIONAL_ONLY
-        return self._build_model(value) if positional else self._build_model(**{self._rate.name: value})
+        return self.build_model(value) if positional else self.build_model(**{self._rate.name: value})
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

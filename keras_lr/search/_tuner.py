@@ -29,7 +29,7 @@ from keras_lr.search._keras_tuner import (
     build_hypermodel,
     is_worker,
 )
-from keras_lr.search._model_factory import FATAL, TunedHypermodel, as_hypermodel, build_as_fit, has_own_fit
+from keras_lr.search._model_factory import FATAL, TunedHypermodel, as_hypermodel, build_as_fit, code_of, has_own_fit
 from keras_lr.search._oracle import BATCH_SIZE, FINAL_STEP, RATE, LogGridOracle
 from keras_lr.search._overrides import (
     EPOCH_HOOKS,
@@ -201,7 +201,13 @@ class LogGridSearch(GridTuner):
         self._check_place(place)
         place.end_worker()
         check_overrides(self)
-        arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=self._takes_any_data, as_tensors=place.is_here)
+        arguments = parse_fit_arguments(
+            fit_args,
+            fit_kwargs,
+            own_fit=self._takes_any_data,
+            as_tensors=place.is_here,
+            code=code_of(self.hypermodel),
+        )
         self._check_objective(arguments)
         self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()

@@ -13,8 +13,10 @@ import tensorflow as tf
 
 from keras_lr._keras.callback_state import TrainingSetup
 from keras_lr._keras.learning_rate import keeps_average
+from keras_lr._keras.reader_state import variables_of
 from keras_lr._keras.running_fit import epoch_iterator_of_fit
 from keras_lr._keras.snapshot import RandomState
+from keras_lr._keras.tf_data import uses_any
 from keras_lr._keras.traced_state import hidden_state_of_steps
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._search_records import Run
@@ -235,8 +237,10 @@ class FitEngine(Engine):
         if isinstance(validation := given.get("validation_data"), tf.data.Dataset):
             given["validation_data"] = validation_dataset(run, validation)
         if self.arguments.train is None:
-            if isinstance(given.get("x"), tf.data.Dataset):
-                given.update(x=training_dataset(run, given["x"]), shuffle=False)
+            if isinstance(data := given.get("x"), tf.data.Dataset):
+                # A copy of the pipeline would have variables of its own.
+                follows = uses_any(data, variables_of(self.arguments.held))
+                given.update(x=data if follows else training_dataset(run, data), shuffle=False)
             return given
         if self.hypermodel.calls_own_fit:
             # It is called as the user would call it.

@@ -425,6 +425,63 @@ def test_a_callback_changes_the_data_that_its_run_reads(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, plainly(data, rate, Hardens(data)), rtol=1e-5)
 
 
+class Raises(keras.callbacks.Callback):
+    """Raises what it holds after each epoch: the level in a dict, or a variable."""
+
+    def __init__(self, level: Any) -> None:
+        super().__init__()
+        self.level = level
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if isinstance(self.level, dict):
+            self.level["now"] += 1.0
+        else:
+            self.level.assign_add(1.0)
+
+
+def read_by_a_generator(level: Any) -> tuple[Any, Any]:
+    def batches() -> Any:
+        x, y, _ = iris()
+        for start in range(0, len(x), 25):
+            yield x[start : start + 25] * level["now"], y[start : start + 25]
+
+    signature = tf.TensorSpec((25, 4)), tf.TensorSpec((25,), tf.int32)
+    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    return data.apply(tf.data.experimental.assert_cardinality(4)), PLAIN
+
+
+def read_in_a_map(level: Any) -> tuple[Any, Any]:
+    x, y, _ = iris()
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(25).map(lambda a, b: (a * level, b)), PLAIN
+
+
+def read_by_an_eager_loss(level: Any) -> tuple[Any, Any]:
+    def loss(true: Any, predicted: Any) -> Any:
+        return level["now"] * keras.losses.sparse_categorical_crossentropy(true, predicted, from_logits=True)
+
+    def build() -> keras.Model:
+        model = classifier()()
+        model.compile("sgd", loss, run_eagerly=True)
+        return model
+
+    x, y, _ = iris()
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(50), build
+
+
+@pytest.mark.parametrize("read", [read_by_a_generator, read_in_a_map, read_by_an_eager_loss])
+def test_what_a_callback_shares_with_other_code_starts_anew_with_each_run(tmp_path: Path, read: Any) -> None:
+    level: Any = tf.Variable(1.0) if read is read_in_a_map else {"now": 1.0}
+    data, build = read(level)
+    tuner = small_search(build, tmp_path, objective="loss", repeats=1, seed=3)
+    tuner.search(data, callbacks=[Raises(level)], epochs=EPOCHS, verbose=0)
+    assert float(level["now"] if isinstance(level, dict) else level) == 1.0
+    for rate, found in tuner.sensitivity().frame.groupby("learning_rate")["loss"]:
+        level = tf.Variable(1.0) if read is read_in_a_map else {"now": 1.0}
+        data, build = read(level)
+        plain = plain_fit(build, data, rate=rate, seed=3, epochs=EPOCHS, callbacks=[Raises(level)])["loss"]
+        np.testing.assert_allclose(found, plain, rtol=1e-5)
+
+
 @pytest.mark.parametrize("steps", [3, 9])
 def test_steps_that_do_not_divide_the_data_end_an_epoch_early_as_in_fit(tmp_path: Path, steps: int) -> None:
     x, y, _ = iris()
