@@ -439,6 +439,20 @@ class Raises(keras.callbacks.Callback):
             self.level.assign_add(1.0)
 
 
+class Flowers(keras.utils.PyDataset):
+    """One batch, which a worker can be sent."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        super().__init__()
+        self.batch = x, y
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        return self.batch
+
+
 def read_by_a_generator(level: Any) -> tuple[Any, Any]:
     def batches() -> Any:
         x, y, _ = iris()
@@ -465,15 +479,20 @@ def read_by_an_eager_loss(level: Any) -> tuple[Any, Any]:
         return model
 
     x, y, _ = iris()
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(50), build
+    return Flowers(x, y), build
 
 
-@pytest.mark.parametrize("read", [read_by_a_generator, read_in_a_map, read_by_an_eager_loss])
-def test_what_a_callback_shares_with_other_code_starts_anew_with_each_run(tmp_path: Path, read: Any) -> None:
+@pytest.mark.parametrize(
+    ("read", "workers"),
+    [(read_by_a_generator, None), (read_in_a_map, None), (read_by_an_eager_loss, None), (read_by_an_eager_loss, 1)],
+)
+def test_what_a_callback_shares_with_other_code_starts_anew_with_each_run(
+    tmp_path: Path, read: Any, workers: int | None
+) -> None:
     level: Any = tf.Variable(1.0) if read is read_in_a_map else {"now": 1.0}
     data, build = read(level)
     tuner = small_search(build, tmp_path, objective="loss", repeats=1, seed=3)
-    tuner.search(data, callbacks=[Raises(level)], epochs=EPOCHS, verbose=0)
+    tuner.search(data, callbacks=[Raises(level)], epochs=EPOCHS, verbose=0, workers=workers)
     assert float(level["now"] if isinstance(level, dict) else level) == 1.0
     for rate, found in tuner.sensitivity().frame.groupby("learning_rate")["loss"]:
         level = tf.Variable(1.0) if read is read_in_a_map else {"now": 1.0}
