@@ -45,6 +45,13 @@ MAX_SNIFFED_ROWS = 100
 COMMA_NUMBER = r"\s*[-+\u2212]?\d[\d.]*(?:,\d+)+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*%?\s*"
 # "12 000,5" or "12'000.5", as French and Swiss programs write numbers.
 GROUPED_NUMBER = r"\s*[-+\u2212]?\d{1,3}(?:[\s'\u2019]\d{3})+(?:[.,]\d+)?\s*"
+POINT_NUMBER = r"\s*[-+\u2212]?\d+(?:\.\d+)+(?:[eE][-+]?\d+)?\s*"
+NUMBER_WITH = {",": COMMA_NUMBER, ".": POINT_NUMBER}
+# Numbers in which the mark may stand between thousands.
+GROUPED_BY = {
+    ",": r"\s*[-+\u2212]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?\s*",
+    ".": r"\s*[-+\u2212]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?\s*",
+}
 GROUP_MARK = r"(?<=\d)[\s'\u2019](?=\d)"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # The first bytes of a compressed file, and what opens it.
@@ -320,12 +327,26 @@ def _dialect(text: str) -> _Dialect:
         # A printed DataFrame has no name for its index.
         separator, header = r"\s+", "# index " * unnamed + header
     decimal = "," if separator != "," and re.search(r"\d,\d", "\n".join(rows)) else "."
+    between = separator if separator == r"\s+" else re.escape(separator)
+    cells = [cell.strip('" ') for row in rows for cell in re.split(between, row)]
+    if decimal == "," and _is_grouped_by(",", cells) and any(map(_has_decimals_behind_a_point, cells)):
+        decimal = "."
     # The last one may be cut off.
     complete = rows[:-1] or rows
     trails = bool(rows) and all(
         row.endswith(separator) and row.count(separator) > header.count(separator) for row in complete
     )
     return _Dialect(separator, decimal, header, place, trails)
+
+
+def _is_grouped_by(mark: str, cells: Sequence[str]) -> bool:
+    """Whether there are numbers with a comma, or a point, and it may stand between thousands in all of them."""
+    marked = [cell for cell in cells if re.fullmatch(NUMBER_WITH[mark], cell)]
+    return bool(marked) and all(re.fullmatch(GROUPED_BY[mark], cell) for cell in marked)
+
+
+def _has_decimals_behind_a_point(cell: str) -> bool:
+    return bool(re.fullmatch(POINT_NUMBER, cell)) and not re.fullmatch(GROUPED_BY["."], cell)
 
 
 def _read_csv(file: File) -> dict[str, Any]:
@@ -346,7 +367,7 @@ def _read_csv(file: File) -> dict[str, Any]:
             f"{dialect.header[:60]!r}. Save the values of each epoch in columns, as `CSVLogger` does."
         )
     frame = _without_repeated_headers(_read_rows(file, dialect, header))
-    frame = _with_decimal_points(frame)
+    frame = _with_decimal_points(frame, decimal=dialect.decimal)
     columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
     return _named_by_tag(columns, file.path)
 
@@ -383,16 +404,26 @@ def _read_rows(file: File, dialect: _Dialect, header: Mapping[str, Any]) -> pd.D
     return frame.rename(columns=lambda name: str(name).lstrip("#").strip())
 
 
-def _with_decimal_points(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_decimal_points(frame: pd.DataFrame, *, decimal: str = "") -> pd.DataFrame:
     """Numbers written as text, such as "0,25", "1.234,5" or "1 234,5", with a decimal point and no mark of thousands.
 
     Of a comma and a point in one number, the first marks thousands.
+
+    Args:
+        frame: A table, as read.
+        decimal: What stands before the decimals of the numbers that have been read as such.
     """
     text = frame.select_dtypes(exclude="number")
+    parsed = frame.select_dtypes("float")
+    if (parsed.notna() & (parsed != parsed.round())).to_numpy().any():
+        mark = "." if decimal == "," else ","
+        thousands: list[Any] = [name for name in text if _is_grouped_by(mark, _sniffed(text[name]))]
+        frame = frame.assign(**{name: text[name].str.replace(mark, "", regex=False) for name in thousands})
+        text = frame.select_dtypes(exclude="number")
     grouped = _columns_like(text, GROUPED_NUMBER)
     text = text.assign(**{name: text[name].str.replace(GROUP_MARK, "", regex=True) for name in grouped})
     named = _columns_like(text, COMMA_NUMBER)
-    cells = [cell for name in named for cell in text[name].head(MAX_SNIFFED_ROWS).dropna().astype(str)]
+    cells = [cell for name in named for cell in _sniffed(text[name])]
     if any(re.search(r"\.\d+,", cell) for cell in cells):
         marks = {".": "", ",": "."}
     else:
@@ -402,9 +433,14 @@ def _with_decimal_points(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns_like(text: pd.DataFrame, form: str) -> list[Any]:
-    """The columns with a number of this form in their first rows."""
-    first = text.head(MAX_SNIFFED_ROWS)
-    return [name for name in first if first[name].astype(str).str.fullmatch(form).any()]
+    """The columns with a number of this form."""
+    return [name for name in text if any(re.fullmatch(form, cell) for cell in _sniffed(text[name]))]
+
+
+def _sniffed(column: pd.Series) -> list[str]:
+    """The first and the last cells: losses are large at the beginning, counters at the end."""
+    ends = [column.head(MAX_SNIFFED_ROWS), column.iloc[MAX_SNIFFED_ROWS:].tail(MAX_SNIFFED_ROWS)]
+    return [str(cell) for part in ends for cell in part.dropna()]
 
 
 def _is_number(text: Any) -> bool:

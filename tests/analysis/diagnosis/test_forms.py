@@ -377,6 +377,26 @@ def test_thousands_are_read_as_each_country_writes_them(read, rows, separator):
     check(read("run.csv", "\n".join(lines) + "\n"), "loss", [0, 1, 2], [12500.5, 2500.25, 1250], [3000, 900, 800])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'step,loss,val_loss\n"500",2.5,2.6\n"1,000",1.5,1.7\n"1,500",1.25,1.5\n',
+        "step;loss;val_loss\n500;2.5;2.6\n1,000;1.5;1.7\n1,500;1.25;1.5\n",
+        "step;loss;val_loss\n500;2,5;2,6\n1.000;1,5;1,7\n1.500;1,25;1,5\n",
+    ],
+    ids=["in quotes", "beside semicolons", "German"],
+)
+def test_a_counter_may_have_thousands_where_the_other_mark_is_decimal(read, text):
+    check(read("run.csv", text), "loss", [500, 1000, 1500], [2.5, 1.5, 1.25], [2.6, 1.7, 1.5], unit="step")
+
+
+def test_thousands_may_begin_late_in_a_table(read):
+    rows = "".join(f'"{10 * n:,}",{2 + 1 / n}\n' for n in range(1, 251))
+    check(
+        read("run.csv", "step,loss\n" + rows), "loss", np.arange(10, 2501, 10), 2 + 1 / np.arange(1, 251), unit="step"
+    )
+
+
 def test_a_minus_sign_of_a_typesetter_is_one(read):
     text = "epoch,loss,val_loss\n0,\u22121.5,\u22121.25\n1,\u22122.5,\u22122.25\n"
     check(read("run.csv", text), "loss", [0, 1], [-1.5, -2.5], [-1.25, -2.25])
