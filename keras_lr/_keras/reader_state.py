@@ -582,7 +582,7 @@ def changeable_objects_in(roots: Iterable[Any]) -> list[Any]:
         one
         for one in ReaderState(roots, records=False).seen()
         if not isinstance(one, (keras.callbacks.Callback, type, types.FunctionType, *_OF_KERAS))
-        and (isinstance(one, (np.ndarray, *_CONTAINERS)) or _is_users(type(one)))
+        and (isinstance(one, (np.ndarray, *_CONTAINERS)) or is_users(type(one)))
     ]
 
 
