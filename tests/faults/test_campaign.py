@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keras_lr._keras.snapshot import StateSnapshot
+from keras_lr._keras.snapshot import VariableSnapshot
 from tests.faults.campaign import SHARES, Tally, campaign
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_a_fault_leaves_everything_as_documented(tallies: dict[str, Tally], kind
 
 
 def test_a_changed_model_does_not_count_as_survived(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(StateSnapshot, "restore", lambda self, **options: None)
+    monkeypatch.setattr(VariableSnapshot, "restore", lambda self, **options: None)
     tally = campaign({"sweep.eager_step": 1}, seed=5, folder=tmp_path)["sweep.eager_step"]
     assert (tally.struck, tally.survived) == (1, 0)
     assert "AssertionError: changed: " in tally.failures[0]
