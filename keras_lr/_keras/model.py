@@ -16,11 +16,13 @@ from keras.src.backend.common import global_state
 _NAME_COUNTERS = "object_name_uids"
 _MARKS = frozenset(
     {
-        *("built", "stop_evaluating", "stop_predicting", "_called", "_eval_epoch_iterator"),
-        *("_inbound_nodes", "_outbound_nodes", "_learning_rate", "_trainable_variables"),
+        *("built", "_called", "_eval_epoch_iterator", "_inbound_nodes", "_outbound_nodes", "_learning_rate"),
+        "_trainable_variables",
     }
 )
 """Attributes that a fit, an evaluation, a call or, as for the rate, a range test changes."""
+_ADDED_TO_MODELS = frozenset({"history", "stop_evaluating", "stop_predicting"})
+"""Attributes that a model has only after a fit, an evaluation or a prediction."""
 _attributes: dict[type, frozenset[str]] = {}
 
 
@@ -208,15 +210,14 @@ def _is_plain(value: Any) -> bool:
 
 
 def attributes_of_keras(kind: type) -> frozenset[str]:
-    """Names of the attributes that every object of `kind` has, a class of a library such as `keras.Layer`.
+    """Names of the attributes that the objects of `kind` have, a class of a library such as `keras.Layer`.
 
     Empty for a class that cannot be made without arguments, or whose objects hold no attributes, such as `abc.ABC`.
     """
     if kind not in _attributes:
         with fresh_layer_names():
-            _attributes[kind] = frozenset(
-                name for example in _examples(kind) for name in getattr(example, "__dict__", {})
-            )
+            names = {name for example in _examples(kind) for name in getattr(example, "__dict__", {})}
+        _attributes[kind] = frozenset(names) | (_ADDED_TO_MODELS if issubclass(kind, keras.Model) else frozenset())
     return _attributes[kind]
 
 

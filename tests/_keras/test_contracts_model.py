@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
-from keras_lr._keras.model import settings_of, users_code
+from keras_lr._keras.model import attributes_of_keras, settings_of, users_code
 from tests._keras.tiny_model import X, Y, fit, tiny_model
 
 
@@ -208,3 +208,22 @@ def test_object_name_uids_counts_names_and_none_starts_again() -> None:
         assert keras.layers.Dense(1).name == "dense"
     finally:
         global_state.set_global_attribute("object_name_uids", counters)
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_the_attributes_that_keras_adds_to_a_used_model_are_known(*, eagerly: bool) -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    model = Own()
+    model.compile("adam", "mse", metrics=["mae"], run_eagerly=eagerly)
+    model.fit(X, Y, validation_data=(X, Y), verbose=0)
+    model.evaluate(X, Y, verbose=0)
+    model.predict(X, verbose=0)
+    model.train_on_batch(X, Y)
+    assert vars(model).keys() - attributes_of_keras(keras.Model) == {"dense"}

@@ -198,7 +198,23 @@ def test_a_rate_that_a_callback_sets_and_logs_does_not_move_its_run(tmp_path: Pa
     assert ours == pytest.approx(model.evaluate(*validation, verbose=0, return_dict=True)["loss"], rel=1e-4)
 
 
-def test_callbacks_are_honoured_by_copies(tmp_path: Path) -> None:
+class OwnClassifier(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+
+def own_classifier() -> keras.Model:
+    model = OwnClassifier()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("build", [classifier(), own_classifier], ids=["sequential", "own class"])
+def test_callbacks_are_honoured_by_copies(tmp_path: Path, build: Any) -> None:
     class Counter(keras.callbacks.Callback):
         epochs = 0
 
@@ -207,7 +223,7 @@ def test_callbacks_are_honoured_by_copies(tmp_path: Path) -> None:
             self.model.stop_training = self.epochs == 1
 
     counter = Counter()
-    tuner = small_search(classifier(), tmp_path, repeats=1)
+    tuner = small_search(build, tmp_path, repeats=1)
     run_small(tuner, callbacks=[counter], epochs=3)
     result = tuner.sensitivity()
     assert counter.epochs == 0
