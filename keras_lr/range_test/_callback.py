@@ -163,16 +163,6 @@ class LRRangeTest(SuggestsAttributes, Callback):
             self._after_fit()
             self._after_fit = None
 
-    def measured(self) -> RangeTestResult:
-        """The result of the test.
-
-        Raises:
-            DataError: The test has not run.
-        """
-        if self.result is None:
-            raise DataError("`LRRangeTest` has no result yet. Call `model.fit` with it first.")
-        return self.result
-
     def _settings_of_fit(self) -> RangeTestSettings:
         """The settings with the length of the training that `fit` was asked for.
 
