@@ -188,9 +188,9 @@ class LogGridSearch(GridTuner):
             resources: What a worker of `cluster` must declare, and what each share takes of it, such as {"GPU": 1}.
             wait: Seconds to wait for a worker before giving up, at least 0.
             **fit_kwargs: As in `model.fit`; `epochs` is the length of each run. With `callbacks`, each run is trained
-                by `fit` with copies of them. What they share with the code of the model or of the data, such as a variable
-                of the loss, is not copied, and each run begins with its first value. `verbose=0` hides the progress and
-                the line with the best rate at the end.
+                by `fit` with copies of them. What they share with the code of the model or of the data, such as a
+                variable of the loss, is not copied, and each run begins with its first value. `verbose=0` hides the
+                progress and the line with the best rate at the end.
 
         Raises:
             InvalidArgumentError: An argument is invalid, or training does not log the objective.
