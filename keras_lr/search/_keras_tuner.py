@@ -20,6 +20,9 @@ __all__ = ["MultiObjective", "Trial", "TrialStatus", "TunerCallback", "roles"]  
 
 NEVER_CALLED = {
     "_build_and_fit_model": "Override `run_trial`, or the `fit` of the hypermodel.",
+    "_run_and_update_trial": "Override `run_trial`.",
+    "_try_build": "Raise the error in the `build` of the hypermodel.",
+    "_try_run_and_update_trial": "Override `run_trial`.",
     "get_state": "The search keeps its state in its records. Store yours in a file, as in `on_trial_end`.",
     "set_state": "The search reads its state from its records. Read yours from a file, as in `on_search_begin`.",
 }

@@ -395,7 +395,17 @@ def test_load_model_may_be_overridden(tmp_path: Path) -> None:
     assert model.evaluate(X, Y, verbose=0) == pytest.approx(tuner.sensitivity().frame["val_loss"].min(), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["get_state", "set_state", "_build_and_fit_model"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "get_state",
+        "set_state",
+        "_build_and_fit_model",
+        "_run_and_update_trial",
+        "_try_build",
+        "_try_run_and_update_trial",
+    ],
+)
 def test_what_would_never_be_called_is_refused_by_name(tmp_path: Path, name: str) -> None:
     kind = overriding(LogGridSearch, **{name: lambda self, inherited, *args, **kwargs: None})
     with pytest.raises(InvalidArgumentError, match=f"`LogGridSearch` never calls `{name}`, which Mine overrides"):
