@@ -44,7 +44,9 @@ LARGE_TARGET = 1e4
 LOSSES_OF_LABELS = (
     "sparse_categorical_crossentropy",
     "categorical_crossentropy",
+    "categorical_focal_crossentropy",
     "binary_crossentropy",
+    "binary_focal_crossentropy",
     "hinge",
     "squared_hinge",
     "categorical_hinge",
@@ -171,7 +173,7 @@ def _missing_label(classes: int, *, where: str = "") -> str:
 
 
 def find_target_fault(model: keras.Model, y: Any) -> str | None:
-    """Why no learning rate can be read off the targets: all are equal, or a binary label is outside [0, 1].
+    """Why no learning rate can be read off the targets: all are equal, or outside those of a cross-entropy.
 
     Targets of a loss that the user has written, or beside a loss that a layer adds, are often a dummy and pass.
 
@@ -188,7 +190,12 @@ def target_fault_of(model: keras.Model, limits: list[tuple[Any, float, float]]) 
     if not limits or not all(_is_of_keras(loss) for loss, _, _ in limits) or model.losses:
         return None
     for loss, low, high in limits:
-        if is_loss(loss, "binary_crossentropy") and (low < 0 or high > 1):
+        if _takes_shares(loss) and low < 0:
+            return (
+                f"The targets reach from {low:g} to {high:g}, but categorical cross-entropy takes shares from 0 on. "
+                "Below 0 its loss falls without end. Pass a row of shares per sample, such as a one-hot label."
+            )
+        if _is_binary(loss) and (low < 0 or high > 1):
             return (
                 f"The targets reach from {low:g} to {high:g}, but binary cross-entropy takes labels from 0 to 1. "
                 "Beyond them its loss falls without end. Map the labels to 0 and 1."
@@ -481,6 +488,14 @@ def _input_shape(model: keras.Model) -> tuple[Any, ...] | None:
 def is_loss(loss: Any, name: str) -> bool:
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     return name in (getattr(loss, "__name__", ""), getattr(getattr(loss, "fn", None), "__name__", ""))
+
+
+def _is_binary(loss: Any) -> bool:
+    return any(is_loss(loss, name) for name in ("binary_crossentropy", "binary_focal_crossentropy"))
+
+
+def _takes_shares(loss: Any) -> bool:
+    return any(is_loss(loss, name) for name in ("categorical_crossentropy", "categorical_focal_crossentropy"))
 
 
 def _is_of_keras(loss: Any) -> bool:

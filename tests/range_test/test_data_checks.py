@@ -238,15 +238,30 @@ def test_targets_of_a_dataset_are_judged_by_every_batch(options: dict[str, Any])
     assert "All targets are 2" in keras_lr.find_lr(wide, batches(X, same), num_steps=10).suggestion.reason
 
 
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "binary_focal_crossentropy"])
 @pytest.mark.parametrize("as_set", [False, True])
-def test_binary_labels_outside_zero_and_one_give_no_rate(as_set: bool) -> None:
+def test_binary_labels_outside_zero_and_one_give_no_rate(
+    as_set: bool, loss: str, recwarn: pytest.WarningsRecorder
+) -> None:
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1, "sigmoid")])
-    model.compile("sgd", "binary_crossentropy")
+    model.compile("sgd", loss)
     for labels, words in ((LABELS + 1, "from 1 to 2"), (LABELS * 2 - 1, "from -1 to 1")):
         data = (batches(X, labels),) if as_set else (X, labels)
         reason = keras_lr.find_lr(model, *data, num_steps=30).suggestion.reason
         assert reason.startswith(f"The targets reach {words}, but binary cross-entropy takes labels from 0 to 1.")
     assert "targets" not in keras_lr.find_lr(model, X, LABELS, num_steps=30).suggestion.reason
+    assert not [warning for warning in recwarn if "activation" in str(warning.message)]
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", keras.losses.CategoricalFocalCrossentropy()])
+def test_shares_of_classes_below_zero_give_no_rate(loss: Any) -> None:
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, "softmax")])
+    model.compile("sgd", loss)
+    shares = np.eye(2, dtype="float32")[LABELS.reshape(-1)]
+    suggestion = keras_lr.find_lr(model, X, 2 * shares - 1, num_steps=30).suggestion
+    assert suggestion.learning_rate is None
+    assert suggestion.reason.startswith("The targets reach from -1 to 1, but categorical cross-entropy takes shares")
+    assert "shares" not in keras_lr.find_lr(model, X, shares, num_steps=30).suggestion.reason
 
 
 @pytest.mark.parametrize("eager", [False, True])
