@@ -36,7 +36,7 @@ NOT_FINITE_WORDS = {
 
 # A number as an array of one element prints it: "tensor(0.5, device='cuda:0')", "[0.5]".
 PRINTED_NUMBER = re.compile(r"(?:[a-z][\w.]*)?[(\[]\s*([^\s,()\[\]]+)\s*(?:,[^()\[\]]*)?[)\]]")
-NAMED_COUNT = re.compile(r"\s*(?:[A-Za-z]+[\s:=#_-]*)?[\[(]?\s*(\d+)\s*(?:/\s*\d+)?\s*[\])]?:?\s*")
+NAMED_COUNT = re.compile(r"\s*(?:[A-Za-z]+[\s:=#_-]*)?[\[(]?\s*(\d+(?:\.\d+)?)\s*(?:/\s*\d+)?\s*[\])]?:?\s*")
 
 TRAINING_WORDS = frozenset({"train", "training", "trn", "tr", "learn"})
 # In order of preference, if a quantity was measured on several.

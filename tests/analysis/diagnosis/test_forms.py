@@ -847,6 +847,8 @@ def test_epochs_that_are_fractions_are_shown_as_distinct_steps():
     check(
         read_history({"epoch": [0.5, 1.0, 1.5, 2.0], "loss": [4, 3, 2, 1]}), "loss", range(4), [4, 3, 2, 1], unit="step"
     )
+    named = {"epoch": ["0.5/2", "1.0/2", "1.5/2", "2.0/2"], "loss": [4, 3, 2, 1]}
+    check(read_history(named), "loss", range(4), [4, 3, 2, 1], unit="step")
 
 
 def test_batches_that_start_over_in_each_epoch_are_counted_through():
