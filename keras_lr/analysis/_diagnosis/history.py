@@ -433,7 +433,8 @@ def _accuracies_as_shares(table: Mapping[str, Column], monitor: str) -> dict[str
     named = {name: column for name, column in table.items() if name != monitor and _is_accuracy(name)}
     known = [column.values[np.isfinite(column.values)] for column in named.values()]
     every = np.concatenate(known) if known else np.empty(0)
-    if not every.size or every.min() < 0 or not 1 < every.max() <= 100:
+    # Rounding may carry a share a little above 1.
+    if not every.size or every.min() < 0 or not 1.01 < every.max() <= 100:
         return dict(table)
     return {**table, **{name: Column(column.values / 100, column.logged) for name, column in named.items()}}
 
