@@ -36,9 +36,9 @@ def input_scale_warning(model: keras.Model, x: Any) -> str | None:
     """What to warn of if inputs that are neither near [0, 1] nor standardised meet the model's first weights.
 
     If the inputs look so, the model is called on them, and what reaches each layer with weights is compared with them.
-    So a label that only a loss layer uses, a token that is looked up, or an image that a layer rescales first says
-    nothing. Generators are not read, since that would lose a batch. A `tf.data.Dataset` is read once per process, since
-    its first batch may have to fill a shuffle buffer.
+    So a label that only a loss layer uses, a token that is looked up, an image that a layer rescales first, or one that
+    only frozen weights meet says nothing. Generators are not read, since that would lose a batch. A `tf.data.Dataset`
+    is read once per process, since its first batch may have to fill a shuffle buffer.
 
     Args:
         model: A compiled model, whose state the caller restores.
@@ -84,10 +84,12 @@ def _meets_weights(model: keras.Model, inputs: Any, values: np.ndarray) -> bool:
     """Whether a layer multiplies its weights with values that look wrong and are among `values`."""
     with _recorded_calls(model) as calls:
         model(keras.tree.map_structure(keras.ops.convert_to_tensor, inputs), training=False)
-    reached = [tensor for layer, tensors in calls if _multiplies_weights(layer) for tensor in tensors]
     return any(
-        scale_finding(tensor) is not None and np.isin(np.abs(tensor).max(), np.abs(values.astype(tensor.dtype)))
-        for tensor in reached
+        scale_finding(tensor) is not None
+        and np.isin(np.abs(tensor).max(), np.abs(values.astype(tensor.dtype)))
+        and _multiplies_weights(layer, tensor)
+        for layer, tensors in calls
+        for tensor in tensors
     )
 
 
@@ -114,7 +116,7 @@ def _call_for_zeros(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _record_and_call(calls: list[Any], layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    by_keras = type(layer).__module__.startswith("keras.")
+    by_keras = _is_of_keras(layer)
     tensors = []
     for tensor in keras.tree.flatten((args, kwargs)):
         # A tensor that is being traced has no values.
@@ -132,10 +134,23 @@ def _may_be_labels(values: np.ndarray) -> bool:
     return values.dtype.kind in "biu" or (single and bool((values == np.round(values)).all()))
 
 
-def _multiplies_weights(layer: Any) -> bool:
-    if isinstance(layer, keras.layers.Embedding) or not layer.weights:
+def _multiplies_weights(layer: Any, values: np.ndarray) -> bool:
+    """Whether a layer trains weights that it multiplies with `values`, as far as can be told from their shapes.
+
+    A layer of the user's own may also normalise or look up, and needs a matrix or kernel for the last axis of `values`.
+    """
+    if isinstance(layer, keras.layers.Embedding):
         return False
-    return isinstance(layer, _WHOLE) or not any(part.weights for part in layers_of(layer, include_self=False))
+    if not isinstance(layer, _WHOLE) and any(part.weights for part in layers_of(layer, include_self=False)):
+        return False
+    if _is_of_keras(layer):
+        return bool(layer.trainable_weights)
+    size = values.shape[-1] if values.ndim > 1 else 1
+    return any(len(weight.shape) > 1 and size in weight.shape[-2:] for weight in layer.trainable_weights)
+
+
+def _is_of_keras(layer: Any) -> bool:
+    return type(layer).__module__.startswith("keras.")
 
 
 def _named_inputs(inputs: Any) -> list[tuple[str, np.ndarray]]:

@@ -157,6 +157,42 @@ class WithinALayer(LAYERS.Layer):
         return self.dense(keras.ops.tanh(inputs / 1000))
 
 
+def constant(values):
+    return lambda shape, dtype=None: keras.ops.convert_to_tensor(values, dtype)
+
+
+class OwnNormalization(LAYERS.Layer):
+    """Normalises as `keras.layers.Normalization` does, by weights that are not trained or by ones that are."""
+
+    def __init__(self, trained):
+        super().__init__()
+        self.trained = trained
+
+    def build(self, shape):
+        self.mean = self.add_weight(shape=(shape[-1],), trainable=False, initializer=constant(WINE.mean(axis=0)))
+        self.scale = self.add_weight(
+            shape=(shape[-1],), trainable=self.trained, initializer=constant(1 / WINE.std(axis=0))
+        )
+
+    def call(self, inputs):
+        return (inputs - self.mean) * self.scale
+
+
+class OwnLookup(LAYERS.Layer):
+    """Looks every number up, as `keras.layers.Embedding` does."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=(2000, 4))
+
+    def call(self, inputs):
+        return keras.ops.mean(keras.ops.take(self.table, keras.ops.cast(inputs, "int32"), axis=0), axis=1)
+
+
+def frozen(layer):
+    layer.trainable = False
+    return layer
+
+
 RESCALED = {
     "Rescaling": lambda: dense(LAYERS.Rescaling(1 / 2000)),
     "Normalization": lambda: dense(adapted()),
@@ -168,6 +204,10 @@ RESCALED = {
     "held last": NormalizerLast,
     "in a model's call": lambda: dense(WithinALayer()),
     "by a function": lambda: dense(LAYERS.Lambda(lambda x: x / 2000)),
+    "by a layer of one's own": lambda: dense(OwnNormalization(trained=False)),
+    "by a layer of one's own that learns": lambda: dense(OwnNormalization(trained=True)),
+    "looked up by a layer of one's own": lambda: dense(OwnLookup()),
+    "after frozen weights": lambda: dense(frozen(LAYERS.Dense(4)), LAYERS.BatchNormalization()),
 }
 
 
@@ -180,7 +220,16 @@ def test_a_model_that_rescales_its_inputs_is_not_warned(name):
         assert warnings_of(model, WINE) == []
 
 
+class OwnDense(LAYERS.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 2))
+
+    def call(self, inputs):
+        return keras.ops.tanh(inputs @ self.kernel)
+
+
 RAW = {
+    "by a layer of one's own": lambda: keras.Sequential([OwnDense()]),
     "after the first weights": lambda: keras.Sequential(
         [LAYERS.Dense(4), LAYERS.BatchNormalization(), LAYERS.Dense(2)]
     ),
