@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import contextlib
+import csv
 import functools
 import gzip
 import io
@@ -32,7 +34,7 @@ from keras_lr.analysis._diagnosis.printed import (
     shows_fit,
     shows_rows,
 )
-from keras_lr.analysis._diagnosis.table import MISSING_WORDS, counter_kind, kind_of
+from keras_lr.analysis._diagnosis.table import MISSING_WORDS, counter_kind, is_validation, kind_of
 from keras_lr.errors import CurveError
 
 CSV_SEPARATORS = ",;\t|"
@@ -353,7 +355,7 @@ def _read_csv(file: File) -> dict[str, Any]:
     """The columns of a CSV file.
 
     Raises:
-        CurveError: The file is not text, has no header, or has a row with more fields than the header.
+        CurveError: The file is not text, has no header, or has rows with other fields than the header.
     """
     dialect = _dialect(file.head[:HEADER_BYTES])
     header: dict[str, Any] = {"skiprows": dialect.place}
@@ -366,10 +368,45 @@ def _read_csv(file: File) -> dict[str, Any]:
             f"`source` must be a table with a header. Received: {file.path}, whose first line is "
             f"{dialect.header[:60]!r}. Save the values of each epoch in columns, as `CSVLogger` does."
         )
+    if dialect.separator != r"\s+" and not dialect.trails:
+        _check_widths(file, dialect)
     frame = _without_repeated_headers(_read_rows(file, dialect, header))
     frame = _with_decimal_points(frame, decimal=dialect.decimal)
     columns = {str(name): without_blanks(frame[name]) for name in frame.columns}
     return _named_by_tag(columns, file.path)
+
+
+def _check_widths(file: File, dialect: _Dialect) -> None:
+    """Raises `CurveError` if all rows from some line on, more than one, have another number of fields than the header.
+
+    `CSVLogger(append=True)` writes no second header, whatever a later run logs, so the names of its columns are not
+    known. A writer that ends a row after the last value leaves out validation within a run.
+    """
+    rows = []
+    with file.stream() as stream, io.TextIOWrapper(stream, file.encoding, errors="replace", newline="") as text:
+        reader = csv.reader(itertools.islice(text, dialect.place, None), delimiter=dialect.separator)
+        # pandas reports a quote without an end.
+        with contextlib.suppress(csv.Error):
+            rows = [(reader.line_num, len(row), row[0]) for row in reader if row]
+    if rows and file.last_line:
+        # A writer that was killed may have cut it off.
+        rows.pop()
+    if not rows or rows[-1][1] == rows[0][1]:
+        return
+    (_, expected, _), (_, last, _) = rows[0], rows[-1]
+    others = list(itertools.takewhile(lambda row: row[1] == last, reversed(rows)))
+    if len(others) in (1, len(rows) - 1):
+        return
+    first, before = others[-1], rows[-len(others) - 1]
+    starts_over = _is_number(first[2]) and _is_number(before[2]) and float(first[2]) <= float(before[2])
+    names = [name.strip("# \"'") for name in dialect.header.split(dialect.separator)]
+    if last < expected and not starts_over and all(map(is_validation, names[last:])):
+        return
+    raise CurveError(
+        f"`source` must have a value for each column of its header in every row. Received: {file.path}, whose header "
+        f"has {expected} columns, and whose rows from line {dialect.place + first[0]} on have {last}, as if a run "
+        "with other columns had been appended. Save the runs in separate files, each with its own header."
+    )
 
 
 def _read_rows(file: File, dialect: _Dialect, header: Mapping[str, Any]) -> pd.DataFrame:

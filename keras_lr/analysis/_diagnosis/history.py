@@ -42,6 +42,7 @@ from keras_lr.results._diagnosis import Direction, direction_of
 MIN_EPOCHS = 3
 # A single finite value is no history.
 MIN_READABLE_EPOCHS = 2
+TRAIN_LONGER = "Train longer."
 # A metric is compared with the loss over at least this many epochs.
 MIN_METRIC_VALUES = 3
 MAX_NAMED_COLUMNS = 6
@@ -177,7 +178,7 @@ def from_columns(
     table = _spread_validation(table, monitor, validation, validation_freq)
     rows, run_note = read_rows(table, monitor, run=run, rolled_back=rolled_back)
     values = table[monitor].values[rows.kept]
-    _check_count(values, monitor)
+    _check_count(values, monitor, remedy=run_note or TRAIN_LONGER)
     direction = direction or direction_of(monitor)
     val_values = None if validation is None else rows.evaluated(table[validation])
     if val_values is not None and np.isnan(val_values).all() and np.isfinite(values).all():
@@ -296,12 +297,12 @@ def _check_lengths(table: Mapping[str, Column], monitor: str) -> None:
         )
 
 
-def _check_count(values: np.ndarray, monitor: str) -> None:
+def _check_count(values: np.ndarray, monitor: str, *, remedy: str = TRAIN_LONGER) -> None:
     # A loss that is not finite gives its verdict at any length.
     if values.size == 0 or (values.size < MIN_READABLE_EPOCHS and np.isfinite(values).all()):
         raise CurveError(
             f"A history must have at least {MIN_READABLE_EPOCHS} epochs. Received: {values.size} of `{monitor}`. "
-            "Train longer."
+            f"{remedy}"
         )
 
 

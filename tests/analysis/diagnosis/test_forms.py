@@ -631,6 +631,37 @@ def test_two_runs_in_one_csv(read, tmp_path):
         read_history(tmp_path / "run.csv", run=3)
 
 
+def test_a_single_epoch_after_another_run_is_refused_by_the_name_of_both(read):
+    with pytest.raises(CurveError, match=r"Received: 1 of `loss`.* holds 2 runs.* `run=\"run 1\"`"):
+        read("run.csv", "epoch,loss\n0,3\n1,2\n0,4\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("learning_rate", "loss", "val_loss"), ("loss", "val_loss")),
+        (("accuracy", "loss"), ("loss",)),
+        (("loss",), ("accuracy", "loss")),
+    ],
+)
+def test_a_run_that_csv_logger_appended_with_other_columns_is_refused(tmp_path, before, after):
+    path = tmp_path / "run.csv"
+    for columns in (before, after):
+        logger = keras.callbacks.CSVLogger(path, append=True)
+        logger.set_model(keras.Sequential())
+        logger.on_train_begin()
+        for epoch in range(3):
+            logger.on_epoch_end(epoch, dict.fromkeys(columns, 1.0 / (epoch + 1)))
+        logger.on_train_end()
+    with pytest.raises(CurveError, match=r"rows from line 5 on have .* with other columns had been appended"):
+        read_history(path)
+
+
+def test_rows_of_a_run_that_end_after_the_last_value_are_read(read):
+    text = "epoch,loss,val_loss\n0,9,10\n1,8,9\n2,7\n3,6\n"
+    check(read("run.csv", text), "loss", [0, 1, 2, 3], [9, 8, 7, 6], [10, 9, NAN, NAN])
+
+
 def test_a_resumed_run_loses_the_epochs_that_it_trained_again(read):
     text = "epoch,loss,val_loss\n0,9,9\n1,8,8\n2,7,7\n3,6,6\n1,5,\n2,4,4\n"
     check(read("run.csv", text), "loss", [0, 1, 2], [9, 5, 4], [9, NAN, 4])
