@@ -172,8 +172,18 @@ class File:
     @property
     def last_line(self) -> str:
         """The text after the last line break; empty in a complete file."""
-        ended = self._end.rstrip(b"\0") if self.encoding != "utf-16" else b"\n"
-        return ended[max(ended.rfind(b"\n"), ended.rfind(b"\r")) + 1 :].decode(self.encoding, errors="replace")
+        return self._last_lines[-1]
+
+    @property
+    def last_whole_line(self) -> str:
+        """The text before the last line break; empty if it is not among the last bytes of the file."""
+        return self._last_lines[-2] if len(self._last_lines) > 2 else ""
+
+    @functools.cached_property
+    def _last_lines(self) -> list[str]:
+        """The last bytes as lines, the first of which may be a part of one; empty in UTF-16."""
+        ended = "" if self.encoding == "utf-16" else self._end.rstrip(b"\0").decode(self.encoding, errors="replace")
+        return re.split(r"\r\n|\r|\n", ended)
 
     @functools.cached_property
     def _end(self) -> bytes:
@@ -382,6 +392,8 @@ def _check_widths(file: File, dialect: _Dialect) -> None:
     `CSVLogger(append=True)` writes no second header, whatever a later run logs, so the names of its columns are not
     known. A writer that ends a row after the last value leaves out validation within a run.
     """
+    if file.last_whole_line.count(dialect.separator) == dialect.header.count(dialect.separator):
+        return
     rows = []
     with file.stream() as stream, io.TextIOWrapper(stream, file.encoding, errors="replace", newline="") as text:
         reader = csv.reader(itertools.islice(text, dialect.place, None), delimiter=dialect.separator)
