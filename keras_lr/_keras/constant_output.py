@@ -46,8 +46,7 @@ def constant_loss_of(model: keras.Model, targets: Any) -> float | None:
         parts = [(losses, targets, 1.0)]
     total = 0.0
     for loss, target, weight in parts:
-        found = None if loss is None or weight is None else constant_output_loss(loss, target)
-        if found is None or weight is None:
+        if loss is None or weight is None or (found := constant_output_loss(loss, target)) is None:
             return None
         total += weight * found
     return total
