@@ -198,7 +198,7 @@ def _verdict(
         return "unclear", score.share, (few, *excluded.values(), MEASURE, *surer)
     if verdict in FACTORS and (apart := not_comparable(history)):
         return "unclear", score.share, (apart, *excluded.values(), MEASURE, *surer)
-    if verdict == "good" and (little := learned_nothing(history)):
+    if verdict == "good" and (little := learned_nothing(history, context)):
         return "unclear", score.share, (little, ALIKE, MEASURE, *surer)
     overall = f"{_how_many(score.share)} runs with such curves in the benchmark had {RATES[verdict]}."
     other = (SLOW_OTHERWISE,) if verdict == "too_low" and context.rate_position is None else ()

@@ -31,8 +31,10 @@ WORSE_FACTOR = 1.2
 MIN_CHANGE = 0.5
 # A loss that rose by this fraction of its first value and never came below it.
 MIN_RISE = 0.05
-# A constant output costs about minus the log of its accuracy. Outputs that cost so many times more are far too large.
+# Outputs that cost so many times more than a constant output of the same accuracy are far too large, ...
 OVERCONFIDENT = 5.0
+# ... provided that this fraction of them and more is wrong: a penalty or smoothed labels cost as much.
+MIN_WRONG = 0.01
 # The accuracy is the same throughout if it changes by no more than this.
 SAME_ACCURACY = 0.005
 # A loss that falls by this fraction of itself should show in the accuracy.
@@ -136,13 +138,21 @@ def ruled_out(history: TrainingHistory, context: RunContext) -> dict[Verdict, st
     return found
 
 
-def learned_nothing(history: TrainingHistory) -> str:
+def learned_nothing(history: TrainingHistory, context: RunContext) -> str:
     """Why the run cannot be called good, in one sentence: it learned next to nothing. Empty if it did."""
     loss, accuracy = history.loss, _finite(history.accuracy if history.metric is None else history.metric)
-    if history.direction == "max" or not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:
+    if history.direction == "max":
+        return ""
+    baseline, ends = (
+        context.baseline_loss,
+        [_last_part(series) for series in (loss, history.val_loss) if series is not None],
+    )
+    if baseline is not None and baseline > 0 and min(ends) > WORSE_FACTOR * baseline and not _gains(accuracy):
+        return f"`{history.monitor}` ends at {ends[0]:.3g}, above the {baseline:.3g} of the best constant output."
+    if not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:
         return ""
     fall = (loss[0] - loss.min()) / loss[0]
-    if fall >= LITTLE_FALL or np.ptp(accuracy) >= LITTLE_GAIN or accuracy[-1] >= HIGH_ACCURACY:
+    if fall >= LITTLE_FALL or _gains(accuracy) or accuracy[-1] >= HIGH_ACCURACY:
         return ""
     return (
         f"`{history.monitor}` fell by {fall:.0%} only, and the metric stays near {np.median(accuracy):.2g}: the run "
@@ -249,11 +259,14 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
     level = float(np.median(loss))
     start, whose = _before_training(context)
     if start > 0 and np.ptp(loss) > MIN_CHANGE * level:
-        last = float(loss[-max(1, loss.size // 5) :].mean())
+        last = _last_part(loss)
         if last > WORSE_FACTOR * start:
             return f"{monitor} ends at {last:.3g}, above the {start:.3g} of {whose}."
-    accuracy = _finite(history.accuracy)
-    if _stays(accuracy) and level > OVERCONFIDENT * _constant_cost(accuracy):
+    accuracy = _finite(history.val_accuracy if history.accuracy is None else history.accuracy)
+    # A cross-entropy has many classes if its accuracy is about zero, and is no regression.
+    lowest = 0.0 if context.is_cross_entropy else NO_ACCURACY
+    is_constant = _stays(accuracy, above=lowest) and np.median(accuracy) <= 1 - MIN_WRONG
+    if is_constant and level > OVERCONFIDENT * max(_constant_cost(accuracy), np.log(2)):
         return (
             f"The accuracy stays at {np.median(accuracy):.3g}, which a constant output reaches too, at a `loss` of "
             f"about {_constant_cost(accuracy):.2g}; {monitor} is {level:.3g}: the outputs are huge."
@@ -295,8 +308,12 @@ def _metric_disagrees(history: TrainingHistory, context: RunContext) -> Fact | N
     fall = loss[0] - loss[-1]
     if not (_stays(accuracy) and fall > SHOWING_FALL * abs(loss[0])):
         return None
-    # A loss that came down from an explosion says nothing about the accuracy yet.
-    if loss[0] > OVERCONFIDENT * _constant_cost(accuracy) or _not_too_low(history, context):
+    cost = _constant_cost(accuracy)
+    # A loss that came down from an explosion says nothing about the accuracy yet, nor does one that came down to that
+    # of a constant output. A high accuracy need not rise.
+    if loss[0] > OVERCONFIDENT * cost or loss[-1] > LEARNED_PART * cost or np.median(accuracy) >= HIGH_ACCURACY:
+        return None
+    if _not_too_low(history, context):
         return None
     return Fact(
         "not_the_rate",
@@ -394,11 +411,25 @@ def _finite(series: np.ndarray | None) -> np.ndarray:
     return np.empty(0) if series is None else series[np.isfinite(series)]
 
 
-def _stays(accuracy: np.ndarray) -> bool:
+def _last_part(series: np.ndarray) -> float:
+    """The mean of the last fifth of a series."""
+    known = _finite(series)
+    return float(known[-max(1, known.size // 5) :].mean())
+
+
+def _gains(accuracy: np.ndarray) -> bool:
+    return bool(accuracy.size and np.ptp(accuracy) >= LITTLE_GAIN)
+
+
+def _stays(accuracy: np.ndarray, *, above: float = NO_ACCURACY) -> bool:
     """Whether a classifier's accuracy is the same throughout."""
-    return bool(accuracy.size and np.ptp(accuracy) <= SAME_ACCURACY and np.median(accuracy) > NO_ACCURACY)
+    return bool(accuracy.size and np.ptp(accuracy) <= SAME_ACCURACY and np.median(accuracy) > above)
 
 
 def _constant_cost(accuracy: np.ndarray) -> float:
-    """About the cross-entropy of a constant output with this accuracy, at least that of 99%."""
-    return float(-np.log(min(np.median(accuracy), 0.99)))
+    """About the cross-entropy of a constant output with this accuracy, at most 99%.
+
+    That is the logarithm of the number of classes if they are equally frequent, and the entropy of two if they are not.
+    """
+    right = min(float(np.median(accuracy)), 0.99)
+    return float(max(-np.log(right), -right * np.log(right) - (1 - right) * np.log(1 - right)))

@@ -8,7 +8,7 @@ steps, and a metric beside the loss. Rows without the judged series, such as tho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -69,7 +69,13 @@ CONTEXT = ("untrained_loss", "baseline_loss", "optimizer", "learning_rate", "los
 """What is known beside the series, by the arguments of `run_context`."""
 FACT_COLUMNS = ("untrained_loss", "baseline_loss")
 # A loss with one of these names is never negative if the labels are those that it expects.
-CROSS_ENTROPIES = ("binarycrossentropy", "categoricalcrossentropy", "sparsecategoricalcrossentropy")
+CROSS_ENTROPIES = (
+    "binarycrossentropy",
+    "binaryfocalcrossentropy",
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "sparsecategoricalcrossentropy",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,7 @@ class TrainingHistory:
         val_metric: The same on validation data, shape `(n,)`, NaN where not evaluated; None if it never was.
         accuracy: The accuracy on training data, shape `(n,)`, whether or not it grows as the loss falls; None without
             one. It is recognised by its name.
+        val_accuracy: The same on validation data, shape `(n,)`, NaN where not evaluated; None if it never was.
         notes: How the source was read, one sentence each, such as which of its runs this is.
         known: What the source holds beside the series: arguments of `run_context` by name.
         opponent: Name of the loss of the network that the judged one trains against; None without one.
@@ -107,6 +114,7 @@ class TrainingHistory:
     metric: np.ndarray | None = None
     val_metric: np.ndarray | None = None
     accuracy: np.ndarray | None = None
+    val_accuracy: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     known: Mapping[str, Any] = field(default_factory=dict)
     opponent: str | None = None
@@ -176,6 +184,7 @@ def from_columns(
     if val_values is not None and np.isnan(val_values).all() and np.isfinite(values).all():
         val_values = None
     rate = find_learning_rate(table)
+    table = _accuracies_as_shares(table, monitor)
     metric, val_metric = _find_metric(table, rows, monitor, values if direction == "min" else -values)
     notes = (run_note, _total_note(parts), _validation_note(table, monitor, validation))
     return TrainingHistory(
@@ -189,7 +198,8 @@ def from_columns(
         unit=rows.unit,
         metric=metric,
         val_metric=val_metric,
-        accuracy=_find_accuracy(table, rows, monitor),
+        accuracy=_find_accuracy(table, rows.measured, monitor, validation=False),
+        val_accuracy=_find_accuracy(table, rows.evaluated, monitor, validation=True),
         notes=tuple(note for note in notes if note),
         known={**_numbers_of_run(facts, rows, table[monitor].values.size), **_named_optimizer(columns)},
         opponent=_opponent(table, monitor),
@@ -214,7 +224,7 @@ def without_passing_gaps(history: TrainingHistory) -> TrainingHistory:
         f"stayed finite: look for a logarithm of 0, a division by zero or a damaged sample. These {history.unit}s are "
         "left out."
     )
-    series = ("epochs", "values", "val_values", "learning_rates", "metric", "val_metric", "accuracy")
+    series = ("epochs", "values", "val_values", "learning_rates", "metric", "val_metric", "accuracy", "val_accuracy")
     shown = {name: getattr(history, name) for name in series}
     kept = {name: values[finite] for name, values in shown.items() if values is not None}
     return replace(history, **kept, notes=(*history.notes, note))
@@ -228,7 +238,8 @@ def at_the_end(history: TrainingHistory) -> TrainingHistory:
     if history.values.size <= MIN_READABLE_EPOCHS + 1:
         return history
     trained = {name: getattr(history, name) for name in ("values", "metric", "accuracy")}
-    others = {name: getattr(history, name) for name in ("epochs", "val_values", "val_metric", "learning_rates")}
+    untouched = ("epochs", "val_values", "val_metric", "val_accuracy", "learning_rates")
+    others = {name: getattr(history, name) for name in untouched}
     between = {name: (series[:-1] + series[1:]) / 2 for name, series in trained.items() if series is not None}
     return replace(history, **between, **{name: series[:-1] for name, series in others.items() if series is not None})
 
@@ -405,11 +416,28 @@ def _find_metric(
     return min(found, key=lambda pair: (pair[1] is None, float(np.nanmean(pair[0]))))
 
 
-def _find_accuracy(table: Mapping[str, Column], rows: Rows, monitor: str) -> np.ndarray | None:
-    """The training accuracy, a series in [0, 1], shape `(n,)`; of several, the strictest. None without one."""
-    named = [name for name in table if name != monitor and not is_validation(name)]
-    found = [rows.measured(table[name]) for name in named if not ACCURACY_WORDS.isdisjoint(words(name))]
+def _find_accuracy(
+    table: Mapping[str, Column], read: Callable[[Column], np.ndarray], monitor: str, *, validation: bool
+) -> np.ndarray | None:
+    """The accuracy on training or validation data, a series in [0, 1], shape `(n,)`; of several, the strictest."""
+    named = [name for name in table if name != monitor and is_validation(name) == validation]
+    found = [read(table[name]) for name in named if _is_accuracy(name)]
     return min(filter(_in_unit_interval, found), key=lambda series: float(np.nanmean(series)), default=None)
+
+
+def _is_accuracy(name: str) -> bool:
+    return not ACCURACY_WORDS.isdisjoint(words(name))
+
+
+def _accuracies_as_shares(table: Mapping[str, Column], monitor: str) -> dict[str, Column]:
+    """The table with accuracies in per cent as shares of 1; the judged series stays as it was recorded."""
+    named = {name: column for name, column in table.items() if name != monitor and _is_accuracy(name)}
+    known = [column.values[np.isfinite(column.values)] for column in named.values()]
+    every = np.concatenate(known) if known else np.empty(0)
+    # Rounding may carry a share a little above 1.
+    if not every.size or every.min() < 0 or not 1.01 < every.max() <= 100:
+        return dict(table)
+    return {**table, **{name: Column(column.values / 100, column.logged) for name, column in named.items()}}
 
 
 def _in_unit_interval(values: np.ndarray) -> bool:

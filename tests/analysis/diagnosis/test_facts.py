@@ -19,6 +19,7 @@ from keras_lr.results._diagnosis import verdict_sentence
 
 E = np.arange(20)
 FLAT = [2.3] * 10
+BLOWN_UP = 18.3 + 940 * np.exp(-E / 12)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,16 @@ FLAT = [2.3] * 10
         ({"loss": FLAT}, {"optimizer": "adam", "learning_rate": 1.0}, "too_high", "killed the network"),
         ({"loss": FLAT}, {"optimizer": "adam", "learning_rate": 1e-3}, "not_the_rate", "frozen"),
         ({"loss": [3.6, 957.0, 400.0, 100.0, 40.0, 18.3]}, {}, "too_high", "never fell below it"),
-        ({"loss": 18.3 + 940 * np.exp(-E / 12), "accuracy": [0.1] * 20}, {}, "too_high", "outputs are huge"),
+        ({"loss": BLOWN_UP, "accuracy": [0.1] * 20}, {}, "too_high", "outputs are huge"),
+        ({"loss": BLOWN_UP, "acc": [10.0] * 20, "val_acc": [10.0] * 20}, {}, "too_high", "accuracy stays at 0.1"),
+        ({"loss": BLOWN_UP, "val_accuracy": [0.1] * 20}, {}, "too_high", "outputs are huge"),
+        (
+            {"loss": 2 * BLOWN_UP, "accuracy": [0.01] * 20},
+            {"loss": "sparse_categorical_crossentropy"},
+            "too_high",
+            "outputs are huge",
+        ),
+        ({"loss": BLOWN_UP, "accuracy": [0.97] * 20}, {}, "too_high", "a `loss` of about 0.13"),
         ({"loss": 5.0 + 20 * np.exp(-E / 3)}, {"untrained_loss": 2.3}, "too_high", "above the 2.3 of the untrained"),
         (
             {"loss": 5.0 + 20 * np.exp(-E / 3)},
@@ -41,6 +51,7 @@ FLAT = [2.3] * 10
             "above the 2.3 of the best constant output",
         ),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {"loss": "binary_crossentropy"}, "not_the_rate", "negative"),
+        ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {"loss": "BinaryFocalCrossentropy"}, "not_the_rate", "negative"),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {}, "unclear", "falls through 0"),
         ({"loss": 2.3 * np.exp(-E / 20), "accuracy": [0.1] * 20}, {}, "not_the_rate", "do not measure the same thing"),
         (
@@ -70,6 +81,34 @@ def test_a_fact_settles_the_verdict_and_says_why(columns, known, verdict, words)
     assert words in diagnosis.reasons[0]
     if verdict in ("not_the_rate", "unclear"):
         assert (diagnosis.suggested_low, diagnosis.suggested_high) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "accuracy"),
+    [
+        (0.30, 0.06, 1.0),
+        (0.82, 0.52, 0.999),
+        # The entropy of two classes of which one has 99%, 90% or half of the samples.
+        (0.066, 0.056, 0.99),
+        (0.5, 0.325, 0.9),
+        (1.1, 0.6931, 0.5),
+    ],
+    ids=["learned at once", "smoothed labels", "99% in one class", "90% in one class", "half in one class"],
+)
+def test_a_loss_that_suits_a_constant_accuracy_settles_no_verdict(start, end, accuracy):
+    columns = {"loss": end + (start - end) * np.exp(-E / 5), "accuracy": [accuracy] * 20}
+    assert analyze_history(columns).share is not None
+
+
+def test_a_run_that_ends_above_a_constant_output_is_not_good():
+    loss = 18.3 + 940 * np.exp(-np.arange(100) / 12)
+    columns = {"loss": loss, "val_loss": loss}
+    above = analyze_history(columns, baseline_loss=2.3)
+    assert analyze_history(columns).verdict == "good"
+    assert above.verdict == "unclear"
+    assert "ends at 18.9, above the 2.3 of the best constant output" in above.reasons[0]
+    learned = analyze_history({**columns, "accuracy": np.linspace(0.1, 0.9, 100)}, baseline_loss=2.3)
+    assert "constant output" not in learned.reasons[0]
 
 
 @pytest.mark.parametrize(
