@@ -157,9 +157,9 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
 
 def _as_known(history: TrainingHistory, known: tuple[str, ...]) -> TrainingHistory:
     """The history without the series that are not known."""
-    hidden = {} if "val_loss" in known else {"val_values": None, "val_metric": None}
+    hidden = {} if "val_loss" in known else {"val_values": None, "val_metric": None, "val_accuracy": None}
     if "accuracy" not in known:
-        hidden |= {"metric": None, "val_metric": None, "accuracy": None}
+        hidden |= {"metric": None, "val_metric": None, "accuracy": None, "val_accuracy": None}
     return replace(history, **hidden)
 
 

@@ -57,8 +57,8 @@ FAR_DECADES = 1.0
 SAFE_DECADES = 1.0
 # The loss of the untrained model, measured on one batch, is known to this fraction of itself.
 SAME_LOSS = 0.25
-# A loss below zero that falls in its last third at this fraction of its mean speed has no lowest value in sight.
-UNBOUNDED_SPEED = 0.5
+# A loss that falls in its last third at this fraction of its mean speed has no lowest value in sight.
+STEADY_SPEED = 0.5
 # A loss that falls to this part of what a constant output costs has learned something, ...
 LEARNED_PART = 0.9
 # ... but nothing that holds for other data if the validation loss is never below this part.
@@ -292,9 +292,7 @@ def _below_zero(history: TrainingHistory, context: RunContext) -> Fact | None:
     labels = "look for labels other than 0 and 1, a missing softmax or sigmoid, or the wrong loss"
     if context.is_cross_entropy:
         return Fact("not_the_rate", f"`{history.monitor}` is negative, which a cross-entropy never is: {labels}.")
-    third = max(1, loss.size // 3)
-    late, whole = (loss[-third - 1] - loss[-1]) / third, (loss[0] - loss[-1]) / (loss.size - 1)
-    if loss[0] > 0 and loss.size >= MIN_STEADY_EPOCHS + 1 and late >= UNBOUNDED_SPEED * whole:
+    if loss[0] > 0 and loss.size >= MIN_STEADY_EPOCHS + 1 and _keeps_falling(loss):
         return Fact(
             "unclear",
             f"`{history.monitor}` falls through 0 without slowing down. A cross-entropy or a squared error cannot: "
@@ -343,7 +341,7 @@ def _never_better_than_constant(history: TrainingHistory, context: RunContext) -
     if baseline is None or not context.is_usual_rate:
         return None
     near = max(MIN_RISE * abs(baseline), 2 * curvature_noise(loss))
-    if np.abs(loss - baseline).max() > near:
+    if np.abs(loss - baseline).max() > near or _improves_steadily(history):
         return None
     return Fact(
         "not_the_rate",
@@ -382,7 +380,9 @@ def _not_too_low(history: TrainingHistory, context: RunContext) -> str:
             return f"{monitor} rose to {loss.max():.3g}, far above the {start:.3g} of {whose}."
         way = start - loss.min()
         quick = start - loss[0] >= QUICK_PART * way and way >= QUICK_FALL * start
-        if quick and not context.decades_below_usual > 0:
+        # The first batch may be unusually hard, and then a slow run too seems to have fallen at once.
+        slow = context.decades_below_usual > 0 or _improves_steadily(history)
+        if quick and not slow:
             return f"{monitor} fell almost entirely in the first {history.unit}."
     if loss[0] > 0 and loss.max() > RISEN_FACTOR * loss[0]:
         return f"{monitor} rose to {loss.max():.3g}, far above its first value of {loss[0]:.3g}."
@@ -395,12 +395,27 @@ def _not_too_high(history: TrainingHistory, context: RunContext) -> str:
     """Why the rate cannot have been too high; empty if it can."""
     if context.decades_below_usual >= FAR_DECADES:
         return f"The learning rate is far below the usual range, {_usual_rates(context)}."
-    if not is_validated(history) or history.val_loss is None:
-        return ""
-    validation = history.val_loss[np.isfinite(history.val_loss)]
-    if not ((np.diff(history.loss) < 0).all() and (np.diff(validation) < 0).all()):
+    if not _improves_throughout(history):
         return ""
     return f"`{history.monitor}` and `{history.val_monitor}` improved in every {history.unit}."
+
+
+def _improves_throughout(history: TrainingHistory) -> bool:
+    """Whether the loss falls from each epoch to the next, on training and validation data."""
+    if not is_validated(history):
+        return False
+    return all(bool((np.diff(_finite(loss)) < 0).all()) for loss in (history.loss, history.val_loss))
+
+
+def _improves_steadily(history: TrainingHistory) -> bool:
+    return _improves_throughout(history) and _keeps_falling(history.loss)
+
+
+def _keeps_falling(loss: np.ndarray) -> bool:
+    """Whether the loss falls hardly slower in its last third than as a whole."""
+    third = max(1, loss.size // 3)
+    late, whole = (loss[-third - 1] - loss[-1]) / third, (loss[0] - loss[-1]) / (loss.size - 1)
+    return bool(late >= STEADY_SPEED * whole)
 
 
 def _usual_rates(context: RunContext) -> str:

@@ -150,6 +150,15 @@ def test_curves_that_improve_every_epoch_are_not_too_high():
     assert analyze_history({"loss": loss, "val_loss": loss + 0.05}).verdict != "too_high"
 
 
+@pytest.mark.parametrize("untrained", [0.6, 1.0, 1.7, 2.5])
+@pytest.mark.parametrize("baseline", [None, 0.95, 1.0, 1.1])
+@pytest.mark.parametrize("fall", [0.01, 0.05, 0.2])
+def test_a_slow_steady_fall_is_too_low_however_hard_the_first_batch_is(untrained, baseline, fall):
+    loss = np.linspace(1.0, 1.0 - fall, 10)
+    known = {"optimizer": "adam", "learning_rate": 1e-4, "untrained_loss": untrained, "baseline_loss": baseline}
+    assert analyze_history({"loss": loss, "val_loss": loss + 0.05}, **known).verdict == "too_low"
+
+
 def test_what_was_known_is_kept_and_what_was_not_is_named():
     loss = 2.3 * np.exp(-E / 10)
     diagnosis = analyze_history({"loss": loss}, untrained_loss=2.5, optimizer="adam", learning_rate=1e-3)
