@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -187,11 +187,12 @@ def total_steps(
 
     Args:
         x: As in `fit`: arrays of shape `(n_samples, ...)` or a list, tuple or dict of them, a batched
-            `tf.data.Dataset`, a `PyDataset` or a generator.
+            `tf.data.Dataset`, a `PyDataset`, a generator or a loader of another library.
         epochs: The last epoch, as in `fit`, at least 1.
         batch_size: For arrays; None for 32, as in `fit`.
         validation_split: Share of arrays in [0, 1) that `fit` holds back.
-        steps_per_epoch: As in `fit`. Needed for a generator, and for a dataset that is infinite or of unknown size.
+        steps_per_epoch: As in `fit`. Needed for a generator, for a loader of another library, such as PyTorch's
+            `DataLoader`, and for a dataset that is infinite or of unknown size.
             Data of a known size that are shorter than `epochs * steps_per_epoch` begin again at the next epoch, as
             `fit` lets them.
         steps_per_execution: As in `compile`.
@@ -241,10 +242,16 @@ def _batches(x: Any, batch_size: int | None, validation_split: float) -> int | N
     if isinstance(x, tf.data.Dataset):
         cardinality = int(x.cardinality())
         return None if cardinality < 0 else cardinality
-    if isinstance(x, Iterator):
-        return None
     share = validation.share("validation_split", validation_split)
     size = 32 if batch_size is None else validation.whole_number("batch_size", batch_size)
+    leaves = keras.tree.flatten(x)
+    if not leaves or not all(getattr(leaf, "shape", ()) for leaf in leaves):
+        return None
     # As `fit` splits: the part that trains is rounded down.
-    samples = math.floor(len(keras.tree.flatten(x)[0]) * (1 - share))
+    samples = math.floor(int(leaves[0].shape[0]) * (1 - share))
+    if samples == 0:
+        raise InvalidArgumentError(
+            f"`x` must hold a sample to train on. Received: {leaves[0].shape[0]} samples, "
+            f"validation_split={validation_split}. Pass more samples or lower `validation_split`."
+        )
     return math.ceil(samples / size)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 from keras_lr.errors import InvalidArgumentError
@@ -30,6 +31,13 @@ def endless() -> Any:
         yield X[:4], Y[:4]
 
 
+class Loader:
+    """A loader of batches, such as PyTorch's, whose length does not count samples."""
+
+    def __len__(self) -> int:
+        return 5
+
+
 def batched() -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((X, Y)).batch(16)
 
@@ -48,6 +56,7 @@ def batched() -> tf.data.Dataset:
         (lambda: batched().filter(lambda x, y: True).repeat(), {"steps_per_epoch": 3}),
         (Reader, {}),
         (endless, {"steps_per_epoch": 3, "initial_epoch": 2}),
+        (lambda: scipy.sparse.csr_matrix(X), {"batch_size": 16}),
     ],
     ids=[
         "arrays",
@@ -61,6 +70,7 @@ def batched() -> tf.data.Dataset:
         "filtered",
         "reader",
         "generator",
+        "sparse",
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"steps_per_execution": 2, "accumulate": 2}], ids=["plain", "several at once"])
@@ -71,7 +81,7 @@ def test_it_counts_as_fit_does(data: Any, arguments: dict[str, Any], options: di
     # To trace a step takes longer than all of these, but only a traced one takes several together.
     model.compile(optimizer, "mse", **together, run_eagerly=not together)
     x = data()
-    model.fit(x, Y if isinstance(x, np.ndarray) else None, epochs=3, verbose=0, **arguments)
+    model.fit(x, Y if hasattr(x, "shape") else None, epochs=3, verbose=0, **arguments)
     # The first variable is the step that a schedule is called with.
     assert total_steps(data(), epochs=3, **arguments, **together) == int(model.optimizer.variables[0])
 
@@ -86,6 +96,11 @@ def test_it_counts_as_fit_does(data: Any, arguments: dict[str, Any], options: di
         (endless(), {"epochs": 3}, "`steps_per_epoch` must be given .* generator"),
         (batched().repeat(), {"epochs": 3}, "`steps_per_epoch` must be given"),
         (batched().filter(lambda x, y: True), {"epochs": 3}, "`steps_per_epoch` must be given"),
+        (Loader(), {"epochs": 3}, "`steps_per_epoch` must be given .* Loader"),
+        ("data.csv", {"epochs": 3}, "`steps_per_epoch` must be given .* str"),
+        (X.tolist(), {"epochs": 3}, "`steps_per_epoch` must be given .* list"),
+        (X[:5], {"epochs": 3, "validation_split": 0.9}, "`x` must hold a sample .* 5 samples, validation_split=0.9"),
+        (X[:0], {"epochs": 3}, "`x` must hold a sample to train on. Received: 0 samples"),
     ],
 )
 def test_refusals(data: Any, arguments: dict[str, Any], message: str) -> None:
