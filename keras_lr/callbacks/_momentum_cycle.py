@@ -10,13 +10,13 @@ import keras
 import tensorflow as tf
 
 from keras_lr._keras.callback_state import Callback
-from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers
+from keras_lr._keras.learning_rate import compiled_rate, iterations_of, leaf_optimizers, steps_done
 from keras_lr._keras.running_fit import on_fit_error
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import with_article
 from keras_lr.errors import InvalidArgumentError
-from keras_lr.schedules._base import PRECISION
-from keras_lr.schedules._composed import Scaled
+from keras_lr.schedules._base import PRECISION, rate_at
+from keras_lr.schedules._composed import Resumed, Scaled
 from keras_lr.schedules._preview import cycle_position_of, momentum_at, position_in_range, preview
 
 MOMENTA = ("momentum", "beta_1", "adam_beta_1")
@@ -86,7 +86,8 @@ class MomentumCycle(Callback):
     Without a momentum in the compiled optimizer the fit goes on as it is, and one warning says so.
 
     The cycle is that of a `OneCycle` or `Cyclical` schedule. With any other schedule the momentum follows the rate
-    itself, from the lowest to the highest rate of the fit, or over `rate_range`.
+    itself, from the lowest to the highest rate of the fit, or over `rate_range`. Without `rate_range`, a factor on the
+    schedule, such as that of a part of the model, does not change the momentum.
 
     Args:
         min_momentum: Momentum at the highest rate, in (0, 1).
@@ -136,13 +137,6 @@ class MomentumCycle(Callback):
         """The momentum of the next step, with several optimizers the first one's; None if none is cycled."""
         return float(tf.convert_to_tensor(self._momenta[0]())) if self._momenta else None
 
-    def get_state(self) -> dict[str, Any]:
-        """An empty state: the momentum is a function of the step, which the optimizer stores."""
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Does nothing; the state is empty."""
-
     def on_train_begin(self, logs: Any = None) -> None:
         """Makes sure that the compiled momentum is restored if an error ends the fit."""
         super().on_train_begin(logs)
@@ -159,7 +153,7 @@ class MomentumCycle(Callback):
             warnings.warn(lacking, stacklevel=2)
             return
         for leaf, names in cycled:
-            compute = self._momentum_of(leaf)
+            compute = self._momentum_of(leaf, epoch)
             self._momenta.append(compute)
             for name in names:
                 setattr(leaf, name, DynamicFloat(getattr(leaf, name), compute))
@@ -180,24 +174,37 @@ class MomentumCycle(Callback):
                     setattr(leaf, name, float(momentum))
                     self.model.train_function = None
 
-    def _momentum_of(self, leaf: Any) -> Callable[[], Any]:
-        position = cycle_position_of(compiled_rate(leaf)) if self.rate_range is None else None
-        if position is not None:
-            return lambda: self._opposed(position(keras.ops.cast(iterations_of(leaf), PRECISION)))
-        low, high = self.rate_range or self._planned_range(compiled_rate(leaf))
-        return lambda: self._opposed(position_in_range(leaf.learning_rate, low, high))
+    def _momentum_of(self, leaf: Any, epoch: int) -> Callable[[], Any]:
+        if self.rate_range is not None:
+            low, high = self.rate_range
+            return lambda: self._opposed(position_in_range(leaf.learning_rate, low, high))
+        rate = compiled_rate(leaf)
+        position = cycle_position_of(rate) or self._position_in_fit(rate, steps_done(leaf), epoch)
+        return lambda: self._opposed(position(keras.ops.cast(iterations_of(leaf), PRECISION)))
 
     def _opposed(self, position: Any) -> Any:
         return momentum_at(position, self.min_momentum, self.max_momentum)
 
-    def _planned_range(self, rate: Any) -> tuple[float, float]:
-        """The lowest and highest rate of the whole fit."""
-        schedule = rate.schedule if isinstance(rate, Scaled) else rate
+    def _position_in_fit(self, rate: Any, done: int, epoch: int) -> Callable[[Any], Any]:
+        """The position of a schedule between its lowest and highest rate of the whole fit, by the optimizer's step.
+
+        A factor on the schedule, which a callback may change, does not count.
+
+        Args:
+            rate: The optimizer's rate as compiled.
+            done: Number of steps that the optimizer had done when `epoch` began.
+            epoch: The first epoch that this `fit` trains; a resumed one begins later.
+        """
+        schedule = rate
+        while isinstance(schedule, Scaled):
+            schedule = schedule.schedule
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and steps and epochs:
-            rates = preview(schedule, int(steps) * int(epochs)).learning_rates
-            if rates.min() < rates.max():
-                return float(rates.min()), float(rates.max())
+            first = max(done // int(steps) - epoch, 0) * int(steps)
+            rates = preview(Resumed(schedule, first), int(steps) * int(epochs)).learning_rates
+            low, high = float(rates.min()), float(rates.max())
+            if low < high:
+                return lambda step: position_in_range(rate_at(schedule, step), low, high)
         raise InvalidArgumentError(
             "`rate_range` is required unless a schedule changes the learning rate and the steps per epoch are known. "
             f"Received: rate_range=None, {with_article(type(rate).__name__)} as the learning rate, {steps} steps per "

@@ -65,10 +65,14 @@ def test_trains_as_if_each_step_had_its_momentum_set(name: str) -> None:
     assert all(type(getattr(optimizer, attribute)) is float for attribute in names)
 
 
-def watched_momenta(optimizer: Any, cycle: keras_lr.MomentumCycle, epochs: int = 2) -> list[float]:
+def watched_momenta(optimizer: Any, cycle: keras_lr.MomentumCycle) -> list[float]:
+    return momenta_of_fit(regression(optimizer), cycle)
+
+
+def momenta_of_fit(model: keras.Model, cycle: keras_lr.MomentumCycle, **options: Any) -> list[float]:
     seen: list[float] = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: seen.append(cycle.momentum))
-    fit(regression(optimizer), cycle, watch, epochs=epochs)
+    fit(model, cycle, watch, epochs=2, **options)
     return seen
 
 
@@ -86,6 +90,27 @@ def test_follows_the_rates_of_any_other_schedule() -> None:
     fall = schedules.Polynomial(0.1, NUM_STEPS - 1, end_learning_rate=0.02)
     seen = watched_momenta(optimizers.Adam(fall), keras_lr.MomentumCycle())
     assert seen == pytest.approx(np.linspace(0.85, 0.95, NUM_STEPS), rel=1e-6)
+
+
+def test_a_second_fit_has_the_range_of_its_own_rates() -> None:
+    fall = schedules.Polynomial(0.1, 2 * NUM_STEPS - 1, end_learning_rate=0.02)
+    model = regression(optimizers.Adam(fall))
+    fit(model, epochs=2)
+    assert momenta_of_fit(model, keras_lr.MomentumCycle()) == pytest.approx(np.linspace(0.85, 0.95, NUM_STEPS))
+
+
+def test_a_fit_that_continues_has_the_range_of_the_whole() -> None:
+    model = regression(optimizers.Adam(schedules.Polynomial(0.1, NUM_STEPS - 1, end_learning_rate=0.02)))
+    fit(model, epochs=1)
+    seen = momenta_of_fit(model, keras_lr.MomentumCycle(), initial_epoch=1)
+    assert seen == pytest.approx(np.linspace(0.85, 0.95, NUM_STEPS)[STEPS_PER_EPOCH:])
+
+
+@needs_multi_optimizer
+def test_a_part_has_the_momentum_of_the_whole() -> None:
+    whole = regression(optimizers.Adam(schedules.Polynomial(0.1, NUM_STEPS - 1, end_learning_rate=0.02)))
+    parted = regression(keras_lr.discriminative(whole, {"stem": 0.5, "head": 0.1}))
+    assert momenta_of_fit(parted, keras_lr.MomentumCycle()) == pytest.approx(np.linspace(0.85, 0.95, NUM_STEPS))
 
 
 def test_follows_a_rate_that_is_set_within_the_given_range() -> None:
