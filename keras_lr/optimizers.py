@@ -15,6 +15,7 @@ import keras
 
 from keras_lr._keras.learning_rate import compiled_rate, current_learning_rate, follows_schedule
 from keras_lr._keras.model import graph_nodes, layers_of
+from keras_lr._keras.stateless import excluded_from_weight_decay
 from keras_lr._utils import validation
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.validation import AnyModel
@@ -60,7 +61,8 @@ def discriminative(
         verbose: Whether to print the rate of each depth, with `decay`.
 
     Returns:
-        A `keras.optimizers.MultiOptimizer`, which is saved and loaded with its model.
+        A `keras.optimizers.MultiOptimizer`, which is saved and loaded with its model; inside a `LossScaleOptimizer` if
+        the base optimizer was.
 
     Raises:
         InvalidArgumentError: A key names no layer with trainable weights, the weights of a key are all covered by other
@@ -85,9 +87,10 @@ def discriminative(
         raise InvalidArgumentError(
             "`discriminative` needs `factors`, `decay` or `no_weight_decay_on`. Pass for example decay=0.9."
         )
-    base = _base_optimizer(model, optimizer, several)
+    given = _given_optimizer(model, optimizer, several)
+    base = getattr(given, "inner_optimizer", given)
     checked = {} if factors is None else _checked_factors(factors)
-    parts = _parts(model, checked, None if decay is None else _checked_decay(decay), no_weight_decay_on)
+    parts = _parts(model, base, checked, None if decay is None else _checked_decay(decay), no_weight_decay_on)
     if no_weight_decay_on and not getattr(base, "weight_decay", None):
         raise InvalidArgumentError(
             f"`no_weight_decay_on` needs an optimizer with weight decay. Received: {type(base).__name__} without. "
@@ -104,7 +107,10 @@ def discriminative(
     }
     # A separate optimizer: one shared with a part would be duplicated by save and load.
     default = _scaled_copy(base, dataclasses.replace(ordered[0], name="default"))
-    return several(mapping(default_optimizer=default, optimizer_map=patterns))
+    parted = several(mapping(default, patterns), loss_scale_factor=base.loss_scale_factor)
+    if given is base:
+        return parted
+    return type(given)(parted, initial_scale=given.initial_scale, dynamic_growth_steps=given.dynamic_growth_steps)
 
 
 def scale_learning_rate(learning_rate: float, from_batch: int, to_batch: int, optimizer: Any = "sgd") -> float:
@@ -169,16 +175,15 @@ class _Part:
     paths: list[str]
 
 
-def _base_optimizer(model: keras.Model, optimizer: Any, several: type) -> Any:
-    base = getattr(model, "optimizer", None) if optimizer is None else keras.optimizers.get(optimizer)
-    base = getattr(base, "inner_optimizer", base)
-    if base is None:
+def _given_optimizer(model: keras.Model, optimizer: Any, several: type) -> Any:
+    given = getattr(model, "optimizer", None) if optimizer is None else keras.optimizers.get(optimizer)
+    if given is None:
         raise ModelError("`optimizer` must be given, since the model is not compiled. Pass one, such as 'adam'.")
-    if isinstance(base, several):
+    if isinstance(getattr(given, "inner_optimizer", given), several):
         raise InvalidArgumentError(
             "`optimizer` must be a single optimizer. Received: a MultiOptimizer. Pass the optimizer to copy per part."
         )
-    return base
+    return given
 
 
 def _checked_factors(factors: Any) -> dict[str, float]:
@@ -200,13 +205,17 @@ def _checked_decay(decay: Any) -> float:
 
 
 def _parts(
-    model: keras.Model, factors: dict[str, float], decay: float | None, no_weight_decay_on: Sequence[str]
+    model: keras.Model,
+    base: Any,
+    factors: dict[str, float],
+    decay: float | None,
+    no_weight_decay_on: Sequence[str],
 ) -> list[_Part]:
     """The model's weights by what they have in common; the part "base" has those that nothing covers."""
     if not model.built or not model.trainable_variables:
         raise ModelError("`model` must be built and have trainable weights. Call it on a batch, or build it.")
     owners = _owners(model, factors)
-    exempt = {path for word in _words(no_weight_decay_on) for path in _paths_without_decay(model, word)}
+    exempt = _paths_exempt(model, base, no_weight_decay_on)
     depths = {} if decay is None else _depths(model)
     deepest = max(depths.values(), default=0)
     parts: dict[str, _Part] = {}
@@ -240,6 +249,13 @@ def _words(no_weight_decay_on: Any) -> list[str]:
             'Pass for example ("bias", "norm").'
         )
     return list(no_weight_decay_on)
+
+
+def _paths_exempt(model: keras.Model, base: Any, no_weight_decay_on: Sequence[str]) -> set[str]:
+    """The paths of the weights that `no_weight_decay_on` or the base optimizer excludes from weight decay."""
+    variables = model.trainable_variables
+    excluded = {variables[place].path for place in excluded_from_weight_decay(base, variables)}
+    return excluded.union(*(_paths_without_decay(model, word) for word in _words(no_weight_decay_on)))
 
 
 def _paths_without_decay(model: keras.Model, word: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 import keras_lr
 from keras_lr import schedules
 from keras_lr.errors import InvalidArgumentError, ModelError
-from tests.callbacks.regression import X, Y, fit, regression
+from tests.callbacks.regression import WarmsUp, X, Y, fit, regression
 from tests.versions import needs_multi_optimizer
 
 
@@ -223,6 +223,50 @@ def test_weights_without_decay_train_as_those_that_keras_excludes(tmp_path: Any)
         fit(one, epochs=1)
     for left, right in zip(plain.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4)
+
+
+@needs_multi_optimizer
+def test_weights_that_the_base_optimizer_excludes_do_not_decay() -> None:
+    models = []
+    for part in (False, True):
+        base = keras.optimizers.AdamW(0.01, weight_decay=5.0)
+        model = regression(base)
+        model.set_weights([weight + 1 for weight in model.get_weights()])
+        base.exclude_from_weight_decay(var_list=[model.get_layer("stem").kernel], var_names=["bias"])
+        if part:
+            model.compile(keras_lr.discriminative(model, {"stem": 1.0}, optimizer=base), "mse")
+        fit(model, epochs=1)
+        models.append(model)
+    for plain, parted in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(parted, plain, rtol=1e-5)
+
+
+@needs_multi_optimizer
+def test_the_scale_of_the_loss_is_that_of_the_base_optimizer(tmp_path: Any) -> None:
+    model = regression(keras.optimizers.SGD(0.01, loss_scale_factor=8.0))
+    model.compile(keras_lr.discriminative(model, {"stem": 0.1}), "mse")
+    assert float(model.optimizer.scale_loss(1.0)) == 8.0
+    wrapped = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(0.01), initial_scale=64.0, dynamic_growth_steps=3
+    )
+    model.compile(keras_lr.discriminative(model, {"stem": 0.1}, optimizer=wrapped), "mse")
+    fit(model, epochs=1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        # Seven steps, doubled after every third.
+        assert float(one.optimizer.scale_loss(1.0)) == 256.0
+        assert one.optimizer.dynamic_growth_steps == 3
+
+
+@needs_multi_optimizer
+def test_a_part_warms_up_as_the_base_optimizer_does() -> None:
+    plain = regression(WarmsUp(0.01))
+    parted = regression(keras_lr.discriminative(plain, {"stem": 1.0}))
+    for model in (plain, parted):
+        fit(model, epochs=1)
+    for left, right in zip(plain.get_weights(), parted.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5)
 
 
 @needs_multi_optimizer

@@ -142,8 +142,17 @@ def _rate_at(leaf: Any, step: int) -> float:
 
 
 def current_learning_rate(optimizer: Any) -> float:
-    """The rate of the next step; with several optimizers, the first one's."""
-    return float(tf.convert_to_tensor(leaf_optimizers(optimizer)[0].learning_rate))
+    """The rate of the next step; with several optimizers, the first one's.
+
+    It is the rate that can be set. What a `learning_rate` property of the optimizer's own makes of it does not count.
+    """
+    leaf = leaf_optimizers(optimizer)[0]
+    rate = compiled_rate(leaf)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        rate = rate(iterations_of(leaf))
+    elif not isinstance(rate, keras.Variable):
+        rate = rate()
+    return float(tf.convert_to_tensor(rate))
 
 
 def steps_done(optimizer: Any) -> int:

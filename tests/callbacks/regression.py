@@ -27,3 +27,27 @@ def fit(model: keras.Model, *callbacks: Any, epochs: int = 3, **options: Any) ->
     options = {"batch_size": 10, "shuffle": False, "verbose": 0} | options
     history = model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
     return dict(history.history)
+
+
+@keras.saving.register_keras_serializable("tests")
+class WarmsUp(keras.optimizers.SGD):
+    """An optimizer whose `learning_rate` is the compiled one times the warmup of its own."""
+
+    @property
+    def learning_rate(self) -> Any:
+        return self._get_current_learning_rate() * warmup(self)
+
+    @learning_rate.setter
+    def learning_rate(self, rate: Any) -> None:
+        keras.optimizers.SGD.learning_rate.fset(self, rate)
+
+
+class WarmsUpInStep(keras.optimizers.SGD):
+    """An optimizer that does the same without telling."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        super().update_step(gradient, variable, learning_rate * warmup(self))
+
+
+def warmup(optimizer: Any) -> Any:
+    return keras.ops.minimum(1.0, (keras.ops.cast(optimizer.iterations, "float32") + 1) / 4)

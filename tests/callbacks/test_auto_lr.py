@@ -14,7 +14,7 @@ from keras_lr._utils import progress
 from keras_lr.callbacks._auto_lr_controller import Controller, Fit
 from keras_lr.callbacks._auto_lr_state import AutoLRState, Segment
 from keras_lr.errors import InvalidArgumentError, InvalidRangeError, ModelError
-from tests.callbacks.regression import X, Y, regression
+from tests.callbacks.regression import WarmsUp, WarmsUpInStep, X, Y, regression
 from tests.training_models import all_values, classifier, plain_classifier, two_outputs
 
 SCHEDULES = keras.optimizers.schedules
@@ -259,6 +259,16 @@ def test_a_schedule_that_falls_by_itself_is_not_annealed(digits):
     auto = keras_lr.AutoLR()
     fit(model, digits, auto, epochs=4)
     assert kinds(auto) == ["probe"]
+
+
+def test_an_optimizer_s_own_factor_on_the_rate_is_not_taken_out():
+    trained = []
+    for kind in (WarmsUp, WarmsUpInStep):
+        model = regression(kind(1e-4))
+        model.fit(X, Y, batch_size=10, epochs=3, shuffle=False, verbose=0, callbacks=[AutoLR(verbose=False)])
+        trained.append(model.get_weights())
+    for left, right in zip(*trained, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 
 
 def test_a_schedule_counts_the_steps_that_were_accumulated(digits):
