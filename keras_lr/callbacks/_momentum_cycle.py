@@ -144,14 +144,18 @@ class MomentumCycle(Callback):
         self._stop_watching = on_fit_error(self.model, lambda error: self._restore())
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Replaces the compiled momentum by the cycled one, before the first epoch."""
-        if self._momenta or self._idle:
+        """Replaces the compiled momentum by the cycled one.
+
+        That is before the first epoch, and again where the end of another run of a search has restored it.
+        """
+        if self._idle or (self._momenta and _is_cycled(self.model.optimizer)):
             return
         cycled, lacking = _cycled_names(self.model.optimizer)
         if lacking:
             self._idle = True
             warnings.warn(lacking, stacklevel=2)
             return
+        self._momenta = []
         for leaf, names in cycled:
             compute = self._momentum_of(leaf, epoch)
             self._momenta.append(compute)
@@ -210,6 +214,11 @@ class MomentumCycle(Callback):
             f"Received: rate_range=None, {with_article(type(rate).__name__)} as the learning rate, {steps} steps per "
             "epoch. Pass `rate_range=(lowest, highest)`."
         )
+
+
+def _is_cycled(optimizer: Any) -> bool:
+    momenta = (getattr(leaf, name, None) for leaf in leaf_optimizers(optimizer) for name in MOMENTA)
+    return any(isinstance(momentum, DynamicFloat) for momentum in momenta)
 
 
 def _cycled_names(optimizer: Any) -> tuple[list[tuple[Any, list[str]]], str]:

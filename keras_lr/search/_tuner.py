@@ -14,6 +14,7 @@ import keras_tuner
 import pandas as pd
 import tensorflow as tf
 
+from keras_lr._keras.learning_rate import follows_schedule, set_learning_rate
 from keras_lr._keras.snapshot import RandomState
 from keras_lr._utils.progress import Update, search_line, summary
 from keras_lr._utils.validation import whole_number
@@ -266,8 +267,10 @@ class LogGridSearch(GridTuner):
         return histories
 
     def load_model(self, trial: Any) -> keras.Model:
-        """The model of a trial with the weights of its best epoch."""
+        """The model of a trial with the weights of its best epoch, compiled at the rate of the trial."""
         model = build_hypermodel(self, trial.hyperparameters)
+        if not follows_schedule(model.optimizer):
+            set_learning_rate(model.optimizer, self._point(trial).learning_rate)
         batch = None if self._session is None else self._session.arguments.first_batch(self._point(trial).batch_size)
         if not model.built and batch is not None:
             build_as_fit(model, batch)

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import keras_lr
 from keras_lr.analysis import Race
+from keras_lr.callbacks import MomentumCycle
 from keras_lr.errors import InvalidArgumentError, SearchError, UnknownArgumentError
 from keras_lr.report import Report
 from keras_lr.results import Suggestion
@@ -125,6 +126,16 @@ def test_callbacks_see_one_training_per_run(tmp_path: Path):
     np.testing.assert_allclose(both["loss"], both["loss_of_grid"], rtol=1e-6)
 
 
+def test_the_momentum_goes_on_in_a_cycle_after_a_pause(tmp_path: Path):
+    build = classifier(lambda: keras.optimizers.SGD(momentum=0.9))
+    cycle = MomentumCycle(0.1, 0.9, rate_range=(1e-3, 2.0))
+    race = run_race(small_race(tmp_path, build, learning_rates=THREE_RATES, engine="auto"), callbacks=[cycle])
+    grid = LogGridSearch(build, learning_rates=THREE_RATES, repeats=1, extend=False, directory=tmp_path)
+    full = run_small(grid, epochs=EPOCHS, callbacks=[cycle])
+    both = race.merge(full, on=["learning_rate", "epoch"], suffixes=("", "_of_grid"))
+    np.testing.assert_allclose(both["loss"], both["loss_of_grid"], rtol=1e-6)
+
+
 def test_a_callback_that_ends_a_run_is_obeyed(tmp_path: Path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -148,8 +159,9 @@ def test_the_winner_is_trained_to_the_end_and_can_be_had(raced: RaceSearch):
     assert (result.best_learning_rate, result.reason) == (race.best, race.reason)
     assert len(curves[race.best]) == EPOCHS
     assert raced.get_best_hyperparameters()[0].get("learning_rate") == race.best
-    loss = raced.get_best_models()[0].evaluate(*validation, verbose=0)
-    assert loss == pytest.approx(min(curves[race.best]), rel=1e-4)
+    best = raced.get_best_models()[0]
+    assert best.evaluate(*validation, verbose=0) == pytest.approx(min(curves[race.best]), rel=1e-4)
+    assert float(best.optimizer.learning_rate) == pytest.approx(race.best)
 
 
 def test_the_result_marks_partial_runs_and_says_why(raced: RaceSearch):
