@@ -66,8 +66,8 @@ def _flat_cosine(rates: _Rates, total_steps: int, options: dict[str, Any]) -> An
 
 
 def _cosine_restarts(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    # Three cycles of lengths 1, 2 and 4 fill seven parts exactly.
-    defaults = {"first_decay_steps": _steps(total_steps, 1 / 7), "t_mul": 2.0}
+    # Three cycles of lengths 1, 2 and 4 fill seven parts; rounded down, they would leave steps of a fourth one.
+    defaults = {"first_decay_steps": math.ceil(total_steps / 7), "t_mul": 2.0}
     return CosineRestarts(rates.best, **(defaults | options))
 
 

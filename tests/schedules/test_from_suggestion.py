@@ -71,6 +71,14 @@ def test_three_restarts_end_with_the_training() -> None:
     assert np.flatnonzero(np.isclose(rates, 0.01)).tolist() == [0, 100, 300, 700]
 
 
+@pytest.mark.parametrize("total_steps", [50, 100, 1003])
+def test_a_run_does_not_end_with_a_restart(total_steps: int) -> None:
+    schedule = schedules.from_suggestion(SUGGESTION, "cosine_restarts", total_steps=total_steps)
+    rates = schedules.preview(schedule, total_steps).learning_rates
+    assert (np.diff(rates) > 0).sum() == 2
+    assert rates[-1] < 0.2 * 0.01
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_training_that_continues_with_a_new_optimizer_has_the_rates_of_one_that_never_stopped(kind: str) -> None:
     complete = schedules.from_suggestion(SUGGESTION, kind, total_steps=60)
