@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras_lr._utils.backend  # noqa: F401  (before Keras, whose own error does not help)
@@ -101,9 +102,11 @@ def discriminative(
     # The range test sweeps the rate of the first optimizer.
     ordered = sorted(parts, key=lambda part: abs(1 - part.factor))
     copies = [_scaled_copy(base, part) for part in ordered]
-    every = _distinct_paths(model)
+    nested = {layer.name for layer in layers_of(model) if isinstance(layer, keras.Model)}
+    _warn_of_indistinct(parts, nested)
     patterns = {
-        "|".join(_pattern(path, every) for path in part.paths): copy for part, copy in zip(ordered, copies, strict=True)
+        "|".join(_pattern(path, _other_paths(part, parts, nested), nested) for path in part.paths): copy
+        for part, copy in zip(ordered, copies, strict=True)
     }
     # A separate optimizer: one shared with a part would be duplicated by save and load.
     default = _scaled_copy(base, dataclasses.replace(ordered[0], name="default"))
@@ -342,16 +345,51 @@ def _distinct_paths(model: keras.Model) -> list[str]:
     return paths
 
 
-def _pattern(path: str, paths: Sequence[str]) -> str:
-    """A regular expression for a variable: the shortest end of its path that is unique, with at least its layer's name.
+def _pattern(path: str, others: Collection[str], nested: Collection[str]) -> str:
+    """A regular expression for a variable: the shortest end of its path that fits none of the `others`.
 
-    The beginning of a path changes when a model is rebuilt or loaded.
+    It has at least the layer's name. The beginning of a path changes when a model is rebuilt or loaded, and the names
+    of nested models may be left out.
     """
     names = path.split("/")
-    ends = ("/".join(names[-count:]) for count in range(2, len(names) + 1))
-    unique = (end for end in ends if sum(f"/{other}".endswith(f"/{end}") for other in paths) == 1)
-    end = next(unique, None)
-    return re.escape(path) if end is None else f"(?:.*/)?{re.escape(end)}"
+    alike = [other for other in others if other.split("/")[-2:] == names[-2:]]
+    without, written = _ends(names, optional=nested), _ends(names, optional=())
+    candidates = (*(f"(?:.*/)?{end}" for end in without), without[-1], *(f"(?:.*/)?{end}" for end in written))
+    fitting = (pattern for pattern in candidates if not any(re.fullmatch(pattern, other) for other in alike))
+    return next(fitting, re.escape(path))
+
+
+def _ends(names: Sequence[str], *, optional: Collection[str]) -> list[str]:
+    """Regular expressions for the ends of a path, from that with the layer's name to the whole."""
+    parts = [f"(?:{re.escape(name)}/)?" if name in optional else f"{re.escape(name)}/" for name in names[:-2]]
+    last = re.escape("/".join(names[-2:]))
+    return ["".join([*parts[start:], last]) for start in range(len(parts), -1, -1)]
+
+
+def _other_paths(part: _Part, parts: Sequence[_Part], nested: Collection[str]) -> set[str]:
+    """The paths of the other parts, as they are and as they will be once the model is loaded."""
+    paths = [path for other in parts if other is not part for path in other.paths]
+    return {*paths, *(_loaded(path, nested) for path in paths)}
+
+
+def _loaded(path: str, nested: Collection[str]) -> str:
+    """The path of a variable without the names of nested models, as Keras makes it when it loads the model."""
+    *outer, layer, name = path.split("/") if "/" in path else ("", path)
+    return "/".join([*(one for one in outer if one not in nested), layer, name])
+
+
+def _warn_of_indistinct(parts: Sequence[_Part], nested: Collection[str]) -> None:
+    found: dict[str, set[str]] = {}
+    for part in parts:
+        for path in part.paths:
+            found.setdefault(_loaded(path, nested), set()).add(part.name)
+    if alike := sorted(path for path, names in found.items() if len(names) > 1):
+        warnings.warn(
+            f"A model that is saved and loaded may train {alike} at other rates: Keras then leaves out the names of "
+            "nested models, and these weights belong to several parts. Give the layers of the nested models distinct "
+            "names.",
+            stacklevel=3,
+        )
 
 
 def _scaled_copy(base: Any, part: _Part) -> Any:

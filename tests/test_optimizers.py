@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -61,6 +62,72 @@ def test_a_saved_model_keeps_the_rates_and_the_state(rate: Any, tmp_path: Any) -
     assert rates(loaded) == rates(model)
     for left, right in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(left, right)
+
+
+def towers(second: str) -> keras.Model:
+    """Two nested models that are built as they are called, and a head."""
+    inputs = keras.Input((4,))
+    first, other = (
+        keras.Sequential([keras.layers.Dense(3, name=layer), keras.layers.Dense(3, name=f"{layer}_out")], name=name)
+        for name, layer in (("first", "dense"), ("second", second))
+    )
+    joined = keras.layers.Add()([first(inputs), other(inputs)])
+    return keras.Model(inputs, keras.layers.Dense(1, name="head")(joined))
+
+
+@needs_multi_optimizer
+def test_a_loaded_model_with_nested_models_keeps_the_rates(tmp_path: Any) -> None:
+    model = towers("dense")
+    factors = {"head": 0.1, "dense_out": 0.5}
+    model.compile(keras_lr.discriminative(model, factors, optimizer=keras.optimizers.SGD(1.0)), "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.weights[0].path != model.weights[0].path
+    expected = {"dense/kernel": 1.0, "dense_out/kernel": 0.5, "head/kernel": 0.1}
+    for one in (model, loaded):
+        found = rates(one)
+        assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+@needs_multi_optimizer
+def test_nested_models_at_other_rates_need_layers_of_other_names_to_be_loaded(tmp_path: Any) -> None:
+    with pytest.warns(UserWarning, match=r"may train \['dense/bias', .*\] at other rates.* distinct names"):
+        keras_lr.discriminative(towers("dense"), {"first": 0.1}, optimizer="sgd")
+    model = towers("other")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer = keras_lr.discriminative(model, {"first": 0.1, "second": 0.5}, optimizer=keras.optimizers.SGD(1.0))
+    model.compile(optimizer, "mse")
+    model.save(tmp_path / "model.keras")
+    expected = {"dense/kernel": 0.1, "other_out/kernel": 0.5, "head/kernel": 1.0}
+    for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        found = rates(one)
+        assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Towers(keras.Model):
+    """Two nested models whose names are not left out."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.towers = [keras.Sequential([keras.layers.Dense(4, name="dense")], name=name) for name in ("a", "b")]
+
+    def call(self, data: Any) -> Any:
+        return self.towers[1](self.towers[0](data))
+
+
+@needs_multi_optimizer
+@pytest.mark.filterwarnings("ignore:A model that is saved and loaded may train")
+def test_a_loaded_subclass_keeps_the_rates_of_nested_models(tmp_path: Any) -> None:
+    model = Towers()
+    model(np.zeros((1, 4), "float32"))
+    model.compile(keras_lr.discriminative(model, {"a": 0.1}, optimizer=keras.optimizers.SGD(1.0)), "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        found = [float(one.optimizer._optimizer_map(weight).learning_rate) for weight in one.trainable_variables]
+        assert found == pytest.approx([0.1, 0.1, 1.0, 1.0])
 
 
 @needs_multi_optimizer
