@@ -14,25 +14,30 @@ from keras_lr._keras.model import compile_arguments
 EPSILON = 1e-7
 # Of more targets, evenly chosen ones are read.
 MAX_SAMPLES = 20_000
+# Weights of few samples are drawn with this precision.
+MIN_DRAWN = 1_000
+# What a loss does with the values of a batch if its mean is logged.
+MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 # Halvings of an interval that holds the best constant: beyond the precision of float64.
 HALVINGS = 60
 # An error beyond which Huber's loss is a straight line.
 FAR = 1e6
 
 
-def constant_loss_of(model: keras.Model, targets: Any) -> float | None:
-    """The loss that `model` logs if each of its outputs is the best constant.
+def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None) -> float | None:
+    """The loss that `model` logs if each of its outputs is the best constant, with what its weights cost now.
 
     Args:
         model: A compiled model.
         targets: As given to `fit`: an array, or a list or dict of them for several outputs.
+        sample_weight: As given to `fit`.
 
     Returns:
-        None if it is unknown: a loss without a known constant, losses that layers add, or targets that do not match
-        the losses one by one.
+        None if it is unknown: a loss without a known constant, losses that layers add, regularizers that cost more than
+        the constants, or targets or weights that do not match the losses one by one.
     """
-    losses = getattr(model, "loss", None)
-    if losses is None or model.losses:
+    losses, penalty = getattr(model, "loss", None), _penalty(model)
+    if losses is None or penalty is None:
         return None
     weights = compile_arguments(model).get("loss_weights")
     if isinstance(losses, dict) and isinstance(targets, dict) and losses.keys() == targets.keys():
@@ -40,16 +45,22 @@ def constant_loss_of(model: keras.Model, targets: Any) -> float | None:
         parts = [(losses[name], targets[name], _weight(given.get(name))) for name in losses]
     elif isinstance(losses, (list, tuple)) and isinstance(targets, (list, tuple)) and len(losses) == len(targets):
         parts = list(zip(losses, targets, map(_weight, weights or [None] * len(losses)), strict=True))
-    elif isinstance(losses, (dict, list, tuple)) or isinstance(targets, (dict, list, tuple)) or weights is not None:
+    elif isinstance(losses, (dict, list, tuple)) or isinstance(targets, (dict, list, tuple)):
         return None
     else:
-        parts = [(losses, targets, 1.0)]
+        parts = [(losses, targets, _weight(weights))]
     total = 0.0
     for loss, target, weight in parts:
-        if loss is None or weight is None or (found := constant_output_loss(loss, target)) is None:
+        if loss is None or weight is None or (found := constant_output_loss(loss, target, sample_weight)) is None:
             return None
         total += weight * found
-    return total
+    return None if penalty > abs(total) else total + penalty
+
+
+def _penalty(model: keras.Model) -> float | None:
+    """What the regularizers of the weights add to the loss; None if layers add something else."""
+    regularized = [weight for weight in model.trainable_weights if weight.regularizer is not None]
+    return float(sum(model.losses)) if len(model.losses) == len(regularized) else None
 
 
 def _weight(given: Any) -> float | None:
@@ -62,27 +73,33 @@ def _weight(given: Any) -> float | None:
         return None
 
 
-def constant_output_loss(loss: Any, targets: Any) -> float | None:
+def constant_output_loss(loss: Any, targets: Any, sample_weight: Any = None) -> float | None:
     """The mean loss of the constant output with the lowest one.
 
-    The constant comes from the targets: their mean for a squared error, their median for an absolute one, the
-    frequencies of the classes for a cross-entropy, and what balances the slopes for Huber and log-cosh. Keras's own
-    loss is then evaluated on it.
+    The constant comes from the targets: their mean for a squared error, counts and distributions, their median for an
+    absolute one, their mean direction, their signs for a hinge, the frequencies of the classes for a cross-entropy, and
+    what balances the slopes for Huber and log-cosh. Keras's own loss is then evaluated on it.
 
     Args:
         loss: A Keras loss, its name, or its function.
         targets: As the loss takes them, shape `(n_samples, ...)`, n at least 1.
+        sample_weight: Weights of the samples, at least 0; None if they weigh the same.
 
     Returns:
-        In the loss's unit; None for a loss whose best constant is not known, and for targets that are not finite
-        numbers.
+        In the loss's unit; None for a loss whose best constant is not known or that sums over the samples, for targets
+        that are not finite numbers, and for weights that are not one number per sample.
     """
-    values = _numbers(targets)
-    if values is not None and len(values) > MAX_SAMPLES:
-        values = values[:: -(-len(values) // MAX_SAMPLES)]
-    found = _loss_object(loss)
-    if values is None or found is None:
+    values, found, scale = _numbers(targets), _loss_object(loss), 1.0
+    if values is None or found is None or found.reduction not in MEANS:
         return None
+    if sample_weight is not None:
+        weights = _numbers(sample_weight)
+        if weights is None or weights.shape != (len(values), 1) or weights.min() < 0 or not weights.any():
+            return None
+        values = values[_drawn_by_weight(weights.ravel())]
+        scale = 1.0 if found.reduction == "mean_with_sample_weight" else float(weights.mean())
+    if len(values) > MAX_SAMPLES:
+        values = values[:: -(-len(values) // MAX_SAMPLES)]
     constant = BEST_CONSTANTS[type(found).__name__](found, values)
     if constant is None:
         return None
@@ -94,8 +111,15 @@ def constant_output_loss(loss: Any, targets: Any) -> float | None:
     # The frequencies of one-hot classes hold for every place of a sequence or an image.
     places = values.shape[: values.ndim - constant.ndim] or (len(values),)
     outputs = np.broadcast_to(constant, (*places, *constant.shape)).astype("float32")
-    mean = _mean_loss(found, values, outputs, counts)
+    mean = _mean_loss(found, values, outputs, counts) * scale
     return mean if np.isfinite(mean) else None
+
+
+def _drawn_by_weight(weights: np.ndarray) -> np.ndarray:
+    """Places of samples, each as often as its share of the weights asks for."""
+    count = max(len(weights), MIN_DRAWN)
+    shares = np.cumsum(weights, dtype=np.float64)
+    return np.asarray(np.searchsorted(shares, (np.arange(count) + 0.5) / count * shares[-1]))
 
 
 def _numbers(targets: Any) -> np.ndarray | None:
@@ -138,6 +162,27 @@ def _mean(_loss: Any, values: np.ndarray) -> np.ndarray:
 
 def _median(_loss: Any, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.median(values, axis=0))
+
+
+def _relative_median(_loss: Any, values: np.ndarray) -> np.ndarray | None:
+    if values.ndim != 2:
+        return None
+    weights = 1 / np.maximum(np.abs(values), EPSILON)
+    columns = zip(values.T, weights.T, strict=True)
+    return np.array([np.median(column[_drawn_by_weight(weight)]) for column, weight in columns])
+
+
+def _mean_direction(_loss: Any, values: np.ndarray) -> np.ndarray | None:
+    # The axis of the directions cannot be read off the loss; with two there is no choice.
+    return np.asarray(keras.utils.normalize(values).mean(axis=0)) if values.ndim == 2 else None
+
+
+def _more_frequent_sign(_loss: Any, values: np.ndarray) -> np.ndarray:
+    return np.where((values > 0).mean(axis=0) > 0.5, 1.0, -1.0)
+
+
+def _mean_of_signs(_loss: Any, values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.where(values > 0, 1.0, -1.0).mean(axis=0))
 
 
 def _mean_of_logs(_loss: Any, values: np.ndarray) -> np.ndarray:
@@ -205,6 +250,12 @@ BEST_CONSTANTS: dict[str, Callable[[Any, np.ndarray], np.ndarray | None]] = {
     "MeanSquaredError": _mean,
     "MeanAbsoluteError": _median,
     "MeanSquaredLogarithmicError": _mean_of_logs,
+    "MeanAbsolutePercentageError": _relative_median,
+    "Poisson": _mean,
+    "KLDivergence": _mean,
+    "CosineSimilarity": _mean_direction,
+    "Hinge": _more_frequent_sign,
+    "SquaredHinge": _mean_of_signs,
     "Huber": _huber,
     "LogCosh": _log_cosh,
     "BinaryCrossentropy": _probability,
@@ -216,6 +267,12 @@ OF_FUNCTIONS: dict[str, Callable[[], Any]] = {
     "mean_squared_error": keras.losses.MeanSquaredError,
     "mean_absolute_error": keras.losses.MeanAbsoluteError,
     "mean_squared_logarithmic_error": keras.losses.MeanSquaredLogarithmicError,
+    "mean_absolute_percentage_error": keras.losses.MeanAbsolutePercentageError,
+    "poisson": keras.losses.Poisson,
+    "kl_divergence": keras.losses.KLDivergence,
+    "cosine_similarity": keras.losses.CosineSimilarity,
+    "hinge": keras.losses.Hinge,
+    "squared_hinge": keras.losses.SquaredHinge,
     "huber": keras.losses.Huber,
     "log_cosh": keras.losses.LogCosh,
     "binary_crossentropy": keras.losses.BinaryCrossentropy,

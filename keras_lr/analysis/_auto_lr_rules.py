@@ -197,7 +197,7 @@ def choose_rehearsal(
 
 def beats_constant(loss: float, constant: float) -> bool:
     """Whether a loss is clearly below that of the best constant output."""
-    return loss <= NO_BETTER * constant
+    return loss <= constant - (1 - NO_BETTER) * abs(constant)
 
 
 def epochs_per_judgement(steps_per_epoch: int) -> int:

@@ -683,7 +683,8 @@ def first_comparison(sweep_losses: np.ndarray, constant_loss: float | None) -> i
     """
     if constant_loss is None:
         return 1
-    return 2 if np.median(sweep_losses[:START_STEPS]) < PRETRAINED_SHARE * constant_loss else 1
+    highest = constant_loss - (1 - PRETRAINED_SHARE) * abs(constant_loss)
+    return 2 if np.median(sweep_losses[:START_STEPS]) < highest else 1
 
 
 def _nearest(decades: np.ndarray, target: float, places: Sequence[int]) -> int:

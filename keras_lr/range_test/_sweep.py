@@ -503,8 +503,7 @@ class Sweep:
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
         self.advice = [*self._build_advice, *output_advice(self._model, limits_of_targets(y))]
-        if sample_weight is None:
-            self.constant_loss = constant_loss_of(self._model, y)
+        self.constant_loss = constant_loss_of(self._model, y, sample_weight)
 
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""

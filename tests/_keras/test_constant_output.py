@@ -43,7 +43,9 @@ def test_a_binary_cross_entropy_costs_the_entropy_of_its_labels():
     ("loss", "targets"),
     [
         (lambda y, output: output, np.ones(4)),
-        ("poisson", np.ones(4)),
+        (keras.losses.CategoricalHinge(), np.eye(3)[LABELS]),
+        (keras.losses.MeanSquaredError(reduction="sum"), np.arange(4.0)),
+        (keras.losses.CosineSimilarity(axis=1), np.eye(3)[LABELS].reshape(20, 3, 3)),
         ("mse", np.array([1.0, np.nan])),
         ("mse", np.array(["a", "b"])),
         ("mse", []),
@@ -57,8 +59,8 @@ def test_what_is_not_known_is_none(loss, targets):
 
 @pytest.mark.parametrize(
     "loss",
-    [keras.losses.Huber(delta=7.0), keras.losses.Huber(), "log_cosh", "msle"],
-    ids=["huber of 7", "huber", "log-cosh", "msle"],
+    [keras.losses.Huber(delta=7.0), keras.losses.Huber(), "log_cosh", "msle", "mape", "poisson"],
+    ids=["huber of 7", "huber", "log-cosh", "msle", "mape", "poisson"],
 )
 def test_other_losses_have_the_lowest_value_on_a_fine_grid_of_constants(loss):
     targets = GENERATOR.gamma(2.0, 30.0, 61).astype("float32")
@@ -88,7 +90,65 @@ def test_several_outputs_cost_the_weighted_sum_of_theirs(named, convert):
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_model_with_losses_of_its_own_has_no_known_constant():
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_regularizer="l2")])
+def test_directions_cost_the_length_of_their_mean():
+    targets = GENERATOR.normal(1.0, 1.0, (60, 3))
+    mean = (targets / np.linalg.norm(targets, axis=1, keepdims=True)).mean(axis=0)
+    assert constant_output_loss("cosine_similarity", targets) == pytest.approx(-np.linalg.norm(mean), rel=1e-4)
+
+
+def test_distributions_cost_their_divergence_from_the_mean_one():
+    targets = GENERATOR.dirichlet([1.0, 2.0, 3.0], 60)
+    expected = np.sum(targets * np.log(targets / targets.mean(axis=0)), axis=1).mean()
+    assert constant_output_loss("kl_divergence", targets) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("targets", [np.repeat([1, 0], [15, 45]), np.repeat([1, -1], [15, 45])])
+def test_a_hinge_costs_its_rarer_sign(targets):
+    assert constant_output_loss("hinge", targets) == pytest.approx(2 * 0.25, rel=1e-4)
+    assert constant_output_loss("squared_hinge", targets) == pytest.approx(1 - 0.5**2, rel=1e-4)
+
+
+def test_sample_weights_count_as_in_evaluate():
+    """The constant is a bias without inputs, trained to the lowest loss that `evaluate` gives."""
+    targets, weights = np.array([0.0, 1.0, 2.0, 10.0]), np.array([3.0, 1.0, 1.0, 0.5])
+    mean = np.average(targets, weights=weights)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    for reduction in ("sum_over_batch_size", "mean_with_sample_weight"):
+        model.compile("sgd", keras.losses.MeanSquaredError(reduction=reduction))
+        model.set_weights([np.zeros((1, 1)), np.array([mean])])
+        expected = model.evaluate(np.zeros((4, 1)), targets, sample_weight=weights, verbose=0)
+        assert constant_loss_of(model, targets, weights) == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 2.0], [1.0, 2.0, -1.0, 1.0], np.zeros(4), np.ones((4, 2)), ["a"] * 4])
+def test_weights_that_are_not_one_per_sample_leave_the_constant_unknown(weights):
+    assert constant_output_loss("mse", np.arange(4.0), weights) is None
+
+
+def test_regularizers_of_weights_add_what_the_weights_cost():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1))])
     model.compile("sgd", "mse")
+    model.set_weights([np.ones((2, 1)), np.array([1.5])])
+    assert constant_loss_of(model, np.arange(4.0)) == pytest.approx(np.var(np.arange(4.0)) + 0.1 * 2, rel=1e-4)
+    model.set_weights([np.full((2, 1), 10.0), np.array([1.5])])
+    assert constant_loss_of(model, np.arange(4.0)) is None, "the weights cost more than the constant"
+
+
+@pytest.mark.parametrize("weights", [10.0, [10.0]])
+def test_the_weight_of_a_single_loss_counts(weights):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", loss_weights=weights)
+    assert constant_loss_of(model, np.arange(4.0)) == pytest.approx(10 * np.var(np.arange(4.0)), rel=1e-4)
+
+
+@pytest.mark.parametrize("further", [{"activity_regularizer": "l2"}, {"kernel_regularizer": "l2"}])
+def test_a_model_with_losses_of_its_own_has_no_known_constant(further):
+    class Penalized(keras.layers.Layer):
+        def call(self, inputs):
+            self.add_loss(keras.ops.mean(inputs))
+            return inputs
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, **further), Penalized()])
+    model.compile("sgd", "mse")
+    model(np.ones((1, 2), "float32"))
     assert constant_loss_of(model, np.arange(4.0)) is None

@@ -12,6 +12,7 @@ from keras_lr.analysis._auto_lr_rules import (
     LossTrend,
     Rehearsal,
     anneal_factor,
+    beats_constant,
     choose_rehearsal,
     epochs_per_judgement,
     find_change,
@@ -182,6 +183,13 @@ def test_a_difference_within_its_error_is_none_unless_much_is_lost():
 
 def test_if_every_rehearsal_diverged_the_first_is_chosen():
     assert chosen(None, None) == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "constant", "beats"), [(0.8, 1.0, True), (0.95, 1.0, False), (-0.42, -0.4, False), (-0.9, -0.4, True)]
+)
+def test_a_loss_beats_a_constant_output_by_a_tenth_of_what_that_costs(loss, constant, beats):
+    assert beats_constant(loss, constant) == beats
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -71,7 +71,10 @@ def test_a_rate_that_is_behind_after_one_epoch_can_win_if_the_first_comparison_i
     assert (early.best, late.best) == (1e-3, 0.1)
 
 
-@pytest.mark.parametrize(("start", "constant", "epoch"), [(0.5, 2.3, 2), (2.2, 2.3, 1), (9.0, 2.3, 1), (0.5, None, 1)])
+@pytest.mark.parametrize(
+    ("start", "constant", "epoch"),
+    [(0.5, 2.3, 2), (2.2, 2.3, 1), (9.0, 2.3, 1), (0.5, None, 1), (-0.4, -0.4, 1), (-0.9, -0.4, 2)],
+)
 def test_a_model_that_starts_below_a_constant_output_is_first_compared_after_two_epochs(start, constant, epoch):
     losses = np.concatenate([np.full(10, start), np.full(90, 0.01)])
     assert first_comparison(losses, constant) == epoch

@@ -311,7 +311,7 @@ def allow_for_constant(
         kind: Kind of the optimizer, if known.
     """
     size = max(MIN_BLOCK, losses.size // BLOCK_PART)
-    if suggestion.learning_rate is None or constant is None or not constant > 0 or losses.size < 2 * size:
+    if suggestion.learning_rate is None or constant is None or constant == 0 or losses.size < 2 * size:
         return suggestion
     blocks = np.lib.stride_tricks.sliding_window_view(losses, size)
     means, errors = blocks.mean(axis=1), blocks.std(axis=1, ddof=1) / np.sqrt(size)

@@ -201,8 +201,16 @@ def test_a_network_that_dies_after_the_fall_gets_a_rate_from_before_it():
 def test_a_curve_that_gets_clearly_below_a_constant_output_stays_as_it_is():
     curve = _fall_to(50.0, 500.0)
     plain = keras_lr.suggest(RATES, curve)
-    for constant in (100.0, None, -1.0):
+    for constant in (100.0, None):
         assert allow_for_constant(plain, RATES, curve, constant) == plain
+
+
+@pytest.mark.parametrize(("constant", "confidence"), [(-0.9, "tentative"), (-0.4, "clear")])
+def test_a_loss_below_0_is_compared_with_a_constant_output_too(constant, confidence):
+    """A cosine similarity or a Poisson loss that falls from 0.3 to -0.9."""
+    curve = _fall_to(-0.9, 0.3)
+    plain = replace(keras_lr.suggest(RATES, curve), confidence="clear")
+    assert allow_for_constant(plain, RATES, curve, constant).confidence == confidence
 
 
 def test_a_curve_that_starts_near_a_constant_output_keeps_its_rate_but_not_its_confidence():
