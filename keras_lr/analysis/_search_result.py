@@ -99,7 +99,7 @@ def race_result(table: Table) -> SensitivityResult:
         high=race.usable_high,
         at_edge=len(rates) > 1 and best in (rates[0], rates[-1]),
         confidence=race.confidence,
-        reason=" ".join([race.reason, *faults]),
+        reason=" ".join(faults if faults and best is None else [race.reason, *faults]),
         best_batch_size=None if best is None else int(shown["batch_size"].iloc[0]),
         basin_by="gain",
         usable_low=race.usable_low,

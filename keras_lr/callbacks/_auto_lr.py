@@ -40,6 +40,7 @@ from keras_lr.callbacks._auto_lr_start import (
     output_remedy,
     outputs_are_constant,
     validates_on_arrays,
+    validation_fault_of_fit,
 )
 from keras_lr.callbacks._auto_lr_state import AutoLRState
 from keras_lr.callbacks._reduce_on_plateau import ReduceOnPlateau
@@ -269,9 +270,11 @@ class AutoLR(SuggestsAttributes, Callback):
         self._setup = TrainingSetup(self.model)
         if steps > 0 or rolled_back:
             logs["learning_rate"] = controller.learning_rate
-        values = (float(logs.get(name, math.nan)) for name in (self.monitor, f"val_{self.monitor}"))
+        values = [float(logs.get(name, math.nan)) for name in (self.monitor, f"val_{self.monitor}")]
         controller.end_epoch(epoch, *values)
         self._say_changes()
+        if f"val_{self.monitor}" in logs and state.rows[-1].kept is not False:
+            self._check_validation(*values)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Says what became of the model, and restores the rate from before the anneal."""
@@ -408,6 +411,16 @@ class AutoLR(SuggestsAttributes, Callback):
         if self._controller is not None and not self._controller.passive:
             self._controller.stand_aside()
             self._say_obstacle(obstacle)
+
+    def _check_validation(self, loss: float, val_loss: float) -> None:
+        """Says once that the validation loss alone is not finite, which is no reason to change the rate."""
+        found = f"`val_{self.monitor}` is not finite, although `{self.monitor}` is."
+        known = [] if self._state is None else self._state.notes
+        if math.isfinite(val_loss) or not math.isfinite(loss) or any(note.startswith(found) for note in known):
+            return
+        note = f"{found} {validation_fault_of_fit(self.model)} `AutoLR` goes by `{self.monitor}` alone."
+        self._add_note(note)
+        self._warn(note)
 
     def _say_obstacle(self, obstacle: str) -> None:
         note = f"`AutoLR` only records this fit and leaves the learning rate as it is: {obstacle.rstrip('.')}."

@@ -345,7 +345,7 @@ class Controller:
         most = MAX_ROLLBACKS_OF_GOOD if self._state.judged_losses() else MAX_ROLLBACKS
         fault = self._fit.data_fault() if broken else ""
         if fault or rollbacks > most or not self._can_lower():
-            self._end_rollbacks(fault)
+            self._end_rollbacks(fault, lowest=rollbacks <= most)
             return
         if self.checkpoints is not None:
             self.checkpoints.restore(further_back=rollbacks > 1)
@@ -360,8 +360,13 @@ class Controller:
         segment = self._state.segment
         return segment.factor if segment.failed_factor is None else min(segment.factor, segment.failed_factor)
 
-    def _end_rollbacks(self, fault: str) -> None:
-        """Stops rolling back, since the rate is not the cause, and returns to the last rate that was good."""
+    def _end_rollbacks(self, fault: str, *, lowest: bool) -> None:
+        """Stops rolling back and returns to the last rate that was good.
+
+        Args:
+            fault: What is wrong with the data; empty if nothing is known.
+            lowest: Whether a lower rate could help, but is not allowed.
+        """
         state, segment = self._state, self._state.segment
         if self.checkpoints is not None:
             self.checkpoints.restore()
@@ -369,16 +374,16 @@ class Controller:
         rate = format_rate(self._base)
         if fault:
             why = f"{fault} So the learning rate is not the cause, and `AutoLR` does not roll back."
-        elif segment.rollbacks:
+        elif lowest:
+            why = (
+                f"`{self._fit.monitor}` diverged at a learning rate of {rate}, and `min_lr` allows no lower one, so "
+                "`AutoLR` does not roll back. Check the data, the loss and the scale of the targets, or lower `min_lr`."
+            )
+        else:
             why = (
                 f"`{self._fit.monitor}` diverged {segment.rollbacks + 1} times in a row although the learning rate was "
                 f"lowered to {rate}, so the rate is not the cause. `AutoLR` stops rolling back. Check the data and the "
                 "loss."
-            )
-        else:
-            why = (
-                f"`{self._fit.monitor}` diverged at a learning rate of {rate}, which is not above `min_lr`, so the "
-                "rate is not the cause. `AutoLR` does not roll back. Check the data and the loss."
             )
         state.change_segment(ended=True, rollbacks=0, factor=segment.trusted_factor, first_row=len(state.rows))
         state.add_note(why)

@@ -80,6 +80,13 @@ def data_fault_of_fit(model: keras.Model) -> str:
     return "" if bad is None else str(bad)
 
 
+def validation_fault_of_fit(model: keras.Model) -> str:
+    """Says where the validation data of the `fit` that is calling hold NaN or infinity, else what to check."""
+    given = validation_of_fit(model)
+    bad = None if given is None else find_bad_value(given["x"], given["y"], given["sample_weight"])
+    return "Check the validation data." if bad is None else f"In the validation data: {bad}"
+
+
 def outputs_are_constant(model: keras.Model, sample: Any = None) -> bool:
     """Whether the model gives the same output for all inputs of a batch, although their targets differ.
 

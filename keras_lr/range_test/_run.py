@@ -239,6 +239,8 @@ def _summarize(test: Sweep, model: keras.Model, settings: RangeTestSettings, cur
     cut_short = curves[-1].stop_reason in _CUT_SHORT or curves[-1].fault
     last = curves[-1] if cut_short else min(curves, key=lambda curve: len(curve.losses))
     fault, size = curves[-1].fault or test.target_fault, test.stream.batch_size
+    if not len(rates):
+        fault = fault or test.validation_fault or "No step gave a finite loss."
     return RangeTestResult(
         learning_rates=rates,
         losses=losses,
@@ -271,8 +273,8 @@ def _median_losses(curves: list[Curve]) -> np.ndarray:
 
 
 def _suggest(rates: np.ndarray, losses: np.ndarray, optimizer: keras.Optimizer, *, fault: str) -> Suggestion:
-    if fault or len(rates) == 0:
-        return Suggestion.refuse(fault or "No step gave a finite loss.", rule="none")
+    if fault:
+        return Suggestion.refuse(fault, rule="none")
     return suggest(rates, losses, optimizer=optimizer)
 
 

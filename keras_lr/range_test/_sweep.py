@@ -138,6 +138,7 @@ class Sweep:
         unrestored: What reading the data has changed for good, each as a clause; after the block.
         fault: Why no training on these data can succeed; empty if nothing is wrong.
         target_fault: Why no learning rate can be read off the targets; empty if nothing is wrong.
+        validation_fault: Where the validation batch is not finite; empty if it is, or there is none.
         constant_loss: The loss of the best constant output, from the targets; None if it is unknown.
         advice: What to change about the output or the targets, a text each.
 
@@ -173,7 +174,7 @@ class Sweep:
         self._snapshot: StateSnapshot | None = None
         self._resources: TracedResources | None = None
         self.unrestored: list[str] = []
-        self.fault = self.target_fault = ""
+        self.fault = self.target_fault = self.validation_fault = ""
         self.constant_loss: float | None = None
         self.advice: list[str] = []
         check_trainable(model, built_only=True)
@@ -489,9 +490,11 @@ class Sweep:
             DataError: A label is outside the classes.
         """
         if self._validation_batch is not None:
-            targets = keras.utils.unpack_x_y_sample_weight(self._validation_batch)[1]
-            if (sentence := find_label_fault(self._model, targets)) is not None:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(self._validation_batch)
+            if (sentence := find_label_fault(self._model, y)) is not None:
                 raise DataError(f"In `validation_data`: {sentence}")
+            if (bad := find_bad_value(x, y, sample_weight)) is not None:
+                self.validation_fault = f"In `validation_data`: {bad}"
         arrays = self.stream.arrays
         if arrays is None:
             return

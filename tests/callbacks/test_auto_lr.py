@@ -203,7 +203,7 @@ def test_no_rollback_goes_below_the_lowest_rate_of_the_sweep():
     auto = keras_lr.AutoLR(probe_steps=0, anneal_fraction=0.0, min_lr=1e-3)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.01), "mse", steps_per_execution=STEPS)
-    with pytest.warns(UserWarning, match=r"lowered to 1e-3, so the rate is not the cause"):
+    with pytest.warns(UserWarning, match=r"at a learning rate of 1e-3, and `min_lr` allows no lower one"):
         model.fit(breaks_from_epoch(0), epochs=6, verbose=0, callbacks=[auto])
     assert [action.learning_rate_after for action in auto.log.actions] == pytest.approx([0.01 / 10**0.5, 1e-3])
 
@@ -212,9 +212,37 @@ def test_a_compiled_rate_at_the_lowest_of_the_sweep_is_not_rolled_back():
     auto = keras_lr.AutoLR(probe_steps=0, min_lr=0.01)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.01), "mse", steps_per_execution=STEPS)
-    with pytest.warns(UserWarning, match=r"`loss` diverged at a learning rate of 1e-2, which is not above `min_lr`"):
+    with pytest.warns(UserWarning, match=r"at a learning rate of 1e-2, and `min_lr` allows no lower one"):
         model.fit(breaks_from_epoch(0), epochs=2, verbose=0, callbacks=[auto])
     assert kinds(auto) == ["anneal"]
+
+
+def test_a_rate_that_only_a_lower_min_lr_allows_is_not_called_innocent():
+    """With inputs of 1e5, the curvature of squared errors is about 1e10, and rates above 1e-10 diverge."""
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32") * 1e5
+    model = regression(keras.optimizers.SGD(1e-6))
+    auto = AutoLR(probe_steps=0, verbose=0)
+    with pytest.warns(UserWarning, match="lower `min_lr`"):
+        model.fit(x, x[:, :1], epochs=8, verbose=0, callbacks=[auto])
+    assert "not the cause" not in " ".join(auto.log.notes)
+    lower = AutoLR(probe_steps=0, min_lr=1e-30, verbose=0)
+    losses = regression(keras.optimizers.SGD(1e-6)).fit(x, x[:, :1], epochs=8, verbose=0, callbacks=[lower])
+    assert np.isfinite(losses.history["loss"][-1])
+
+
+@pytest.mark.parametrize("of_dataset", [False, True])
+def test_nan_in_the_validation_data_alone_is_said_once(of_dataset):
+    spoilt = Y[:20].copy()
+    spoilt[3] = np.nan
+    given = tf.data.Dataset.from_tensor_slices((X[:20], spoilt)).batch(10) if of_dataset else (X[:20], spoilt)
+    auto = AutoLR(probe_steps=0, verbose=0)
+    with pytest.warns(UserWarning, match="`val_loss` is not finite, although `loss` is") as caught:
+        history = regression("sgd").fit(X, Y, validation_data=given, epochs=3, verbose=0, callbacks=[auto])
+    assert len([one for one in caught if "val_loss" in str(one.message)]) == 1
+    where = "Check the validation data." if of_dataset else "The targets hold NaN, first in row 3 (counted from 0)."
+    assert where in auto.log.notes[-1]
+    assert kinds(auto) == ["anneal"]
+    assert np.isfinite(history.history["loss"]).all()
 
 
 def test_a_rehearsal_that_kills_the_network_is_said_and_not_chosen():

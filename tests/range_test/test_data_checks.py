@@ -342,6 +342,13 @@ def test_a_validation_batch_that_does_not_fit_is_named(validation: Any, message:
         keras_lr.find_lr(network(), X, LABELS, validation_data=validation, num_steps=5)
 
 
+def test_a_validation_batch_with_nan_is_why_there_is_no_rate() -> None:
+    targets = np.full((8, 1), np.nan, "float32")
+    result = keras_lr.find_lr(regression(), X, LABELS, validation_data=(X[:8], targets), num_steps=25, verbose=0)
+    assert result.suggestion.learning_rate is None
+    assert result.suggestion.reason == "In `validation_data`: The targets hold NaN, first in row 0 (counted from 0)."
+
+
 def test_labels_as_numbers_for_one_hot_labels_are_named() -> None:
     model = network()
     model.compile("sgd", "categorical_crossentropy")

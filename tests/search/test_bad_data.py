@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lr.errors import DataError, ModelError
-from keras_lr.search import LogGridSearch
+from keras_lr.search import LogGridSearch, RaceSearch
 from tests.search.small_search import classifier, iris, run_small, small_search
 
 ENGINES = ("stacked", "function", "reuse", "rebuild")
@@ -65,6 +65,14 @@ def test_values_that_are_not_finite_are_named_and_nothing_is_trained(
     assert (result.best_learning_rate, result.confidence) == (None, "none")
     assert result.frame["status"].tolist() == ["failed", "failed"]
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"FAILED"}
+
+
+def test_a_race_on_such_data_advises_no_other_rates(tmp_path: Path) -> None:
+    race = RaceSearch(regression(), learning_rates=[1e-3, 1e-2], directory=str(tmp_path))
+    with pytest.warns(UserWarning, match="The targets hold NaN"):
+        race.search(X, Y, validation_data=(X, spoilt(Y, 3)), epochs=2, verbose=0)
+    assert race.sensitivity().reason.startswith("In `validation_data`: The targets hold NaN, first in row 3 ")
+    assert "lower rates" not in race.sensitivity().reason
 
 
 @pytest.mark.parametrize("engine", ENGINES)
