@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_type
 
+import numpy as np
 import pandas as pd
 
 import keras_lr
-from keras_lr import LogGridSearch, schedules
+from keras_lr import LogGridSearch, RaceSearch, schedules
 
 
 class Model:
@@ -34,7 +35,9 @@ def right(model: Model, x: list[float]) -> None:
     assert_type(keras_lr.analyze_history({"loss": [1.0]}), keras_lr.Diagnosis)
     assert_type(keras_lr.Report("Digits").add(result), keras_lr.Report)
     assert_type(schedules.OneCycle(0.1, 1000), schedules.OneCycle)
-    search = LogGridSearch(None)
+    search = LogGridSearch(None, learning_rates=np.geomspace(1e-4, 1e-1, 4), batch_sizes=np.array([16, 32]))
+    RaceSearch(None, learning_rates=np.geomspace(1e-4, 1e-1, 4))
+    keras_lr.analysis.Race(np.geomspace(1e-4, 1e-1, 4)).tell(1e-4, np.array([1.0, 0.5]))
     assert_type(search.sensitivity(), keras_lr.SensitivityResult)
     assert_type(keras_lr.integrations.to_tensorboard(search, "logs"), Path)
     assert_type(keras_lr.integrations.to_mlflow(search.sensitivity()), str)

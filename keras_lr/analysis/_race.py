@@ -178,7 +178,7 @@ class Race:
         """
         return [(self._rates[place], self._epochs_asked[place]) for place in sorted(self._racing) if self._waits(place)]
 
-    def tell(self, learning_rate: float, values: Sequence[float]) -> None:
+    def tell(self, learning_rate: float, values: Sequence[float] | np.ndarray) -> None:
         """Takes the curve of a run.
 
         Args:
@@ -569,7 +569,7 @@ class Race:
         return texts
 
 
-def _numbers(values: Sequence[float]) -> np.ndarray:
+def _numbers(values: Sequence[float] | np.ndarray) -> np.ndarray:
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

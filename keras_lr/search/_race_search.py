@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,7 +82,7 @@ class RaceSearch(LogGridSearch):
         objective: Any = "val_loss",
         budget: float = 1.0,
         *,
-        learning_rates: Sequence[float] | None = None,
+        learning_rates: Iterable[float] | None = None,
         engine: EngineName | Literal["auto"] = "auto",
         seed: int = 0,
         hyperparameters: keras_tuner.HyperParameters | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,8 +112,8 @@ class LogGridSearch(GridTuner):
         points_per_decade: float = 1,
         repeats: int = 3,
         *,
-        learning_rates: Sequence[float] | None = None,
-        batch_sizes: Sequence[int] | None = None,
+        learning_rates: Iterable[float] | None = None,
+        batch_sizes: Iterable[int] | None = None,
         extend: bool = True,
         refine: bool = False,
         pruning: bool = False,
