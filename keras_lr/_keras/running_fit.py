@@ -74,6 +74,17 @@ def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[s
     return {**found, "learning_rate": rate} if 0 < rate < math.inf else found
 
 
+def weighs_samples(model: keras.Model) -> bool:
+    """Whether the `fit` that is calling weighs its samples or classes, so that its losses are not those of `evaluate`.
+
+    Not known of weights that a `PyDataset` or a generator yields.
+    """
+    names, _ = _names_in_fit(model)
+    spec = getattr(names.get("x"), "element_spec", None)
+    given = any(names.get(name) is not None for name in ("sample_weight", "class_weight"))
+    return given or (isinstance(spec, tuple) and len(spec) == 3)
+
+
 def without_optimizer(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `facts_of_fit` has found, for a fit in which the compiled optimizer trained nothing."""
     return {name: fact for name, fact in facts.items() if name not in ("optimizer", "learning_rate")}

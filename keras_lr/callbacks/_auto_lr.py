@@ -27,6 +27,7 @@ from keras_lr._keras.running_fit import (
     move_before_backup,
     on_fit_error,
     validation_of_fit,
+    weighs_samples,
 )
 from keras_lr._utils import validation
 from keras_lr._utils.names import SuggestsAttributes
@@ -233,7 +234,7 @@ class AutoLR(SuggestsAttributes, Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Checks the loss and updates the annealed rate, twenty times per epoch."""
-        if batch == 1 and self._controller is not None:
+        if batch == 1 and self._controller is not None and not weighs_samples(self.model):
             self._controller.keep_first_loss()
         if batch >= self._next_tick and self._controller is not None:
             # Of empty arrays, Keras plans no step but begins one.

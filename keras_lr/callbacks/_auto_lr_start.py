@@ -16,7 +16,7 @@ import numpy as np
 from keras_lr._keras.batches import ArrayStream, data_of_fit
 from keras_lr._keras.learning_rate import rate_of_each_step, rates_ahead, schedule_name
 from keras_lr._keras.model import forward, is_distributed
-from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit
+from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit, weighs_samples
 from keras_lr._keras.traced_state import undone
 from keras_lr._utils.formatting import format_number, format_rate, short_error_message
 from keras_lr.analysis._auto_lr_rules import (
@@ -609,9 +609,10 @@ class Start:
                 self._add_probe(state, 1.0, found.fault)
             else:
                 state.baseline = read_baseline(found.result.repeat_losses)
-                if len(found.result.losses):
+                unweighted = not weighs_samples(self.model)
+                if len(found.result.losses) and unweighted:
                     state.known["untrained_loss"] = float(found.result.losses[0])
-                if found.constant_loss is not None:
+                if found.constant_loss is not None and unweighted:
                     state.known["baseline_loss"] = found.constant_loss
                 self._set_rate(state, found, planned)
         return state

@@ -21,7 +21,7 @@ from keras_lr._keras.callback_state import (
     only_observes,
 )
 from keras_lr._keras.learning_rate import current_learning_rate, steps_done
-from keras_lr._keras.running_fit import facts_of_fit, move_before_backup, without_optimizer
+from keras_lr._keras.running_fit import facts_of_fit, move_before_backup, weighs_samples, without_optimizer
 from keras_lr._utils import validation
 from keras_lr._utils.validation import check_logged
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
@@ -60,7 +60,7 @@ class EpochHistory:
         self._monitor = monitor
         self._owner = owner
         self._setup: TrainingSetup | None = None
-        self._begun = self._unlogged = False
+        self._begun = self._unlogged = self._weighted = False
         self._first_loss: float | None = None
         self._facts: dict[str, Any] = {}
         self._steps_before = 0
@@ -69,6 +69,7 @@ class EpochHistory:
         """Prepares for the first epoch of a fit."""
         self._begun = self._unlogged = False
         self._facts = facts_of_fit(model, params)
+        self._weighted = weighs_samples(model)
         if self._monitor != "loss":
             self._facts = {name: fact for name, fact in self._facts.items() if name not in ("loss", "baseline_loss")}
 
@@ -110,7 +111,7 @@ class EpochHistory:
         names = (self._monitor, f"val_{self._monitor}")
         values = {name: float(logs[name]) for name in names if name in logs}
         rate = logs["learning_rate"] if "learning_rate" in logs else self.rate_now(model)
-        if not self.rows and epoch == 0 and self._first_loss is not None:
+        if not self.rows and epoch == 0 and self._first_loss is not None and not self._weighted:
             values[UNTRAINED] = self._first_loss
         self.rows.append({"epoch": float(epoch), "learning_rate": float(rate), **values})
 

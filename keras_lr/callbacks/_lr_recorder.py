@@ -13,7 +13,7 @@ import pandas as pd
 from keras_lr._keras.callback_state import Callback, attach_state, detach_state, ignore_loads, only_observes
 from keras_lr._keras.learning_rate import RateReader, steps_done
 from keras_lr._keras.logs import LogInterceptor
-from keras_lr._keras.running_fit import facts_of_fit, without_optimizer
+from keras_lr._keras.running_fit import facts_of_fit, weighs_samples, without_optimizer
 from keras_lr._utils import validation
 from keras_lr.analysis._diagnosis.history import FACT_COLUMNS
 from keras_lr.callbacks._history_monitor import UNTRAINED
@@ -62,6 +62,7 @@ class LRRecorder(Callback):
         self._warned = False
         self._known: dict[str, Any] = {}
         self._fit_facts: dict[str, Any] = {}
+        self._weighted = False
 
     def get_state(self) -> dict[str, Any]:
         """The epochs so far, as plain JSON values."""
@@ -104,6 +105,7 @@ class LRRecorder(Callback):
         by_step = self.frequency == "step"
         self._warned = False
         self._fit_facts = facts_of_fit(self.model, self.params)
+        self._weighted = weighs_samples(self.model)
         self._reader = RateReader(self.model.optimizer, num_steps=self.model.steps_per_execution if by_step else 1)
         self._interceptor = LogInterceptor(
             self.model, on_step=self._read_step if by_step else None, on_epoch=self._read_epoch
@@ -160,9 +162,10 @@ class LRRecorder(Callback):
         return {**{name: math.nan if rate is None else rate for name, rate in rates.items()}, **known}
 
     def _keep_first_loss(self) -> None:
-        """Keeps the loss of the very first step, unless it is known only together with those after it."""
+        """Keeps the loss of the very first step, unless it is known only together with those after it, or weighted."""
         logs = {} if self._interceptor is None else self._interceptor.first_logs
-        if self._epoch == 0 and not self._epochs and "loss" in logs and self.model.steps_per_execution == 1:
+        known = "loss" in logs and self.model.steps_per_execution == 1 and not self._weighted
+        if self._epoch == 0 and not self._epochs and known:
             loss = float(logs["loss"])
             if math.isfinite(loss):
                 self._known[UNTRAINED] = loss

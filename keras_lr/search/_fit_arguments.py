@@ -432,7 +432,8 @@ def batches_of(data: Any, most: int) -> Iterable[Any]:
 def facts_of(model: keras.Model, arguments: FitArguments) -> dict[str, Any]:
     """What is known of the runs beside their series, as plain JSON values, without what is unknown.
 
-    The untrained loss is that of the first batch of arrays and of the initial weights, which `model` must have.
+    The untrained loss is that of the first batch of arrays and of the initial weights, which `model` must have. It is
+    left out if samples are weighted, since the validation loss is not.
     """
     steps, size = arguments.given.get("steps_per_epoch"), arguments.batch_size
     if arguments.train is None:
@@ -440,7 +441,7 @@ def facts_of(model: keras.Model, arguments: FitArguments) -> dict[str, Any]:
     _, targets, weights = keras.utils.unpack_x_y_sample_weight(arguments.train)
     targets, steps = targets if weights is None else None, steps or -(-arguments.size // size)
     found = facts_of_training(model, targets=targets, batch_size=size, steps_per_epoch=steps)
-    untrained = _untrained_loss(model, arguments)
+    untrained = None if weights is not None else _untrained_loss(model, arguments)
     return found if untrained is None else {**found, "untrained_loss": untrained}
 
 

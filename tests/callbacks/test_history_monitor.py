@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_lr
 from keras_lr.callbacks._history_monitor import step_losses
@@ -190,6 +191,30 @@ def test_every_callback_stores_what_makes_a_later_verdict_surer(tmp_path):
         assert diagnosis.baseline_loss == expected["baseline_loss"], type(source)
         if not isinstance(source, Path):
             assert diagnosis.optimizer == "sgd", type(source)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [{"sample_weight": np.full(256, 0.1)}, {"class_weight": {0: 0.1, 1: 0.1}}, {"in_dataset": np.full(256, 0.1)}],
+    ids=lambda weights: next(iter(weights)),
+)
+def test_losses_of_weighted_samples_are_not_stored_for_a_comparison_with_the_validation_loss(weights, tmp_path):
+    """A tenth of the loss before the first step is below every validation loss, which is not weighted."""
+    labels = (Y[:320] > np.median(Y)).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input(X.shape[1:]), keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy")
+    monitor, recorder = keras_lr.HistoryMonitor(), keras_lr.LRRecorder()
+    report, auto_lr = keras_lr.ReportCallback(tmp_path / "r.html"), keras_lr.AutoLR(probe_steps=20, verbose=False)
+    callbacks = [monitor, recorder, report, auto_lr]
+    given = {"x": X[:256], "y": labels[:256], **weights}
+    if "in_dataset" in given:
+        given = {"x": tf.data.Dataset.from_tensor_slices(tuple(given.values())).batch(32)}
+    model.fit(**given, validation_data=(X[256:320], labels[256:]), epochs=3, verbose=0, callbacks=callbacks)
+    for source in callbacks:
+        known = source.log.known if source is auto_lr else source.known
+        assert not known.keys() & {"untrained_loss", "baseline_loss"}, type(source)
+        assert keras_lr.analyze_history(source).untrained_loss is None, type(source)
 
 
 def test_a_history_without_callbacks_shows_its_optimizer_until_it_is_trained_further():

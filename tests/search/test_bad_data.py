@@ -204,6 +204,14 @@ def test_validation_data_of_another_kind_that_fits_trains(tmp_path: Path) -> Non
     np.testing.assert_allclose(frame["val_loss"], plain["val_loss"], rtol=1e-4)
 
 
+@pytest.mark.parametrize(("weights", "known"), [({}, True), ({"sample_weight": np.full(64, 0.1)}, False)])
+def test_the_untrained_loss_of_weighted_samples_is_not_stored_beside_that_of_the_validation(
+    tmp_path: Path, weights: dict[str, Any], known: bool
+) -> None:
+    result = searched(tmp_path, regression(), X, Y, validation_data=(X, Y), **weights).sensitivity()
+    assert ("untrained_loss" in result.known, "baseline_loss" in result.known) == (known, known)
+
+
 def with_first_layer(trainable: bool, *, fitted: bool) -> keras.Model:
     """A model whose last layer was frozen when it was compiled; if it was not fitted, so was its first."""
     model = regression()()
