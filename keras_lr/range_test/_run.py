@@ -191,7 +191,9 @@ def _suggest_for_training(
     if settings.validation_data is not None:
         return suggestion
     kind = kind_of(model.optimizer)
-    suggestion = allow_for_constant(suggestion, result.learning_rates, result.losses, test.constant_loss, kind=kind)
+    suggestion = allow_for_constant(
+        suggestion, result.learning_rates, result.repeat_losses, test.constant_loss, kind=kind
+    )
     return _allow_for_growth(suggestion, model.optimizer)
 
 

@@ -68,8 +68,11 @@ PUBLIC_HALF_WIDTH_DECADES = 0.6
 # A loss is compared with that of a constant output by the mean of this part of a sweep's steps, at least so many, ...
 BLOCK_PART = 12
 MIN_BLOCK = 8
-# ... and is clearly below it by this many standard errors.
-CLEARLY = 2.0
+# ... and is clearly below it by this many standard errors: of the many parts of a flat curve, chance brings some two
+# below, and in 1 curve of 50 one this many.
+CLEARLY = 3.5
+# The noise at the loss of a constant output is that of the parts whose mean differs from it by at most this fraction.
+NEAR_CONSTANT = 0.25
 # If the sweep starts this many times above that loss, its fall is the output's level moving to the targets'. ...
 FAR_ABOVE = 1.5
 # ... If the loss of a constant is this large, the targets are not scaled, nor are the gradients. ...
@@ -306,21 +309,21 @@ def allow_for_constant(
     Args:
         suggestion: What the curve alone suggests.
         learning_rates: Shape `(n_steps,)`, increasing.
-        losses: The median of the sweeps, shape `(n_steps,)`.
+        losses: Of one sweep, shape `(n_steps,)`, or of several, shape `(repeats, n_steps)`, NaN after one stopped.
         constant: The loss of the best constant output, in the unit of `losses`; None if unknown.
         kind: Kind of the optimizer, if known.
     """
-    size = max(MIN_BLOCK, losses.size // BLOCK_PART)
-    if suggestion.learning_rate is None or constant is None or constant == 0 or losses.size < 2 * size:
+    steps = losses.shape[-1]
+    size = max(MIN_BLOCK, steps // BLOCK_PART)
+    if suggestion.learning_rate is None or constant is None or constant == 0 or steps < 2 * size:
         return suggestion
-    blocks = np.lib.stride_tricks.sliding_window_view(losses, size)
-    means, errors = blocks.mean(axis=1), blocks.std(axis=1, ddof=1) / np.sqrt(size)
-    if (means + CLEARLY * errors < constant).any():
+    # The loss of a constant output is a mean. Where a few losses are large, the median of some repeats lies below it.
+    if _falls_below(constant, np.nanmean(np.atleast_2d(losses), axis=0), size):
         return suggestion
     reason = (
         f"The loss never fell clearly below {constant:.3g}, that of a constant output, so the curve shows no learning."
     )
-    half_way = _half_way(means, constant)
+    half_way = _half_way(np.nanmedian(np.atleast_2d(losses), axis=0), size, constant)
     if half_way is not None and not kind.adaptive:
         fell_at = float(learning_rates[half_way + size // 2])
         if suggestion.learning_rate > FAR_BEYOND * fell_at:
@@ -339,12 +342,28 @@ def allow_for_constant(
     )
 
 
-def _half_way(means: np.ndarray, constant: float) -> int | None:
+def _falls_below(constant: float, losses: np.ndarray, size: int) -> bool:
+    """Whether some block of the losses is clearly below the loss of a constant output.
+
+    The standard error of a block is at least the usual one of those near that loss: where a few losses are large, a
+    block without any of these has a low mean and little noise of its own. The noise is read off neighbouring losses, so
+    that a fall within a block does not count.
+    """
+    blocks = np.lib.stride_tricks.sliding_window_view(losses, size)
+    means = blocks.mean(axis=1)
+    errors = np.sqrt((np.diff(blocks, axis=1) ** 2).mean(axis=1) / (2 * size))
+    near = np.abs(means - constant) < NEAR_CONSTANT * abs(constant)
+    usual = float(np.median(errors[near])) if near.any() else 0.0
+    return bool((means + CLEARLY * np.maximum(errors, usual) < constant).any())
+
+
+def _half_way(losses: np.ndarray, size: int, constant: float) -> int | None:
     """The first block whose loss lies below the middle between its start and `constant`; None if none does.
 
     A loss that rises again and then falls to `constant` belongs to a network that the fall has killed. Also None if the
     loss did not start far above `constant`, or the targets are scaled.
     """
+    means = np.lib.stride_tricks.sliding_window_view(losses, size).mean(axis=1)
     start = float(means[0])
     below = np.flatnonzero(means < (start + constant) / 2)
     return int(below[0]) if below.size and start > FAR_ABOVE * constant and constant >= UNSCALED else None

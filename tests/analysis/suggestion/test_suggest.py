@@ -205,6 +205,20 @@ def test_a_curve_that_gets_clearly_below_a_constant_output_stays_as_it_is():
         assert allow_for_constant(plain, RATES, curve, constant) == plain
 
 
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize(
+    "noise", [lambda rng, shape: rng.normal(1, 0.1, shape), lambda rng, shape: rng.lognormal(-0.125, 0.5, shape)]
+)
+def test_noise_at_the_loss_of_a_constant_output_is_no_fall_below_it(noise, repeats):
+    """Of the many blocks of such a curve, chance brings one two standard errors below in most cases."""
+    rng, clear = np.random.default_rng(0), 0
+    for _ in range(100):
+        curves = _fall_to(100.0, 500.0, noise=0) * noise(rng, (repeats, RATES.size))
+        plain = replace(keras_lr.suggest(RATES, curves), confidence="clear")
+        clear += allow_for_constant(plain, RATES, curves, 100.0).confidence == "clear"
+    assert clear <= 5
+
+
 @pytest.mark.parametrize(("constant", "confidence"), [(-0.9, "tentative"), (-0.4, "clear")])
 def test_a_loss_below_0_is_compared_with_a_constant_output_too(constant, confidence):
     """A cosine similarity or a Poisson loss that falls from 0.3 to -0.9."""
