@@ -287,7 +287,7 @@ def _before_training(context: RunContext) -> tuple[float, str]:
 
 def _below_zero(history: TrainingHistory, context: RunContext) -> Fact | None:
     loss = history.loss
-    if not loss[-1] < 0:
+    if not loss[-1] < 0 or context.may_be_negative:
         return None
     labels = "look for labels other than 0 and 1, a missing softmax or sigmoid, or the wrong loss"
     if context.is_cross_entropy:

@@ -76,6 +76,24 @@ CROSS_ENTROPIES = (
     "categoricalfocalcrossentropy",
     "sparsecategoricalcrossentropy",
 )
+# Other losses of Keras that are never negative.
+ERRORS = frozenset(
+    [
+        "categoricalhinge",
+        "hinge",
+        "huber",
+        "logcosh",
+        "mae",
+        "mape",
+        "meanabsoluteerror",
+        "meanabsolutepercentageerror",
+        "meansquarederror",
+        "meansquaredlogarithmicerror",
+        "mse",
+        "msle",
+        "squaredhinge",
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -540,6 +558,11 @@ class RunContext:
     def is_cross_entropy(self) -> bool:
         """Whether the loss is known to be a cross-entropy of Keras."""
         return self.loss is not None and self.loss.removesuffix("loss") in CROSS_ENTROPIES
+
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether the loss is known to be one that may be negative, such as a likelihood of one's own."""
+        return self.loss is not None and not self.is_cross_entropy and self.loss not in ERRORS
 
 
 def run_context(

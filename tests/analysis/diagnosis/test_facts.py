@@ -159,6 +159,13 @@ def test_a_slow_steady_fall_is_too_low_however_hard_the_first_batch_is(untrained
     assert analyze_history({"loss": loss, "val_loss": loss + 0.05}, **known).verdict == "too_low"
 
 
+@pytest.mark.parametrize("loss", ["poisson", "cosine_similarity", "gaussian_nll"])
+def test_a_loss_that_may_be_negative_is_not_suspected_for_it(loss):
+    history = {"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}
+    assert not any("falls through 0" in reason for reason in analyze_history(history, loss=loss).reasons)
+    assert "falls through 0" in analyze_history(history, loss="mse").reasons[0]
+
+
 def test_what_was_known_is_kept_and_what_was_not_is_named():
     loss = 2.3 * np.exp(-E / 10)
     diagnosis = analyze_history({"loss": loss}, untrained_loss=2.5, optimizer="adam", learning_rate=1e-3)
