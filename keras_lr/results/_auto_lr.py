@@ -51,7 +51,8 @@ def action_in_words(action: AutoLRAction) -> str:
     """The change in one line: `AutoLR, epoch 3 (rollback): learning rate 3 to 1e-2. The loss became NaN.`"""
     before, after = format_rate(action.learning_rate_before), format_rate(action.learning_rate_after)
     not_made = "" if action.applied else ", not applied"
-    return f"AutoLR, epoch {action.epoch} ({action.kind}{not_made}): learning rate {before} to {after}. {action.reason}"
+    rates = f"{before} to {after}" if before != after else f"stays {before}"
+    return f"AutoLR, epoch {action.epoch} ({action.kind}{not_made}): learning rate {rates}. {action.reason}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,8 @@ def test_a_change_by_auto_lr_is_one_line() -> None:
     assert action_in_words(action) == "AutoLR, epoch 3 (rollback): learning rate 3 to 1e-2. The loss became NaN."
     only_said = dataclasses.replace(action, applied=False)
     assert "(rollback, not applied)" in action_in_words(only_said)
+    unchanged = dataclasses.replace(action, kind="probe", learning_rate_after=3.0)
+    assert "(probe): learning rate stays 3." in action_in_words(unchanged)
 
 
 def test_a_search_without_records_has_nothing_to_show(tmp_path: Any) -> None:
