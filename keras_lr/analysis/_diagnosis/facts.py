@@ -245,7 +245,7 @@ def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
 
 def _gave_up_gain(loss: np.ndarray, context: RunContext) -> bool:
     """Whether a loss that diverged ends no better than it began, and gave up half of what it had gained in all."""
-    start = loss[0] if context.untrained_loss is None else max(loss[0], context.untrained_loss)
+    start = loss[0] if context.start_loss is None else max(loss[0], context.start_loss)
     return bool(loss[-1] >= loss[0] and loss[-1] - loss.min() >= GAIN_LOST * (start - loss.min()))
 
 
@@ -275,14 +275,9 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
 
 
 def _before_training(context: RunContext) -> tuple[float, str]:
-    """The untrained loss and whose it is, or that of the best constant output if it is higher; 0 if it is unknown.
-
-    The untrained loss was measured on the first batch, and a small one may be easier by chance.
-    """
-    untrained, baseline = context.untrained_loss, context.baseline_loss
-    if untrained is not None and baseline is not None and baseline > untrained:
-        return baseline, "the best constant output"
-    return untrained or 0.0, "the untrained model"
+    """The loss before training and whose it is; 0 if it is unknown."""
+    start = context.start_loss or 0.0
+    return start, "the untrained model" if start == context.untrained_loss else "the best constant output"
 
 
 def _below_zero(history: TrainingHistory, context: RunContext) -> Fact | None:

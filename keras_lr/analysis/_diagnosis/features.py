@@ -79,8 +79,8 @@ def features(history: TrainingHistory, context: RunContext = NO_CONTEXT) -> dict
     if validated:
         found |= dict(zip(VALIDATION_FEATURES, _validation_features(loss, validation), strict=True))
     found |= _metric_features(history)
-    if context.untrained_loss is not None:
-        found |= _untrained_features(loss, validation if validated else None, context.untrained_loss)
+    if context.start_loss is not None:
+        found |= _untrained_features(loss, validation if validated else None, context.start_loss)
     if context.rate_position is not None:
         found["rate_position"] = context.rate_position
     return found

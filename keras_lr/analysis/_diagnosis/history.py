@@ -380,7 +380,8 @@ def _validated_rows(
     if rows.size != count:
         raise InvalidArgumentError(
             f"`validation_freq` must be as given to `fit`. Received: {validation_freq!r}, which validates {rows.size} "
-            f"of {epochs.size} epochs, but `{name}` has {count} values."
+            f"of {epochs.size} epochs, but `{name}` has {count} values. With another "
+            "`initial_epoch` than 0, pass the `History` itself, which knows its epochs."
         )
     return rows
 
@@ -553,6 +554,16 @@ class RunContext:
         if default is None or self.learning_rate is None:
             return False
         return abs(math.log10(self.learning_rate / default)) <= math.log10(NEAR_DEFAULT) + 1e-6
+
+    @property
+    def start_loss(self) -> float | None:
+        """The untrained loss, or that of the best constant output if it is higher; None if the former is unknown.
+
+        The untrained loss was measured on the first batch, and a small one may be easier by chance.
+        """
+        if self.untrained_loss is None or self.baseline_loss is None:
+            return self.untrained_loss
+        return max(self.untrained_loss, self.baseline_loss)
 
     @property
     def is_cross_entropy(self) -> bool:

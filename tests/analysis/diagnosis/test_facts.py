@@ -159,6 +159,16 @@ def test_a_slow_steady_fall_is_too_low_however_hard_the_first_batch_is(untrained
     assert analyze_history({"loss": loss, "val_loss": loss + 0.05}, **known).verdict == "too_low"
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.03])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_an_unusually_easy_first_batch_does_not_spoil_a_good_run(epochs, noise):
+    """An untrained model is no better than the best constant output, but its loss on one batch may be."""
+    loss = 0.2 + 0.6 * np.exp(-E / epochs) + noise * np.sin(7 * E)
+    val_loss = loss + 0.03 + noise * np.cos(5 * E)
+    known = {"untrained_loss": 0.3, "baseline_loss": 0.9}
+    assert analyze_history({"loss": loss, "val_loss": val_loss}, **known).verdict == "good"
+
+
 @pytest.mark.parametrize("loss", ["poisson", "cosine_similarity", "gaussian_nll"])
 def test_a_loss_that_may_be_negative_is_not_suspected_for_it(loss):
     history = {"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}
