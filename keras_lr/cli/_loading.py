@@ -204,6 +204,11 @@ def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
             data = data()
         except Exception as err:
             raise DataError(f"`{argument}` failed with {_described(err)}. Fix {target}.") from err
+    if _holds_validation(data):
+        raise DataError(
+            f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset. Received: ((x, y), (x_val, y_val)). "
+            f"Return the first pair from {target}, and the second from another function for `--validation-data`."
+        )
     if isinstance(data, tuple) and len(data) in (2, 3):
         return dict(zip(("x", "y", "sample_weight"), data, strict=False))
     if isinstance(data, (tuple, *_NO_DATA)):
@@ -212,6 +217,15 @@ def load_data(target: str, *, argument: str = "--data") -> dict[str, Any]:
             f"`{argument}` must give (x, y), (x, y, sample_weight) or a dataset. Received: {received}. Fix {target}."
         )
     return {"x": data}
+
+
+def _holds_validation(data: Any) -> bool:
+    """Whether these are two pairs of as many inputs as targets each, but not of as many as one another."""
+    if not isinstance(data, tuple) or len(data) != 2:
+        return False
+    pairs = [pair for pair in data if isinstance(pair, tuple) and len(pair) == 2]
+    sizes = [[getattr(part, "shape", ())[:1] for part in pair] for pair in pairs]
+    return len(sizes) == 2 and all(one == other for one, other in sizes) and sizes[0] != sizes[1]
 
 
 def load_object(target: str, *, argument: str) -> Any:

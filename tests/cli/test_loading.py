@@ -118,6 +118,17 @@ def test_data_are_a_value_or_a_function(user_file):
     assert load_data(f"{path}:single") == {"x": {"a": 1}}
 
 
+def test_training_and_validation_data_in_one_are_refused_with_what_to_do(user_file):
+    """As `keras.datasets` returns them; two inputs and two outputs have as many samples each."""
+    path = user_file(
+        "import numpy as np\nx, y, more = np.zeros((4, 2)), np.zeros(4), np.zeros((3, 2))\n"
+        "both = (x, y), (more, y[:3])\ntwo = (x, x[:, :1]), (y, y)\n"
+    )
+    with pytest.raises(DataError, match=r"Received: \(\(x, y\), \(x_val, y_val\)\)\. Return the first pair"):
+        load_data(f"{path}:both")
+    assert [len(part) for part in load_data(f"{path}:two").values()] == [2, 2]
+
+
 def test_data_that_cannot_be_used_are_refused(user_file):
     path = user_file(
         "def four():\n    return 1, 2, 3, 4\ndef broken():\n    return 1 / 0\n"
