@@ -224,7 +224,7 @@ def attributes_of_keras(kind: type) -> frozenset[str]:
 def _examples(kind: type) -> list[Any]:
     if issubclass(kind, keras.Model):
         data = keras.Input((1,))
-        models = [keras.Model(), keras.Model(data, data), keras.Sequential([data])]
+        models = [keras.Model(), keras.Model(data, keras.layers.Identity()(data)), keras.Sequential([data])]
         for model in models:
             model.compile("sgd", "mse")
             model.make_train_function()
