@@ -118,6 +118,7 @@ def test_lora(tmp_path):
 
 
 @pytest.mark.slow
+@needs_multi_optimizer
 def test_transfer_learning(tmp_path):
     printed = run_example("transfer_learning.py", tmp_path)
     shares = [float(line.split(", ")[1].split("%")[0]) for line in printed.splitlines()]

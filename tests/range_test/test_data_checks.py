@@ -17,6 +17,7 @@ from keras_lr.errors import DataError, InvalidArgumentError, ModelError
 from keras_lr.range_test import _data_checks
 from keras_lr.range_test._loop import size_of
 from tests.training_models import CROSS_ENTROPY, all_values
+from tests.versions import names_unknown_weights
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 6)).astype("float32")
@@ -356,6 +357,7 @@ def test_labels_as_numbers_for_one_hot_labels_are_named() -> None:
         keras_lr.find_lr(model, X, LABELS, num_steps=20)
 
 
+@names_unknown_weights
 @pytest.mark.parametrize("eager", [False, True])
 def test_a_layer_that_is_trainable_again_needs_a_new_compile(eager: bool) -> None:
     model = network(run_eagerly=eager)

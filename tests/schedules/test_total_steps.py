@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.schedules import total_steps
+from tests.versions import reads_sparse
 
 X = np.zeros((70, 3), "float32")
 Y = np.zeros((70, 1), "float32")
@@ -56,7 +57,7 @@ def batched() -> tf.data.Dataset:
         (lambda: batched().filter(lambda x, y: True).repeat(), {"steps_per_epoch": 3}),
         (Reader, {}),
         (endless, {"steps_per_epoch": 3, "initial_epoch": 2}),
-        (lambda: scipy.sparse.csr_matrix(X), {"batch_size": 16}),
+        pytest.param(lambda: scipy.sparse.csr_matrix(X), {"batch_size": 16}, marks=reads_sparse),
     ],
     ids=[
         "arrays",

@@ -21,6 +21,7 @@ import tensorflow as tf
 from keras_lr.analysis import analyze_histories, analyze_history
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.errors import CurveError, InvalidArgumentError
+from tests.versions import prints_what_it_logs
 
 NAN = np.nan
 
@@ -506,7 +507,7 @@ def test_console_text_verbose_2_of_any_version(read, line):
     check(read("slurm-1.out", text), *CONSOLE)
 
 
-@pytest.mark.parametrize("verbose", [1, 2])
+@pytest.mark.parametrize("verbose", [pytest.param(1, marks=prints_what_it_logs), 2])
 def test_console_text_as_fit_prints_it_now(tmp_path, capsys, verbose):
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse", metrics=["mae"])
