@@ -47,6 +47,8 @@ _DRAWING = threading.Lock()
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _LINK = re.compile(r'xlink:href="#([^"]+)"')
 _DECIMALS = re.compile(r"-?\d+\.\d{3,}")
+# Before version 3.10, matplotlib writes the font as one value, which is a style but no attribute.
+_FONT = re.compile(r"(?:(?P<style>italic|oblique) )?(?:(?P<weight>\d+) )?(?P<size>[\d.]+px) ")
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _DROPPED_TAGS = {"metadata", "style"}
 # The root element states these for all texts, so that only texts that differ need their own.
@@ -156,7 +158,9 @@ def _rewrite(element: Element, names: dict[str, str]) -> None:
     attributes = dict(element.attrib)
     for declaration in attributes.pop("style", "").split(";"):
         name, _, value = (part.strip() for part in declaration.partition(":"))
-        if name and name != "font-family":
+        if name == "font" and (font := _FONT.match(value)):
+            attributes |= {f"font-{part}": value for part, value in font.groupdict().items() if value}
+        elif name and name != "font-family":
             attributes[name] = value
     if target := attributes.pop(_XLINK, ""):
         attributes["href"] = f"#{names[target.removeprefix('#')]}"

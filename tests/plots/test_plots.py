@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -201,6 +202,16 @@ def test_a_history_of_steps_is_labelled_so():
     runs = {name: analyze_history({"step": [1, 2, 3], "loss": [3.0, 2.0, 1.0]}) for name in "ab"}
     assert plots.plot_history(runs["a"]).get_xlabel() == "Step"
     assert {ax.get_xlabel() for ax in plots.plot_histories(runs)} == {"Step"}
+
+
+def test_a_text_in_a_page_has_its_size_weight_and_style_as_attributes():
+    def draw(figure):
+        figure.text(0.5, 0.5, "bold", fontsize=8, fontweight="bold")
+        figure.text(0.5, 0.8, "slanted", fontsize=12, fontstyle="italic")
+
+    texts = re.findall(r"<text ([^>]*)>", figure_svg(draw, title="t", description="d", prefix="p"))
+    fonts = [dict(re.findall(r'font-?(\w*)="([^"]*)"', text)) for text in texts]
+    assert fonts == [{"size": "8px", "weight": "700"}, {"size": "12px", "style": "italic"}]
 
 
 def test_threads_draw_the_same_and_leave_the_style_alone():
