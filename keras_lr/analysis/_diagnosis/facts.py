@@ -143,11 +143,9 @@ def learned_nothing(history: TrainingHistory, context: RunContext) -> str:
     loss, accuracy = history.loss, _finite(history.accuracy if history.metric is None else history.metric)
     if history.direction == "max":
         return ""
-    baseline, ends = (
-        context.baseline_loss,
-        [_last_part(series) for series in (loss, history.val_loss) if series is not None],
-    )
-    if baseline is not None and baseline > 0 and min(ends) > WORSE_FACTOR * baseline and not _gains(accuracy):
+    baseline = context.baseline_loss or 0.0
+    ends = [_last_part(series) for series in (loss, history.val_loss) if series is not None]
+    if baseline > 0 and min(ends) > WORSE_FACTOR * baseline and not _gains(accuracy):
         return f"`{history.monitor}` ends at {ends[0]:.3g}, above the {baseline:.3g} of the best constant output."
     if not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:
         return ""
