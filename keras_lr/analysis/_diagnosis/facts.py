@@ -144,7 +144,7 @@ def learned_nothing(history: TrainingHistory, context: RunContext) -> str:
     if history.direction == "max":
         return ""
     baseline = context.baseline_loss or 0.0
-    ends = [_last_part(series) for series in (loss, history.val_loss) if series is not None]
+    ends = [_last_part(series) for series in (loss, history.val_loss) if _finite(series).size]
     if baseline > 0 and min(ends) > WORSE_FACTOR * baseline and not _gains(accuracy):
         return f"`{history.monitor}` ends at {ends[0]:.3g}, above the {baseline:.3g} of the best constant output."
     if not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:

@@ -150,6 +150,12 @@ def test_curves_that_improve_every_epoch_are_not_too_high():
     assert analyze_history({"loss": loss, "val_loss": loss + 0.05}).verdict != "too_high"
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_validation_loss_without_a_finite_value_is_no_end_to_compare():
+    columns = {"loss": 0.2 + 0.6 * np.exp(-E / 2), "val_loss": [np.inf] * 20}
+    assert analyze_history(columns, baseline_loss=0.9, untrained_loss=0.9).verdict == "good"
+
+
 @pytest.mark.parametrize("untrained", [0.6, 1.0, 1.7, 2.5])
 @pytest.mark.parametrize("baseline", [None, 0.95, 1.0, 1.1])
 @pytest.mark.parametrize("fall", [0.01, 0.05, 0.2])
