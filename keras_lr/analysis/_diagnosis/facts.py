@@ -144,7 +144,7 @@ def learned_nothing(history: TrainingHistory, context: RunContext) -> str:
     if history.direction == "max":
         return ""
     baseline = context.baseline_loss or 0.0
-    ends = [_last_part(series) for series in (loss, history.val_loss) if _finite(series).size]
+    ends = [_last_part(known) for series in (loss, history.val_loss) if (known := _finite(series)).size]
     if baseline > 0 and min(ends) > WORSE_FACTOR * baseline and not _gains(accuracy):
         return f"`{history.monitor}` ends at {ends[0]:.3g}, above the {baseline:.3g} of the best constant output."
     if not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:
@@ -420,9 +420,8 @@ def _finite(series: np.ndarray | None) -> np.ndarray:
 
 
 def _last_part(series: np.ndarray) -> float:
-    """The mean of the last fifth of a series."""
-    known = _finite(series)
-    return float(known[-max(1, known.size // 5) :].mean())
+    """The mean of the last fifth of a series of finite values."""
+    return float(series[-max(1, series.size // 5) :].mean())
 
 
 def _gains(accuracy: np.ndarray) -> bool:
