@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from keras_lr.analysis._statistics import median_change, step_noise
+from keras_lr.analysis._statistics import beats_constant, median_change, step_noise
 
 # Steps of the learning rate: half a decade down or up, and a whole decade up if the loss falls in a straight line.
 LOWER_FACTOR = 10**-0.5
@@ -45,8 +45,6 @@ REACHED_FRACTION = 0.5
 # Rehearsals that end within the first fraction of the best one's gain are as good, and none beyond the second is.
 SAME_END_FRACTION = 0.01
 LOST_END_FRACTION = 0.05
-# A loss above this fraction of that of the best constant output may be that of one.
-NO_BETTER = 0.9
 # A rise counts only if it is more than this many standard errors of a point.
 RISE_ERRORS = 3.0
 # A sweep's lowest loss is that of a median over this many steps.
@@ -193,11 +191,6 @@ def choose_rehearsal(
         return rehearsal.end - best.end <= max(tolerance, rounding_of(start, best.end))
 
     return next(rehearsal for rehearsal in alive if is_as_good(rehearsal))
-
-
-def beats_constant(loss: float, constant: float) -> bool:
-    """Whether a loss is clearly below that of the best constant output."""
-    return loss <= constant - (1 - NO_BETTER) * abs(constant)
 
 
 def epochs_per_judgement(steps_per_epoch: int) -> int:

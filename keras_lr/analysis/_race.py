@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_lr._utils.formatting import counted, format_rate
 from keras_lr._utils.validation import MAX_LR, MIN_LR, choice, is_number, non_negative, positive, whole_number
-from keras_lr.analysis._statistics import curvature_noise
+from keras_lr.analysis._statistics import beats_constant, curvature_noise
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.results._range_test import Confidence, Suggestion
 from keras_lr.results._sensitivity import LOST_SHARE
@@ -51,9 +51,6 @@ CLEAR_EPOCHS = 5
 REFINED_FROM_BUDGET = 2.0
 """Budget from which a race starts from the refined suggestion whatever the optimizer. On the tasks of
 `benchmarks/race.py`, short runs with an optimizer that is not adaptive mislead a smaller one."""
-
-PRETRAINED_SHARE = 0.9
-"""A model that starts below this share of the loss of the best constant output has been trained before."""
 
 START_STEPS = 10
 """Steps at the beginning of a range test whose losses are those of the model before training."""
@@ -683,8 +680,7 @@ def first_comparison(sweep_losses: np.ndarray, constant_loss: float | None) -> i
     """
     if constant_loss is None:
         return 1
-    highest = constant_loss - (1 - PRETRAINED_SHARE) * abs(constant_loss)
-    return 2 if np.median(sweep_losses[:START_STEPS]) < highest else 1
+    return 2 if beats_constant(float(np.median(sweep_losses[:START_STEPS])), constant_loss) else 1
 
 
 def _nearest(decades: np.ndarray, target: float, places: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Statistics that several judges share: block means, trends, noise, ratios and smoothing."""
+"""Statistics that several judges share: block means, trends, noise, ratios, smoothing and a comparison."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from scipy.ndimage import median_filter
 MAD_TO_SIGMA = 1.4826
 # Median absolute deviation of a normal distribution, in units of its standard deviation.
 SIGMA_TO_MAD = 0.6745
+# A loss that is below that of the best constant output by less than this fraction of it may be that of one.
+LEAST_GAIN = 0.1
 
 
 def block_means(values: np.ndarray, max_points: int) -> np.ndarray:
@@ -146,3 +148,8 @@ def exponential_average(values: np.ndarray, *, beta: float = 0.98) -> np.ndarray
         average = beta * average + (1 - beta) * value
         averages.append(average / (1 - beta**step))
     return np.array(averages)
+
+
+def beats_constant(loss: float, constant: float) -> bool:
+    """Whether a loss is clearly below that of the best constant output, so that the model has learned."""
+    return loss <= constant - LEAST_GAIN * abs(constant)

@@ -20,10 +20,10 @@ from keras_lr.analysis._auto_lr_rules import (
     RAISE_FACTOR,
     Change,
     anneal_factor,
-    beats_constant,
     is_falling_fast,
     is_level,
 )
+from keras_lr.analysis._statistics import beats_constant
 from keras_lr.callbacks._auto_lr_state import AutoLRState, EpochRecord
 from keras_lr.results._auto_lr import ActionKind, AutoLRAction
 

@@ -12,7 +12,6 @@ from keras_lr.analysis._auto_lr_rules import (
     LossTrend,
     Rehearsal,
     anneal_factor,
-    beats_constant,
     choose_rehearsal,
     epochs_per_judgement,
     find_change,
@@ -22,6 +21,7 @@ from keras_lr.analysis._auto_lr_rules import (
     read_baseline,
     rounding_of,
 )
+from keras_lr.analysis._statistics import beats_constant
 
 LOWER = 10**-0.5
 
