@@ -405,7 +405,7 @@ GUILTY = [
         15,
     ),
     Program(
-        "SGD at 1e-3 on a sine",
+        "SGD at 1e-4 on a sine",
         True,
         _sine,
         _dense(32, 1, last=None, activation="tanh"),
@@ -425,7 +425,7 @@ GUILTY = [
         16,
     ),
     Program(
-        "Adam at 0.1 on a regression",
+        "Adam at 0.3 on a regression",
         True,
         friedman,
         _dense(64, 64, 64, 1, last=None),

@@ -31,6 +31,8 @@ WORSE_FACTOR = 1.2
 MIN_CHANGE = 0.5
 # A loss that rose by this fraction of its first value and never came below it.
 MIN_RISE = 0.05
+# After an explosion in the first epoch the loss has not changed any more if it stays within this fraction of itself.
+SAME_SINCE = 0.03
 # Outputs that cost so many times more than a constant output of the same accuracy are far too large, ...
 OVERCONFIDENT = 5.0
 # ... provided that this fraction of them and more is wrong: a penalty or smoothed labels cost as much.
@@ -145,8 +147,9 @@ def learned_nothing(history: TrainingHistory, context: RunContext) -> str:
         return ""
     baseline = context.baseline_loss or 0.0
     ends = [_last_part(known) for series in (loss, history.val_loss) if (known := _finite(series)).size]
-    if baseline > 0 and min(ends) > WORSE_FACTOR * baseline and not _gains(accuracy):
-        return f"`{history.monitor}` ends at {ends[0]:.3g}, above the {baseline:.3g} of the best constant output."
+    if baseline > 0 and min(ends) > UNLEARNED_PART * baseline and not _gains(accuracy):
+        worse = "above" if min(ends) > WORSE_FACTOR * baseline else "not clearly below"
+        return f"`{history.monitor}` ends at {ends[0]:.3g}, {worse} the {baseline:.3g} of the best constant output."
     if not loss[0] > 0 or accuracy.size < MIN_STEADY_EPOCHS:
         return ""
     fall = (loss[0] - loss.min()) / loss[0]
@@ -260,6 +263,11 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
         last = _last_part(loss)
         if last > WORSE_FACTOR * start:
             return f"{monitor} ends at {last:.3g}, above the {start:.3g} of {whose}."
+        if loss[0] > WORSE_FACTOR * max(start, level) and _is_same_since(loss[1:]):
+            return (
+                f"{monitor} rose to {loss[0]:.3g} in the first {history.unit}, above the {start:.3g} of {whose}, and "
+                "has hardly changed since: the first steps killed the network."
+            )
     accuracy = _finite(history.val_accuracy if history.accuracy is None else history.accuracy)
     # A cross-entropy has many classes if its accuracy is about zero, and is no regression.
     lowest = 0.0 if context.is_cross_entropy else NO_ACCURACY
@@ -270,6 +278,10 @@ def _blown_up(history: TrainingHistory, context: RunContext) -> str:
             f"about {_constant_cost(accuracy):.2g}; {monitor} is {level:.3g}: the outputs are huge."
         )
     return ""
+
+
+def _is_same_since(later: np.ndarray) -> bool:
+    return bool(later.size >= MIN_STILL_EPOCHS and np.ptp(later) <= SAME_SINCE * abs(np.median(later)))
 
 
 def _before_training(context: RunContext) -> tuple[float, str]:

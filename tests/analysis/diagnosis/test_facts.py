@@ -50,6 +50,12 @@ BLOWN_UP = 18.3 + 940 * np.exp(-E / 12)
             "too_high",
             "above the 2.3 of the best constant output",
         ),
+        (
+            {"loss": [348.6, 25.7, 25.704, 25.7041, 25.7042]},
+            {"untrained_loss": 287.6, "optimizer": "sgd", "learning_rate": 0.3},
+            "too_high",
+            "above the 288 of the untrained model, and has hardly changed since: the first steps killed the network.",
+        ),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {"loss": "binary_crossentropy"}, "not_the_rate", "negative"),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {"loss": "BinaryFocalCrossentropy"}, "not_the_rate", "negative"),
         ({"loss": [0.7, -0.3, -1.3, -2.3, -3.3]}, {}, "unclear", "falls through 0"),
@@ -109,6 +115,20 @@ def test_a_run_that_ends_above_a_constant_output_is_not_good():
     assert "ends at 18.9, above the 2.3 of the best constant output" in above.reasons[0]
     learned = analyze_history({**columns, "accuracy": np.linspace(0.1, 0.9, 100)}, baseline_loss=2.3)
     assert "constant output" not in learned.reasons[0]
+
+
+@pytest.mark.parametrize("level", [0.99, 0.5])
+def test_a_run_that_ends_at_a_constant_output_is_not_good(level):
+    loss = level * 25.4 + 260 * np.exp(-3 * E)
+    diagnosis = analyze_history({"loss": loss, "val_loss": loss}, untrained_loss=287.6, baseline_loss=25.4)
+    assert (diagnosis.verdict == "good") == (level < 0.97)
+    at_constant = "ends at 25.1, not clearly below the 25.4 of the best constant output"
+    assert any(at_constant in reason for reason in diagnosis.reasons) == (level > 0.97)
+
+
+def test_a_hard_first_epoch_of_a_run_that_goes_on_learning_is_no_death():
+    loss = np.array([348.6, 25.7, 24.1, 22.8, 21.9, 21.5])
+    assert analyze_history({"loss": loss}, untrained_loss=287.6).share is not None
 
 
 @pytest.mark.parametrize(
