@@ -90,14 +90,14 @@ def _memory() -> tuple[int, ...]:
 
 
 def describe_devices() -> dict[str, Any]:
-    """Versions, GPUs, CPU count, precision and XLA, as plain values; initializes and changes nothing."""
+    """Versions, GPUs, usable CPU cores, precision and XLA, as plain values; initializes and changes nothing."""
     build = tf.sysconfig.get_build_info()
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "gpus": [_describe_gpu(device) for device in tf.config.list_physical_devices("GPU")],
-        "cpus": len(tf.config.list_physical_devices("CPU")),
+        "cpus": processor_count(),
         "cuda": str(build.get("cuda_version", "")),
         "precision_policy": keras.config.dtype_policy().name,
         "xla": "on" if tf.config.optimizer.get_jit() else "off",
@@ -153,10 +153,10 @@ def why_no_gpu(nvidia: Nvidia, *, cuda: bool, visible: str | None = None) -> str
 
 
 def environment(model: keras.Model) -> dict[str, Any]:
-    """The devices, and the optimizer, precision, strategy and size of `model`."""
+    """The devices, and the optimizer, precision, strategy and size of `model`; a wrapper's inner optimizer."""
     return {
         **describe_devices(),
-        "optimizer": type(model.optimizer).__name__,
+        "optimizer": type(getattr(model.optimizer, "inner_optimizer", model.optimizer)).__name__,
         "strategy": type(model.distribute_strategy).__name__,
         "jit_compile": bool(model.jit_compile),
         "parameters": int(model.count_params()) if model.built else None,

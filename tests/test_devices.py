@@ -6,12 +6,14 @@ import os
 import re
 from pathlib import Path
 
+import keras
 import pytest
 import tensorflow as tf
 
 from keras_lr.devices import (
     Nvidia,
     describe_devices,
+    environment,
     inspect_devices,
     operation_threads,
     read_nvidia,
@@ -131,3 +133,15 @@ def test_operation_threads_are_those_given_to_tensorflow_or_one_per_core(monkeyp
     assert operation_threads() == 3
     monkeypatch.setenv("TF_NUM_INTEROP_THREADS", "7")
     assert operation_threads() == 7
+
+
+def test_the_environment_names_the_optimizer_within_its_wrapper() -> None:
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    for optimizer in (keras.optimizers.AdamW(), keras.optimizers.LossScaleOptimizer(keras.optimizers.AdamW())):
+        model.compile(optimizer, "mse")
+        assert environment(model)["optimizer"] == "AdamW"
+
+
+def test_the_description_counts_the_cores_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 3, 5}, raising=False)
+    assert describe_devices()["cpus"] == 3

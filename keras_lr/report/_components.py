@@ -24,6 +24,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+KERAS_OPTIMIZERS = (
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
+    "RMSprop",
+    "SGD",
+    "ScheduleFreeAdamW",
+)
+"""The optimizers of Keras that hold a learning rate of their own."""
+
 NO_RATE = "No usable learning rate found"
 TABLE_ROWS = 40
 """Most rows of a table of numbers; its CSV may hold more."""
@@ -37,7 +55,7 @@ _FORMULA = re.compile(r"(^|[;,|\t\r\n])(\s*)([=+\-@＝＋－＠])")
 _LEADING_SPACE = ("\t", "\n")
 
 _ENVIRONMENT_LABELS = {
-    "cpus": "CPUs",
+    "cpus": "CPU cores",
     "cuda": "CUDA",
     "cuda_version": "CUDA",
     "cudnn_version": "cuDNN",
@@ -191,7 +209,7 @@ def as_sentence(text: str) -> str:
 
 
 def code_to_paste(environment: Mapping[str, Any], rate: str, *, batch_size: Any = None) -> str:
-    """A new optimizer if its class is known, else the assignment of the rate; and the batch size if that is known.
+    """A new optimizer if it is one of Keras's, else the assignment of the rate; and the batch size if that is known.
 
     Args:
         environment: The record's; gives the optimizer, and the batch size unless `batch_size` does.
@@ -199,8 +217,12 @@ def code_to_paste(environment: Mapping[str, Any], rate: str, *, batch_size: Any 
         batch_size: The one that the rate was measured with.
     """
     optimizer = code_value(environment, "optimizer", "")
-    line = f"keras.optimizers.{optimizer}(learning_rate={rate})" if optimizer else rate
-    lines = [f"{'optimizer' if optimizer else 'model.optimizer.learning_rate'} = {line}"]
+    if optimizer in KERAS_OPTIMIZERS:
+        lines = [f"optimizer = keras.optimizers.{optimizer}(learning_rate={rate})"]
+    elif optimizer == "MultiOptimizer":
+        lines = [f"learning_rate = {rate}  # of the part with factor 1"]
+    else:
+        lines = [f"model.optimizer.learning_rate = {rate}"]
     size = code_value({"size": batch_size or environment.get("batch_size")}, "size", "")
     return "\n".join([*lines, f"batch_size = {size}"] if size.isdecimal() else lines)
 

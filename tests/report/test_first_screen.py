@@ -204,6 +204,13 @@ def test_ones_own_warning_stands_first():
 def test_the_code_to_paste_follows_what_is_known():
     assert "keras.optimizers.Lion(learning_rate=3.2e-3)" in words(make_range_test(environment={"optimizer": "Lion"}))
     assert "model.optimizer.learning_rate = 3.2e-3" in words(make_range_test(environment={}))
+    for name, line in (
+        ("MyAdam", "model.optimizer.learning_rate = 3.2e-3"),
+        ("MultiOptimizer", "learning_rate = 3.2e-3 # of"),
+    ):
+        shown = words(make_range_test(environment={"optimizer": name}))
+        assert line in shown
+        assert f"keras.optimizers.{name}(" not in shown
     sized = words(make_range_test(environment={"optimizer": "Lion", "batch_size": 64}))
     assert "keras.optimizers.Lion(learning_rate=3.2e-3) batch_size = 64" in sized
     for environment, lines in (({}, 0), ({"batch_size": 64}, 1)):

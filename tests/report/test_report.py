@@ -10,6 +10,7 @@ import pytest
 import keras_lr
 from keras_lr import AutoLR, LogGridSearch, LRRangeTest, Report, analyze_histories, analyze_history
 from keras_lr.errors import InvalidArgumentError
+from keras_lr.report._components import KERAS_OPTIMIZERS
 from keras_lr.report._sections import schedule
 from keras_lr.results import RangeTestResult, Suggestion
 from tests.result_records import make_range_test
@@ -172,6 +173,14 @@ def test_the_schedules_that_can_be_written_as_code_are_those_there_are():
 
     assert schedules(keras_lr.schedules) == set(schedule.KERAS_LR_SCHEDULES)
     assert schedules(keras.optimizers.schedules) == set(schedule.KERAS_SCHEDULES)
+
+
+def test_the_optimizers_that_can_be_written_as_code_are_those_there_are():
+    classes = {name: item for name, item in vars(keras.optimizers).items() if isinstance(item, type)}
+    given = {name for name, item in classes.items() if issubclass(item, keras.Optimizer)}
+    assert given - {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"} <= set(KERAS_OPTIMIZERS)
+    for name in given & set(KERAS_OPTIMIZERS):
+        assert classes[name](learning_rate=0.5).learning_rate == 0.5
 
 
 def text_of(record):
