@@ -75,6 +75,19 @@ def test_every_public_plot_is_tested_here():
     assert {*ONE_AXES, *SEVERAL_AXES} == set(plots.__all__)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_curve_of_noise_is_drawn_up_to_where_it_diverges(seed):
+    rates = np.geomspace(1e-7, 10, 100)
+    losses = np.random.default_rng(seed).normal(3000, 600, size=100)
+    losses[95:] = 1e5
+    ax = plots.plot_range_test(make_range_test(learning_rates=rates, losses=losses, repeat_losses=losses[None]))
+    smoothed = max(ax.lines, key=lambda line: line.get_linewidth() if line.get_gid() else 0)
+    assert rates[90] < smoothed.get_xdata()[-1] < rates[97]
+    assert all(ax.get_ylim()[0] < losses[:95])
+    assert np.mean(losses[:95] < ax.get_ylim()[1]) > 0.98
+    plt.close(ax.figure)
+
+
 def test_the_u_curve_shows_every_seed_the_median_the_band_and_the_diverged():
     result = sensitivity_result()
     ax = plots.plot_sensitivity(result)

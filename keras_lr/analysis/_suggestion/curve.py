@@ -263,7 +263,7 @@ class SmoothCurve:
         losses: Smoothed losses, in the loss's unit, shape `(n,)`.
         slopes: Change of the smoothed loss per decade of learning rate (per unit in a linear sweep), shape `(n,)`.
         start: Loss of the untrained model: the median of the first tenth of the sweep.
-        ceiling: Loss above which the run has diverged.
+        ceiling: Loss above which the run has diverged: half of the fall or four times the noise above the start.
     """
 
     learning_rates: np.ndarray
@@ -304,10 +304,13 @@ def smooth_curve(result: RangeTestResult) -> SmoothCurve:
     if not len(rates):
         empty = np.empty(0)
         return SmoothCurve(empty, empty, empty, float("nan"), float("nan"))
-    start = float(np.median(losses[: max(1, len(losses) // 10)]))
+    start_steps = max(1, len(losses) // 10)
+    start = float(np.median(losses[:start_steps]))
     fall = max(start - float(np.min(losses)), 1e-3 * abs(start), 1e-12)
-    ceiling = start + 0.5 * fall
-    rates, losses = block_means(rates, _MAX_POINTS), block_means(np.minimum(losses, start + 2 * fall), _MAX_POINTS)
+    noise = _noise(losses, rolling_median(losses), start_steps) if len(losses) > 1 else 0.0
+    excess = max(0.5 * fall, BREAKAWAY_SIGMAS * noise)
+    ceiling = start + excess
+    rates, losses = block_means(rates, _MAX_POINTS), block_means(np.minimum(losses, start + 4 * excess), _MAX_POINTS)
     smoothed = gaussian_filter1d(losses, _sigma_steps(rates, result.sweep), mode="nearest")
     position = np.log10(rates) if result.sweep == "exponential" else rates
     slopes = np.gradient(smoothed, position) if len(rates) > 1 else np.zeros(1)
