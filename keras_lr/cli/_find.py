@@ -72,6 +72,11 @@ def add_parser(commands: Any) -> None:
         help="refine the suggestion with short runs at constant rates; doubles the training steps at most",
     )
     parser.add_argument("--batch-size", type=positive_int, help="samples per batch, for arrays (32)")
+    parser.add_argument(
+        "--epochs",
+        type=positive_int,
+        help="how long you will train; a long run needs a lower rate than the first steps show",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, batches and dropout (%(default)d)")
     add_outputs(parser, title="Learning-rate range test")
     add_device_options(parser)
@@ -123,6 +128,7 @@ def _measure(options: argparse.Namespace) -> RangeTestResult:
         sweep=options.sweep,
         repeats=options.repeats,
         refine=options.refine,
+        epochs=options.epochs,
         validation_data=tuple(scored.values()) if scored else None,
     )
     return dataclasses.replace(result, environment={**result.environment, "seed": options.seed})

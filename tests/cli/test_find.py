@@ -75,6 +75,15 @@ def test_a_file_path_gives_suggestion_result_and_report(tmp_path: Any, capsys: A
     assert "<html" in (tmp_path / "r.html").read_text()
 
 
+def test_the_length_of_the_training_lowers_the_suggestion() -> None:
+    words = ["find", "user_project.py:build", "--data", "user_project.py:data"]
+    for name, options in (("short.json", []), ("long.json", ["--epochs", "10000"])):
+        assert main([*words, *options, "--json", name]) == 0
+    short, long = (RangeTestResult.load(name).suggestion.learning_rate for name in ("short.json", "long.json"))
+    # 0.25 decades per factor of 10 above 615 steps, as docs/suggestion.md says; an epoch has 7 steps.
+    assert long / short == pytest.approx((7 * 10_000 / 615) ** -0.25, rel=0.02)
+
+
 def test_a_module_and_a_validation_batch(capsys: Any) -> None:
     words = ["find", "user_project:build", "--data", "user_project:data", "--validation-data", "user_project:held_out"]
     given = ["--num-steps", "12", "--sweep", "linear", "--max-lr", "0.01", "--json", "r.json"]
