@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import NoReturn
 
 import keras_lr
 from keras_lr.cli import _analyze, _demo, _devices, _find, _report, _search
-from keras_lr.cli._output import BAD_INPUT, INTERRUPTED, PIPE_CLOSED
+from keras_lr.cli._output import BAD_INPUT, INTERRUPTED, PIPE_CLOSED, print_error
 from keras_lr.errors import InvalidArgumentError, KerasLRError
 
 
@@ -54,7 +55,7 @@ def _main(words: list[str]) -> int:
     except (KerasLRError, OSError) as err:
         if "--traceback" in words:
             raise
-        print(f"keras-lr: error: {_one_line(err)}", file=sys.stderr)
+        print_error(err)
         return BAD_INPUT
 
 
@@ -90,11 +91,12 @@ def _run(parsed: argparse.Namespace) -> int:
         return int(parsed.run(parsed))
 
 
-def _one_line(err: Exception) -> str:
-    text = str(err)
-    if isinstance(err, OSError) and err.filename is not None and err.strerror:
-        text = f"{err.filename}: {err.strerror}"
-    return " ".join(text.split())
+_PRINTING_JSON = ("analyze", "devices")
+"""The commands whose `--json` may stand alone."""
+
+
+def _command(words: Sequence[str]) -> str:
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def _with_own_value(words: Sequence[str]) -> list[str]:
@@ -102,8 +104,7 @@ def _with_own_value(words: Sequence[str]) -> list[str]:
 
     Their `--json` may stand alone before a RUN, which must not be taken for the file to write.
     """
-    command = next((word for word in words if not word.startswith("-")), "")
-    if command not in ("analyze", "devices"):
+    if _command(words) not in _PRINTING_JSON:
         return list(words)
     joined: list[str] = []
     for word in words:
@@ -117,9 +118,16 @@ def _with_own_value(words: Sequence[str]) -> list[str]:
 def _parse(words: Sequence[str]) -> argparse.Namespace | None:
     """The arguments, or None after `--help` or `--version`."""
     try:
-        return build_parser().parse_args(_with_own_value(words))
+        parsed, unknown = build_parser().parse_known_args(_with_own_value(words))
     except SystemExit:
         return None
+    if not unknown:
+        return parsed
+    command = _command(words)
+    remedy = f"See: keras-lr {command} --help"
+    if command in _PRINTING_JSON and ("--json", unknown[0]) in itertools.pairwise(words):
+        remedy = f"To write JSON to a file, use: --json={unknown[0]}"
+    raise InvalidArgumentError(f"unrecognized arguments: {' '.join(unknown)}. {remedy}")
 
 
 def build_parser() -> Parser:

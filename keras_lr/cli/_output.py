@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +43,14 @@ def write_json(console: Console, result: Record, path: Path) -> None:
         print(result.to_json())
     else:
         console.print(f"Result: {result.save(path)}", markup=False)
+
+
+def print_error(err: Exception | str) -> None:
+    """Prints an error to stderr, in one line."""
+    text = str(err)
+    if isinstance(err, OSError) and err.filename is not None and err.strerror:
+        text = f"{err.filename}: {err.strerror}"
+    print(f"keras-lr: error: {' '.join(text.split())}", file=sys.stderr)
 
 
 def print_suggestion(console: Console, suggestion: Suggestion) -> None:

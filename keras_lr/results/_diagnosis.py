@@ -147,6 +147,14 @@ class Finding(RecordPart):
             )
 
 
+def rate_span(low: float | None, high: float | None) -> str:
+    """`1e-4 to 1e-3`, or the only rate; empty if an end is None."""
+    if low is None or high is None:
+        return ""
+    ends = dict.fromkeys((format_rate(low), format_rate(high)))
+    return " to ".join(ends)
+
+
 def span_in_words(finding: Finding, unit: str = "epoch") -> str:
     """Where a finding is, counted in `unit`: `epoch 3`, or `epochs 12 to 19`."""
     start, end = finding.start_epoch, finding.end_epoch
@@ -269,7 +277,8 @@ def _negated(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
 
 
 def _try_next(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f", try {format_rate(low)} to {format_rate(high)}"
+    span = rate_span(low, high)
+    return span and f", try {span}"
 
 
 @dataclass(frozen=True)

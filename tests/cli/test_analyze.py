@@ -158,3 +158,87 @@ def test_no_line_points_against_the_verdict(tmp_path, capsys):
         diagnosis = Diagnosis.from_json(capsys.readouterr().out)
         main(["analyze", str(path)])
         assert not contradictions(diagnosis, capsys.readouterr().out.replace("\n", " "))
+
+
+@pytest.fixture
+def folder(runs, tmp_path):
+    """The runs, one of them below, beside files that hold no history."""
+    (tmp_path / "below" / "train").mkdir(parents=True)
+    Path(runs["fast"]).rename(tmp_path / "below" / "fast.log")
+    (tmp_path / "notes.txt").write_text("Buy milk.\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "weights.h5").write_bytes(b"\x89HDF\0\0")
+    (tmp_path / ".hidden.csv").write_text("loss\n")
+    return tmp_path
+
+
+def test_every_log_in_a_directory_is_judged(folder, capsys):
+    assert main(["analyze", str(folder), "--json"]) == 0
+    captured = capsys.readouterr()
+    judged = {Path(name).relative_to(folder).as_posix() for name in json.loads(captured.out)["diagnoses"]}
+    assert judged == {"diverged.csv", "slow.csv", "below/fast.log"}
+    left_out = captured.err.partition("judged: ")[2].strip().split(", ")
+    assert {Path(name).name for name in left_out} == {"notes.txt", "empty.csv"}
+
+
+def test_a_directory_without_logs_is_refused(tmp_path, capsys):
+    assert main(["analyze", str(tmp_path)]) == 2
+    assert f"`RUN` must hold logs. Received: {tmp_path}, in which no file" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_judged_hides_no_other(folder, runs, capsys):
+    names = [runs["slow"], str(folder / "empty.csv"), str(folder / "notes.txt"), runs["diverged"]]
+    assert main(["analyze", *names, "--fail-on", "too_high"]) == 2
+    captured = capsys.readouterr()
+    assert [line.split(":")[0] for line in captured.err.splitlines()] == ["keras-lr", "keras-lr"]
+    assert "empty.csv, which is empty" in captured.err
+    assert "notes.txt: A history must have a `loss` column" in captured.err
+    rows = captured.out.partition("Run ")[2].splitlines()
+    assert [row.split()[:3] for row in rows[1:3]] == [[runs["slow"], "Too", "low"], [runs["diverged"], "Too", "high"]]
+
+
+def test_runs_side_by_side_in_one_file_are_all_judged(tmp_path, capsys):
+    rows = [f"{name},loss,{loss},{step}" for name in ("a1", "b2") for step, loss in enumerate(RUNS["fast"])]
+    (tmp_path / "mlflow.csv").write_text("run_id,key,value,step\n" + "\n".join(rows))
+    assert main(["analyze", str(tmp_path / "mlflow.csv"), "--json"]) == 0
+    diagnoses = json.loads(capsys.readouterr().out)["diagnoses"]
+    assert [name.rpartition(", ")[2] for name in diagnoses] == ["a1", "b2"]
+
+
+def test_the_report_names_the_files_and_the_command(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["analyze", "slow.csv", "fast.csv", "--optimizer", "adam", "--report", "page.html"]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "slow.csv: too high, the loss went from 2.3 to 2.28" in page
+    assert "keras-lr analyze slow.csv fast.csv --optimizer adam" in page
+    assert "run 1" not in page
+
+
+def test_an_error_on_the_standard_input_names_it(monkeypatch, capsys):
+    piped(monkeypatch, b"")
+    assert main(["analyze"]) == 2
+    assert "`RUN` must hold a history. Received: standard input, which is empty." in capsys.readouterr().err
+
+
+def test_what_is_known_is_not_asked_for(runs, capsys):
+    surer = []
+    for options in ([], ["--optimizer", "adam"], ["--optimizer", "adam", "--untrained-loss", "2.3"]):
+        assert main(["analyze", runs["slow"], *options]) == 0
+        surer.append(capsys.readouterr().out.partition("surer with ")[2].split(".")[0])
+    assert surer == [
+        "a validation loss, `--untrained-loss` and `--optimizer`",
+        "a validation loss and `--untrained-loss`",
+        "a validation loss",
+    ]
+
+
+def test_an_unknown_optimizer_is_named(runs, capsys):
+    assert main(["analyze", runs["slow"], "--optimizer", "adm"]) == 0
+    captured = capsys.readouterr()
+    assert "the usual learning rates of adm are not known" in captured.err
+    assert "`--optimizer`" not in captured.out
+
+
+def test_one_good_rate_is_no_range(runs, capsys):
+    assert main(["analyze", runs["fast"], runs["fast"].replace("fast", "./fast")]) == 0
+    assert "Try a learning rate of 1e-1.\nThis learning rate was judged good.\n" in capsys.readouterr().out

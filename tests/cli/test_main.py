@@ -38,6 +38,8 @@ def test_version_is_that_of_the_package(capsys):
         (["find", "a:b", "--data", "a:c", "--json", "absent/r.json"], "--json: must be a file in a writable directory"),
         (["search", "a:b", "--data", "a:c", "--report", "."], "--report: must be a file in a writable directory"),
         (["report", "missing.json", "-o", "page.html"], "Received: missing.json. Check the path."),
+        (["find", "a:b", "--data", "a:c", "--fold", "3"], "arguments: --fold 3. See: keras-lr find --help"),
+        (["analyze", "a.csv", "--json", "b.json"], "arguments: b.json. To write JSON to a file, use: --json=b.json"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_code_2(arguments, message, capsys):

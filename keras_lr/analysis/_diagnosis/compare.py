@@ -318,7 +318,8 @@ def _between_verdicts(
         if rate is not None and diagnosis.verdict in rates and (diagnosis.verdict != "good" or place not in beaten):
             rates[diagnosis.verdict].append(rate)
     if rates["good"]:
-        return min(rates["good"]), max(rates["good"]), "These learning rates were judged good."
+        judged = "This learning rate was" if len({*rates["good"]}) == 1 else "These learning rates were"
+        return min(rates["good"]), max(rates["good"]), f"{judged} judged good."
     if rates["too_low"] and rates["too_high"] and max(rates["too_low"]) < min(rates["too_high"]):
         return max(rates["too_low"]), min(rates["too_high"]), "Lower rates were too low and higher ones too high."
     if best is not None and diagnoses[best].suggested_low is not None:

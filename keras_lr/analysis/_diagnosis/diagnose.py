@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_lr._utils.formatting import format_rate
 from keras_lr.analysis._diagnosis.facts import learned_nothing, not_comparable, ruled_out, settled_verdict
 from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
@@ -32,6 +31,7 @@ from keras_lr.results._diagnosis import (
     FindingKind,
     Verdict,
     is_only_probable,
+    rate_span,
 )
 
 # Longer histories are thinned in the diagnosis.
@@ -216,16 +216,19 @@ def _surer(history: TrainingHistory, context: RunContext) -> tuple[str, ...]:
     """Which further knowledge would make a verdict by the curves surer, in one sentence if there is any."""
     if history.direction == "max":
         return ()
+    knows_rates = context.usual_rates is not None or context.optimizer is None
     missing = [
         what
         for what, known in (
             ("a validation loss", is_validated(history)),
             ("`untrained_loss`", context.untrained_loss is not None),
-            ("`optimizer` and `learning_rate`", context.rate_position is not None),
+            ("`optimizer`", context.optimizer is not None),
+            ("`learning_rate`", context.learning_rate is not None or not knows_rates),
         )
         if not known
     ]
-    return (f"This would be surer with {', '.join(missing)}.",) if missing else ()
+    listed = " and ".join(filter(None, (", ".join(missing[:-1]), *missing[-1:])))
+    return (f"This would be surer with {listed}.",) if missing else ()
 
 
 def _stored(series: np.ndarray | None, rows: np.ndarray) -> tuple[float | None, ...]:
@@ -278,7 +281,7 @@ def rate_advice(verdict: Verdict, learning_rate: float | None) -> str:
 
 def try_between(low: float, high: float) -> str:
     """A range of learning rates in words."""
-    return f"Try a learning rate of {format_rate(low)} to {format_rate(high)}."
+    return f"Try a learning rate of {rate_span(low, high)}."
 
 
 def _joined(finding: Finding, about_rate: str, verdict: Verdict, unit: str) -> str:

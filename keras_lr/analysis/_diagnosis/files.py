@@ -84,6 +84,9 @@ NO_TEXT = "Pass the file that `CSVLogger` wrote."
 # A name with its value where a header has names alone.
 FREE_TEXT = re.compile(r"\w['\"]?\s*[:=]\s*[-+]?\d")
 
+# The last suffix but that of a compression.
+LOG_SUFFIXES = {".csv", ".tsv", ".txt", ".log", ".out", ".json", ".jsonl", ".ndjson", ".ipynb", ".md"}
+
 # Folders that hold a part of the run above them.
 TRAINING_FOLDERS = ("train", "training")
 VALIDATION_FOLDERS = ("validation", "val", "valid", "eval", "test")
@@ -215,6 +218,28 @@ def read_path(path: Path) -> Any:
         ) from err
 
 
+def logs_in(directory: Path) -> list[Path]:
+    """The files in `directory` that may hold a history, by their names, and the directories of TensorBoard and MLflow.
+
+    Hidden files and folders, and links to folders, are left out.
+    """
+    found = [directory] if _is_of_tool(directory) else []
+    shown = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    suffixes = ({suffix.lower() for suffix in path.suffixes[-2:]} for path in shown)
+    found += [path for path, last in zip(shown, suffixes, strict=True) if path.is_file() and last & LOG_SUFFIXES]
+    if directory not in found:
+        folders = (path for path in shown if path.is_dir() and not path.is_symlink())
+        found += [log for folder in folders for log in logs_in(folder)]
+    return found
+
+
+def _is_of_tool(directory: Path) -> bool:
+    """Whether TensorBoard or MLflow keeps a run directly in `directory`."""
+    parts = (directory / name for name in (*TRAINING_FOLDERS, *VALIDATION_FOLDERS))
+    of_tensorboard = any(file.is_file() for folder in (directory, *parts) for file in folder.glob("*tfevents*"))
+    return of_tensorboard or directory.name == "metrics" or (directory / "metrics").is_dir()
+
+
 def _open_plain(path: Path) -> BinaryIO:
     return path.open("rb")
 
@@ -222,6 +247,12 @@ def _open_plain(path: Path) -> BinaryIO:
 def _refuse_binary(file: File) -> Any:
     remedy = next((remedy for mark, remedy in REMEDIES.items() if file.start.startswith(mark)), NO_TEXT)
     raise CurveError(f"`source` must be a text file. Received: {file.path}, which is binary. {remedy}")
+
+
+def _refuse_empty(file: File) -> Any:
+    raise CurveError(
+        f"`source` must hold a history. Received: {file.path}, which is empty. Check that the run has written to it."
+    )
 
 
 def _is_binary(file: File) -> bool:
@@ -441,7 +472,8 @@ def _read_rows(file: File, dialect: _Dialect, header: Mapping[str, Any]) -> pd.D
         if file.last_line.count(dialect.separator) < dialect.header.count(dialect.separator) and file.last_line:
             # A writer that was killed may have cut a number off, too.
             frame = frame.iloc[:-1]
-        numbers = [_is_number(name) for name in frame.columns]
+        # pandas adds ".1" to the second of two equal names.
+        numbers = [_is_number(name) or _is_number(re.sub(r"\.\d+$", "", str(name))) for name in frame.columns]
         if all(numbers) or (dialect.separator == r"\s+" and any(numbers)):
             raise ValueError("its first row holds numbers, not names such as `epoch,loss`")
     except (pd.errors.ParserWarning, ValueError) as err:
@@ -691,6 +723,7 @@ def is_rows(document: Any) -> bool:
 
 FILE_FORMS = (
     Form("TensorBoard event file", lambda file: "tfevents" in file.path.name, lambda file: _event_columns([file.path])),
+    Form("empty file", lambda file: not file.head.strip(), _refuse_empty),
     Form("binary file", _is_binary, _refuse_binary),
     Form("console text of `fit`", lambda file: shows_fit(file.head), _read_printed),
     Form("JSON", _is_json, _read_json),

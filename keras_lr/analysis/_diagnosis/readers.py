@@ -7,9 +7,10 @@ of `FILE_FORMS` in `files`: how it is recognised, and one function.
 
 from __future__ import annotations
 
+import functools
 import html.parser
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,32 @@ def read_history(
     """
     if isinstance(source, TrainingHistory):
         return source
+    return _history_in(_arranged(_loaded(source)), source, run=run, validation_freq=validation_freq)
+
+
+def readable_runs(source: Any) -> dict[str | None, Callable[[], TrainingHistory]]:
+    """What reads each run that stands side by side with others in `source`, by its name; None names a single run.
+
+    Args:
+        source: What `read_history` takes.
+
+    Raises:
+        CurveError: `source` holds no history that can be judged.
+        OSError: The file cannot be read.
+    """
     document = _arranged(_loaded(source))
+    names = list(document.columns) if isinstance(document, Runs) and len(document.columns) > 1 else [None]
+    return {name: functools.partial(_history_in, document, source, run=name) for name in names}
+
+
+def _history_in(
+    document: Any,
+    source: Any,
+    *,
+    run: str | int | None = None,
+    validation_freq: int | Iterable[int] | None = None,
+) -> TrainingHistory:
+    """The history in the arranged document that was read from `source`."""
     if isinstance(document, Record):
         return _from_record(document)
     if isinstance(document, Runs):

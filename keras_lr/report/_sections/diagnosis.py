@@ -36,6 +36,7 @@ from keras_lr.results._diagnosis import (
     Diagnosis,
     HistoryComparison,
     Severity,
+    rate_span,
     span_in_words,
     verdict_badge,
     verdict_sentence,
@@ -158,11 +159,6 @@ def _figure_key(drawn: Mapping[str, Diagnosis], count: int) -> str:
     return " ".join(filter(None, (pattern_key(runs), crosses, omitted)))
 
 
-def rate_span(low: float | None, high: float | None) -> str:
-    """`1e-4 to 1e-3`; empty if an end is None."""
-    return "" if low is None or high is None else f"{format_rate(low)} to {format_rate(high)}"
-
-
 def compared_series(comparison: HistoryComparison) -> str:
     """Name of the series by which the runs were compared."""
     runs = list(comparison.diagnoses.values())
@@ -205,7 +201,7 @@ def _best(diagnosis: Diagnosis) -> float | None:
 
 def _figure(drawn: dict[str, Diagnosis], count: int, prefix: str) -> dict[str, Any]:
     """The runs that are `drawn`, out of `count`."""
-    descriptions = [_describe_run(name, diagnosis) for name, diagnosis in drawn.items()]
+    descriptions = [_describe_run(name if count > 1 else "", diagnosis) for name, diagnosis in drawn.items()]
     shared: dict[str, Any] = {
         "title": "Training histories",
         "description": " ".join(descriptions),
@@ -228,8 +224,9 @@ def _describe_run(name: str, diagnosis: Diagnosis) -> str:
         else "no loss was finite"
     )
     found = findings_in_words(diagnosis)
-    judged = f"{verdict_badge(diagnosis.verdict, diagnosis.share).lower()}, {course}" + (f"; {found}" if found else "")
-    return as_sentence(f"{short_name(name)}: {judged}")
+    badge = verdict_badge(diagnosis.verdict, diagnosis.share)
+    judged = f"{short_name(name)}: {badge.lower()}" if name else badge
+    return as_sentence(f"{judged}, {course}" + (f"; {found}" if found else ""))
 
 
 def _method(diagnoses: Mapping[str, Diagnosis]) -> list[str]:

@@ -135,7 +135,9 @@ def test_a_metric_that_should_grow_is_kept_as_it_is_and_negated_only_as_a_loss()
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "CSV file with a header"),
+        (b"", "which is empty"),
+        (b" \r\n\n", "which is empty"),
+        (b"0,0.1,3.5,3.5,3.5\n1,0.2,2.5,2.5,2.5\n", "first row holds numbers, not names such as"),
         (b"epoch,weight\n0,1\n1,2\n2,3\n", "`loss` column"),
         (b"loss\nlow\nhigh\nhigh\n", "must hold numbers"),
         (b"epoch,loss\n0,3\n1,2\n1e19,1\n", r"`epoch` must hold numbers below 2\*\*53"),
