@@ -126,8 +126,6 @@ _ELSEWHERE = {
         "total_steps",
     ),
 }
-# What other packages call it.
-_FOREIGN = {"LRFinder": "LRRangeTest", "LearningRateFinder": "LRRangeTest", "lr_finder": "find_lr"}
 
 __all__ = sorted([*_HOMES, *_MODULES, "__version__"])
 
@@ -154,7 +152,7 @@ def _meant(name: str) -> str | None:
     if name.startswith("_"):
         return None
     places = {inner: f"{__name__}.{module}.{inner}" for module, names in _ELSEWHERE.items() for inner in names}
-    known = _FOREIGN.get(name) or _names.similar_name(name, [*places, *_MODULES, *_HOMES])
+    known = _names.foreign_name(name, __name__) or _names.similar_name(name, [*places, *_MODULES, *_HOMES])
     return places.get(known, known) if known else None
 
 

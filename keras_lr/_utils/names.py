@@ -91,6 +91,23 @@ _FOREIGN_ARGUMENTS = {
 """Arguments of PyTorch, fastai, Keras, KerasTuner, optax and Hugging Face, and what they may be called here; the first
 one that is an argument of the class is meant."""
 
+_FOREIGN_NAMES = {
+    "CosineAnnealingLR": "keras.optimizers.schedules.CosineDecay",
+    "ExponentialLR": "keras.optimizers.schedules.ExponentialDecay",
+    "LRFinder": "keras_lr.LRRangeTest",
+    "LambdaLR": "keras.callbacks.LearningRateScheduler",
+    "LearningRateFinder": "keras_lr.LRRangeTest",
+    "LinearLR": "keras_lr.schedules.Warmup",
+    "MultiStepLR": "keras.optimizers.schedules.PiecewiseConstantDecay",
+    "ReduceLROnPlateau": "keras_lr.ReduceOnPlateau",
+    "StepLR": "keras.optimizers.schedules.ExponentialDecay",
+    "get_cosine_schedule_with_warmup": "keras_lr.schedules.WarmupStableDecay",
+    "get_linear_schedule_with_warmup": "keras_lr.schedules.WarmupStableDecay",
+    "lr_find": "keras_lr.find_lr",
+    "lr_finder": "keras_lr.find_lr",
+}
+"""Names of PyTorch, fastai, Lightning and Hugging Face that resemble no name here, and what stands for them."""
+
 _STEPS_REMEDY = "Count optimizer steps: `{right}` is `epochs * steps_per_epoch`."
 _TEST_REMEDY = "The test counts training steps, not epochs. Pass `{right}`."
 _COMPILED_REMEDY = "The test uses what the model was compiled with."
@@ -120,6 +137,13 @@ def similar_name(name: str, known: Iterable[str]) -> str | None:
     return by_letters[found[0]] if len(found) == 1 else None
 
 
+def foreign_name(name: str, module: str) -> str | None:
+    """What stands for a name of another package, without `module` if it is a name of that module; None if unknown."""
+    meant = _FOREIGN_NAMES.get(name)
+    home, _, short = (meant or "").rpartition(".")
+    return short if home == module else meant
+
+
 def _letters(name: str) -> str:
     return name.lower().replace("_", "").replace("learningrate", "lr")
 
@@ -135,7 +159,7 @@ def module_getattr(module: str, known: Iterable[str]) -> Callable[[str], Any]:
     """A `__getattr__` for a module that suggests one of its public names, `known`, for one that it lacks."""
 
     def fail(name: str) -> Any:
-        right = None if name.startswith("_") else similar_name(name, known)
+        right = None if name.startswith("_") else foreign_name(name, module) or similar_name(name, known)
         raise missing_attribute(f"module {module!r}", name, right)
 
     return fail

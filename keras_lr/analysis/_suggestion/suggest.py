@@ -262,10 +262,12 @@ def _doubt_about_range(landmarks: list[Landmarks]) -> str:
 def _doubt_about_fall(landmarks: list[Landmarks]) -> str:
     errors = _median([one.fall_in_errors for one in landmarks])
     if errors < CLEAR_FALL_ERRORS:
-        return f"The loss fell by only {errors:.1f} standard errors of its noise. Use more steps or repeats."
+        least = f"a clear fall has at least {CLEAR_FALL_ERRORS:.0f}"
+        return f"The loss fell by {errors:.2g} standard errors of its noise; {least}. Use more steps or repeats."
     share = _median([one.fall_share for one in landmarks])
     if share < CLEAR_FALL_SHARE:
-        return f"The loss fell by only {share:.0%} of its start, too little to judge by. Use more steps."
+        least = f"a clear fall has at least {CLEAR_FALL_SHARE:.0%}"
+        return f"The loss fell by {share:.0%} of its start; {least}. Use more steps."
     return ""
 
 
