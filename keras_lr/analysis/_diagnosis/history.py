@@ -201,10 +201,10 @@ def from_columns(
     val_values = None if validation is None else rows.evaluated(table[validation])
     if val_values is not None and np.isnan(val_values).all() and np.isfinite(values).all():
         val_values = None
-    rate = find_learning_rate(table)
+    rate, rate_note = find_learning_rate(table)
     table = _accuracies_as_shares(table, monitor)
     metric, val_metric = _find_metric(table, rows, monitor, values if direction == "min" else -values)
-    notes = (run_note, _total_note(parts), _validation_note(table, monitor, validation))
+    notes = (run_note, _total_note(parts), _validation_note(table, monitor, validation), rate_note)
     return TrainingHistory(
         epochs=rows.numbers,
         values=values,

@@ -217,10 +217,20 @@ def find_validation(table: Mapping[str, Column], name: str) -> str | None:
     return min(twins, key=lambda twin: (_data_rank(twin), _is_per_step(twin)), default=None)
 
 
-def find_learning_rate(table: Mapping[str, Column]) -> str | None:
-    """The column of learning rates; the first of several, such as one per group of weights."""
+def find_learning_rate(table: Mapping[str, Column]) -> tuple[str | None, str]:
+    """The column of learning rates, and what was assumed: of several, such as one per layer, the highest counts.
+
+    Layers that train at a share of the rate have the lower ones.
+    """
     names = [name for name in table if is_learning_rate(name) and table[name].logged.any()]
-    return min(names, key=lambda name: name not in LEARNING_RATE_NAMES, default=None)
+    plain = [name for name in names if name in LEARNING_RATE_NAMES]
+    if plain or not names:
+        return (plain[0] if plain else None), ""
+    finite = {name: table[name].values[table[name].logged & np.isfinite(table[name].values)] for name in names}
+    medians = {name: float(np.median(rates)) for name, rates in finite.items() if rates.size}
+    highest = max(medians, key=medians.__getitem__, default=names[0])
+    differ = len({*medians.values()}) > 1
+    return highest, f"Of {len(names)} learning rates, the highest is judged, `{highest}`." if differ else ""
 
 
 def find_counters(table: Mapping[str, Column], kind: Literal["epoch", "step"]) -> list[str]:

@@ -233,7 +233,10 @@ def test_yolo_results(read):
 """,  # noqa: E501
     )
     check(history, "loss", [1, 2, 3], [5, 3.5, 2], [6, 4.5, NAN], rates=[0.002, 0.004, 0.003])
-    assert history.notes == ("`loss` is the sum of `train/box_loss`, `train/cls_loss`.",)
+    assert history.notes == (
+        "`loss` is the sum of `train/box_loss`, `train/cls_loss`.",
+        "Of 2 learning rates, the highest is judged, `lr/pg0`.",
+    )
 
 
 def test_yolo_classification_results_have_a_loss_of_their_own(read):

@@ -20,3 +20,11 @@ def test_a_short_history_is_kept_whole():
     assert diagnosis.val_losses == (3.0, None, 1.0)
     assert diagnosis.learning_rates == (0.1, 0.1, 0.1)
     assert diagnosis.epochs == (0, 1, 2)
+
+
+def test_the_highest_of_several_learning_rates_counts():
+    """`discriminative` trains the lower layers at a share of the rate, and its columns begin with the lowest."""
+    parts = {f"learning_rate_depth_{depth}": [1e-3 * 0.5 ** (3 - depth)] * 4 for depth in (1, 2, 3)}
+    diagnosis = analyze_history({"loss": [4.0, 3.9, 3.8, 3.7], **parts})
+    assert diagnosis.learning_rate == 1e-3
+    assert diagnosis.reasons[-1] == "Of 3 learning rates, the highest is judged, `learning_rate_depth_3`."
