@@ -239,8 +239,8 @@ SENTENCES: dict[str, tuple[float, str, str]] = {
     ),
     "rate_position": (
         0.0,
-        "The learning rate is in the lower half of the optimizer's usual range, or below it.",
-        "The learning rate is in the upper half of the optimizer's usual range, or above it.",
+        "The learning rate is below the middle of the optimizer's usual range.",
+        "The learning rate is above the middle of the optimizer's usual range.",
     ),
 }
 
