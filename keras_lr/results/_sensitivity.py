@@ -37,6 +37,11 @@ BASIN_NAMES: dict[BasinBy, str] = {
     "gain": f"loses at most {LOST_SHARE:.0%} of the gain",
 }
 """What is true of the rates in a basin."""
+_OUTSIDE: dict[BasinBy, str] = {
+    "noise": "is worse than noise explains",
+    "gain": f"loses more than {LOST_SHARE:.0%} of the gain",
+}
+"""What is true of all other rates."""
 
 # The columns of a search's rows, in its records, its frame and its report.
 KEY_COLUMNS = ("learning_rate", "repeat", "batch_size", "epoch")
@@ -282,18 +287,19 @@ def best_in_words(result: SensitivityResult) -> str:
 def basins_in_words(result: SensitivityResult) -> str:
     """Which other rates will do: `as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from ...`."""
     return "; ".join(
-        f"no other rate {claim}" if low == high else f"{claim.removeprefix('is ')} from {low} to {high}"
+        f"every other rate {claim}" if low == high else f"{claim.removeprefix('is ')} from {low} to {high}"
         for (low, high), claim in basin_claims(result).items()
     )
 
 
 def basin_claims(result: SensitivityResult) -> dict[tuple[str, str], str]:
-    """By the two ends of a range around the best, what its rates do; if it holds the best alone, what no other does."""
+    """By the two ends of a range around the best, what its rates do; if it holds the best alone, what all others do."""
     said: dict[tuple[str, str], list[str]] = {}
     for name, (low, high) in basins(result).items():
         ends = format_rate(low, digits=3), format_rate(high, digits=3)
-        said.setdefault(ends, []).append(f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name])
-    return {(low, high): (" or " if low == high else " and ").join(claims) for (low, high), claims in said.items()}
+        inside = f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name]
+        said.setdefault(ends, []).append(_OUTSIDE[name] if ends[0] == ends[1] else inside)
+    return {ends: " and ".join(claims) for ends, claims in said.items()}
 
 
 def basins(result: SensitivityResult) -> dict[BasinBy, tuple[float, float]]:

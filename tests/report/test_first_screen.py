@@ -99,7 +99,7 @@ def test_a_search_without_an_answer_leaves_the_word_to_the_range_test():
         ),
         (
             {"high": 1e-3, "usable_low": 1e-4, "usable_high": 1e-3},
-            "No other learning rate that was tried is as good within noise. Anything from 1e-4 to 1e-3 loses at",
+            "Every other rate that was tried is worse than noise explains. Anything from 1e-4 to 1e-3 loses at",
         ),
         ({"basin_by": "gain"}, "Anything from 1e-3 to 1e-2 loses at most 5% of the gain. Trained with"),
     ],

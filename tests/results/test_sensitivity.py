@@ -41,8 +41,8 @@ def test_a_result_stored_under_the_former_names_is_read() -> None:
     ("changes", "words"),
     [
         ({"low": 1e-3, "high": 2.15e-3}, "as good within noise from 1e-3 to 2.15e-3"),
-        ({"low": 1e-3, "high": 1e-3}, "no other rate is as good within noise"),
-        ({"low": 1e-3, "high": 1e-3, "basin_by": "gain"}, "no other rate loses at most 5% of the gain"),
+        ({"low": 1e-3, "high": 1e-3}, "every other rate is worse than noise explains"),
+        ({"low": 1e-3, "high": 1e-3, "basin_by": "gain"}, "every other rate loses more than 5% of the gain"),
     ],
 )
 def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: str) -> None:
@@ -54,7 +54,7 @@ def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: st
     [
         ((1e-3, 1e-2), "as good within noise and loses at most 5% of the gain from 1e-3 to 1e-2"),
         ((1e-4, 1e-1), "as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from 1e-4 to 1e-1"),
-        ((1e-3, 1e-3), "as good within noise from 1e-3 to 1e-2; no other rate loses at most 5% of the gain"),
+        ((1e-3, 1e-3), "as good within noise from 1e-3 to 1e-2; every other rate loses more than 5% of the gain"),
         ((None, None), "as good within noise from 1e-3 to 1e-2"),
     ],
 )
@@ -66,7 +66,7 @@ def test_both_ranges_are_told_apart(usable: tuple[float | None, float | None], w
 
 def test_a_best_rate_alone_in_both_ranges_is_said_once() -> None:
     result = stored(best_learning_rate=1e-3, low=1e-3, high=1e-3, usable_low=1e-3, usable_high=1e-3)
-    said = "no other rate is as good within noise or loses at most 5% of the gain"
+    said = "every other rate is worse than noise explains and loses more than 5% of the gain"
     assert basins_in_words(SensitivityResult.from_dict(result)) == said
 
 

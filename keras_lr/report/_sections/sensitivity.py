@@ -145,7 +145,7 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
 def _ranges_in_words(result: SensitivityResult) -> str:
     """Which rates are as good within noise, and which lose little of the gain."""
     return " ".join(
-        f"No other learning rate that was tried {claim}." if low == high else f"Anything from {low} to {high} {claim}."
+        f"Every other rate that was tried {claim}." if low == high else f"Anything from {low} to {high} {claim}."
         for (low, high), claim in basin_claims(result).items()
     )
 
