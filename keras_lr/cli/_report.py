@@ -41,9 +41,13 @@ def run(options: argparse.Namespace) -> int:
     from keras_lr.results._record import parse_json, read_text
 
     report = Report(options.title)
-    for path in options.results:
+    paths = [path.resolve() for path in options.results]
+    short = [path.stem if path.is_file() else path.name for path in paths]
+    names = short if len({*short}) == len(short) else list(map(str, options.results))
+    for path, name in zip(options.results, names, strict=True):
         try:
-            report.add(path if path.is_dir() else record_from_dict(parse_json(read_text(path))))
+            result = path if path.is_dir() else record_from_dict(parse_json(read_text(path)))
+            report.add(result, name=name if len(names) > 1 else "")
         except ResultFormatError as err:
             raise ResultFormatError(f"{path}: {err}") from err
     print(f"Report: {report.save(options.output)}", file=sys.stderr if options.json == STDOUT else sys.stdout)

@@ -85,14 +85,14 @@ class Section:
     Attributes:
         kind: The record's `kind`.
         record_type: The record's class.
-        build: Turns a tuple of records and an id prefix into a `section_view`.
+        build: Turns a tuple of records, an id prefix and, if `together`, the records' names into a `section_view`.
         rank: Sections follow in falling rank; the first one with a learning rate to suggest fills the first screen.
         together: Whether all records of this kind share one section instead of having one each.
     """
 
     kind: str
     record_type: type[Record]
-    build: Callable[[tuple[Any, ...], str], dict[str, Any]]
+    build: Callable[..., dict[str, Any]]
     rank: int
     together: bool = False
 

@@ -23,7 +23,7 @@ from keras_lr._utils.formatting import counted, shortened, shown
 from keras_lr.analysis._search_result import read_search
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.plots._style import BLUE, BLUE_ON_DARK, REGION_COLORS
-from keras_lr.report._components import Section, shared_environments, warning_view
+from keras_lr.report._components import Section, shared_environments, short_name, warning_view
 from keras_lr.report._sections import section_of
 from keras_lr.results._record import Record
 
@@ -58,22 +58,27 @@ class Report:
         self.title = title
         self.script = script
         self._records: list[Record] = []
+        self._names: list[str] = []
         self._warnings: list[dict[str, str]] = []
 
-    def add(self, result: Any) -> Self:
+    def add(self, result: Any, *, name: str = "") -> Self:
         """Adds a result and returns the report, so that calls can be chained.
 
         Args:
             result: A result, or the path of a `LogGridSearch` project's folder, which adds what has been measured so
                 far.
+            name: Tells the result from others of its kind, such as "32 units"; the page shows it, the JSON does not.
 
         Raises:
-            InvalidArgumentError: The report cannot show this kind of `result`.
+            InvalidArgumentError: The report cannot show this kind of `result`, or `name` is not a string.
             ResultFormatError: `result` is a path without a search.
         """
+        if not isinstance(name, str):
+            raise InvalidArgumentError(f"`name` must be a string. Received: {name!r}. Write it as text.")
         record = read_search(result) if isinstance(result, (str, Path)) else result
         section_of(record)
         self._records.append(record)
+        self._names.append(name)
         return self
 
     def warn(self, problem: str, action: str) -> Self:
@@ -92,7 +97,9 @@ class Report:
         Raises:
             InvalidArgumentError: Nothing has been added.
         """
-        return render_page(page_view(self.title, self._shown(), script=self.script, warnings=self._warnings))
+        shown = self._shown()
+        view = page_view(self.title, shown, names=self._names, script=self.script, warnings=self._warnings)
+        return render_page(view)
 
     def to_json(self) -> str:
         """Title and results as strict JSON; each result can be read back with its own `from_dict`."""
@@ -116,7 +123,7 @@ class Report:
             return "<p>The report is empty. Call <code>add(result)</code> first.</p>"
         # A notebook shows several results on one page, so their ids must differ.
         digest = hashlib.sha256(self.to_json().encode(errors="surrogatepass")).hexdigest()[:10]
-        return render_fragment(page_view(self.title, self._shown(), prefix=f"k{digest}-"))
+        return render_fragment(page_view(self.title, self._shown(), names=self._names, prefix=f"k{digest}-"))
 
     def _shown(self) -> list[Record]:
         if not self._records:
@@ -128,6 +135,7 @@ def page_view(
     title: str,
     records: Sequence[Record],
     *,
+    names: Sequence[str] = (),
     script: str = "",
     prefix: str = "s",
     warnings: Sequence[dict[str, str]] = (),
@@ -137,6 +145,7 @@ def page_view(
     Args:
         title: The page's title.
         records: What to show, at least one.
+        names: The name of each record, empty for one without a name; empty if none has a name.
         script: Commands that reproduce the results; if empty, each section writes its own.
         prefix: Starts every id on the page.
         warnings: From `warning_view`, to stand before those of the sections.
@@ -146,8 +155,8 @@ def page_view(
     """
     # Before any figure is drawn: matplotlib reads SOURCE_DATE_EPOCH too, and its error message is less helpful.
     date = _report_date(getattr(record, "environment", {}) for record in records)
-    parts = [(f"{prefix}{n}", *part) for n, part in enumerate(_in_reading_order(records), 1)]
-    sections = [_with_ids(section.build(shown_records, name), name) for name, section, shown_records in parts]
+    named = zip(records, names or [""] * len(records), strict=True)
+    sections = [_built(f"{prefix}{n}", *part) for n, part in enumerate(_in_reading_order(named), 1)]
     _make_names_unique(sections)
     first = next((section for section in sections if section["verdict"]["rate"]), sections[0])
     by_urgency = [first, *(section for section in sections if section is not first)]
@@ -210,19 +219,37 @@ def _report_date(environments: Iterable[Mapping[str, Any]]) -> str:
     return next((date for date in dates if isinstance(date, str)), "")
 
 
-def _in_reading_order(records: Sequence[Record]) -> list[tuple[Section, tuple[Record, ...]]]:
-    """Each section with its records, by falling rank and then in the order added."""
-    groups: dict[Any, list[Record]] = {}
-    for position, record in enumerate(records):
+def _in_reading_order(
+    named: Iterable[tuple[Record, str]],
+) -> list[tuple[Section, tuple[Record, ...], tuple[str, ...]]]:
+    """Each section with its records and their names, by falling rank and then in the order added."""
+    groups: dict[Any, list[tuple[Record, str]]] = {}
+    for position, (record, name) in enumerate(named):
         section = section_of(record)
-        groups.setdefault((section.kind, None if section.together else position), []).append(record)
-    parts = [(section_of(group[0]), tuple(group)) for group in groups.values()]
+        groups.setdefault((section.kind, None if section.together else position), []).append((record, name))
+    parts = []
+    for group in groups.values():
+        records, names = zip(*group, strict=True)
+        parts.append((section_of(records[0]), records, names))
     return sorted(parts, key=lambda part: -part[0].rank)
 
 
-def _with_ids(section: dict[str, Any], name: str) -> dict[str, Any]:
-    parts = [{**part, "id": f"{name}-{part['name']}"} for part in section["parts"]]
-    return {**section, "id": name, "parts": parts}
+def _built(identifier: str, section: Section, records: tuple[Record, ...], names: tuple[str, ...]) -> dict[str, Any]:
+    """The section with ids, and with the name of its record wherever another of its kind might be meant."""
+    view = section.build(records, identifier, names) if section.together else section.build(records, identifier)
+    if names[0] and not section.together:
+        label = short_name(names[0])
+        headed = [{**part, "heading": f"{part['heading']}: {label}"} for part in view["parts"]]
+        warnings = [{**warning, "problem": f"{label}: {warning['problem']}"} for warning in view["warnings"]]
+        verdict = {**view["verdict"], "rest": f"{label}: {view['verdict']['rest']}"}
+        view |= {
+            "heading": f"{view['heading']}: {label}",
+            "parts": headed,
+            "warnings": warnings,
+            "verdict": verdict,
+        }
+    parts = [{**part, "id": f"{identifier}-{part['name']}"} for part in view["parts"]]
+    return {**view, "id": identifier, "parts": parts}
 
 
 def _make_names_unique(sections: list[dict[str, Any]]) -> None:

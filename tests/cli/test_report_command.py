@@ -12,13 +12,24 @@ from tests.result_records import make_range_test
 
 
 def test_stored_results_become_one_page(tmp_path, capsys):
-    first, second = (str(make_range_test(repeats=k).save(tmp_path / f"{k}.json")) for k in (1, 2))
+    first, second = (str(make_range_test(repeats=k).save(tmp_path / f"with_{k}.json")) for k in (1, 2))
     page = tmp_path / "page.html"
     assert main(["report", first, second, "-o", str(page), "--title", "Two tests"]) == 0
     assert capsys.readouterr().out == f"Report: {page}\n"
     text = page.read_text(encoding="utf-8")
     assert "<h1>Two tests</h1>" in text
+    assert all(f">Range test: with_{k}</h2>" in text for k in (1, 2))
     assert text.count("<h2") - text.count('id="method-heading"') >= 5
+
+
+def test_results_in_files_of_the_same_name_are_named_by_their_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        make_range_test().save(f"{folder}/r.json")
+    assert main(["report", "a/r.json", "b/r.json", "-o", "page.html"]) == 0
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(f">Range test: {folder}/r.json</h2>" in text for folder in ("a", "b"))
 
 
 @pytest.mark.parametrize(

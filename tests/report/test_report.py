@@ -183,6 +183,22 @@ def test_the_optimizers_that_can_be_written_as_code_are_those_there_are():
         assert classes[name](learning_rate=0.5).learning_rate == 0.5
 
 
+def test_named_results_are_told_apart():
+    report = Report("Widths")
+    for name in ("8 units", "<32 units>"):
+        report.add(make_range_test(stop_reason="data_exhausted", stop_detail="The data ended"), name=name)
+        report.add(analyze_history({"loss": [2.3, 2.2, 2.1, 2.05]}), name=name)
+    page = html.unescape(re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", report.to_html())))
+    for name in ("8 units", "<32 units>"):
+        assert f" Range test: {name} " in page
+        assert f"{name}: The data ended." in page
+        assert f"{name}: unclear, the loss went from 2.3 to 2.05" in page
+    assert "8 units: In this range test anything from" in page
+    assert " Range test 1 " not in page
+    with pytest.raises(InvalidArgumentError, match=r"`name` must be a string\. Received: 8"):
+        report.add(make_range_test(), name=8)
+
+
 def text_of(record):
     page = Report("Runs").add(record).to_html()
     return re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", re.sub("<(svg|style|script).*?</\\1>", "", page, flags=re.S)))

@@ -85,14 +85,15 @@ def rows_per_run(runs: int) -> int:
     return max(_MIN_ROWS_PER_RUN, _CSV_ROWS // max(1, runs))
 
 
-def run_names(diagnoses: Sequence[Diagnosis]) -> list[str]:
-    """A name per run: its learning rate if that is known and unique, else its position."""
+def run_names(diagnoses: Sequence[Diagnosis], given: Sequence[str]) -> list[str]:
+    """A name per run: the given one or its learning rate, if that is known and unique, else its position."""
     rates = [
         "" if run.learning_rate is None else f"learning_rate={format_rate(run.learning_rate)}" for run in diagnoses
     ]
+    known = [name or rate for name, rate in zip(given, rates, strict=True)]
     return [
-        rate if rate and rates.count(rate) == 1 else f"run {place}" + (f", {rate}" if rate else "")
-        for place, rate in enumerate(rates, 1)
+        name if name and known.count(name) == 1 else f"run {place}" + (f", {name}" if name else "")
+        for place, name in enumerate(known, 1)
     ]
 
 
@@ -294,9 +295,9 @@ def _data_rows(name: str, diagnosis: Diagnosis) -> list[list[Any]]:
     return [[name, *row] for row in zip(diagnosis.epochs, *series, strict=True)]
 
 
-def diagnosis_section(diagnoses: tuple[Diagnosis, ...], prefix: str) -> dict[str, Any]:
+def diagnosis_section(diagnoses: tuple[Diagnosis, ...], prefix: str, names: tuple[str, ...]) -> dict[str, Any]:
     """Everything the page shows of the diagnoses that were added one by one."""
-    runs = dict(zip(run_names(diagnoses), diagnoses, strict=True))
+    runs = dict(zip(run_names(diagnoses, names), diagnoses, strict=True))
     alone = len(runs) == 1
     return section_view(
         heading="Diagnosis",
