@@ -73,7 +73,8 @@ def print_sensitivity(console: Console, result: SensitivityResult) -> None:
     rate = None if best is None else format_rate(best, digits=3)
     _print_rate(console, result.confidence, rate, basins_in_words(result), result.reason)
     if result.lr_sensitivity is not None:
-        console.print(f"Learning-rate sensitivity: {result.lr_sensitivity:.2f}", markup=False)
+        meaning = "the share of the gain that a rate drawn at random from the grid loses on average"
+        console.print(f"Learning-rate sensitivity: {result.lr_sensitivity:.2f}, {meaning}", markup=False)
     if len(result.batch_sizes) > 1 and result.best_batch_size is not None:
         console.print(f"Best batch size: {result.best_batch_size}", markup=False)
     if (chaos := chaos_in_words(result)) is not None:

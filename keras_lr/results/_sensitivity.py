@@ -37,6 +37,11 @@ BASIN_NAMES: dict[BasinBy, str] = {
     "gain": f"loses at most {LOST_SHARE:.0%} of the gain",
 }
 """What is true of the rates in a basin."""
+_INSIDE: dict[BasinBy, str] = {
+    "noise": BASIN_NAMES["noise"],
+    "gain": f"at most {LOST_SHARE:.0%} of the gain lost",
+}
+"""The same without a verb."""
 _OUTSIDE: dict[BasinBy, str] = {
     "noise": "is worse than noise explains",
     "gain": f"loses more than {LOST_SHARE:.0%} of the gain",
@@ -285,21 +290,32 @@ def best_in_words(result: SensitivityResult) -> str:
 
 
 def basins_in_words(result: SensitivityResult) -> str:
-    """Which other rates will do: `as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from ...`."""
+    """Which other rates will do: `as good within noise from 1e-3 to 1e-2; at most 5% of the gain lost from ...`."""
     return "; ".join(
-        f"every other rate {claim}" if low == high else f"{claim.removeprefix('is ')} from {low} to {high}"
-        for (low, high), claim in basin_claims(result).items()
+        f"every other rate {' and '.join(_OUTSIDE[name] for name in names)}"
+        if low == high
+        else f"{' and '.join(_INSIDE[name] for name in names)} from {low} to {high}"
+        for (low, high), names in _basins_by_ends(result).items()
     )
 
 
-def basin_claims(result: SensitivityResult) -> dict[tuple[str, str], str]:
-    """By the two ends of a range around the best, what its rates do; if it holds the best alone, what all others do."""
-    said: dict[tuple[str, str], list[str]] = {}
+def basin_sentences(result: SensitivityResult) -> list[str]:
+    """`Anything from 1e-3 to 1e-2 is as good within noise.`; what all other rates do if the best stands alone."""
+    within: dict[BasinBy, str] = {"noise": f"is {BASIN_NAMES['noise']}", "gain": BASIN_NAMES["gain"]}
+    return [
+        f"Every other rate that was tried {' and '.join(_OUTSIDE[name] for name in names)}."
+        if low == high
+        else f"Anything from {low} to {high} {' and '.join(within[name] for name in names)}."
+        for (low, high), names in _basins_by_ends(result).items()
+    ]
+
+
+def _basins_by_ends(result: SensitivityResult) -> dict[tuple[str, str], list[BasinBy]]:
+    """The names of the basins by their two ends, as written."""
+    found: dict[tuple[str, str], list[BasinBy]] = {}
     for name, (low, high) in basins(result).items():
-        ends = format_rate(low, digits=3), format_rate(high, digits=3)
-        inside = f"is {BASIN_NAMES[name]}" if name == "noise" else BASIN_NAMES[name]
-        said.setdefault(ends, []).append(_OUTSIDE[name] if ends[0] == ends[1] else inside)
-    return {ends: " and ".join(claims) for ends, claims in said.items()}
+        found.setdefault((format_rate(low, digits=3), format_rate(high, digits=3)), []).append(name)
+    return found
 
 
 def basins(result: SensitivityResult) -> dict[BasinBy, tuple[float, float]]:

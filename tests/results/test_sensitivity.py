@@ -52,8 +52,8 @@ def test_a_basin_of_a_single_rate_has_no_ends(changes: dict[str, Any], words: st
 @pytest.mark.parametrize(
     ("usable", "words"),
     [
-        ((1e-3, 1e-2), "as good within noise and loses at most 5% of the gain from 1e-3 to 1e-2"),
-        ((1e-4, 1e-1), "as good within noise from 1e-3 to 1e-2; loses at most 5% of the gain from 1e-4 to 1e-1"),
+        ((1e-3, 1e-2), "as good within noise and at most 5% of the gain lost from 1e-3 to 1e-2"),
+        ((1e-4, 1e-1), "as good within noise from 1e-3 to 1e-2; at most 5% of the gain lost from 1e-4 to 1e-1"),
         ((1e-3, 1e-3), "as good within noise from 1e-3 to 1e-2; every other rate loses more than 5% of the gain"),
         ((None, None), "as good within noise from 1e-3 to 1e-2"),
     ],

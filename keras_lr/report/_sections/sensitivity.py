@@ -68,7 +68,7 @@ from keras_lr.results._sensitivity import (
     INTEGER_COLUMNS,
     RUN_STATUS_NAMES,
     SensitivityResult,
-    basin_claims,
+    basin_sentences,
     basins,
     chaos_in_words,
 )
@@ -136,17 +136,9 @@ def _verdict(result: SensitivityResult) -> dict[str, str]:
         level=result.confidence,
         lead="Use" if result.confidence == "clear" else "Try",
         rate=rate,
-        rest=f"{_ranges_in_words(result)} {_trained_with(result)}".strip(),
+        rest=" ".join([*basin_sentences(result), _trained_with(result)]).strip(),
         reason=_reason(result),
         code=code_to_paste(result.environment, rate, batch_size=main_batch_size(result)),
-    )
-
-
-def _ranges_in_words(result: SensitivityResult) -> str:
-    """Which rates are as good within noise, and which lose little of the gain."""
-    return " ".join(
-        f"Every other rate that was tried {claim}." if low == high else f"Anything from {low} to {high} {claim}."
-        for (low, high), claim in basin_claims(result).items()
     )
 
 
