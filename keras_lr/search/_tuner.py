@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_lr._keras.learning_rate import follows_schedule, set_learning_rate
 from keras_lr._keras.snapshot import RandomState
-from keras_lr._utils.progress import Update, search_line, summary
+from keras_lr._utils.progress import Update, notice, search_line, summary
 from keras_lr._utils.validation import whole_number
 from keras_lr.analysis._grid import given_grid, log_grid
 from keras_lr.analysis._search_result import search_result
@@ -212,6 +212,7 @@ class LogGridSearch(GridTuner):
             code=code_of(self.hypermodel),
         )
         self._check_objective(arguments)
+        self._name_kept_values(verbose=arguments.verbose)
         self._fit_arguments = (fit_args, fit_kwargs)
         random_state = RandomState()
         try:
@@ -453,6 +454,16 @@ class LogGridSearch(GridTuner):
     def _further_values(self, trial: Any) -> dict[str, Any]:
         """Hyperparameters that `fit` or `run_trial` was the first to name."""
         return {name: value for name, value in trial.hyperparameters.values.items() if name not in self._named}
+
+    def _name_kept_values(self, *, verbose: Any) -> None:
+        """Says which of several values the other hyperparameters of the model keep in all runs."""
+        given = self.oracle.hyperparameters
+        others = [one.name for one in given.space if one.name not in (RATE, BATCH_SIZE) and has_several_values(one)]
+        named = ", ".join(f"{name}={given.values[name]!r}" for name in others if name in given.values)
+        if named:
+            varied = "the learning rate" if self.batch_sizes is None else "the learning rate and the batch size"
+            line = f"The search varies {varied} alone. All runs have {named}; `hyperparameters` sets other values."
+            notice(line, verbose=verbose)
 
     def _warn_of(self, trial: Any, values: Mapping[str, Any]) -> None:
         ranges = [one for one in trial.hyperparameters.space if one.name in values and has_several_values(one)]

@@ -79,6 +79,16 @@ def test_the_summary_prints_the_trials(searched: Any, capsys: pytest.CaptureFixt
     assert "learning_rate (Choice)" in printed
 
 
+def test_the_values_that_other_hyperparameters_keep_are_named(tmp_path: Path, capsys: Any) -> None:
+    fixed = keras_tuner.HyperParameters()
+    fixed.Fixed("units", 8)
+    said = []
+    for name, given in (("default", None), ("fixed", fixed)):
+        run_small(small_search(with_units, tmp_path / name, hyperparameters=given), verbose=2)
+        said.append("The search varies the learning rate alone. All runs have units=6;" in capsys.readouterr().err)
+    assert said == [True, False]
+
+
 def test_a_search_leaves_the_random_state_alone(searched: Any) -> None:
     _, tuner = searched
     drawn = []
