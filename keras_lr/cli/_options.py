@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import math
 import os
 from collections.abc import Collection, Iterable
@@ -85,8 +86,12 @@ def check_exist(argument: str, paths: Iterable[str | Path]) -> None:
     """Raises an error for the first path that does not exist, before anything is loaded to read it."""
     for path in paths:
         if not os.path.exists(path):
+            folder = Path(path).parent
+            beside = os.listdir(folder) if folder.is_dir() else []
+            meant = difflib.get_close_matches(Path(path).name, beside, n=1)
+            remedy = f"Did you mean {folder / meant[0]}?" if meant else "Check the path."
             raise InvalidArgumentError(
-                f"`{argument}` must be an existing file or directory. Received: {path}. Check the path."
+                f"`{argument}` must be an existing file or directory. Received: {path}. {remedy}"
             )
 
 

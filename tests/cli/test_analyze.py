@@ -214,6 +214,12 @@ def test_the_report_names_the_files_and_the_command(runs, tmp_path, monkeypatch)
     assert "run 1" not in page
 
 
+@pytest.mark.parametrize(("name", "remedy"), [("solw.csv", "Did you mean {}/slow.csv?"), ("x.json", "Check the path.")])
+def test_a_misspelt_path_is_compared_with_its_neighbours(runs, tmp_path, name, remedy, capsys):
+    assert main(["analyze", f"{tmp_path}/{name}"]) == 2
+    assert capsys.readouterr().err.endswith(f"Received: {tmp_path}/{name}. {remedy.format(tmp_path)}\n")
+
+
 def test_an_error_on_the_standard_input_names_it(monkeypatch, capsys):
     piped(monkeypatch, b"")
     assert main(["analyze"]) == 2
