@@ -6,6 +6,7 @@ offsets of `calibration`, takes the median, and says how confident the curve all
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -263,11 +264,13 @@ def _doubt_about_fall(landmarks: list[Landmarks]) -> str:
     errors = _median([one.fall_in_errors for one in landmarks])
     if errors < CLEAR_FALL_ERRORS:
         least = f"a clear fall has at least {CLEAR_FALL_ERRORS:.0f}"
-        return f"The loss fell by {errors:.2g} standard errors of its noise; {least}. Use more steps or repeats."
+        # Rounded down, so that what falls short is not written as the least.
+        seen = f"{math.floor(10 * errors) / 10:g} standard errors of its noise"
+        return f"The loss fell by {seen}; {least}. Use more steps or repeats."
     share = _median([one.fall_share for one in landmarks])
     if share < CLEAR_FALL_SHARE:
         least = f"a clear fall has at least {CLEAR_FALL_SHARE:.0%}"
-        return f"The loss fell by {share:.0%} of its start; {least}. Use more steps."
+        return f"The loss fell by {math.floor(100 * share)}% of its start; {least}. Use more steps."
     return ""
 
 
