@@ -1,5 +1,6 @@
 """The report as a whole."""
 
+import dataclasses
 import html
 import json
 import re
@@ -181,6 +182,13 @@ def test_the_optimizers_that_can_be_written_as_code_are_those_there_are():
     assert given - {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"} <= set(KERAS_OPTIMIZERS)
     for name in given & set(KERAS_OPTIMIZERS):
         assert classes[name](learning_rate=0.5).learning_rate == 0.5
+
+
+def test_a_tentative_range_is_not_said_to_show_a_fall():
+    clear = make_range_test()
+    doubted = make_range_test(suggestion=dataclasses.replace(clear.suggestion, confidence="tentative"))
+    falls = "The loss falls steadily."
+    assert [falls in Report("x").add(result).to_html() for result in (clear, doubted)] == [True, False]
 
 
 def test_named_results_are_told_apart():

@@ -42,6 +42,7 @@ _REGION_MEANINGS = {
     "unstable": "The loss is at its lowest or already jumping: too risky for a full training run.",
     "diverged": "The loss has risen well above its start.",
 }
+_TENTATIVE_RANGE = "The usable range around the suggestion, which is tentative."
 _STOP_REASONS: dict[StopReason, str] = {
     "completed": "End of the range",
     "diverged": "Loss diverged",
@@ -173,12 +174,13 @@ def _describe_slope(result: RangeTestResult, curve: SmoothCurve) -> str:
 
 
 def _regions(result: RangeTestResult) -> list[dict[str, Any]]:
+    meanings = _REGION_MEANINGS | ({"good": _TENTATIVE_RANGE} if result.suggestion.confidence == "tentative" else {})
     rows = [
         [
             chip_cell(region.name),
             number_cell(format_rate(region.low)),
             number_cell(format_rate(region.high)),
-            _REGION_MEANINGS[region.name],
+            meanings[region.name],
         ]
         for region in regions(result)
     ]
