@@ -18,6 +18,9 @@ from keras_lr.results._record import plain
 from keras_lr.results._search_records import SearchFolder, Table, number, with_returned
 from keras_lr.results._sensitivity import ENGINES, EngineName, RaceSummary, SensitivityResult
 
+OBJECTIVE_EVENT = "objective"
+"""The event of the records that holds what a search judges by."""
+
 RACE_EVENT = "race"
 """The event of the records that holds what a race started from."""
 
@@ -28,8 +31,8 @@ UsedEngine = tuple[EngineName, str, dict[str, Any] | None]
 def read_search(directory: str | Path) -> SensitivityResult:
     """What the search in `directory` has measured so far; it may be running, finished or killed.
 
-    A race is judged by its own objective, a search by `val_loss` if that was measured, else by `loss`. To judge by
-    another value, use `tuner.sensitivity()`.
+    It is judged by the objective of its last call. Records of earlier versions do not hold that of a search, which is
+    then judged by `val_loss` if that was measured, else by `loss`.
 
     Args:
         directory: The folder of a project, or a folder with a single project in it.
@@ -42,6 +45,8 @@ def read_search(directory: str | Path) -> SensitivityResult:
         raise ResultFormatError(f"No epochs are recorded in {directory} yet. Run the search first.")
     if last_race(table) is not None:
         return race_result(table)
+    if (given := last_objective(table)) is not None:
+        return search_result(table, objective=given["objective"], direction=given["direction"])
     validated = bool(np.isfinite(table.frame()["val_loss"]).any())
     return search_result(table, objective="val_loss" if validated else "loss", direction="min")
 
@@ -57,6 +62,11 @@ def search_result(table: Table, *, objective: str, direction: Literal["min", "ma
     found = [] if faults and result.best_learning_rate is None else [result.reason]
     reason, doubts = " ".join([*found, *faults]), (*result.doubts, *faults)
     return replace(result, reason=reason, doubts=doubts, **_facts_in(table))
+
+
+def last_objective(table: Table) -> Mapping[str, Any] | None:
+    """The event with the objective of the last search; None if none is recorded."""
+    return next((event for event in reversed(table.events) if event["event"] == OBJECTIVE_EVENT), None)
 
 
 def last_race(table: Table) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ import numpy as np
 from keras_lr._utils.formatting import format_rate
 from keras_lr._utils.progress import Update
 from keras_lr.analysis._grid import grown_rates, next_growth
-from keras_lr.analysis._search_result import UsedEngine, curve_of, slowest_engine
+from keras_lr.analysis._search_result import OBJECTIVE_EVENT, UsedEngine, curve_of, last_objective, slowest_engine
 from keras_lr.devices import environment
 from keras_lr.range_test._data_checks import find_target_fault, limits_of_targets, output_advice
 from keras_lr.results._search_records import (
@@ -289,8 +289,16 @@ class SearchSession:
         check_project(headers, header, options.folder.path)
         self._journal = Journal(options.folder.journal(options.writer), header)
         self.recorder: Recorder = self._recorder_of(self.trainer)
+        self._record_objective()
         if self.trainer.target_fault:
             self._warn_of_data(self.trainer.target_fault)
+
+    def _record_objective(self) -> None:
+        """Stores what the search judges by, for a report that is made from its folder."""
+        judged = {"objective": self.options.objective, "direction": self.options.direction}
+        known = last_objective(self.table) or {}
+        if any(known.get(name) != value for name, value in judged.items()):
+            self.recorder.event(OBJECTIVE_EVENT, **judged)
 
     def train(self, points: Sequence[Point], trainer: Trainer | None = None) -> None:
         """Trains the runs of `points` that the records lack, with the arguments of the search or those of `trainer`."""

@@ -42,6 +42,22 @@ def test_the_command_takes_a_folder_and_the_result_is_the_same_page(project, tmp
     assert page.read_text(encoding="utf-8") == Report("Digits").add(expected).to_html()
 
 
+def test_the_folder_is_judged_by_the_objective_of_the_last_search(tmp_path, digits):
+    images, labels = digits[0][:64], digits[1][:64]
+
+    def search(objective):
+        tuner = keras_lr.LogGridSearch(
+            *(build, objective), learning_rates=[1e-3, 1e-2], repeats=1, directory=tmp_path, extend=False
+        )
+        tuner.search(images, labels, validation_data=(images, labels), epochs=2, batch_size=32, verbose=0)
+        return tuner.sensitivity()
+
+    for objective in ("loss", "val_loss", "loss"):
+        expected = search(objective)
+        found = read_search(tmp_path)
+        assert (found.objective, found.reason) == (objective, expected.reason)
+
+
 def test_a_folder_without_a_search_is_refused(tmp_path):
     with pytest.raises(ResultFormatError, match=r"`directory` must be the folder of one search.*which holds none"):
         Report("x").add(tmp_path)
