@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
             result = path if path.is_dir() else record_from_dict(parse_json(read_text(path)))
             report.add(result, name=name if len(names) > 1 else "")
         except ResultFormatError as err:
-            raise ResultFormatError(f"{path}: {err}") from err
+            remedy = "" if path.is_dir() else " Pass what `result.save` wrote; `keras-lr analyze` judges training logs."
+            raise ResultFormatError(f"{path}: {err}{remedy}") from err
     print(f"Report: {report.save(options.output)}", file=sys.stderr if options.json == STDOUT else sys.stdout)
     if options.json == STDOUT:
         print(report.to_json())

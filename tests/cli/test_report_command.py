@@ -40,7 +40,9 @@ def test_a_damaged_result_is_refused_and_nothing_is_written(text, message, tmp_p
     stored = tmp_path / "stored.json"
     stored.write_text(text)
     assert main(["report", str(stored), "-o", str(tmp_path / "page.html")]) == 2
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert "`keras-lr analyze` judges training logs." in error
     assert not (tmp_path / "page.html").exists()
 
 
