@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from keras_lr.analysis import analyze_history
+from keras_lr.analysis._diagnosis.files import logs_in
 from keras_lr.analysis._diagnosis.readers import read_history
 from keras_lr.errors import CurveError, InvalidArgumentError
 from keras_lr.results import AutoLRLog
@@ -227,3 +228,18 @@ def test_a_foreign_object_is_refused():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"absent\.csv"):
         read_history(tmp_path / "absent.csv")
+
+
+def test_the_logs_in_a_directory_are_files_and_the_folders_of_tools(tmp_path):
+    names = [
+        *("a.csv", "b.log.gz", "model.keras", ".hidden.csv", ".git/c.csv", "deep/er/d.jsonl"),
+        *("board/run/train/events.out.tfevents.1", "board/run/validation/events.out.tfevents.2"),
+        *("flow/0/a1/metrics/loss", "flow/0/a1/params/lr"),
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "loop").symlink_to(tmp_path)
+    found = [path.relative_to(tmp_path).as_posix() for path in logs_in(tmp_path)]
+    assert found == ["a.csv", "b.log.gz", "board/run", "deep/er/d.jsonl", "flow/0/a1"]
+    assert logs_in(tmp_path / "board" / "run") == [tmp_path / "board" / "run"]
