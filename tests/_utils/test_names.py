@@ -291,3 +291,9 @@ def test_a_function_that_suggests_arguments_is_called_as_it_was():
     )
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'part'"):
         share()
+
+
+@pytest.mark.parametrize("function", [keras_lr.analyze_history, keras_lr.analyze_histories])
+def test_an_argument_of_a_diagnosis_may_be_misspelt(function):
+    with pytest.raises(UnknownArgumentError, match=r"has no argument `lr`\. Did you mean `learning_rate`\?"):
+        function({"loss": [3.0, 2.0, 1.0]}, lr=1e-3)

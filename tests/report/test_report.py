@@ -134,6 +134,7 @@ def test_only_results_can_be_added():
     ("received", "remedy"),
     [
         ([make_range_test()], "Add the results one by one."),
+        ({"loss": [3.0, 2.0]}, "Pass `keras_lr.analyze_history\\(history\\)`."),
         (LRRangeTest(), "Pass its `result`, after `fit`."),
         (AutoLR(), "Pass its `log`, after `fit`."),
         (keras.callbacks.History(), "Pass `keras_lr.analyze_history\\(history\\)`."),

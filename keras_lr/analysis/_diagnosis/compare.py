@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from keras_lr._utils.formatting import format_rate
+from keras_lr._utils.names import suggests_arguments
 from keras_lr.analysis._diagnosis.diagnose import analyze_history
+from keras_lr.analysis._diagnosis.files import is_rows
 from keras_lr.analysis._diagnosis.history import TrainingHistory
 from keras_lr.analysis._diagnosis.readers import read_history, search_runs
 from keras_lr.analysis._sensitivity import middle_run
@@ -21,9 +23,13 @@ from keras_lr.results import Diagnosis, HistoryComparison, SensitivityResult
 from keras_lr.results._diagnosis import Verdict
 from keras_lr.results._sensitivity import LOST_SHARE
 
+_COLUMNS = (list, tuple, np.ndarray, pd.Series)
+"""What a column may be; a run may be a list of rows."""
+
 _POINTS_TO: dict[Verdict, Literal["lower", "higher"]] = {"too_high": "lower", "too_low": "higher"}
 
 
+@suggests_arguments
 def analyze_histories(
     sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult,
     *,
@@ -118,6 +124,11 @@ def _named(sources: Mapping[str, Any] | Iterable[Any] | SensitivityResult) -> di
     if isinstance(sources, SensitivityResult):
         return dict(search_runs(sources))
     if isinstance(sources, Mapping):
+        if columns := [name for name, item in sources.items() if isinstance(item, _COLUMNS) and not is_rows(item)]:
+            raise InvalidArgumentError(
+                f"`sources` must hold runs by name. Received: a single run, with the columns {columns[:6]}. "
+                "To judge a single run, use `analyze_history`."
+            )
         return {str(name): item for name, item in sources.items()}
     if isinstance(sources, (str, Path, pd.DataFrame)) or not isinstance(sources, Iterable):
         raise InvalidArgumentError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_lr._utils.names import suggests_arguments
 from keras_lr.analysis._diagnosis.facts import learned_nothing, not_comparable, ruled_out, settled_verdict
 from keras_lr.analysis._diagnosis.features import features, is_validated
 from keras_lr.analysis._diagnosis.findings import find_all
@@ -80,6 +81,7 @@ SUGGESTED_BY: dict[FindingKind, Verdict] = {
 }
 
 
+@suggests_arguments
 def analyze_history(
     source: Any,
     *,

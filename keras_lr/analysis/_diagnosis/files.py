@@ -573,10 +573,9 @@ def _read_directory(directory: Path) -> Any:
     if not files and (metrics := _read_metrics(directory)):
         return metrics
     if not files:
-        raise CurveError(
-            f"`source` must hold TensorBoard event files. Received: {directory}, which has none. "
-            "Pass the callback's `log_dir`."
-        )
+        logs = logs_in(directory)
+        remedy = f"Pass a log in it, such as {logs[0]}." if logs else "Pass the callback's `log_dir`."
+        raise CurveError(f"`source` must hold TensorBoard event files. Received: {directory}, which has none. {remedy}")
     runs: dict[Path, list[Path]] = {}
     for file in files:
         is_part = file.parent != directory and file.parent.name in (*TRAINING_FOLDERS, *VALIDATION_FOLDERS)

@@ -37,6 +37,8 @@ def _remedy(received: Any) -> str:
     """What to add instead of something that holds a result, or leads to one."""
     if isinstance(received, (list, tuple)):
         return "Add the results one by one."
+    if isinstance(received, dict) and "loss" in received:
+        return "Pass `keras_lr.analyze_history(history)`."
     remedies = {
         "sensitivity": "Pass its `sensitivity()`.",
         "result": "Pass its `result`, after `fit`.",

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_lr.analysis import analyze_histories
+from keras_lr.errors import InvalidArgumentError
 from keras_lr.results import HistoryComparison
 
 
@@ -159,3 +160,11 @@ def test_no_rate_in_the_range_is_clearly_worse_than_the_best(
     gain = np.median([one["loss"][0] for one in runs]) - scores.min()
     worst = scores[(rates >= low) & (rates <= high)].max()
     assert worst - scores.min() <= max(0.05 * gain, 15 * noise) + 1e-9
+
+
+def test_the_columns_of_a_single_run_are_not_taken_for_runs():
+    message = r"`sources` must hold runs by name\. Received: a single run, with the columns \['loss', 'val_loss'\]\."
+    with pytest.raises(InvalidArgumentError, match=message):
+        analyze_histories({"loss": [3.0, 2.0, 1.0], "val_loss": np.array([3.0, 2.0, 1.5])})
+    rows = [{"loss": 3.0}, {"loss": 2.0}, {"loss": 1.0}]
+    assert analyze_histories({"first": rows}).best_run == "first"

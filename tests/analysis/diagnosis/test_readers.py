@@ -243,3 +243,5 @@ def test_the_logs_in_a_directory_are_files_and_the_folders_of_tools(tmp_path):
     found = [path.relative_to(tmp_path).as_posix() for path in logs_in(tmp_path)]
     assert found == ["a.csv", "b.log.gz", "board/run", "deep/er/d.jsonl", "flow/0/a1"]
     assert logs_in(tmp_path / "board" / "run") == [tmp_path / "board" / "run"]
+    with pytest.raises(CurveError, match=r"which has none\. Pass a log in it, such as .*deep/er/d\.jsonl\."):
+        analyze_history(tmp_path / "deep")
