@@ -251,12 +251,13 @@ def _print_comparison(console: Console, comparison: HistoryComparison) -> None:
 def _table(comparison: HistoryComparison) -> list[str]:
     """One line per run, with the verdict, the best value and the rates to try."""
     from keras_lr._utils.formatting import format_number
+    from keras_lr.analysis._diagnosis.diagnose import times_in_words
     from keras_lr.results._diagnosis import rate_span, verdict_badge
 
     cells = [("Run", "Learning rate was", "Best value", "Try next")]
     for name, diagnosis in comparison.diagnoses.items():
         best = format_number(comparison.best_losses.get(name))
-        tried = rate_span(diagnosis.suggested_low, diagnosis.suggested_high)
+        tried = rate_span(diagnosis.suggested_low, diagnosis.suggested_high) or times_in_words(diagnosis.verdict)
         cells.append((name, verdict_badge(diagnosis.verdict, diagnosis.share), best, tried))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]

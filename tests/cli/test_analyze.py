@@ -248,3 +248,11 @@ def test_an_unknown_optimizer_is_named(runs, capsys):
 def test_one_good_rate_is_no_range(runs, capsys):
     assert main(["analyze", runs["fast"], runs["fast"].replace("fast", "./fast")]) == 0
     assert "Try a learning rate of 1e-1.\nThis learning rate was judged good.\n" in capsys.readouterr().out
+
+
+def test_without_a_rate_the_table_says_how_far_to_go(tmp_path, capsys):
+    for name in ("slow", "diverged"):
+        pd.DataFrame({"loss": RUNS[name]}).to_csv(tmp_path / f"{name}.csv", index_label="epoch", na_rep="nan")
+    assert main(["analyze", str(tmp_path)]) == 0
+    rows = capsys.readouterr().out.partition("Run ")[2].splitlines()
+    assert [row.split("  ")[-1].strip() for row in rows[1:3]] == ["3 to 10 times lower", "3 to 10 times higher"]

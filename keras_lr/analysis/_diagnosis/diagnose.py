@@ -273,12 +273,15 @@ def rate_advice(verdict: Verdict, learning_rate: float | None) -> str:
     if verdict not in FACTORS:
         return ""
     rates = next_rates(learning_rate, verdict)
-    if rates is not None:
-        return try_between(*rates)
+    return f"Try a learning rate {times_in_words(verdict)}." if rates is None else try_between(*rates)
+
+
+def times_in_words(verdict: Verdict) -> str:
+    """How far to change a rate after a verdict: `3 to 10 times higher`; empty if it gives no direction."""
+    if verdict not in FACTORS:
+        return ""
     low, high = FACTORS[verdict]
-    if low > 1:
-        return f"Try a learning rate {low:g} to {high:g} times higher."
-    return f"Try a learning rate {1 / high:.0f} to {1 / low:.0f} times lower."
+    return f"{low:g} to {high:g} times higher" if low > 1 else f"{1 / high:.0f} to {1 / low:.0f} times lower"
 
 
 def try_between(low: float, high: float) -> str:
