@@ -6,9 +6,10 @@ import argparse
 import itertools
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import keras_lr
 from keras_lr.cli import _analyze, _demo, _devices, _find, _report, _search
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the reader of the output is gone.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    with _open_streams():
+    with _open_streams(), _warnings_in_one_line():
         return _main(words)
 
 
@@ -73,6 +74,23 @@ def _open_streams() -> Iterator[None]:
                     os.dup2(nowhere.fileno(), number)
                 streams.enter_context(redirect(nowhere))
         yield
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Shows a warning of this package like an error, without the place in its code."""
+    former, package = warnings.formatwarning, os.path.dirname(keras_lr.__file__)
+
+    def plain(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+        if filename.startswith(package):
+            return f"keras-lr: warning: {message}\n"
+        return former(message, category, filename, lineno, line)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = former
 
 
 def _is_open(number: int) -> bool:

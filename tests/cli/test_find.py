@@ -11,6 +11,7 @@ import pytest
 
 from keras_lr import RangeTestResult
 from keras_lr.cli import main
+from tests.fresh_process import run_fresh
 
 TRAIN = """
 import keras
@@ -155,3 +156,12 @@ def test_json_on_the_standard_output_is_alone_there(capsys: Any) -> None:
 def test_ctrl_c_ends_with_130(capsys: Any) -> None:
     assert main(["find", "user_project.py:interrupting", "--data", "user_project.py:data"]) == 130
     assert capsys.readouterr().err == "keras-lr: interrupted.\n"
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_package(tmp_path: Any) -> None:
+    (tmp_path / "raw.py").write_text(TRAIN.replace("size=(200, 8)", "size=(200, 8), loc=128, scale=60"))
+    words = ["-m", "keras_lr", "find", "raw.py:build", "--data", "raw.py:data", "--num-steps", "20"]
+    done = run_fresh(*words, cwd=tmp_path)
+    (line,) = [line for line in done.stderr.splitlines() if "warning" in line.lower() and "absl" not in line]
+    assert line.startswith("keras-lr: warning: The inputs reach ")
+    assert "warnings.warn" not in done.stderr
