@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any, NoReturn
 
 import keras_lr
@@ -79,7 +80,7 @@ def _open_streams() -> Iterator[None]:
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
     """Shows a warning of this package like an error, without the place in its code."""
-    former, package = warnings.formatwarning, os.path.dirname(keras_lr.__file__)
+    former, package = warnings.formatwarning, str(Path(__file__).parents[1])
 
     def plain(message: Any, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
         if filename.startswith(package):
