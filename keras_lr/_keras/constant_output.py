@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_lr._keras.model import compile_arguments
+from keras_lr._keras.model import compile_arguments, layers_of, overridden
+from keras_lr.analysis._statistics import LEAST_GAIN
 
 # Probabilities are kept this far from 0 and 1, as Keras keeps them in its cross-entropies.
 EPSILON = 1e-7
@@ -25,7 +26,7 @@ FAR = 1e6
 
 
 def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None) -> float | None:
-    """The loss that `model` logs if each of its outputs is the best constant, with what its weights cost now.
+    """The loss that `model` logs if each of its outputs is the best constant and its regularizers cost nothing.
 
     Args:
         model: A compiled model.
@@ -33,11 +34,11 @@ def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None
         sample_weight: As given to `fit`.
 
     Returns:
-        None if it is unknown: a loss without a known constant, losses that layers add, regularizers that cost more than
-        the constants, or targets or weights that do not match the losses one by one.
+        None if it is unknown: a loss without a known constant, a step that may log another loss, losses that layers
+        add, places that are masked, or targets or weights that do not match the losses one by one.
     """
-    losses, penalty = getattr(model, "loss", None), _penalty(model)
-    if losses is None or penalty is None:
+    losses = getattr(model, "loss", None)
+    if losses is None or not _logs_its_losses(model) or _masks_places(model, targets):
         return None
     weights = compile_arguments(model).get("loss_weights")
     if isinstance(losses, dict) and isinstance(targets, dict) and losses.keys() == targets.keys():
@@ -54,13 +55,41 @@ def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None
         if loss is None or weight is None or (found := constant_output_loss(loss, target, sample_weight)) is None:
             return None
         total += weight * found
-    return None if penalty > abs(total) else total + penalty
+    return total
 
 
-def _penalty(model: keras.Model) -> float | None:
-    """What the regularizers of the weights add to the loss; None if layers add something else."""
-    regularized = [weight for weight in model.trainable_weights if weight.regularizer is not None]
-    return float(sum(model.losses)) if len(model.losses) == len(regularized) else None
+def baseline_loss_of(model: keras.Model, targets: Any) -> float | None:
+    """The same, if a model that logs more has not learned: None if what its regularizers cost now could hide that."""
+    constant = constant_loss_of(model, targets)
+    if constant is None or not regularizers_are_light(model, constant):
+        return None
+    return constant
+
+
+def regularizers_are_light(model: keras.Model, constant: float) -> bool:
+    """Whether regularizers cost too little now to matter beside the loss of the best constant output."""
+    return sum(float(weight.regularizer(weight)) for weight in regularized_weights(model)) <= LEAST_GAIN * abs(constant)
+
+
+def regularized_weights(model: keras.Model) -> list[keras.Variable]:
+    """The trainable weights whose regularizers add to the loss."""
+    return [weight for weight in model.trainable_weights if weight.regularizer is not None]
+
+
+def _logs_its_losses(model: keras.Model) -> bool:
+    """Whether the logged loss consists of those given to `compile` and of what regularized weights cost."""
+    own_code = overridden(model, ["train_step", "compute_loss"])
+    return not own_code and len(model.losses) == len(regularized_weights(model))
+
+
+def _masks_places(model: keras.Model, targets: Any) -> bool:
+    """Whether the loss may leave out places of a sequence."""
+    masks = any(
+        getattr(layer, "mask_zero", False) or isinstance(layer, keras.layers.Masking) for layer in layers_of(model)
+    )
+    shapes = [np.shape(target) for target in keras.tree.flatten(targets)] if masks else []
+    shapes += [output.shape for output in keras.tree.flatten(getattr(model, "outputs", None) or [])]
+    return masks and any(len(shape) > 2 for shape in shapes)
 
 
 def _weight(given: Any) -> float | None:
@@ -136,14 +165,14 @@ def _numbers(targets: Any) -> np.ndarray | None:
 
 def _loss_object(loss: Any) -> Any:
     """The loss as an object; None for one that is not in `BEST_CONSTANTS`."""
-    if callable(loss) and not isinstance(loss, keras.losses.Loss):
-        loss = getattr(loss, "__name__", "")
-    if isinstance(loss, str):
-        try:
-            function = keras.losses.get(loss)
-        except ValueError:
-            return None
-        loss = OF_FUNCTIONS.get(getattr(function, "__name__", ""), lambda: None)()
+    try:
+        loss = keras.losses.get(loss)
+    except ValueError:
+        return None
+    name = getattr(loss, "__name__", "")
+    # A function of the user's own may have the name of one of Keras's.
+    if name in OF_FUNCTIONS and loss is keras.losses.get(name):
+        loss = OF_FUNCTIONS[name]()
     if type(loss).__name__ not in BEST_CONSTANTS or type(loss).__module__.split(".")[0] != "keras":
         return None
     return loss

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_lr._keras.batches import targets_of
-from keras_lr._keras.constant_output import constant_loss_of
+from keras_lr._keras.constant_output import baseline_loss_of
 from keras_lr._keras.learning_rate import current_learning_rate
 from keras_lr.analysis._diagnosis.history import loss_name, optimizer_name
 from keras_lr.errors import InvalidArgumentError
@@ -54,21 +54,24 @@ def params_of_fit(model: keras.Model) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None) -> dict[str, Any]:
+def facts_of_fit(model: keras.Model, params: Mapping[str, Any] | None, *, monitor: str = "loss") -> dict[str, Any]:
     """What is known of the running `fit` beside its losses, as plain JSON values, without what is unknown.
 
     Args:
         model: The model being trained.
         params: The parameters that Keras has given the callback.
+        monitor: Name of the training loss in the logs.
 
     Returns:
-        `optimizer`, `learning_rate`, `loss`, `batch_size`, `steps_per_epoch`, and `baseline_loss`, the loss of the best
-        constant output, for arrays without sample weights.
+        `optimizer`, `learning_rate`, `batch_size`, `steps_per_epoch`, and of the usual training loss also `loss` and
+        `baseline_loss`, the loss of the best constant output, for arrays without sample weights.
     """
     epochs = epoch_iterator_of_fit(model)
     adapter = None if epochs is None else epochs.data_adapter
     steps, size = (params or {}).get("steps"), getattr(adapter, "batch_size", None)
     found = facts_of_training(model, targets=targets_of(adapter), batch_size=size, steps_per_epoch=steps)
+    if monitor != "loss":
+        found = {name: fact for name, fact in found.items() if name not in ("loss", "baseline_loss")}
     rate = math.nan if model.optimizer is None else float(current_learning_rate(model.optimizer))
     # A warm-up may begin at 0, which is no rate to judge by.
     return {**found, "learning_rate": rate} if 0 < rate < math.inf else found
@@ -98,7 +101,7 @@ def facts_of_training(model: keras.Model, *, targets: Any, batch_size: Any, step
         "loss": None if loss is None or isinstance(loss, (list, tuple, dict)) else loss_name(loss),
         "batch_size": None if batch_size is None else int(batch_size),
         "steps_per_epoch": int(steps_per_epoch) if steps_per_epoch else None,
-        "baseline_loss": None if targets is None else constant_loss_of(model, targets),
+        "baseline_loss": None if targets is None else baseline_loss_of(model, targets),
     }
     return {name: value for name, value in found.items() if value is not None}
 

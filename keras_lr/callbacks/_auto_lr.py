@@ -306,7 +306,7 @@ class AutoLR(SuggestsAttributes, Callback):
             self._state, self._arrays = self._initial_state(start), None
             if again:
                 start.say_why_again(self._state, again)
-        self._state.known |= facts_of_fit(model, self.params)
+        self._state.known |= facts_of_fit(model, self.params, monitor=self.monitor)
         self._setup = None
         if start.obstacle:
             self._say_obstacle(start.obstacle)

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_lr._keras.batches import ArrayStream, data_of_fit
+from keras_lr._keras.constant_output import regularizers_are_light
 from keras_lr._keras.learning_rate import rate_of_each_step, rates_ahead, schedule_name
 from keras_lr._keras.model import forward, is_distributed
 from keras_lr._keras.running_fit import epoch_iterator_of_fit, validation_of_fit, weighs_samples
@@ -612,8 +613,9 @@ class Start:
                 unweighted = not weighs_samples(self.model)
                 if len(found.result.losses) and unweighted:
                     state.known["untrained_loss"] = float(found.result.losses[0])
-                if found.constant_loss is not None and unweighted:
-                    state.known["baseline_loss"] = found.constant_loss
+                constant = found.constant_loss
+                if constant is not None and unweighted and regularizers_are_light(self.model, constant):
+                    state.known["baseline_loss"] = constant
                 self._set_rate(state, found, planned)
         return state
 

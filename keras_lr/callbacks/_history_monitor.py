@@ -68,10 +68,8 @@ class EpochHistory:
     def begin_fit(self, model: keras.Model, params: Mapping[str, Any] | None) -> None:
         """Prepares for the first epoch of a fit."""
         self._begun = self._unlogged = False
-        self._facts = facts_of_fit(model, params)
+        self._facts = facts_of_fit(model, params, monitor=self._monitor)
         self._weighted = weighs_samples(model)
-        if self._monitor != "loss":
-            self._facts = {name: fact for name, fact in self._facts.items() if name not in ("loss", "baseline_loss")}
 
     def begin_epoch(self, epoch: int, model: keras.Model) -> None:
         """Drops the epochs that a new fit trains again, and all if it is not the same training that goes on."""

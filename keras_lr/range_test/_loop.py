@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lr._keras.batches import ArraySource
+from keras_lr._keras.constant_output import regularized_weights
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers
 from keras_lr._keras.model import loss_tracker, settings_of, users_code
 from keras_lr._keras.snapshot import components
@@ -29,7 +30,7 @@ MAX_ROW = 256
 _NOT_DONE = -1.0
 """The size of the inputs of a step that has not been done."""
 
-_COLUMNS = 1 + len(PARTS) + 2
+_COLUMNS = 2 + len(PARTS) + 2
 """Numbers that are stored per step, apart from its targets."""
 
 _COMPARED = (bool, int, float, str, tuple, np.generic)
@@ -98,15 +99,15 @@ class DataWatch:
         room = self._room.read_value()
         return self._enabled.read_value(), room, tf.shape(room) + _COLUMNS
 
-    def row(self, loss: Any, batch: Any, invariants: tuple[Any, Any, Any]) -> tuple[Any, Any]:
-        """The row of a batch, beginning with its loss, and whether to go on; traced into the loop."""
+    def row(self, measured: Any, batch: Any, invariants: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+        """The row of a batch, beginning with what was measured, and whether to go on; traced into the loop."""
         enabled, room, length = invariants
         parts = _parts(batch)
         sizes = [[size_of(tensor) for tensor in part if tensor.dtype.is_floating] for part in parts]
         known = [size for part in sizes for size in part]
         goes_on = tf.math.is_finite(tf.add_n(known)) | ~enabled if known else tf.constant(True)
         nothing, unknown = (tf.constant(value, tf.float64) for value in (0.0, np.nan))
-        numbers = [loss, *(tf.add_n(part) if part else nothing for part in sizes)]
+        numbers = [*measured, *(tf.add_n(part) if part else nothing for part in sizes)]
         targets = parts[1][0] if len(parts[1]) == 1 else None
         limits, kept = [unknown, unknown], []
         if targets is not None and self.row_values and _row_values(targets) == self.row_values:
@@ -261,12 +262,17 @@ class StepLoop:
         return self._done()[:, 0]
 
     @property
+    def penalties(self) -> np.ndarray:
+        """What regularizers of weights added to each loss on a training batch, shape `(completed,)`, float64."""
+        return self._done()[:, 1]
+
+    @property
     def sizes(self) -> np.ndarray:
         """How large the inputs, targets and sample weights were in each step done, shape `(completed, 3)`, float64.
 
         As `DataWatch` gives them; 0 for arrays.
         """
-        return self._done()[:, 1 : 1 + len(PARTS)]
+        return self._done()[:, 2 : 2 + len(PARTS)]
 
     @property
     def targets(self) -> np.ndarray:
@@ -311,24 +317,26 @@ class StepLoop:
         """Trains one step, and returns whether to go on: not if its batch holds values that are not finite."""
         batch = source.get_next(index)
         strategy = self.model.distribute_strategy
-        loss = strategy.run(self._compiled_step, args=(batch, rate, validation_batch))
+        measured = strategy.run(self._compiled_step, args=(batch, rate, validation_batch))
         if strategy.num_replicas_in_sync > 1:
-            total, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in loss)
-            loss = total / samples
+            *totals, samples = (strategy.reduce(tf.distribute.ReduceOp.SUM, part, axis=None) for part in measured)
+            measured = [total / samples for total in totals]
         if isinstance(source, ArraySource):
             nothing, unknown = (tf.constant(value, tf.float64) for value in (0.0, np.nan))
-            row, goes_on = tf.stack([loss, *[nothing] * len(PARTS), unknown, unknown]), tf.constant(True)
+            row, goes_on = tf.stack([*measured, *[nothing] * len(PARTS), unknown, unknown]), tf.constant(True)
         else:
             # A step that runs eagerly sees the shapes of its batch alone, and later batches may have others.
             if (self.in_graph or index == 0) and self.watch.expect(batch) and not self.in_graph:
                 self._make_room(keeps_targets=True)
-            row, goes_on = self.watch.row(loss, batch, invariants or self.watch.invariants())
+            row, goes_on = self.watch.row(measured, batch, invariants or self.watch.invariants())
         self._rows.scatter_update(tf.IndexedSlices(row, index))
         return goes_on
 
     def _step(self, batch: Any, rate: Any, validation_batch: Any) -> Any:
         model = self.model
         self.rates.assign(rate)
+        costs = [tf.cast(weight.regularizer(weight), tf.float64) for weight in regularized_weights(model)]
+        penalty = tf.add_n(costs) if costs else tf.constant(0.0, tf.float64)
         logs = model.train_step(_without_optionals(batch))
         if validation_batch is not None:
             model.reset_metrics()
@@ -337,10 +345,10 @@ class StepLoop:
         loss = tf.reduce_mean(tf.cast(self._monitored(logs), tf.float64))
         model.reset_metrics()
         if model.distribute_strategy.num_replicas_in_sync == 1:
-            return loss
+            return loss, penalty
         # The replicas may get unequal shares of an epoch's last batch.
         samples = tf.cast(_samples(batch), tf.float64)
-        return loss * samples, samples
+        return loss * samples, penalty * samples, samples
 
     def _monitored(self, logs: Any) -> Any:
         if not isinstance(logs, dict) or self._monitor not in logs:

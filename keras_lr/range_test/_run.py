@@ -173,7 +173,7 @@ def measure(
             result, error = _summarize(test, model, settings, curves), curves[-1].error
             if settings.refine and error is None:
                 result, error = refine(test, result, num_steps=budget, optimizer=model.optimizer)
-            result = replace(result, suggestion=_suggest_for_training(test, model, settings, result))
+            result = replace(result, suggestion=_suggest_for_training(test, model, settings, result, curves))
             if further is not None and error is None:
                 error = further(test, result)
     if error is not None and not isinstance(error, KeyboardInterrupt):
@@ -182,7 +182,7 @@ def measure(
 
 
 def _suggest_for_training(
-    test: Sweep, model: keras.Model, settings: RangeTestSettings, result: RangeTestResult
+    test: Sweep, model: keras.Model, settings: RangeTestSettings, result: RangeTestResult, curves: list[Curve]
 ) -> Suggestion:
     """The suggestion of `result` for the training that is to follow, as far as it is known."""
     steps = settings.steps_per_epoch or test.stream.steps_per_epoch
@@ -190,10 +190,10 @@ def _suggest_for_training(
     suggestion = allow_for_length(result.suggestion, planned)
     if settings.validation_data is not None:
         return suggestion
+    # Regularizers make a loss fall without any learning. They cost the best constant output nothing.
+    learned = result.repeat_losses - _table_of([curve.penalties for curve in _whole(curves)], len(result.losses))
     kind = kind_of(model.optimizer)
-    suggestion = allow_for_constant(
-        suggestion, result.learning_rates, result.repeat_losses, test.constant_loss, kind=kind
-    )
+    suggestion = allow_for_constant(suggestion, result.learning_rates, learned, test.constant_loss, kind=kind)
     return _allow_for_growth(suggestion, model.optimizer)
 
 
@@ -228,16 +228,11 @@ def _run_repeats(test: Sweep, settings: RangeTestSettings) -> list[Curve]:
 
 
 def _summarize(test: Sweep, model: keras.Model, settings: RangeTestSettings, curves: list[Curve]) -> RangeTestResult:
-    """The result of one or several sweeps of a model.
-
-    A sweep that was cut short says nothing about the rates it did not reach, so it counts only if no sweep is whole.
-    """
-    whole = [curve for curve in curves if curve.stop_reason not in _CUT_SHORT and not curve.fault] or curves
+    """The result of one or several sweeps of a model."""
+    whole = _whole(curves)
     losses = _median_losses(whole)
     rates = settings.learning_rates[: len(losses)]
-    repeat_losses = np.full((len(whole), len(losses)), np.nan)
-    for row, curve in zip(repeat_losses, whole, strict=True):
-        row[: len(curve.losses)] = curve.losses[: len(losses)]
+    repeat_losses = _table_of([curve.losses for curve in whole], len(losses))
     cut_short = curves[-1].stop_reason in _CUT_SHORT or curves[-1].fault
     last = curves[-1] if cut_short else min(curves, key=lambda curve: len(curve.losses))
     fault, size = curves[-1].fault or test.target_fault, test.stream.batch_size
@@ -259,6 +254,19 @@ def _summarize(test: Sweep, model: keras.Model, settings: RangeTestSettings, cur
         environment={**environment(model), **({} if size is None else {"batch_size": size})},
         constant_loss=test.constant_loss,
     )
+
+
+def _whole(curves: list[Curve]) -> list[Curve]:
+    """The sweeps that count: one that was cut short, which says nothing about further rates, only if all were."""
+    return [curve for curve in curves if curve.stop_reason not in _CUT_SHORT and not curve.fault] or curves
+
+
+def _table_of(series: list[np.ndarray], num_steps: int) -> np.ndarray:
+    """The first steps of each of `series` in a row of its own, shape `(n_series, num_steps)`, NaN after it ends."""
+    table = np.full((len(series), num_steps), np.nan)
+    for row, values in zip(table, series, strict=True):
+        row[: len(values)] = values[:num_steps]
+    return table
 
 
 def _median_losses(curves: list[Curve]) -> np.ndarray:

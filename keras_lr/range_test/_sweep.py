@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import threading
 import time
@@ -110,12 +111,21 @@ class HeldInterrupt:
 
 @dataclass(frozen=True)
 class Curve:
-    """The finite losses of one sweep, why it ended, and the error or the fault of the data that ended it, if any."""
+    """One sweep.
+
+    Attributes:
+        losses: The finite ones, shape `(n_steps,)`.
+        stop_reason: Why it ended.
+        error: What ended it; None if no error did.
+        fault: What in the data ended it; empty if nothing did.
+        penalties: What regularizers added to each of the losses, shape `(n_steps,)`.
+    """
 
     losses: np.ndarray
     stop_reason: StopReason
     error: BaseException | None = None
     fault: str = ""
+    penalties: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
 
 
 class Sweep:
@@ -139,7 +149,8 @@ class Sweep:
         fault: Why no training on these data can succeed; empty if nothing is wrong.
         target_fault: Why no learning rate can be read off the targets; empty if nothing is wrong.
         validation_fault: Where the validation batch is not finite; empty if it is, or there is none.
-        constant_loss: The loss of the best constant output, from the targets; None if it is unknown.
+        constant_loss: The loss of the best constant output, from the targets; None if it is unknown or
+            another value is monitored.
         advice: What to change about the output or the targets, a text each.
 
     Raises:
@@ -303,17 +314,17 @@ class Sweep:
             self._check_targets_read()
             # A Ctrl-C during the last chunk would otherwise be raised when the block ends, and the curve be lost.
             self._interrupt.check()
-            return curve
         except KeyboardInterrupt as error:
-            return Curve(_finite(self.loop.losses), "interrupted", error)
+            curve = Curve(_finite(self.loop.losses), "interrupted", error)
         except (DataError, ModelError):
             raise
         except Exception as error:
             self._explain(error)
-            return Curve(_finite(self.loop.losses), "error", error)
+            curve = Curve(_finite(self.loop.losses), "error", error)
         finally:
             self._begun += len(learning_rates)
             self._read += self.loop.completed
+        return dataclasses.replace(curve, penalties=self.loop.penalties[: len(curve.losses)])
 
     def _explain(self, error: Exception) -> None:
         """Raises `DataError` if the data is why a step failed.
@@ -506,7 +517,8 @@ class Sweep:
             self.fault = str(bad)
         self.target_fault = find_target_fault(self._model, y) or ""
         self.advice = [*self._build_advice, *output_advice(self._model, limits_of_targets(y))]
-        self.constant_loss = constant_loss_of(self._model, y, sample_weight)
+        if self._monitor == "loss":
+            self.constant_loss = constant_loss_of(self._model, y, sample_weight)
 
     def _breaks_at(self, row: int) -> bool:
         """Whether one step at the lowest rate on the batch that holds `row` breaks the model."""
@@ -521,7 +533,7 @@ class Sweep:
         if self.stream.arrays is not None:
             return
         targets, limits = self.loop.targets, self.loop.limits
-        if len(targets) and self.constant_loss is None:
+        if len(targets) and self.constant_loss is None and self._monitor == "loss":
             self.constant_loss = constant_loss_of(self._model, targets[:: -(-len(targets) // MAX_TARGETS)])
         known = bool(np.isfinite(limits).all())
         self.advice = [*self._build_advice, *output_advice(self._model, limits if known else None)]

@@ -194,8 +194,8 @@ class RangeTestResult(PageRecord):
         monitor: Name of the loss in the logs of `train_step`.
         environment: Versions, devices, optimizer and precision of the run; may be empty.
         refinement: The short runs that refined the suggestion; None without refinement.
-        constant_loss: Loss of the best constant output for the targets that the test has read; None if it is unknown.
-            A model that starts well below it has been trained before.
+        constant_loss: Loss of the best constant output for the targets that the test has read, without regularizers;
+            None if it is unknown. A model that starts well below it has been trained before.
 
     Example:
         >>> result.save("range_test.json")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lr._keras.constant_output import constant_loss_of, constant_output_loss
+from keras_lr._keras.constant_output import baseline_loss_of, constant_loss_of, constant_output_loss
 
 GENERATOR = np.random.default_rng(0)
 LABELS = GENERATOR.choice(3, 60, p=[0.6, 0.3, 0.1])
@@ -125,13 +125,49 @@ def test_weights_that_are_not_one_per_sample_leave_the_constant_unknown(weights)
     assert constant_output_loss("mse", np.arange(4.0), weights) is None
 
 
-def test_regularizers_of_weights_add_what_the_weights_cost():
+def test_regularizers_cost_the_best_constant_output_nothing_and_hide_learning_if_they_cost_much():
+    """A bias alone gives every constant, so the weights that a regularizer is for may be 0."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1))])
     model.compile("sgd", "mse")
-    model.set_weights([np.ones((2, 1)), np.array([1.5])])
-    assert constant_loss_of(model, np.arange(4.0)) == pytest.approx(np.var(np.arange(4.0)) + 0.1 * 2, rel=1e-4)
-    model.set_weights([np.full((2, 1), 10.0), np.array([1.5])])
-    assert constant_loss_of(model, np.arange(4.0)) is None, "the weights cost more than the constant"
+    targets = np.arange(4.0)
+    for kernel, hides in ((0.1, False), (1.0, True)):
+        model.set_weights([np.full((2, 1), kernel), np.array([1.5])])
+        assert constant_loss_of(model, targets) == pytest.approx(np.var(targets), rel=1e-4)
+        assert (baseline_loss_of(model, targets) is None) == hides
+
+
+def own_step(base):
+    return {"train_step": lambda self, data: {"loss": 10 * base.train_step(self, data)["loss"]}}
+
+
+def own_loss(base):
+    return {"compute_loss": lambda self, *args, **kwargs: 10 * base.compute_loss(self, *args, **kwargs)}
+
+
+@pytest.mark.parametrize("methods", [own_step, own_loss])
+def test_a_step_of_one_s_own_may_log_another_loss(methods):
+    model = type("Own", (keras.Sequential,), methods(keras.Sequential))([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert constant_loss_of(model, np.arange(4.0)) is None
+
+
+def test_a_function_of_one_s_own_may_have_the_name_of_a_loss():
+    def mean_squared_error(targets, outputs):
+        return 10 * keras.ops.mean((targets - outputs) ** 2, axis=-1)
+
+    assert constant_output_loss(mean_squared_error, np.arange(4.0)) is None
+    assert constant_output_loss(keras.losses.mean_squared_error, np.arange(4.0)) == pytest.approx(1.25, rel=1e-4)
+
+
+@pytest.mark.parametrize("targets", [np.ones((5, 4, 1)), np.ones((5, 4))])
+def test_masked_places_leave_the_constant_of_a_sequence_unknown(targets):
+    places = [keras.Input((4,)), keras.layers.Embedding(3, 2, mask_zero=True)]
+    model = keras.Sequential([*places, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    assert constant_loss_of(model, targets) is None
+    pooled = keras.Sequential([*places, keras.layers.LSTM(2), keras.layers.Dense(1)])
+    pooled.compile("sgd", "mse")
+    assert constant_loss_of(pooled, np.arange(4.0)) == pytest.approx(1.25, rel=1e-4)
 
 
 @pytest.mark.parametrize("weights", [10.0, [10.0]])

@@ -110,3 +110,26 @@ def test_the_loss_of_a_constant_output_is_the_entropy_of_the_labels(kind: str, d
     result = keras_lr.find_lr(plain_classifier(), *data, **VANISHING)
     entropy = -float((shares * np.log(shares)).sum())
     assert result.constant_loss == (None if weights is not None else pytest.approx(entropy, rel=1e-4))
+
+
+def test_another_value_is_not_compared_with_the_loss_of_a_constant_output(digits: Any) -> None:
+    model = plain_classifier(metrics=["accuracy"])
+    assert keras_lr.find_lr(model, *digits, monitor="accuracy", **VANISHING).constant_loss is None
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_weights_that_shrink_are_no_learning(eager: bool) -> None:
+    """The inputs say nothing about the targets, so only what regularizers cost falls."""
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(1024, 8)).astype("float32")
+    noise, sums = random.normal(size=(1024, 1)), inputs.sum(axis=1, keepdims=True) / 3
+    found = {}
+    for name, targets in (("noise", noise), ("sums", sums)):
+        keras.utils.set_random_seed(1)
+        layers = [keras.layers.Dense(64, "relu", kernel_regularizer=keras.regularizers.L2(0.03)) for _ in range(2)]
+        model = keras.Sequential([keras.Input((8,)), *layers, keras.layers.Dense(1)])
+        model.compile("adam", "mse", run_eagerly=eager)
+        found[name] = keras_lr.find_lr(model, inputs, targets, batch_size=64)
+    assert found["noise"].losses.min() < 0.6 * found["noise"].losses[0]
+    assert found["noise"].suggestion.confidence == "tentative"
+    assert found["sums"].suggestion.confidence == "clear"
