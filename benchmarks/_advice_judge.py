@@ -72,7 +72,7 @@ def judge_with(
     for case in cases:
         alone = suggest_from_landmarks([case.marks], calibration=calibration)
         known = suggest_from_landmarks([case.marks], kind=case.kind, calibration=calibration)
-        after_runs = refined(case, known, calibration)
+        after_runs = refined(case, known, calibration, constants=constants)
         known, after_runs = (case.allowed(one) if constants else one for one in (known, after_runs))
         rows.append({"rule": name} | case.where | _judge(case.truth, alone))
         rows.append({"rule": f"{name}, optimizer known"} | case.where | _judge(case.truth, known))
@@ -87,13 +87,19 @@ def judge_with(
     return pd.DataFrame(rows)
 
 
-def refined(case: Case, advice: Suggestion, calibration: Calibration) -> Suggestion:
+def refined(case: Case, advice: Suggestion, calibration: Calibration, *, constants: bool = False) -> Suggestion:
     """The suggestion after short runs with as many steps as the sweep."""
     runs = planned_runs(case.task, case.seed, advice, case.num_steps)
     if runs is None:
         return advice
     return refine_suggestion(
-        advice, runs.learning_rates, runs.losses, landmarks=[case.marks], kind=case.kind, calibration=calibration
+        advice,
+        runs.learning_rates,
+        runs.losses,
+        landmarks=[case.marks],
+        kind=case.kind,
+        calibration=calibration,
+        constant=case.constant if constants else None,
     )
 
 

@@ -133,7 +133,7 @@ def _measured(name: str, folder: Path) -> dict[int, dict[str, Any]]:
             sweep = suggest_from_landmarks([case.marks], kind=case.kind)
             found[case.seed] = {
                 "sweep": case.allowed(sweep),
-                "refined": case.allowed(refined(case, sweep, CALIBRATION)),
+                "refined": case.allowed(refined(case, sweep, CALIBRATION, constants=True)),
                 "adaptive": case.kind.adaptive,
                 "compare_from": first_comparison(case.curve.losses, case.constant),
             }

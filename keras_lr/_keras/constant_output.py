@@ -78,8 +78,14 @@ def regularized_weights(model: keras.Model) -> list[keras.Variable]:
 
 def _logs_its_losses(model: keras.Model) -> bool:
     """Whether the logged loss consists of those given to `compile` and of what regularized weights cost."""
-    own_code = overridden(model, ["train_step", "compute_loss"])
+    own_code = overridden(model, ["train_step", "compute_loss"]) or any(map(_adds_losses, layers_of(model)))
     return not own_code and len(model.losses) == len(regularized_weights(model))
+
+
+def _adds_losses(layer: keras.Layer) -> bool:
+    """Whether a layer adds to the loss when it is called, as far as that is known before."""
+    code = getattr(type(layer).call, "__code__", None)
+    return layer.activity_regularizer is not None or "add_loss" in getattr(code, "co_names", ())
 
 
 def _masks_places(model: keras.Model, targets: Any) -> bool:

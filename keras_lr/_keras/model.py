@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
 
+from keras_lr.errors import ModelError
+
 _NAME_COUNTERS = "object_name_uids"
 _MARKS = frozenset(
     {
@@ -238,6 +240,18 @@ def _examples(kind: type) -> list[Any]:
 def metric_direction(metric: Any) -> str | None:
     """ "up" or "down" if the metric declares which is better, else None."""
     return getattr(metric, "_direction", None)
+
+
+def check_is_loss(model: keras.Model, monitor: str) -> None:
+    """Raises `ModelError` if `monitor` names a metric of `model`, whose step has run, that is better when higher."""
+    parts = [part for metric in model.metrics for part in getattr(metric, "metrics", None) or [metric]]
+    if any(
+        monitor == part.name or monitor.endswith(f"_{part.name}") for part in parts if metric_direction(part) == "up"
+    ):
+        raise ModelError(
+            f"`monitor` must name a loss, which training lowers. Received: {monitor!r}, which is better when higher. "
+            "Leave it at 'loss', or name another loss in the logs."
+        )
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 from keras_lr._keras.batches import data_of_fit
 from keras_lr._keras.callback_state import Callback, TrainingSetup, attach_state, detach_state
 from keras_lr._keras.learning_rate import steps_done
-from keras_lr._keras.model import is_built
+from keras_lr._keras.model import check_is_loss, is_built
 from keras_lr._keras.running_fit import (
     callbacks_of_fit,
     epoch_iterator_of_fit,
@@ -111,7 +111,8 @@ class AutoLR(SuggestsAttributes, Callback):
     Raises:
         InvalidRangeError: `min_lr` and `max_lr` are not a range.
         InvalidArgumentError: Another argument breaks its rule; or, as `fit` begins, the data do not allow a race.
-        ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
+        ModelError: A `monitor` other than "loss" is not in the logs, or is better when higher; raised when the first
+            epoch ends.
 
     Source:
         Custom. Smith 2017, arXiv:1506.01186, for the range test; Hagele et al. 2024, arXiv:2405.18392, for the decay.
@@ -257,6 +258,7 @@ class AutoLR(SuggestsAttributes, Callback):
             self._stand_aside(f"the logs hold no 'loss', only {sorted(logs)}; name one of these as `monitor`")
         else:
             check_logged(self.monitor, logs)
+            check_is_loss(self.model, self.monitor)
         if self._setup is None and logs.get(self.monitor) == 0 and not logs.get(f"val_{self.monitor}"):
             self._stand_aside(
                 f"the logged {self.monitor!r} is exactly 0, so it is not the one that is trained; a `train_step` of "

@@ -21,6 +21,7 @@ from keras_lr._keras.callback_state import (
     only_observes,
 )
 from keras_lr._keras.learning_rate import current_learning_rate, steps_done
+from keras_lr._keras.model import check_is_loss
 from keras_lr._keras.running_fit import facts_of_fit, move_before_backup, weighs_samples, without_optimizer
 from keras_lr._utils import validation
 from keras_lr._utils.validation import check_logged
@@ -99,13 +100,14 @@ class EpochHistory:
         Without "loss" in the logs, the name that nobody chose, no epoch is added, and one warning says so.
 
         Raises:
-            ModelError: The logs do not contain another monitored loss.
+            ModelError: The logs do not contain another monitored loss, or it is better when higher.
         """
         self._setup = TrainingSetup(model)
         if self._monitor == "loss" and self._monitor not in logs:
             self._warn_unlogged(logs)
             return
         check_logged(self._monitor, logs)
+        check_is_loss(model, self._monitor)
         names = (self._monitor, f"val_{self._monitor}")
         values = {name: float(logs[name]) for name in names if name in logs}
         rate = logs["learning_rate"] if "learning_rate" in logs else self.rate_now(model)
@@ -180,7 +182,8 @@ class HistoryMonitor(Callback):
 
     Raises:
         InvalidArgumentError: `max_cost` is not in (0, 1].
-        ModelError: A `monitor` other than "loss" is not in the logs; raised when the first epoch ends.
+        ModelError: A `monitor` other than "loss" is not in the logs, or is better when higher; raised when the first
+            epoch ends.
 
     Example:
         >>> monitor = keras_lr.HistoryMonitor()

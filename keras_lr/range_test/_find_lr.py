@@ -88,8 +88,8 @@ def find_lr(
 
     Raises:
         InvalidArgumentError: An argument breaks its rule.
-        ModelError: The model is not compiled, has nothing to train, or its step does not train with the compiled
-            optimizer.
+        ModelError: The model is not compiled, has nothing to train, its step does not train with the compiled
+            optimizer, or `monitor` is better when higher.
         DataError: The data is empty, its first batch fails, or a label is outside the model's classes.
 
     Example:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_lr._keras.batches import ArraySource
 from keras_lr._keras.constant_output import regularized_weights
 from keras_lr._keras.learning_rate import RateControl, compiled_rate, leaf_optimizers
-from keras_lr._keras.model import loss_tracker, settings_of, users_code
+from keras_lr._keras.model import check_is_loss, loss_tracker, settings_of, users_code
 from keras_lr._keras.snapshot import components
 from keras_lr.errors import ModelError
 from keras_lr.range_test._data_checks import PARTS
@@ -357,6 +357,7 @@ class StepLoop:
                 f"`monitor` must name a value that `train_step` returns. Received: {self._monitor!r}; the step returns "
                 f"{names}. Name one of these."
             )
+        check_is_loss(self.model, self._monitor)
         return logs[self._monitor]
 
 

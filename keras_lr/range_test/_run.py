@@ -328,6 +328,7 @@ def refine(
         losses,
         landmarks=landmarks_of(result.learning_rates, curves),
         kind=kind_of(optimizer),
+        constant=test.constant_loss if result.scored_on == "training" else None,
     )
     refinement = Refinement(plan.learning_rates, losses, result.suggestion)
     return replace(result, suggestion=suggestion, refinement=refinement), None

@@ -388,6 +388,11 @@ def test_an_unknown_monitor_is_refused(digits):
         fit(plain_classifier(), digits, keras_lr.AutoLR(probe_steps=0, monitor="cost"))
 
 
+def test_a_metric_that_is_better_when_higher_is_refused(digits):
+    with pytest.raises(ModelError, match=r"`monitor` must name a loss.*'accuracy', which is better when higher"):
+        fit(plain_classifier(metrics=["accuracy"]), digits, AutoLR(probe_steps=0, monitor="accuracy"))
+
+
 class KillsItsUnits(keras.callbacks.Callback):
     """Sets the hidden units of a network to 0 for every input, as a far too large step does."""
 

@@ -152,6 +152,13 @@ def test_an_unknown_loss_is_refused_at_the_end_of_the_first_epoch():
         fit(0.1, keras_lr.HistoryMonitor(monitor="cost"), epochs=1)
 
 
+def test_a_metric_that_is_better_when_higher_is_refused():
+    model = linear_model(0.1)
+    model.compile("sgd", "mse", metrics=[keras.metrics.R2Score()])
+    with pytest.raises(ModelError, match=r"`monitor` must name a loss.*'r2_score', which is better when higher"):
+        model.fit(X, Y, verbose=0, callbacks=[keras_lr.HistoryMonitor(monitor="r2_score")])
+
+
 def test_the_verdict_knows_the_untrained_loss_the_optimizer_and_the_loss():
     monitor = keras_lr.HistoryMonitor(max_cost=1.0)
     untrained = linear_model(0.01).evaluate(X[:32], Y[:32], verbose=0)

@@ -143,3 +143,24 @@ def test_the_warning_about_unscaled_inputs_points_at_the_callers_line():
     with pytest.warns(UserWarning, match=r"reach 16: they are neither near \[0, 1\] nor standardised") as caught:
         find_lr(classifier(), X * 16, Y, num_steps=20)
     assert [one.filename for one in caught if "neither near" in str(one.message)] == [__file__]
+
+
+def test_a_run_that_only_finds_the_level_of_the_targets_does_not_draw_the_suggestion_to_its_rate():
+    """It ends at their variance: beside the loss before the first step, that is near the end of the best run."""
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(1024, 8)).astype("float32")
+    targets = 5 + inputs @ generator.normal(size=8) / np.sqrt(8)
+
+    def network(rate):
+        keras.utils.set_random_seed(7)
+        hidden = [keras.layers.Dense(32, "relu", kernel_initializer="he_normal") for _ in range(4)]
+        model = keras.Sequential([keras.Input((8,)), *hidden, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(rate), "mse")
+        return model
+
+    found = find_lr(network(0.01), inputs, targets, batch_size=64, repeats=3, refine=True)
+    ends = found.refinement.losses[:, -10:].mean(axis=1)
+    assert np.any(np.abs(ends - targets.var()) < 0.1 * targets.var()), "a run ends at the constant"
+    model = network(found.suggestion.learning_rate)
+    model.fit(inputs, targets, batch_size=64, epochs=8, verbose=0)
+    assert model.evaluate(inputs, targets, verbose=0) < 0.5 * targets.var()

@@ -113,8 +113,15 @@ def test_the_loss_of_a_constant_output_is_the_entropy_of_the_labels(kind: str, d
 
 
 def test_another_value_is_not_compared_with_the_loss_of_a_constant_output(digits: Any) -> None:
-    model = plain_classifier(metrics=["accuracy"])
-    assert keras_lr.find_lr(model, *digits, monitor="accuracy", **VANISHING).constant_loss is None
+    model = plain_classifier(metrics=[keras.metrics.SparseCategoricalCrossentropy("entropy", from_logits=True)])
+    assert keras_lr.find_lr(model, *digits, monitor="entropy", **VANISHING).constant_loss is None
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_metric_that_is_better_when_higher_is_no_loss(eager: bool, digits: Any) -> None:
+    model = plain_classifier(metrics=["accuracy"], run_eagerly=eager)
+    with pytest.raises(keras_lr.errors.ModelError, match=r"`monitor` must name a loss.*'accuracy'"):
+        keras_lr.find_lr(model, *digits, monitor="accuracy", **VANISHING)
 
 
 @pytest.mark.parametrize("eager", [False, True])

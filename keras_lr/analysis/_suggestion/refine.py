@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from keras_lr.analysis._statistics import beats_constant
 from keras_lr.analysis._suggestion.calibration import (
     CALIBRATION,
     CLEAR_FALL_SHARE,
@@ -91,6 +92,7 @@ def refine_suggestion(
     landmarks: list[Landmarks],
     kind: OptimizerKind = UNKNOWN,
     calibration: Calibration = CALIBRATION,
+    constant: float | None = None,
 ) -> Suggestion:
     """The suggestion moved towards the rates at which the short runs went best.
 
@@ -104,10 +106,11 @@ def refine_suggestion(
         landmarks: Those of each repeat of the sweep.
         kind: Kind of the optimizer, if known.
         calibration: The fitted constants.
+        constant: The loss of the best constant output, in the unit of `losses`; None if unknown.
     """
     if suggestion.learning_rate is None or suggestion.low is None or suggestion.high is None:
         return suggestion
-    middle = middle_of_runs(learning_rates, losses, landmarks)
+    middle = middle_of_runs(learning_rates, losses, landmarks, constant)
     differing = middle_of_differing_runs(learning_rates, losses, landmarks) if middle is None else middle
     if differing is None:
         return _unmoved(suggestion)
@@ -159,13 +162,19 @@ def refined_decades(
     return refined + doubt * max(runs - refined, 0.0)
 
 
-def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, landmarks: list[Landmarks]) -> float | None:
+def middle_of_runs(
+    learning_rates: np.ndarray, losses: np.ndarray, landmarks: list[Landmarks], constant: float | None = None
+) -> float | None:
     """Log10 of the rate in the middle of the best runs; None if no run lowered the loss by more than its noise.
+
+    A fall to the loss of a constant output is no learning. Beside a run that ends below it, it does not count:
+    otherwise a run that kills the network would be close to the best one wherever the loss began far above.
 
     Args:
         learning_rates: Rate of each run, shape `(n_runs,)`.
         losses: Shape `(n_runs, n_steps)`, NaN after a run stopped.
         landmarks: Those of each repeat of the sweep.
+        constant: The loss of the best constant output, in the unit of `losses`; None if unknown.
     """
     start = float(np.median([one.start for one in landmarks]))
     noise = float(np.median([one.noise for one in landmarks]))
@@ -173,6 +182,8 @@ def middle_of_runs(learning_rates: np.ndarray, losses: np.ndarray, landmarks: li
     fall = start - float(ends.min())
     if fall <= SEEN_FALL_ERRORS * noise / np.sqrt(TAIL_FRACTION * losses.shape[1]):
         return None
+    if constant is not None and beats_constant(float(ends.min()), constant):
+        fall = min(start, constant) - float(ends.min())
     return _middle(learning_rates, ends, fall)
 
 

@@ -100,6 +100,14 @@ def test_runs_that_are_equally_good_meet_in_the_middle(sweep):
     assert middle_of_runs(rates, runs([0.5, 0.5, 2.3]), sweep[1]) == pytest.approx(-2.5, abs=0.05)
 
 
+def test_a_run_that_ends_at_a_constant_output_is_not_close_to_one_that_learns(sweep):
+    rates = np.array([1e-3, 1e-2, 1e-1])
+    losses = runs([0.9, 0.4, 0.6])
+    assert middle_of_runs(rates, losses, sweep[1], 0.6) == pytest.approx(-2, abs=0.05)
+    for unlearned in (0.4, 0.1):
+        assert middle_of_runs(rates, losses, sweep[1], unlearned) == middle_of_runs(rates, losses, sweep[1])
+
+
 def test_a_stopped_run_counts_as_the_cap(sweep):
     rates = np.array([1e-3, 1e-2, 1e-1])
     losses = runs([1.5, 0.5, 0.5])
