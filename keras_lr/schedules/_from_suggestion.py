@@ -32,7 +32,11 @@ def _one_cycle(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
 
 
 def _cyclical(rates: _Rates, total_steps: int, options: dict[str, Any]) -> Any:
-    defaults = {"up_steps": _steps(total_steps, 1 / 8)}
+    # Four cycles, rounded up: of a fifth one, only the rise would be left.
+    cycle = math.ceil(total_steps / 4)
+    defaults = {"up_steps": cycle // 2}
+    if "up_steps" not in options:
+        defaults["down_steps"] = cycle - cycle // 2
     return Cyclical(rates.low, rates.high, **(defaults | options))
 
 
@@ -189,7 +193,7 @@ def total_steps(
         x: As in `fit`: arrays of shape `(n_samples, ...)` or a list, tuple or dict of them, a batched
             `tf.data.Dataset`, a `PyDataset`, a generator or a loader of another library.
         epochs: The last epoch, as in `fit`, at least 1.
-        batch_size: For arrays; None for 32, as in `fit`.
+        batch_size: For arrays; None for 32 or, as in `fit`, for what divides them into `steps_per_epoch` batches.
         validation_split: Share of arrays in [0, 1) that `fit` holds back.
         steps_per_epoch: As in `fit`. Needed for a generator, for a loader of another library, such as PyTorch's
             `DataLoader`, and for a dataset that is infinite or of unknown size.
@@ -217,7 +221,7 @@ def total_steps(
         )
     together = validation.whole_number("steps_per_execution", steps_per_execution)
     planned = None if steps_per_epoch is None else validation.whole_number("steps_per_epoch", steps_per_epoch)
-    batches = _batches(x, batch_size, validation_split)
+    batches = _batches(x, batch_size, validation_split, planned)
     if batches is None:
         if planned is None:
             raise InvalidArgumentError(
@@ -235,15 +239,17 @@ def total_steps(
     return count
 
 
-def _batches(x: Any, batch_size: int | None, validation_split: float) -> int | None:
+def _batches(x: Any, batch_size: int | None, validation_split: float, planned: int | None) -> int | None:
     """The number of batches in one pass over `x`; None if it has no end or is not known."""
-    if isinstance(x, keras.utils.PyDataset):
-        return None if x.num_batches is None else int(x.num_batches)
-    if isinstance(x, tf.data.Dataset):
-        cardinality = int(x.cardinality())
-        return None if cardinality < 0 else cardinality
+    if isinstance(x, (keras.utils.PyDataset, tf.data.Dataset)):
+        known = x.num_batches if isinstance(x, keras.utils.PyDataset) else int(x.cardinality())
+        if known == 0:
+            raise InvalidArgumentError(
+                f"`x` must hold a batch to train on. Received: a {type(x).__name__} without any. Pass more samples, or "
+                "batch them without `drop_remainder`."
+            )
+        return None if known is None or known < 0 else int(known)
     share = validation.share("validation_split", validation_split)
-    size = 32 if batch_size is None else validation.whole_number("batch_size", batch_size)
     leaves = keras.tree.flatten(x)
     if not leaves or not all(getattr(leaf, "shape", ()) for leaf in leaves):
         return None
@@ -254,4 +260,6 @@ def _batches(x: Any, batch_size: int | None, validation_split: float) -> int | N
             f"`x` must hold a sample to train on. Received: {leaves[0].shape[0]} samples, "
             f"validation_split={validation_split}. Pass more samples or lower `validation_split`."
         )
-    return math.ceil(samples / size)
+    if batch_size is None:
+        batch_size = 32 if planned is None else math.ceil(samples / planned)
+    return math.ceil(samples / validation.whole_number("batch_size", batch_size))

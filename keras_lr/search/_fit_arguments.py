@@ -143,6 +143,7 @@ def parse_fit_arguments(
     kwargs: Mapping[str, Any],
     *,
     own_fit: bool = False,
+    searches_batch_size: bool = False,
     as_tensors: bool = True,
     code: Sequence[Any] = (),
 ) -> FitArguments:
@@ -152,6 +153,7 @@ def parse_fit_arguments(
         args: Positional arguments.
         kwargs: Keyword arguments.
         own_fit: Whether a `fit` or a `run_trial` of the user's takes them. They may then be any, or lack the data.
+        searches_batch_size: Whether each run has a batch size of its own.
         as_tensors: Whether arrays become tensors, which another copy of them may be made for.
         code: What builds the models.
 
@@ -191,17 +193,22 @@ def parse_fit_arguments(
         _check_data(given)
     convert = _as_tensor if as_tensors else np.asarray
     train = None if x is None else _as_nested(convert, x, y, weight, given.get("class_weight"))
-    batch_size = given.get("batch_size")
-    if batch_size is None:
-        batch_size = DEFAULT_BATCH_SIZE if train is not None else _batch_size_of(x)
+    validation_arrays = _nested_validation(convert, validation)
+    batch_size, validation_batch_size = given.get("batch_size"), given.get("validation_batch_size")
+    if batch_size is None and train is not None:
+        batch_size = _usual_batch_size(train, given.get("steps_per_epoch"))
+        if validation_batch_size is None and validation_arrays is not None and not searches_batch_size:
+            validation_batch_size = _usual_batch_size(validation_arrays, given.get("validation_steps"))
+    elif batch_size is None:
+        batch_size = _batch_size_of(x)
     shuffle = given.get("shuffle", True)
     return FitArguments(
         train=train if isinstance(shuffle, (bool, np.bool_)) else None,
-        validation=_nested_validation(convert, validation),
+        validation=validation_arrays,
         validates=validation is not None,
         epochs=epochs,
         batch_size=whole_number("batch_size", batch_size),
-        validation_batch_size=given.get("validation_batch_size"),
+        validation_batch_size=validation_batch_size,
         shuffle=bool(shuffle),
         callbacks=_callbacks(given.get("callbacks")),
         verbose=given.get("verbose", "auto"),
@@ -542,6 +549,11 @@ def _breaks(model: keras.Model, step: Any, batch: Any) -> bool:
             return not all(bool(tf.reduce_all(tf.math.is_finite(tf.cast(value, tf.float32)))) for value in values)
         except Exception:
             return False
+
+
+def _usual_batch_size(arrays: Any, steps: int | None) -> int:
+    """The size of the batches into which `fit` divides arrays without `batch_size`, but perhaps with their number."""
+    return -(-sample_count(arrays) // steps) if steps else DEFAULT_BATCH_SIZE
 
 
 def _batch_size_of(batches: Any) -> int:

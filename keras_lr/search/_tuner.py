@@ -208,6 +208,7 @@ class LogGridSearch(GridTuner):
             fit_args,
             fit_kwargs,
             own_fit=self._takes_any_data,
+            searches_batch_size=self.batch_sizes is not None,
             as_tensors=place.is_here,
             code=code_of(self.hypermodel),
         )
@@ -483,9 +484,12 @@ class LogGridSearch(GridTuner):
         if self._session is None or _is_same(given, self._fit_arguments):
             return None
         if self._trainer is None or not _is_same(given, self._trainer[0]):
+            searches = self.batch_sizes is not None
             own_fit, code = has_own_fit(self.hypermodel), code_of(self.hypermodel)
-            arguments = parse_fit_arguments(fit_args, fit_kwargs, own_fit=own_fit, code=code)
-            size = self._point(trial).batch_size if self.batch_sizes is not None else arguments.batch_size
+            arguments = parse_fit_arguments(
+                fit_args, fit_kwargs, own_fit=own_fit, searches_batch_size=searches, code=code
+            )
+            size = self._point(trial).batch_size if searches else arguments.batch_size
             points = [Point(rate, size) for rate in self.learning_rates]
             hypermodel = self._tuned_hypermodel(fit_args, fit_kwargs)
             self._trainer = given, Trainer(self._options(), hypermodel, arguments, points)
@@ -577,7 +581,10 @@ class RemoteSearch:
     def __call__(self) -> Trainer:
         tuner = LogGridSearch(**self.tuner)
         own_fit, code = tuner._takes_any_data, code_of(tuner.hypermodel)
-        arguments = parse_fit_arguments(self.fit_args, self.fit_kwargs, own_fit=own_fit, code=code)
+        searches = tuner.batch_sizes is not None
+        arguments = parse_fit_arguments(
+            self.fit_args, self.fit_kwargs, own_fit=own_fit, searches_batch_size=searches, code=code
+        )
         given = self.fit_args, self.fit_kwargs
         if arguments.train is not None and not tuner._takes_any_data:
             # The tensors are all that is read; the arrays would double the memory.

@@ -55,6 +55,14 @@ def test_a_cycle_spans_the_interval_of_a_range_test() -> None:
     assert np.count_nonzero(np.isclose(rates, result.suggestion.high)) == 4
 
 
+@pytest.mark.parametrize("total_steps", [12, 90, 100, 500, 999])
+def test_no_fifth_cycle_begins_before_the_training_ends(total_steps: int) -> None:
+    schedule = schedules.from_suggestion(SUGGESTION, "cyclical", total_steps=total_steps)
+    rates = schedules.preview(schedule, total_steps).learning_rates
+    tops = np.count_nonzero(np.diff(np.sign(np.diff(rates))) < 0)
+    assert (tops, rates[-1] < rates[-2]) == (4, True)
+
+
 def test_options_override_what_follows_from_the_steps() -> None:
     schedule = schedules.from_suggestion(SUGGESTION, "warmup_stable_decay", total_steps=100, warmup_steps=10)
     assert (schedule.warmup_steps, schedule.stable_steps, schedule.decay_steps) == (10, 70, 20)

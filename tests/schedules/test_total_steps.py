@@ -51,6 +51,8 @@ def batched() -> tf.data.Dataset:
         (lambda: X, {"batch_size": 16, "validation_split": 0.33}),
         (lambda: X, {"batch_size": 16, "steps_per_epoch": 2}),
         (lambda: X, {"batch_size": 16, "steps_per_epoch": 7}),
+        (lambda: X, {"steps_per_epoch": 2}),
+        (lambda: X, {"steps_per_epoch": 7, "validation_split": 0.33}),
         (lambda: X, {"batch_size": 16, "initial_epoch": 1}),
         (batched, {}),
         (lambda: batched().repeat(), {"steps_per_epoch": 3}),
@@ -65,6 +67,8 @@ def batched() -> tf.data.Dataset:
         "split",
         "few",
         "many",
+        "divided into few",
+        "divided into many",
         "later",
         "dataset",
         "repeated",
@@ -102,6 +106,7 @@ def test_it_counts_as_fit_does(data: Any, arguments: dict[str, Any], options: di
         (X.tolist(), {"epochs": 3}, "`steps_per_epoch` must be given .* list"),
         (X[:5], {"epochs": 3, "validation_split": 0.9}, "`x` must hold a sample .* 5 samples, validation_split=0.9"),
         (X[:0], {"epochs": 3}, "`x` must hold a sample to train on. Received: 0 samples"),
+        (batched().take(0), {"epochs": 3, "steps_per_epoch": 2}, "`x` must hold a batch to train on"),
     ],
 )
 def test_refusals(data: Any, arguments: dict[str, Any], message: str) -> None:

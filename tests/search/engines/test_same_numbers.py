@@ -448,6 +448,25 @@ def test_a_metric_gives_numbers_by_name_and_its_arrays_are_left_out(tmp_path: Pa
     assert "f1_score" not in row
 
 
+@pytest.mark.parametrize(
+    "steps", [{"steps_per_epoch": 2}, {"validation_steps": 1}, {"steps_per_epoch": 2, "validation_steps": 1}]
+)
+def test_arrays_without_a_batch_size_are_divided_into_the_steps_as_in_fit(
+    tmp_path: Path, steps: dict[str, int]
+) -> None:
+    x, y, validation = iris()
+    arguments: dict[str, Any] = {**steps, "shuffle": False, "validation_data": validation, "verbose": 0}
+    build = classifier(metrics=ACCURACY)
+    keras.utils.set_random_seed(0)
+    model = build()
+    model.optimizer.learning_rate = RATES[1]
+    plain = model.fit(x, y, epochs=1, **arguments).history
+    tuner = small_search(build, tmp_path, repeats=1)
+    tuner.search(x, y, epochs=1, **arguments)
+    row = tuner.sensitivity().frame.loc[1, COLUMNS].astype(float)
+    np.testing.assert_allclose(row, [plain[name][0] for name in COLUMNS], rtol=1e-5)
+
+
 def test_limits_that_keras_sets_for_every_fit_hold(tmp_path: Path) -> None:
     x, y, validation = iris()
     arguments: dict[str, Any] = {
