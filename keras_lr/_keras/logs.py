@@ -49,6 +49,8 @@ class LogInterceptor:
     def arm(self) -> None:
         """Prepares for the next execution; to be called from `on_train_batch_begin`."""
         self._armed = True
+        # A loop of `train_on_batch` makes it only in its first step, and not where a wrapper stands.
+        self._model.make_train_function()
         if not self._wraps(_STEP):
             self._inner_step = self._wrap(_STEP, self._step)
         if not self._wraps(_EPOCH):
@@ -74,8 +76,11 @@ class LogInterceptor:
             current = current.inner
         return False
 
-    def _unwrap(self) -> None:
-        """Removes the outermost wrappers if they are this interceptor's; the others remove theirs in turn."""
+    def disarm(self) -> None:
+        """Removes the outermost wrappers if they are this interceptor's; the others remove theirs in turn.
+
+        To be called when the training ends, in case a loop of `train_on_batch` has left them.
+        """
         for name, inner in ((_STEP, self._inner_step), (_EPOCH, self._inner_epoch)):
             if getattr(getattr(self._model, name), "interceptor", None) is self:
                 setattr(self._model, name, inner)
@@ -89,10 +94,10 @@ class LogInterceptor:
         try:
             logs = self._inner_step(iterator)
         except BaseException:
-            self._unwrap()
+            self.disarm()
             raise
         if not armed:
-            self._unwrap()
+            self.disarm()
             return logs
         self._inner_logs = logs
         self.first_logs = self.first_logs or dict(logs)
@@ -103,7 +108,7 @@ class LogInterceptor:
         # `evaluate` calls this method too. The call at the epoch's end passes on the very dict that `_step` returned.
         if logs is not self._outer_logs:
             return self._inner_epoch(logs)
-        self._unwrap()
+        self.disarm()
         result = dict(self._inner_epoch(self._inner_logs))
         self._inner_logs = self._outer_logs = None
         return {**result, **self._on_epoch(result)}

@@ -127,13 +127,18 @@ class LRRecorder(Callback):
             self._interceptor.arm()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Adds the steps to `History`; logs cannot hold a list."""
+        """Adds the steps to `History`; logs cannot hold a list. Reads the epoch of a loop of `train_on_batch`."""
+        read = bool(self._epochs) and self._epochs[-1]["epoch"] == epoch
+        if logs is not None and not read and steps_done(self.model.optimizer) > self._steps_before:
+            logs.update(self._read_epoch(logs))
         if self.frequency == "step" and self._epochs and self._epochs[-1]["epoch"] == epoch:
             for name, rates in self._epochs[-1]["steps"].items():
                 self.model.history.history.setdefault(f"{name}_steps", []).append(list(rates))
 
     def on_train_end(self, logs: Any = None) -> None:
         """Detaches this callback from the model."""
+        if self._interceptor is not None:
+            self._interceptor.disarm()
         self._interceptor = self._reader = None
         detach_state(self.model, name=_STATE)
 

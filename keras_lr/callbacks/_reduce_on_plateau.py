@@ -164,6 +164,8 @@ class ReduceOnPlateau(Callback):
         """Detaches this callback from the model; the factor stays on the rate."""
         detach_state(self.model, name=self._state_name)
         unwrap_schedules(self.model.optimizer)
+        if self._interceptor is not None:
+            self._interceptor.disarm()
         self._interceptor, self._resumed = None, False
         if self._missed and not self._seen:
             warnings.warn(

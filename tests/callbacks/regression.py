@@ -51,3 +51,21 @@ class WarmsUpInStep(keras.optimizers.SGD):
 
 def warmup(optimizer: Any) -> Any:
     return keras.ops.minimum(1.0, (keras.ops.cast(optimizer.iterations, "float32") + 1) / 4)
+
+
+def train_on_batches(model: keras.Model, *callbacks: Any, epochs: int = 3) -> dict[str, list[float]]:
+    """The history of a loop of `train_on_batch` over all batches, accompanied by a `CallbackList`."""
+    listed = keras.callbacks.CallbackList(
+        list(callbacks), add_history=True, model=model, epochs=epochs, steps=STEPS_PER_EPOCH, verbose=0
+    )
+    listed.on_train_begin()
+    for epoch in range(epochs):
+        listed.on_epoch_begin(epoch)
+        model.reset_metrics()
+        for batch, rows in enumerate(np.array_split(np.arange(len(X)), STEPS_PER_EPOCH)):
+            listed.on_train_batch_begin(batch)
+            logs = model.train_on_batch(X[rows], Y[rows], return_dict=True)
+            listed.on_train_batch_end(batch, logs)
+        listed.on_epoch_end(epoch, {name: float(value) for name, value in logs.items()})
+    listed.on_train_end()
+    return dict(model.history.history)

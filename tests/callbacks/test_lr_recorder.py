@@ -15,7 +15,7 @@ from tensorboard.util import tensor_util
 import keras_lr
 from keras_lr import schedules
 from keras_lr.errors import InvalidArgumentError
-from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
+from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression, train_on_batches
 from tests.versions import needs_multi_optimizer
 
 TOTAL_STEPS = 3 * STEPS_PER_EPOCH
@@ -136,3 +136,15 @@ def test_the_history_can_still_be_analyzed() -> None:
 def test_refuses_another_frequency() -> None:
     with pytest.raises(InvalidArgumentError, match=r"`frequency` must be one of .*'batch'"):
         keras_lr.LRRecorder(frequency="batch")
+
+
+@pytest.mark.parametrize("frequency", ["epoch", "step"])
+def test_a_loop_of_train_on_batch_is_recorded(frequency: str) -> None:
+    recorder = keras_lr.LRRecorder(frequency=frequency)
+    model = regression(keras.optimizers.SGD(one_cycle()))
+    history = train_on_batches(model, recorder)
+    assert history["loss"] == train_on_batches(regression(keras.optimizers.SGD(one_cycle())))["loss"]
+    rates = expected_rates() if frequency == "step" else epoch_rates()
+    np.testing.assert_allclose(recorder.to_frame()["learning_rate"], rates, rtol=1e-6)
+    np.testing.assert_allclose(history["learning_rate"], epoch_rates(), rtol=1e-6)
+    assert not hasattr(model.train_function, "interceptor")

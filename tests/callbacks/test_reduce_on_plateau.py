@@ -14,7 +14,7 @@ import keras_lr
 from keras_lr import schedules
 from keras_lr.callbacks._reduce_on_plateau import metric_mode
 from keras_lr.errors import InvalidArgumentError
-from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression
+from tests.callbacks.regression import STEPS_PER_EPOCH, X, Y, fit, regression, train_on_batches
 from tests.versions import needs_multi_optimizer
 
 
@@ -258,3 +258,10 @@ def test_works_in_a_custom_training_loop() -> None:
 def test_refuses(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         keras_lr.ReduceOnPlateau(**arguments)
+
+
+def test_a_loop_of_train_on_batch_trains_as_with_the_callback_of_keras() -> None:
+    settings = {"factor": 0.5, "patience": 1, "min_delta": 10.0}
+    found = train_on_batches(regression("sgd"), keras_lr.ReduceOnPlateau("loss", **settings))
+    expected = train_on_batches(regression("sgd"), keras.callbacks.ReduceLROnPlateau("loss", **settings))
+    np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-6)
