@@ -41,7 +41,10 @@ def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None
     if losses is None or not _logs_its_losses(model) or _masks_places(model, targets):
         return None
     weights = compile_arguments(model).get("loss_weights")
-    if isinstance(losses, dict) and isinstance(targets, dict) and losses.keys() == targets.keys():
+    if isinstance(targets, (dict, list, tuple)) and not isinstance(losses, (dict, list, tuple)):
+        # A single loss is that of every output.
+        losses = dict.fromkeys(targets, losses) if isinstance(targets, dict) else [losses] * len(targets)
+    if isinstance(losses, dict) and isinstance(targets, dict) and losses.keys() <= targets.keys():
         given = weights if isinstance(weights, Mapping) else dict(zip(losses, weights or (), strict=False))
         parts = [(losses[name], targets[name], _weight(given.get(name))) for name in losses]
     elif isinstance(losses, (list, tuple)) and isinstance(targets, (list, tuple)) and len(losses) == len(targets):
@@ -52,7 +55,9 @@ def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None
         parts = [(losses, targets, _weight(weights))]
     total = 0.0
     for loss, target, weight in parts:
-        if loss is None or weight is None or (found := constant_output_loss(loss, target, sample_weight)) is None:
+        if loss is None:
+            continue
+        if weight is None or (found := constant_output_loss(loss, target, sample_weight)) is None:
             return None
         total += weight * found
     return total

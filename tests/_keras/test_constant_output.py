@@ -7,6 +7,7 @@ import pytest
 from keras_lr._keras.constant_output import baseline_loss_of, constant_loss_of, constant_output_loss
 
 GENERATOR = np.random.default_rng(0)
+TWO = {name: np.random.default_rng(1).normal(1.0, scale, (60, 1)) for name, scale in (("a", 1.0), ("b", 3.0))}
 LABELS = GENERATOR.choice(3, 60, p=[0.6, 0.3, 0.1])
 
 
@@ -88,6 +89,33 @@ def test_several_outputs_cost_the_weighted_sum_of_theirs(named, convert):
     found = constant_loss_of(model, targets)
     assert isinstance(found, float)
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("losses", "options"),
+    [
+        ("mse", {}),
+        ({"a": "mse"}, {}),
+        ({"a": None, "b": "mse"}, {"loss_weights": {"a": 0.5, "b": 3.0}}),
+    ],
+    ids=["one for all", "one output", "none for one"],
+)
+@pytest.mark.parametrize("named", [True, False], ids=["by name", "as lists"])
+def test_outputs_without_a_loss_of_their_own_cost_what_evaluate_gives(losses, options, named):
+    """The constants are biases without inputs."""
+    inputs = keras.Input((1,))
+    heads = {name: keras.layers.Dense(1, name=name, kernel_initializer="zeros") for name in "ab"}
+    outputs, targets = {name: head(inputs) for name, head in heads.items()}, TWO
+    if not named:
+        outputs, targets = list(outputs.values()), list(targets.values())
+        losses = [losses.get(name) for name in "ab"] if isinstance(losses, dict) else losses
+        options = {name: list(weights.values()) for name, weights in options.items()}
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", losses, **options)
+    for name, head in heads.items():
+        head.bias.assign([TWO[name].mean()])
+    expected = model.evaluate(np.zeros((60, 1)), targets, verbose=0, return_dict=True)["loss"]
+    assert constant_loss_of(model, targets) == pytest.approx(expected, rel=1e-4)
 
 
 def test_directions_cost_the_length_of_their_mean():
