@@ -41,6 +41,8 @@ def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None
     if losses is None or not _logs_its_losses(model) or _masks_places(model, targets):
         return None
     weights = compile_arguments(model).get("loss_weights")
+    if isinstance(losses, (dict, list, tuple)) and len(losses) == 1 and not isinstance(targets, (dict, list, tuple)):
+        (losses,) = losses.values() if isinstance(losses, dict) else losses
     if isinstance(targets, (dict, list, tuple)) and not isinstance(losses, (dict, list, tuple)):
         # A single loss is that of every output.
         losses = dict.fromkeys(targets, losses) if isinstance(targets, dict) else [losses] * len(targets)

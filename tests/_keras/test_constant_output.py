@@ -198,10 +198,10 @@ def test_masked_places_leave_the_constant_of_a_sequence_unknown(targets):
     assert constant_loss_of(pooled, np.arange(4.0)) == pytest.approx(1.25, rel=1e-4)
 
 
-@pytest.mark.parametrize("weights", [10.0, [10.0]])
-def test_the_weight_of_a_single_loss_counts(weights):
+@pytest.mark.parametrize(("loss", "weights"), [("mse", 10.0), ("mse", [10.0]), (["mse"], [10.0])])
+def test_the_weight_of_a_single_loss_counts(loss, weights):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", loss_weights=weights)
+    model.compile("sgd", loss, loss_weights=weights)
     assert constant_loss_of(model, np.arange(4.0)) == pytest.approx(10 * np.var(np.arange(4.0)), rel=1e-4)
 
 
