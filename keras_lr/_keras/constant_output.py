@@ -66,11 +66,12 @@ def constant_loss_of(model: keras.Model, targets: Any, sample_weight: Any = None
 
 
 def baseline_loss_of(model: keras.Model, targets: Any) -> float | None:
-    """The same, if a model that logs more has not learned: None if what its regularizers cost now could hide that."""
+    """The loss of the best constant output; None if unknown, or if regularizers cost so much that they hide learning.
+
+    With them, a model that has learned may log more than that.
+    """
     constant = constant_loss_of(model, targets)
-    if constant is None or not regularizers_are_light(model, constant):
-        return None
-    return constant
+    return constant if constant is not None and regularizers_are_light(model, constant) else None
 
 
 def regularizers_are_light(model: keras.Model, constant: float) -> bool:
