@@ -554,6 +554,8 @@ def check_class_weight(class_weight: Any, sample_weight: Any = None) -> None:
 def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
     """Raises `DataError` if the arrays hold no numbers, or not the same number of samples."""
     for leaf in keras.tree.flatten((x, y, sample_weight)):
+        if isinstance(leaf, pd.DataFrame):
+            _check_columns(leaf)
         if isinstance(leaf, (np.ndarray, pd.DataFrame, pd.Series)):
             _sliceable(leaf[:1])
     parts = {"x": x, "y": y, "sample_weight": sample_weight}
@@ -571,6 +573,28 @@ def _check_arrays(x: Any, y: Any, sample_weight: Any) -> None:
         )
 
 
+def _check_columns(frame: pd.DataFrame) -> None:
+    """Raises `DataError` if the columns make an array of Python objects, as flags beside numbers do."""
+    kinds = frame.dtypes.items() if frame[:1].to_numpy().dtype == object else ()
+    odd = [(name, kind) for name, kind in kinds if not isinstance(kind, np.dtype) or kind.kind not in "iuf"]
+    if odd:
+        name, kind = odd[0]
+        others = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+        raise DataError(
+            f"The arrays must hold numbers. Received the dtype {kind} in the column {name!r}{others}. "
+            f"{_number_remedy(str(kind))}"
+        )
+
+
+def _number_remedy(dtype: str) -> str:
+    """How to make numbers of an array or a column of this dtype."""
+    if dtype == "category":
+        return "Pass the codes of the categories, `series.cat.codes`."
+    if dtype.startswith(("bool", "Int", "UInt", "Float", "Sparse")):
+        return 'Convert it with `astype("float32")`.'
+    return 'Map text to numbers, and convert Python objects with `array.astype("float32")`.'
+
+
 def _sliceable(arrays: Any) -> Any:
     """What Keras converts arrays to before it slices them.
 
@@ -583,10 +607,7 @@ def _sliceable(arrays: Any) -> Any:
         if "Invalid dtype" not in str(error):
             raise
         dtype = str(error).rpartition(": ")[2]
-        remedy = 'Map text to numbers, and convert Python objects with `array.astype("float32")`.'
-        if dtype == "category":
-            remedy = "Pass the codes of the categories, `series.cat.codes`."
-        raise DataError(f"The arrays must hold numbers. Received the dtype {dtype}. {remedy}") from error
+        raise DataError(f"The arrays must hold numbers. Received the dtype {dtype}. {_number_remedy(dtype)}") from error
 
 
 def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tuple[Any, Any]:
@@ -606,6 +627,7 @@ def split_off_validation(data: tuple[Any, ...], validation_split: float) -> tupl
             f"`validation_split` needs arrays. Received: {with_article(type(data[0]).__name__)}. Pass "
             "`validation_data` instead."
         )
+    _check_arrays(*data)
     try:
         return train_validation_split(data, validation_split)  # type: ignore[no-any-return]
     except ValueError as error:

@@ -242,6 +242,10 @@ def test_bad_models_and_data(digits: Any) -> None:
             "must hold numbers. Received the dtype datetime",
         ),
         (pd.DataFrame({"kind": pd.Categorical(["a", "b"] * 4)}), "Received the dtype category"),
+        (
+            pd.DataFrame({"size": [0.5] * 8, "new": [True] * 8, "kind": ["a"] * 8}),
+            r"Received the dtype bool in the column 'new' and 1 more\. Convert it with `astype\(\"float32\"\)`",
+        ),
     ],
 )
 def test_what_keras_does_not_take_is_said(x: Any, message: str) -> None:

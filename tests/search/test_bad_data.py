@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -66,6 +67,13 @@ def test_values_that_are_not_finite_are_named_and_nothing_is_trained(
     assert (result.best_learning_rate, result.confidence) == (None, "none")
     assert result.frame["status"].tolist() == ["failed", "failed"]
     assert {trial.status for trial in tuner.oracle.trials.values()} == {"FAILED"}
+
+
+@pytest.mark.parametrize("validation", [{}, {"validation_split": 0.25}], ids=["whole", "split"])
+def test_a_column_of_text_is_named(tmp_path: Path, validation: dict[str, Any]) -> None:
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(d="text")
+    with pytest.raises(DataError, match=r"Received the dtype \w+ in the column 'd'\. Map text to numbers"):
+        searched(tmp_path, regression(), frame, Y, **validation)
 
 
 def test_a_race_on_such_data_advises_no_other_rates(tmp_path: Path) -> None:
