@@ -253,6 +253,7 @@ def _summarize(test: Sweep, model: keras.Model, settings: RangeTestSettings, cur
         monitor=settings.monitor,
         environment={**environment(model), **({} if size is None else {"batch_size": size})},
         constant_loss=test.constant_loss,
+        epochs=settings.epochs,
     )
 
 

@@ -196,6 +196,7 @@ class RangeTestResult(PageRecord):
         refinement: The short runs that refined the suggestion; None without refinement.
         constant_loss: Loss of the best constant output for the targets that the test has read, without regularizers;
             None if it is unknown. A model that starts well below it has been trained before.
+        epochs: Length of the training that the suggestion is for; None if it was not given.
 
     Example:
         >>> result.save("range_test.json")
@@ -229,6 +230,7 @@ class RangeTestResult(PageRecord):
     environment: dict[str, Any] = field(default_factory=dict)
     refinement: Refinement | None = None
     constant_loss: float | None = None
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         if np.shape(self.learning_rates) != np.shape(self.losses):
@@ -281,6 +283,8 @@ class RangeTestResult(PageRecord):
             parsed["refinement"] = Refinement.from_dict(values["refinement"])
         parsed["num_steps"] = integer(values["num_steps"])
         parsed["constant_loss"] = optional_float(values.get("constant_loss"))
+        if values.get("epochs") is not None:
+            parsed["epochs"] = integer(values["epochs"])
         for name in ("stop_reason", "stop_detail", "sweep", "scored_on", "engine", "engine_reason", "monitor"):
             if name in values:
                 parsed[name] = text(values[name])

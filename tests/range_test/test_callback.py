@@ -100,6 +100,7 @@ def test_a_callback_list_of_the_user_s_needs_no_parameters(digits: Any) -> None:
         fitted = model.fit(images[:64], labels[:64], epochs=epochs, batch_size=16, verbose=0, callbacks=watched)
         assert fitted.history == {}
         assert finder.params == {"epochs": epochs, "steps": 4, "verbose": 0}
+        assert finder.result.from_json(finder.result.to_json()).epochs == epochs
 
 
 def test_a_fit_that_does_not_end_trains_no_step(digits: Any) -> None:

@@ -1,11 +1,13 @@
 """The report as a whole."""
 
+import ast
 import dataclasses
 import html
 import json
 import re
 
 import keras
+import numpy as np
 import pytest
 
 import keras_lr
@@ -13,7 +15,7 @@ from keras_lr import AutoLR, LogGridSearch, LRRangeTest, Report, analyze_histori
 from keras_lr.errors import InvalidArgumentError
 from keras_lr.report._components import KERAS_OPTIMIZERS
 from keras_lr.report._sections import schedule
-from keras_lr.results import RangeTestResult, Suggestion
+from keras_lr.results import RangeTestResult, Refinement, Suggestion
 from tests.result_records import make_range_test
 
 
@@ -105,6 +107,21 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 def test_a_full_page_is_small(page):
     assert len(page.encode()) < 150_000
+
+
+def test_the_script_of_a_range_test_asks_for_what_was_asked_for():
+    plain = make_range_test()
+    runs = Refinement(np.array([1e-3, 1e-2]), np.ones((2, 10)), plain.suggestion)
+    asked = make_range_test(epochs=20, monitor="student_loss", refinement=runs, scored_on="validation")
+
+    def arguments(result):
+        scripts = re.findall(r'aria-label="Script \d+"><code>(.*?)</code>', Report().add(result).to_html(), re.S)
+        calls = [node for node in ast.walk(ast.parse(html.unescape(scripts[0]))) if isinstance(node, ast.Call)]
+        (found,) = [call.keywords for call in calls if len(call.args) == 3]
+        return {one.arg: ast.unparse(one.value) for one in found}
+
+    more = {"epochs": "20", "monitor": "'student_loss'", "refine": "True"}
+    assert arguments(asked) == arguments(plain) | more | {"validation_data": "load_validation_batch()"}
 
 
 def test_a_notebook_gets_a_small_fragment_without_scripts():

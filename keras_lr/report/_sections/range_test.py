@@ -210,25 +210,33 @@ def _method(result: RangeTestResult) -> list[str]:
 
 def _script(result: RangeTestResult) -> str:
     first, last = _swept_range(result)
-    size = code_value(result.environment, "batch_size", "")
-    batch_size = f"\n    batch_size={size}," if size else ""
+    monitor = code_value({"monitor": result.monitor}, "monitor", "")
+    options = {
+        "batch_size": code_value(result.environment, "batch_size", ""),
+        "min_lr": first,
+        "max_lr": last,
+        "num_steps": result.num_steps,
+        "sweep": f'"{result.sweep}"',
+        "repeats": max(1, len(result.repeat_losses)),
+        "validation_data": "load_validation_batch()" if result.scored_on == "validation" else "",
+        "monitor": f'"{monitor}"' if monitor and monitor != RangeTestResult.monitor else "",
+        "refine": result.refinement is not None or "",
+        "epochs": result.epochs or "",
+    }
+    given = "".join(f"    {name}={value},\n" for name, value in options.items() if value != "")
+    validation = ", load_validation_batch" if options["validation_data"] else ""
     return f"""import keras
 import keras_lr
 
-from my_project import build_model, load_data  # a compiled model; training data
+from my_project import build_model, load_data{validation}  # a compiled model; training data
 
 keras.utils.set_random_seed(0)
 x, y = load_data()
 result = keras_lr.find_lr(
     build_model(),
     x,
-    y,{batch_size}
-    min_lr={first},
-    max_lr={last},
-    num_steps={result.num_steps},
-    sweep="{result.sweep}",
-    repeats={max(1, len(result.repeat_losses))},
-)
+    y,
+{given})
 print(result.suggestion)
 result.to_html("range_test.html")
 """
