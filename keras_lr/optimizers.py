@@ -98,7 +98,7 @@ def discriminative(
             "Pass for example optimizer=keras.optimizers.AdamW(weight_decay=0.01)."
         )
     if decay is not None and verbose:
-        print(_table(base, parts))
+        print(_table(model, base, parts))
     # The range test sweeps the rate of the first optimizer.
     ordered = sorted(parts, key=lambda part: abs(1 - part.factor))
     copies = [_scaled_copy(base, part) for part in ordered]
@@ -281,9 +281,14 @@ def _paths_without_decay(model: keras.Model, word: str) -> list[str]:
 
 def _depths(model: keras.Model) -> dict[str, int]:
     """The depth of each trainable variable that a layer holds, by its path."""
+    layers = _depths_of_layers(model).items()
+    return {variable.path: depth for layer, depth in layers for variable in layer.trainable_variables}
+
+
+def _depths_of_layers(model: keras.Model) -> dict[Any, int]:
     found: dict[Any, int] = {}
     _walk(model, 0, found)
-    return {variable.path: depth for layer, depth in found.items() for variable in layer.trainable_variables}
+    return found
 
 
 def _walk(model: keras.Model, depth: int, found: dict[Any, int]) -> int:
@@ -311,13 +316,14 @@ def _enter(operation: Any, depth: int, found: dict[Any, int]) -> int:
     return depth
 
 
-def _table(base: Any, parts: Sequence[_Part]) -> str:
+def _table(model: keras.Model, base: Any, parts: Sequence[_Part]) -> str:
     """One line per depth, with its rate or, for a schedule, its factor."""
+    holders = {weight.path: layer.name for layer in _depths_of_layers(model) for weight in layer.trainable_variables}
     constant = None if follows_schedule(base) else current_learning_rate(base)
     lines = [f"{'depth':>5}  {'factor' if constant is None else 'rate':<8}  layers"]
     for depth, factor in sorted({(part.depth, part.factor) for part in parts}):
         paths = [path for part in parts if (part.depth, part.factor) == (depth, factor) for path in part.paths]
-        layers = dict.fromkeys(path.split("/")[-2] for path in paths if "/" in path)
+        layers = dict.fromkeys(holders[path] for path in paths if path in holders)
         shown = f"{factor:.3g}" if constant is None else format_rate(factor * constant, digits=3)
         lines.append(f"{depth:>5}  {shown:<8}  {', '.join(layers)}")
     return "\n".join(lines)

@@ -224,6 +224,12 @@ class InOrder(keras.Model):
         return self.head(self.scale(self.stem(data), training=training))
 
 
+def attending() -> keras.Model:
+    inputs = keras.Input((3, 4))
+    attention = keras.layers.MultiHeadAttention(1, 4, name="attention")
+    return keras.Model(inputs, keras.layers.Dense(2, name="head")(attention(inputs, inputs)))
+
+
 def built_in_order() -> keras.Model:
     model = InOrder()
     model(np.zeros((1, 4), "float32"))
@@ -254,6 +260,13 @@ def test_decay_gives_each_depth_its_rate(make: Any, depths: dict[str, int], caps
     assert table[0] == ["depth", "rate", "layers"]
     listed = {layer: (int(depth), float(rate)) for depth, rate, layers in table[1:] for layer in layers.split(", ")}
     assert listed == {layer: (depth, pytest.approx(expected[layer], rel=0.01)) for layer, depth in depths.items()}
+
+
+@needs_multi_optimizer
+def test_the_table_names_an_attention_as_a_whole(capsys: Any) -> None:
+    keras_lr.discriminative(attending(), decay=0.5, optimizer=keras.optimizers.Adam(0.1))
+    _, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [["1", "5e-2", "attention"], ["2", "1e-1", "head"]]
 
 
 @needs_multi_optimizer

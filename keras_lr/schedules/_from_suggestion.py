@@ -159,7 +159,7 @@ def _suggested_rates(suggestion: Suggestion | RangeTestResult) -> _Rates:
     if not isinstance(found, Suggestion):
         raise InvalidArgumentError(
             f"`suggestion` must be a Suggestion or a RangeTestResult. Received: {type(suggestion).__name__}. "
-            "Pass what `suggest` or `find_lr` returned."
+            "Pass what `suggest` or `find_lr` returned. With a rate of your own, construct the schedule itself."
         )
     if found.low is None or found.learning_rate is None or found.high is None:
         raise InvalidArgumentError(
