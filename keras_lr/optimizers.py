@@ -41,7 +41,8 @@ def discriminative(
     Compile the model with it: `model.compile(discriminative(model, {"stem": 0.1, "head": 1.0}), loss)`. Each part gets
     a copy of the optimizer, named after the part, whose rate is the base rate times the factor; a schedule is scaled.
     Layers that no key covers train at the base rate. If a layer named by one key contains a layer named by another, the
-    inner key applies to the inner layer. Neither `model` nor `optimizer` is changed.
+    inner key applies to the inner layer. Weights that are added later, as by `enable_lora`, belong to no part: add them
+    before. Neither `model` nor `optimizer` is changed.
 
     With `decay` the last layers train at the base rate, each earlier depth at `decay` times the rate of the next. The
     depth of a layer is the number of layers with kernels (weights of two or more dimensions) on the longest path from

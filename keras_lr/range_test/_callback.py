@@ -33,7 +33,8 @@ def calling_fit(model: keras.Model) -> Any:
     epochs = epoch_iterator_of_fit(model)
     if epochs is None:
         raise DataError(
-            "`LRRangeTest` must run as a callback of `model.fit`, but was called from elsewhere. Use `find_lr` instead."
+            "A range test in a callback reads the data of the `model.fit` that is running. Received a call from "
+            "elsewhere. Use `find_lr` instead."
         )
     return epochs
 

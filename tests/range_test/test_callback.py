@@ -137,7 +137,7 @@ def test_the_backup_of_an_unfinished_training_is_left_alone(place: int, digits: 
 def test_it_is_only_a_callback_of_fit(digits: Any) -> None:
     finder = keras_lr.LRRangeTest()
     finder.set_model(seeded(1e-3))
-    with pytest.raises(DataError, match=r"must run as a callback of `model\.fit`.*Use `find_lr`"):
+    with pytest.raises(DataError, match=r"the `model\.fit` that is running\. .* Use `find_lr`"):
         finder.on_train_begin()
 
 
