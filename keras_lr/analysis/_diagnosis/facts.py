@@ -49,7 +49,7 @@ LEARNED_FACTOR = 10.0
 # ... or rose this far above its first value, ...
 RISEN_FACTOR = 1.5
 # ... or above the untrained one, ...
-EXPLODED_FACTOR = 5.0
+EXPLODED_FACTOR = 3.0
 # ... or made this part of its way down in the first epoch, a way of at least this fraction of the untrained loss.
 QUICK_PART = 0.9
 QUICK_FALL = 0.3
@@ -115,12 +115,11 @@ def settled_verdict(history: TrainingHistory, context: RunContext, findings: Ite
         return other
     if reaches_zero(history.loss):
         return Fact("good", f"{monitor} reached 0, its lowest possible value.")
-    divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
-    if divergence is not None and _gave_up_gain(history.loss, context):
-        onset = f"{history.unit} {divergence.start_epoch}"
-        return Fact("too_high", f"{monitor} gets worse from {onset} on and ends no better than it began.")
-    if blown_up := _blown_up(history, context):
-        return Fact("too_high", blown_up)
+    # At a rate far below the usual ones, a loss that gets worse has another cause.
+    if context.decades_below_usual < FAR_DECADES and (
+        went_wrong := _gave_up_gain(history, context, findings) or _blown_up(history, context)
+    ):
+        return Fact("too_high", went_wrong)
     if stands_still(*loss_curves(history)):
         reason = (
             f"{monitor} only fluctuates and `{history.val_monitor}` barely changes: the weights are hardly moving. "
@@ -244,10 +243,15 @@ def _other_cause(history: TrainingHistory, context: RunContext) -> Fact | None:
     return next((fact for cause in causes if (fact := cause(history, context))), None)
 
 
-def _gave_up_gain(loss: np.ndarray, context: RunContext) -> bool:
-    """Whether a loss that diverged ends no better than it began, and gave up half of what it had gained in all."""
+def _gave_up_gain(history: TrainingHistory, context: RunContext, findings: Iterable[Finding]) -> str:
+    """From where on the loss diverged; empty if it ends better than it began, or kept half of what it had gained."""
+    loss = history.loss
+    divergence = next((finding for finding in findings if finding.kind == "divergence"), None)
     start = loss[0] if context.start_loss is None else max(loss[0], context.start_loss)
-    return bool(loss[-1] >= loss[0] and loss[-1] - loss.min() >= GAIN_LOST * (start - loss.min()))
+    if divergence is None or loss[-1] < loss[0] or loss[-1] - loss.min() < GAIN_LOST * (start - loss.min()):
+        return ""
+    onset = f"{history.unit} {divergence.start_epoch}"
+    return f"`{history.monitor}` gets worse from {onset} on and ends no better than it began."
 
 
 def _blown_up(history: TrainingHistory, context: RunContext) -> str:
@@ -341,9 +345,9 @@ def _validation_stays(history: TrainingHistory, _: RunContext) -> Fact | None:
 
 
 def _never_better_than_constant(history: TrainingHistory, context: RunContext) -> Fact | None:
-    """A usual rate, and a loss that stays at that of a constant output from the first epoch on."""
+    """A rate from the default up, and a loss that stays at that of a constant output from the first epoch on."""
     baseline, loss = context.baseline_loss, history.loss
-    if baseline is None or not context.is_usual_rate:
+    if baseline is None or not context.is_usual_rate or context.is_below_default:
         return None
     near = max(MIN_RISE * abs(baseline), 2 * curvature_noise(loss))
     if np.abs(loss - baseline).max() > near or _improves_steadily(history):

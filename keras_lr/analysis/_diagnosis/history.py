@@ -59,9 +59,9 @@ USUAL_RATES = dict.fromkeys(("adam", "adamw", "nadam", "adamax", "rmsprop"), ADA
     "adagrad": SGD_RATES,
     "lion": (1e-6, 1e-3),
 }
-# Keras's own default rates; what is within a factor of NEAR_DEFAULT of one is seldom why a run goes wrong.
+# Keras's own default rates; what is this near to one is seldom why a run goes wrong.
 DEFAULT_RATES = dict.fromkeys(USUAL_RATES, 1e-3) | {"sgd": 1e-2, "momentum": 1e-2}
-NEAR_DEFAULT = 10**0.5
+NEAR_DEFAULT_DECADES = 0.5 + 1e-6
 # Words of the losses of two networks that train against each other.
 ADVERSARIES = (frozenset({"g", "gen", "generator"}), frozenset({"d", "disc", "discriminator", "critic"}))
 # Columns with one number per run, which the callbacks of this package log.
@@ -548,12 +548,22 @@ class RunContext:
         return -math.inf < outside <= 0
 
     @property
+    def decades_above_default(self) -> float | None:
+        """Decades from the optimizer's default up to the run's rate; None if either is unknown."""
+        default = DEFAULT_RATES.get(self.optimizer or "")
+        return None if default is None or self.learning_rate is None else math.log10(self.learning_rate / default)
+
+    @property
     def is_near_default(self) -> bool:
         """Whether the rate is known to be about the default of its optimizer."""
-        default = DEFAULT_RATES.get(self.optimizer or "")
-        if default is None or self.learning_rate is None:
-            return False
-        return abs(math.log10(self.learning_rate / default)) <= math.log10(NEAR_DEFAULT) + 1e-6
+        above = self.decades_above_default
+        return above is not None and abs(above) <= NEAR_DEFAULT_DECADES
+
+    @property
+    def is_below_default(self) -> bool:
+        """Whether the rate is known to be lower than what is about the default of its optimizer."""
+        above = self.decades_above_default
+        return above is not None and above < -NEAR_DEFAULT_DECADES
 
     @property
     def start_loss(self) -> float | None:

@@ -141,6 +141,30 @@ def test_only_a_usual_rate_at_which_nothing_held_for_other_data_is_innocent(lowe
 
 
 @pytest.mark.parametrize(
+    "loss", [2.3 + 0.02 * E, [2.3, 2.2, 2.1, *np.linspace(2.1, 2.9, 17)]], ids=["only rises", "gives up its gain"]
+)
+def test_what_gets_worse_at_a_rate_far_below_the_usual_ones_has_another_cause(loss):
+    verdicts = {
+        rate: analyze_history({"loss": loss}, optimizer="lion", learning_rate=rate).verdict for rate in (1e-7, 1e-3)
+    }
+    assert verdicts[1e-7] != "too_high"
+    assert verdicts[1e-3] == "too_high"
+
+
+@pytest.mark.parametrize(("rate", "innocent"), [(1e-5, False), (1e-4, False), (1e-3, True), (1e-2, True)])
+def test_a_loss_that_stays_at_a_constant_output_excuses_no_rate_below_the_default(rate, innocent):
+    known = {"baseline_loss": 2.3, "untrained_loss": 2.32, "optimizer": "adam", "learning_rate": rate}
+    verdict = analyze_history({"loss": 2.3 + 1e-3 * np.sin(E)}, **known).verdict
+    assert (verdict == "not_the_rate") == innocent
+
+
+@pytest.mark.parametrize(("first", "exploded"), [(8.54, True), (5.0, False)])
+def test_an_explosion_in_the_first_epoch_is_no_sign_of_a_low_rate(first, exploded):
+    history = from_columns({"loss": [first, 2.54, 2.48, 2.45, 2.43, 2.42, 2.41]})
+    assert ("too_low" in ruled_out(history, run_context(history, untrained_loss=2.37))) == exploded
+
+
+@pytest.mark.parametrize(
     ("rate", "impossible"), [(10.0, "too_low"), (0.25, "too_low"), (1e-7, "too_high"), (1e-6, "too_high")]
 )
 def test_an_extreme_rate_is_never_advised_to_be_more_extreme(rate, impossible):
