@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,7 @@ def read_cases(names: Iterable[str]) -> list[Case]:
     return cases
 
 
+@cache
 def constant_losses() -> dict[str, float]:
     """The loss of the best constant output of each task, where it is known."""
     frame = pd.read_csv(CONSTANT_LOSSES).dropna()

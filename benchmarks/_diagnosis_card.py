@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from _diagnosis_runs import STATES, VIEWS
+from _diagnosis_runs import CONSTANT, STATES, VIEWS
 from sklearn.linear_model import LogisticRegression
 
 from keras_lr.analysis._diagnosis.features import (
@@ -54,7 +54,8 @@ def shares(tables: Mapping[str, CardTable], runs: pd.DataFrame, state: str) -> n
 
 def _shares_of_view(tables: Mapping[str, CardTable], runs: pd.DataFrame, state: str, view: str) -> np.ndarray:
     hidden = set().union(*(names for need, names in NEEDS.items() if need not in STATES[state]))
-    seen = runs[[view + name for name in FEATURE_NAMES]].set_axis(list(FEATURE_NAMES), axis=1)
+    known = CONSTANT if "constant" in STATES[state] else ""
+    seen = runs[[known + view + name for name in FEATURE_NAMES]].set_axis(list(FEATURE_NAMES), axis=1)
     seen = seen.assign(**dict.fromkeys(hidden, np.nan))
     totals = np.empty((len(seen), len(SCORED_VERDICTS)))
     cards = np.array([card_for(row) for _, row in seen[[VALIDATION_FEATURES[0], UNTRAINED_FEATURES[0]]].iterrows()])

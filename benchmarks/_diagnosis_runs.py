@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from _advice_cases import constant_losses
 
 from keras_lr.analysis._diagnosis.facts import ruled_out, settled_verdict
 from keras_lr.analysis._diagnosis.features import FEATURE_NAMES, features
@@ -28,6 +29,7 @@ STATES = {
     "and metric": ("val_loss", "accuracy", "val_accuracy"),
     "and untrained loss": ("val_loss", "accuracy", "val_accuracy", "untrained"),
     "and optimizer and rate": ("val_loss", "accuracy", "val_accuracy", "untrained", "rate"),
+    "and a constant output": ("val_loss", "accuracy", "val_accuracy", "untrained", "rate", "constant"),
 }
 """What is known of a run beside its training loss."""
 
@@ -38,6 +40,9 @@ CARD_STATES = {
     "validation and untrained": ("val_loss", "accuracy", "val_accuracy", "untrained"),
 }
 """For which knowledge each scorecard is fitted."""
+
+CONSTANT = "with a constant output: "
+"""What stands before the names of the features if the loss of the best constant output is known."""
 
 VIEWS = ("", "at the end: ")
 """What stands before the names of the features of each view of a run: as logged, and about at the end of each epoch."""
@@ -130,8 +135,10 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
     optimizer = next((OPTIMIZERS[part] for part in name.replace("_", "-").split("-") if part in OPTIMIZERS), None)
     columns = {column: run[column].to_numpy() for column in ("loss", "val_loss", "accuracy", "val_accuracy")}
     columns = {column: values for column, values in columns.items() if np.isfinite(values).any() or "loss" in column}
-    everything = RunContext(untrained_loss=untrained, optimizer=optimizer, learning_rate=rate)
-    names = [view + name for view in VIEWS for name in FEATURE_NAMES]
+    constant = constant_losses().get(name)
+    everything = RunContext(untrained_loss=untrained, baseline_loss=constant, optimizer=optimizer, learning_rate=rate)
+    contexts = {"": replace(everything, baseline_loss=None), CONSTANT: everything}
+    names = [known + view + name for known in contexts for view in VIEWS for name in FEATURE_NAMES]
     found: dict[str, object] = {**dict.fromkeys(names, np.nan), "near_default": everything.is_near_default}
     states = {**STATES, **CARD_STATES}
     try:
@@ -142,6 +149,7 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
     for state, known in states.items():
         context = RunContext(
             untrained_loss=untrained if "untrained" in known else None,
+            baseline_loss=constant if "constant" in known else None,
             optimizer=optimizer if "rate" in known else None,
             learning_rate=rate if "rate" in known else None,
         )
@@ -151,7 +159,8 @@ def _measured(run: pd.DataFrame, name: str, untrained: float) -> dict[str, objec
         found[f"excluded {state}"] = tuple(ruled_out(seen, context)) if fact is None else ()
     if found["settled loss alone"] is None:
         for view, seen in zip(VIEWS, (history, at_the_end(history)), strict=True):
-            found |= {view + name: value for name, value in features(seen, everything).items()}
+            for known, context in contexts.items():
+                found |= {known + view + name: value for name, value in features(seen, context).items()}
     return found
 
 

@@ -62,6 +62,8 @@ USUAL_RATES = dict.fromkeys(("adam", "adamw", "nadam", "adamax", "rmsprop"), ADA
 # Keras's own default rates; what is this near to one is seldom why a run goes wrong.
 DEFAULT_RATES = dict.fromkeys(USUAL_RATES, 1e-3) | {"sgd": 1e-2, "momentum": 1e-2}
 NEAR_DEFAULT_DECADES = 0.5 + 1e-6
+# A first batch of an untrained model costs more than this part of what the best constant output costs.
+TRAINED_BEFORE = 0.25
 # Words of the losses of two networks that train against each other.
 ADVERSARIES = (frozenset({"g", "gen", "generator"}), frozenset({"d", "disc", "discriminator", "critic"}))
 # Columns with one number per run, which the callbacks of this package log.
@@ -569,11 +571,13 @@ class RunContext:
     def start_loss(self) -> float | None:
         """The untrained loss, or that of the best constant output if it is higher; None if the former is unknown.
 
-        The untrained loss was measured on the first batch, and a small one may be easier by chance.
+        The untrained loss was measured on the first batch, and a small one may be easier by chance. One that is far
+        lower than that of a constant output is of a model that was trained before.
         """
         if self.untrained_loss is None or self.baseline_loss is None:
             return self.untrained_loss
-        return max(self.untrained_loss, self.baseline_loss)
+        trained_before = self.untrained_loss < TRAINED_BEFORE * self.baseline_loss
+        return self.untrained_loss if trained_before else max(self.untrained_loss, self.baseline_loss)
 
     @property
     def is_cross_entropy(self) -> bool:

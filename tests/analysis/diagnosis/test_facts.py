@@ -46,7 +46,7 @@ BLOWN_UP = 18.3 + 940 * np.exp(-E / 12)
         ({"loss": 5.0 + 20 * np.exp(-E / 3)}, {"untrained_loss": 2.3}, "too_high", "above the 2.3 of the untrained"),
         (
             {"loss": 5.0 + 20 * np.exp(-E / 3)},
-            {"untrained_loss": 0.5, "baseline_loss": 2.3},
+            {"untrained_loss": 0.8, "baseline_loss": 2.3},
             "too_high",
             "above the 2.3 of the best constant output",
         ),
@@ -217,6 +217,16 @@ def test_an_unusually_easy_first_batch_does_not_spoil_a_good_run(epochs, noise):
     val_loss = loss + 0.03 + noise * np.cos(5 * E)
     known = {"untrained_loss": 0.3, "baseline_loss": 0.9}
     assert analyze_history({"loss": loss, "val_loss": val_loss}, **known).verdict == "good"
+
+
+def test_a_model_that_was_trained_before_is_compared_with_its_own_start():
+    loss = 0.35 + 0.5 * np.exp(-E / 2)
+    known = {"baseline_loss": 2.3, "optimizer": "adam", "learning_rate": 1e-3}
+    trained = analyze_history({"loss": loss, "val_loss": loss}, untrained_loss=0.3, **known)
+    untrained = analyze_history({"loss": loss, "val_loss": loss}, untrained_loss=2.4, **known)
+    assert (trained.verdict, untrained.verdict) != ("good", "too_high")
+    assert untrained.verdict == "good"
+    assert trained.verdict != "good"
 
 
 @pytest.mark.parametrize("loss", ["poisson", "cosine_similarity", "gaussian_nll"])
