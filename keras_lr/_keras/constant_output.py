@@ -98,12 +98,13 @@ def _adds_losses(layer: keras.Layer) -> bool:
 
 def _masks_places(model: keras.Model, targets: Any) -> bool:
     """Whether the loss may leave out places of a sequence."""
-    masks = any(
+    if not any(
         getattr(layer, "mask_zero", False) or isinstance(layer, keras.layers.Masking) for layer in layers_of(model)
-    )
-    shapes = [np.shape(target) for target in keras.tree.flatten(targets)] if masks else []
+    ):
+        return False
+    shapes = [np.shape(target) for target in keras.tree.flatten(targets)]
     shapes += [output.shape for output in keras.tree.flatten(getattr(model, "outputs", None) or [])]
-    return masks and any(len(shape) > 2 for shape in shapes)
+    return any(len(shape) > 2 for shape in shapes)
 
 
 def _weight(given: Any) -> float | None:

@@ -50,7 +50,8 @@ class LogInterceptor:
         """Prepares for the next execution; to be called from `on_train_batch_begin`."""
         self._armed = True
         # A loop of `train_on_batch` makes it only in its first step, and not where a wrapper stands.
-        self._model.make_train_function()
+        if self._model.train_function is None:
+            self._model.make_train_function()
         if not self._wraps(_STEP):
             self._inner_step = self._wrap(_STEP, self._step)
         if not self._wraps(_EPOCH):

@@ -148,3 +148,23 @@ def test_a_loop_of_train_on_batch_is_recorded(frequency: str) -> None:
     np.testing.assert_allclose(recorder.to_frame()["learning_rate"], rates, rtol=1e-6)
     np.testing.assert_allclose(history["learning_rate"], epoch_rates(), rtol=1e-6)
     assert not hasattr(model.train_function, "interceptor")
+
+
+class Remaking(keras.Sequential):
+    """Makes its training function anew whenever it is asked to."""
+
+    made = 0
+
+    def make_train_function(self, force: bool = False) -> Any:
+        self.made += 1
+        return super().make_train_function(force=True)
+
+
+def test_a_training_function_is_made_as_often_as_without_it() -> None:
+    made = []
+    for callbacks in ([], [keras_lr.LRRecorder(frequency="step")]):
+        model = Remaking([keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=callbacks)
+        made.append(model.made)
+    assert made[1] == made[0]
